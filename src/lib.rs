@@ -1,0 +1,25 @@
+//! Declarative plan and apply for the certificates of self-managed Kubernetes and etcd clusters.
+//!
+//! ```text
+//! Spec --resolve(profile)--> Desired --+
+//!                                      +--diff(now)--> Changes --plan--> Plan --check--> apply --> Journal --> Report
+//! Nodes --observe--> Observed ---------+                                   ^------ rollback(plan, journal) ----'
+//! ```
+//!
+//! What enters is a reviewed YAML file ([`spec`]) and what the nodes say ([`node`], [`observed`]); what leaves are
+//! values: findings ([`diff`]), reports ([`status`]) and texts ([`render`]). Deciding is pure: no I/O, no clock but the `now` it is given, no
+//! randomness, so the same input gives the same bytes. Effects live in [`node`] alone. The library never prints, never reads the
+//! environment and never ends the process: that is the binary's part (`cli`).
+
+pub mod diagnostic;
+pub mod ids;
+pub mod spec;
+pub mod profile;
+pub mod x509;
+pub mod kubeconfig;
+pub mod desired;
+pub mod observed;
+pub mod diff;
+pub mod status;
+pub mod render;
+pub mod node;
