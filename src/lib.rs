@@ -11,15 +11,16 @@
 //! randomness, so the same input gives the same bytes. Effects live in [`node`] alone. The library never prints, never reads the
 //! environment and never ends the process: that is the binary's part (`cli`).
 
-pub mod diagnostic;
-pub mod ids;
-pub mod spec;
-pub mod profile;
-pub mod x509;
-pub mod kubeconfig;
 pub mod desired;
-pub mod observed;
+pub mod diagnostic;
 pub mod diff;
-pub mod status;
-pub mod render;
+pub mod duration;
+pub mod ids;
+pub mod kubeconfig;
 pub mod node;
+pub mod observed;
+pub mod profile;
+pub mod render;
+pub mod spec;
+pub mod status;
+pub mod x509;

@@ -1,1 +1,4 @@
-//! Placeholder of the skeleton.
+//! What users write: the declared PKI of a cluster.
+
+pub mod scalars;
+pub mod types;

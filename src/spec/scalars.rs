@@ -1,0 +1,211 @@
+//! Single values of a spec that have a form of their own: file modes, ports, Kubernetes versions.
+//!
+//! What enters is text; what leaves is a checked value that prints as it was meant. No value here depends on another one.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Why a value of a spec is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScalarError {
+    /// Not three or four octal digits, or a mode that gives others more than reading.
+    #[error("`{0}` is not a file mode; write three or four octal digits in quotes, such as \"0600\"")]
+    Mode(String),
+    /// Not `vMAJOR.MINOR[.PATCH]`.
+    #[error("`{0}` is not a Kubernetes version; write it like v1.31.2")]
+    Version(String),
+    /// Port 0.
+    #[error("0 is not a port; write a number from 1 to 65535")]
+    Port,
+}
+
+/// The permission bits of a file, such as `0600`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileMode(u32);
+
+impl FileMode {
+    /// Readable and writable by the owner alone: private keys and kubeconfigs.
+    pub const PRIVATE: FileMode = FileMode(0o600);
+    /// Readable by everyone: certificates.
+    pub const PUBLIC: FileMode = FileMode(0o644);
+
+    /// The bits.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl FromStr for FileMode {
+    type Err = ScalarError;
+
+    fn from_str(text: &str) -> Result<Self, ScalarError> {
+        let error = || ScalarError::Mode(text.escape_default().to_string());
+        if !(3..=4).contains(&text.len()) || !text.bytes().all(|b| (b'0'..=b'7').contains(&b)) {
+            return Err(error());
+        }
+        u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o777).map(FileMode).ok_or_else(error)
+    }
+}
+
+impl fmt::Display for FileMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl fmt::Debug for FileMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for FileMode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FileMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for FileMode {
+    fn schema_name() -> Cow<'static, str> {
+        "FileMode".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^0?[0-7]{3}$",
+            "description": "Permission bits in octal, quoted, such as \"0600\"."
+        })
+    }
+}
+
+/// A TCP port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Port(u16);
+
+impl Port {
+    /// sshd's port.
+    pub const SSH: Port = Port(22);
+
+    /// The number.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u16::deserialize(deserializer)? {
+            0 => Err(de::Error::custom(ScalarError::Port)),
+            number => Ok(Port(number)),
+        }
+    }
+}
+
+impl JsonSchema for Port {
+    fn schema_name() -> Cow<'static, str> {
+        "Port".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": 65535 })
+    }
+}
+
+/// A Kubernetes version. Pre-release and build parts are read and ignored: no rule depends on them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KubernetesVersion {
+    /// The first number.
+    pub major: u32,
+    /// The second number.
+    pub minor: u32,
+    /// The third number, 0 when absent.
+    pub patch: u32,
+}
+
+impl FromStr for KubernetesVersion {
+    type Err = ScalarError;
+
+    fn from_str(text: &str) -> Result<Self, ScalarError> {
+        let error = || ScalarError::Version(text.escape_default().to_string());
+        let bare = text.strip_prefix('v').unwrap_or(text);
+        let numbers = bare.split(['-', '+']).next().unwrap_or(bare);
+        let mut parts = numbers.split('.').map(|part| part.parse::<u32>());
+        let mut next = || parts.next().transpose();
+        let (Ok(Some(major)), Ok(Some(minor)), Ok(patch)) = (next(), next(), next()) else {
+            return Err(error());
+        };
+        if parts.next().is_some() {
+            return Err(error());
+        }
+        Ok(Self { major, minor, patch: patch.unwrap_or(0) })
+    }
+}
+
+impl fmt::Display for KubernetesVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+impl fmt::Debug for KubernetesVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for KubernetesVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KubernetesVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for KubernetesVersion {
+    fn schema_name() -> Cow<'static, str> {
+        "KubernetesVersion".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^v?[0-9]+\\.[0-9]+(\\.[0-9]+)?([-+].*)?$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_octal() {
+        assert_eq!("0640".parse::<FileMode>().unwrap().bits(), 0o640);
+        assert_eq!("640".parse::<FileMode>().unwrap().to_string(), "0640");
+        for bad in ["", "64", "0680", "06400", "1777", "rw-r--"] {
+            assert!(bad.parse::<FileMode>().is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        let version = |text: &str| text.parse::<KubernetesVersion>().unwrap();
+        assert!(version("v1.9.0") < version("1.29"));
+        assert_eq!(version("v1.31.2-rc.1+k3s1"), version("v1.31.2"));
+        for bad in ["", "v1", "1.x", "1.2.3.4"] {
+            assert!(bad.parse::<KubernetesVersion>().is_err(), "{bad:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,581 @@
+//! The spec as it is typed: `apiVersion: pki/v1alpha1`, `kind: ClusterPKI`.
+//!
+//! These types are the single source of the format: the reader decodes into them, the JSON Schema is generated from them, and profiles are
+//! written with the same parts. They hold what was written and nothing else; what it means for each node is worked out in
+//! [`crate::desired`]. Maps are keyed by name and never lists, because kustomize replaces lists when it merges.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::scalars::{FileMode, KubernetesVersion, Port};
+use crate::duration::Duration;
+use crate::ids::{AuthorityName, ClusterName, DirectoryName, IdentityName, NodeName, ServiceName};
+
+/// The PKI that one cluster should have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "ClusterPKI", rename = "ClusterPKI")]
+pub struct ClusterPki {
+    /// The version of this format.
+    pub api_version: ApiVersion,
+    /// Always `ClusterPKI`.
+    pub kind: Kind,
+    /// Names the cluster.
+    pub metadata: Metadata,
+    /// The wanted state.
+    pub spec: Spec,
+}
+
+/// The version of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ApiVersion {
+    /// The first version.
+    #[serde(rename = "pki/v1alpha1")]
+    V1Alpha1,
+}
+
+/// The kind of document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Kind {
+    /// The PKI of one cluster.
+    #[serde(rename = "ClusterPKI")]
+    ClusterPki,
+}
+
+/// What Kubernetes tools expect beside a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metadata {
+    /// The cluster's name, as plans and approvals call it.
+    pub name: ClusterName,
+    /// Free notes, such as the origin that kustomize adds. They change nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Free labels. They change nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The wanted state of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spec {
+    /// The layout that the cluster was installed with.
+    pub profile: ProfileName,
+    /// The Kubernetes version, such as `v1.31.2`. Read from the nodes when absent. It decides version-dependent rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes_version: Option<KubernetesVersion>,
+    /// What the rules for names in certificates need to know of the cluster.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cluster: Cluster,
+    /// What holds for every certificate and authority that does not say otherwise.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub defaults: Defaults,
+    /// The nodes, by name. A node's name is also the name that its certificates carry.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// How nodes without a connection of their own are reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Connection>,
+    /// Settings of the profile's authorities, and additional authorities.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub authorities: BTreeMap<AuthorityName, Authority>,
+    /// Settings of the profile's certificates, and additional certificates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificates: BTreeMap<IdentityName, Certificate>,
+    /// Where the profile's directories really are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub directories: BTreeMap<DirectoryName, Directory>,
+    /// Settings of the profile's services, and additional services.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<ServiceName, Service>,
+    /// How changes are rolled out over the nodes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rollout: Rollout,
+    /// Where snapshots are kept, and how many.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub snapshots: Snapshots,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// The built-in catalogues of files, authorities, identities and services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProfileName {
+    /// A cluster made by kubeadm, with stacked or external etcd.
+    Kubeadm,
+    /// A plain etcd cluster under systemd.
+    Etcd,
+    /// Nothing is built in: everything is declared in the spec.
+    Custom,
+}
+
+impl ProfileName {
+    /// Every profile, in the order in which a machine is tested for them.
+    pub const ALL: [ProfileName; 3] = [ProfileName::Kubeadm, ProfileName::Etcd, ProfileName::Custom];
+
+    /// The name as a spec writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProfileName::Kubeadm => "kubeadm",
+            ProfileName::Etcd => "etcd",
+            ProfileName::Custom => "custom",
+        }
+    }
+}
+
+impl fmt::Display for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What the rules for names in certificates need to know of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cluster {
+    /// The stable address of the API server, `HOST` or `HOST:PORT`, as kubeadm's `controlPlaneEndpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_plane_endpoint: Option<String>,
+    /// The subnets of services, such as `10.96.0.0/12`, separated by a comma for dual stack. The first address of the first one is a name of the API
+    /// server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_subnet: Option<String>,
+    /// The domain of services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_domain: Option<String>,
+}
+
+/// What holds for every certificate and authority that does not say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Defaults {
+    /// How long a new certificate is valid.
+    pub validity: Duration,
+    /// A certificate is renewed once its remaining life is at most this.
+    pub renew_before: Duration,
+    /// How long a new authority is valid.
+    pub authority_validity: Duration,
+    /// The algorithm of new keys.
+    pub key_algorithm: KeyAlgorithm,
+    /// Whether renewal keeps the existing key. A new key each time is safer, and is what kubeadm does.
+    pub reuse_keys: bool,
+}
+
+impl Default for Defaults {
+    /// The values of kubeadm: 8760 h for leaves, 87600 h for authorities, RSA 2048 (kubeadm v1beta4 `certificateValidityPeriod`,
+    /// `caCertificateValidityPeriod`, `encryptionAlgorithm`). 30 days is our own window.
+    fn default() -> Self {
+        Self {
+            validity: Duration::from_days(365),
+            renew_before: Duration::from_days(30),
+            authority_validity: Duration::from_days(3650),
+            key_algorithm: KeyAlgorithm::Rsa2048,
+            reuse_keys: false,
+        }
+    }
+}
+
+/// The algorithms with which new keys are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum KeyAlgorithm {
+    /// RSA with 2048 bits, kubeadm's default.
+    #[serde(rename = "rsa-2048")]
+    Rsa2048,
+    /// RSA with 3072 bits.
+    #[serde(rename = "rsa-3072")]
+    Rsa3072,
+    /// RSA with 4096 bits.
+    #[serde(rename = "rsa-4096")]
+    Rsa4096,
+    /// ECDSA over NIST P-256.
+    #[serde(rename = "ecdsa-p256")]
+    EcdsaP256,
+    /// ECDSA over NIST P-384 (kubeadm 1.34 and later).
+    #[serde(rename = "ecdsa-p384")]
+    EcdsaP384,
+    /// Ed25519. Kubernetes and etcd accept it, kubeadm never makes it.
+    #[serde(rename = "ed25519")]
+    Ed25519,
+}
+
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            KeyAlgorithm::Rsa2048 => "rsa-2048",
+            KeyAlgorithm::Rsa3072 => "rsa-3072",
+            KeyAlgorithm::Rsa4096 => "rsa-4096",
+            KeyAlgorithm::EcdsaP256 => "ecdsa-p256",
+            KeyAlgorithm::EcdsaP384 => "ecdsa-p384",
+            KeyAlgorithm::Ed25519 => "ed25519",
+        })
+    }
+}
+
+/// One machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Node {
+    /// The IP address or host name that others use for this node. An IP address is also a name in its certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What the node does.
+    pub roles: BTreeSet<Role>,
+    /// How this node is reached, where that differs from the cluster's `connection`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Connection>,
+}
+
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Runs the API server, controller manager and scheduler.
+    ControlPlane,
+    /// Runs a member of etcd.
+    Etcd,
+    /// Runs workloads only.
+    Worker,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Role::ControlPlane => "control-plane",
+            Role::Etcd => "etcd",
+            Role::Worker => "worker",
+        })
+    }
+}
+
+/// How a node is reached: exactly one of `ssh` and `local`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Connection {
+    /// Over SSH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<Ssh>,
+    /// On this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Local>,
+}
+
+/// A connection over SSH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Ssh {
+    /// The user to log in as.
+    pub user: String,
+    /// The port of sshd.
+    pub port: Port,
+    /// Whether commands run under `sudo -n`.
+    pub sudo: bool,
+    /// A known_hosts file, relative to the spec. The user's own when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_hosts: Option<String>,
+}
+
+impl Default for Ssh {
+    fn default() -> Self {
+        Self { user: "root".to_owned(), port: Port::SSH, sudo: false, known_hosts: None }
+    }
+}
+
+/// A node that is this machine, or a directory on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Local {
+    /// The directory that stands for the node's `/`, relative to the spec. The machine itself when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+}
+
+/// A CA.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Authority {
+    /// How long a new certificate of this authority is valid; `defaults.authorityValidity` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validity: Option<Duration>,
+    /// The authority is due for `onExpiry` once its remaining life is at most this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_before: Option<Duration>,
+    /// The algorithm of a new key; `defaults.keyAlgorithm` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_algorithm: Option<KeyAlgorithm>,
+    /// The subject of a new certificate, where it differs from the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<SubjectName>,
+    /// The files, for an authority that the profile does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Files>,
+    /// The nodes that hold it, for an authority that the profile does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Placement>,
+    /// An own root CA: where its certificate and key are read from, on the machine that runs `pki`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// The key is elsewhere: certificates are requested with CSRs and brought back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub external: bool,
+    /// Everything that this authority issued before this instant is reissued. An instant in the future is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub reissue_issued_before: Option<Timestamp>,
+    /// CA certificates that must go, by `sha256:` fingerprint, each with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub distrust: BTreeMap<String, String>,
+    /// What happens when the authority itself is about to expire.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_expiry: OnExpiry,
+    /// How long an old and a new CA are both trusted before the old one is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak: Option<Duration>,
+}
+
+/// What happens when an authority is about to expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExpiry {
+    /// The same key is signed again for a new period: every certificate stays valid.
+    #[default]
+    Extend,
+    /// A new key replaces the old one, with both trusted for a while.
+    Replace,
+}
+
+/// Where an own root CA is read from: both files or neither.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Source {
+    /// The certificate, absolute or relative to the spec. Read at plan time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The private key, absolute or relative to the spec. Read only at apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// A certificate with its key.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Certificate {
+    /// The authority that issues it. Needed for a certificate that the profile does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<AuthorityName>,
+    /// The subject, where it differs from the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<SubjectName>,
+    /// What it may be used for, where that differs from the profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usages: Option<BTreeSet<Usage>>,
+    /// Names besides those of the profile.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub names: Names,
+    /// How long a new certificate is valid; `defaults.validity` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validity: Option<Duration>,
+    /// It is renewed once its remaining life is at most this; `defaults.renewBefore` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_before: Option<Duration>,
+    /// The algorithm of a new key; `defaults.keyAlgorithm` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_algorithm: Option<KeyAlgorithm>,
+    /// Whether renewal keeps the key; `defaults.reuseKeys` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse_keys: Option<bool>,
+    /// Where it is kept. Needed for a certificate that the profile does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Files>,
+    /// The nodes that hold it. Needed for a certificate that the profile does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Placement>,
+}
+
+/// A subject. Each part is one attribute; nothing is parsed out of a string.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SubjectName {
+    /// CN. Kubernetes and etcd read it as the user. `{node}` stands for the node's name, `{address}` for its address.
+    pub common_name: String,
+    /// O, in this order. Kubernetes reads each as a group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub organizations: Vec<String>,
+}
+
+/// What a certificate may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Usage {
+    /// Serving TLS (extended key usage serverAuth).
+    Server,
+    /// Presenting itself to a TLS server (extended key usage clientAuth).
+    Client,
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Usage::Server => "server",
+            Usage::Client => "client",
+        })
+    }
+}
+
+/// Subject alternative names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Names {
+    /// DNS names, a wildcard allowed as the left-most label.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub dns: BTreeSet<String>,
+    /// IP addresses.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ip: BTreeSet<String>,
+    /// Exactly these names, instead of the profile's with additions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<OnlyNames>,
+}
+
+/// Names that replace the profile's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OnlyNames {
+    /// DNS names, a wildcard allowed as the left-most label.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub dns: BTreeSet<String>,
+    /// IP addresses.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ip: BTreeSet<String>,
+}
+
+/// Where a certificate and its key are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Files {
+    /// The certificate, an absolute path on the node. `{node}` stands for the node's name, `{address}` for its address.
+    pub certificate: String,
+    /// The private key, an absolute path on the node.
+    pub key: String,
+    /// The owner, `USER` or `USER:GROUP`; root when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The mode of the key, quoted and octal, such as `"0640"`; `"0600"` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<FileMode>,
+    /// The mode of the certificate, quoted and octal; `"0644"` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_mode: Option<FileMode>,
+}
+
+/// Which nodes hold something.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Placement {
+    /// Every node with this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// These nodes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub nodes: BTreeSet<NodeName>,
+}
+
+/// Where a directory of the profile really is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Directory {
+    /// Where the files really are, an absolute path on the node.
+    pub path: String,
+    /// A symbolic link that leads there: the path under which programs know the directory. Without it, programs know `path` itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// Something that runs and reads certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Service {
+    /// How it is restarted, where that differs from the profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
+    /// The certificates that it reads, besides those of the profile. It is restarted when one of them changes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub reads: BTreeSet<IdentityName>,
+}
+
+/// How a service is restarted: exactly one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Restart {
+    /// A systemd unit, restarted with `systemctl restart`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systemd: Option<String>,
+    /// The manifest of a static pod, restarted by changing an annotation in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_pod: Option<String>,
+    /// A program with its arguments. No shell is involved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+}
+
+/// How changes are rolled out over the nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Rollout {
+    /// How many workers may be worked on at once. Control-plane nodes and etcd members are always one at a time.
+    #[schemars(range(min = 1))]
+    pub max_unavailable: u32,
+    /// How long a restarted service must stay healthy before the next step.
+    pub settle: Duration,
+    /// The longest wait for a service to become healthy.
+    pub timeout: Duration,
+    /// What happens to work already done when a step fails.
+    pub on_failure: OnFailure,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self {
+            max_unavailable: 1,
+            settle: Duration::from_seconds(5),
+            timeout: Duration::from_seconds(300),
+            on_failure: OnFailure::UndoNode,
+        }
+    }
+}
+
+/// What happens to work already done when a step fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// The failing node is put back; nodes already done stay as they are; then the run stops.
+    #[default]
+    UndoNode,
+    /// The whole run is undone in reverse order.
+    UndoAll,
+    /// Everything is left as it is.
+    Stop,
+}
+
+/// Where snapshots are kept, and how many.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Snapshots {
+    /// The directory on each node, absolute. Snapshots hold private keys and never leave their node.
+    pub directory: String,
+    /// How many snapshots are kept on each node.
+    #[schemars(range(min = 1))]
+    pub keep: u32,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self { directory: "/var/lib/pki".to_owned(), keep: 10 }
+    }
+}
