@@ -49,7 +49,7 @@ pub struct Profile {
 }
 
 /// A static pod's manifest.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ManifestEntry {
     /// The file.
@@ -59,7 +59,7 @@ pub struct ManifestEntry {
 }
 
 /// A directory of the layout.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DirectoryEntry {
     /// Its default path.
@@ -71,7 +71,7 @@ pub struct DirectoryEntry {
 }
 
 /// An authority of the layout.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuthorityEntry {
     /// The subject of a new certificate.
@@ -88,7 +88,7 @@ pub struct AuthorityEntry {
 }
 
 /// A certificate of the layout.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentityEntry {
     /// The issuer; none for a certificate that signs itself.
@@ -121,7 +121,7 @@ pub struct IdentityEntry {
 }
 
 /// Where an identity of the layout is kept.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum StorageEntry {
     /// Two files.
@@ -133,7 +133,7 @@ pub enum StorageEntry {
 }
 
 /// One file with certificate and key.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CombinedEntry {
     /// The file.
@@ -143,7 +143,7 @@ pub struct CombinedEntry {
 }
 
 /// A kubeconfig of the layout.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KubeconfigEntry {
     /// The file.
@@ -162,7 +162,7 @@ pub struct KubeconfigEntry {
 }
 
 /// A key pair without a certificate.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyPairEntry {
     /// The private key.
@@ -178,7 +178,7 @@ pub struct KeyPairEntry {
 }
 
 /// A service of the layout.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceEntry {
     /// The roles of nodes that run it.
@@ -195,7 +195,7 @@ pub struct ServiceEntry {
 }
 
 /// A listening TLS port.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Endpoint {
     /// The port.
@@ -206,7 +206,7 @@ pub struct Endpoint {
 }
 
 /// One thing that a service reads, and whether the running process reads it again.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Read {
     /// What is read.

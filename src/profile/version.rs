@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::spec::scalars::KubernetesVersion;
 
 /// A value that holds from `since` (inclusive) until `until` (exclusive).
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Versioned<T> {
     /// The first version for which it holds; from the beginning when absent.
@@ -23,7 +23,8 @@ impl<T> Versioned<T> {
     pub fn holds(&self, version: Option<KubernetesVersion>) -> bool {
         match version {
             Some(version) => {
-                self.since.is_none_or(|since| since <= version) && self.until.is_none_or(|until| version < until)
+                self.since.is_none_or(|since| since <= version)
+                    && self.until.is_none_or(|until| version < until)
             }
             None => self.since.is_none() && self.until.is_none(),
         }
