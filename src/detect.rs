@@ -10,8 +10,8 @@ use crate::kubeconfig::KubeconfigFacts;
 use crate::observed::{Content, Expect, NodeFacts, ObserveRequest, Seen};
 use crate::profile::{Profile, ProfileError};
 use crate::spec::types::{
-    ApiVersion, Cluster, ClusterPki, Connection, Defaults, Kind, Local, Metadata, Node, ProfileName, Role, Rollout,
-    Snapshots, Spec,
+    ApiVersion, Cluster, ClusterPki, Connection, Defaults, Kind, Local, Metadata, Node, ProfileName, Role,
+    Rollout, Snapshots, Spec,
 };
 
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
@@ -117,7 +117,11 @@ fn node_name(facts: &NodeFacts) -> NodeName {
         manifest.container("etcd").and_then(|container| container.flags.last("name")).map(str::to_owned)
     });
     let candidates = [kubelet, context, member, facts.hostname.clone()];
-    candidates.into_iter().flatten().find_map(|name| name.to_ascii_lowercase().parse().ok()).unwrap_or_else(NodeName::unnamed)
+    candidates
+        .into_iter()
+        .flatten()
+        .find_map(|name| name.to_ascii_lowercase().parse().ok())
+        .unwrap_or_else(NodeName::unnamed)
 }
 
 fn cluster_name(facts: &NodeFacts) -> ClusterName {
@@ -141,4 +145,3 @@ fn config<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a KubeconfigFacts> {
         | Content::Unreadable { .. } => None,
     }
 }
-

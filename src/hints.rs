@@ -18,16 +18,21 @@ pub fn hints(observed: &Observed) -> Hints {
         let version = facts.kubernetes_version.as_deref().and_then(|version| version.parse().ok());
         // In the middle of an upgrade nodes differ; the oldest one limits what may be relied on.
         hints.version = match (hints.version, version) {
-            (Some(one), Some(other)) => Some(std::cmp::min::<crate::spec::scalars::KubernetesVersion>(one, other)),
+            (Some(one), Some(other)) => {
+                Some(std::cmp::min::<crate::spec::scalars::KubernetesVersion>(one, other))
+            }
             (one, other) => one.or(other),
         };
         let api_server = container(facts, "kube-apiserver");
         let etcd = container(facts, "etcd");
-        if let Some(subnet) = api_server.and_then(|container| container.flags.last("service-cluster-ip-range")) {
+        if let Some(subnet) =
+            api_server.and_then(|container| container.flags.last("service-cluster-ip-range"))
+        {
             hints.service_subnet.get_or_insert_with(|| subnet.to_owned());
         }
         let advertised = api_server.and_then(|container| container.flags.last("advertise-address"));
-        let client_url = etcd.and_then(|container| container.flags.last("advertise-client-urls")).and_then(host_of_url);
+        let client_url =
+            etcd.and_then(|container| container.flags.last("advertise-client-urls")).and_then(host_of_url);
         if let Some(address) = advertised.or(client_url) {
             hints.addresses.insert(name.clone(), address.to_owned());
         }

@@ -237,7 +237,8 @@ impl KubeconfigFacts {
 
     /// The files that certificates and keys lie in, with the paths as written.
     pub fn named_files(&self) -> Vec<(Field, &str)> {
-        let authorities = self.clusters.values().map(|cluster| (Field::CertificateAuthority, &cluster.authority));
+        let authorities =
+            self.clusters.values().map(|cluster| (Field::CertificateAuthority, &cluster.authority));
         let identities = self
             .users
             .values()
@@ -267,7 +268,10 @@ impl KubeconfigFacts {
         };
         self.problems.iter().any(KubeconfigProblem::hides_entries)
             || self.users.values().any(of_user)
-            || self.clusters.values().any(|cluster| secret(&cluster.authority) || undecodable(&cluster.authority))
+            || self
+                .clusters
+                .values()
+                .any(|cluster| secret(&cluster.authority) || undecodable(&cluster.authority))
     }
 
     /// What of the current context leads nowhere.
@@ -288,7 +292,9 @@ impl KubeconfigProblem {
     /// Whether there may be entries in the file that the facts do not show.
     fn hides_entries(&self) -> bool {
         match self {
-            Self::NotText | Self::NotYaml { .. } | Self::WrongKind { .. } | Self::DuplicateName { .. } => true,
+            Self::NotText | Self::NotYaml { .. } | Self::WrongKind { .. } | Self::DuplicateName { .. } => {
+                true
+            }
             Self::Empty
             | Self::BadBase64 { .. }
             | Self::DataAndFile { .. }
@@ -375,8 +381,10 @@ fn material(
 
 /// Decodes as Go's `encoding/base64` does: line ends are passed over, spaces are not, unused last bits may be set.
 fn decode(data: &str) -> Option<Zeroizing<Vec<u8>>> {
-    const GO: GeneralPurpose =
-        GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+    const GO: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+    );
     let mut one_line = Zeroizing::new(String::with_capacity(data.len()));
     one_line.extend(data.chars().filter(|character| !matches!(character, '\r' | '\n')));
     let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(one_line.len())]);

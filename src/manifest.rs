@@ -141,8 +141,12 @@ impl ManifestFacts {
         }
         let mut problems = Vec::new();
         let mut withholds = false;
-        let containers: Vec<ContainerFacts> =
-            pod.spec.containers.into_iter().map(|container| container.facts(&pod.spec.volumes, &mut withholds, &mut problems)).collect();
+        let containers: Vec<ContainerFacts> = pod
+            .spec
+            .containers
+            .into_iter()
+            .map(|container| container.facts(&pod.spec.volumes, &mut withholds, &mut problems))
+            .collect();
         if containers.is_empty() {
             problems.push(ManifestProblem::NoContainers);
         }
@@ -175,7 +179,11 @@ impl ContainerFacts {
     /// None when no host mount covers it: such a file is part of the image or of a volume of another kind.
     pub fn host_path(&self, path: &str) -> Option<String> {
         let covers = |mount: &&HostMount| below(path, &mount.mount_path).is_some();
-        let mount = self.mounts.iter().filter(covers).max_by_key(|mount| mount.mount_path.trim_end_matches('/').len())?;
+        let mount = self
+            .mounts
+            .iter()
+            .filter(covers)
+            .max_by_key(|mount| mount.mount_path.trim_end_matches('/').len())?;
         let rest = below(path, &mount.mount_path)?;
         let sub_path = mount.sub_path.as_deref().unwrap_or_default();
         let parts = [mount.host_path.as_str(), sub_path, rest];
@@ -235,7 +243,8 @@ fn version(image: &str) -> Option<String> {
     let last = without_digest.rsplit_once('/').map_or(without_digest, |(_, last)| last);
     let (_, tag) = last.split_once(':')?;
     let digits = tag.strip_prefix('v').unwrap_or(tag);
-    let looks_like_a_version = digits.starts_with(|first: char| first.is_ascii_digit()) && digits.contains('.');
+    let looks_like_a_version =
+        digits.starts_with(|first: char| first.is_ascii_digit()) && digits.contains('.');
     looks_like_a_version.then(|| tag.to_owned())
 }
 
@@ -326,8 +335,7 @@ impl Container {
         problems: &mut Vec<ManifestProblem>,
     ) -> ContainerFacts {
         *withholds |= self.env.iter().any(|variable| flags::may_be_secret(&variable.name, &variable.value));
-        let words: Vec<String> =
-            self.command.into_iter().chain(self.args).collect();
+        let words: Vec<String> = self.command.into_iter().chain(self.args).collect();
         let (program, flags) = match flags::read(&words, &self.name) {
             flags::Command::Known { program, flags, withheld } => {
                 *withholds |= withheld;
@@ -340,7 +348,14 @@ impl Container {
             }
         };
         let mounts = self.volume_mounts.into_iter().filter_map(|mount| mount.of_host(volumes)).collect();
-        ContainerFacts { version: version(&self.image), name: self.name, program, image: self.image, flags, mounts }
+        ContainerFacts {
+            version: version(&self.image),
+            name: self.name,
+            program,
+            image: self.image,
+            flags,
+            mounts,
+        }
     }
 }
 

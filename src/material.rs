@@ -99,7 +99,8 @@ impl PemFacts {
     /// Reads a PEM text. It never fails: what cannot be read is among the defects.
     pub fn read(bytes: &[u8]) -> Self {
         let reading = pem::read(bytes);
-        let mut facts = Self { defects: reading.problems.iter().map(PemDefect::of).collect(), ..Self::default() };
+        let mut facts =
+            Self { defects: reading.problems.iter().map(PemDefect::of).collect(), ..Self::default() };
         for item in reading.items {
             match item {
                 Item::Certificate(certificate) => facts.certificates.push(certificate),
@@ -184,5 +185,8 @@ fn is_zero(count: &usize) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the tests have the openssl program make keys and certificates")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests have the openssl program make keys and certificates"
+)]
 pub(crate) mod tests;

@@ -34,7 +34,8 @@ pub fn observe_all(nodes: &BTreeMap<NodeName, Question<'_>>, observed_at: Timest
     let died = || Answer::Unreachable { reason: "the reading of this node broke off".to_owned() };
     let mut answers: BTreeMap<NodeName, Answer> = nodes.keys().map(|name| (name.clone(), died())).collect();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..questions.len().min(AT_ONCE)).map(|_| scope.spawn(ask_until_done)).collect();
+        let threads: Vec<_> =
+            (0..questions.len().min(AT_ONCE)).map(|_| scope.spawn(ask_until_done)).collect();
         for thread in threads {
             answers.extend(thread.join().unwrap_or_default());
         }
@@ -58,8 +59,8 @@ fn with_causes(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
     use std::sync::Arc;
+    use std::sync::Barrier;
 
     use jiff::Timestamp;
 
@@ -112,7 +113,10 @@ mod tests {
                     assert_eq!(file.sha256, Some(crate::x509::Sha256::of(number.to_string().as_bytes())));
                 }
                 Answer::Unreachable { reason } => {
-                    assert_eq!((number % 10, reason.as_str()), (3, "the node cannot be reached: no route to host"));
+                    assert_eq!(
+                        (number % 10, reason.as_str()),
+                        (3, "the node cannot be reached: no route to host")
+                    );
                 }
             }
         }

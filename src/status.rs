@@ -165,9 +165,10 @@ impl Status {
                     continue;
                 }
                 let address = Address { subject: Subject::Identity(name.clone()), node: node.clone() };
-                let keyless = identity.authority.as_ref().is_some_and(|authority| {
-                    is_external(desired, authority, authorities.get(authority))
-                });
+                let keyless = identity
+                    .authority
+                    .as_ref()
+                    .is_some_and(|authority| is_external(desired, authority, authorities.get(authority)));
                 let by_kubelet = identity.rotated_by_kubelet && view.form != Form::Embedded;
                 certificates.push(CertificateStatus {
                     address: address.to_string(),
@@ -211,8 +212,10 @@ impl Status {
 
     /// Puts what ends first at the top.
     pub fn sort_by_expiry(&mut self) {
-        self.certificates.sort_by_key(|status| status.certificate.as_ref().map(|certificate| certificate.expires));
-        let expires = |status: &AuthorityStatus| status.certificate.as_ref().map(|certificate| certificate.expires);
+        self.certificates
+            .sort_by_key(|status| status.certificate.as_ref().map(|certificate| certificate.expires));
+        let expires =
+            |status: &AuthorityStatus| status.certificate.as_ref().map(|certificate| certificate.expires);
         self.certificate_authorities.sort_by_key(expires);
     }
 
@@ -248,14 +251,16 @@ fn authority_statuses(
     differences: &Differences,
     now: Timestamp,
 ) -> Vec<AuthorityStatus> {
-    let holders = desired.nodes.iter().filter(|(_, node)| node.authorities.contains_key(name)).map(|(node, _)| node);
+    let holders =
+        desired.nodes.iter().filter(|(_, node)| node.authorities.contains_key(name)).map(|(node, _)| node);
     let mut by_certificate: BTreeMap<Option<&Certificate>, Vec<NodeName>> = BTreeMap::new();
     for node in holders {
         let first = view.certificates.get(node).and_then(|certificates| certificates.first());
         by_certificate.entry(first).or_default().push(node.clone());
     }
     // Nodes without a readable certificate have no row of their own beside nodes that have one; their findings stand in the first row.
-    let unreadable = if by_certificate.len() > 1 { by_certificate.remove(&None).unwrap_or_default() } else { Vec::new() };
+    let unreadable =
+        if by_certificate.len() > 1 { by_certificate.remove(&None).unwrap_or_default() } else { Vec::new() };
     let mut rows = Vec::new();
     for (position, (certificate, nodes)) in by_certificate.into_iter().enumerate() {
         let key = certificate.map(|certificate| certificate.facts().key.spki_sha256);

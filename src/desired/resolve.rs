@@ -174,7 +174,12 @@ impl<'a> Resolver<'a> {
         values
     }
 
-    fn directories(&self, node_name: &NodeName, node: &Node, values: &mut Values) -> BTreeMap<DirectoryName, DesiredDirectory> {
+    fn directories(
+        &self,
+        node_name: &NodeName,
+        node: &Node,
+        values: &mut Values,
+    ) -> BTreeMap<DirectoryName, DesiredDirectory> {
         let mut directories = BTreeMap::new();
         let mut waiting: Vec<_> = self.profile.directories.iter().collect();
         // A directory's default path may name another one, in any order; each pass settles those whose parts are known.
@@ -265,9 +270,9 @@ impl<'a> Resolver<'a> {
             if !self.profile.identities.contains_key(identity)
                 && let Some(desired) =
                     self.additional_identity(identity, declared, name, node, values, problems)
-                {
-                    identities.insert(identity.clone(), desired);
-                }
+            {
+                identities.insert(identity.clone(), desired);
+            }
         }
         identities
     }

@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles,
+};
 
 use super::{Diagnostic, Place, Severity, Source, escaped, is_deceiving};
 
@@ -46,8 +48,10 @@ pub fn render(problems: &[Diagnostic], sources: &[Source], style: RenderStyle) -
         .with_urls(false)
         .with_width(style.width.max(NARROWEST))
         .without_syntax_highlighting();
-    let shown: Vec<Source> =
-        sources.iter().map(|source| Source::new(source.name.clone(), without_deception(&source.text))).collect();
+    let shown: Vec<Source> = sources
+        .iter()
+        .map(|source| Source::new(source.name.clone(), without_deception(&source.text)))
+        .collect();
     let mut out = String::new();
     for problem in problems {
         let report = Report::new(problem, &shown);

@@ -175,7 +175,8 @@ impl AuthorityCase<'_> {
     /// Trust is never dropped by itself: a CA that must go is declared with `distrust`.
     fn bundle_has_stray(&self, certificates: &[Certificate]) -> Vec<Option<Finding>> {
         let Some(signer) = self.view.signer() else { return Vec::new() };
-        let strays: BTreeSet<&Certificate> = certificates.iter().filter(|certificate| *certificate != signer).collect();
+        let strays: BTreeSet<&Certificate> =
+            certificates.iter().filter(|certificate| *certificate != signer).collect();
         let first = certificates.first();
         strays
             .into_iter()
@@ -204,7 +205,8 @@ impl AuthorityCase<'_> {
                 match pem.keys.first() {
                     Some(key) => findings.extend(self.key_mismatch(key.spki_sha256)),
                     None if pem.encrypted_keys > 0 => {
-                        findings.push(Finding::blocks(Reason::KeyEncrypted { path: self.copy.key.path.clone() }));
+                        findings
+                            .push(Finding::blocks(Reason::KeyEncrypted { path: self.copy.key.path.clone() }));
                     }
                     None => {}
                 }

@@ -9,7 +9,9 @@ use super::{Finding, Reason};
 pub(super) fn findings(wanted: &DesiredDirectory, facts: &NodeFacts) -> Vec<Finding> {
     let Some(link) = &wanted.link else { return loops(wanted, facts).into_iter().collect() };
     let finding = match facts.files.get(link) {
-        None => Some(Finding::due_unless_unknown(Reason::Unknown { because: format!("{link} was not looked at") })),
+        None => Some(Finding::due_unless_unknown(Reason::Unknown {
+            because: format!("{link} was not looked at"),
+        })),
         Some(Seen::Unknown { reason }) => {
             Some(Finding::due_unless_unknown(Reason::Unknown { because: format!("{link}: {reason}") }))
         }

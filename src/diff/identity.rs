@@ -57,7 +57,10 @@ impl IdentityCase<'_> {
         findings.extend(files.into_iter().flat_map(|file| files::findings(file, self.facts)));
         if self.rotates_by_itself() {
             leave_to_the_kubelet(&mut findings);
-        } else if self.wanted.rotated_by_kubelet && self.view.form == Form::Embedded && self.view.certificate.is_some() {
+        } else if self.wanted.rotated_by_kubelet
+            && self.view.form == Form::Embedded
+            && self.view.certificate.is_some()
+        {
             findings.push(Finding::note(Reason::KubeletDoesNotRotate));
         }
         findings
@@ -82,7 +85,8 @@ impl IdentityCase<'_> {
     fn key_mismatch(&self, certificate: &Certificate) -> Option<Finding> {
         let key = self.view.key?;
         let of_certificate = certificate.facts().key.spki_sha256;
-        (key != of_certificate).then(|| Finding::due(Reason::KeyMismatch { certificate: of_certificate, key }))
+        (key != of_certificate)
+            .then(|| Finding::due(Reason::KeyMismatch { certificate: of_certificate, key }))
     }
 
     /// The kubeconfig does not trust the authority that it should.
@@ -135,7 +139,8 @@ fn issued_before(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<F
     let cut_off = authority.reissue_issued_before.as_ref()?;
     let not_before = certificate.facts().not_before;
     (not_before < cut_off.value).then(|| {
-        Finding::due(Reason::IssuedBefore { not_before, cut_off: cut_off.value }).decided_by(cut_off.by.as_ref())
+        Finding::due(Reason::IssuedBefore { not_before, cut_off: cut_off.value })
+            .decided_by(cut_off.by.as_ref())
     })
 }
 
@@ -177,7 +182,8 @@ fn not_trusted(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Fin
 fn outlives_issuer(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
     let issuer = issuer_of(certificate, case.issuers()?)?;
     let (not_after, issuer_not_after) = (certificate.facts().not_after, issuer.facts().not_after);
-    (not_after > issuer_not_after).then(|| Finding::note(Reason::OutlivesIssuer { not_after, issuer_not_after }))
+    (not_after > issuer_not_after)
+        .then(|| Finding::note(Reason::OutlivesIssuer { not_after, issuer_not_after }))
 }
 
 fn subject_differs(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
@@ -185,13 +191,17 @@ fn subject_differs(case: &IdentityCase<'_>, certificate: &Certificate) -> Option
     let wanted = case.wanted.subject.as_ref().or(accepted.first())?;
     let found = certificate.facts();
     (!accepted.iter().any(|subject| same_subject(found, subject))).then(|| {
-        Finding::due(Reason::SubjectDiffers { found: found.subject.to_string(), wanted: subject_text(wanted) })
+        Finding::due(Reason::SubjectDiffers {
+            found: found.subject.to_string(),
+            wanted: subject_text(wanted),
+        })
     })
 }
 
 fn same_subject(found: &CertificateFacts, wanted: &SubjectName) -> bool {
     let organizations = wanted.organizations.iter().cloned().collect();
-    found.subject.common_name() == Some(wanted.common_name.as_str()) && found.subject.organizations() == organizations
+    found.subject.common_name() == Some(wanted.common_name.as_str())
+        && found.subject.organizations() == organizations
 }
 
 fn names_missing(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
@@ -235,7 +245,8 @@ fn key_algorithm_differs(case: &IdentityCase<'_>, certificate: &Certificate) -> 
     let declared = case.wanted.key_algorithm.as_ref()?;
     let (found, wanted) = (&certificate.facts().key.algorithm, KeyAlgorithm::from(declared.value));
     (*found != wanted).then(|| {
-        Finding::due(Reason::KeyAlgorithmDiffers { found: found.clone(), wanted }).decided_by(declared.by.as_ref())
+        Finding::due(Reason::KeyAlgorithmDiffers { found: found.clone(), wanted })
+            .decided_by(declared.by.as_ref())
     })
 }
 

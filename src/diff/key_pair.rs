@@ -36,7 +36,8 @@ pub(super) fn findings(wanted: &DesiredKeyPair, facts: &NodeFacts) -> Vec<Findin
             }
             if first.is_none() {
                 let problem = "holds no public key".to_owned();
-                findings.push(Finding::due(Reason::Unparseable { path: wanted.public.path.clone(), problem }));
+                findings
+                    .push(Finding::due(Reason::Unparseable { path: wanted.public.path.clone(), problem }));
             }
         }
         Err(Reason::Missing) if findings.iter().any(|finding| finding.reason == Reason::Missing) => {}
@@ -50,7 +51,10 @@ pub(super) fn findings(wanted: &DesiredKeyPair, facts: &NodeFacts) -> Vec<Findin
 
 /// The nodes whose pair is not the one that most nodes hold: tokens signed there are refused elsewhere at random (kubernetes#22351).
 /// Which key is right only a person can tell, so it blocks.
-pub(super) fn between_nodes(desired: &Desired, observed: &Observed) -> Vec<(Subject, NodeName, Vec<Finding>)> {
+pub(super) fn between_nodes(
+    desired: &Desired,
+    observed: &Observed,
+) -> Vec<(Subject, NodeName, Vec<Finding>)> {
     let mut held: BTreeMap<&KeyPairName, BTreeMap<&NodeName, Sha256>> = BTreeMap::new();
     for (node, wanted) in &desired.nodes {
         let Some(facts) = observed.nodes.get(node).and_then(|answer| answer.facts()) else { continue };

@@ -125,9 +125,15 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
         match observed.nodes.get(name) {
             Some(Answer::Facts(facts)) => {
                 node_differences(&mut differences, desired, name, node, facts, &authorities, now);
-                differences.add(Subject::Node, name, clock_skew(facts, observed.observed_at).into_iter().collect());
+                differences.add(
+                    Subject::Node,
+                    name,
+                    clock_skew(facts, observed.observed_at).into_iter().collect(),
+                );
             }
-            Some(Answer::Unreachable { reason }) => differences.add(Subject::Node, name, vec![unreachable(reason)]),
+            Some(Answer::Unreachable { reason }) => {
+                differences.add(Subject::Node, name, vec![unreachable(reason)])
+            }
             None => differences.add(Subject::Node, name, vec![unreachable("the node was not asked")]),
         }
     }
@@ -150,7 +156,8 @@ fn node_differences(
         differences.add(Subject::Directory(directory.clone()), name, directory::findings(wanted, facts));
     }
     for (authority, copy) in &node.authorities {
-        let (Some(wanted), Some(view)) = (desired.authorities.get(authority), authorities.get(authority)) else {
+        let (Some(wanted), Some(view)) = (desired.authorities.get(authority), authorities.get(authority))
+        else {
             continue;
         };
         let case = authority::AuthorityCase { now, name: authority, wanted, copy, view, node: name, facts };

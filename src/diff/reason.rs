@@ -333,12 +333,16 @@ impl fmt::Display for Reason {
                 write!(f, "subject is {}, not {wanted}", escaped(found))
             }
             Reason::NamesMissing { dns, ip } => write!(f, "lacks the names {}", names(dns, ip)),
-            Reason::NamesUnwanted { dns, ip } => write!(f, "has names that names.only excludes: {}", names(dns, ip)),
+            Reason::NamesUnwanted { dns, ip } => {
+                write!(f, "has names that names.only excludes: {}", names(dns, ip))
+            }
             Reason::UsagesDiffer { missing } => {
                 let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
                 write!(f, "may not be used as {}", missing.join(" and "))
             }
-            Reason::KeyAlgorithmDiffers { found, wanted } => write!(f, "key is {found}, declared is {wanted}"),
+            Reason::KeyAlgorithmDiffers { found, wanted } => {
+                write!(f, "key is {found}, declared is {wanted}")
+            }
             Reason::KeyMismatch { certificate, key } => write!(
                 f,
                 "private key does not match: certificate has spki {}, key file {}",
@@ -349,7 +353,12 @@ impl fmt::Display for Reason {
             Reason::PublicKeyMissing => f.write_str("public key missing"),
             Reason::NotACa => f.write_str("is no CA certificate, so nothing it signed is accepted"),
             Reason::OutlivesIssuer { not_after, issuer_not_after } => {
-                write!(f, "valid until {}, longer than its issuer ({})", date(*not_after), date(*issuer_not_after))
+                write!(
+                    f,
+                    "valid until {}, longer than its issuer ({})",
+                    date(*not_after),
+                    date(*issuer_not_after)
+                )
             }
             Reason::NotTrusted { because } => write!(f, "no verifier would accept it: {}", escaped(because)),
             Reason::BundleLacks { fingerprint } => write!(f, "trust bundle lacks {}", fingerprint.short()),
@@ -387,10 +396,14 @@ impl fmt::Display for Reason {
                 instant(*changed),
                 instant(*started)
             ),
-            Reason::CaKeyOnWrongNode { path } => write!(f, "{} is a CA key and does not belong here", escaped(path)),
+            Reason::CaKeyOnWrongNode { path } => {
+                write!(f, "{} is a CA key and does not belong here", escaped(path))
+            }
             Reason::Unparseable { path, problem } => write!(f, "{}: {}", escaped(path), escaped(problem)),
             Reason::ZeroLength { path } => write!(f, "{} is empty", escaped(path)),
-            Reason::NotPem { path } => write!(f, "{} is DER, and Kubernetes and etcd read PEM only", escaped(path)),
+            Reason::NotPem { path } => {
+                write!(f, "{} is DER, and Kubernetes and etcd read PEM only", escaped(path))
+            }
             Reason::KeyEncrypted { path } => {
                 write!(f, "{} is encrypted, and no component can ask for a passphrase", escaped(path))
             }
@@ -401,7 +414,9 @@ impl fmt::Display for Reason {
             }
             Reason::AuthorityKeyLost => f.write_str("no node holds its key"),
             Reason::KubeletRotates => f.write_str("renewed by the kubelet itself"),
-            Reason::KubeletDoesNotRotate => f.write_str("embedded in kubelet.conf, so the kubelet does not renew it"),
+            Reason::KubeletDoesNotRotate => {
+                f.write_str("embedded in kubelet.conf, so the kubelet does not renew it")
+            }
             Reason::Unknown { because } => write!(f, "unknown: {}", escaped(because)),
         }
     }

@@ -117,7 +117,9 @@ impl IdentityView {
         let reasons = pem_reasons(pem, path);
         match pem.keys.first() {
             Some(key) => self.key = Some(key.spki_sha256),
-            None if pem.encrypted_keys > 0 => self.reasons.push(Reason::KeyEncrypted { path: path.to_owned() }),
+            None if pem.encrypted_keys > 0 => {
+                self.reasons.push(Reason::KeyEncrypted { path: path.to_owned() })
+            }
             None if reasons.is_empty() => self.reasons.push(Reason::KeyMissing),
             None => {}
         }

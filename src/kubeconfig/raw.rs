@@ -136,7 +136,8 @@ impl Entry for NamedUser {
     }
 
     fn facts(self, problems: &mut Vec<KubeconfigProblem>) -> UserFacts {
-        let User { client_certificate, client_certificate_data, client_key, client_key_data, .. } = &self.user;
+        let User { client_certificate, client_certificate_data, client_key, client_key_data, .. } =
+            &self.user;
         let place = |field| (Section::User, self.name.as_str(), field);
         let has_certificate = !client_certificate.is_empty() || !client_certificate_data.0.is_empty();
         let has_key = !client_key.is_empty() || !client_key_data.0.is_empty();

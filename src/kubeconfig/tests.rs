@@ -52,7 +52,10 @@ fn embedded_certificates_are_read_and_of_the_key_its_public_half() {
         STANDARD.encode(&certificate),
         STANDARD.encode(&key)
     ))
-    .replace("server: 'https://s'", &format!("server: 'https://s', certificate-authority-data: {}", STANDARD.encode(authority)));
+    .replace(
+        "server: 'https://s'",
+        &format!("server: 'https://s', certificate-authority-data: {}", STANDARD.encode(authority)),
+    );
     let facts = read(&text);
     assert_eq!(facts.problems, []);
     let (cluster, user) = facts.current().unwrap();
@@ -65,7 +68,10 @@ fn embedded_certificates_are_read_and_of_the_key_its_public_half() {
     let shown = format!("{facts:?}{}", serde_json::to_string(&facts).unwrap());
     assert!(!shown.contains(&STANDARD.encode(&key)[60..100]));
     assert!(!shown.contains(key.lines().nth(1).unwrap()));
-    assert_eq!(serde_json::from_str::<KubeconfigFacts>(&serde_json::to_string(&facts).unwrap()).unwrap(), facts);
+    assert_eq!(
+        serde_json::from_str::<KubeconfigFacts>(&serde_json::to_string(&facts).unwrap()).unwrap(),
+        facts
+    );
 }
 
 #[test]
@@ -75,7 +81,11 @@ fn certificates_and_keys_may_lie_in_files() {
     let current = "/var/lib/kubelet/pki/kubelet-client-current.pem";
     assert_eq!(
         facts.named_files(),
-        [(Field::CertificateAuthority, "pki/ca.crt"), (Field::ClientCertificate, current), (Field::ClientKey, current)]
+        [
+            (Field::CertificateAuthority, "pki/ca.crt"),
+            (Field::ClientCertificate, current),
+            (Field::ClientKey, current)
+        ]
     );
     assert!(!facts.holds_secrets());
 }
@@ -86,13 +96,22 @@ fn base64_is_read_as_go_reads_it() {
     let data = STANDARD.encode(certificate);
     let (first, rest) = data.split_at(76);
     let certificates = |lines: &str| user(lines).0.certificate.embedded().map(|pem| pem.certificates.len());
-    assert_eq!(certificates(&format!("client-certificate-data: |\n  {first}\n  {rest}")), Some(1), "line ends are passed over");
-    assert_eq!(certificates(&format!("client-certificate-data: {first}\n  {rest}")), None, "YAML folds this into a space");
+    assert_eq!(
+        certificates(&format!("client-certificate-data: |\n  {first}\n  {rest}")),
+        Some(1),
+        "line ends are passed over"
+    );
+    assert_eq!(
+        certificates(&format!("client-certificate-data: {first}\n  {rest}")),
+        None,
+        "YAML folds this into a space"
+    );
     assert_eq!(certificates(&format!("client-certificate-data: \"{data}\"")), Some(1));
     assert_eq!(certificates("client-certificate-data: '%%%'"), None);
     let (facts, problems) = user("client-key-data: AAA");
     assert_eq!(facts.key, Material::Undecodable);
-    let bad = KubeconfigProblem::BadBase64 { section: Section::User, name: "u".into(), field: Field::ClientKey };
+    let bad =
+        KubeconfigProblem::BadBase64 { section: Section::User, name: "u".into(), field: Field::ClientKey };
     assert_eq!(bad.to_string(), "user \"u\": client-key-data is not base64");
     assert_eq!(problems, [bad]);
 }
@@ -111,7 +130,8 @@ fn empty_data_is_no_data() {
 fn data_win_over_a_file_and_both_are_a_problem() {
     let (facts, problems) = user("client-key-data: Cg==\nclient-key: /key");
     assert!(facts.key.embedded().is_some());
-    let both = KubeconfigProblem::DataAndFile { section: Section::User, name: "u".into(), field: Field::ClientKey };
+    let both =
+        KubeconfigProblem::DataAndFile { section: Section::User, name: "u".into(), field: Field::ClientKey };
     assert_eq!(problems, [both]);
 }
 
@@ -129,7 +149,10 @@ fn tokens_passwords_and_programs_are_told_and_never_kept() {
         let user = &facts.users["u"];
         assert!(user.has_token || user.has_password || user.has_program, "{lines}");
         assert!(facts.holds_secrets(), "{lines}");
-        assert!(!format!("{facts:?}{}", serde_json::to_string(&facts).unwrap()).contains("hunter2"), "{lines}");
+        assert!(
+            !format!("{facts:?}{}", serde_json::to_string(&facts).unwrap()).contains("hunter2"),
+            "{lines}"
+        );
     }
     assert!(!read(&of_user("token: ''")).users["u"].has_token);
 }
@@ -150,9 +173,15 @@ fn credentials_in_a_server_url_do_not_leave() {
 fn loose_ends_of_the_current_context_are_problems() {
     let with = |from: &str, to: &str| read(&of_user("token: t").replace(from, to)).problems;
     assert_eq!(with("current-context: x", "current-context: ''"), [KubeconfigProblem::NoCurrentContext]);
-    assert_eq!(with("current-context: x", "current-context: y"), [KubeconfigProblem::ContextMissing { context: "y".into() }]);
+    assert_eq!(
+        with("current-context: x", "current-context: y"),
+        [KubeconfigProblem::ContextMissing { context: "y".into() }]
+    );
     assert_eq!(with("user: u}", "user: v}"), [KubeconfigProblem::UserMissing { user: "v".into() }]);
-    assert_eq!(with("cluster: c,", "cluster: d,"), [KubeconfigProblem::ClusterMissing { cluster: "d".into() }]);
+    assert_eq!(
+        with("cluster: c,", "cluster: d,"),
+        [KubeconfigProblem::ClusterMissing { cluster: "d".into() }]
+    );
     assert_eq!(with("", ""), []);
 }
 
@@ -166,7 +195,10 @@ fn a_certificate_needs_a_key() {
 fn of_two_entries_with_one_name_the_first_is_kept_and_both_are_reported() {
     let facts = read(&format!("{}- name: u\n  user: {{token: t}}\n", of_user("client-key: /key")));
     assert_eq!(facts.users["u"].key, Material::File { path: "/key".into() });
-    assert_eq!(facts.problems, [KubeconfigProblem::DuplicateName { section: Section::User, name: "u".into() }]);
+    assert_eq!(
+        facts.problems,
+        [KubeconfigProblem::DuplicateName { section: Section::User, name: "u".into() }]
+    );
     assert!(facts.holds_secrets(), "the second one was not looked into");
 }
 
@@ -183,7 +215,9 @@ fn what_is_no_kubeconfig_says_why() {
 
 #[test]
 fn json_is_a_kubeconfig_too() {
-    let facts = read(r#"{"kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"c","user":"u"}}],"clusters":[{"name":"c","cluster":{"insecure-skip-tls-verify":true,"tls-server-name":"n"}}],"users":[{"name":"u","user":{}}]}"#);
+    let facts = read(
+        r#"{"kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"c","user":"u"}}],"clusters":[{"name":"c","cluster":{"insecure-skip-tls-verify":true,"tls-server-name":"n"}}],"users":[{"name":"u","user":{}}]}"#,
+    );
     assert_eq!(facts.problems, []);
     let (cluster, user) = facts.current().unwrap();
     assert!(cluster.insecure);

@@ -63,7 +63,8 @@ pub(super) fn read(words: &[String], container: &str) -> Command {
         return Command::Shell;
     }
     // A wrapper such as Kubernetes' go-runner comes before the component and has flags of its own.
-    let component = words.iter().position(|word| !word.starts_with('-') && COMPONENTS.contains(&file_name(word)));
+    let component =
+        words.iter().position(|word| !word.starts_with('-') && COMPONENTS.contains(&file_name(word)));
     let program = component.or((first.is_some_and(|first| !first.starts_with('-'))).then_some(0));
     let name = program.and_then(|at| words.get(at)).map(|word| file_name(word).to_owned());
     let rest = words.get(program.map_or(0, |at| at.saturating_add(1))..).unwrap_or_default();
@@ -87,7 +88,8 @@ fn parse(words: &[String], is_component: bool) -> (Flags, bool) {
     let mut withheld = false;
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
-        let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|flag| !flag.is_empty())
+        let Some(flag) =
+            word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|flag| !flag.is_empty())
         else {
             withheld |= !is_component;
             continue;

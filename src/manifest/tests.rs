@@ -57,7 +57,11 @@ fn the_component_its_version_and_its_flags_are_read() {
     assert_eq!(apiserver.flags.last("advertise-address"), Some("10.0.0.11"));
     assert!(apiserver.flags.is_on("allow-privileged"));
     assert!(!apiserver.flags.is_on("client-cert-auth"));
-    assert_eq!(apiserver.flags.last("tls-cert-file"), Some("/etc/kubernetes/pki/apiserver.crt"), "the last one wins");
+    assert_eq!(
+        apiserver.flags.last("tls-cert-file"),
+        Some("/etc/kubernetes/pki/apiserver.crt"),
+        "the last one wins"
+    );
     assert_eq!(apiserver.flags.all("service-account-key-file").len(), 2, "repeated, once with underscores");
 }
 
@@ -115,7 +119,10 @@ fn the_type_of_a_mount_says_whether_it_is_one_file() {
                 volumes: [{name: conf, hostPath: {path: /etc/kcm.conf, type: FileOrCreate}}]}}";
     let facts = read(text);
     let mount = facts.containers[0].own_mount("/etc/kcm.conf").unwrap();
-    assert_eq!((mount.kind, mount.is_single_file(), mount.read_only), (HostPathKind::FileOrCreate, true, false));
+    assert_eq!(
+        (mount.kind, mount.is_single_file(), mount.read_only),
+        (HostPathKind::FileOrCreate, true, false)
+    );
 }
 
 #[test]
@@ -131,10 +138,12 @@ fn versions_come_from_tags_that_look_like_one() {
 
 #[test]
 fn wrappers_and_images_with_an_entry_point_are_seen_through() {
-    let wrapped = container("/go-runner, --log-file=/var/log/x, /usr/local/bin/kube-apiserver, --secure-port=6443");
+    let wrapped =
+        container("/go-runner, --log-file=/var/log/x, /usr/local/bin/kube-apiserver, --secure-port=6443");
     assert_eq!(wrapped.program.as_deref(), Some("kube-apiserver"));
     assert_eq!((wrapped.flags.last("secure-port"), wrapped.flags.last("log-file")), (Some("6443"), None));
-    let text = "{kind: Pod, spec: {containers: [{name: etcd, image: e, args: [-name, cp-1, -cert-file=/c]}]}}";
+    let text =
+        "{kind: Pod, spec: {containers: [{name: etcd, image: e, args: [-name, cp-1, -cert-file=/c]}]}}";
     let bare = read(text).containers.remove(0);
     assert_eq!((bare.program.as_deref(), bare.component()), (None, "etcd"));
     assert_eq!((bare.flags.last("name"), bare.flags.last("cert-file")), (Some("cp-1"), Some("/c")));
@@ -150,8 +159,11 @@ fn a_shell_script_is_said_to_be_unknown() {
 
 #[test]
 fn passwords_in_manifests_do_not_leave() {
-    let strangers = container("keepalived, --auth=hunter2, --password, hunter2, --config=/etc/k.conf, hunter2");
-    let etcd = container("etcd, --initial-cluster-token=hunter2, --discovery=https://u:hunter2@host, --name=m, hunter2");
+    let strangers =
+        container("keepalived, --auth=hunter2, --password, hunter2, --config=/etc/k.conf, hunter2");
+    let etcd = container(
+        "etcd, --initial-cluster-token=hunter2, --discovery=https://u:hunter2@host, --name=m, hunter2",
+    );
     for facts in [&strangers, &etcd] {
         assert!(!serde_json::to_string(facts).unwrap().contains("hunter2"), "{facts:?}");
     }
@@ -169,7 +181,10 @@ fn what_is_no_manifest_says_why() {
     assert_eq!(problems(b"kind: Pod\nspec: 5\n"), [ManifestProblem::NotYaml { line: 2 }]);
     assert_eq!(problems(b"kind: ConfigMap\n"), [ManifestProblem::NotAPod { kind: "ConfigMap".into() }]);
     assert_eq!(problems(b"kind: Pod\n"), [ManifestProblem::NoContainers]);
-    assert_eq!(problems(b"kind: Pod\nspec: {containers: null, volumes: ~}\n"), [ManifestProblem::NoContainers]);
+    assert_eq!(
+        problems(b"kind: Pod\nspec: {containers: null, volumes: ~}\n"),
+        [ManifestProblem::NoContainers]
+    );
 }
 
 #[test]

@@ -26,7 +26,10 @@ pub(crate) fn keys() -> Vec<(String, &'static str)> {
         (openssl("ecparam -name prime256v1 -genkey"), "ecdsa-p256 sec1"),
         (openssl("ecparam -name secp384r1 -genkey -noout"), "ecdsa-p384 sec1"),
         (openssl("genpkey -algorithm ed25519"), "ed25519 pkcs8"),
-        (openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes256 -pass pass:hunter2"), "encrypted"),
+        (
+            openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes256 -pass pass:hunter2"),
+            "encrypted",
+        ),
     ]
 }
 
@@ -100,7 +103,8 @@ fn no_form_of_a_key_leaves_in_facts() {
 #[test]
 fn facts_survive_their_own_json() {
     let (certificate, key) = pair("one");
-    let mut text = format!("{certificate}{key}-----BEGIN X-----\nAAAA\n-----END X-----\n-----BEGIN CERTIFICATE-----\n");
+    let mut text =
+        format!("{certificate}{key}-----BEGIN X-----\nAAAA\n-----END X-----\n-----BEGIN CERTIFICATE-----\n");
     for (pem, _) in keys() {
         text.push_str(&pem);
     }

@@ -221,11 +221,17 @@ impl Tree {
     /// Links in the path of `root` itself are followed: whoever runs the program chose it.
     pub fn open(root: Option<PathBuf>) -> Result<Self, TreeError> {
         let root = root.unwrap_or_else(|| PathBuf::from("/"));
-        match rustix::fs::openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+        match rustix::fs::openat(
+            CWD,
+            &root,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        ) {
             Ok(root) => Ok(Self { root }),
-            Err(error) => {
-                Err(TreeError::RootUnusable { root: root.to_string_lossy().into_owned(), reason: in_words(error) })
-            }
+            Err(error) => Err(TreeError::RootUnusable {
+                root: root.to_string_lossy().into_owned(),
+                reason: in_words(error),
+            }),
         }
     }
 
@@ -278,9 +284,9 @@ impl Tree {
             FileKind::Directory | FileKind::Other => return Err(TreeError::NotRegular { path: path() }),
         }
         // Should a FIFO have taken the name since, O_NONBLOCK keeps the open from waiting for its writer.
-        let flags =
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let opened = match rustix::fs::openat(&place.directory, place.name.as_os_str(), flags, Mode::empty()) {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let opened = match rustix::fs::openat(&place.directory, place.name.as_os_str(), flags, Mode::empty())
+        {
             Ok(opened) => opened,
             Err(Errno::LOOP | Errno::NOENT | Errno::NXIO) => return Err(TreeError::Changed { path: path() }),
             Err(error) => return Err(refused(path(), error)),

@@ -61,7 +61,10 @@ pub(super) fn named_files(path: &str, content: &Content) -> Vec<(String, Expect)
                 (&facts.tls_cert_file, Expect::Certificates),
                 (&facts.tls_private_key_file, Expect::PrivateKey),
             ];
-            files.into_iter().filter_map(|(named, expect)| Some((beside(path, named.as_ref()?), expect))).collect()
+            files
+                .into_iter()
+                .filter_map(|(named, expect)| Some((beside(path, named.as_ref()?), expect)))
+                .collect()
         }
         Content::Empty
         | Content::Pem(_)
@@ -134,22 +137,36 @@ mod tests {
     fn a_digest_is_shown_only_of_what_is_known_to_hold_no_secret() {
         let digest = |bytes: &[u8], expect| classify(bytes, expect).1.is_some();
         let certificate_that_is_none = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert!(!digest(certificate_that_is_none, Expect::Certificates), "a block that cannot be read may be anything");
+        assert!(
+            !digest(certificate_that_is_none, Expect::Certificates),
+            "a block that cannot be read may be anything"
+        );
         assert!(!digest(b"hunter2", Expect::Certificates));
-        assert!(!digest(b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n", Expect::Text));
+        assert!(!digest(
+            b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n",
+            Expect::Text
+        ));
         assert!(!digest(b"\x30\x82\x04\xa4\x02\x01\x00", Expect::Text), "it may be a key in DER");
         assert!(digest(b"[Service]\nExecStart=/usr/bin/etcd\n", Expect::Text));
         assert!(!digest(b"", Expect::PrivateKey));
         assert!(!digest(b"kind: Config\nusers: [{name: a, user: {token: hunter2}}]\n", Expect::Kubeconfig));
-        assert!(!digest(b"kind: Config\nusers: [{name: a, user: {exec: {args: [hunter2]}}}]\n", Expect::Kubeconfig));
+        assert!(!digest(
+            b"kind: Config\nusers: [{name: a, user: {exec: {args: [hunter2]}}}]\n",
+            Expect::Kubeconfig
+        ));
         assert!(!digest(b"users: [hunter2", Expect::Kubeconfig));
         let by_files = b"kind: Config\nusers: [{name: a, user: {client-certificate: /c, client-key: /k}}]\n";
         assert!(digest(by_files, Expect::Kubeconfig));
         let pod = |env: &str, args: &str| {
-            format!("{{kind: Pod, spec: {{containers: [{{name: etcd, command: [etcd{args}], env: [{env}]}}]}}}}")
+            format!(
+                "{{kind: Pod, spec: {{containers: [{{name: etcd, command: [etcd{args}], env: [{env}]}}]}}}}"
+            )
         };
         assert!(digest(pod("", ", --name=m").as_bytes(), Expect::Manifest));
-        assert!(digest(pod("{name: HTTP_PROXY, value: 'http://proxy:3128'}", "").as_bytes(), Expect::Manifest));
+        assert!(digest(
+            pod("{name: HTTP_PROXY, value: 'http://proxy:3128'}", "").as_bytes(),
+            Expect::Manifest
+        ));
         for (env, args) in [
             ("{name: HTTP_PROXY, value: 'http://u:hunter2@proxy:3128'}", ""),
             ("{name: ROOT_PASSWORD, value: hunter2}", ""),

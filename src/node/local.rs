@@ -37,10 +37,8 @@ impl Inspect for Local {
             None => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
             Some(_) => None,
         };
-        let served_by = ServedBy {
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-        };
+        let served_by =
+            ServedBy { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
         Ok(observe(&tree, request, hostname, (self.clock)(), served_by))
     }
 }

@@ -129,14 +129,23 @@ impl Memory {
             return Some(entry.clone());
         }
         let implied = path == "/" || self.entries.keys().any(|key| is_below(key, path));
-        implied.then(|| Entry { object: Object::Directory, mode: 0o755, uid: 0, gid: 0, modified: self.clock })
+        implied.then(|| Entry {
+            object: Object::Directory,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            modified: self.clock,
+        })
     }
 
     fn names(&self, path: &str) -> Listing {
         let prefix = if path == "/" { "/".to_owned() } else { format!("{path}/") };
         let below = self.entries.keys().filter_map(|key| key.strip_prefix(&prefix));
-        let mut names: Vec<String> =
-            below.filter_map(|rest| rest.split('/').next()).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let mut names: Vec<String> = below
+            .filter_map(|rest| rest.split('/').next())
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
         names.dedup();
         names.sort();
         names.dedup();
@@ -233,8 +242,12 @@ impl Memory {
                 Payload::Failed { reason: format!("{resolved} is larger than {READ_LIMIT} bytes") }
             }
             (Want::Bytes, Object::File(bytes)) => Payload::Bytes(bytes),
-            (Want::Bytes, Object::Unreadable(reason)) => Payload::Failed { reason: format!("{resolved}: {reason}") },
-            (Want::Place, _) | (Want::Bytes, Object::Directory | Object::Link(_) | Object::Fifo) => Payload::NotRead,
+            (Want::Bytes, Object::Unreadable(reason)) => {
+                Payload::Failed { reason: format!("{resolved}: {reason}") }
+            }
+            (Want::Place, _) | (Want::Bytes, Object::Directory | Object::Link(_) | Object::Fifo) => {
+                Payload::NotRead
+            }
         };
         Sight::Found { hops, resolved, status, payload }
     }

@@ -118,7 +118,9 @@ fn see(tree: &impl Look, accounts: &Accounts, path: &str, expect: Expect) -> See
     let (content, sha256) = match payload {
         Payload::NotRead => (Content::NotRead, None),
         Payload::Bytes(bytes) => content::classify(&bytes, expect),
-        Payload::Names(Listing { names, complete }) => (Content::Directory { entries: names, complete }, None),
+        Payload::Names(Listing { names, complete }) => {
+            (Content::Directory { entries: names, complete }, None)
+        }
         Payload::Failed { reason } => (Content::Unreadable { reason }, None),
     };
     let Status { kind, mode, uid, gid, size, modified, device, inode } = status;
@@ -186,7 +188,9 @@ fn first_line(tree: &impl Look, path: &str) -> Option<String> {
 
 fn text(tree: &impl Look, path: &str) -> Option<String> {
     match tree.look(path, Want::Bytes) {
-        Sight::Found { payload: Payload::Bytes(bytes), .. } => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Sight::Found { payload: Payload::Bytes(bytes), .. } => {
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        }
         Sight::Found { payload: Payload::NotRead | Payload::Names(_) | Payload::Failed { .. }, .. }
         | Sight::Missing
         | Sight::Dangling { .. }

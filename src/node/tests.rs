@@ -50,8 +50,11 @@ fn no_file_with_a_key_has_a_digest_and_no_byte_of_a_key_leaves() {
     texts.push(format!("{certificate}{key}"));
     texts.push(key.lines().take(2).collect::<Vec<_>>().join("\n"));
     for text in texts {
-        for expect in [Expect::PrivateKey, Expect::Pair, Expect::Certificates, Expect::PublicKey, Expect::Text] {
-            let facts = memory().file("/k", text.as_str(), 0o600).observe(&request(&[("/k", expect)])).unwrap();
+        for expect in
+            [Expect::PrivateKey, Expect::Pair, Expect::Certificates, Expect::PublicKey, Expect::Text]
+        {
+            let facts =
+                memory().file("/k", text.as_str(), 0o600).observe(&request(&[("/k", expect)])).unwrap();
             assert_eq!(facts.files["/k"].present().unwrap().sha256, None);
             let shown = format!("{facts:?}{}", serde_json::to_string(&facts).unwrap());
             let secret = text.split("-----BEGIN CERTIFICATE").next_back().unwrap();
@@ -107,7 +110,11 @@ fn a_directory_and_a_link_are_looked_at_and_not_read() {
 #[test]
 fn owners_have_the_names_of_the_nodes_own_files() {
     let node = memory()
-        .file("/etc/passwd", "root:x:0:0::/root:/bin/sh\nbroken\netcd:x:52034:52034::/:/sbin/nologin\ntoor:x:0:0::/:/bin/sh\n", 0o644)
+        .file(
+            "/etc/passwd",
+            "root:x:0:0::/root:/bin/sh\nbroken\netcd:x:52034:52034::/:/sbin/nologin\ntoor:x:0:0::/:/bin/sh\n",
+            0o644,
+        )
         .file("/etc/group", "root:x:0:\nkube-cert:x:998:etcd\n", 0o644)
         .file("/k", "", 0o640)
         .owned("/k", 52034, 998)
@@ -129,7 +136,8 @@ fn files_that_other_files_name_are_looked_at_too() {
                     , volumeMounts: [{name: p, mountPath: /pki}, {name: c, mountPath: /conf}]}], \
                     volumes: [{name: p, hostPath: {path: /etc/pki}}, {name: c, hostPath: {path: /etc/kubernetes}}]}}";
     let kubeconfig = "{kind: Config, users: [{name: u, user: {client-certificate: ../pki/client.crt, client-key: /etc/pki/client.key}}]}";
-    let kubelet = "{kind: KubeletConfiguration, authentication: {x509: {clientCAFile: /etc/pki/kubelet-ca.crt}}}";
+    let kubelet =
+        "{kind: KubeletConfiguration, authentication: {x509: {clientCAFile: /etc/pki/kubelet-ca.crt}}}";
     let node = memory()
         .file("/m/kube-apiserver.yaml", manifest, 0o600)
         .file("/etc/kubernetes/my.conf", kubeconfig, 0o600)
@@ -143,11 +151,8 @@ fn files_that_other_files_name_are_looked_at_too() {
         ]))
         .unwrap();
     assert_eq!(facts.kubernetes_version.as_deref(), Some("v1.31.2"));
-    let named: Vec<(&str, &str)> = facts
-        .named_by
-        .iter()
-        .map(|(path, by)| (path.as_str(), by.first().unwrap().as_str()))
-        .collect();
+    let named: Vec<(&str, &str)> =
+        facts.named_by.iter().map(|(path, by)| (path.as_str(), by.first().unwrap().as_str())).collect();
     assert_eq!(
         named,
         [
@@ -161,7 +166,9 @@ fn files_that_other_files_name_are_looked_at_too() {
     assert_eq!(facts.files["/etc/pki/ca.crt"], Seen::Absent);
     let Content::Pem(key) = &facts.files["/etc/pki/client.key"].present().unwrap().content else { panic!() };
     assert_eq!(key.keys.len(), 1);
-    let Content::Kubeconfig(my) = &facts.files["/etc/kubernetes/my.conf"].present().unwrap().content else { panic!() };
+    let Content::Kubeconfig(my) = &facts.files["/etc/kubernetes/my.conf"].present().unwrap().content else {
+        panic!()
+    };
     assert_eq!(my.users["u"].certificate, Material::File { path: "../pki/client.crt".into() });
 }
 
@@ -170,7 +177,8 @@ fn a_node_that_names_too_many_files_is_not_followed_without_end() {
     let users: Vec<String> =
         (0..2000).map(|n| format!("{{name: u{n}, user: {{client-key: /k{n}}}}}")).collect();
     let kubeconfig = format!("{{kind: Config, users: [{}]}}", users.join(", "));
-    let facts = memory().file("/c", kubeconfig, 0o600).observe(&request(&[("/c", Expect::Kubeconfig)])).unwrap();
+    let facts =
+        memory().file("/c", kubeconfig, 0o600).observe(&request(&[("/c", Expect::Kubeconfig)])).unwrap();
     let unknown = facts.files.values().filter(|seen| matches!(seen, Seen::Unknown { .. })).count();
     let absent = facts.files.values().filter(|seen| **seen == Seen::Absent).count();
     assert_eq!((absent, unknown), (512, 2000 - 512), "and none of them is taken for absent");
@@ -187,7 +195,11 @@ fn on_disk_and_in_memory() -> (tempfile::TempDir, Local, Memory) {
         ("/etc/kubernetes/pki/ca.crt", &certificate, 0o644),
         ("/etc/kubernetes/pki/ca.key", &key, 0o600),
         ("/etc/kubernetes/pki/empty.crt", "", 0o644),
-        ("/etc/kubernetes/admin.conf", "kind: Config\nusers: [{name: a, user: {client-key: pki/ca.key}}]\n", 0o600),
+        (
+            "/etc/kubernetes/admin.conf",
+            "kind: Config\nusers: [{name: a, user: {client-key: pki/ca.key}}]\n",
+            0o600,
+        ),
         ("/etc/kubernetes/manifests/etcd.yaml", "kind: Pod\n", 0o600),
         ("/var/lib/kubelet/config.yaml", "kind: KubeletConfiguration\nrotateCertificates: true\n", 0o644),
         ("/data/cert/ca.pem", &certificate, 0o4640),
@@ -250,7 +262,8 @@ fn a_node_in_memory_says_what_the_same_files_on_disk_say() {
         ("/etc/round", Expect::Link),
         ("/", Expect::Directory),
     ]);
-    let (on_disk, in_memory) = (leveled(local.observe(&request).unwrap()), leveled(memory.observe(&request).unwrap()));
+    let (on_disk, in_memory) =
+        (leveled(local.observe(&request).unwrap()), leveled(memory.observe(&request).unwrap()));
     for (path, seen) in &on_disk.files {
         assert_eq!(Some(seen), in_memory.files.get(path), "{path}");
     }

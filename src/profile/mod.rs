@@ -290,10 +290,15 @@ impl Profile {
 impl Profile {
     /// The names to which a spec with this profile may refer.
     pub fn known_names(&self) -> KnownNames {
-        let issuer = |entry: &IdentityEntry| entry.authority.as_ref().map(ToString::to_string).unwrap_or_default();
+        let issuer =
+            |entry: &IdentityEntry| entry.authority.as_ref().map(ToString::to_string).unwrap_or_default();
         KnownNames {
             authorities: self.authorities.keys().map(ToString::to_string).collect(),
-            certificates: self.identities.iter().map(|(name, entry)| (name.to_string(), issuer(entry))).collect(),
+            certificates: self
+                .identities
+                .iter()
+                .map(|(name, entry)| (name.to_string(), issuer(entry)))
+                .collect(),
             directories: self.directories.keys().map(ToString::to_string).collect(),
             services: self.services.keys().map(ToString::to_string).collect(),
         }

@@ -2,7 +2,6 @@
 
 use super::*;
 
-
 #[test]
 fn every_profile_parses_and_is_closed_in_itself() {
     for name in ProfileName::ALL {

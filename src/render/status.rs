@@ -168,7 +168,10 @@ fn findings(status: &Status, place: &dyn Fn(&[String]) -> Option<String>) -> Str
         let place = status.finding.decided_by.as_deref().and_then(place);
         let place = place.map(|place| format!(" ({})", escaped(&place))).unwrap_or_default();
         let message = format!("{}{place}", status.message);
-        match grouped.iter_mut().find(|(effect, text, _)| *effect == status.finding.effect && *text == message) {
+        match grouped
+            .iter_mut()
+            .find(|(effect, text, _)| *effect == status.finding.effect && *text == message)
+        {
             Some((_, _, addresses)) => addresses.push(&status.address),
             None => grouped.push((status.finding.effect, message, vec![&status.address])),
         }
@@ -197,4 +200,3 @@ fn last_line(status: &Status) -> String {
         count(Effect::Note),
     )
 }
-

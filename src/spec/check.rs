@@ -105,8 +105,10 @@ impl<'spec> Checker<'spec> {
             return;
         }
         let name = quoted(&below_spec(path).join("."));
-        let problem = Diagnostic::new(code, format!("{name}: {message}")).at(self.place(path), label).help(help);
-        let problem = others.into_iter().fold(problem, |problem, (other, label)| problem.at(self.place(&other), label));
+        let problem =
+            Diagnostic::new(code, format!("{name}: {message}")).at(self.place(path), label).help(help);
+        let problem =
+            others.into_iter().fold(problem, |problem, (other, label)| problem.at(self.place(&other), label));
         self.problems.push(problem);
     }
 
@@ -116,7 +118,8 @@ impl<'spec> Checker<'spec> {
             let outer = path.split_last().map(|(_, outer)| outer).unwrap_or_default();
             let name = quoted(&below_spec(outer).join("."));
             let place = self.document.key_place(&below_spec(path));
-            self.problems.push(Diagnostic::new(code, format!("{name}: {message}")).at(place, label).help(help));
+            self.problems
+                .push(Diagnostic::new(code, format!("{name}: {message}")).at(place, label).help(help));
         }
     }
 
@@ -157,7 +160,11 @@ impl<'spec> Checker<'spec> {
                         path.push(index.to_string());
                         Some((path, text.clone()))
                     }
-                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::Sequence(_) | Value::Mapping(_) => None,
+                    Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::Sequence(_)
+                    | Value::Mapping(_) => None,
                 })
                 .collect(),
             Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Mapping(_)) | None => Vec::new(),

@@ -39,7 +39,13 @@ pub struct Decoded<T> {
 /// Decodes a document as far as it can be decoded.
 pub fn decode<T: DeserializeOwned>(document: &Document) -> Decoded<T> {
     let mut tree = document.root().clone();
-    let mut recovery = Recovery { document, problems: Vec::new(), dropped: Vec::new(), cut: BTreeSet::new(), filled: BTreeMap::new() };
+    let mut recovery = Recovery {
+        document,
+        problems: Vec::new(),
+        dropped: Vec::new(),
+        cut: BTreeSet::new(),
+        filled: BTreeMap::new(),
+    };
     let value = loop {
         match T::deserialize(NodeDeserializer::new(&tree)) {
             Ok(value) => break Some(value),
@@ -60,7 +66,10 @@ pub fn decode<T: DeserializeOwned>(document: &Document) -> Decoded<T> {
 fn too_many(document: &Document) -> Diagnostic {
     Diagnostic::new(
         Code::TooManyProblems,
-        format!("{} has more than {MOST_PROBLEMS} problems; the others are not shown", quoted(document.file())),
+        format!(
+            "{} has more than {MOST_PROBLEMS} problems; the others are not shown",
+            quoted(document.file())
+        ),
     )
     .at(document.place(&[]), "in this document")
     .help("mend these first, or check that this is the right file")
@@ -113,7 +122,10 @@ impl Recovery<'_> {
         }
         self.filled.entry((span, field)).or_insert(0);
         if !is_told {
-            let mapping = Fault { way: fault.way.split_last().map(|(_, outer)| outer.to_vec()).unwrap_or_default(), ..fault.clone() };
+            let mapping = Fault {
+                way: fault.way.split_last().map(|(_, outer)| outer.to_vec()).unwrap_or_default(),
+                ..fault.clone()
+            };
             self.problems.push(self.describe(tree, &mapping));
         }
         self.try_next_stand_in(tree, &fault)
@@ -122,15 +134,19 @@ impl Recovery<'_> {
     /// How many steps lead to the first stand-in on a way, if one is on it.
     fn stand_in_on(&self, tree: &Node, way: &[usize]) -> Option<usize> {
         (1..=way.len()).find(|depth| {
-            let (Some(last), Some(parent)) = (way.get(depth - 1), way.get(..depth - 1).and_then(|outer| walk(tree, outer)))
+            let (Some(last), Some(parent)) =
+                (way.get(depth - 1), way.get(..depth - 1).and_then(|outer| walk(tree, outer)))
             else {
                 return false;
             };
             match &parent.value {
                 Value::Mapping(entries) => entries.get(*last).is_some_and(|entry| {
-                    entry.key.span.length == 0 && self.filled.contains_key(&(parent.span, entry.key.name.clone()))
+                    entry.key.span.length == 0
+                        && self.filled.contains_key(&(parent.span, entry.key.name.clone()))
                 }),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_) => false,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_) => {
+                    false
+                }
             }
         })
     }
@@ -145,7 +161,9 @@ impl Recovery<'_> {
         let tried = self.filled.entry((span, entry.key.name.clone())).or_insert(0);
         let next = match fault.word {
             // The type wants one word of a list and says which.
-            Some(word) if entry.value.value != Value::String(word.to_owned()) => Some(Value::String(word.to_owned())),
+            Some(word) if entry.value.value != Value::String(word.to_owned()) => {
+                Some(Value::String(word.to_owned()))
+            }
             Some(_) | None => {
                 let next = stand_ins().into_iter().nth(*tried);
                 *tried += 1;
@@ -213,7 +231,9 @@ impl Recovery<'_> {
 
     fn value_place(&self, tree: &Node, way: &[usize]) -> Place {
         match walk(tree, way) {
-            Some(node) if !matches!(node.value, Value::Null | Value::Mapping(_)) => self.document.place_of(node.span),
+            Some(node) if !matches!(node.value, Value::Null | Value::Mapping(_)) => {
+                self.document.place_of(node.span)
+            }
             Some(_) | None => self.key_place(tree, way),
         }
     }

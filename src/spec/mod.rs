@@ -126,7 +126,8 @@ fn belonging(document: &Document) -> Belonging {
 
 fn foreign_document(document: &Document) -> Diagnostic {
     let field = |name| document.text(&[name]).map_or_else(|| "none".to_owned(), quoted);
-    let place = if document.node(&["kind"]).is_some() { document.place(&["kind"]) } else { document.place(&[]) };
+    let place =
+        if document.node(&["kind"]).is_some() { document.place(&["kind"]) } else { document.place(&[]) };
     Diagnostic::new(
         Code::ForeignDocument,
         format!("not a cluster's PKI: apiVersion is {}, kind is {}", field("apiVersion"), field("kind")),
@@ -166,7 +167,9 @@ fn no_cluster(sources: &[Source], passed_over: usize) -> Diagnostic {
     let files = crate::diagnostic::all_of(sources.iter().map(|source| source.name.as_str()));
     let (message, help) = match (sources.is_empty(), passed_over) {
         (true, _) => ("no file was given".to_owned(), "name a file with -f"),
-        (false, 0) => (format!("nothing is declared in {files}"), "check the path; `pki init` writes a first spec"),
+        (false, 0) => {
+            (format!("nothing is declared in {files}"), "check the path; `pki init` writes a first spec")
+        }
         (false, count) => (
             format!("no {KIND} among the {count} documents of {files}"),
             "check the path, or leave out --ignore-other-kinds to see what the documents are",

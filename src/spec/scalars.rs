@@ -199,7 +199,9 @@ pub fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time
     let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
     text.parse().map(Some).map_err(|_| {
         let refusal = Refusal::new(Code::InvalidTime, format!("{} is not an instant", quoted(&text)));
-        de::Error::custom(refusal.help("write date, time and offset in quotes, such as \"2026-11-21T00:00:00Z\""))
+        de::Error::custom(
+            refusal.help("write date, time and offset in quotes, such as \"2026-11-21T00:00:00Z\""),
+        )
     })
 }
 

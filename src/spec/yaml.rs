@@ -269,7 +269,9 @@ impl<'source> Builder<'source> {
                 ),
             )
             .at(self.place(span), "the limit is reached here")
-            .help("split the file by cluster, or write fewer aliases (`*name`): each repeats all of its anchor"),
+            .help(
+                "split the file by cluster, or write fewer aliases (`*name`): each repeats all of its anchor",
+            ),
         ))
     }
 
@@ -385,10 +387,13 @@ fn accept_key(
         }
     };
     if let Some(first) = names.get(&name) {
-        return Err(Diagnostic::new(Code::DuplicateKey, format!("the key {} is written twice", quoted(&name)))
-            .at(place(node.span), "written again here")
-            .at(place(*first), "first written here")
-            .help("keep one of them: which one a reader takes is a matter of luck"));
+        return Err(Diagnostic::new(
+            Code::DuplicateKey,
+            format!("the key {} is written twice", quoted(&name)),
+        )
+        .at(place(node.span), "written again here")
+        .at(place(*first), "first written here")
+        .help("keep one of them: which one a reader takes is a matter of luck"));
     }
     names.insert(name.clone(), node.span);
     Ok((Key { name, span: node.span, plain: node.plain }, problem))
@@ -497,7 +502,9 @@ pub fn ambiguous_scalars(document: &Document) -> Vec<Diagnostic> {
     let mut waiting = vec![document.root()];
     while let Some(node) = waiting.pop() {
         match &node.value {
-            Value::String(text) if node.plain => check_ambiguous(document, text, node.span, &mut seen, &mut problems),
+            Value::String(text) if node.plain => {
+                check_ambiguous(document, text, node.span, &mut seen, &mut problems)
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
             Value::Sequence(items) => waiting.extend(items),
             Value::Mapping(entries) => {

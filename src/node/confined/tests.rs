@@ -87,7 +87,8 @@ fn a_plain_path_is_found_with_its_metadata() {
 #[test]
 fn odd_spellings_of_a_path_are_one_path() {
     let world = World::new();
-    for path in ["//etc///pki/ca.crt", "/etc/./pki/ca.crt", "/etc/pki/../pki/ca.crt", "/../../etc/pki/ca.crt"] {
+    for path in ["//etc///pki/ca.crt", "/etc/./pki/ca.crt", "/etc/pki/../pki/ca.crt", "/../../etc/pki/ca.crt"]
+    {
         assert_eq!(ends(&world, path), "found /etc/pki/ca.crt", "{path}");
     }
     for path in ["/etc/pki", "/etc/pki/", "/etc/pki/."] {
@@ -104,7 +105,10 @@ fn paths_that_are_no_paths_are_refused() {
     assert_eq!(ends(&world, ""), "failed: \"\" is not an absolute path");
     assert_eq!(ends(&world, "/etc\0/pki"), "failed: \"/etc\\0/pki\" has a NUL byte in it");
     assert_eq!(ends(&world, &"/a".repeat(3000)), "failed: the path is 6000 bytes long, more than 4095");
-    assert_eq!(ends(&world, &format!("/{}", "n".repeat(300))), format!("failed: /{}: File name too long", "n".repeat(300)));
+    assert_eq!(
+        ends(&world, &format!("/{}", "n".repeat(300))),
+        format!("failed: /{}: File name too long", "n".repeat(300))
+    );
     assert_eq!(ends(&world, "/etc/pki/ca.crt/"), "failed: /etc/pki/ca.crt is not a directory");
     assert_eq!(ends(&world, "/etc/pki/ca.crt/x"), "failed: /etc/pki/ca.crt is not a directory");
     assert_eq!(ends(&world, "/etc/pki/ca.crt/.."), "failed: /etc/pki/ca.crt is not a directory");
@@ -301,9 +305,8 @@ fn the_parent_of_a_name_is_opened_whatever_the_name_is() {
     world.link("/etc/link", "/nowhere");
     world.link("/moved", "etc/pki");
     let tree = world.tree();
-    let place = |path: &str| {
-        tree.open_parent(path).map(|place| (place.path, place.name.into_string().unwrap()))
-    };
+    let place =
+        |path: &str| tree.open_parent(path).map(|place| (place.path, place.name.into_string().unwrap()));
     let at = |path: &str, name: &str| Ok((path.to_owned(), name.to_owned()));
     assert_eq!(place("/etc/pki/ca.crt"), at("/etc/pki", "ca.crt"));
     assert_eq!(place("/etc/pki/new.crt"), at("/etc/pki", "new.crt"));
@@ -313,7 +316,10 @@ fn the_parent_of_a_name_is_opened_whatever_the_name_is() {
     assert_eq!(place("/new"), at("/", "new"));
     assert_eq!(place("/gone/new"), Err(TreeError::NoParent { missing: "/gone".into() }));
     assert_eq!(place("/etc/link/new"), Err(TreeError::DanglingParent { missing: "/nowhere".into() }));
-    assert_eq!(place("/etc/pki/ca.crt/new"), Err(TreeError::NotADirectory { path: "/etc/pki/ca.crt".into() }));
+    assert_eq!(
+        place("/etc/pki/ca.crt/new"),
+        Err(TreeError::NotADirectory { path: "/etc/pki/ca.crt".into() })
+    );
     for path in ["/", "/.", "/etc/..", "/etc/../"] {
         assert_eq!(place(path), Err(TreeError::NoName { path: path.into() }), "{path}");
     }

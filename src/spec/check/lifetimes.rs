@@ -61,9 +61,19 @@ fn check_lifetime(checker: &mut Checker<'_>, lifetime: &Lifetime<'_>) {
         if lifetime.renew_before.is_some() { own("renewBefore") } else { vec!["defaults", "renewBefore"] };
     // Without a declaration of its own on either side the built-in default is the other half: only the written half has a place.
     let (at, label, other, other_label) = if checker.is_written(&renew_path) {
-        (renew_path, format!("renewed {renew_before} before the end"), validity_path, format!("valid for {validity}"))
+        (
+            renew_path,
+            format!("renewed {renew_before} before the end"),
+            validity_path,
+            format!("valid for {validity}"),
+        )
     } else {
-        (validity_path, format!("valid for {validity}"), renew_path, format!("renewed {renew_before} before the end"))
+        (
+            validity_path,
+            format!("valid for {validity}"),
+            renew_path,
+            format!("renewed {renew_before} before the end"),
+        )
     };
     let others = if checker.is_written(&other) { vec![(other.clone(), other_label)] } else { Vec::new() };
     let by_default = if others.is_empty() { ", by default" } else { "" };
@@ -93,7 +103,8 @@ pub(super) fn leaf_outlives_authority(checker: &mut Checker<'_>) {
         let issuer = certificate.authority.as_ref().map(|authority| authority.as_str()).or_else(|| {
             checker.known.and_then(|known| known.certificates.get(name.as_str())).map(String::as_str)
         });
-        let own = issuer.and_then(|issuer| spec.authorities.get(issuer).and_then(|authority| authority.validity));
+        let own =
+            issuer.and_then(|issuer| spec.authorities.get(issuer).and_then(|authority| authority.validity));
         let authority = match (issuer, own, default_authority) {
             (Some(issuer), Some(own), _) => Some((vec!["authorities", issuer, "validity"], own)),
             (_, None, Some(default)) => Some((vec!["defaults", "authorityValidity"], default)),

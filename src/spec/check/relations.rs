@@ -11,7 +11,9 @@ pub(super) fn not_exactly_one(checker: &mut Checker<'_>) {
     let spec = checker.spec;
     let connections = spec.connection.iter().map(|connection| (vec!["connection"], connection)).chain(
         spec.nodes.iter().filter_map(|(name, node)| {
-            node.connection.as_ref().map(|connection| (vec!["nodes", name.as_str(), "connection"], connection))
+            node.connection
+                .as_ref()
+                .map(|connection| (vec!["nodes", name.as_str(), "connection"], connection))
         }),
     );
     for (path, Connection { ssh, local }) in connections.collect::<Vec<_>>() {
@@ -59,7 +61,8 @@ pub(super) fn shared_root(checker: &mut Checker<'_>) {
     let spec = checker.spec;
     let mut roots: BTreeMap<Option<String>, &str> = BTreeMap::new();
     for (name, node) in &spec.nodes {
-        let Some(local) = node.connection.as_ref().or(spec.connection.as_ref()).and_then(|way| way.local.as_ref())
+        let Some(local) =
+            node.connection.as_ref().or(spec.connection.as_ref()).and_then(|way| way.local.as_ref())
         else {
             continue;
         };
@@ -339,14 +342,19 @@ pub(super) fn link_loop(checker: &mut Checker<'_>) {
         let mut target = directory.path.as_str();
         // Each link is followed at most once: more steps than links is a circle.
         let mut way = vec![name.as_str()];
-        while let Some((next, path)) = links.get(target).filter(|_| target != link && way.len() <= links.len()) {
+        while let Some((next, path)) =
+            links.get(target).filter(|_| target != link && way.len() <= links.len())
+        {
             way.push(next);
             target = path;
         }
         let is_below = |outer: &str, inner: &str| {
             inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let others = way.iter().skip(1).map(|other| (vec!["directories", *other, "link"], "by way of this link".to_owned()));
+        let others = way
+            .iter()
+            .skip(1)
+            .map(|other| (vec!["directories", *other, "link"], "by way of this link".to_owned()));
         let message = if target == link {
             format!("the link {} leads back to itself", quoted(link))
         } else if is_below(link, target) {

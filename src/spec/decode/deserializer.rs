@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    self, DeserializeSeed, Deserializer, EnumAccess, Expected, MapAccess, SeqAccess, Unexpected, VariantAccess,
-    Visitor,
+    self, DeserializeSeed, Deserializer, EnumAccess, Expected, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -181,7 +181,11 @@ impl<'de> NodeDeserializer<'de> {
     fn entries(&self) -> Result<MappingAccess<'de>, Fault> {
         match &self.node.value {
             Value::Mapping(entries) => Ok(MappingAccess { entries, next: 0 }),
-            value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_)) => {
+            value @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Sequence(_)) => {
                 Err(wrong_type(value, "a mapping", "write fields below it, indented, as in `name: value`"))
             }
         }
@@ -190,7 +194,11 @@ impl<'de> NodeDeserializer<'de> {
     fn items(&self) -> Result<SequenceAccess<'de>, Fault> {
         match &self.node.value {
             Value::Sequence(items) => Ok(SequenceAccess { items, next: 0 }),
-            value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Mapping(_)) => {
+            value @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Mapping(_)) => {
                 let help = match value {
                     Value::String(text) | Value::Number(text) => format!("write a list: [{}]", escaped(text)),
                     Value::Null | Value::Bool(_) | Value::Sequence(_) | Value::Mapping(_) => {
@@ -207,10 +215,16 @@ impl<'de> NodeDeserializer<'de> {
         match &self.node.value {
             Value::Number(written) => {
                 let digits = written.strip_prefix(['+', '-']).unwrap_or(written);
-                if digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                if digits.len() > 1
+                    && digits.starts_with('0')
+                    && digits.bytes().all(|byte| byte.is_ascii_digit())
+                {
                     return Err(Fault::new(
                         Code::InvalidValue,
-                        format!("the number {} starts with 0, which some readers take for octal", quoted(written)),
+                        format!(
+                            "the number {} starts with 0, which some readers take for octal",
+                            quoted(written)
+                        ),
                     )
                     .help("write it without the leading zeros"));
                 }
@@ -219,21 +233,24 @@ impl<'de> NodeDeserializer<'de> {
                         .help("write digits only")
                 })
             }
-            Value::String(text) if text.parse::<T>().is_ok() => Err(wrong_type(
-                &self.node.value,
-                &wanted(),
-                "remove the quotes",
-            )),
-            value @ (Value::Null | Value::Bool(_) | Value::String(_) | Value::Sequence(_) | Value::Mapping(_)) => {
-                Err(wrong_type(value, &wanted(), "write digits only, without quotes"))
+            Value::String(text) if text.parse::<T>().is_ok() => {
+                Err(wrong_type(&self.node.value, &wanted(), "remove the quotes"))
             }
+            value @ (Value::Null
+            | Value::Bool(_)
+            | Value::String(_)
+            | Value::Sequence(_)
+            | Value::Mapping(_)) => Err(wrong_type(value, &wanted(), "write digits only, without quotes")),
         }
     }
 }
 
 fn needs_quotes(written: &str, kind: &str) -> Fault {
-    Fault::new(Code::QuotesNeeded, format!("expected a text, but {} without quotes is {kind}", quoted(written)))
-        .help(format!("quote it: \"{}\"", escaped(written)))
+    Fault::new(
+        Code::QuotesNeeded,
+        format!("expected a text, but {} without quotes is {kind}", quoted(written)),
+    )
+    .help(format!("quote it: \"{}\"", escaped(written)))
 }
 
 macro_rules! integers {
@@ -251,12 +268,16 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
         match &self.node.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
-            Value::Number(written) => match (written.parse::<u64>(), written.parse::<i64>(), written.parse::<f64>()) {
-                (Ok(number), _, _) => visitor.visit_u64(number),
-                (_, Ok(number), _) => visitor.visit_i64(number),
-                (_, _, Ok(number)) => visitor.visit_f64(number),
-                (Err(_), Err(_), Err(_)) => Err(wrong_type(&self.node.value, "a decimal number", "write digits only")),
-            },
+            Value::Number(written) => {
+                match (written.parse::<u64>(), written.parse::<i64>(), written.parse::<f64>()) {
+                    (Ok(number), _, _) => visitor.visit_u64(number),
+                    (_, Ok(number), _) => visitor.visit_i64(number),
+                    (_, _, Ok(number)) => visitor.visit_f64(number),
+                    (Err(_), Err(_), Err(_)) => {
+                        Err(wrong_type(&self.node.value, "a decimal number", "write digits only"))
+                    }
+                }
+            }
             Value::String(text) => visitor.visit_borrowed_str(text),
             Value::Sequence(items) => visitor.visit_seq(SequenceAccess { items, next: 0 }),
             Value::Mapping(entries) => visitor.visit_map(MappingAccess { entries, next: 0 }),
@@ -266,7 +287,11 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Bool(value) => visitor.visit_bool(*value),
-            value @ (Value::Null | Value::Number(_) | Value::String(_) | Value::Sequence(_) | Value::Mapping(_)) => {
+            value @ (Value::Null
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Sequence(_)
+            | Value::Mapping(_)) => {
                 Err(wrong_type(value, "`true` or `false`", "write `true` or `false`, without quotes"))
             }
         }
@@ -333,7 +358,9 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
         match &self.node.value {
             Value::String(word) => visitor.visit_enum(VariantOf { word, content: None }),
             Value::Mapping(entries) => match entries.as_slice() {
-                [entry] => visitor.visit_enum(VariantOf { word: &entry.key.name, content: Some(&entry.value) }),
+                [entry] => {
+                    visitor.visit_enum(VariantOf { word: &entry.key.name, content: Some(&entry.value) })
+                }
                 [] => Err(wrong_type(&self.node.value, "exactly one field", &suggestion("", variants))),
                 [_, _, ..] => Err(Fault::new(Code::NotExactlyOne, "only one of these fields can be given")
                     .help(format!("keep exactly one of {}", one_of(variants.iter().copied())))
@@ -372,7 +399,9 @@ impl<'de> MapAccess<'de> for MappingAccess<'de> {
         let index = self.next;
         self.next += 1;
         match self.entries.get(index) {
-            Some(entry) => seed.deserialize(NodeDeserializer::new(&entry.value)).map_err(|fault| fault.inside(index)),
+            Some(entry) => {
+                seed.deserialize(NodeDeserializer::new(&entry.value)).map_err(|fault| fault.inside(index))
+            }
             None => Err(Fault::new(Code::WrongType, "a value was asked for where there is none")),
         }
     }
