@@ -11,6 +11,8 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::diagnostic::{Code, Refusal};
+
 /// The longest name, in bytes: a DNS label, since node names end up in certificates.
 pub const MAX_NAME: usize = 63;
 
@@ -105,7 +107,8 @@ macro_rules! name {
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(|error| de::Error::custom(Refusal::of(Code::InvalidName, &error)))
             }
         }
 

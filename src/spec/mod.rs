@@ -1,4 +1,176 @@
 //! What users write: the declared PKI of a cluster.
+//!
+//! What enters are the texts of files, each with any number of documents; what leaves are the specs without fault, and every problem of every
+//! document at its place. Nothing here opens a file: what `source` and `knownHosts` name is read elsewhere.
 
+pub mod check;
+pub mod decode;
+pub mod document;
 pub mod scalars;
+pub mod schema;
 pub mod types;
+pub mod yaml;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+pub use crate::diagnostic::Source;
+use crate::diagnostic::{Code, Diagnostic, Place, has_errors, nearest, quoted, sort};
+use check::KnownNames;
+use document::Document;
+use types::{ClusterPki, ProfileName};
+
+/// The version of the format that this library reads.
+pub const API_VERSION: &str = "pki/v1alpha1";
+/// The kind of document that this library reads.
+pub const KIND: &str = "ClusterPKI";
+
+/// What reading depends on besides the texts.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadOptions<'known> {
+    /// The current time; a cut-off after it is refused.
+    pub now: Timestamp,
+    /// Whether documents of other kinds are passed over in silence, as in the output of `kustomize build` with other resources.
+    pub ignore_other_kinds: bool,
+    /// The names that each profile declares. Names are not judged for a profile that is absent.
+    pub known: &'known BTreeMap<ProfileName, KnownNames>,
+}
+
+/// A spec without fault, with its document for places.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What was written.
+    pub spec: ClusterPki,
+    /// Where it was written.
+    pub document: Document,
+}
+
+/// What the given texts hold.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// The specs whose documents have no error, in the order of the files.
+    pub specs: Vec<Loaded>,
+    /// Every problem, sorted by file, position and code.
+    pub problems: Vec<Diagnostic>,
+}
+
+/// Reads every document of every text.
+pub fn read(sources: &[Source], options: &ReadOptions<'_>) -> Reading {
+    let mut reading = Reading::default();
+    let mut names: BTreeMap<String, Place> = BTreeMap::new();
+    let mut passed_over = 0_usize;
+    for source in sources {
+        let parsed = yaml::parse(source);
+        reading.problems.extend(parsed.problems);
+        for document in parsed.documents.into_iter().filter(|document| !document.is_empty()) {
+            match belonging(&document) {
+                Belonging::Foreign if options.ignore_other_kinds => passed_over += 1,
+                Belonging::Foreign => reading.problems.push(foreign_document(&document)),
+                Belonging::OtherVersion => reading.problems.push(unknown_version(&document)),
+                Belonging::Ours => {
+                    let duplicate = duplicate_cluster(&mut names, &document);
+                    read_document(document, duplicate, options, &mut reading);
+                }
+            }
+        }
+    }
+    if reading.specs.is_empty() && !has_errors(&reading.problems) {
+        reading.problems.push(no_cluster(sources, passed_over));
+    }
+    sort(&mut reading.problems);
+    reading
+}
+
+fn read_document(
+    document: Document,
+    duplicate: Option<Diagnostic>,
+    options: &ReadOptions<'_>,
+    reading: &mut Reading,
+) {
+    let decoded = decode::decode::<ClusterPki>(&document);
+    let mut problems = decoded.problems;
+    problems.extend(duplicate);
+    if let Some(cluster) = &decoded.value {
+        // A profile that is not written, or is none, says nothing about names.
+        let profile_is_sound = document.text(&["spec", "profile"]) == Some(cluster.spec.profile.as_str());
+        let known = profile_is_sound.then(|| options.known.get(&cluster.spec.profile)).flatten();
+        problems.extend(check::check(cluster, &document, &decoded.dropped, known, options.now));
+    }
+    problems.extend(yaml::ambiguous_scalars(&document));
+    if let Some(spec) = decoded.value.filter(|_| !document.is_faulty() && !has_errors(&problems)) {
+        reading.specs.push(Loaded { spec, document });
+    }
+    reading.problems.extend(problems);
+}
+
+/// Whose document it is.
+enum Belonging {
+    Ours,
+    OtherVersion,
+    Foreign,
+}
+
+fn belonging(document: &Document) -> Belonging {
+    let version = document.text(&["apiVersion"]).unwrap_or_default();
+    let kind = document.text(&["kind"]).unwrap_or_default();
+    let is_our_group = version.starts_with("pki/") || version == "pki";
+    // A slip in the kind must not make the document invisible to `ignore_other_kinds`.
+    let is_our_kind = nearest(kind, [KIND]).is_some();
+    match (is_our_group, is_our_kind) {
+        (true, true) if version != API_VERSION && version.starts_with("pki/v") => Belonging::OtherVersion,
+        (true, true) | (true, false) | (false, true) => Belonging::Ours,
+        (false, false) => Belonging::Foreign,
+    }
+}
+
+fn foreign_document(document: &Document) -> Diagnostic {
+    let field = |name| document.text(&[name]).map_or_else(|| "none".to_owned(), quoted);
+    let place = if document.node(&["kind"]).is_some() { document.place(&["kind"]) } else { document.place(&[]) };
+    Diagnostic::new(
+        Code::ForeignDocument,
+        format!("not a cluster's PKI: apiVersion is {}, kind is {}", field("apiVersion"), field("kind")),
+    )
+    .at(place, "this document")
+    .help(format!("write `apiVersion: {API_VERSION}` and `kind: {KIND}`; `--ignore-other-kinds` passes over other documents"))
+}
+
+fn unknown_version(document: &Document) -> Diagnostic {
+    let version = document.text(&["apiVersion"]).unwrap_or_default();
+    Diagnostic::new(Code::UnknownVersion, format!("this pki does not read {}", quoted(version)))
+        .at(document.place(&["apiVersion"]), "this version")
+        .help(format!("it reads {}; a newer format needs a newer pki", quoted(API_VERSION)))
+}
+
+fn duplicate_cluster(names: &mut BTreeMap<String, Place>, document: &Document) -> Option<Diagnostic> {
+    let name = document.text(&["metadata", "name"])?;
+    let place = document.place(&["metadata", "name"]);
+    match names.get(name) {
+        None => {
+            names.insert(name.to_owned(), place);
+            None
+        }
+        Some(first) => Some(
+            Diagnostic::new(
+                Code::DuplicateCluster,
+                format!("the cluster {} is declared twice; first in {}", quoted(name), first.short()),
+            )
+            .at(place, "again here")
+            .at(first.clone(), "first here")
+            .help("give each cluster a name of its own, or merge the documents with kustomize"),
+        ),
+    }
+}
+
+fn no_cluster(sources: &[Source], passed_over: usize) -> Diagnostic {
+    let files = crate::diagnostic::all_of(sources.iter().map(|source| source.name.as_str()));
+    let (message, help) = match (sources.is_empty(), passed_over) {
+        (true, _) => ("no file was given".to_owned(), "name a file with -f"),
+        (false, 0) => (format!("nothing is declared in {files}"), "check the path; `pki init` writes a first spec"),
+        (false, count) => (
+            format!("no {KIND} among the {count} documents of {files}"),
+            "check the path, or leave out --ignore-other-kinds to see what the documents are",
+        ),
+    };
+    Diagnostic::new(Code::NoCluster, message).help(help)
+}

@@ -6,8 +6,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::diagnostic::{Code, Refusal, quoted};
 
 /// Why a value of a spec is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +74,8 @@ impl Serialize for FileMode {
 
 impl<'de> Deserialize<'de> for FileMode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error| de::Error::custom(Refusal::of(Code::InvalidMode, &error)))
     }
 }
 
@@ -106,7 +110,7 @@ impl Port {
 impl<'de> Deserialize<'de> for Port {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match u16::deserialize(deserializer)? {
-            0 => Err(de::Error::custom(ScalarError::Port)),
+            0 => Err(de::Error::custom(Refusal::of(Code::OutOfRange, &ScalarError::Port))),
             number => Ok(Port(number)),
         }
     }
@@ -172,7 +176,8 @@ impl Serialize for KubernetesVersion {
 
 impl<'de> Deserialize<'de> for KubernetesVersion {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error| de::Error::custom(Refusal::of(Code::InvalidVersion, &error)))
     }
 }
 
@@ -184,6 +189,18 @@ impl JsonSchema for KubernetesVersion {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "pattern": "^v?[0-9]+\\.[0-9]+(\\.[0-9]+)?([-+].*)?$" })
     }
+}
+
+/// Reads an optional instant, for `#[serde(deserialize_with)]`: jiff's own errors speak of parsing, not of a way out.
+///
+/// # Errors
+/// Anything but RFC 3339 with an offset.
+pub fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        let refusal = Refusal::new(Code::InvalidTime, format!("{} is not an instant", quoted(&text)));
+        de::Error::custom(refusal.help("write date, time and offset in quotes, such as \"2026-11-21T00:00:00Z\""))
+    })
 }
 
 #[cfg(test)]

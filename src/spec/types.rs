@@ -327,7 +327,7 @@ pub struct Authority {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub external: bool,
     /// Everything that this authority issued before this instant is reissued. An instant in the future is refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::scalars::instant")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub reissue_issued_before: Option<Timestamp>,
     /// CA certificates that must go, by `sha256:` fingerprint, each with the reason.

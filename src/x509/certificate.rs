@@ -329,7 +329,7 @@ fn parse_signed(
 
     let names = extensions.names.unwrap_or_default();
     let invalid_names = names.invalid.iter().map(|invalid| format!("subject alternative name: {invalid}"));
-    let defects = [&subject.defects, &issuer.defects, &extensions.defects]
+    let defects = [subject.defects(), issuer.defects(), &extensions.defects]
         .into_iter()
         .flatten()
         .cloned()

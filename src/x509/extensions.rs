@@ -428,3 +428,35 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_read_only_with_a_contiguous_mask() {
+        let shown = |bytes: &[u8]| IpNetwork::parse(bytes).map(|network| network.to_string());
+        assert_eq!(shown(&[10, 0, 0, 0, 255, 0, 0, 0]).unwrap(), "10.0.0.0/8");
+        assert_eq!(shown(&[10, 0, 0, 0, 255, 240, 0, 0]).unwrap(), "10.0.0.0/12");
+        assert_eq!(shown(&[0; 8]).unwrap(), "0.0.0.0/0");
+        assert_eq!(
+            shown(&[[0xfd; 16], [0xff; 16]].concat()).unwrap(),
+            "fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd/128"
+        );
+        for bytes in
+            [&[10, 0, 0, 0, 255, 0, 255, 0][..], &[10, 0, 0, 0, 0, 255, 0, 0], &[10, 0, 0, 0], &[0; 7], &[]]
+        {
+            assert_eq!(shown(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_contains_its_addresses_and_none_of_the_other_family() {
+        let network = IpNetwork { address: [10, 1, 0, 0].into(), prefix: 16 };
+        assert!(network.contains([10, 1, 255, 255].into()));
+        assert!(!network.contains([10, 2, 0, 0].into()));
+        assert!(!network.contains("::ffff:10.1.0.1".parse().unwrap()));
+        let all = IpNetwork { address: [0, 0, 0, 0].into(), prefix: 0 };
+        assert!(all.contains([255, 255, 255, 255].into()) && !all.contains("::".parse().unwrap()));
+    }
+}

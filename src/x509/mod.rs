@@ -9,6 +9,7 @@ mod der;
 
 pub mod algorithm;
 pub mod certificate;
+pub mod chain;
 pub mod digest;
 mod extensions;
 pub mod key;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use super::der::{DerError, Element, tag};
 
@@ -14,11 +15,12 @@ use super::der::{DerError, Element, tag};
 /// Prints as `openssl x509 -nameopt esc_2253,utf8,sep_comma_plus_space,sname` does, in the order of its encoding:
 /// `O=system:masters, CN=kubernetes-admin`, with ` + ` between the attributes of one multi-valued part.
 #[derive(Clone)]
-pub struct Name {
+pub struct Name(Arc<Inner>);
+
+struct Inner {
     der: Vec<u8>,
     parts: Vec<Vec<Attribute>>,
-    /// What Go's `parseName` (1.19 to 1.25) does not read; it then refuses the whole certificate.
-    pub(super) defects: Vec<String>,
+    defects: Vec<String>,
 }
 
 /// One attribute of a name.
@@ -33,7 +35,7 @@ pub struct Attribute {
 impl Name {
     /// Reads the SEQUENCE of a Name.
     pub(super) fn parse(element: &Element<'_>) -> Result<Self, DerError> {
-        let mut name = Self { der: element.raw.to_vec(), parts: Vec::new(), defects: Vec::new() };
+        let mut name = Inner { der: element.raw.to_vec(), parts: Vec::new(), defects: Vec::new() };
         let mut parts = element.reader();
         while !parts.is_empty() {
             let mut attributes = parts.expect(tag::SET)?.reader();
@@ -51,22 +53,27 @@ impl Name {
             }
             name.parts.push(part);
         }
-        Ok(name)
+        Ok(Self(Arc::new(name)))
+    }
+
+    /// What Go's `parseName` (1.19 to 1.25) does not read; it then refuses the whole certificate.
+    pub(super) fn defects(&self) -> &[String] {
+        &self.0.defects
     }
 
     /// All bytes of the name: copy these into what is issued under it.
     pub fn der(&self) -> &[u8] {
-        &self.der
+        &self.0.der
     }
 
     /// The parts in the order of the encoding; a part has several attributes when it is multi-valued.
     pub fn parts(&self) -> impl Iterator<Item = &[Attribute]> {
-        self.parts.iter().map(Vec::as_slice)
+        self.0.parts.iter().map(Vec::as_slice)
     }
 
     /// Every attribute in the order of the encoding.
     pub fn attributes(&self) -> impl Iterator<Item = &Attribute> {
-        self.parts.iter().flatten()
+        self.0.parts.iter().flatten()
     }
 
     /// Whether the name has no attribute at all.
@@ -93,7 +100,7 @@ impl Name {
 
 impl PartialEq for Name {
     fn eq(&self, other: &Self) -> bool {
-        self.der == other.der
+        self.0.der == other.0.der
     }
 }
 
@@ -107,13 +114,13 @@ impl PartialOrd for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.der.cmp(&other.der)
+        self.0.der.cmp(&other.0.der)
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, part) in self.parts.iter().enumerate() {
+        for (index, part) in self.0.parts.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { ", " })?;
             for (index, attribute) in part.iter().enumerate() {
                 f.write_str(if index == 0 { "" } else { " + " })?;
@@ -268,7 +275,7 @@ mod tests {
         let masters = attribute(&O, tag::PRINTABLE_STRING, b"system:masters");
         let admin = attribute(&CN, tag::UTF8_STRING, b"kubernetes-admin");
         assert_eq!(
-            name(&[&[masters.clone()], &[admin.clone()]]).to_string(),
+            name(&[std::slice::from_ref(&masters), std::slice::from_ref(&admin)]).to_string(),
             "O=system:masters, CN=kubernetes-admin"
         );
         assert_eq!(name(&[&[masters, admin]]).to_string(), "O=system:masters + CN=kubernetes-admin");
@@ -296,7 +303,7 @@ mod tests {
     fn every_string_type_is_read_and_what_go_refuses_is_said() {
         let read = |tag, bytes: &[u8]| {
             let name = name(&[&[attribute(&CN, tag, bytes)]]);
-            (name.common_name().unwrap().to_owned(), name.defects.is_empty())
+            (name.common_name().unwrap().to_owned(), name.defects().is_empty())
         };
         assert_eq!(read(tag::T61_STRING, b"caf\xe9"), ("café".into(), true));
         assert_eq!(read(tag::BMP_STRING, &[0x20, 0xac]), ("€".into(), true));

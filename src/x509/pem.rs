@@ -261,7 +261,7 @@ impl<'a> Block<'a> {
     fn read(self, parameters: &mut Option<Zeroizing<Vec<u8>>>, reading: &mut Reading) {
         let Self { number: block, label, body, .. } = self;
         let (headers, body) = split_headers(body);
-        let encrypted = positions(headers, b"ENCRYPTED").first().is_some();
+        let encrypted = !positions(headers, b"ENCRYPTED").is_empty();
         if encrypted && label.ends_with("PRIVATE KEY") {
             reading.items.push(Item::EncryptedKey);
             return;

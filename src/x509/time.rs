@@ -34,8 +34,8 @@ pub(super) fn timestamp(element: &Element<'_>) -> Option<Timestamp> {
         *field = i8::try_from(number(chunk)?).ok()?;
     }
     let [month, day, hour, minute, second] = fields;
-    let with_seconds = chunks.len() == 5;
-    if !with_seconds && !(chunks.len() == 4 && element.tag == tag::UTC_TIME) {
+    let shortest = if element.tag == tag::UTC_TIME { 4 } else { 5 };
+    if !(shortest..=5).contains(&chunks.len()) {
         return None;
     }
     let date = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;

@@ -101,20 +101,17 @@ impl SignatureAlgorithm {
     fn with_key(&self, key: &KeyAlgorithm) -> Option<&'static dyn VerificationAlgorithm> {
         match self {
             Self::RsaPkcs1(hash) => rsa_pkcs1(*hash, key),
-            Self::RsaPss(hash) => match key {
-                KeyAlgorithm::Rsa { bits: 2048..=8192 } => Some(match hash {
+            Self::RsaPss(hash) => {
+                let KeyAlgorithm::Rsa { bits: 2048..=8192 } = key else { return None };
+                Some(match hash {
                     Hash::Sha256 => &signature::RSA_PSS_2048_8192_SHA256,
                     Hash::Sha384 => &signature::RSA_PSS_2048_8192_SHA384,
                     Hash::Sha512 => &signature::RSA_PSS_2048_8192_SHA512,
-                }),
-                _ => None,
-            },
+                })
+            }
             Self::Ecdsa(hash) => ecdsa(*hash, key),
-            Self::Ed25519 => match key {
-                KeyAlgorithm::Ed25519 => Some(&signature::ED25519),
-                _ => None,
-            },
-            Self::Insecure(_) | Self::Unknown(_) => None,
+            Self::Ed25519 if *key == KeyAlgorithm::Ed25519 => Some(&signature::ED25519),
+            Self::Ed25519 | Self::Insecure(_) | Self::Unknown(_) => None,
         }
     }
 }

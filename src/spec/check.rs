@@ -1,0 +1,170 @@
+//! What a spec must be beyond its types: values that cannot be right, names that nothing declares, fields that contradict each other.
+//!
+//! What enters is a decoded spec with its document, the names that profiles know, and `now`; what leaves is a diagnostic for each problem. Each check is
+//! one function that is named as what it finds. A check is silent where decoding dropped what it would judge, so that one fault is told once. It
+//! never looks at a file: whether a path exists, and what is in it, is for whoever reads it.
+
+mod lifetimes;
+mod relations;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::diagnostic::{Code, Diagnostic, Place, Span, quoted};
+use crate::spec::document::Document;
+use crate::spec::types::{ClusterPki, Spec};
+
+/// The names that a profile declares, as far as a spec can refer to them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KnownNames {
+    /// The authorities.
+    pub authorities: BTreeSet<String>,
+    /// The certificates, each with the authority that issues it.
+    pub certificates: BTreeMap<String, String>,
+    /// The directories.
+    pub directories: BTreeSet<String>,
+    /// The services.
+    pub services: BTreeSet<String>,
+}
+
+/// Every check, in the order of the codes.
+const CHECKS: &[fn(&mut Checker<'_>)] = &[
+    values::duplicate_item,
+    values::zero_duration,
+    values::invalid_dns_name,
+    values::invalid_ip_address,
+    values::invalid_host,
+    values::invalid_path,
+    values::invalid_fingerprint,
+    values::invalid_owner,
+    values::out_of_range,
+    values::invalid_restart,
+    values::invalid_subject,
+    values::control_character,
+    lifetimes::renew_before_too_long,
+    lifetimes::leaf_outlives_authority,
+    lifetimes::cut_off_in_future,
+    relations::not_exactly_one,
+    relations::shared_root,
+    relations::half_source,
+    relations::shared_file,
+    relations::unknown_reference,
+    relations::incomplete_addition,
+    relations::link_loop,
+    relations::no_nodes,
+    relations::contradiction,
+];
+
+/// Runs every check over one spec. `known` is absent when the profile's names are not known: then no name is judged.
+pub fn check(
+    cluster: &ClusterPki,
+    document: &Document,
+    dropped: &[Span],
+    known: Option<&KnownNames>,
+    now: Timestamp,
+) -> Vec<Diagnostic> {
+    let mut checker = Checker { spec: &cluster.spec, document, dropped, known, now, problems: Vec::new() };
+    for check in CHECKS {
+        check(&mut checker);
+    }
+    checker.problems
+}
+
+/// What a check sees, and where it puts what it finds.
+struct Checker<'spec> {
+    spec: &'spec Spec,
+    document: &'spec Document,
+    dropped: &'spec [Span],
+    known: Option<&'spec KnownNames>,
+    now: Timestamp,
+    problems: Vec<Diagnostic>,
+}
+
+/// A path of field names below `spec`.
+type Path<'path> = &'path [&'path str];
+
+impl<'spec> Checker<'spec> {
+    /// Notes that the value at a path is wrong, unless decoding dropped it.
+    fn report(&mut self, code: Code, path: Path<'_>, message: &str, label: &str, help: &str) {
+        self.report_with(code, path, message, label, help, Vec::new());
+    }
+
+    /// Notes a problem between several values, unless decoding dropped one of them.
+    fn report_with(
+        &mut self,
+        code: Code,
+        path: Path<'_>,
+        message: &str,
+        label: &str,
+        help: &str,
+        others: Vec<(Vec<&str>, String)>,
+    ) {
+        if !self.is_intact(path) || others.iter().any(|(other, _)| !self.is_intact(other)) {
+            return;
+        }
+        let name = quoted(&below_spec(path).join("."));
+        let problem = Diagnostic::new(code, format!("{name}: {message}")).at(self.place(path), label).help(help);
+        let problem = others.into_iter().fold(problem, |problem, (other, label)| problem.at(self.place(&other), label));
+        self.problems.push(problem);
+    }
+
+    /// Notes that a key of a mapping is wrong; the message names the mapping.
+    fn report_key(&mut self, code: Code, path: Path<'_>, message: &str, label: &str, help: &str) {
+        if self.is_intact(path) {
+            let outer = path.split_last().map(|(_, outer)| outer).unwrap_or_default();
+            let name = quoted(&below_spec(outer).join("."));
+            let place = self.document.key_place(&below_spec(path));
+            self.problems.push(Diagnostic::new(code, format!("{name}: {message}")).at(place, label).help(help));
+        }
+    }
+
+    fn place(&self, path: Path<'_>) -> Place {
+        self.document.place(&below_spec(path))
+    }
+
+    /// Whether the path is written in the file; defaults and what stands in for missing fields are not.
+    fn is_written(&self, path: Path<'_>) -> bool {
+        self.document.node(&below_spec(path)).is_some()
+    }
+
+    /// Whether the value is the one of the file, or a default: not the rest of something that was dropped.
+    fn is_intact(&self, path: Path<'_>) -> bool {
+        match self.document.node(&below_spec(path)) {
+            None => true,
+            Some(node) => !self.dropped.iter().any(|dropped| dropped.contains(&node.span)),
+        }
+    }
+
+    /// The names that the file has below a path, those of faulty entries too.
+    fn written_names(&self, path: Path<'_>) -> Vec<&'spec str> {
+        self.document.keys(&below_spec(path))
+    }
+
+    /// Visits every text that is given at a path, one by one for a list. Nothing for what is not written.
+    fn texts(&self, path: Path<'_>) -> Vec<(Vec<String>, String)> {
+        use crate::spec::yaml::Value;
+        let owned = |path: Path<'_>| path.iter().map(|step| (*step).to_owned()).collect::<Vec<_>>();
+        match self.document.node(&below_spec(path)).map(|node| &node.value) {
+            Some(Value::String(text)) => vec![(owned(path), text.clone())],
+            Some(Value::Sequence(items)) => items
+                .iter()
+                .enumerate()
+                .filter_map(|(index, item)| match &item.value {
+                    Value::String(text) => {
+                        let mut path = owned(path);
+                        path.push(index.to_string());
+                        Some((path, text.clone()))
+                    }
+                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::Sequence(_) | Value::Mapping(_) => None,
+                })
+                .collect(),
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Mapping(_)) | None => Vec::new(),
+        }
+    }
+}
+
+fn below_spec<'path>(path: Path<'path>) -> Vec<&'path str> {
+    std::iter::once("spec").chain(path.iter().copied()).collect()
+}

@@ -1,0 +1,425 @@
+//! Checks between the parts of a spec: what excludes, overlaps, refers to or lacks what.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Checker, Path};
+use crate::diagnostic::{Code, nearest, one_of, quoted};
+use crate::spec::types::{Connection, Files, Placement, ProfileName, Restart, Role, Spec};
+
+/// Both or none of fields of which exactly one is wanted.
+pub(super) fn not_exactly_one(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    let connections = spec.connection.iter().map(|connection| (vec!["connection"], connection)).chain(
+        spec.nodes.iter().filter_map(|(name, node)| {
+            node.connection.as_ref().map(|connection| (vec!["nodes", name.as_str(), "connection"], connection))
+        }),
+    );
+    for (path, Connection { ssh, local }) in connections.collect::<Vec<_>>() {
+        choose_one(checker, &path, &[("ssh", ssh.is_some()), ("local", local.is_some())]);
+    }
+    for (name, service) in &spec.services {
+        if let Some(Restart { systemd, static_pod, command }) = &service.restart {
+            let fields = [
+                ("systemd", systemd.is_some()),
+                ("staticPod", static_pod.is_some()),
+                ("command", command.is_some()),
+            ];
+            choose_one(checker, &["services", name.as_str(), "restart"], &fields);
+        }
+    }
+}
+
+fn choose_one(checker: &mut Checker<'_>, path: Path<'_>, fields: &[(&str, bool)]) {
+    let given: Vec<&str> = fields.iter().filter(|(_, given)| *given).map(|(field, _)| *field).collect();
+    let possible = one_of(fields.iter().map(|(field, _)| *field));
+    // A field that decoding dropped was given too: then nothing is missing.
+    let any_written = fields.iter().any(|(field, _)| checker.is_written(&[path, &[*field]].concat()));
+    match given.as_slice() {
+        [] if !any_written => checker.report(
+            Code::NotExactlyOne,
+            path,
+            &format!("one of {possible} is wanted"),
+            "nothing is chosen here",
+            &format!("write one of {possible}"),
+        ),
+        [first, second, ..] => checker.report_with(
+            Code::NotExactlyOne,
+            &[path, &[*second]].concat(),
+            &format!("only one of {possible} can be given"),
+            "this is one",
+            "remove one of them",
+            vec![([path, &[*first]].concat(), "and this is another".to_owned())],
+        ),
+        [] | [_] => {}
+    }
+}
+
+/// Two nodes that are the same directory of this machine.
+pub(super) fn shared_root(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    let mut roots: BTreeMap<Option<String>, &str> = BTreeMap::new();
+    for (name, node) in &spec.nodes {
+        let Some(local) = node.connection.as_ref().or(spec.connection.as_ref()).and_then(|way| way.local.as_ref())
+        else {
+            continue;
+        };
+        let root = local.root.as_deref().map(normalised);
+        match roots.get(&root) {
+            None => {
+                roots.insert(root, name.as_str());
+            }
+            Some(first) => {
+                let (path, other) = (root_path(checker, name.as_str()), root_path(checker, first));
+                let shown = root.as_deref().map_or_else(|| "this machine".to_owned(), quoted);
+                checker.report_with(
+                    Code::SharedRoot,
+                    &path,
+                    &format!("{} and {} are both {shown}", quoted(first), quoted(name.as_str())),
+                    "this node",
+                    "give each local node a `connection.local.root` of its own: each would undo what the other one did",
+                    vec![(other, "and this one".to_owned())],
+                );
+            }
+        }
+    }
+}
+
+/// Where a node's root is written, or else the node.
+fn root_path<'name>(checker: &Checker<'_>, name: &'name str) -> Vec<&'name str> {
+    let root = vec!["nodes", name, "connection", "local", "root"];
+    if checker.is_written(&root) { root } else { vec!["nodes", name] }
+}
+
+fn normalised(path: &str) -> String {
+    let start = if path.starts_with('/') { "/" } else { "" };
+    let components: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    format!("{start}{}", components.join("/"))
+}
+
+/// A root CA's certificate without its key, or the key without its certificate.
+pub(super) fn half_source(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    for (name, authority) in &spec.authorities {
+        let Some(source) = &authority.source else { continue };
+        let path = ["authorities", name.as_str(), "source"];
+        let (given, lacking) = match (&source.certificate, &source.key) {
+            (Some(_), None) => ("a certificate", "key"),
+            (None, Some(_)) => ("a key", "certificate"),
+            (None, None) => ("nothing", "certificate"),
+            (Some(_), Some(_)) => continue,
+        };
+        if checker.is_written(&[path.as_slice(), &[lacking]].concat()) {
+            continue;
+        }
+        checker.report(
+            Code::HalfSource,
+            &path,
+            &format!("{given} without its {lacking}", ),
+            &format!("has no {}", quoted(lacking)),
+            "give both files of the CA, or neither; for a CA whose key is elsewhere write `external: true` instead",
+        );
+    }
+}
+
+/// One file of a spec, for the comparison.
+struct Used<'spec> {
+    path: Vec<&'spec str>,
+    file: &'spec str,
+    nodes: Option<BTreeSet<&'spec str>>,
+    what: String,
+}
+
+/// The same file for two certificates, or for a certificate and its key.
+pub(super) fn shared_file(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    let authorities = spec.authorities.iter().map(|(name, authority)| {
+        ("authorities", name.as_str(), authority.files.as_ref(), authority.on.as_ref())
+    });
+    let certificates = spec.certificates.iter().map(|(name, certificate)| {
+        ("certificates", name.as_str(), certificate.files.as_ref(), certificate.on.as_ref())
+    });
+    let mut used: Vec<Used<'_>> = Vec::new();
+    for (kind, name, files, on) in authorities.chain(certificates) {
+        let Some(Files { certificate, key, .. }) = files else { continue };
+        for (field, file) in [("certificate", certificate), ("key", key)] {
+            used.push(Used {
+                path: vec![kind, name, "files", field],
+                file,
+                nodes: on.map(|placement| nodes_of(spec, placement)),
+                what: format!("the {field} of {}", quoted(name)),
+            });
+        }
+    }
+    for (index, second) in used.iter().enumerate() {
+        let is_same = |first: &&Used<'_>| first.file == second.file && meet(first, second);
+        let Some(first) = used.iter().take(index).find(is_same) else { continue };
+        if second.file.is_empty() {
+            continue;
+        }
+        checker.report_with(
+            Code::SharedFile,
+            &second.path,
+            &format!("{} would hold both {} and {}", quoted(second.file), first.what, second.what),
+            &second.what,
+            "give each its own file; each would overwrite the other on every run",
+            vec![(first.path.clone(), first.what.clone())],
+        );
+    }
+}
+
+fn meet(first: &Used<'_>, second: &Used<'_>) -> bool {
+    match (&first.nodes, &second.nodes) {
+        (Some(first), Some(second)) => !first.is_disjoint(second),
+        // Without a word about nodes the profile places it: it may be anywhere.
+        (None, _) | (_, None) => true,
+    }
+}
+
+fn nodes_of<'spec>(spec: &'spec Spec, placement: &'spec Placement) -> BTreeSet<&'spec str> {
+    let has_role = |role: Role| spec.nodes.iter().filter(move |(_, node)| node.roles.contains(&role));
+    let by_role = placement.role.into_iter().flat_map(has_role).map(|(name, _)| name.as_str());
+    by_role.chain(placement.nodes.iter().map(|name| name.as_str())).collect()
+}
+
+/// A reference to an authority, certificate or node that neither the spec nor the profile has.
+pub(super) fn unknown_reference(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    let nodes = checker.written_names(&["nodes"]);
+    let placements = spec
+        .authorities
+        .iter()
+        .filter_map(|(name, authority)| authority.on.as_ref().map(|on| (["authorities", name.as_str()], on)))
+        .chain(spec.certificates.iter().filter_map(|(name, certificate)| {
+            certificate.on.as_ref().map(|on| (["certificates", name.as_str()], on))
+        }))
+        .collect::<Vec<_>>();
+    for (owner, placement) in placements {
+        let on = [owner.as_slice(), &["on"]].concat();
+        for (path, name) in checker.texts(&[on.as_slice(), &["nodes"]].concat()) {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            refer(checker, &path, "node", &name, &nodes);
+        }
+        let is_empty = placement.role.is_none() && placement.nodes.is_empty();
+        let is_written = |field| checker.is_written(&[on.as_slice(), &[field]].concat());
+        if is_empty && !is_written("role") {
+            checker.report(
+                Code::IncompleteAddition,
+                &on,
+                "no node is chosen",
+                "nobody holds it",
+                "write `role: etcd`, or `nodes: [...]` with names from `spec.nodes`",
+            );
+        }
+    }
+    let Some(known) = checker.known else { return };
+    let mut authorities = checker.written_names(&["authorities"]);
+    authorities.extend(known.authorities.iter().map(String::as_str));
+    let mut certificates = checker.written_names(&["certificates"]);
+    certificates.extend(known.certificates.keys().map(String::as_str));
+    for (name, certificate) in &spec.certificates {
+        if let Some(authority) = &certificate.authority {
+            let path = ["certificates", name.as_str(), "authority"];
+            refer(checker, &path, "authority", authority.as_str(), &authorities);
+        }
+    }
+    for name in spec.services.keys() {
+        for (path, certificate) in checker.texts(&["services", name.as_str(), "reads"]) {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            refer(checker, &path, "certificate", &certificate, &certificates);
+        }
+    }
+}
+
+fn refer(checker: &mut Checker<'_>, path: Path<'_>, kind: &str, name: &str, declared: &[&str]) {
+    if declared.contains(&name) {
+        return;
+    }
+    let declared: BTreeSet<&str> = declared.iter().copied().collect();
+    let help = match (nearest(name, declared.iter().copied()), declared.is_empty()) {
+        (Some(near), _) => format!("did you mean {}?", quoted(near)),
+        (None, false) => format!("declared are {}", one_of(declared.iter().copied())),
+        (None, true) => format!("declare the {kind} first"),
+    };
+    checker.report(
+        Code::UnknownReference,
+        path,
+        &format!("there is no {kind} {}", quoted(name)),
+        "this name",
+        &help,
+    );
+}
+
+/// Something that the profile does not know and that the spec does not describe in full: often a slip of the pen.
+pub(super) fn incomplete_addition(checker: &mut Checker<'_>) {
+    let Some(known) = checker.known else { return };
+    let spec = checker.spec;
+    for (name, certificate) in &spec.certificates {
+        if known.certificates.contains_key(name.as_str()) {
+            continue;
+        }
+        let fields = [
+            ("authority", certificate.authority.is_some()),
+            ("subject", certificate.subject.is_some()),
+            ("files", certificate.files.is_some()),
+            ("on", certificate.on.is_some()),
+        ];
+        let names = known.certificates.keys().map(String::as_str);
+        require(checker, &["certificates", name.as_str()], "certificate", &fields, names);
+    }
+    for (name, authority) in &spec.authorities {
+        if known.authorities.contains(name.as_str()) {
+            continue;
+        }
+        let fields = [
+            ("subject", authority.subject.is_some() || authority.source.is_some() || authority.external),
+            ("files", authority.files.is_some()),
+            ("on", authority.on.is_some()),
+        ];
+        let names = known.authorities.iter().map(String::as_str);
+        require(checker, &["authorities", name.as_str()], "authority", &fields, names);
+    }
+    for (name, directory) in &spec.directories {
+        if !known.directories.contains(name.as_str()) {
+            let names = known.directories.iter().map(String::as_str);
+            let fields = [("link", directory.link.is_some())];
+            require(checker, &["directories", name.as_str()], "directory", &fields, names);
+        }
+    }
+    for (name, service) in &spec.services {
+        if !known.services.contains(name.as_str()) {
+            let names = known.services.iter().map(String::as_str);
+            let fields = [("restart", service.restart.is_some()), ("reads", !service.reads.is_empty())];
+            require(checker, &["services", name.as_str()], "service", &fields, names);
+        }
+    }
+}
+
+fn require<'name>(
+    checker: &mut Checker<'_>,
+    path: &[&str; 2],
+    kind: &str,
+    fields: &[(&str, bool)],
+    known: impl Iterator<Item = &'name str>,
+) {
+    let lacks = |field: &str| !checker.is_written(&[path.as_slice(), &[field]].concat());
+    let lacking: Vec<&str> =
+        fields.iter().filter(|(field, given)| !given && lacks(field)).map(|(field, _)| *field).collect();
+    if lacking.is_empty() {
+        return;
+    }
+    let [_, name] = path;
+    let profile = checker.spec.profile;
+    let lacks = lacking.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(", ");
+    let (message, help) = match (nearest(name, known), profile) {
+        (Some(near), _) => (
+            format!("the profile `{profile}` has no {kind} {}", quoted(name)),
+            format!("did you mean {}? An addition of your own also needs {lacks}", quoted(near)),
+        ),
+        (None, ProfileName::Custom) => (format!("the {kind} is not complete"), format!("add {lacks}")),
+        (None, ProfileName::Kubeadm | ProfileName::Etcd) => (
+            format!("the profile `{profile}` has no {kind} {}", quoted(name)),
+            format!("an addition of your own also needs {lacks}"),
+        ),
+    };
+    checker.report(Code::IncompleteAddition, path, &message, &format!("lacks {lacks}"), &help);
+}
+
+/// Links that lead to themselves, into themselves, or around in a circle.
+pub(super) fn link_loop(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    let links: BTreeMap<&str, (&str, &str)> = spec
+        .directories
+        .iter()
+        .filter_map(|(name, directory)| {
+            directory.link.as_deref().map(|link| (link, (name.as_str(), directory.path.as_str())))
+        })
+        .collect();
+    for (name, directory) in &spec.directories {
+        let Some(link) = directory.link.as_deref() else { continue };
+        let mut target = directory.path.as_str();
+        // Each link is followed at most once: more steps than links is a circle.
+        let mut way = vec![name.as_str()];
+        while let Some((next, path)) = links.get(target).filter(|_| target != link && way.len() <= links.len()) {
+            way.push(next);
+            target = path;
+        }
+        let is_below = |outer: &str, inner: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let others = way.iter().skip(1).map(|other| (vec!["directories", *other, "link"], "by way of this link".to_owned()));
+        let message = if target == link {
+            format!("the link {} leads back to itself", quoted(link))
+        } else if is_below(link, target) {
+            format!("the link {} leads into itself: {} is below it", quoted(link), quoted(target))
+        } else {
+            continue;
+        };
+        checker.report_with(
+            Code::LinkLoop,
+            &["directories", name.as_str(), "link"],
+            &message,
+            "this link",
+            "`path` is where the files really are, `link` is the old path that programs know; they cannot be the same or one inside the other",
+            others.collect(),
+        );
+    }
+}
+
+/// A cluster without nodes, or a node without a role.
+pub(super) fn no_nodes(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    if checker.is_written(&["nodes"]) && checker.written_names(&["nodes"]).is_empty() {
+        checker.report(
+            Code::NoNodes,
+            &["nodes"],
+            "no node is declared",
+            "empty",
+            "write each node by name: `cp-1: { address: 10.0.0.11, roles: [control-plane, etcd] }`",
+        );
+    }
+    for (name, node) in &spec.nodes {
+        let path = ["nodes", name.as_str(), "roles"];
+        if node.roles.is_empty() && checker.is_written(&path) && checker.texts(&path).is_empty() {
+            checker.report(
+                Code::NoNodes,
+                &path,
+                "the node has no role, so no certificate belongs on it",
+                "empty",
+                "write one or more of `control-plane`, `etcd` and `worker`, or remove the node",
+            );
+        }
+    }
+}
+
+/// Fields of which one makes the other meaningless.
+pub(super) fn contradiction(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    for (name, certificate) in &spec.certificates {
+        let names = ["certificates", name.as_str(), "names"];
+        for (field, given) in [("dns", &certificate.names.dns), ("ip", &certificate.names.ip)] {
+            if certificate.names.only.is_some() && !given.is_empty() {
+                checker.report_with(
+                    Code::Contradiction,
+                    &[names.as_slice(), &[field]].concat(),
+                    "`only` replaces all names, so these would not be used",
+                    "these names",
+                    &format!("move them to `only.{field}`, or remove `only` to add them to the profile's"),
+                    vec![([names.as_slice(), &["only"]].concat(), "replaces all names".to_owned())],
+                );
+            }
+        }
+    }
+    for (name, authority) in &spec.authorities {
+        if authority.external && authority.source.is_some() {
+            let path = ["authorities", name.as_str()];
+            checker.report_with(
+                Code::Contradiction,
+                &[path.as_slice(), &["source"]].concat(),
+                "an external authority has its key elsewhere, so it has no `source`",
+                "this source",
+                "remove `external` to sign with this key, or remove `source` to request certificates with CSRs",
+                vec![([path.as_slice(), &["external"]].concat(), "external".to_owned())],
+            );
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Every sample spec gives exactly the report beside it.
+//!
+//! `tests/specs/valid` and `tests/specs/invalid` hold samples, each `NAME.yaml` with `NAME.txt`: what a person reads. `UPDATE=1` rewrites the
+//! reports; they are texts for an engineer on call, so read the difference before it is committed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use pki::diagnostic::{Code, RenderStyle, Source, has_errors, render};
+use pki::spec::check::KnownNames;
+use pki::spec::types::ProfileName;
+use pki::spec::yaml::{Node, Value};
+use pki::spec::{ReadOptions, Reading, read};
+use serde_json::json;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Problems that the JSON Schema can see as well: shapes and single values, nothing that needs two places or the clock.
+const STRUCTURAL: &[Code] = &[
+    Code::UnknownField,
+    Code::MissingField,
+    Code::WrongType,
+    Code::QuotesNeeded,
+    Code::UnknownWord,
+    Code::DuplicateItem,
+    Code::InvalidName,
+    Code::InvalidMode,
+    Code::InvalidVersion,
+    Code::OutOfRange,
+];
+
+fn texts(items: &[&str]) -> BTreeSet<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
+}
+
+/// A small stand-in for the profiles, so that these reports do not change when a profile does.
+fn known() -> BTreeMap<ProfileName, KnownNames> {
+    let certificates = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, authority)| ((*name).to_owned(), (*authority).to_owned())).collect()
+    };
+    let kubeadm = KnownNames {
+        authorities: texts(&["ca", "etcd-ca", "front-proxy-ca"]),
+        certificates: certificates(&[
+            ("apiserver", "ca"),
+            ("apiserver-kubelet-client", "ca"),
+            ("apiserver-etcd-client", "etcd-ca"),
+            ("front-proxy-client", "front-proxy-ca"),
+            ("etcd-server", "etcd-ca"),
+            ("etcd-peer", "etcd-ca"),
+            ("etcd-healthcheck-client", "etcd-ca"),
+            ("admin.conf", "ca"),
+        ]),
+        directories: texts(&["etcd-pki", "kubernetes-pki"]),
+        services: texts(&["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"]),
+    };
+    let etcd = KnownNames {
+        authorities: texts(&["etcd-ca"]),
+        certificates: certificates(&[("etcd-server", "etcd-ca"), ("etcd-peer", "etcd-ca"), ("etcd-client", "etcd-ca")]),
+        directories: texts(&["etcd-pki"]),
+        services: texts(&["etcd"]),
+    };
+    BTreeMap::from([
+        (ProfileName::Kubeadm, kubeadm),
+        (ProfileName::Etcd, etcd),
+        (ProfileName::Custom, KnownNames::default()),
+    ])
+}
+
+fn read_text(source: &Source) -> Reading {
+    let known = known();
+    let now = "2026-11-22T12:00:00Z".parse().unwrap();
+    read(std::slice::from_ref(source), &ReadOptions { now, ignore_other_kinds: false, known: &known })
+}
+
+fn yaml_files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(directory) = waiting.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn load(path: &Path) -> Source {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    match Source::from_bytes(name, std::fs::read(path).unwrap()) {
+        Ok(source) => source,
+        Err(problem) => panic!("{}: {}", path.display(), problem.message),
+    }
+}
+
+/// The report of a sample, and the codes in it.
+fn report(path: &Path) -> (String, Vec<Code>, Reading) {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    match Source::from_bytes(name, std::fs::read(path).unwrap()) {
+        Ok(source) => {
+            let reading = read_text(&source);
+            let codes = reading.problems.iter().map(|problem| problem.code).collect();
+            (render(&reading.problems, &[source], RenderStyle::PLAIN), codes, reading)
+        }
+        Err(problem) => (render(std::slice::from_ref(&problem), &[], RenderStyle::PLAIN), vec![problem.code], Reading::default()),
+    }
+}
+
+fn compare(path: &Path, report: &str, differing: &mut Vec<String>) {
+    let golden = path.with_extension("txt");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&golden, report).unwrap();
+    }
+    let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+    if expected != report {
+        differing.push(format!("{}\n--- expected\n{expected}\n--- found\n{report}", golden.display()));
+    }
+}
+
+#[test]
+fn invalid_specs_give_their_reports() {
+    let files = yaml_files(&Path::new(ROOT).join("tests/specs/invalid"));
+    assert!(files.len() >= 45, "only {} samples", files.len());
+    let mut differing = Vec::new();
+    let mut seen = BTreeSet::new();
+    for path in &files {
+        let (report, codes, reading) = report(path);
+        assert!(!codes.is_empty(), "{} has no problem", path.display());
+        let is_refused = has_errors(&reading.problems) || reading.specs.is_empty();
+        let is_only_warned_of = codes.iter().all(|code| *code == Code::AmbiguousScalar);
+        assert!(is_refused || is_only_warned_of, "{} was read", path.display());
+        seen.extend(codes);
+        compare(path, &report, &mut differing);
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+    // What depends on size or on the bytes of a file has its own tests below.
+    let unseen: Vec<Code> = Code::ALL
+        .iter()
+        .copied()
+        .filter(|code| (1000..2000).contains(&code.number()) && !seen.contains(code))
+        .collect();
+    assert!(unseen.is_empty(), "codes without a sample: {unseen:?}");
+}
+
+#[test]
+fn valid_specs_are_read() {
+    let files = yaml_files(&Path::new(ROOT).join("tests/specs/valid"));
+    assert!(files.len() >= 8, "only {} samples", files.len());
+    let mut differing = Vec::new();
+    for path in &files {
+        let (report, _, reading) = report(path);
+        assert!(!reading.specs.is_empty(), "{} was not read:\n{report}", path.display());
+        assert!(!has_errors(&reading.problems), "{}:\n{report}", path.display());
+        compare(path, &report, &mut differing);
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+#[test]
+fn examples_are_read_without_a_word() {
+    for path in yaml_files(&Path::new(ROOT).join("examples")) {
+        let source = load(&path);
+        if source.text.contains("kind: ClusterPKI") {
+            let reading = read_text(&source);
+            let report = render(&reading.problems, &[source], RenderStyle::PLAIN);
+            assert!(reading.problems.is_empty() && !reading.specs.is_empty(), "{}:\n{report}", path.display());
+        }
+    }
+}
+
+/// A document as the JSON that a schema validator sees.
+fn to_json(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Null => json!(null),
+        Value::Bool(value) => json!(value),
+        Value::Number(text) => {
+            text.parse::<u64>().map(|number| json!(number)).unwrap_or_else(|_| json!(text.parse::<f64>().unwrap_or(0.5)))
+        }
+        Value::String(text) => json!(text),
+        Value::Sequence(items) => items.iter().map(to_json).collect(),
+        Value::Mapping(entries) => {
+            entries.iter().map(|entry| (entry.key.name.clone(), to_json(&entry.value))).collect()
+        }
+    }
+}
+
+#[test]
+fn the_json_schema_accepts_what_the_reader_accepts() {
+    let validator = jsonschema::draft7::new(&pki::spec::schema::schema()).unwrap();
+    let root = Path::new(ROOT);
+    let valid = yaml_files(&root.join("tests/specs/valid"));
+    for path in valid.iter().chain(&yaml_files(&root.join("examples"))) {
+        let source = load(path);
+        if !source.text.contains("kind: ClusterPKI") {
+            continue;
+        }
+        for document in pki::spec::yaml::parse(&source).documents.iter().filter(|document| !document.is_empty()) {
+            let errors: Vec<String> =
+                validator.iter_errors(&to_json(document.root())).map(|error| format!("{}: {error}", error.instance_path)).collect();
+            assert!(errors.is_empty(), "{}: {errors:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_json_schema_refuses_faults_of_structure() {
+    let validator = jsonschema::draft7::new(&pki::spec::schema::schema()).unwrap();
+    for path in yaml_files(&Path::new(ROOT).join("tests/specs/invalid")) {
+        let (_, codes, _) = report(&path);
+        if !codes.iter().any(|code| STRUCTURAL.contains(code)) {
+            continue;
+        }
+        let parsed = pki::spec::yaml::parse(&load(&path));
+        if !parsed.problems.is_empty() {
+            continue;
+        }
+        let is_refused = parsed.documents.iter().any(|document| !validator.is_valid(&to_json(document.root())));
+        assert!(is_refused, "{} passes the JSON Schema", path.display());
+    }
+}
