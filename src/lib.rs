@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod material;
 pub mod node;
 mod node_yaml;
+pub mod observe;
 pub mod observed;
 pub mod profile;
 pub mod render;
