@@ -20,6 +20,8 @@ use crate::x509::Sha256;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Observed {
+    /// Our own clock when the nodes were asked. Theirs are judged by it.
+    pub observed_at: Timestamp,
     /// The answer of each node that was asked.
     pub nodes: BTreeMap<NodeName, Answer>,
 }
@@ -56,6 +58,8 @@ pub struct NodeFacts {
     pub hostname: Option<String>,
     /// The node's clock when its files were read.
     pub clock: Timestamp,
+    /// Who read them: only root can give files to other owners.
+    pub served_by: ServedBy,
     /// The Kubernetes version by the image tags of the control plane's manifests. Absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes_version: Option<String>,
@@ -64,6 +68,16 @@ pub struct NodeFacts {
     /// Why each path was looked at that the request did not name: the paths of the files that name it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub named_by: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// The user as which a node is read and changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServedBy {
+    /// The effective user, by number; 0 is root.
+    pub uid: u32,
+    /// The effective group, by number.
+    pub gid: u32,
 }
 
 /// What was seen at a path.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::confined::{Outcome, Tree, TreeError, Walk};
 use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe};
 use super::{Inspect, NodeError};
-use crate::observed::{NodeFacts, ObserveRequest};
+use crate::observed::{NodeFacts, ObserveRequest, ServedBy};
 
 /// How often a file is walked to again that was replaced while it was read. Whoever renews files replaces each once.
 const ATTEMPTS: usize = 3;
@@ -37,7 +37,9 @@ impl Inspect for Local {
             None => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
             Some(_) => None,
         };
-        Ok(observe(&tree, request, hostname, (self.clock)()))
+        let served_by =
+            ServedBy { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+        Ok(observe(&tree, request, hostname, (self.clock)(), served_by))
     }
 }
 

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::confined::{Listing, Status};
 use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe};
 use super::{Inspect, NodeError};
-use crate::observed::{FileKind, Hop, NodeFacts, ObserveRequest};
+use crate::observed::{FileKind, Hop, NodeFacts, ObserveRequest, ServedBy};
 
 const HOP_LIMIT: usize = 40;
 
@@ -165,7 +165,7 @@ impl Inspect for Memory {
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
         match &self.unreachable {
             Some(reason) => Err(NodeError::Unreachable { reason: reason.clone() }),
-            None => Ok(observe(self, request, self.hostname.clone(), self.clock)),
+            None => Ok(observe(self, request, self.hostname.clone(), self.clock, ServedBy::default())),
         }
     }
 }

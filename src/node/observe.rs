@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::confined::{Listing, Status};
 use super::content;
 use crate::manifest;
-use crate::observed::{Content, Expect, FileFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen};
+use crate::observed::{Content, Expect, FileFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy};
 
 /// Most bytes that are read of one file: a bundle of all public roots has a fifth of that.
 pub(super) const READ_LIMIT: usize = 1024 * 1024;
@@ -61,6 +61,7 @@ pub(super) fn observe(
     request: &ObserveRequest,
     hostname: Option<String>,
     clock: Timestamp,
+    served_by: ServedBy,
 ) -> NodeFacts {
     let accounts = Accounts::read(tree);
     let mut files = BTreeMap::new();
@@ -89,7 +90,7 @@ pub(super) fn observe(
         files.insert(path, seen);
     }
     let hostname = hostname.or_else(|| first_line(tree, "/etc/hostname"));
-    let mut facts = NodeFacts { hostname, clock, kubernetes_version: None, files, named_by };
+    let mut facts = NodeFacts { hostname, clock, served_by, kubernetes_version: None, files, named_by };
     facts.kubernetes_version = manifest::kubernetes_version(facts.manifests().map(|(_, manifest)| manifest));
     facts
 }

@@ -46,10 +46,11 @@ fn request() -> ObserveRequest {
 }
 
 fn observe(root: &Path) -> Observed {
-    let nodes = NODES.into_iter().map(|name| -> (NodeName, Question) {
-        (name.parse().unwrap(), (Box::new(Local::new(Some(root.join(name)), now)), request()))
-    });
-    observe_all(&nodes.collect())
+    let nodes = NODES.map(|name| (name, Local::new(Some(root.join(name)), now)));
+    let questions = nodes
+        .iter()
+        .map(|(name, node)| -> (NodeName, Question<'_>) { (name.parse().unwrap(), (node, request())) });
+    observe_all(&questions.collect(), now())
 }
 
 fn facts<'a>(observed: &'a Observed, node: &str) -> &'a NodeFacts {

@@ -55,7 +55,11 @@ fn known() -> BTreeMap<ProfileName, KnownNames> {
     };
     let etcd = KnownNames {
         authorities: texts(&["etcd-ca"]),
-        certificates: certificates(&[("etcd-server", "etcd-ca"), ("etcd-peer", "etcd-ca"), ("etcd-client", "etcd-ca")]),
+        certificates: certificates(&[
+            ("etcd-server", "etcd-ca"),
+            ("etcd-peer", "etcd-ca"),
+            ("etcd-client", "etcd-ca"),
+        ]),
         directories: texts(&["etcd-pki"]),
         services: texts(&["etcd"]),
     };
@@ -106,7 +110,11 @@ fn report(path: &Path) -> (String, Vec<Code>, Reading) {
             let codes = reading.problems.iter().map(|problem| problem.code).collect();
             (render(&reading.problems, &[source], RenderStyle::PLAIN), codes, reading)
         }
-        Err(problem) => (render(std::slice::from_ref(&problem), &[], RenderStyle::PLAIN), vec![problem.code], Reading::default()),
+        Err(problem) => (
+            render(std::slice::from_ref(&problem), &[], RenderStyle::PLAIN),
+            vec![problem.code],
+            Reading::default(),
+        ),
     }
 }
 
@@ -167,7 +175,11 @@ fn examples_are_read_without_a_word() {
         if source.text.contains("kind: ClusterPKI") {
             let reading = read_text(&source);
             let report = render(&reading.problems, &[source], RenderStyle::PLAIN);
-            assert!(reading.problems.is_empty() && !reading.specs.is_empty(), "{}:\n{report}", path.display());
+            assert!(
+                reading.problems.is_empty() && !reading.specs.is_empty(),
+                "{}:\n{report}",
+                path.display()
+            );
         }
     }
 }
@@ -177,9 +189,10 @@ fn to_json(node: &Node) -> serde_json::Value {
     match &node.value {
         Value::Null => json!(null),
         Value::Bool(value) => json!(value),
-        Value::Number(text) => {
-            text.parse::<u64>().map(|number| json!(number)).unwrap_or_else(|_| json!(text.parse::<f64>().unwrap_or(0.5)))
-        }
+        Value::Number(text) => text
+            .parse::<u64>()
+            .map(|number| json!(number))
+            .unwrap_or_else(|_| json!(text.parse::<f64>().unwrap_or(0.5))),
         Value::String(text) => json!(text),
         Value::Sequence(items) => items.iter().map(to_json).collect(),
         Value::Mapping(entries) => {
@@ -198,9 +211,13 @@ fn the_json_schema_accepts_what_the_reader_accepts() {
         if !source.text.contains("kind: ClusterPKI") {
             continue;
         }
-        for document in pki::spec::yaml::parse(&source).documents.iter().filter(|document| !document.is_empty()) {
-            let errors: Vec<String> =
-                validator.iter_errors(&to_json(document.root())).map(|error| format!("{}: {error}", error.instance_path)).collect();
+        for document in
+            pki::spec::yaml::parse(&source).documents.iter().filter(|document| !document.is_empty())
+        {
+            let errors: Vec<String> = validator
+                .iter_errors(&to_json(document.root()))
+                .map(|error| format!("{}: {error}", error.instance_path))
+                .collect();
             assert!(errors.is_empty(), "{}: {errors:?}", path.display());
         }
     }
@@ -218,7 +235,8 @@ fn the_json_schema_refuses_faults_of_structure() {
         if !parsed.problems.is_empty() {
             continue;
         }
-        let is_refused = parsed.documents.iter().any(|document| !validator.is_valid(&to_json(document.root())));
+        let is_refused =
+            parsed.documents.iter().any(|document| !validator.is_valid(&to_json(document.root())));
         assert!(is_refused, "{} passes the JSON Schema", path.display());
     }
 }
