@@ -252,7 +252,6 @@ impl KubeconfigFacts {
 
     /// Whether the file holds anything that must not be guessed: a key, a token, a password, or what could be one.
     pub fn holds_secrets(&self) -> bool {
-        let undecodable = |material: &Material| matches!(material, Material::Undecodable);
         let secret = |material: &Material| match material {
             Material::Embedded(pem) => pem.may_hold_keys(),
             Material::Absent | Material::File { .. } => false,
@@ -268,10 +267,7 @@ impl KubeconfigFacts {
         };
         self.problems.iter().any(KubeconfigProblem::hides_entries)
             || self.users.values().any(of_user)
-            || self
-                .clusters
-                .values()
-                .any(|cluster| secret(&cluster.authority) || undecodable(&cluster.authority))
+            || self.clusters.values().any(|cluster| secret(&cluster.authority))
     }
 
     /// What of the current context leads nowhere.

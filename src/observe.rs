@@ -72,10 +72,6 @@ mod tests {
         format!("cp-{number}").parse().unwrap()
     }
 
-    fn asking_for(path: &str) -> ObserveRequest {
-        ObserveRequest { files: BTreeMap::from([(path.to_owned(), Expect::Text)]) }
-    }
-
     /// A node that answers only when `together` of its kind are asked at the same time.
     struct Waiting {
         together: Arc<Barrier>,
@@ -97,14 +93,24 @@ mod tests {
         }
     }
 
+    /// Asks all of these nodes for the same file, at the start of Unix time.
+    fn ask<N: Inspect + Sync>(nodes: &[N], path: &str) -> Observed {
+        let questions = nodes.iter().enumerate().map(|(number, node)| -> (NodeName, Question<'_>) {
+            (
+                name(number),
+                (node, ObserveRequest { files: BTreeMap::from([(path.to_owned(), Expect::Text)]) }),
+            )
+        });
+        observe_all(&questions.collect(), Timestamp::UNIX_EPOCH)
+    }
+
     #[test]
     fn every_node_that_is_asked_has_an_answer() {
-        let node = |number: usize| -> Question {
+        let node = |number: usize| {
             let memory = Memory::new(Timestamp::UNIX_EPOCH).file("/number", number.to_string(), 0o644);
-            let memory = if number % 10 == 3 { memory.unreachable("no route to host") } else { memory };
-            (Box::new(memory), asking_for("/number"))
+            if number % 10 == 3 { memory.unreachable("no route to host") } else { memory }
         };
-        let observed = observe_all(&(0..100).map(|number| (name(number), node(number))).collect());
+        let observed = ask(&(0..100).map(node).collect::<Vec<_>>(), "/number");
         assert_eq!(observed.nodes.len(), 100);
         for (number, answer) in (0..100).map(|number| (number, &observed.nodes[&name(number)])) {
             match answer {
@@ -113,10 +119,8 @@ mod tests {
                     assert_eq!(file.sha256, Some(crate::x509::Sha256::of(number.to_string().as_bytes())));
                 }
                 Answer::Unreachable { reason } => {
-                    assert_eq!(
-                        (number % 10, reason.as_str()),
-                        (3, "the node cannot be reached: no route to host")
-                    );
+                    let expected = (3, "the node cannot be reached: no route to host");
+                    assert_eq!((number % 10, reason.as_str()), expected);
                 }
             }
         }
@@ -125,23 +129,19 @@ mod tests {
     #[test]
     fn nodes_are_asked_at_the_same_time() {
         let together = Arc::new(Barrier::new(AT_ONCE));
-        let node = |number: usize| -> (NodeName, Question) {
-            (name(number), (Box::new(Waiting { together: together.clone() }), asking_for("/x")))
-        };
-        let observed = observe_all(&(0..AT_ONCE).map(node).collect());
+        let nodes: Vec<Waiting> = (0..AT_ONCE).map(|_| Waiting { together: together.clone() }).collect();
+        let observed = ask(&nodes, "/x");
         let absent = |answer: &Answer| answer.facts().is_some_and(|facts| facts.files["/x"] == Seen::Absent);
         assert!(observed.nodes.values().all(absent));
     }
 
     #[test]
     fn a_bug_in_the_reading_of_one_node_leaves_it_unreachable_and_not_missing() {
-        let nodes = BTreeMap::from([(name(1), (Box::new(Broken) as _, asking_for("/x")))]);
-        let observed = observe_all(&nodes);
-        assert!(observed.nodes[&name(1)].facts().is_none());
+        assert!(ask(&[Broken], "/x").nodes[&name(0)].facts().is_none());
     }
 
     #[test]
     fn no_nodes_give_no_answers() {
-        assert_eq!(observe_all(&BTreeMap::new()), Observed::default());
+        assert_eq!(ask::<Memory>(&[], "/x"), Observed::default());
     }
 }

@@ -211,6 +211,53 @@ pub enum Content {
     },
 }
 
+impl Content {
+    /// The certificates and keys, when it is a file of them.
+    pub fn pem(&self) -> Option<&PemFacts> {
+        match self {
+            Self::Pem(facts) => Some(facts),
+            Self::Empty
+            | Self::Kubeconfig(_)
+            | Self::Manifest(_)
+            | Self::Kubelet(_)
+            | Self::Directory { .. }
+            | Self::Opaque
+            | Self::NotRead
+            | Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// The kubeconfig, when it is one.
+    pub fn kubeconfig(&self) -> Option<&KubeconfigFacts> {
+        match self {
+            Self::Kubeconfig(facts) => Some(facts),
+            Self::Empty
+            | Self::Pem(_)
+            | Self::Manifest(_)
+            | Self::Kubelet(_)
+            | Self::Directory { .. }
+            | Self::Opaque
+            | Self::NotRead
+            | Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// The static pod manifest, when it is one.
+    pub fn manifest(&self) -> Option<&ManifestFacts> {
+        match self {
+            Self::Manifest(facts) => Some(facts),
+            Self::Empty
+            | Self::Pem(_)
+            | Self::Kubeconfig(_)
+            | Self::Kubelet(_)
+            | Self::Directory { .. }
+            | Self::Opaque
+            | Self::NotRead
+            | Self::Unreadable { .. } => None,
+        }
+    }
+}
+
 /// What a request expects at a path, which decides how its bytes are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -262,21 +309,8 @@ impl NodeFacts {
 
     /// The static pod manifests that could be read, by path.
     pub fn manifests(&self) -> impl Iterator<Item = (&str, &ManifestFacts)> {
-        self.contents().filter_map(|(path, content)| match content {
-            Content::Manifest(facts) => Some((path, facts)),
-            Content::Empty
-            | Content::Pem(_)
-            | Content::Kubeconfig(_)
-            | Content::Kubelet(_)
-            | Content::Directory { .. }
-            | Content::Opaque
-            | Content::NotRead
-            | Content::Unreadable { .. } => None,
-        })
-    }
-
-    fn contents(&self) -> impl Iterator<Item = (&str, &Content)> {
-        self.files.iter().filter_map(|(path, seen)| Some((path.as_str(), &seen.present()?.content)))
+        let present = self.files.iter().filter_map(|(path, seen)| Some((path.as_str(), seen.present()?)));
+        present.filter_map(|(path, file)| Some((path, file.content.manifest()?)))
     }
 }
 

@@ -15,7 +15,8 @@ pub(crate) fn pair(name: &str) -> (String, String) {
         "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout /dev/stdout -out /dev/stdout"
     ));
     let at = both.find("-----BEGIN CERTIFICATE").unwrap();
-    (both[at..].to_owned(), both[..at].to_owned())
+    let (key, certificate) = both.split_at(at);
+    (certificate.to_owned(), key.to_owned())
 }
 
 /// Private keys in every form, each with the facts it should give.

@@ -92,7 +92,7 @@ fn expected_by(field: Field) -> Expect {
 }
 
 /// An absolute path as it is, a relative one against the directory of the file that names it. Kubernetes does this by the letters of
-/// the paths, before any link (client-go `ResolvePath`, kubelet `resolveRelativePaths`), so `..` is taken out the same way.
+/// the paths, before any link (client-go `ResolveLocalPaths`, kubelet `resolveRelativePaths`), so `..` is taken out the same way.
 fn beside(path: &str, named: &str) -> String {
     if named.starts_with('/') {
         return tidy(named);

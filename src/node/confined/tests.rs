@@ -59,12 +59,8 @@ fn ends(world: &World, path: &str) -> String {
 }
 
 fn content(tree: &Tree, path: &str) -> Result<String, TreeError> {
-    match tree.walk(path).outcome {
-        Outcome::Found(found) => {
-            tree.read(&found, 1 << 20).map(|(bytes, _)| String::from_utf8(bytes.to_vec()).unwrap())
-        }
-        other => panic!("{other:?}"),
-    }
+    let Outcome::Found(found) = tree.walk(path).outcome else { panic!("{path} is not there") };
+    tree.read(&found, 1 << 20).map(|(bytes, _)| String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 fn hops(walk: &Walk) -> Vec<(&str, &str)> {
