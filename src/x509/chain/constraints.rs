@@ -4,6 +4,8 @@
 
 use std::net::IpAddr;
 
+use fluent_uri::UriRef;
+
 use super::super::certificate::Certificate;
 use super::super::extensions::NameSubtrees;
 use super::super::name::{Name, escape};
@@ -143,13 +145,7 @@ fn mailbox(address: &str) -> Option<(&str, &str)> {
 
 /// The host of a URI; an address instead of a name cannot be compared with a domain.
 fn uri_host(uri: &str) -> Result<&str, Incomparable> {
-    let (_, after_scheme) = uri.split_once("://").ok_or(Incomparable)?;
-    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
+    let host = UriRef::parse(uri).ok().and_then(|uri| uri.authority()).ok_or(Incomparable)?.host();
     if host.is_empty() || host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
         Err(Incomparable)
     } else {
