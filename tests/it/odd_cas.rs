@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use pki::x509::certificate::MAX_CERTIFICATE_BYTES;
 use pki::x509::chain::{ChainFault, Purpose, ServerName, verify};
 use pki::x509::{Certificate, CertificateError, Sha256};
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::openssl::{CA, LEAF, Openssl, Recipe};
 
@@ -19,7 +20,20 @@ fn authority(recipe: &Recipe<'_>) -> (Openssl, Certificate, Certificate) {
     assert!(openssl.verifies("ca", &[], "leaf"));
     let path = verify(&leaf, &[], std::slice::from_ref(&ca), soon(&leaf), &server("node1.example.com"));
     assert_eq!(path, Ok(vec![leaf.clone(), ca.clone()]));
+    assert_eq!(webpki_verdict(&leaf, &ca), Ok(()));
     (openssl, ca, leaf)
+}
+
+/// What rustls-webpki, as a third opinion, says of a server with this certificate. It takes every root on trust, whatever its dates.
+fn webpki_verdict(leaf: &Certificate, root: &Certificate) -> Result<(), webpki::Error> {
+    let (leaf_der, root_der) = (CertificateDer::from(leaf.der()), CertificateDer::from(root.der()));
+    let root = webpki::anchor_from_trusted_cert(&root_der)?;
+    let leaf_seen = webpki::EndEntityCert::try_from(&leaf_der)?;
+    let now = UnixTime::since_unix_epoch(soon(leaf).as_duration().unsigned_abs());
+    let usage = webpki::KeyUsage::server_auth();
+    leaf_seen.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &[root], &[], now, usage, None, None)?;
+    let name = rustls_pki_types::ServerName::try_from("node1.example.com").unwrap();
+    leaf_seen.verify_is_valid_for_subject_name(&name)
 }
 
 fn soon(certificate: &Certificate) -> Timestamp {
@@ -185,6 +199,7 @@ fn name_constraints_on_domains_and_networks() {
         let forbidden =
             ChainFault::NameForbidden { kind, name: name.into(), of: outside.facts().subject.clone() };
         assert_eq!((error.certificate, error.fault), (ca.clone(), forbidden));
+        assert_eq!(webpki_verdict(&outside, &ca), Err(webpki::Error::NameConstraintViolation));
         assert!(!openssl.verifies("ca", &[], "outside"), "{names}");
     }
 }
