@@ -15,6 +15,7 @@ pub mod desired;
 pub mod diagnostic;
 pub mod diff;
 pub mod duration;
+pub mod explain;
 pub mod ids;
 pub mod kubeconfig;
 pub mod node;

@@ -10,6 +10,7 @@
 //! `untagged` or internal tag), since serde buffers those and loses the places.
 
 mod deserializer;
+mod fault;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,8 @@ use serde::de::DeserializeOwned;
 use crate::diagnostic::{Code, Diagnostic, Place, Span, quoted};
 use crate::spec::document::Document;
 use crate::spec::yaml::{Entry, Key, Node, Value};
-use deserializer::{Fault, NodeDeserializer, Target};
+use deserializer::NodeDeserializer;
+use fault::{Fault, Target};
 
 /// How many problems of one document are told.
 pub const MOST_PROBLEMS: usize = 100;
@@ -39,7 +41,13 @@ pub struct Decoded<T> {
 /// Decodes a document as far as it can be decoded.
 pub fn decode<T: DeserializeOwned>(document: &Document) -> Decoded<T> {
     let mut tree = document.root().clone();
-    let mut recovery = Recovery { document, problems: Vec::new(), dropped: Vec::new(), cut: BTreeSet::new(), filled: BTreeMap::new() };
+    let mut recovery = Recovery {
+        document,
+        problems: Vec::new(),
+        dropped: Vec::new(),
+        cut: BTreeSet::new(),
+        filled: BTreeMap::new(),
+    };
     let value = loop {
         match T::deserialize(NodeDeserializer::new(&tree)) {
             Ok(value) => break Some(value),
@@ -60,7 +68,10 @@ pub fn decode<T: DeserializeOwned>(document: &Document) -> Decoded<T> {
 fn too_many(document: &Document) -> Diagnostic {
     Diagnostic::new(
         Code::TooManyProblems,
-        format!("{} has more than {MOST_PROBLEMS} problems; the others are not shown", quoted(document.file())),
+        format!(
+            "{} has more than {MOST_PROBLEMS} problems; the others are not shown",
+            quoted(document.file())
+        ),
     )
     .at(document.place(&[]), "in this document")
     .help("mend these first, or check that this is the right file")
@@ -98,7 +109,14 @@ impl Recovery<'_> {
             fault.way.truncate(depth);
             return self.try_next_stand_in(tree, &fault);
         }
-        let Some(field) = fault.missing.clone() else {
+        // A choice of which the only field was cut is not empty by itself.
+        let is_emptied = fault.code == Code::NotExactlyOne
+            && fault.target == Target::Value
+            && walk(tree, &fault.way).is_some_and(|node| self.cut.iter().any(|(span, _)| *span == node.span));
+        if is_emptied {
+            return self.cut(tree, &fault.way);
+        }
+        let Some(field) = fault.missing.map(str::to_owned) else {
             self.problems.push(self.describe(tree, &fault));
             return self.cut(tree, &fault.way);
         };
@@ -113,7 +131,10 @@ impl Recovery<'_> {
         }
         self.filled.entry((span, field)).or_insert(0);
         if !is_told {
-            let mapping = Fault { way: fault.way.split_last().map(|(_, outer)| outer.to_vec()).unwrap_or_default(), ..fault.clone() };
+            let mapping = Fault {
+                way: fault.way.split_last().map(|(_, outer)| outer.to_vec()).unwrap_or_default(),
+                ..fault.clone()
+            };
             self.problems.push(self.describe(tree, &mapping));
         }
         self.try_next_stand_in(tree, &fault)
@@ -122,15 +143,19 @@ impl Recovery<'_> {
     /// How many steps lead to the first stand-in on a way, if one is on it.
     fn stand_in_on(&self, tree: &Node, way: &[usize]) -> Option<usize> {
         (1..=way.len()).find(|depth| {
-            let (Some(last), Some(parent)) = (way.get(depth - 1), way.get(..depth - 1).and_then(|outer| walk(tree, outer)))
+            let (Some(last), Some(parent)) =
+                (way.get(depth - 1), way.get(..depth - 1).and_then(|outer| walk(tree, outer)))
             else {
                 return false;
             };
             match &parent.value {
                 Value::Mapping(entries) => entries.get(*last).is_some_and(|entry| {
-                    entry.key.span.length == 0 && self.filled.contains_key(&(parent.span, entry.key.name.clone()))
+                    entry.key.span.length == 0
+                        && self.filled.contains_key(&(parent.span, entry.key.name.clone()))
                 }),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_) => false,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_) => {
+                    false
+                }
             }
         })
     }
@@ -145,7 +170,9 @@ impl Recovery<'_> {
         let tried = self.filled.entry((span, entry.key.name.clone())).or_insert(0);
         let next = match fault.word {
             // The type wants one word of a list and says which.
-            Some(word) if entry.value.value != Value::String(word.to_owned()) => Some(Value::String(word.to_owned())),
+            Some(word) if entry.value.value != Value::String(word.to_owned()) => {
+                Some(Value::String(word.to_owned()))
+            }
             Some(_) | None => {
                 let next = stand_ins().into_iter().nth(*tried);
                 *tried += 1;
@@ -197,14 +224,17 @@ impl Recovery<'_> {
                 (outer.join("."), self.key_place(tree, &fault.way))
             }
         };
-        let message = match (context.is_empty(), fault.target, &fault.missing) {
-            (true, _, _) => fault.message.clone(),
-            (false, Target::Value, None) => format!("{}: {}", quoted(&context), fault.message),
-            (false, Target::Key, _) | (false, Target::Value, Some(_)) => {
-                format!("{} in {}", fault.message, quoted(&context))
-            }
+        let speaks_of_field = matches!(fault.code, Code::UnknownField | Code::MissingField);
+        let message = match (context.is_empty(), speaks_of_field) {
+            (true, _) => fault.message.to_string(),
+            (false, true) => format!("{} in {}", fault.message, quoted(&context)),
+            (false, false) => format!("{}: {}", quoted(&context), fault.message),
         };
-        let problem = Diagnostic::new(fault.code, message).at(place, fault.label.clone());
+        let label = match fault.missing {
+            Some(field) => format!("has no {}", quoted(field)),
+            None => fault.label.to_owned(),
+        };
+        let problem = Diagnostic::new(fault.code, message).at(place, label);
         match &fault.help {
             Some(help) => problem.help(help.clone()),
             None => problem,
@@ -213,7 +243,9 @@ impl Recovery<'_> {
 
     fn value_place(&self, tree: &Node, way: &[usize]) -> Place {
         match walk(tree, way) {
-            Some(node) if !matches!(node.value, Value::Null | Value::Mapping(_)) => self.document.place_of(node.span),
+            Some(node) if !matches!(node.value, Value::Null | Value::Mapping(_)) => {
+                self.document.place_of(node.span)
+            }
             Some(_) | None => self.key_place(tree, way),
         }
     }

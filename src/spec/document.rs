@@ -21,9 +21,8 @@ impl Document {
     /// A document that was read from a source; a faulty one has problems as YAML already.
     pub(crate) fn new(source: Arc<Source>, root: Node, is_faulty: bool) -> Self {
         let mut document = Self { source, root, origin: None, is_faulty };
-        document.origin = document
-            .text(&["metadata", "annotations", "config.kubernetes.io/origin"])
-            .and_then(origin_path);
+        document.origin =
+            document.text(&["metadata", "annotations", "config.kubernetes.io/origin"]).and_then(origin_path);
         document
     }
 
@@ -64,9 +63,8 @@ impl Document {
     pub fn keys(&self, path: &[&str]) -> Vec<&str> {
         match self.node(path).map(|node| &node.value) {
             Some(Value::Mapping(entries)) => entries.iter().map(|entry| entry.key.name.as_str()).collect(),
-            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_)) | None => {
-                Vec::new()
-            }
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_))
+            | None => Vec::new(),
         }
     }
 

@@ -26,6 +26,10 @@ pub const API_VERSION: &str = "pki/v1alpha1";
 /// The kind of document that this library reads.
 pub const KIND: &str = "ClusterPKI";
 
+/// The fields whose keys are names that people choose.
+const MAPS_OF_NAMES: [&str; 7] =
+    ["nodes", "authorities", "certificates", "directories", "services", "labels", "annotations"];
+
 /// What reading depends on besides the texts.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadOptions<'known> {
@@ -97,7 +101,14 @@ fn read_document(
         let known = profile_is_sound.then(|| options.known.get(&cluster.spec.profile)).flatten();
         problems.extend(check::check(cluster, &document, &decoded.dropped, known, options.now));
     }
-    problems.extend(yaml::ambiguous_scalars(&document));
+    let is_told = |warning: &Diagnostic| {
+        problems.iter().any(|problem| problem.place().is_some() && problem.place() == warning.place())
+    };
+    let warnings: Vec<Diagnostic> = yaml::ambiguous_scalars(&document, &MAPS_OF_NAMES)
+        .into_iter()
+        .filter(|warning| !is_told(warning))
+        .collect();
+    problems.extend(warnings);
     if let Some(spec) = decoded.value.filter(|_| !document.is_faulty() && !has_errors(&problems)) {
         reading.specs.push(Loaded { spec, document });
     }
@@ -126,7 +137,8 @@ fn belonging(document: &Document) -> Belonging {
 
 fn foreign_document(document: &Document) -> Diagnostic {
     let field = |name| document.text(&[name]).map_or_else(|| "none".to_owned(), quoted);
-    let place = if document.node(&["kind"]).is_some() { document.place(&["kind"]) } else { document.place(&[]) };
+    let place =
+        if document.node(&["kind"]).is_some() { document.place(&["kind"]) } else { document.place(&[]) };
     Diagnostic::new(
         Code::ForeignDocument,
         format!("not a cluster's PKI: apiVersion is {}, kind is {}", field("apiVersion"), field("kind")),
@@ -166,7 +178,9 @@ fn no_cluster(sources: &[Source], passed_over: usize) -> Diagnostic {
     let files = crate::diagnostic::all_of(sources.iter().map(|source| source.name.as_str()));
     let (message, help) = match (sources.is_empty(), passed_over) {
         (true, _) => ("no file was given".to_owned(), "name a file with -f"),
-        (false, 0) => (format!("nothing is declared in {files}"), "check the path; `pki init` writes a first spec"),
+        (false, 0) => {
+            (format!("nothing is declared in {files}"), "check the path; `pki init` writes a first spec")
+        }
         (false, count) => (
             format!("no {KIND} among the {count} documents of {files}"),
             "check the path, or leave out --ignore-other-kinds to see what the documents are",

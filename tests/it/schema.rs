@@ -16,7 +16,10 @@ fn the_published_schema_is_fresh() {
         std::fs::write(PUBLISHED, generated()).unwrap();
     }
     let published = std::fs::read_to_string(PUBLISHED).unwrap();
-    assert!(published == generated(), "schemas/ is stale: run the tests once with UPDATE=1 and review the change");
+    assert!(
+        published == generated(),
+        "schemas/ is stale: run the tests once with UPDATE=1 and review the change"
+    );
 }
 
 #[test]

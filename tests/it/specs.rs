@@ -11,6 +11,7 @@ use pki::spec::check::KnownNames;
 use pki::spec::types::ProfileName;
 use pki::spec::yaml::{Node, Value};
 use pki::spec::{ReadOptions, Reading, read};
+use proptest::prelude::*;
 use serde_json::json;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -55,7 +56,11 @@ fn known() -> BTreeMap<ProfileName, KnownNames> {
     };
     let etcd = KnownNames {
         authorities: texts(&["etcd-ca"]),
-        certificates: certificates(&[("etcd-server", "etcd-ca"), ("etcd-peer", "etcd-ca"), ("etcd-client", "etcd-ca")]),
+        certificates: certificates(&[
+            ("etcd-server", "etcd-ca"),
+            ("etcd-peer", "etcd-ca"),
+            ("etcd-client", "etcd-ca"),
+        ]),
         directories: texts(&["etcd-pki"]),
         services: texts(&["etcd"]),
     };
@@ -66,10 +71,14 @@ fn known() -> BTreeMap<ProfileName, KnownNames> {
     ])
 }
 
-fn read_text(source: &Source) -> Reading {
+fn read_all(sources: &[Source], ignore_other_kinds: bool) -> Reading {
     let known = known();
     let now = "2026-11-22T12:00:00Z".parse().unwrap();
-    read(std::slice::from_ref(source), &ReadOptions { now, ignore_other_kinds: false, known: &known })
+    read(sources, &ReadOptions { now, ignore_other_kinds, known: &known })
+}
+
+fn read_text(source: &Source) -> Reading {
+    read_all(std::slice::from_ref(source), false)
 }
 
 fn yaml_files(directory: &Path) -> Vec<PathBuf> {
@@ -106,7 +115,11 @@ fn report(path: &Path) -> (String, Vec<Code>, Reading) {
             let codes = reading.problems.iter().map(|problem| problem.code).collect();
             (render(&reading.problems, &[source], RenderStyle::PLAIN), codes, reading)
         }
-        Err(problem) => (render(std::slice::from_ref(&problem), &[], RenderStyle::PLAIN), vec![problem.code], Reading::default()),
+        Err(problem) => (
+            render(std::slice::from_ref(&problem), &[], RenderStyle::PLAIN),
+            vec![problem.code],
+            Reading::default(),
+        ),
     }
 }
 
@@ -167,7 +180,11 @@ fn examples_are_read_without_a_word() {
         if source.text.contains("kind: ClusterPKI") {
             let reading = read_text(&source);
             let report = render(&reading.problems, &[source], RenderStyle::PLAIN);
-            assert!(reading.problems.is_empty() && !reading.specs.is_empty(), "{}:\n{report}", path.display());
+            assert!(
+                reading.problems.is_empty() && !reading.specs.is_empty(),
+                "{}:\n{report}",
+                path.display()
+            );
         }
     }
 }
@@ -177,9 +194,10 @@ fn to_json(node: &Node) -> serde_json::Value {
     match &node.value {
         Value::Null => json!(null),
         Value::Bool(value) => json!(value),
-        Value::Number(text) => {
-            text.parse::<u64>().map(|number| json!(number)).unwrap_or_else(|_| json!(text.parse::<f64>().unwrap_or(0.5)))
-        }
+        Value::Number(text) => text
+            .parse::<u64>()
+            .map(|number| json!(number))
+            .unwrap_or_else(|_| json!(text.parse::<f64>().unwrap_or(0.5))),
         Value::String(text) => json!(text),
         Value::Sequence(items) => items.iter().map(to_json).collect(),
         Value::Mapping(entries) => {
@@ -198,9 +216,13 @@ fn the_json_schema_accepts_what_the_reader_accepts() {
         if !source.text.contains("kind: ClusterPKI") {
             continue;
         }
-        for document in pki::spec::yaml::parse(&source).documents.iter().filter(|document| !document.is_empty()) {
-            let errors: Vec<String> =
-                validator.iter_errors(&to_json(document.root())).map(|error| format!("{}: {error}", error.instance_path)).collect();
+        for document in
+            pki::spec::yaml::parse(&source).documents.iter().filter(|document| !document.is_empty())
+        {
+            let errors: Vec<String> = validator
+                .iter_errors(&to_json(document.root()))
+                .map(|error| format!("{}: {error}", error.instance_path))
+                .collect();
             assert!(errors.is_empty(), "{}: {errors:?}", path.display());
         }
     }
@@ -218,7 +240,75 @@ fn the_json_schema_refuses_faults_of_structure() {
         if !parsed.problems.is_empty() {
             continue;
         }
-        let is_refused = parsed.documents.iter().any(|document| !validator.is_valid(&to_json(document.root())));
+        let is_refused =
+            parsed.documents.iter().any(|document| !validator.is_valid(&to_json(document.root())));
         assert!(is_refused, "{} passes the JSON Schema", path.display());
+    }
+}
+
+const SMALL: &str = "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: { name: one }\nspec: { profile: etcd, nodes: { e-1: { roles: [etcd] } } }\n";
+const CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: settings }\n";
+
+#[test]
+fn one_cluster_in_two_files_names_both_places() {
+    let sources = [Source::new("a.yaml", SMALL), Source::new("b.yaml", SMALL)];
+    let reading = read_all(&sources, false);
+    let report = render(&reading.problems, &sources, RenderStyle::PLAIN);
+    assert_eq!(reading.problems.first().map(|problem| problem.code), Some(Code::DuplicateCluster));
+    assert!(
+        report.contains("[b.yaml:3:19]") && report.contains("  at a.yaml:3:19: first here\n"),
+        "{report}"
+    );
+    assert_eq!(reading.specs.len(), 1);
+}
+
+#[test]
+fn documents_of_other_kinds_are_passed_over_only_when_asked() {
+    let mixed = [Source::new("-", format!("{CONFIG_MAP}---\n{SMALL}"))];
+    assert_eq!(read_all(&mixed, true).problems, []);
+    assert_eq!(read_all(&mixed, true).specs.len(), 1);
+    assert_eq!(read_all(&mixed, false).problems.len(), 1);
+    let others = [Source::new("-", CONFIG_MAP)];
+    let codes: Vec<Code> = read_all(&others, true).problems.iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, [Code::NoCluster], "nothing at all is never a success");
+    let misspelt = [Source::new("-", SMALL.replace("ClusterPKI", "ClusterPki"))];
+    assert!(has_errors(&read_all(&misspelt, true).problems), "a slip is not another kind");
+}
+
+#[test]
+fn reasons_can_name_the_line_of_a_field() {
+    let reading = read_text(&Source::new("pki.yaml", SMALL));
+    let document = &reading.specs.first().unwrap().document;
+    assert_eq!(document.place(&["spec", "nodes", "e-1", "roles"]).short(), "pki.yaml:4");
+}
+
+#[test]
+fn references_are_not_judged_for_a_profile_whose_names_are_unknown() {
+    let text = SMALL.replace("nodes:", "certificates: { anything: { validity: 90d } }, nodes:");
+    let now = "2026-11-22T12:00:00Z".parse().unwrap();
+    let options = ReadOptions { now, ignore_other_kinds: false, known: &BTreeMap::new() };
+    assert_eq!(read(&[Source::new("a.yaml", text)], &options).problems, []);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a slip or an attacker makes of a spec: it is read or refused with a report that no terminal acts on.
+    #[test]
+    fn no_mutation_of_a_spec_makes_reading_panic(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0_usize..6, "[ -~\n\t\u{202e}\u{1b}ü]{0,6}"), 1..6),
+    ) {
+        let mut text = std::fs::read_to_string(Path::new(ROOT).join("tests/specs/valid/full.yaml")).unwrap();
+        for (place, cut, insert) in edits {
+            let start = text.floor_char_boundary(place.index(text.len() + 1));
+            let end = text.floor_char_boundary((start + cut).min(text.len())).max(start);
+            text.replace_range(start..end, &insert);
+        }
+        let source = Source::new("full.yaml", text);
+        let reading = read_text(&source);
+        let report = render(&reading.problems, &[source], RenderStyle::PLAIN);
+        let acts = report.contains(['\u{1b}', '\u{202e}']);
+        prop_assert!(!acts);
+        prop_assert!(!reading.specs.is_empty() || has_errors(&reading.problems));
     }
 }

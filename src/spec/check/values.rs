@@ -65,10 +65,14 @@ pub(super) fn zero_duration(checker: &mut Checker<'_>) {
         (vec!["rollout", "timeout"], spec.rollout.timeout),
     ];
     for (name, certificate) in &spec.certificates {
-        lengths.extend(certificate.validity.map(|length| (vec!["certificates", name.as_str(), "validity"], length)));
+        lengths.extend(
+            certificate.validity.map(|length| (vec!["certificates", name.as_str(), "validity"], length)),
+        );
     }
     for (name, authority) in &spec.authorities {
-        lengths.extend(authority.validity.map(|length| (vec!["authorities", name.as_str(), "validity"], length)));
+        lengths.extend(
+            authority.validity.map(|length| (vec!["authorities", name.as_str(), "validity"], length)),
+        );
     }
     for (path, length) in lengths {
         if length == Duration::default() {
@@ -103,11 +107,13 @@ fn report_dns_name(checker: &mut Checker<'_>, path: &[String], text: &str, wildc
     let Some(fault) = forms::dns_fault(text, wildcard) else { return };
     let help = match fault {
         DnsFault::Address => "move it to `ip`: verifiers look for addresses only there",
-        DnsFault::Upper => "write it in lower case; names compare without case, certificates with it in some verifiers",
+        DnsFault::Upper => "write it in lower case, as kubeadm and the API server want it",
         DnsFault::Form if wildcard => {
             "write labels of letters, digits and inner hyphens (RFC 1123), such as api.example.com; `*` only as the whole first label"
         }
-        DnsFault::Form => "write labels of letters, digits and inner hyphens (RFC 1123), such as cluster.local",
+        DnsFault::Form => {
+            "write labels of letters, digits and inner hyphens (RFC 1123), such as cluster.local"
+        }
     };
     checker.report(
         Code::InvalidDnsName,
@@ -178,7 +184,8 @@ pub(super) fn invalid_host(checker: &mut Checker<'_>) {
         }
     }
     let mut connections: Vec<Vec<&str>> = vec![vec!["connection", "ssh", "user"]];
-    connections.extend(spec.nodes.keys().map(|name| vec!["nodes", name.as_str(), "connection", "ssh", "user"]));
+    connections
+        .extend(spec.nodes.keys().map(|name| vec!["nodes", name.as_str(), "connection", "ssh", "user"]));
     for connection in connections {
         for (path, text) in checker.texts(&connection) {
             if !forms::is_account(&text) {
@@ -229,10 +236,16 @@ pub(super) fn invalid_path(checker: &mut Checker<'_>) {
             report_placeholder(checker, &path, &text);
             let Some(fault) = forms::path_fault(&text) else { continue };
             let (message, help) = match fault {
-                PathFault::Relative => ("is not absolute", "write the whole path on the node, beginning with `/`".to_owned()),
+                PathFault::Relative => {
+                    ("is not absolute", "write the whole path on the node, beginning with `/`".to_owned())
+                }
                 PathFault::Climbs => ("has `..` in it", "write where it really leads".to_owned()),
-                PathFault::Loose(better) => ("is not in its shortest form", format!("write {}", quoted(&better))),
-                PathFault::Root => ("is the whole file system", "name a file or directory below `/`".to_owned()),
+                PathFault::Loose(better) => {
+                    ("is not in its shortest form", format!("write {}", quoted(&better)))
+                }
+                PathFault::Root => {
+                    ("is the whole file system", "name a file or directory below `/`".to_owned())
+                }
             };
             checker.report(
                 Code::InvalidPath,
@@ -305,8 +318,10 @@ pub(super) fn invalid_fingerprint(checker: &mut Checker<'_>) {
 /// An owner that is not `USER` or `USER:GROUP`.
 pub(super) fn invalid_owner(checker: &mut Checker<'_>) {
     let spec = checker.spec;
-    let authorities = spec.authorities.keys().map(|name| vec!["authorities", name.as_str(), "files", "owner"]);
-    let certificates = spec.certificates.keys().map(|name| vec!["certificates", name.as_str(), "files", "owner"]);
+    let authorities =
+        spec.authorities.keys().map(|name| vec!["authorities", name.as_str(), "files", "owner"]);
+    let certificates =
+        spec.certificates.keys().map(|name| vec!["certificates", name.as_str(), "files", "owner"]);
     for field in authorities.chain(certificates).collect::<Vec<_>>() {
         for (path, text) in checker.texts(&field) {
             let mut parts = text.split(':');
@@ -357,7 +372,7 @@ pub(super) fn invalid_restart(checker: &mut Checker<'_>) {
             );
         }
         if let Some(command) = &restart.command
-            && !command.first().is_some_and(|program| forms::path_fault(program).is_none())
+            && command.first().is_none_or(|program| forms::path_fault(program).is_some())
         {
             checker.report(
                 Code::InvalidRestart,
@@ -441,7 +456,8 @@ pub(super) fn control_character(checker: &mut Checker<'_>) {
         if checker.dropped.iter().any(|dropped| dropped.contains(&span)) {
             continue;
         }
-        let shown = text.chars().find(|character| is_deceiving(*character)).map(String::from).unwrap_or_default();
+        let shown =
+            text.chars().find(|character| is_deceiving(*character)).map(String::from).unwrap_or_default();
         let problem = crate::diagnostic::Diagnostic::new(
             Code::ControlCharacter,
             format!("{} has the invisible character {}", quoted(&text), escaped(&shown)),

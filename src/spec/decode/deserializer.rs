@@ -3,141 +3,13 @@
 //! What enters is a node; what leaves is whatever a type asks for, or a [`Fault`] that knows the way from the root to the node at fault. It mends
 //! nothing: that is the parent module's part.
 
-use std::fmt;
-
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeSeed, Deserializer, EnumAccess, Expected, MapAccess, SeqAccess, Unexpected, VariantAccess,
-    Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use crate::diagnostic::{Code, Refusal, escaped, nearest, one_of, quoted};
+use super::fault::{Fault, suggestion};
+use crate::diagnostic::{Code, escaped, one_of, quoted};
 use crate::spec::yaml::{Entry, Node, Value};
-
-/// Which part of an entry is at fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
-    Value,
-    Key,
-}
-
-/// One fault of a tree.
-#[derive(Debug, Clone)]
-pub(super) struct Fault {
-    pub(super) code: Code,
-    /// What is wrong, without naming the place.
-    pub(super) message: String,
-    /// What is to be seen at the place.
-    pub(super) label: String,
-    pub(super) help: Option<String>,
-    pub(super) target: Target,
-    /// The field that is not there, if that is the fault.
-    pub(super) missing: Option<String>,
-    /// A word that would be right, if one of a list is wanted.
-    pub(super) word: Option<&'static str>,
-    /// Indexes from the node up to the root.
-    pub(super) way: Vec<usize>,
-}
-
-impl Fault {
-    fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            label: "this value".to_owned(),
-            help: None,
-            target: Target::Value,
-            missing: None,
-            word: None,
-            way: Vec::new(),
-        }
-    }
-
-    fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
-        self
-    }
-
-    fn inside(mut self, index: usize) -> Self {
-        self.way.push(index);
-        self
-    }
-
-    fn at_key(mut self, index: usize) -> Self {
-        self.target = Target::Key;
-        if self.label == "this value" {
-            self.label = "this name".to_owned();
-        }
-        self.inside(index)
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Fault {}
-
-impl de::Error for Fault {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        let refusal = Refusal::decode(&format!("{message:#}"));
-        Self { help: refusal.help, ..Self::new(refusal.code, refusal.message) }
-    }
-
-    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Code::WrongType, format!("expected {expected}, found {unexpected}"))
-    }
-
-    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Code::InvalidValue, format!("expected {expected}, found {unexpected}"))
-    }
-
-    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
-        Self::new(Code::InvalidValue, format!("expected {expected}, found {length} items"))
-    }
-
-    fn unknown_variant(word: &str, expected: &'static [&'static str]) -> Self {
-        let fault = Self::new(Code::UnknownWord, format!("{} is not possible here", quoted(word)));
-        Self { word: expected.first().copied(), ..fault.help(suggestion(word, expected)) }
-    }
-
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(Code::UnknownField, format!("there is no field {}", quoted(field)))
-            .label("no such field")
-            .help(suggestion(field, expected))
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        let fault = Self::new(Code::MissingField, format!("the field {} is missing", quoted(field)))
-            .label(format!("has no {}", quoted(field)))
-            .help(format!("add {}", quoted(&format!("{field}:"))));
-        Self { missing: Some(field.to_owned()), ..fault }
-    }
-
-    fn duplicate_field(field: &'static str) -> Self {
-        Self::new(Code::DuplicateKey, format!("the field {} is written twice", quoted(field)))
-    }
-}
-
-fn suggestion(typed: &str, expected: &[&str]) -> String {
-    let known = || expected.iter().copied();
-    match (nearest(typed, known()), expected.is_empty()) {
-        (_, true) => "remove it: nothing is possible here".to_owned(),
-        (Some(near), false) if expected.len() > 1 => {
-            format!("did you mean {}? Possible here: {}", quoted(near), one_of(known()))
-        }
-        (Some(near), false) => format!("did you mean {}?", quoted(near)),
-        (None, false) => format!("possible here: {}", one_of(known())),
-    }
-}
 
 /// What a value is, in words for a message.
 fn found(value: &Value) -> String {
@@ -181,7 +53,11 @@ impl<'de> NodeDeserializer<'de> {
     fn entries(&self) -> Result<MappingAccess<'de>, Fault> {
         match &self.node.value {
             Value::Mapping(entries) => Ok(MappingAccess { entries, next: 0 }),
-            value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_)) => {
+            value @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Sequence(_)) => {
                 Err(wrong_type(value, "a mapping", "write fields below it, indented, as in `name: value`"))
             }
         }
@@ -190,7 +66,11 @@ impl<'de> NodeDeserializer<'de> {
     fn items(&self) -> Result<SequenceAccess<'de>, Fault> {
         match &self.node.value {
             Value::Sequence(items) => Ok(SequenceAccess { items, next: 0 }),
-            value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Mapping(_)) => {
+            value @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Mapping(_)) => {
                 let help = match value {
                     Value::String(text) | Value::Number(text) => format!("write a list: [{}]", escaped(text)),
                     Value::Null | Value::Bool(_) | Value::Sequence(_) | Value::Mapping(_) => {
@@ -207,33 +87,45 @@ impl<'de> NodeDeserializer<'de> {
         match &self.node.value {
             Value::Number(written) => {
                 let digits = written.strip_prefix(['+', '-']).unwrap_or(written);
-                if digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                if digits.len() > 1
+                    && digits.starts_with('0')
+                    && digits.bytes().all(|byte| byte.is_ascii_digit())
+                {
                     return Err(Fault::new(
                         Code::InvalidValue,
-                        format!("the number {} starts with 0, which some readers take for octal", quoted(written)),
+                        format!(
+                            "the number {} starts with 0, which some readers take for octal",
+                            quoted(written)
+                        ),
                     )
                     .help("write it without the leading zeros"));
                 }
                 written.parse().map_err(|_| {
+                    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+                    let help =
+                        if is_whole { "write a number in this range" } else { "write decimal digits only" };
                     Fault::new(Code::OutOfRange, format!("expected {}, found {}", wanted(), quoted(written)))
-                        .help("write digits only")
+                        .help(help)
                 })
             }
-            Value::String(text) if text.parse::<T>().is_ok() => Err(wrong_type(
-                &self.node.value,
-                &wanted(),
-                "remove the quotes",
-            )),
-            value @ (Value::Null | Value::Bool(_) | Value::String(_) | Value::Sequence(_) | Value::Mapping(_)) => {
-                Err(wrong_type(value, &wanted(), "write digits only, without quotes"))
+            Value::String(text) if text.parse::<T>().is_ok() => {
+                Err(wrong_type(&self.node.value, &wanted(), "remove the quotes"))
             }
+            value @ (Value::Null
+            | Value::Bool(_)
+            | Value::String(_)
+            | Value::Sequence(_)
+            | Value::Mapping(_)) => Err(wrong_type(value, &wanted(), "write digits only, without quotes")),
         }
     }
 }
 
 fn needs_quotes(written: &str, kind: &str) -> Fault {
-    Fault::new(Code::QuotesNeeded, format!("expected a text, but {} without quotes is {kind}", quoted(written)))
-        .help(format!("quote it: \"{}\"", escaped(written)))
+    Fault::new(
+        Code::QuotesNeeded,
+        format!("expected a text, but {} without quotes is {kind}", quoted(written)),
+    )
+    .help(format!("quote it: \"{}\"", escaped(written)))
 }
 
 macro_rules! integers {
@@ -251,12 +143,16 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
         match &self.node.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
-            Value::Number(written) => match (written.parse::<u64>(), written.parse::<i64>(), written.parse::<f64>()) {
-                (Ok(number), _, _) => visitor.visit_u64(number),
-                (_, Ok(number), _) => visitor.visit_i64(number),
-                (_, _, Ok(number)) => visitor.visit_f64(number),
-                (Err(_), Err(_), Err(_)) => Err(wrong_type(&self.node.value, "a decimal number", "write digits only")),
-            },
+            Value::Number(written) => {
+                match (written.parse::<u64>(), written.parse::<i64>(), written.parse::<f64>()) {
+                    (Ok(number), _, _) => visitor.visit_u64(number),
+                    (_, Ok(number), _) => visitor.visit_i64(number),
+                    (_, _, Ok(number)) => visitor.visit_f64(number),
+                    (Err(_), Err(_), Err(_)) => {
+                        Err(wrong_type(&self.node.value, "a decimal number", "write digits only"))
+                    }
+                }
+            }
             Value::String(text) => visitor.visit_borrowed_str(text),
             Value::Sequence(items) => visitor.visit_seq(SequenceAccess { items, next: 0 }),
             Value::Mapping(entries) => visitor.visit_map(MappingAccess { entries, next: 0 }),
@@ -266,7 +162,11 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Bool(value) => visitor.visit_bool(*value),
-            value @ (Value::Null | Value::Number(_) | Value::String(_) | Value::Sequence(_) | Value::Mapping(_)) => {
+            value @ (Value::Null
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Sequence(_)
+            | Value::Mapping(_)) => {
                 Err(wrong_type(value, "`true` or `false`", "write `true` or `false`, without quotes"))
             }
         }
@@ -333,8 +233,14 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
         match &self.node.value {
             Value::String(word) => visitor.visit_enum(VariantOf { word, content: None }),
             Value::Mapping(entries) => match entries.as_slice() {
-                [entry] => visitor.visit_enum(VariantOf { word: &entry.key.name, content: Some(&entry.value) }),
-                [] => Err(wrong_type(&self.node.value, "exactly one field", &suggestion("", variants))),
+                [entry] => {
+                    visitor.visit_enum(VariantOf { word: &entry.key.name, content: Some(&entry.value) })
+                }
+                [] => {
+                    let fault =
+                        Fault::new(Code::NotExactlyOne, "exactly one field is wanted, and there is none");
+                    Err(fault.help(suggestion("", variants)))
+                }
                 [_, _, ..] => Err(Fault::new(Code::NotExactlyOne, "only one of these fields can be given")
                     .help(format!("keep exactly one of {}", one_of(variants.iter().copied())))
                     .at_key(1)),
@@ -372,7 +278,9 @@ impl<'de> MapAccess<'de> for MappingAccess<'de> {
         let index = self.next;
         self.next += 1;
         match self.entries.get(index) {
-            Some(entry) => seed.deserialize(NodeDeserializer::new(&entry.value)).map_err(|fault| fault.inside(index)),
+            Some(entry) => {
+                seed.deserialize(NodeDeserializer::new(&entry.value)).map_err(|fault| fault.inside(index))
+            }
             None => Err(Fault::new(Code::WrongType, "a value was asked for where there is none")),
         }
     }

@@ -159,10 +159,24 @@ mod tests {
 
     #[test]
     fn dns_names_follow_rfc_1123() {
-        for good in ["api.example.com", "*.example.com", "localhost", "3com.example", "{node}.example", "a-b"] {
+        for good in ["api.example.com", "*.example.com", "localhost", "3com.example", "{node}.example", "a-b"]
+        {
             assert_eq!(dns_fault(good, true), None, "{good}");
         }
-        for bad in ["", ".", "a..b", "-a", "a-", "a_b", "*", "a.*.b", "*x.example", "a b", "10.0.0.300", "bücher.example"] {
+        for bad in [
+            "",
+            ".",
+            "a..b",
+            "-a",
+            "a-",
+            "a_b",
+            "*",
+            "a.*.b",
+            "*x.example",
+            "a b",
+            "10.0.0.300",
+            "bücher.example",
+        ] {
             assert!(dns_fault(bad, true).is_some(), "{bad:?} was accepted");
         }
         assert_eq!(dns_fault("10.0.0.1", true), Some(DnsFault::Address));
@@ -186,7 +200,15 @@ mod tests {
         for good in ["api.example", "api.example:6443", "10.0.0.1:6443", "[fd00::1]:6443", "fd00::1"] {
             assert!(is_endpoint(good), "{good}");
         }
-        for bad in ["", "https://api.example", "api.example:0", "api.example:65536", "fd00::1:x", "api example", ":6443"] {
+        for bad in [
+            "",
+            "https://api.example",
+            "api.example:0",
+            "api.example:65536",
+            "fd00::1:x",
+            "api example",
+            ":6443",
+        ] {
             assert!(!is_endpoint(bad), "{bad:?} was accepted");
         }
     }
