@@ -1,1 +1,285 @@
-//! Placeholder of the skeleton.
+//! What a spec means: the wanted state of each node, fully worked out.
+//!
+//! What enters is a [`ClusterPki`], its [`Profile`] and the [`Hints`] that nodes gave about things the spec left open (version, addresses).
+//! What leaves is [`Desired`]: every file, name, period and owner in the clear, each with the place in the spec that decided it. Pure: the same
+//! input gives the same value. A name whose parts are unknown is kept aside as unresolved and never guessed.
+
+mod resolve;
+mod template;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+pub use resolve::{ResolveError, resolve};
+
+use crate::duration::Duration;
+use crate::ids::{
+    AuthorityName, ClusterName, DirectoryName, IdentityName, KeyPairName, NodeName, ServiceName,
+};
+use crate::profile::{Endpoint, Read};
+use crate::spec::scalars::{FileMode, KubernetesVersion};
+use crate::spec::types::{
+    KeyAlgorithm, OnExpiry, ProfileName, Restart, Role, Rollout, Snapshots, Source, SubjectName, Usage,
+};
+
+/// The wanted state of one cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    /// The cluster's name.
+    pub cluster: ClusterName,
+    /// The layout.
+    pub profile: ProfileName,
+    /// The Kubernetes version, where known.
+    pub version: Option<KubernetesVersion>,
+    /// The authorities of the cluster.
+    pub authorities: BTreeMap<AuthorityName, DesiredAuthority>,
+    /// The nodes.
+    pub nodes: BTreeMap<NodeName, DesiredNode>,
+    /// How changes are rolled out.
+    pub rollout: Rollout,
+    /// Where snapshots are kept.
+    pub snapshots: Snapshots,
+}
+
+/// A value together with the path in the spec that decided it, such as `spec.certificates.apiserver.validity`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was declared; `None` where it is the profile's or a built-in default.
+    pub by: Option<Vec<String>>,
+}
+
+impl<T> Decided<T> {
+    /// A value that the spec does not mention.
+    pub fn built_in(value: T) -> Self {
+        Self { value, by: None }
+    }
+
+    /// A value that the spec declares at this path.
+    pub fn declared(value: T, path: &[&str]) -> Self {
+        Self { value, by: Some(path.iter().map(|part| (*part).to_owned()).collect()) }
+    }
+}
+
+/// An authority as it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredAuthority {
+    /// The subject of a new certificate.
+    pub subject: SubjectName,
+    /// How long a new certificate is valid.
+    pub validity: Decided<Duration>,
+    /// When it is due for `on_expiry`.
+    pub renew_before: Decided<Duration>,
+    /// The algorithm that the key must have, where the spec declares one.
+    pub key_algorithm: Option<Decided<KeyAlgorithm>>,
+    /// The key is elsewhere, as the spec says.
+    pub external: bool,
+    /// An own root CA.
+    pub source: Option<Decided<Source>>,
+    /// Everything issued before this instant is reissued.
+    pub reissue_issued_before: Option<Decided<jiff::Timestamp>>,
+    /// Fingerprints that must go, with reasons.
+    pub distrust: BTreeMap<String, String>,
+    /// What happens when it expires.
+    pub on_expiry: OnExpiry,
+    /// How long old and new are both trusted.
+    pub soak: Option<Duration>,
+    /// The nodes that may hold the key.
+    pub signers: BTreeSet<NodeName>,
+}
+
+/// One node as it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredNode {
+    /// What it does.
+    pub roles: BTreeSet<Role>,
+    /// The address that others use.
+    pub address: Option<String>,
+    /// Its directories, parents before children.
+    pub directories: BTreeMap<DirectoryName, DesiredDirectory>,
+    /// The manifests of its static pods.
+    pub manifests: BTreeSet<String>,
+    /// The authorities whose certificate it holds.
+    pub authorities: BTreeMap<AuthorityName, AuthorityCopy>,
+    /// Its certificates with their keys.
+    pub identities: BTreeMap<IdentityName, DesiredIdentity>,
+    /// Its key pairs without certificates.
+    pub key_pairs: BTreeMap<KeyPairName, DesiredKeyPair>,
+    /// Its services.
+    pub services: BTreeMap<ServiceName, DesiredService>,
+}
+
+/// A directory as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredDirectory {
+    /// Where the files really are.
+    pub path: String,
+    /// The link under which programs know it.
+    pub link: Option<String>,
+    /// The mode with which it is made.
+    pub mode: FileMode,
+    /// Where the spec declares it.
+    pub by: Option<Vec<String>>,
+}
+
+impl DesiredDirectory {
+    /// The path that programs use.
+    pub fn known_as(&self) -> &str {
+        self.link.as_deref().unwrap_or(&self.path)
+    }
+}
+
+/// One node's copy of an authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityCopy {
+    /// The certificate, which is also the trust bundle of what reads it.
+    pub certificate: FileSpec,
+    /// The key's file.
+    pub key: FileSpec,
+    /// Whether this node may hold the key.
+    pub may_hold_key: bool,
+}
+
+/// A file as it should be, content aside.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileSpec {
+    /// The absolute path on the node.
+    pub path: String,
+    /// The owner's user name.
+    pub user: String,
+    /// The owner's group name.
+    pub group: String,
+    /// The permission bits.
+    pub mode: FileMode,
+}
+
+/// A certificate with its key as it should be on one node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredIdentity {
+    /// The issuer; none for a certificate that signs itself.
+    pub authority: Option<AuthorityName>,
+    /// The subject of a new certificate; `None` while it depends on an unknown version.
+    pub subject: Option<SubjectName>,
+    /// The subjects that are right on disk.
+    pub accepted_subjects: Vec<SubjectName>,
+    /// What it may be used for.
+    pub usages: BTreeSet<Usage>,
+    /// Its names.
+    pub names: DesiredNames,
+    /// How long a new certificate is valid.
+    pub validity: Decided<Duration>,
+    /// When it is renewed.
+    pub renew_before: Decided<Duration>,
+    /// The algorithm that the key must have, where the spec declares one.
+    pub key_algorithm: Option<Decided<KeyAlgorithm>>,
+    /// Whether renewal keeps the key.
+    pub reuse_key: bool,
+    /// Where it is kept.
+    pub storage: Storage,
+    /// Its absence is no finding.
+    pub optional: bool,
+    /// The kubelet renews it by itself.
+    pub rotated_by_kubelet: bool,
+}
+
+/// Subject alternative names as they should be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DesiredNames {
+    /// DNS names.
+    pub dns: BTreeSet<String>,
+    /// IP addresses.
+    pub ip: BTreeSet<IpAddr>,
+    /// Names that could not be worked out, as the profile writes them: neither required nor refused.
+    pub unresolved: BTreeSet<String>,
+    /// Whether other names are wrong.
+    pub exact: bool,
+    /// Where the spec adds to them.
+    pub by: Option<Vec<String>>,
+}
+
+/// Where an identity is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// Two files.
+    Pair {
+        /// The certificate.
+        certificate: FileSpec,
+        /// The private key.
+        key: FileSpec,
+    },
+    /// One file with both.
+    Combined {
+        /// The file.
+        file: FileSpec,
+    },
+    /// A kubeconfig with everything embedded.
+    Kubeconfig {
+        /// The file.
+        file: FileSpec,
+        /// The API server's URL; `None` where it could not be worked out.
+        server: Option<String>,
+        /// The name of the user in it.
+        user: String,
+        /// The authority that it trusts.
+        trusts: AuthorityName,
+        /// The file to which a kubelet points it after its first rotation.
+        rotated: Option<String>,
+    },
+}
+
+impl Storage {
+    /// The file that shows the certificate: what a report calls the identity's place.
+    pub fn certificate_path(&self) -> &str {
+        match self {
+            Storage::Pair { certificate, .. } => &certificate.path,
+            Storage::Combined { file } | Storage::Kubeconfig { file, .. } => &file.path,
+        }
+    }
+
+    /// Every file of the identity.
+    pub fn files(&self) -> Vec<&FileSpec> {
+        match self {
+            Storage::Pair { certificate, key } => vec![certificate, key],
+            Storage::Combined { file } | Storage::Kubeconfig { file, .. } => vec![file],
+        }
+    }
+}
+
+/// A key pair without certificate as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredKeyPair {
+    /// The private key.
+    pub private: FileSpec,
+    /// The public key.
+    pub public: FileSpec,
+}
+
+/// A service as it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredService {
+    /// How it is restarted.
+    pub restart: Option<Restart>,
+    /// Whether the spec, and not the profile, says how.
+    pub restart_by: Option<Vec<String>>,
+    /// Where it serves TLS.
+    pub endpoints: Vec<Endpoint>,
+    /// What it reads.
+    pub reads: Vec<Read>,
+}
+
+/// What nodes say about things that a spec may leave open.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hints {
+    /// The Kubernetes version.
+    pub version: Option<KubernetesVersion>,
+    /// The service subnet, from the API server's `--service-cluster-ip-range`.
+    pub service_subnet: Option<String>,
+    /// The control plane endpoint, from the server of a kubeconfig.
+    pub endpoint: Option<String>,
+    /// Each node's address, from `--advertise-address` or etcd's advertised URL.
+    pub addresses: BTreeMap<NodeName, String>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -162,21 +162,23 @@ pub struct Defaults {
     pub renew_before: Duration,
     /// How long a new authority is valid.
     pub authority_validity: Duration,
-    /// The algorithm of new keys.
-    pub key_algorithm: KeyAlgorithm,
+    /// The algorithm of keys. When absent, a renewal keeps the algorithm that it finds, and what is new gets `rsa-2048`, kubeadm's default; an existing
+    /// key of another algorithm is replaced only if this is declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_algorithm: Option<KeyAlgorithm>,
     /// Whether renewal keeps the existing key. A new key each time is safer, and is what kubeadm does.
     pub reuse_keys: bool,
 }
 
 impl Default for Defaults {
-    /// The values of kubeadm: 8760 h for leaves, 87600 h for authorities, RSA 2048 (kubeadm v1beta4 `certificateValidityPeriod`,
-    /// `caCertificateValidityPeriod`, `encryptionAlgorithm`). 30 days is our own window.
+    /// The values of kubeadm: 8760 h for leaves, 87600 h for authorities (kubeadm v1beta4 `certificateValidityPeriod`,
+    /// `caCertificateValidityPeriod`). 30 days is our own window.
     fn default() -> Self {
         Self {
             validity: Duration::from_days(365),
             renew_before: Duration::from_days(30),
             authority_validity: Duration::from_days(3650),
-            key_algorithm: KeyAlgorithm::Rsa2048,
+            key_algorithm: None,
             reuse_keys: false,
         }
     }

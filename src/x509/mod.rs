@@ -1,1 +1,29 @@
-//! Placeholder of the skeleton.
+//! X.509, PEM and DER: bytes of certificates, keys and bundles go in, facts and verdicts come out.
+//!
+//! This is the only part of the program that knows these formats. It is pure: no file, no clock (the time is given), no randomness.
+//! It never panics on hostile input, never shows a private key, and never says less than it read: what cannot be understood is
+//! named. Where implementations differ, Go's `crypto/x509` is the judge, because the programs that use the certificates (etcd,
+//! kube-apiserver, kubelet) are written in Go.
+
+mod der;
+
+pub mod algorithm;
+pub mod certificate;
+pub mod chain;
+pub mod digest;
+mod extensions;
+pub mod key;
+pub mod name;
+pub mod pem;
+mod time;
+pub mod verify;
+
+pub use algorithm::{KeyAlgorithm, PublicKey};
+pub use certificate::{Certificate, CertificateError, CertificateFacts, Serial};
+pub use digest::Sha256;
+pub use extensions::{
+    AuthorityKeyId, BasicConstraints, ExtendedKeyUsage, IpNetwork, KeyUsage, NameConstraints, NameSubtrees,
+    SubjectNames,
+};
+pub use key::{KeyEncoding, PrivateKey};
+pub use name::Name;

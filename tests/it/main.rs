@@ -1,4 +1,14 @@
-//! Tests of the library from outside.
+//! Tests of the library and the program from outside, against real files and other implementations.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it does not expect has failed"
+)]
 
+mod key_and_pem_shapes;
+mod mutations;
+mod odd_cas;
+mod openssl;
+mod paths;
 mod schema;
 mod specs;

@@ -1,0 +1,654 @@
+//! From spec and profile to the wanted state of each node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::template::Values;
+use super::{
+    AuthorityCopy, Decided, Desired, DesiredAuthority, DesiredDirectory, DesiredIdentity, DesiredKeyPair,
+    DesiredNames, DesiredNode, DesiredService, FileSpec, Hints, Storage,
+};
+use crate::ids::{AuthorityName, DirectoryName, IdentityName, NodeName, ServiceName};
+use crate::profile::{IdentityEntry, Profile, Read, StorageEntry, Versioned, What, applicable};
+use crate::spec::scalars::{FileMode, KubernetesVersion};
+use crate::spec::types::{
+    Authority, Certificate, ClusterPki, Files, Names, Node, Placement, Role, Service, Spec, SubjectName,
+};
+
+/// A part of a spec that no node could carry out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ResolveError {
+    /// Where in the spec.
+    pub path: Vec<String>,
+    /// What is wrong and the way out.
+    pub message: String,
+}
+
+impl ResolveError {
+    fn new(path: &[&str], message: String) -> Self {
+        Self { path: path.iter().map(|part| (*part).to_owned()).collect(), message }
+    }
+}
+
+/// Works out the wanted state of every node.
+///
+/// # Errors
+/// Every part of the spec that cannot be worked out: an additional certificate without authority, files or nodes; an authority, certificate or
+/// directory that neither the profile nor the spec knows; a placeholder with no value.
+pub fn resolve(spec: &ClusterPki, profile: &Profile, hints: &Hints) -> Result<Desired, Vec<ResolveError>> {
+    let resolver = Resolver::new(spec, profile, hints);
+    let mut problems = resolver.unknown_references();
+    let mut nodes = BTreeMap::new();
+    for (name, node) in &resolver.spec.nodes {
+        nodes.insert(name.clone(), resolver.node(name, node, &mut problems));
+    }
+    let authorities = resolver.authorities(&nodes);
+    if !problems.is_empty() {
+        problems.sort_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));
+        problems.dedup();
+        return Err(problems);
+    }
+    Ok(Desired {
+        cluster: spec.metadata.name.clone(),
+        profile: spec.spec.profile,
+        version: resolver.version,
+        authorities,
+        nodes,
+        rollout: spec.spec.rollout.clone(),
+        snapshots: spec.spec.snapshots.clone(),
+    })
+}
+
+struct Resolver<'a> {
+    spec: &'a Spec,
+    profile: &'a Profile,
+    hints: &'a Hints,
+    version: Option<KubernetesVersion>,
+    roles: BTreeSet<Role>,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(spec: &'a ClusterPki, profile: &'a Profile, hints: &'a Hints) -> Self {
+        let roles = spec.spec.nodes.values().flat_map(|node| node.roles.iter().copied()).collect();
+        let version = spec.spec.kubernetes_version.or(hints.version);
+        Self { spec: &spec.spec, profile, hints, version, roles }
+    }
+
+    fn knows_authority(&self, name: &AuthorityName) -> bool {
+        self.profile.authorities.contains_key(name) || self.spec.authorities.contains_key(name)
+    }
+
+    fn unknown_references(&self) -> Vec<ResolveError> {
+        let mut problems = Vec::new();
+        for (name, authority) in &self.spec.authorities {
+            if !self.profile.authorities.contains_key(name)
+                && (authority.files.is_none() || authority.on.is_none())
+            {
+                problems.push(ResolveError::new(
+                    &["spec", "authorities", name.as_str()],
+                    format!(
+                        "the profile {} has no authority `{name}`; an additional one needs `files`, `on` and `subject`",
+                        self.spec.profile
+                    ),
+                ));
+            }
+        }
+        for name in self.spec.directories.keys().filter(|name| !self.profile.directories.contains_key(*name))
+        {
+            let known: Vec<&str> = self.profile.directories.keys().map(DirectoryName::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            problems.push(ResolveError::new(
+                &["spec", "directories", name.as_str()],
+                format!("the profile {} has no directory `{name}`; it has: {known}", self.spec.profile),
+            ));
+        }
+        for (service, entry) in &self.spec.services {
+            for identity in entry.reads.iter().filter(|identity| {
+                !self.profile.identities.contains_key(*identity)
+                    && !self.spec.certificates.contains_key(*identity)
+            }) {
+                problems.push(ResolveError::new(
+                    &["spec", "services", service.as_str(), "reads"],
+                    format!(
+                        "no certificate `{identity}` in the profile {} or in this spec",
+                        self.spec.profile
+                    ),
+                ));
+            }
+        }
+        problems
+    }
+
+    fn applies(&self, on: &BTreeSet<Role>, needs: Option<Role>, node: &Node) -> bool {
+        needs.is_none_or(|role| self.roles.contains(&role)) && on.iter().any(|role| node.roles.contains(role))
+    }
+
+    fn node(&self, name: &NodeName, node: &Node, problems: &mut Vec<ResolveError>) -> DesiredNode {
+        let address = node.address.clone().or_else(|| self.hints.addresses.get(name).cloned());
+        let mut values = self.values(name, address.as_deref());
+        let directories = self.directories(node, &mut values);
+        let manifests = self.profile.manifests.iter();
+        let manifests = manifests
+            .filter(|manifest| self.applies(&manifest.on, None, node))
+            .filter_map(|manifest| values.fill(&manifest.path))
+            .collect();
+        DesiredNode {
+            roles: node.roles.clone(),
+            address,
+            directories,
+            manifests,
+            authorities: self.authority_copies(name, node, &values, problems),
+            identities: self.identities(name, node, &values, problems),
+            key_pairs: self.key_pairs(node, &values),
+            services: self.services(node, &values),
+        }
+    }
+
+    fn values(&self, name: &NodeName, address: Option<&str>) -> Values {
+        let mut values = Values::default();
+        values.set("node", name.as_str());
+        values.set_if_known("address", address.map(str::to_owned));
+        values.set_if_known(
+            "address-url",
+            address.map(|address| format!("https://{}:6443", bracketed(address))),
+        );
+        let cluster = &self.spec.cluster;
+        let endpoint = cluster.control_plane_endpoint.clone().or_else(|| self.hints.endpoint.clone());
+        if let Some((host, port)) = endpoint.as_deref().map(split_endpoint) {
+            values.set("endpoint", host);
+            values.set("endpoint-url", format!("https://{}:{port}", bracketed(host)));
+        } else {
+            values.set_if_known(
+                "endpoint-url",
+                address.map(|address| format!("https://{}:6443", bracketed(address))),
+            );
+        }
+        let subnet = cluster.service_subnet.clone().or_else(|| self.hints.service_subnet.clone());
+        values.set_if_known(
+            "service-ip",
+            subnet.as_deref().and_then(first_service_address).map(|ip| ip.to_string()),
+        );
+        // kubeadm's default; the flag that would tell is the kubelet's, which is not in a manifest.
+        values.set("dns-domain", cluster.dns_domain.as_deref().unwrap_or("cluster.local"));
+        values
+    }
+
+    fn directories(&self, node: &Node, values: &mut Values) -> BTreeMap<DirectoryName, DesiredDirectory> {
+        let mut directories = BTreeMap::new();
+        let mut waiting: Vec<_> = self.profile.directories.iter().collect();
+        // A directory's default path may name another one, in any order; each pass settles those whose parts are known.
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            waiting.retain(|(name, entry)| {
+                let declared = self.spec.directories.get(*name);
+                let default = declared.map(|d| d.path.clone()).or_else(|| values.fill(&entry.path));
+                let Some(path) = default else { return true };
+                let directory = DesiredDirectory {
+                    path,
+                    link: declared.and_then(|d| d.link.clone()),
+                    mode: entry.mode,
+                    by: declared.map(|_| spec_path(&["spec", "directories", name.as_str()])),
+                };
+                values.set(name.as_str(), directory.known_as());
+                if self.applies(&entry.on, None, node) {
+                    directories.insert((*name).clone(), directory);
+                }
+                false
+            });
+            if waiting.len() == before {
+                break;
+            }
+        }
+        directories
+    }
+
+    fn authority_copies(
+        &self,
+        name: &NodeName,
+        node: &Node,
+        values: &Values,
+        problems: &mut Vec<ResolveError>,
+    ) -> BTreeMap<AuthorityName, AuthorityCopy> {
+        let mut copies = BTreeMap::new();
+        for (authority, entry) in &self.profile.authorities {
+            if self.applies(&entry.on, entry.needs, node) {
+                let may_hold_key = self.applies(&entry.key_on, entry.needs, node);
+                let declared =
+                    self.spec.authorities.get(authority).and_then(|declared| declared.files.as_ref());
+                if let Some((certificate, key)) = pair(declared.unwrap_or(&entry.files), values) {
+                    copies.insert(authority.clone(), AuthorityCopy { certificate, key, may_hold_key });
+                }
+            }
+        }
+        for (authority, entry) in &self.spec.authorities {
+            let (Some(files), Some(on)) = (&entry.files, &entry.on) else { continue };
+            if self.profile.authorities.contains_key(authority) || !placed(on, name, node) {
+                continue;
+            }
+            match pair(files, values) {
+                Some((certificate, key)) => {
+                    copies.insert(authority.clone(), AuthorityCopy { certificate, key, may_hold_key: true });
+                }
+                None => {
+                    problems.push(unknown_placeholder(&["spec", "authorities", authority.as_str(), "files"]))
+                }
+            }
+        }
+        copies
+    }
+
+    fn identities(
+        &self,
+        name: &NodeName,
+        node: &Node,
+        values: &Values,
+        problems: &mut Vec<ResolveError>,
+    ) -> BTreeMap<IdentityName, DesiredIdentity> {
+        let mut identities = BTreeMap::new();
+        for (identity, entry) in &self.profile.identities {
+            let exists = entry.since.is_none_or(|since| self.version.is_none_or(|version| since <= version));
+            let declared = self.spec.certificates.get(identity);
+            let wanted = match declared.and_then(|declared| declared.on.as_ref()) {
+                Some(on) => placed(on, name, node),
+                None => self.applies(&entry.on, entry.needs, node),
+            };
+            if exists && wanted {
+                let declared = declared.cloned().unwrap_or_default();
+                if let Some(desired) = self.profile_identity(identity, entry, &declared, values, problems) {
+                    identities.insert(identity.clone(), desired);
+                }
+            }
+        }
+        for (identity, declared) in &self.spec.certificates {
+            if !self.profile.identities.contains_key(identity) {
+                if let Some(desired) =
+                    self.additional_identity(identity, declared, name, node, values, problems)
+                {
+                    identities.insert(identity.clone(), desired);
+                }
+            }
+        }
+        identities
+    }
+
+    fn profile_identity(
+        &self,
+        name: &IdentityName,
+        entry: &IdentityEntry,
+        declared: &Certificate,
+        values: &Values,
+        problems: &mut Vec<ResolveError>,
+    ) -> Option<DesiredIdentity> {
+        let fill = |subject: &SubjectName| fill_subject(subject, values);
+        let (subject, accepted_subjects) = match &declared.subject {
+            Some(subject) => (fill(subject), fill(subject).into_iter().collect()),
+            None => {
+                let accepted = entry.subjects.iter().filter(|subject| subject.held_up_to(self.version));
+                let accepted = accepted.filter_map(|subject| fill(&subject.value)).collect();
+                (applicable(&entry.subjects, self.version).and_then(fill), accepted)
+            }
+        };
+        let storage = match (&declared.files, &entry.storage) {
+            (
+                Some(files),
+                StorageEntry::Files(_) | StorageEntry::Combined(_) | StorageEntry::Kubeconfig(_),
+            )
+            | (None, StorageEntry::Files(files)) => {
+                pair(files, values).map(|(certificate, key)| Storage::Pair { certificate, key })
+            }
+            (None, StorageEntry::Combined(combined)) => values
+                .fill(&combined.path)
+                .map(|path| Storage::Combined { file: root_file(path, combined.mode) }),
+            (None, StorageEntry::Kubeconfig(config)) => values
+                .fill(&config.path)
+                .zip(values.fill(&config.user))
+                .map(|(path, user)| Storage::Kubeconfig {
+                    file: root_file(path, config.mode),
+                    server: values.fill(&config.server),
+                    user,
+                    trusts: config.trusts.clone(),
+                    rotated: config.rotated.clone(),
+                }),
+        };
+        let Some(storage) = storage else {
+            problems.push(unknown_placeholder(&["spec", "certificates", name.as_str(), "files"]));
+            return None;
+        };
+        Some(DesiredIdentity {
+            authority: declared.authority.clone().or_else(|| entry.authority.clone()),
+            subject,
+            accepted_subjects,
+            usages: declared.usages.clone().unwrap_or_else(|| entry.usages.clone()),
+            names: self.names(name, &entry.names, &declared.names, values),
+            optional: entry.optional,
+            rotated_by_kubelet: entry.rotated_by_kubelet,
+            ..self.common(name, declared, storage)
+        })
+    }
+
+    fn additional_identity(
+        &self,
+        name: &IdentityName,
+        declared: &Certificate,
+        node_name: &NodeName,
+        node: &Node,
+        values: &Values,
+        problems: &mut Vec<ResolveError>,
+    ) -> Option<DesiredIdentity> {
+        let path = ["spec", "certificates", name.as_str()];
+        let (Some(authority), Some(subject), Some(usages), Some(files), Some(on)) =
+            (&declared.authority, &declared.subject, &declared.usages, &declared.files, &declared.on)
+        else {
+            problems.push(ResolveError::new(
+                &path,
+                format!(
+                    "the profile {} has no certificate `{name}`; an additional one needs `authority`, `subject`, `usages`, `files` and `on`",
+                    self.spec.profile
+                ),
+            ));
+            return None;
+        };
+        if !self.knows_authority(authority) {
+            problems.push(ResolveError::new(
+                &["spec", "certificates", name.as_str(), "authority"],
+                format!("no authority `{authority}` in the profile {} or in this spec", self.spec.profile),
+            ));
+            return None;
+        }
+        if !placed(on, node_name, node) {
+            return None;
+        }
+        let (Some(subject), Some((certificate, key))) = (fill_subject(subject, values), pair(files, values))
+        else {
+            problems.push(unknown_placeholder(&path));
+            return None;
+        };
+        Some(DesiredIdentity {
+            authority: Some(authority.clone()),
+            accepted_subjects: vec![subject.clone()],
+            subject: Some(subject),
+            usages: usages.clone(),
+            names: self.names(name, &[], &declared.names, values),
+            ..self.common(name, declared, Storage::Pair { certificate, key })
+        })
+    }
+
+    /// What every identity takes from its own declaration and the defaults; the caller fills in the rest.
+    fn common(&self, name: &IdentityName, declared: &Certificate, storage: Storage) -> DesiredIdentity {
+        let defaults = &self.spec.defaults;
+        let section = ["spec", "certificates", name.as_str()];
+        DesiredIdentity {
+            authority: None,
+            subject: None,
+            accepted_subjects: Vec::new(),
+            usages: BTreeSet::new(),
+            names: DesiredNames::default(),
+            validity: decide(declared.validity, &section, "validity", defaults.validity, "validity"),
+            renew_before: decide(
+                declared.renew_before,
+                &section,
+                "renewBefore",
+                defaults.renew_before,
+                "renewBefore",
+            ),
+            key_algorithm: declared.key_algorithm.or(defaults.key_algorithm).map(|default| {
+                decide(declared.key_algorithm, &section, "keyAlgorithm", default, "keyAlgorithm")
+            }),
+            reuse_key: declared.reuse_keys.unwrap_or(defaults.reuse_keys),
+            storage,
+            optional: false,
+            rotated_by_kubelet: false,
+        }
+    }
+
+    fn names(
+        &self,
+        name: &IdentityName,
+        profile: &[String],
+        declared: &Names,
+        values: &Values,
+    ) -> DesiredNames {
+        let mut names = DesiredNames::default();
+        if declared.only.is_none() {
+            for template in profile {
+                match values.fill(template) {
+                    Some(text) => add_name(&mut names, text),
+                    None => {
+                        names.unresolved.insert(template.clone());
+                    }
+                }
+            }
+        }
+        let own = declared.dns.iter().chain(&declared.ip);
+        let only = declared.only.iter().flat_map(|only| only.dns.iter().chain(&only.ip));
+        for template in own.chain(only) {
+            match values.fill(template) {
+                Some(text) => add_name(&mut names, text),
+                None => {
+                    names.unresolved.insert(template.clone());
+                }
+            }
+        }
+        names.exact = declared.only.is_some();
+        if *declared != Names::default() {
+            names.by = Some(spec_path(&["spec", "certificates", name.as_str(), "names"]));
+        }
+        names
+    }
+
+    fn key_pairs(&self, node: &Node, values: &Values) -> BTreeMap<crate::ids::KeyPairName, DesiredKeyPair> {
+        let entries = self.profile.key_pairs.iter().filter(|(_, entry)| self.applies(&entry.on, None, node));
+        entries
+            .filter_map(|(name, entry)| {
+                let private = root_file(values.fill(&entry.private)?, entry.private_mode);
+                let public = root_file(values.fill(&entry.public)?, entry.public_mode);
+                Some((name.clone(), DesiredKeyPair { private, public }))
+            })
+            .collect()
+    }
+
+    fn services(&self, node: &Node, values: &Values) -> BTreeMap<ServiceName, DesiredService> {
+        let mut services = BTreeMap::new();
+        for (name, entry) in &self.profile.services {
+            if self.applies(&entry.on, None, node) {
+                let mut restart = entry.restart.clone();
+                if let Some(restart) = &mut restart {
+                    restart.static_pod = restart.static_pod.take().and_then(|path| values.fill(&path));
+                }
+                let service = DesiredService {
+                    restart,
+                    restart_by: None,
+                    endpoints: entry.endpoints.clone(),
+                    reads: entry.reads.clone(),
+                };
+                services.insert(name.clone(), self.with_declared(name, service));
+            }
+        }
+        for name in self.spec.services.keys().filter(|name| !self.profile.services.contains_key(*name)) {
+            let service =
+                DesiredService { restart: None, restart_by: None, endpoints: Vec::new(), reads: Vec::new() };
+            services.insert(name.clone(), self.with_declared(name, service));
+        }
+        services
+    }
+
+    fn with_declared(&self, name: &ServiceName, mut service: DesiredService) -> DesiredService {
+        let Some(Service { restart, reads }) = self.spec.services.get(name) else { return service };
+        if let Some(restart) = restart {
+            service.restart = Some(restart.clone());
+            service.restart_by = Some(spec_path(&["spec", "services", name.as_str(), "restart"]));
+        }
+        service.reads.extend(reads.iter().map(|identity| Read {
+            what: What::Identity(identity.clone()),
+            reload: Vec::<Versioned<_>>::new(),
+            single_file_mount: false,
+            source: None,
+        }));
+        service
+    }
+
+    fn authorities(
+        &self,
+        nodes: &BTreeMap<NodeName, DesiredNode>,
+    ) -> BTreeMap<AuthorityName, DesiredAuthority> {
+        let mut subjects: BTreeMap<&AuthorityName, SubjectName> = BTreeMap::new();
+        for (name, entry) in &self.profile.authorities {
+            if entry.needs.is_none_or(|role| self.roles.contains(&role)) {
+                subjects.insert(name, entry.subject.clone());
+            }
+        }
+        for (name, declared) in &self.spec.authorities {
+            let named = || SubjectName { common_name: name.to_string(), organizations: Vec::new() };
+            match &declared.subject {
+                Some(subject) => {
+                    subjects.insert(name, subject.clone());
+                }
+                None if declared.files.is_some() => {
+                    subjects.entry(name).or_insert_with(named);
+                }
+                None => {}
+            }
+        }
+        let authority = |(name, subject): (&AuthorityName, SubjectName)| {
+            let declared = self.spec.authorities.get(name).cloned().unwrap_or_default();
+            let holds = |node: &DesiredNode| node.authorities.get(name).is_some_and(|copy| copy.may_hold_key);
+            let signers =
+                nodes.iter().filter(|(_, node)| holds(node)).map(|(node, _)| node.clone()).collect();
+            (name.clone(), self.authority(name, declared, subject, signers))
+        };
+        subjects.into_iter().map(authority).collect()
+    }
+
+    fn authority(
+        &self,
+        name: &AuthorityName,
+        declared: Authority,
+        subject: SubjectName,
+        signers: BTreeSet<NodeName>,
+    ) -> DesiredAuthority {
+        let defaults = &self.spec.defaults;
+        let section = ["spec", "authorities", name.as_str()];
+        let at = |field: &str| [section[0], section[1], section[2], field].map(str::to_owned).to_vec();
+        DesiredAuthority {
+            subject,
+            validity: decide(
+                declared.validity,
+                &section,
+                "validity",
+                defaults.authority_validity,
+                "authorityValidity",
+            ),
+            renew_before: decide(
+                declared.renew_before,
+                &section,
+                "renewBefore",
+                defaults.renew_before,
+                "renewBefore",
+            ),
+            key_algorithm: declared.key_algorithm.or(defaults.key_algorithm).map(|default| {
+                decide(declared.key_algorithm, &section, "keyAlgorithm", default, "keyAlgorithm")
+            }),
+            external: declared.external,
+            source: declared.source.map(|value| Decided { value, by: Some(at("source")) }),
+            reissue_issued_before: declared
+                .reissue_issued_before
+                .map(|value| Decided { value, by: Some(at("reissueIssuedBefore")) }),
+            distrust: declared.distrust,
+            on_expiry: declared.on_expiry,
+            soak: declared.soak,
+            signers,
+        }
+    }
+}
+
+/// The certificate's or authority's own value, else the default. Whether a default was typed or is built in is seen by looking its path up
+/// in the document.
+fn decide<T>(own: Option<T>, section: &[&str], field: &str, default: T, default_field: &str) -> Decided<T> {
+    match own {
+        Some(value) => {
+            let mut path = spec_path(section);
+            path.push(field.to_owned());
+            Decided { value, by: Some(path) }
+        }
+        None => Decided::declared(default, &["spec", "defaults", default_field]),
+    }
+}
+
+fn spec_path(parts: &[&str]) -> Vec<String> {
+    parts.iter().map(|part| (*part).to_owned()).collect()
+}
+
+fn unknown_placeholder(path: &[&str]) -> ResolveError {
+    let message = "a placeholder here has no value on this node; only {node} and {address} (with the node's `address` set) are filled in";
+    ResolveError::new(path, message.to_owned())
+}
+
+fn placed(on: &Placement, name: &NodeName, node: &Node) -> bool {
+    on.role.is_some_and(|role| node.roles.contains(&role)) || on.nodes.contains(name)
+}
+
+fn fill_subject(subject: &SubjectName, values: &Values) -> Option<SubjectName> {
+    Some(SubjectName {
+        common_name: values.fill(&subject.common_name)?,
+        organizations: subject.organizations.iter().map(|part| values.fill(part)).collect::<Option<_>>()?,
+    })
+}
+
+fn pair(files: &Files, values: &Values) -> Option<(FileSpec, FileSpec)> {
+    let owner = files.owner.as_deref().unwrap_or("root");
+    let (user, group) = owner.split_once(':').unwrap_or((owner, owner));
+    let file = |path: &str, mode: FileMode| {
+        values.fill(path).map(|path| FileSpec { path, user: user.to_owned(), group: group.to_owned(), mode })
+    };
+    let certificate = file(&files.certificate, files.certificate_mode.unwrap_or(FileMode::PUBLIC))?;
+    let key = file(&files.key, files.mode.unwrap_or(FileMode::PRIVATE))?;
+    Some((certificate, key))
+}
+
+fn root_file(path: String, mode: FileMode) -> FileSpec {
+    FileSpec { path, user: "root".to_owned(), group: "root".to_owned(), mode }
+}
+
+fn add_name(names: &mut DesiredNames, text: String) {
+    match text.parse::<IpAddr>() {
+        Ok(ip) => {
+            names.ip.insert(ip);
+        }
+        Err(_) => {
+            names.dns.insert(text);
+        }
+    }
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// Host and port of `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`; 6443 is kubeadm's default port.
+fn split_endpoint(endpoint: &str) -> (&str, &str) {
+    if let Some((host, rest)) = endpoint.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (host, rest.strip_prefix(':').unwrap_or("6443"));
+    }
+    match endpoint.split_once(':') {
+        Some((host, port)) if !port.contains(':') => (host, port),
+        Some(_) | None => (endpoint, "6443"),
+    }
+}
+
+/// The first address of the first subnet: the API server's own service address.
+fn first_service_address(subnets: &str) -> Option<IpAddr> {
+    let first = subnets.split(',').next()?.trim();
+    let (address, length) = first.split_once('/')?;
+    let length: u32 = length.parse().ok()?;
+    match address.parse::<IpAddr>().ok()? {
+        IpAddr::V4(ip) => {
+            let mask = u32::MAX.checked_shl(32_u32.checked_sub(length)?).unwrap_or(0);
+            Some(IpAddr::V4(((u32::from(ip) & mask).checked_add(1)?).into()))
+        }
+        IpAddr::V6(ip) => {
+            let mask = u128::MAX.checked_shl(128_u32.checked_sub(length)?).unwrap_or(0);
+            Some(IpAddr::V6(((u128::from(ip) & mask).checked_add(1)?).into()))
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What specs mean, node by node.
+
+use super::*;
+use crate::profile::Profile;
+use crate::spec::types::{ClusterPki, ProfileName};
+
+const KUBEADM: &str = r#"
+apiVersion: pki/v1alpha1
+kind: ClusterPKI
+metadata: { name: prod-eu1 }
+spec:
+  profile: kubeadm
+  kubernetesVersion: v1.31.2
+  cluster: { controlPlaneEndpoint: "api.prod-eu1.example:6443", serviceSubnet: 10.96.0.0/12 }
+  nodes:
+    cp-1: { address: 10.0.0.11, roles: [control-plane, etcd] }
+    w-1: { address: 10.0.0.21, roles: [worker] }
+"#;
+
+fn spec(text: &str) -> ClusterPki {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+fn resolved(spec: &ClusterPki) -> Result<Desired, Vec<ResolveError>> {
+    resolve(spec, &Profile::load(spec.spec.profile).unwrap(), &Hints::default())
+}
+
+fn node<'a>(desired: &'a Desired, name: &str) -> &'a DesiredNode {
+    &desired.nodes[name]
+}
+
+#[test]
+fn the_api_server_gets_the_names_that_kubeadm_gives_it() {
+    let desired = resolved(&spec(KUBEADM)).unwrap();
+    let names = &node(&desired, "cp-1").identities["apiserver"].names;
+    let dns: Vec<&str> = names.dns.iter().map(String::as_str).collect();
+    assert_eq!(
+        dns,
+        [
+            "api.prod-eu1.example",
+            "cp-1",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local"
+        ]
+    );
+    let ip: Vec<String> = names.ip.iter().map(ToString::to_string).collect();
+    assert_eq!(ip, ["10.0.0.11", "10.96.0.1"]);
+    assert!(names.unresolved.is_empty());
+}
+
+#[test]
+fn a_name_whose_parts_nobody_knows_is_set_aside() {
+    let mut open = spec(KUBEADM);
+    open.spec.cluster.service_subnet = None;
+    let desired = resolved(&open).unwrap();
+    let names = &node(&desired, "cp-1").identities["apiserver"].names;
+    assert_eq!(names.unresolved.iter().collect::<Vec<_>>(), ["{service-ip}"]);
+}
+
+#[test]
+fn what_nodes_say_fills_in_what_the_spec_leaves_open() {
+    let mut open = spec(KUBEADM);
+    open.spec.cluster.service_subnet = None;
+    open.spec.kubernetes_version = None;
+    let hints = Hints {
+        version: Some("v1.28.1".parse().unwrap()),
+        service_subnet: Some("fd00:10:96::/112,10.96.0.0/12".to_owned()),
+        ..Hints::default()
+    };
+    let desired = resolve(&open, &Profile::load(ProfileName::Kubeadm).unwrap(), &hints).unwrap();
+    let identities = &node(&desired, "cp-1").identities;
+    assert!(identities["apiserver"].names.ip.contains(&"fd00:10:96::1".parse().unwrap()));
+    assert_eq!(identities["admin.conf"].subject.as_ref().unwrap().organizations, ["system:masters"]);
+    assert!(!identities.contains_key("super-admin.conf"), "super-admin.conf came with 1.29");
+}
+
+#[test]
+fn after_an_upgrade_the_older_subject_stays_right_and_the_newer_one_is_issued() {
+    let desired = resolved(&spec(KUBEADM)).unwrap();
+    let identity = &node(&desired, "cp-1").identities["apiserver-kubelet-client"];
+    assert_eq!(identity.subject.as_ref().unwrap().organizations, ["kubeadm:cluster-admins"]);
+    assert_eq!(identity.accepted_subjects.len(), 2);
+}
+
+#[test]
+fn workers_hold_the_cluster_ca_but_not_its_key_and_only_a_kubelet_identity() {
+    let desired = resolved(&spec(KUBEADM)).unwrap();
+    let worker = node(&desired, "w-1");
+    assert!(!worker.authorities["ca"].may_hold_key);
+    assert_eq!(worker.authorities.len(), 1);
+    assert_eq!(
+        worker.identities.keys().map(|name| name.as_str()).collect::<Vec<_>>(),
+        ["kubelet-serving", "kubelet.conf"]
+    );
+    assert_eq!(desired.authorities["ca"].signers.iter().map(|n| n.as_str()).collect::<Vec<_>>(), ["cp-1"]);
+}
+
+#[test]
+fn with_external_etcd_its_certificates_are_not_ours() {
+    let mut external = spec(KUBEADM);
+    for node in external.spec.nodes.values_mut() {
+        node.roles.remove(&Role::Etcd);
+    }
+    let desired = resolved(&external).unwrap();
+    assert!(!desired.authorities.contains_key("etcd-ca"));
+    assert!(!node(&desired, "cp-1").identities.contains_key("apiserver-etcd-client"));
+}
+
+#[test]
+fn a_linked_directory_keeps_the_default_path_for_programs() {
+    let mut linked = spec(KUBEADM);
+    linked.spec.directories.insert(
+        "pki".parse().unwrap(),
+        crate::spec::types::Directory {
+            path: "/data/pki".to_owned(),
+            link: Some("/etc/kubernetes/pki".to_owned()),
+        },
+    );
+    let desired = resolved(&linked).unwrap();
+    let cp = node(&desired, "cp-1");
+    assert_eq!(cp.identities["apiserver"].storage.certificate_path(), "/etc/kubernetes/pki/apiserver.crt");
+    linked.spec.directories.get_mut("pki").unwrap().link = None;
+    let desired = resolved(&linked).unwrap();
+    let cp = node(&desired, "cp-1");
+    assert_eq!(cp.identities["etcd-peer"].storage.certificate_path(), "/data/pki/etcd/peer.crt");
+}
+
+#[test]
+fn every_reference_to_something_unknown_is_named_in_one_go() {
+    let mut wrong = spec(KUBEADM);
+    wrong.spec.directories.insert(
+        "nowhere".parse().unwrap(),
+        crate::spec::types::Directory { path: "/data".to_owned(), link: None },
+    );
+    wrong.spec.certificates.insert("scraper".parse().unwrap(), Default::default());
+    wrong.spec.authorities.insert("other-ca".parse().unwrap(), Default::default());
+    let problems = resolved(&wrong).unwrap_err();
+    let paths: Vec<String> = problems.iter().map(|problem| problem.path.join(".")).collect();
+    assert_eq!(paths, ["spec.authorities.other-ca", "spec.certificates.scraper", "spec.directories.nowhere"]);
+}
+
+#[test]
+fn the_place_of_a_value_is_the_certificate_or_the_defaults() {
+    let mut own = spec(KUBEADM);
+    let certificate =
+        crate::spec::types::Certificate { validity: Some(Duration::from_days(90)), ..Default::default() };
+    own.spec.certificates.insert("apiserver".parse().unwrap(), certificate);
+    let desired = resolved(&own).unwrap();
+    let identities = &node(&desired, "cp-1").identities;
+    assert_eq!(identities["apiserver"].validity.value, Duration::from_days(90));
+    assert_eq!(
+        identities["apiserver"].validity.by.as_ref().unwrap().join("."),
+        "spec.certificates.apiserver.validity"
+    );
+    assert_eq!(identities["etcd-peer"].validity.by.as_ref().unwrap().join("."), "spec.defaults.validity");
+}

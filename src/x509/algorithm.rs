@@ -1,0 +1,268 @@
+//! Public keys and the names of their algorithms: a SubjectPublicKeyInfo goes in, algorithm and digest come out. Never a secret.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::der::{DerError, Element, encode, tag};
+use super::digest::Sha256;
+
+/// Dotted object identifiers of key algorithms and curves, and their DER elements where we write them.
+pub(super) mod oid {
+    pub(crate) const RSA: &str = "1.2.840.113549.1.1.1";
+    pub(crate) const RSA_PSS: &str = "1.2.840.113549.1.1.10";
+    pub(crate) const EC: &str = "1.2.840.10045.2.1";
+    pub(crate) const ED25519: &str = "1.3.101.112";
+    pub(crate) const P256: &str = "1.2.840.10045.3.1.7";
+    pub(crate) const P384: &str = "1.3.132.0.34";
+    pub(crate) const P521: &str = "1.3.132.0.35";
+
+    pub(crate) const RSA_DER: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+    pub(crate) const EC_DER: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+    pub(crate) const ED25519_DER: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
+    pub(crate) const P256_DER: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    pub(crate) const P384_DER: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+    pub(crate) const P521_DER: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
+}
+
+/// What kind of key it is, and its size. Prints and is written as `rsa-2048`, `ecdsa-p256`, `ed25519`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyAlgorithm {
+    /// RSA with a modulus of so many bits.
+    Rsa {
+        /// Length of the modulus in bits.
+        bits: u32,
+    },
+    /// ECDSA on NIST P-256.
+    EcdsaP256,
+    /// ECDSA on NIST P-384.
+    EcdsaP384,
+    /// ECDSA on NIST P-521.
+    EcdsaP521,
+    /// Ed25519.
+    Ed25519,
+    /// Any other, by its usual name (`ecdsa-secp256k1`, `dsa`) or its dotted object identifier: read, never made or used.
+    Other(String),
+}
+
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rsa { bits } => write!(f, "rsa-{bits}"),
+            Self::EcdsaP256 => f.write_str("ecdsa-p256"),
+            Self::EcdsaP384 => f.write_str("ecdsa-p384"),
+            Self::EcdsaP521 => f.write_str("ecdsa-p521"),
+            Self::Ed25519 => f.write_str("ed25519"),
+            Self::Other(name) => f.write_str(name),
+        }
+    }
+}
+
+/// The text names no algorithm that this program works with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not a key algorithm: write rsa-2048, rsa-3072, rsa-4096, ecdsa-p256, ecdsa-p384, ecdsa-p521 or ed25519"
+)]
+pub struct KeyAlgorithmError;
+
+/// Accepts what is printed for the algorithms this program works with, so never [`KeyAlgorithm::Other`].
+impl FromStr for KeyAlgorithm {
+    type Err = KeyAlgorithmError;
+
+    fn from_str(text: &str) -> Result<Self, KeyAlgorithmError> {
+        match text {
+            "ecdsa-p256" => Ok(Self::EcdsaP256),
+            "ecdsa-p384" => Ok(Self::EcdsaP384),
+            "ecdsa-p521" => Ok(Self::EcdsaP521),
+            "ed25519" => Ok(Self::Ed25519),
+            rsa => match rsa.strip_prefix("rsa-").map(str::parse) {
+                Some(Ok(bits)) if format!("rsa-{bits}") == rsa => Ok(Self::Rsa { bits }),
+                _ => Err(KeyAlgorithmError),
+            },
+        }
+    }
+}
+
+impl Serialize for KeyAlgorithm {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Reads back what was written; a name that [`FromStr`] does not know becomes [`KeyAlgorithm::Other`].
+impl<'de> Deserialize<'de> for KeyAlgorithm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(text.parse().unwrap_or(Self::Other(text)))
+    }
+}
+
+/// A public key as certificates carry it. Two are the same when their SubjectPublicKeyInfo bytes are.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PublicKey {
+    /// What kind of key it is.
+    pub algorithm: KeyAlgorithm,
+    /// SHA-256 of the SubjectPublicKeyInfo: what `openssl pkey -pubout -outform DER | sha256sum` prints.
+    pub spki_sha256: Sha256,
+    spki: Vec<u8>,
+    /// Contents of the BIT STRING, the form in which aws-lc-rs takes RSA, EC and Ed25519 keys.
+    bits: Vec<u8>,
+}
+
+impl PublicKey {
+    /// Reads a DER SubjectPublicKeyInfo. A key of unknown algorithm is read; one whose structure is broken is refused.
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, PublicKeyError> {
+        Self::parse(der).map_err(|source| PublicKeyError { reason: source.to_string() })
+    }
+
+    /// Reads a PKCS#1 RSAPublicKey, the contents of `RSA PUBLIC KEY`.
+    pub fn from_pkcs1_der(der: &[u8]) -> Result<Self, PublicKeyError> {
+        Self::from_spki_der(&spki(&[oid::RSA_DER, &[tag::NULL, 0]], der))
+    }
+
+    /// The DER SubjectPublicKeyInfo.
+    pub fn spki_der(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// PEM with the label `PUBLIC KEY`, as in `sa.pub`: lines of 64 columns, ended by a newline.
+    pub fn to_pem(&self) -> String {
+        pem_text("PUBLIC KEY", &self.spki)
+    }
+
+    pub(super) fn bits(&self) -> &[u8] {
+        &self.bits
+    }
+
+    fn parse(der: &[u8]) -> Result<Self, DerError> {
+        let mut fields = Element::only(der, tag::SEQUENCE)?.reader();
+        let mut identifier = fields.expect(tag::SEQUENCE)?.reader();
+        let bits = fields.expect(tag::BIT_STRING)?.bit_bytes()?;
+        fields.finish()?;
+        let algorithm = algorithm(&identifier.expect(tag::OID)?.oid()?, identifier.any().ok(), bits)?;
+        Ok(Self { algorithm, spki_sha256: Sha256::of(der), spki: der.to_vec(), bits: bits.to_vec() })
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({} {})", self.algorithm, self.spki_sha256.short())
+    }
+}
+
+/// The bytes are no public key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a public key: {reason}")]
+pub struct PublicKeyError {
+    reason: String,
+}
+
+/// What an AlgorithmIdentifier (its object identifier and parameters) and the key bytes say about a key.
+fn algorithm(oid: &str, parameters: Option<Element<'_>>, bits: &[u8]) -> Result<KeyAlgorithm, DerError> {
+    match oid {
+        oid::RSA => {
+            let mut numbers = Element::only(bits, tag::SEQUENCE)?.reader();
+            let modulus = numbers.expect(tag::INTEGER)?.unsigned()?;
+            numbers.expect(tag::INTEGER)?.unsigned()?;
+            numbers.finish()?;
+            Ok(KeyAlgorithm::Rsa { bits: bit_length(modulus) })
+        }
+        oid::EC => Ok(match parameters {
+            Some(curve) if curve.tag == tag::OID => curve_algorithm(&curve.oid()?),
+            Some(explicit) if explicit.tag == tag::SEQUENCE => {
+                KeyAlgorithm::Other("ecdsa-explicit-curve".into())
+            }
+            _ => KeyAlgorithm::Other("ecdsa-without-curve".into()),
+        }),
+        other => Ok(named_algorithm(other)),
+    }
+}
+
+/// A key algorithm that needs no parameters to be named.
+pub(super) fn named_algorithm(oid: &str) -> KeyAlgorithm {
+    KeyAlgorithm::Other(match oid {
+        oid::ED25519 => return KeyAlgorithm::Ed25519,
+        oid::RSA_PSS => "rsa-pss".into(),
+        "1.2.840.10040.4.1" => "dsa".into(),
+        "1.3.101.113" => "ed448".into(),
+        "1.3.101.110" => "x25519".into(),
+        "1.3.101.111" => "x448".into(),
+        "2.16.840.1.101.3.4.3.17" => "ml-dsa-44".into(),
+        "2.16.840.1.101.3.4.3.18" => "ml-dsa-65".into(),
+        "2.16.840.1.101.3.4.3.19" => "ml-dsa-87".into(),
+        other => other.to_owned(),
+    })
+}
+
+/// The algorithm of a key on this curve.
+pub(super) fn curve_algorithm(oid: &str) -> KeyAlgorithm {
+    match oid {
+        oid::P256 => KeyAlgorithm::EcdsaP256,
+        oid::P384 => KeyAlgorithm::EcdsaP384,
+        oid::P521 => KeyAlgorithm::EcdsaP521,
+        "1.3.132.0.33" => KeyAlgorithm::Other("ecdsa-p224".into()),
+        "1.3.132.0.10" => KeyAlgorithm::Other("ecdsa-secp256k1".into()),
+        other => KeyAlgorithm::Other(format!("ecdsa-{other}")),
+    }
+}
+
+/// Number of significant bits of a big-endian number.
+pub(super) fn bit_length(magnitude: &[u8]) -> u32 {
+    let significant = magnitude.iter().skip_while(|byte| **byte == 0);
+    let first = significant.clone().next().map_or(0, |first| 8 - first.leading_zeros());
+    let following = u32::try_from(significant.count().saturating_sub(1)).unwrap_or(u32::MAX / 8);
+    following * 8 + first
+}
+
+/// A SubjectPublicKeyInfo from the elements of its AlgorithmIdentifier and the key bytes.
+pub(super) fn spki(identifier: &[&[u8]], bits: &[u8]) -> Vec<u8> {
+    encode(tag::SEQUENCE, &[&encode(tag::SEQUENCE, identifier), &encode(tag::BIT_STRING, &[&[0], bits])])
+}
+
+/// PEM as OpenSSL writes it, for public contents only: the text is not wiped.
+pub(super) fn pem_text(label: &str, der: &[u8]) -> String {
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut out = format!("-----BEGIN {label}-----\n");
+    for (index, character) in body.chars().enumerate() {
+        if index > 0 && index % 64 == 0 {
+            out.push('\n');
+        }
+        out.push(character);
+    }
+    out.push_str(&format!("\n-----END {label}-----\n"));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn algorithms_are_written_and_read_by_name() {
+        for name in ["rsa-1024", "rsa-2048", "ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519"] {
+            assert_eq!(name.parse::<KeyAlgorithm>().unwrap().to_string(), name);
+            let json = format!("\"{name}\"");
+            assert_eq!(
+                serde_json::to_string(&serde_json::from_str::<KeyAlgorithm>(&json).unwrap()).unwrap(),
+                json
+            );
+        }
+        for name in ["", "rsa", "rsa-", "rsa-02048", "RSA-2048", "ecdsa-p224", "dsa"] {
+            assert_eq!(name.parse::<KeyAlgorithm>(), Err(KeyAlgorithmError), "{name}");
+        }
+        assert_eq!(
+            serde_json::from_str::<KeyAlgorithm>("\"dsa\"").unwrap(),
+            KeyAlgorithm::Other("dsa".into())
+        );
+    }
+
+    #[test]
+    fn bits_are_counted_from_the_first_one() {
+        assert_eq!(
+            [bit_length(&[]), bit_length(&[0, 0]), bit_length(&[1]), bit_length(&[0, 0x80, 0])],
+            [0, 0, 1, 16]
+        );
+    }
+}

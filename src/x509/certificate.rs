@@ -1,0 +1,368 @@
+//! Certificates: DER goes in, the same bytes and the facts in them come out.
+//!
+//! Parsed once, at the edge of the program; everything behind it works with [`CertificateFacts`]. Nothing here judges a certificate; it
+//! only says, in [`CertificateFacts::defects`], why Go would not even read it. Bytes whose outer structure is broken are refused.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::algorithm::{PublicKey, PublicKeyError, pem_text};
+use super::der::{DerError, Element, tag};
+use super::digest::Sha256;
+use super::extensions::{
+    AuthorityKeyId, BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage, NameConstraints, SubjectNames,
+};
+use super::name::Name;
+use super::time::timestamp;
+use super::verify::SignatureAlgorithm;
+
+/// Longest certificate that is read, in bytes: a hundred times what real ones need.
+pub const MAX_CERTIFICATE_BYTES: usize = 128 * 1024;
+
+/// An X.509 certificate: its bytes and what they say. Cloning is cheap; equality and order are those of the bytes.
+#[derive(Clone)]
+pub struct Certificate(Arc<Inner>);
+
+struct Inner {
+    der: Vec<u8>,
+    /// Where in `der` the signed part starts, and its length.
+    signed: (usize, usize),
+    signature: Vec<u8>,
+    signature_algorithm: SignatureAlgorithm,
+    fingerprint: Sha256,
+    facts: CertificateFacts,
+}
+
+/// What a certificate says.
+#[derive(Debug, Clone)]
+pub struct CertificateFacts {
+    /// 1, 2 or 3.
+    pub version: u8,
+    /// Unique per issuer at best: kubeadm before 1.29 gives every CA the number 0.
+    pub serial: Serial,
+    /// Whom it is for.
+    pub subject: Name,
+    /// Who issued it.
+    pub issuer: Name,
+    /// First moment it is valid.
+    pub not_before: Timestamp,
+    /// Last moment it is valid; [`Timestamp::MAX`] also stands for the RFC 5280 date without end, 9999-12-31 23:59:59.
+    pub not_after: Timestamp,
+    /// The subject's public key.
+    pub key: PublicKey,
+    /// The issuer's signature algorithm by OpenSSL's name (`sha256WithRSAEncryption`), or its dotted object identifier.
+    pub signature_algorithm: String,
+    /// Present in every certificate of an authority.
+    pub basic_constraints: Option<BasicConstraints>,
+    /// Absent means unrestricted; Go takes an empty set as absent.
+    pub key_usages: Option<BTreeSet<KeyUsage>>,
+    /// Absent means unrestricted.
+    pub extended_key_usages: Option<BTreeSet<ExtendedKeyUsage>>,
+    /// Subject alternative names; empty without the extension.
+    pub names: SubjectNames,
+    /// Names the subject's key.
+    pub subject_key_id: Option<Vec<u8>>,
+    /// Names the issuer's key.
+    pub authority_key_id: Option<AuthorityKeyId>,
+    /// Limits the names below an authority.
+    pub name_constraints: Option<NameConstraints>,
+    /// Dotted object identifiers of critical extensions that Go does not know, so refuses in every chain.
+    pub unknown_critical_extensions: Vec<String>,
+    /// Subject and issuer are the same name. Says nothing about the signature.
+    pub self_issued: bool,
+    /// Why Go does not read this certificate at all, in words; empty for every sane certificate. Includes the invalid names.
+    pub defects: Vec<String>,
+}
+
+impl CertificateFacts {
+    /// Whether it is the certificate of an authority: a CA by its basic constraints, or of version 1 and self-issued, the form that
+    /// roots had before there were extensions.
+    pub fn is_ca(&self) -> bool {
+        self.basic_constraints.map_or(self.version < 3 && self.self_issued, |constraints| constraints.ca)
+    }
+}
+
+impl Certificate {
+    /// Reads one DER certificate, with nothing before or after it.
+    pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        if der.is_empty() {
+            return Err(CertificateError::Empty);
+        }
+        if der.len() > MAX_CERTIFICATE_BYTES {
+            return Err(CertificateError::TooLarge { bytes: der.len() });
+        }
+        parse(der).map(|inner| Self(Arc::new(inner)))
+    }
+
+    /// The bytes.
+    pub fn der(&self) -> &[u8] {
+        &self.0.der
+    }
+
+    /// PEM with the label `CERTIFICATE`: lines of 64 columns, ended by a newline.
+    pub fn to_pem(&self) -> String {
+        pem_text("CERTIFICATE", self.der())
+    }
+
+    /// SHA-256 of the DER: the only name that tells two certificates of one authority apart.
+    pub fn fingerprint(&self) -> &Sha256 {
+        &self.0.fingerprint
+    }
+
+    /// What it says.
+    pub fn facts(&self) -> &CertificateFacts {
+        &self.0.facts
+    }
+
+    /// The bytes that the issuer signed.
+    pub(super) fn signed(&self) -> &[u8] {
+        let (start, length) = self.0.signed;
+        self.0.der.get(start..).and_then(|rest| rest.get(..length)).unwrap_or_default()
+    }
+
+    pub(super) fn signature(&self) -> &[u8] {
+        &self.0.signature
+    }
+
+    pub(super) fn signature_algorithm(&self) -> &SignatureAlgorithm {
+        &self.0.signature_algorithm
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.der() == other.der()
+    }
+}
+
+impl Eq for Certificate {}
+
+impl PartialOrd for Certificate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Certificate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.der().cmp(other.der())
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({} {})", self.fingerprint().short(), self.facts().subject)
+    }
+}
+
+impl Serialize for Certificate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(self.der()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Certificate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let der = STANDARD.decode(text).map_err(serde::de::Error::custom)?;
+        Self::from_der(&der).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A serial number. Prints as `openssl x509 -serial` does, in lower case: an even number of hex digits, `00` for zero, `-` in front of
+/// a negative one.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Serial(Vec<u8>);
+
+impl Serial {
+    /// The big-endian two's complement bytes as encoded.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether it is below zero, which RFC 5280 forbids and Go 1.23 and later refuse.
+    pub fn is_negative(&self) -> bool {
+        self.0.first().is_some_and(|first| first & 0x80 != 0)
+    }
+}
+
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut magnitude = self.0.clone();
+        if self.is_negative() {
+            f.write_str("-")?;
+            let mut carry = true;
+            for byte in magnitude.iter_mut().rev() {
+                (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+            }
+        }
+        let significant = magnitude.iter().skip_while(|byte| **byte == 0);
+        if significant.clone().next().is_none() {
+            return f.write_str("00");
+        }
+        significant.into_iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Serial({self})")
+    }
+}
+
+/// Why bytes are not a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// There are no bytes.
+    #[error("no bytes where a certificate should be")]
+    Empty,
+    /// More than [`MAX_CERTIFICATE_BYTES`].
+    #[error("{bytes} bytes are too many for a certificate (the limit is {MAX_CERTIFICATE_BYTES})")]
+    TooLarge {
+        /// How many there are.
+        bytes: usize,
+    },
+    /// The structure is broken.
+    #[error("not a DER certificate: {field}: {reason}")]
+    Malformed {
+        /// Which part of the certificate.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A date that does not exist, is not in UTC, or is out of range.
+    #[error("{field} is no date of years 1 to 9999 in UTC: {text}")]
+    Date {
+        /// notBefore or notAfter.
+        field: &'static str,
+        /// The bytes of the date, escaped.
+        text: String,
+    },
+    /// A version that does not exist.
+    #[error("certificate version {version} does not exist")]
+    Version {
+        /// As encoded, plus one.
+        version: u32,
+    },
+    /// The signed part and the signature name different algorithms.
+    #[error("the signature algorithm inside the signed part is not the one outside")]
+    SignatureAlgorithmsDiffer,
+    /// The public key is broken.
+    #[error("its public key cannot be read")]
+    PublicKey(#[source] PublicKeyError),
+}
+
+fn parse(der: &[u8]) -> Result<Inner, CertificateError> {
+    let outer = Element::only(der, tag::SEQUENCE).map_err(in_field("certificate"))?;
+    let mut fields = outer.reader();
+    let signed = fields.expect(tag::SEQUENCE).map_err(in_field("tbsCertificate"))?;
+    let algorithm = fields.expect(tag::SEQUENCE).map_err(in_field("signatureAlgorithm"))?;
+    let signature =
+        fields.expect(tag::BIT_STRING).and_then(|bits| bits.bit_bytes()).map_err(in_field("signature"))?;
+    fields.finish().map_err(in_field("certificate"))?;
+    let signature_algorithm =
+        SignatureAlgorithm::parse(&algorithm).map_err(in_field("signatureAlgorithm"))?;
+    let facts = parse_signed(&signed, &algorithm, &signature_algorithm)?;
+    Ok(Inner {
+        der: der.to_vec(),
+        signed: (der.len() - outer.value.len(), signed.raw.len()),
+        signature: signature.to_vec(),
+        signature_algorithm,
+        fingerprint: Sha256::of(der),
+        facts,
+    })
+}
+
+fn parse_signed(
+    signed: &Element<'_>,
+    algorithm: &Element<'_>,
+    signature_algorithm: &SignatureAlgorithm,
+) -> Result<CertificateFacts, CertificateError> {
+    let mut fields = signed.reader();
+    let version = match fields.optional(tag::explicit(0)).map_err(in_field("version"))? {
+        Some(wrapped) => Element::only(wrapped.value, tag::INTEGER).and_then(|version| version.small()),
+        None => Ok(0),
+    };
+    let version = match version.map_err(in_field("version"))? {
+        encoded @ 0..=2 => u8::try_from(encoded + 1).unwrap_or(3),
+        encoded => return Err(CertificateError::Version { version: encoded.saturating_add(1) }),
+    };
+    let serial =
+        fields.expect(tag::INTEGER).and_then(|serial| serial.integer()).map_err(in_field("serialNumber"))?;
+    let inner_algorithm = fields.expect(tag::SEQUENCE).map_err(in_field("signature"))?;
+    if inner_algorithm.raw != algorithm.raw {
+        return Err(CertificateError::SignatureAlgorithmsDiffer);
+    }
+    let mut name = |field| fields.expect(tag::SEQUENCE).map_err(in_field(field));
+    let issuer = Name::parse(&name("issuer")?).map_err(in_field("issuer"))?;
+    let validity = name("validity")?;
+    let subject = Name::parse(&name("subject")?).map_err(in_field("subject"))?;
+    let key =
+        PublicKey::from_spki_der(name("subjectPublicKeyInfo")?.raw).map_err(CertificateError::PublicKey)?;
+
+    let mut dates = validity.reader();
+    let not_before = date("notBefore", dates.any())?;
+    let not_after = date("notAfter", dates.any())?;
+    dates.finish().map_err(in_field("validity"))?;
+
+    let extensions = if version == 1 {
+        Extensions::default()
+    } else {
+        for number in [1, 2] {
+            fields.optional(tag::implicit(number)).map_err(in_field("uniqueIdentifier"))?;
+        }
+        match fields.optional(tag::explicit(3)).map_err(in_field("extensions"))? {
+            Some(wrapped) => Element::only(wrapped.value, tag::SEQUENCE)
+                .and_then(|list| Extensions::parse(&list))
+                .map_err(in_field("extensions"))?,
+            None => Extensions::default(),
+        }
+    };
+    fields.finish().map_err(in_field("tbsCertificate"))?;
+
+    let names = extensions.names.unwrap_or_default();
+    let invalid_names = names.invalid.iter().map(|invalid| format!("subject alternative name: {invalid}"));
+    let defects = [subject.defects(), issuer.defects(), &extensions.defects]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .chain(invalid_names);
+    Ok(CertificateFacts {
+        version,
+        serial: Serial(serial.to_vec()),
+        self_issued: subject == issuer,
+        defects: defects.collect(),
+        subject,
+        issuer,
+        not_before,
+        not_after,
+        key,
+        signature_algorithm: signature_algorithm.to_string(),
+        basic_constraints: extensions.basic_constraints,
+        key_usages: extensions.key_usages,
+        extended_key_usages: extensions.extended_key_usages,
+        names,
+        subject_key_id: extensions.subject_key_id,
+        authority_key_id: extensions.authority_key_id,
+        name_constraints: extensions.name_constraints,
+        unknown_critical_extensions: extensions.unknown_critical,
+    })
+}
+
+fn date(field: &'static str, element: Result<Element<'_>, DerError>) -> Result<Timestamp, CertificateError> {
+    let element = element.map_err(in_field(field))?;
+    let shown =
+        || element.value.iter().take(32).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
+    timestamp(&element).ok_or_else(|| CertificateError::Date { field, text: shown() })
+}
+
+fn in_field(field: &'static str) -> impl Fn(DerError) -> CertificateError {
+    move |source| CertificateError::Malformed { field, reason: source.to_string() }
+}

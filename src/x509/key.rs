@@ -1,0 +1,279 @@
+//! Private keys: the DER of a key goes in, its public key and signatures come out; the secret itself never does.
+//!
+//! Reads PKCS#1, SEC1 and PKCS#8 (versions 1 and 2) as OpenSSL and Go write them. The kind is told by the structure, not by a PEM label, as
+//! in Go's `tls.X509KeyPair`. The bytes are wiped when a key is dropped; a key is not `Clone`, not `Serialize`, and its `Debug` says only
+//! which algorithm it is for.
+
+use std::fmt;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair};
+use zeroize::Zeroizing;
+
+use super::algorithm::{
+    KeyAlgorithm, PublicKey, PublicKeyError, curve_algorithm, named_algorithm, oid, spki,
+};
+use super::der::{DerError, Element, Reader, encode, tag};
+
+/// Sizes of RSA keys, in bits, that this program signs with; kubeadm makes 2048, 3072 and 4096.
+const RSA_SIGNING_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
+
+/// A private key.
+pub struct PrivateKey {
+    secret: Secret,
+    public: PublicKey,
+    encoding: KeyEncoding,
+}
+
+/// In which structure a private key was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyEncoding {
+    /// RSAPrivateKey, `RSA PRIVATE KEY`.
+    Pkcs1,
+    /// ECPrivateKey, `EC PRIVATE KEY`.
+    Sec1,
+    /// PrivateKeyInfo, `PRIVATE KEY`.
+    Pkcs8,
+}
+
+enum Secret {
+    /// PKCS#1.
+    Rsa(Zeroizing<Vec<u8>>),
+    /// A form that aws-lc-rs loads: PKCS#8, or SEC1 where the curve is spelled out in it.
+    Ecdsa(&'static EcdsaSigningAlgorithm, Zeroizing<Vec<u8>>),
+    /// The 32 bytes.
+    Ed25519(Zeroizing<Vec<u8>>),
+}
+
+/// Why bytes are not a private key that can be read. Never tells anything of the bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The structure is broken.
+    #[error("not a private key in PKCS#1, SEC1 or PKCS#8: {reason}")]
+    Malformed {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A passphrase is needed.
+    #[error("the private key is encrypted with a passphrase")]
+    Encrypted,
+    /// An algorithm that this program, or Go's `crypto/tls`, does not work with.
+    #[error("a private key of {algorithm} is not supported")]
+    Unsupported {
+        /// Which one.
+        algorithm: KeyAlgorithm,
+    },
+    /// Well-formed, but its numbers do not belong together.
+    #[error("the numbers of the {algorithm} private key do not fit each other")]
+    Inconsistent {
+        /// What the key says it is.
+        algorithm: KeyAlgorithm,
+    },
+}
+
+/// Why a key cannot sign.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// Too short to be safe.
+    #[error("RSA key of {bits} bits: too short to sign with, at least {} are needed", RSA_SIGNING_BITS.start())]
+    RsaTooShort {
+        /// Length of its modulus.
+        bits: u32,
+    },
+    /// Longer than the cryptographic library takes.
+    #[error("RSA key of {bits} bits: too long to sign with, at most {} are possible", RSA_SIGNING_BITS.end())]
+    RsaTooLong {
+        /// Length of its modulus.
+        bits: u32,
+    },
+    /// The cryptographic library failed.
+    #[error("signing with the {algorithm} key failed")]
+    Failed {
+        /// The key's algorithm.
+        algorithm: KeyAlgorithm,
+    },
+}
+
+impl PrivateKey {
+    /// Reads one DER private key, with nothing before or after it.
+    pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
+        Self::from_der_after_parameters(der, None)
+    }
+
+    /// Reads a key that may follow an `EC PARAMETERS` block, which names the curve where the key itself does not.
+    pub(super) fn from_der_after_parameters(der: &[u8], parameters: Option<&[u8]>) -> Result<Self, KeyError> {
+        let outer = Element::only(der, tag::SEQUENCE)?;
+        let mut fields = outer.reader();
+        let first = fields.any()?;
+        if first.tag == tag::SEQUENCE {
+            return Err(KeyError::Encrypted);
+        }
+        match fields.clone().any()?.tag {
+            tag::SEQUENCE => pkcs8(fields),
+            tag::OCTET_STRING => {
+                let outside =
+                    parameters.map(|der| Element::only(der, der.first().copied().unwrap_or_default()));
+                sec1(der, outside.transpose()?, KeyEncoding::Sec1)
+            }
+            _ => pkcs1(der, KeyEncoding::Pkcs1),
+        }
+    }
+
+    /// The public half, by which a key is matched with its certificate.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// What kind of key it is.
+    pub fn algorithm(&self) -> &KeyAlgorithm {
+        &self.public.algorithm
+    }
+
+    /// In which structure it was found.
+    pub fn encoding(&self) -> KeyEncoding {
+        self.encoding
+    }
+
+    /// Signs as kubeadm's keys do: RSA with PKCS#1 v1.5 and SHA-256, P-256 with SHA-256, P-384 with SHA-384, P-521 with SHA-512, Ed25519.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let failed = || SignError::Failed { algorithm: self.algorithm().clone() };
+        match &self.secret {
+            Secret::Rsa(pkcs1) => {
+                if let KeyAlgorithm::Rsa { bits } = *self.algorithm() {
+                    if bits < *RSA_SIGNING_BITS.start() {
+                        return Err(SignError::RsaTooShort { bits });
+                    }
+                    if bits > *RSA_SIGNING_BITS.end() {
+                        return Err(SignError::RsaTooLong { bits });
+                    }
+                }
+                let pair = RsaKeyPair::from_der(pkcs1).map_err(|_| failed())?;
+                let mut out = vec![0; pair.public_modulus_len()];
+                pair.sign(&signature::RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut out)
+                    .map_err(|_| failed())?;
+                Ok(out)
+            }
+            Secret::Ecdsa(algorithm, der) => {
+                let pair = EcdsaKeyPair::from_private_key_der(algorithm, der).map_err(|_| failed())?;
+                Ok(pair.sign(&SystemRandom::new(), message).map_err(|_| failed())?.as_ref().to_vec())
+            }
+            Secret::Ed25519(seed) => {
+                let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| failed())?;
+                Ok(pair.try_sign(message).map_err(|_| failed())?.as_ref().to_vec())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateKey({}, redacted)", self.algorithm())
+    }
+}
+
+impl From<DerError> for KeyError {
+    fn from(source: DerError) -> Self {
+        Self::Malformed { reason: source.to_string() }
+    }
+}
+
+impl From<PublicKeyError> for KeyError {
+    fn from(source: PublicKeyError) -> Self {
+        Self::Malformed { reason: source.to_string() }
+    }
+}
+
+/// The fields of a PrivateKeyInfo after its version.
+fn pkcs8(mut fields: Reader<'_>) -> Result<PrivateKey, KeyError> {
+    let mut identifier = fields.expect(tag::SEQUENCE)?.reader();
+    let secret = fields.expect(tag::OCTET_STRING)?.value;
+    match identifier.expect(tag::OID)?.oid()?.as_str() {
+        oid::RSA => pkcs1(secret, KeyEncoding::Pkcs8),
+        oid::EC => sec1(secret, identifier.any().ok(), KeyEncoding::Pkcs8),
+        oid::ED25519 => ed25519(secret),
+        other => Err(KeyError::Unsupported { algorithm: named_algorithm(other) }),
+    }
+}
+
+fn pkcs1(der: &[u8], encoding: KeyEncoding) -> Result<PrivateKey, KeyError> {
+    let mut fields = Element::only(der, tag::SEQUENCE)?.reader();
+    if fields.expect(tag::INTEGER)?.small()? != 0 {
+        return Err(KeyError::Malformed { reason: "an RSA key of more than two primes".into() });
+    }
+    let (modulus, exponent) = (fields.expect(tag::INTEGER)?, fields.expect(tag::INTEGER)?);
+    for _ in ["d", "p", "q", "d mod p-1", "d mod q-1", "1/q mod p"] {
+        fields.expect(tag::INTEGER)?.unsigned()?;
+    }
+    fields.finish()?;
+    let public = PublicKey::from_pkcs1_der(&encode(tag::SEQUENCE, &[modulus.raw, exponent.raw]))?;
+    let checkable =
+        matches!(public.algorithm, KeyAlgorithm::Rsa { bits } if RSA_SIGNING_BITS.contains(&bits));
+    if checkable && RsaKeyPair::from_der(der).is_err() {
+        return Err(KeyError::Inconsistent { algorithm: public.algorithm });
+    }
+    Ok(PrivateKey { secret: Secret::Rsa(Zeroizing::new(der.to_vec())), public, encoding })
+}
+
+/// An ECPrivateKey; `outside` are curve parameters that stand around or before it.
+fn sec1(der: &[u8], outside: Option<Element<'_>>, encoding: KeyEncoding) -> Result<PrivateKey, KeyError> {
+    let mut fields = Element::only(der, tag::SEQUENCE)?.reader();
+    if fields.expect(tag::INTEGER)?.small()? != 1 {
+        return Err(KeyError::Malformed { reason: "an elliptic curve key of an unknown version".into() });
+    }
+    fields.expect(tag::OCTET_STRING)?;
+    let inside = match fields.optional(tag::explicit(0))? {
+        Some(wrapped) => Some(wrapped.reader().any()?),
+        None => None,
+    };
+    let Some(parameters) = inside.or(outside) else {
+        return Err(KeyError::Malformed {
+            reason: "an elliptic curve key that does not say which curve".into(),
+        });
+    };
+    let candidates = [
+        (KeyAlgorithm::EcdsaP256, oid::P256_DER, &signature::ECDSA_P256_SHA256_ASN1_SIGNING),
+        (KeyAlgorithm::EcdsaP384, oid::P384_DER, &signature::ECDSA_P384_SHA384_ASN1_SIGNING),
+        (KeyAlgorithm::EcdsaP521, oid::P521_DER, &signature::ECDSA_P521_SHA512_ASN1_SIGNING),
+    ];
+    // A curve that is spelled out instead of named is recognised by aws-lc-rs if it is one of the three.
+    let spelled_out = parameters.tag == tag::SEQUENCE;
+    let named = if spelled_out { None } else { Some(curve_algorithm(&parameters.oid()?)) };
+    for (algorithm, curve, signing) in candidates {
+        if named.as_ref().is_some_and(|named| *named != algorithm) {
+            continue;
+        }
+        let parameters = if spelled_out { parameters.raw } else { curve };
+        let loadable = if spelled_out && inside.is_some() {
+            Zeroizing::new(der.to_vec())
+        } else {
+            let octets = Zeroizing::new(encode(tag::OCTET_STRING, &[der]));
+            let identifier = encode(tag::SEQUENCE, &[oid::EC_DER, parameters]);
+            Zeroizing::new(encode(tag::SEQUENCE, &[&[tag::INTEGER, 1, 0], &identifier, &octets]))
+        };
+        let Ok(pair) = EcdsaKeyPair::from_private_key_der(signing, &loadable) else {
+            continue;
+        };
+        let public = PublicKey::from_spki_der(&spki(&[oid::EC_DER, curve], pair.public_key().as_ref()))?;
+        return Ok(PrivateKey { secret: Secret::Ecdsa(signing, loadable), public, encoding });
+    }
+    match named {
+        Some(algorithm @ KeyAlgorithm::Other(_)) => Err(KeyError::Unsupported { algorithm }),
+        Some(algorithm) => Err(KeyError::Inconsistent { algorithm }),
+        None => Err(KeyError::Unsupported { algorithm: KeyAlgorithm::Other("ecdsa-explicit-curve".into()) }),
+    }
+}
+
+fn ed25519(octets: &[u8]) -> Result<PrivateKey, KeyError> {
+    let seed = Element::only(octets, tag::OCTET_STRING)?.value;
+    let inconsistent = || KeyError::Inconsistent { algorithm: KeyAlgorithm::Ed25519 };
+    if seed.len() != 32 {
+        return Err(inconsistent());
+    }
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| inconsistent())?;
+    let public = PublicKey::from_spki_der(&spki(&[oid::ED25519_DER], pair.public_key().as_ref()))?;
+    Ok(PrivateKey {
+        secret: Secret::Ed25519(Zeroizing::new(seed.to_vec())),
+        public,
+        encoding: KeyEncoding::Pkcs8,
+    })
+}

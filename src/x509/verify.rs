@@ -1,0 +1,205 @@
+//! Signatures: an algorithm identifier, a public key, a message and a signature go in, a verdict comes out.
+//!
+//! Accepts what Go's `x509.Certificate.CheckSignatureFrom` accepts: RSA PKCS#1 v1.5 and PSS, ECDSA on P-256, P-384 and P-521, each with
+//! SHA-256, SHA-384 and SHA-512, and Ed25519. SHA-1 and MD5 are refused by name (Go 1.18 and later). A signature that this program has no
+//! means to check is never called forged.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+
+use super::algorithm::{KeyAlgorithm, PublicKey};
+use super::der::{DerError, Element, tag};
+
+/// What signed a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SignatureAlgorithm {
+    RsaPkcs1(Hash),
+    RsaPss(Hash),
+    Ecdsa(Hash),
+    Ed25519,
+    /// Known and broken: SHA-1 and MD5.
+    Insecure(&'static str),
+    /// By dotted object identifier or name.
+    Unknown(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// Why a signature does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// It was not made by this key over these bytes.
+    #[error("the signature does not fit the key")]
+    Forged,
+    /// Go has refused the algorithm since 1.18.
+    #[error("the signature uses {algorithm}, which Go programs refuse")]
+    InsecureAlgorithm {
+        /// By OpenSSL's name.
+        algorithm: String,
+    },
+    /// Neither good nor bad: there are no means here to tell.
+    #[error("a signature with {algorithm} by a key of {key} cannot be checked")]
+    CannotCheck {
+        /// By OpenSSL's name or dotted object identifier.
+        algorithm: String,
+        /// The key's algorithm.
+        key: KeyAlgorithm,
+    },
+}
+
+impl SignatureAlgorithm {
+    /// Reads an AlgorithmIdentifier.
+    pub(super) fn parse(identifier: &Element<'_>) -> Result<Self, DerError> {
+        let mut fields = identifier.reader();
+        let oid = fields.expect(tag::OID)?.oid()?;
+        Ok(match oid.as_str() {
+            "1.2.840.113549.1.1.11" => Self::RsaPkcs1(Hash::Sha256),
+            "1.2.840.113549.1.1.12" => Self::RsaPkcs1(Hash::Sha384),
+            "1.2.840.113549.1.1.13" => Self::RsaPkcs1(Hash::Sha512),
+            "1.2.840.113549.1.1.10" => match pss_hash(fields.rest()) {
+                Some(hash) => Self::RsaPss(hash),
+                None => Self::Unknown("rsassaPss with unusual parameters".into()),
+            },
+            "1.2.840.10045.4.3.2" => Self::Ecdsa(Hash::Sha256),
+            "1.2.840.10045.4.3.3" => Self::Ecdsa(Hash::Sha384),
+            "1.2.840.10045.4.3.4" => Self::Ecdsa(Hash::Sha512),
+            "1.3.101.112" => Self::Ed25519,
+            "1.2.840.113549.1.1.4" => Self::Insecure("md5WithRSAEncryption"),
+            "1.2.840.113549.1.1.5" | "1.3.14.3.2.29" => Self::Insecure("sha1WithRSAEncryption"),
+            "1.2.840.10045.4.1" => Self::Insecure("ecdsa-with-SHA1"),
+            _ => Self::Unknown(oid),
+        })
+    }
+
+    /// Whether `key` made `signature` over `message`.
+    pub(super) fn verify(
+        &self,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureError> {
+        if let Self::Insecure(algorithm) = self {
+            return Err(SignatureError::InsecureAlgorithm { algorithm: (*algorithm).to_owned() });
+        }
+        let Some(algorithm) = self.with_key(&key.algorithm) else {
+            return Err(SignatureError::CannotCheck {
+                algorithm: self.to_string(),
+                key: key.algorithm.clone(),
+            });
+        };
+        UnparsedPublicKey::new(algorithm, key.bits())
+            .verify(message, signature)
+            .map_err(|_| SignatureError::Forged)
+    }
+
+    fn with_key(&self, key: &KeyAlgorithm) -> Option<&'static dyn VerificationAlgorithm> {
+        match self {
+            Self::RsaPkcs1(hash) => rsa_pkcs1(*hash, key),
+            Self::RsaPss(hash) => {
+                let KeyAlgorithm::Rsa { bits: 2048..=8192 } = key else { return None };
+                Some(match hash {
+                    Hash::Sha256 => &signature::RSA_PSS_2048_8192_SHA256,
+                    Hash::Sha384 => &signature::RSA_PSS_2048_8192_SHA384,
+                    Hash::Sha512 => &signature::RSA_PSS_2048_8192_SHA512,
+                })
+            }
+            Self::Ecdsa(hash) => ecdsa(*hash, key),
+            Self::Ed25519 if *key == KeyAlgorithm::Ed25519 => Some(&signature::ED25519),
+            Self::Ed25519 | Self::Insecure(_) | Self::Unknown(_) => None,
+        }
+    }
+}
+
+fn rsa_pkcs1(hash: Hash, key: &KeyAlgorithm) -> Option<&'static dyn VerificationAlgorithm> {
+    match (hash, key) {
+        (Hash::Sha256, KeyAlgorithm::Rsa { bits: 1024..2048 }) => {
+            Some(&signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY)
+        }
+        (Hash::Sha512, KeyAlgorithm::Rsa { bits: 1024..2048 }) => {
+            Some(&signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY)
+        }
+        (Hash::Sha256, KeyAlgorithm::Rsa { bits: 2048..=8192 }) => {
+            Some(&signature::RSA_PKCS1_2048_8192_SHA256)
+        }
+        (Hash::Sha384, KeyAlgorithm::Rsa { bits: 2048..=8192 }) => {
+            Some(&signature::RSA_PKCS1_2048_8192_SHA384)
+        }
+        (Hash::Sha512, KeyAlgorithm::Rsa { bits: 2048..=8192 }) => {
+            Some(&signature::RSA_PKCS1_2048_8192_SHA512)
+        }
+        _ => None,
+    }
+}
+
+fn ecdsa(hash: Hash, key: &KeyAlgorithm) -> Option<&'static dyn VerificationAlgorithm> {
+    Some(match (key, hash) {
+        (KeyAlgorithm::EcdsaP256, Hash::Sha256) => &signature::ECDSA_P256_SHA256_ASN1,
+        (KeyAlgorithm::EcdsaP256, Hash::Sha384) => &signature::ECDSA_P256_SHA384_ASN1,
+        (KeyAlgorithm::EcdsaP256, Hash::Sha512) => &signature::ECDSA_P256_SHA512_ASN1,
+        (KeyAlgorithm::EcdsaP384, Hash::Sha256) => &signature::ECDSA_P384_SHA256_ASN1,
+        (KeyAlgorithm::EcdsaP384, Hash::Sha384) => &signature::ECDSA_P384_SHA384_ASN1,
+        (KeyAlgorithm::EcdsaP384, Hash::Sha512) => &signature::ECDSA_P384_SHA512_ASN1,
+        (KeyAlgorithm::EcdsaP521, Hash::Sha256) => &signature::ECDSA_P521_SHA256_ASN1,
+        (KeyAlgorithm::EcdsaP521, Hash::Sha384) => &signature::ECDSA_P521_SHA384_ASN1,
+        (KeyAlgorithm::EcdsaP521, Hash::Sha512) => &signature::ECDSA_P521_SHA512_ASN1,
+        (KeyAlgorithm::Rsa { .. } | KeyAlgorithm::Ed25519 | KeyAlgorithm::Other(_), _) => return None,
+    })
+}
+
+/// The hash of RSASSA-PSS parameters, if they are the only form Go takes: the same hash for the mask, a salt of its length, and the usual
+/// trailer.
+fn pss_hash(parameters: &[u8]) -> Option<Hash> {
+    let mut fields = Element::only(parameters, tag::SEQUENCE).ok()?.reader();
+    let hash = hash_identifier(fields.expect(tag::explicit(0)).ok()?.value)?;
+    let mut mask = Element::only(fields.expect(tag::explicit(1)).ok()?.value, tag::SEQUENCE).ok()?.reader();
+    let mask_function = mask.expect(tag::OID).ok()?.oid().ok()?;
+    let mask_hash = hash_identifier(mask.rest())?;
+    let salt = Element::only(fields.expect(tag::explicit(2)).ok()?.value, tag::INTEGER).ok()?.small().ok()?;
+    let trailer = match fields.optional(tag::explicit(3)).ok()? {
+        Some(wrapped) => Element::only(wrapped.value, tag::INTEGER).ok()?.small().ok()?,
+        None => 1,
+    };
+    fields.finish().ok()?;
+    let length = match hash {
+        Hash::Sha256 => 32,
+        Hash::Sha384 => 48,
+        Hash::Sha512 => 64,
+    };
+    let usual =
+        mask_function == "1.2.840.113549.1.1.8" && mask_hash == hash && salt == length && trailer == 1;
+    usual.then_some(hash)
+}
+
+fn hash_identifier(der: &[u8]) -> Option<Hash> {
+    let mut fields = Element::only(der, tag::SEQUENCE).ok()?.reader();
+    match fields.expect(tag::OID).ok()?.oid().ok()?.as_str() {
+        "2.16.840.1.101.3.4.2.1" => Some(Hash::Sha256),
+        "2.16.840.1.101.3.4.2.2" => Some(Hash::Sha384),
+        "2.16.840.1.101.3.4.2.3" => Some(Hash::Sha512),
+        _ => None,
+    }
+}
+
+/// OpenSSL's name.
+impl fmt::Display for SignatureAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RsaPkcs1(Hash::Sha256) => "sha256WithRSAEncryption",
+            Self::RsaPkcs1(Hash::Sha384) => "sha384WithRSAEncryption",
+            Self::RsaPkcs1(Hash::Sha512) => "sha512WithRSAEncryption",
+            Self::RsaPss(_) => "rsassaPss",
+            Self::Ecdsa(Hash::Sha256) => "ecdsa-with-SHA256",
+            Self::Ecdsa(Hash::Sha384) => "ecdsa-with-SHA384",
+            Self::Ecdsa(Hash::Sha512) => "ecdsa-with-SHA512",
+            Self::Ed25519 => "ED25519",
+            Self::Insecure(name) => name,
+            Self::Unknown(name) => name,
+        })
+    }
+}
