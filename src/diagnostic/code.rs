@@ -47,6 +47,7 @@ codes! {
     AmbiguousScalar = 1006, Warning, "An unquoted word that other YAML readers take for something else";
     TooManyProblems = 1007, Error, "More problems than are shown";
     NoCluster = 1008, Error, "No cluster is declared";
+    Unreadable = 1009, Error, "A file that cannot be read";
 
     ForeignDocument = 1010, Error, "A document that is not a ClusterPKI";
     UnknownVersion = 1011, Error, "A version of the format that this pki does not read";

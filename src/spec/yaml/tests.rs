@@ -24,12 +24,12 @@ fn spelled<'text>(text: &'text str, node: &Node, found: &mut Vec<&'text str>) {
     match &node.value {
         Value::Null => {}
         Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            found.push(&text[node.span.start..node.span.end()])
+            found.push(text.get(node.span.start..node.span.end()).unwrap())
         }
         Value::Sequence(items) => items.iter().for_each(|item| spelled(text, item, found)),
         Value::Mapping(entries) => {
             for entry in entries {
-                found.push(&text[entry.key.span.start..entry.key.span.end()]);
+                found.push(text.get(entry.key.span.start..entry.key.span.end()).unwrap());
                 spelled(text, &entry.value, found);
             }
         }
