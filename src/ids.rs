@@ -151,6 +151,20 @@ name!(
     ServiceName, "-.", false, "^[a-z][a-z0-9.-]*$"
 );
 
+impl NodeName {
+    /// What a machine is called that tells no name of its own.
+    pub fn unnamed() -> Self {
+        Self("this-node".to_owned())
+    }
+}
+
+impl ClusterName {
+    /// What a cluster is called whose nodes tell no name.
+    pub fn unnamed() -> Self {
+        Self("this-cluster".to_owned())
+    }
+}
+
 /// What an address points at, before the `@`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -12,16 +12,25 @@
 //! environment and never ends the process: that is the binary's part (`cli`).
 
 pub mod desired;
+pub mod detect;
 pub mod diagnostic;
 pub mod diff;
 pub mod duration;
 pub mod explain;
+pub mod hints;
 pub mod ids;
 pub mod kubeconfig;
+pub mod kubelet;
+pub mod manifest;
+pub mod material;
 pub mod node;
+mod node_yaml;
+pub mod observe;
 pub mod observed;
 pub mod profile;
 pub mod render;
+pub mod request;
 pub mod spec;
 pub mod status;
+pub mod survey;
 pub mod x509;

@@ -279,6 +279,8 @@ pub struct Hints {
     pub endpoint: Option<String>,
     /// Each node's address, from `--advertise-address` or etcd's advertised URL.
     pub addresses: BTreeMap<NodeName, String>,
+    /// Each node's directories, where the flags of its components tell.
+    pub directories: BTreeMap<NodeName, BTreeMap<DirectoryName, String>>,
 }
 
 #[cfg(test)]

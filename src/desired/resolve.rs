@@ -127,7 +127,7 @@ impl<'a> Resolver<'a> {
     fn node(&self, name: &NodeName, node: &Node, problems: &mut Vec<ResolveError>) -> DesiredNode {
         let address = node.address.clone().or_else(|| self.hints.addresses.get(name).cloned());
         let mut values = self.values(name, address.as_deref());
-        let directories = self.directories(node, &mut values);
+        let directories = self.directories(name, node, &mut values);
         let manifests = self.profile.manifests.iter();
         let manifests = manifests
             .filter(|manifest| self.applies(&manifest.on, None, node))
@@ -174,7 +174,12 @@ impl<'a> Resolver<'a> {
         values
     }
 
-    fn directories(&self, node: &Node, values: &mut Values) -> BTreeMap<DirectoryName, DesiredDirectory> {
+    fn directories(
+        &self,
+        node_name: &NodeName,
+        node: &Node,
+        values: &mut Values,
+    ) -> BTreeMap<DirectoryName, DesiredDirectory> {
         let mut directories = BTreeMap::new();
         let mut waiting: Vec<_> = self.profile.directories.iter().collect();
         // A directory's default path may name another one, in any order; each pass settles those whose parts are known.
@@ -182,7 +187,8 @@ impl<'a> Resolver<'a> {
             let before = waiting.len();
             waiting.retain(|(name, entry)| {
                 let declared = self.spec.directories.get(*name);
-                let default = declared.map(|d| d.path.clone()).or_else(|| values.fill(&entry.path));
+                let told = self.hints.directories.get(node_name).and_then(|told| told.get(*name)).cloned();
+                let default = declared.map(|d| d.path.clone()).or(told).or_else(|| values.fill(&entry.path));
                 let Some(path) = default else { return true };
                 let directory = DesiredDirectory {
                     path,
@@ -261,12 +267,11 @@ impl<'a> Resolver<'a> {
             }
         }
         for (identity, declared) in &self.spec.certificates {
-            if !self.profile.identities.contains_key(identity) {
-                if let Some(desired) =
+            if !self.profile.identities.contains_key(identity)
+                && let Some(desired) =
                     self.additional_identity(identity, declared, name, node, values, problems)
-                {
-                    identities.insert(identity.clone(), desired);
-                }
+            {
+                identities.insert(identity.clone(), desired);
             }
         }
         identities

@@ -1,1 +1,191 @@
-//! Placeholder of the skeleton.
+//! What differs between what should be and what is, and why.
+//!
+//! What enters is [`Desired`], [`Observed`] and the instant `now`; what leaves is [`Differences`]: for each thing on each node its findings, each
+//! a [`Reason`] with its [`Effect`]. Pure. Each check is one small function named after what it finds; facts are gathered once before (`view`), so that no
+//! check parses anything. What could not be seen is a finding of its own and never counts as absent.
+
+mod authority;
+mod directory;
+mod files;
+mod identity;
+mod key_pair;
+mod reason;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use authority::{AuthorityView, authority_views};
+pub use reason::{Reason, date, instant};
+pub use view::{Form, IdentityView, identity_view};
+
+use crate::desired::{Desired, DesiredNode};
+use crate::duration::Duration;
+use crate::ids::{Address, NodeName, Subject};
+use crate::observed::{Answer, NodeFacts, Observed};
+
+/// The largest difference between a node's clock and ours. Beyond it a certificate that we issue might not be valid yet on the node.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_seconds(60);
+
+/// What a finding means for a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// A change would be dangerous: a person has to look first.
+    Blocks,
+    /// Too little is known to decide.
+    Unknown,
+    /// A change is due.
+    Due,
+    /// Said, and left alone.
+    Note,
+}
+
+/// One finding about one thing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// What it means for a plan.
+    pub effect: Effect,
+    /// What was found.
+    #[serde(flatten)]
+    pub reason: Reason,
+    /// The path in the spec that decided it, such as `spec.defaults.renewBefore`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<Vec<String>>,
+}
+
+impl Finding {
+    /// A change is due.
+    pub fn due(reason: Reason) -> Self {
+        Self { effect: Effect::Due, reason, decided_by: None }
+    }
+
+    /// A person has to look first.
+    pub fn blocks(reason: Reason) -> Self {
+        Self { effect: Effect::Blocks, reason, decided_by: None }
+    }
+
+    /// Said, and left alone.
+    pub fn note(reason: Reason) -> Self {
+        Self { effect: Effect::Note, reason, decided_by: None }
+    }
+
+    /// Due, unless the reason is that nothing is known.
+    pub fn due_unless_unknown(reason: Reason) -> Self {
+        let effect = if matches!(reason, Reason::Unknown { .. }) { Effect::Unknown } else { Effect::Due };
+        Self { effect, reason, decided_by: None }
+    }
+
+    /// Names the part of the spec that decided it.
+    #[must_use]
+    pub fn decided_by(mut self, path: Option<&Vec<String>>) -> Self {
+        self.decided_by = path.cloned();
+        self
+    }
+}
+
+/// Every finding, by address; a thing without findings is as it should be and does not occur.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// The findings of each thing, gravest first.
+    pub findings: BTreeMap<Address, Vec<Finding>>,
+}
+
+impl Differences {
+    /// The findings of one thing.
+    pub fn of(&self, address: &Address) -> &[Finding] {
+        self.findings.get(address).map_or(&[], Vec::as_slice)
+    }
+
+    /// The gravest effect of all findings; `None` when there are none.
+    pub fn gravest(&self) -> Option<Effect> {
+        self.findings.values().flatten().map(|finding| finding.effect).min()
+    }
+
+    fn add(&mut self, subject: Subject, node: &NodeName, findings: Vec<Finding>) {
+        if !findings.is_empty() {
+            let of = self.findings.entry(Address { subject, node: node.clone() }).or_default();
+            of.extend(findings);
+            of.sort();
+            of.dedup();
+        }
+    }
+}
+
+/// Compares what should be with what is at the instant `now`.
+pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differences {
+    let authorities = authority_views(desired, observed);
+    let mut differences = Differences::default();
+    for (name, node) in &desired.nodes {
+        match observed.nodes.get(name) {
+            Some(Answer::Facts(facts)) => {
+                node_differences(&mut differences, desired, name, node, facts, &authorities, now);
+                differences.add(
+                    Subject::Node,
+                    name,
+                    clock_skew(facts, observed.observed_at).into_iter().collect(),
+                );
+            }
+            Some(Answer::Unreachable { reason }) => {
+                differences.add(Subject::Node, name, vec![unreachable(reason)])
+            }
+            None => differences.add(Subject::Node, name, vec![unreachable("the node was not asked")]),
+        }
+    }
+    for (subject, node, findings) in key_pair::between_nodes(desired, observed) {
+        differences.add(subject, &node, findings);
+    }
+    differences
+}
+
+fn node_differences(
+    differences: &mut Differences,
+    desired: &Desired,
+    name: &NodeName,
+    node: &DesiredNode,
+    facts: &NodeFacts,
+    authorities: &BTreeMap<crate::ids::AuthorityName, AuthorityView>,
+    now: Timestamp,
+) {
+    for (directory, wanted) in &node.directories {
+        differences.add(Subject::Directory(directory.clone()), name, directory::findings(wanted, facts));
+    }
+    for (authority, copy) in &node.authorities {
+        let (Some(wanted), Some(view)) = (desired.authorities.get(authority), authorities.get(authority))
+        else {
+            continue;
+        };
+        let case = authority::AuthorityCase { now, name: authority, wanted, copy, view, node: name, facts };
+        differences.add(Subject::Authority(authority.clone()), name, case.findings());
+    }
+    for (identity, wanted) in &node.identities {
+        let view = identity_view(wanted, facts);
+        let authority = wanted.authority.as_ref().and_then(|authority| {
+            Some((authority, desired.authorities.get(authority)?, authorities.get(authority)?))
+        });
+        let case = identity::IdentityCase { now, wanted, view: &view, authority, node: name, facts };
+        differences.add(Subject::Identity(identity.clone()), name, case.findings());
+    }
+    for (pair, wanted) in &node.key_pairs {
+        differences.add(Subject::KeyPair(pair.clone()), name, key_pair::findings(wanted, facts));
+    }
+}
+
+fn unreachable(reason: &str) -> Finding {
+    Finding {
+        effect: Effect::Unknown,
+        reason: Reason::Unknown { because: reason.to_owned() },
+        decided_by: None,
+    }
+}
+
+/// The node's clock is off by more than [`MAX_CLOCK_SKEW`].
+fn clock_skew(facts: &NodeFacts, ours: Timestamp) -> Option<Finding> {
+    let off = facts.clock < MAX_CLOCK_SKEW.before(ours) || facts.clock > MAX_CLOCK_SKEW.after(ours);
+    off.then(|| Finding::blocks(Reason::ClockSkew { node: facts.clock, ours }))
+}

@@ -16,6 +16,7 @@ pub use version::{Versioned, applicable};
 
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, DirectoryName, IdentityName, KeyPairName, ServiceName};
+use crate::spec::check::KnownNames;
 use crate::spec::scalars::{FileMode, KubernetesVersion};
 use crate::spec::types::{Files, ProfileName, Restart, Role, SubjectName, Usage};
 
@@ -283,6 +284,24 @@ impl Profile {
             ProfileName::Custom => include_str!("custom.yaml"),
         };
         serde_saphyr::from_str(text).map_err(|error| ProfileError { name, source: Box::new(error) })
+    }
+}
+
+impl Profile {
+    /// The names to which a spec with this profile may refer.
+    pub fn known_names(&self) -> KnownNames {
+        let issuer =
+            |entry: &IdentityEntry| entry.authority.as_ref().map(ToString::to_string).unwrap_or_default();
+        KnownNames {
+            authorities: self.authorities.keys().map(ToString::to_string).collect(),
+            certificates: self
+                .identities
+                .iter()
+                .map(|(name, entry)| (name.to_string(), issuer(entry)))
+                .collect(),
+            directories: self.directories.keys().map(ToString::to_string).collect(),
+            services: self.services.keys().map(ToString::to_string).collect(),
+        }
     }
 }
 

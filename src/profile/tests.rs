@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn version(text: &str) -> Option<KubernetesVersion> {
-    Some(text.parse().unwrap())
-}
-
 #[test]
 fn every_profile_parses_and_is_closed_in_itself() {
     for name in ProfileName::ALL {

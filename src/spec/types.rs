@@ -220,6 +220,19 @@ impl fmt::Display for KeyAlgorithm {
     }
 }
 
+impl From<KeyAlgorithm> for crate::x509::KeyAlgorithm {
+    fn from(algorithm: KeyAlgorithm) -> Self {
+        match algorithm {
+            KeyAlgorithm::Rsa2048 => Self::Rsa { bits: 2048 },
+            KeyAlgorithm::Rsa3072 => Self::Rsa { bits: 3072 },
+            KeyAlgorithm::Rsa4096 => Self::Rsa { bits: 4096 },
+            KeyAlgorithm::EcdsaP256 => Self::EcdsaP256,
+            KeyAlgorithm::EcdsaP384 => Self::EcdsaP384,
+            KeyAlgorithm::Ed25519 => Self::Ed25519,
+        }
+    }
+}
+
 /// One machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

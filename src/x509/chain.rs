@@ -155,6 +155,11 @@ pub fn verify(
     search.extend(std::slice::from_ref(leaf))
 }
 
+/// Whether `issuer` issued `certificate`, whatever their dates: it has the name of its issuer and the key that signed it, and may sign.
+pub fn is_issued_by(certificate: &Certificate, issuer: &Certificate) -> bool {
+    certificate.facts().issuer == issuer.facts().subject && check_issued(certificate, issuer).is_ok()
+}
+
 struct Search<'a> {
     intermediates: &'a [Certificate],
     roots: &'a [Certificate],

@@ -7,6 +7,7 @@
 
 mod key_and_pem_shapes;
 mod mutations;
+mod observe;
 mod odd_cas;
 mod openssl;
 mod paths;

@@ -1,0 +1,25 @@
+//! `pki explain CODE`: what a code means, with an example and the way out.
+
+use super::{Exit, Global, output, written};
+
+/// What `pki explain` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// A code such as PKI1003; without one, every code is listed
+    code: Option<String>,
+}
+
+/// Explains a code.
+pub(super) fn run(arguments: &Arguments, _: &Global) -> Exit {
+    let text = match &arguments.code {
+        Some(code) => match pki::explain::explain(code) {
+            Ok(text) => text,
+            Err(error) => {
+                output::tell(&format!("error: {error}\n"));
+                return Exit::Usage;
+            }
+        },
+        None => pki::explain::overview(),
+    };
+    written(output::print(&text))
+}

@@ -1,0 +1,140 @@
+#![expect(clippy::disallowed_methods, reason = "reads the specs that were named on the command line")]
+//! The specs that were named on the command line: files, folders, `-` for standard input.
+//!
+//! What enters are paths as typed; what leaves are texts, and a problem for each path that gave none. Never more than one file's limit is read.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use pki::diagnostic::{self, Code, Diagnostic, RenderStyle};
+use pki::profile::Profile;
+use pki::spec::types::ProfileName;
+use pki::spec::{self, ReadOptions, Reading, Source};
+
+use super::output::Style;
+
+/// One more byte than a spec may have, so that a larger file is noticed and never held in memory.
+const READ_LIMIT: u64 = 1024 * 1024 + 1;
+
+/// The options that name specs.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct SpecArguments {
+    /// A spec, a folder of specs, or `-` for standard input; may be given several times
+    #[arg(short, long = "file", value_name = "PATH")]
+    pub(super) files: Vec<PathBuf>,
+    /// Pass over documents of other kinds, as in the output of `kustomize build`
+    #[arg(long)]
+    pub(super) ignore_other_kinds: bool,
+}
+
+/// What was read.
+pub(super) struct Input {
+    /// The texts, for showing places in them.
+    pub(super) sources: Vec<Source>,
+    /// The specs and their problems.
+    pub(super) reading: Reading,
+}
+
+impl Input {
+    /// Whether anything is wrong that forbids going on.
+    pub(super) fn has_errors(&self) -> bool {
+        diagnostic::has_errors(&self.reading.problems)
+    }
+
+    /// Every problem as text, ending with a summary; empty when there is none.
+    pub(super) fn report(&self, style: Style) -> String {
+        let style = RenderStyle { color: style.color, unicode: style.unicode, width: style.width };
+        diagnostic::render(&self.reading.problems, &self.sources, style)
+    }
+}
+
+/// Reads everything that the arguments name.
+///
+/// # Errors
+/// Only if the program was built with a broken profile.
+pub(super) fn read(arguments: &SpecArguments, now: Timestamp) -> Result<Input, pki::profile::ProfileError> {
+    let mut known = BTreeMap::new();
+    for name in ProfileName::ALL {
+        known.insert(name, Profile::load(name)?.known_names());
+    }
+    let mut sources = Vec::new();
+    let mut problems = Vec::new();
+    for path in &arguments.files {
+        match files_of(path) {
+            Ok(files) => {
+                for file in files {
+                    match source(&file) {
+                        Ok(source) => sources.push(source),
+                        Err(problem) => problems.push(problem),
+                    }
+                }
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let options = ReadOptions { now, ignore_other_kinds: arguments.ignore_other_kinds, known: &known };
+    // With nothing readable, that there is no spec in it need not be said as well.
+    let mut reading = if sources.is_empty() { Reading::default() } else { spec::read(&sources, &options) };
+    reading.problems.extend(problems);
+    diagnostic::sort(&mut reading.problems);
+    Ok(Input { sources, reading })
+}
+
+/// The files that a path stands for: itself, or the YAML files of a folder in the order of their names.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+    if path == Path::new("-") {
+        return Ok(vec![path.to_owned()]);
+    }
+    let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
+        let entry = entry.map_err(|error| unreadable(path, &error))?.path();
+        let is_yaml = entry.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if is_yaml && entry.is_file() {
+            files.push(entry);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        let message = format!("the folder {} has no file named *.yaml or *.yml", shown(path));
+        return Err(
+            Diagnostic::new(Code::Unreadable, message).help("name the file itself, or another folder")
+        );
+    }
+    Ok(files)
+}
+
+fn source(path: &Path) -> Result<Source, Diagnostic> {
+    let mut bytes = Vec::new();
+    let (name, result) = if path == Path::new("-") {
+        ("stdin".to_owned(), io::stdin().lock().take(READ_LIMIT).read_to_end(&mut bytes))
+    } else {
+        let read = File::open(path).and_then(|file| {
+            // A size that is known to be too large is told without reading a byte.
+            let length = file.metadata()?.len();
+            if length >= READ_LIMIT {
+                bytes.resize(usize::try_from(READ_LIMIT).unwrap_or(usize::MAX), b' ');
+                return Ok(bytes.len());
+            }
+            file.take(READ_LIMIT).read_to_end(&mut bytes)
+        });
+        (path.display().to_string(), read)
+    };
+    result.map_err(|error| unreadable(path, &error))?;
+    Source::from_bytes(name, bytes)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
+    Diagnostic::new(Code::Unreadable, format!("cannot read {}: {error}", shown(path)))
+        .help("check the path and its permissions")
+}
+
+fn shown(path: &Path) -> String {
+    diagnostic::quoted(&path.display().to_string())
+}

@@ -1,0 +1,152 @@
+//! The command line: what may be typed, and which command it calls. No decision about certificates is made here.
+
+mod exit;
+mod explain;
+mod input;
+mod nodes;
+mod output;
+mod schema;
+mod status;
+mod validate;
+
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+pub(crate) use exit::Exit;
+use output::Color;
+
+/// Plan and apply the certificates of self-managed Kubernetes and etcd clusters.
+#[derive(Debug, Parser)]
+#[command(name = "pki", version, disable_help_subcommand = true, max_term_width = 110)]
+#[command(after_help = "`pki help exit-codes` lists what the exit codes mean.")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: Color,
+    /// Say less: no progress, no hints
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+/// The form of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check specs without touching any node
+    Validate(validate::Arguments),
+    /// Report every certificate, kubeconfig and CA: when it expires and what is wrong with it
+    Status(status::Arguments),
+    /// Explain a code such as PKI1003
+    Explain(explain::Arguments),
+    /// Print the JSON Schema of the spec
+    Schema(schema::Arguments),
+    /// Print help on a command, or on `exit-codes`
+    Help {
+        /// A command, or `exit-codes`
+        topic: Option<String>,
+    },
+}
+
+/// Runs the program with these arguments, the program's name first.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let Cli { global, command } = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
+    match command {
+        Command::Validate(arguments) => validate::run(&arguments, &global),
+        Command::Status(arguments) => status::run(&arguments, &global),
+        Command::Explain(arguments) => explain::run(&arguments, &global),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Help { topic } => help(topic.as_deref()),
+    }
+}
+
+/// Help and version go to standard output and end well; everything else is a usage error (clap's own 2 would read as "changes pending").
+fn refused(error: &clap::Error) -> Exit {
+    if error.use_stderr() {
+        output::tell(&error.render().to_string());
+        return Exit::Usage;
+    }
+    written(output::print(&error.render().to_string()))
+}
+
+fn help(topic: Option<&str>) -> Exit {
+    let mut command = Cli::command();
+    // Building fills in the names under which subcommands print their usage.
+    command.build();
+    let text = match topic {
+        None => command.render_long_help().to_string(),
+        Some("exit-codes") => Exit::table(),
+        Some(name) => match command.find_subcommand_mut(name) {
+            Some(subcommand) => subcommand.render_long_help().to_string(),
+            None => {
+                output::tell(&format!(
+                    "error: no command `{}`; `pki help` lists them\n",
+                    name.escape_default()
+                ));
+                return Exit::Usage;
+            }
+        },
+    };
+    written(output::print(&text))
+}
+
+/// Done, unless the result could not be written.
+fn written(result: std::io::Result<()>) -> Exit {
+    match result {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            output::tell(&format!("error: cannot write to standard output: {error}\n"));
+            Exit::Internal
+        }
+    }
+}
+
+/// An error that the user did not cause.
+fn internal(error: &dyn std::error::Error) -> Exit {
+    output::tell(&format!("error: {}\n", chain(error)));
+    Exit::Internal
+}
+
+/// An error with all its causes, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
+/// A result as JSON, one line feed at its end.
+fn json(value: &impl serde::Serialize) -> String {
+    // Only maps with keys that are no strings could fail, and no result has any.
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where the command line reads the clock")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}

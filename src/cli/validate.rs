@@ -1,0 +1,104 @@
+//! `pki validate`: checks specs without touching any node.
+
+use pki::diagnostic::{Severity, escaped};
+use serde::Serialize;
+
+use super::exit::Outcome;
+use super::input::{self, Input, SpecArguments};
+use super::{Exit, Format, Global, output, written};
+
+/// What `pki validate` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Specs, folders of specs, or `-`
+    #[arg(value_name = "SPEC")]
+    specs: Vec<std::path::PathBuf>,
+    #[command(flatten)]
+    spec: SpecArguments,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// The result for programs.
+#[derive(Serialize)]
+struct Report {
+    format_version: &'static str,
+    clusters: Vec<String>,
+    problems: Vec<Problem>,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem {
+    code: String,
+    severity: String,
+    message: String,
+    file: Option<String>,
+    line: Option<u32>,
+    column: Option<u32>,
+    help: Option<String>,
+}
+
+/// Checks the specs.
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
+    let mut spec = arguments.spec.clone();
+    spec.files.extend(arguments.specs.iter().cloned());
+    if spec.files.is_empty() {
+        output::tell("error: no spec was named; try: pki validate cluster.yaml\n");
+        return Exit::Usage;
+    }
+    let input = match input::read(&spec, super::now()) {
+        Ok(input) => input,
+        Err(error) => return super::internal(&error),
+    };
+    let exit = if input.has_errors() { Exit::InvalidSpec } else { Exit::Done };
+    let result = match arguments.format {
+        Format::Text => {
+            output::tell(&input.report(output::stderr_style(global.color)));
+            if exit == Exit::Done { output::print(&text(&input)) } else { Ok(()) }
+        }
+        Format::Json => output::print(&super::json(&report(&input, exit))),
+    };
+    match written(result) {
+        Exit::Done => exit,
+        failed => failed,
+    }
+}
+
+fn text(input: &Input) -> String {
+    let cluster = |loaded: &pki::spec::Loaded| {
+        let spec = &loaded.spec.spec;
+        let nodes = spec.nodes.len();
+        let plural = if nodes == 1 { "" } else { "s" };
+        let file = escaped(loaded.document.file());
+        format!(
+            "valid: {}   profile {}   {nodes} node{plural}   {file}\n",
+            loaded.spec.metadata.name, spec.profile
+        )
+    };
+    input.reading.specs.iter().map(cluster).collect()
+}
+
+fn report(input: &Input, exit: Exit) -> Report {
+    let problem = |problem: &pki::diagnostic::Diagnostic| Problem {
+        code: problem.code.to_string(),
+        severity: match problem.severity {
+            Severity::Error => "error".to_owned(),
+            Severity::Warning => "warning".to_owned(),
+        },
+        message: problem.message.clone(),
+        file: problem.place().map(|place| place.file.clone()),
+        line: problem.place().map(|place| place.line),
+        column: problem.place().map(|place| place.column),
+        help: problem.help.clone(),
+    };
+    Report {
+        format_version: pki::status::FORMAT_VERSION,
+        clusters: input.reading.specs.iter().map(|loaded| loaded.spec.metadata.name.to_string()).collect(),
+        problems: input.reading.problems.iter().map(problem).collect(),
+        outcome: Outcome::untouched(exit),
+    }
+}

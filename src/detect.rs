@@ -1,0 +1,147 @@
+//! Which layout a machine has, seen from its files alone: no spec and no API server needed.
+//!
+//! What enters are the facts of one node about the paths that [`markers`] asks for; what leaves is a spec that describes that machine as it is, with
+//! every setting at its default. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{ClusterName, NodeName};
+use crate::kubeconfig::KubeconfigFacts;
+use crate::observed::{Content, Expect, NodeFacts, ObserveRequest, Seen};
+use crate::profile::{Profile, ProfileError};
+use crate::spec::types::{
+    ApiVersion, Cluster, ClusterPki, Connection, Defaults, Kind, Local, Metadata, Node, ProfileName, Role,
+    Rollout, Snapshots, Spec,
+};
+
+const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+const ETCD: &str = "/etc/kubernetes/manifests/etcd.yaml";
+const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+
+/// The question that tells layouts apart.
+///
+/// # Errors
+/// Only if the program was built with a broken profile.
+pub fn markers() -> Result<ObserveRequest, ProfileError> {
+    let mut request = ObserveRequest::default();
+    for name in ProfileName::ALL {
+        for path in Profile::load(name)?.detect {
+            request.files.insert(path, Expect::Link);
+        }
+    }
+    request.files.insert(API_SERVER.to_owned(), Expect::Manifest);
+    request.files.insert(ETCD.to_owned(), Expect::Manifest);
+    request.files.insert(ADMIN_CONF.to_owned(), Expect::Kubeconfig);
+    request.files.insert(KUBELET_CONF.to_owned(), Expect::Kubeconfig);
+    Ok(request)
+}
+
+/// A spec that describes this machine, whose files lie under `root`; `None` when it has none of the known layouts.
+///
+/// # Errors
+/// Only if the program was built with a broken profile.
+pub fn detect(facts: &NodeFacts, root: Option<&str>) -> Result<Option<ClusterPki>, ProfileError> {
+    for name in ProfileName::ALL {
+        let profile = Profile::load(name)?;
+        if profile.detect.iter().any(|path| may_be_there(facts, path)) {
+            return Ok(Some(describe(name, facts, root)));
+        }
+    }
+    Ok(None)
+}
+
+/// Unreadable is not absent: a machine on which a marker cannot be read still has the layout.
+fn may_be_there(facts: &NodeFacts, path: &str) -> bool {
+    match facts.files.get(path) {
+        None | Some(Seen::Absent) => false,
+        Some(Seen::Present(_) | Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. }) => true,
+    }
+}
+
+fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> ClusterPki {
+    let roles: BTreeSet<Role> = match profile {
+        ProfileName::Etcd => [Role::Etcd].into(),
+        ProfileName::Kubeadm | ProfileName::Custom => {
+            let mut roles = BTreeSet::new();
+            if may_be_there(facts, API_SERVER) || may_be_there(facts, ADMIN_CONF) {
+                roles.insert(Role::ControlPlane);
+            }
+            if may_be_there(facts, ETCD) {
+                roles.insert(Role::Etcd);
+            }
+            if roles.is_empty() {
+                roles.insert(Role::Worker);
+            }
+            roles
+        }
+    };
+    let node = Node { address: None, roles, connection: None };
+    ClusterPki {
+        api_version: ApiVersion::V1Alpha1,
+        kind: Kind::ClusterPki,
+        metadata: Metadata {
+            name: cluster_name(facts),
+            annotations: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        },
+        spec: Spec {
+            profile,
+            kubernetes_version: None,
+            cluster: Cluster::default(),
+            defaults: Defaults::default(),
+            nodes: [(node_name(facts), node)].into(),
+            connection: Some(Connection { ssh: None, local: Some(Local { root: root.map(str::to_owned) }) }),
+            authorities: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            directories: BTreeMap::new(),
+            services: BTreeMap::new(),
+            rollout: Rollout::default(),
+            snapshots: Snapshots::default(),
+        },
+    }
+}
+
+/// The name under which the cluster knows the node: the kubelet's user, else etcd's member name, else the host name.
+fn node_name(facts: &NodeFacts) -> NodeName {
+    let kubelet = config(facts, KUBELET_CONF).and_then(|config| {
+        let (_, user) = config.current()?;
+        let certificate = user.certificate.embedded()?.certificates.first()?;
+        certificate.facts().subject.common_name()?.strip_prefix("system:node:").map(str::to_owned)
+    });
+    let context = config(facts, KUBELET_CONF).and_then(|config| {
+        let name = config.contexts.get(config.current_context.as_ref()?)?.user.as_str();
+        name.strip_prefix("system:node:").map(str::to_owned)
+    });
+    let member = facts.manifests().find_map(|(_, manifest)| {
+        manifest.container("etcd").and_then(|container| container.flags.last("name")).map(str::to_owned)
+    });
+    let candidates = [kubelet, context, member, facts.hostname.clone()];
+    candidates
+        .into_iter()
+        .flatten()
+        .find_map(|name| name.to_ascii_lowercase().parse().ok())
+        .unwrap_or_else(NodeName::unnamed)
+}
+
+fn cluster_name(facts: &NodeFacts) -> ClusterName {
+    let name = [ADMIN_CONF, KUBELET_CONF].iter().find_map(|path| {
+        let config = config(facts, path)?;
+        config.contexts.get(config.current_context.as_ref()?).map(|context| context.cluster.clone())
+    });
+    name.and_then(|name| name.to_ascii_lowercase().parse().ok()).unwrap_or_else(ClusterName::unnamed)
+}
+
+fn config<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a KubeconfigFacts> {
+    match &facts.files.get(path)?.present()?.content {
+        Content::Kubeconfig(config) => Some(config),
+        Content::Empty
+        | Content::Pem(_)
+        | Content::Manifest(_)
+        | Content::Kubelet(_)
+        | Content::Directory { .. }
+        | Content::Opaque
+        | Content::NotRead
+        | Content::Unreadable { .. } => None,
+    }
+}

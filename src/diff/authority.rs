@@ -1,0 +1,259 @@
+//! The checks of an authority: a CA certificate on every node that trusts it, and its key on those that sign.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::desired::{AuthorityCopy, Desired, DesiredAuthority};
+use crate::ids::{AuthorityName, NodeName};
+use crate::observed::{NodeFacts, Observed};
+use crate::x509::{Certificate, Sha256};
+
+use super::key_pair::odd_ones_out;
+use super::view::{pem, pem_reasons};
+use super::{Effect, Finding, Reason, files};
+
+/// What all nodes together hold of an authority.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuthorityView {
+    /// The certificates in its file, by node, in the file's order.
+    pub certificates: BTreeMap<NodeName, Vec<Certificate>>,
+    /// SHA-256 of the public key (SPKI) that belongs to its private key, by node.
+    pub keys: BTreeMap<NodeName, Sha256>,
+    /// The nodes of which it is not known what they hold.
+    pub unknown: BTreeSet<NodeName>,
+}
+
+impl AuthorityView {
+    /// The certificate that signs: the first one of the file on the most nodes, those with the matching key before all others.
+    pub fn signer(&self) -> Option<&Certificate> {
+        let mut votes: BTreeMap<&Certificate, (usize, usize)> = BTreeMap::new();
+        for (node, certificates) in &self.certificates {
+            if let Some(first) = certificates.first() {
+                let vote = votes.entry(first).or_default();
+                if self.keys.get(node) == Some(&first.facts().key.spki_sha256) {
+                    vote.0 += 1;
+                }
+                vote.1 += 1;
+            }
+        }
+        votes.into_iter().max_by_key(|(_, vote)| *vote).map(|(certificate, _)| certificate)
+    }
+
+    /// The certificates in the authority's file on a node; `None` while they are not known.
+    pub fn on_node(&self, node: &NodeName) -> Option<&[Certificate]> {
+        self.certificates.get(node).map(Vec::as_slice)
+    }
+
+    /// Whether no node holds the key, as far as every node was seen.
+    pub fn key_is_nowhere(&self) -> bool {
+        self.keys.is_empty() && self.unknown.is_empty()
+    }
+}
+
+/// Gathers what all nodes hold of each authority.
+pub fn authority_views(desired: &Desired, observed: &Observed) -> BTreeMap<AuthorityName, AuthorityView> {
+    let mut views: BTreeMap<AuthorityName, AuthorityView> = BTreeMap::new();
+    for (node, wanted) in &desired.nodes {
+        let facts = observed.nodes.get(node).and_then(|answer| answer.facts());
+        for (authority, copy) in &wanted.authorities {
+            let view = views.entry(authority.clone()).or_default();
+            match facts {
+                Some(facts) => gather(view, node, copy, facts),
+                None => {
+                    view.unknown.insert(node.clone());
+                }
+            }
+        }
+    }
+    views
+}
+
+fn gather(view: &mut AuthorityView, node: &NodeName, copy: &AuthorityCopy, facts: &NodeFacts) {
+    match pem(facts, &copy.certificate.path) {
+        Ok(pem) if !pem.certificates.is_empty() => {
+            view.certificates.insert(node.clone(), pem.certificates.clone());
+        }
+        Ok(_) => {}
+        Err(Reason::Unknown { .. }) => {
+            view.unknown.insert(node.clone());
+        }
+        Err(_) => {}
+    }
+    if !copy.may_hold_key {
+        return;
+    }
+    match pem(facts, &copy.key.path) {
+        Ok(pem) => {
+            if let Some(key) = pem.keys.first() {
+                view.keys.insert(node.clone(), key.spki_sha256);
+            }
+        }
+        Err(Reason::Unknown { .. }) => {
+            view.unknown.insert(node.clone());
+        }
+        Err(_) => {}
+    }
+}
+
+/// Everything that the checks of one authority on one node look at.
+pub(super) struct AuthorityCase<'a> {
+    pub(super) now: Timestamp,
+    pub(super) name: &'a AuthorityName,
+    pub(super) wanted: &'a DesiredAuthority,
+    pub(super) copy: &'a AuthorityCopy,
+    pub(super) view: &'a AuthorityView,
+    pub(super) node: &'a NodeName,
+    pub(super) facts: &'a NodeFacts,
+}
+
+impl AuthorityCase<'_> {
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        match pem(self.facts, &self.copy.certificate.path) {
+            Ok(pem) => {
+                findings.extend(pem_reasons(pem, &self.copy.certificate.path).into_iter().map(Finding::due));
+                if pem.certificates.is_empty() && findings.is_empty() {
+                    let problem = "holds no certificate".to_owned();
+                    let path = self.copy.certificate.path.clone();
+                    findings.push(Finding::due(Reason::Unparseable { path, problem }));
+                }
+                findings.extend(self.certificate_findings(&pem.certificates));
+            }
+            Err(reason) => findings.push(Finding::due_unless_unknown(reason)),
+        }
+        findings.extend(self.key_findings());
+        findings.extend(files::findings(&self.copy.certificate, self.facts));
+        if self.copy.may_hold_key {
+            findings.extend(files::findings(&self.copy.key, self.facts));
+        }
+        findings
+    }
+
+    fn certificate_findings(&self, certificates: &[Certificate]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if let Some(first) = certificates.first() {
+            findings.extend([self.expired(first), self.expires_soon(first), self.not_yet_valid(first)]);
+            findings.extend([self.not_a_ca(first), self.differs_between_nodes()]);
+        }
+        findings.extend(bundle_duplicates(certificates));
+        findings.extend(self.bundle_has_stray(certificates));
+        findings.into_iter().flatten().collect()
+    }
+
+    fn expired(&self, certificate: &Certificate) -> Option<Finding> {
+        let not_after = certificate.facts().not_after;
+        (self.now > not_after).then(|| Finding::blocks(Reason::Expired { not_after }))
+    }
+
+    fn expires_soon(&self, certificate: &Certificate) -> Option<Finding> {
+        let not_after = certificate.facts().not_after;
+        let renew_before = self.wanted.renew_before.value;
+        let soon = self.now <= not_after && self.now >= renew_before.before(not_after);
+        soon.then(|| {
+            Finding::note(Reason::ExpiresSoon { not_after, renew_before })
+                .decided_by(self.wanted.renew_before.by.as_ref())
+        })
+    }
+
+    fn not_yet_valid(&self, certificate: &Certificate) -> Option<Finding> {
+        let not_before = certificate.facts().not_before;
+        (self.now < not_before).then(|| Finding::blocks(Reason::NotYetValid { not_before }))
+    }
+
+    fn not_a_ca(&self, certificate: &Certificate) -> Option<Finding> {
+        (!certificate.facts().is_ca()).then(|| Finding::blocks(Reason::NotACa))
+    }
+
+    fn differs_between_nodes(&self) -> Option<Finding> {
+        let firsts = self.view.certificates.iter();
+        let firsts = firsts.filter_map(|(node, held)| Some((node, *held.first()?.fingerprint()))).collect();
+        let odd = odd_ones_out(&firsts).into_iter().find(|(node, _)| node == self.node);
+        odd.map(|(_, reason)| Finding::blocks(reason))
+    }
+
+    /// Trust is never dropped by itself: a CA that must go is declared with `distrust`.
+    fn bundle_has_stray(&self, certificates: &[Certificate]) -> Vec<Option<Finding>> {
+        let Some(signer) = self.view.signer() else { return Vec::new() };
+        let strays: BTreeSet<&Certificate> =
+            certificates.iter().filter(|certificate| *certificate != signer).collect();
+        let first = certificates.first();
+        strays
+            .into_iter()
+            // The first one signs here; that it is another than elsewhere is said by `differs_between_nodes`.
+            .filter(|stray| Some(*stray) != first)
+            .map(|stray| {
+                Some(Finding::note(Reason::BundleHasStray {
+                    fingerprint: *stray.fingerprint(),
+                    subject: stray.facts().subject.to_string(),
+                }))
+            })
+            .collect()
+    }
+
+    fn key_findings(&self) -> Vec<Finding> {
+        let key = pem(self.facts, &self.copy.key.path);
+        if !self.copy.may_hold_key {
+            let holds_key = key.is_ok_and(|pem| !pem.keys.is_empty() || pem.encrypted_keys > 0);
+            let reason = Reason::CaKeyOnWrongNode { path: self.copy.key.path.clone() };
+            return holds_key.then(|| Finding::note(reason)).into_iter().collect();
+        }
+        match key {
+            Ok(pem) => {
+                let mut findings: Vec<Finding> =
+                    pem_reasons(pem, &self.copy.key.path).into_iter().map(Finding::blocks).collect();
+                match pem.keys.first() {
+                    Some(key) => findings.extend(self.key_mismatch(key.spki_sha256)),
+                    None if pem.encrypted_keys > 0 => {
+                        findings
+                            .push(Finding::blocks(Reason::KeyEncrypted { path: self.copy.key.path.clone() }));
+                    }
+                    None => {}
+                }
+                findings
+            }
+            Err(Reason::Missing) => self.key_missing().into_iter().collect(),
+            Err(reason @ (Reason::ZeroLength { .. } | Reason::Unknown { .. })) => {
+                vec![Finding::due_unless_unknown(reason)]
+            }
+            Err(reason) => vec![Finding::blocks(reason)],
+        }
+    }
+
+    fn key_mismatch(&self, key: Sha256) -> Option<Finding> {
+        let certificate = self.view.on_node(self.node)?.first()?.facts().key.spki_sha256;
+        (certificate != key).then(|| Finding::blocks(Reason::KeyMismatch { certificate, key }))
+    }
+
+    /// A key that is nowhere is kept elsewhere on purpose (external CA) or lost; either way it cannot be made again.
+    fn key_missing(&self) -> Option<Finding> {
+        if self.view.certificates.is_empty() && self.view.unknown.is_empty() {
+            // The whole authority is missing, which the certificate's finding says.
+            return None;
+        }
+        if self.wanted.external {
+            return None;
+        }
+        if !self.view.keys.is_empty() {
+            return Some(Finding::due(Reason::KeyMissing));
+        }
+        if self.view.unknown.is_empty() {
+            return Some(Finding::note(Reason::AuthorityKeyLost));
+        }
+        let unknown: Vec<&str> = self.view.unknown.iter().map(NodeName::as_str).collect();
+        let because = format!("whether {} holds the key of {}", unknown.join(", "), self.name);
+        Some(Finding { effect: Effect::Unknown, reason: Reason::Unknown { because }, decided_by: None })
+    }
+}
+
+fn bundle_duplicates(certificates: &[Certificate]) -> Vec<Option<Finding>> {
+    let mut seen = BTreeSet::new();
+    let mut twice = BTreeSet::new();
+    for certificate in certificates {
+        if !seen.insert(certificate.fingerprint()) {
+            twice.insert(*certificate.fingerprint());
+        }
+    }
+    let duplicates = twice.into_iter().map(|fingerprint| Reason::BundleDuplicates { fingerprint });
+    duplicates.map(|reason| Some(Finding::due(reason))).collect()
+}

@@ -1,0 +1,256 @@
+//! The checks of an identity: a certificate with its key.
+
+use jiff::Timestamp;
+
+use crate::desired::{DesiredAuthority, DesiredIdentity, DesiredNames, Storage};
+use crate::ids::{AuthorityName, NodeName};
+use crate::observed::NodeFacts;
+use crate::spec::types::{SubjectName, Usage};
+use crate::x509::chain::{self, ChainFault, Purpose};
+use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm};
+
+use super::reason::subject_text;
+use super::{AuthorityView, Effect, Finding, Form, IdentityView, Reason, files};
+
+/// Everything that the checks of one identity on one node look at.
+pub(super) struct IdentityCase<'a> {
+    pub(super) now: Timestamp,
+    pub(super) wanted: &'a DesiredIdentity,
+    pub(super) view: &'a IdentityView,
+    pub(super) authority: Option<(&'a AuthorityName, &'a DesiredAuthority, &'a AuthorityView)>,
+    pub(super) node: &'a NodeName,
+    pub(super) facts: &'a NodeFacts,
+}
+
+/// A check of a certificate that is there.
+type Check = fn(&IdentityCase<'_>, &Certificate) -> Option<Finding>;
+
+/// Every check, in the order in which an engineer would look.
+const CHECKS: [Check; 12] = [
+    expired,
+    expires_soon,
+    not_yet_valid,
+    issued_before,
+    wrong_issuer,
+    not_trusted,
+    outlives_issuer,
+    subject_differs,
+    names_missing,
+    names_unwanted,
+    usages_differ,
+    key_algorithm_differs,
+];
+
+impl IdentityCase<'_> {
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        if self.wanted.optional && self.view.reasons == [Reason::Missing] {
+            return Vec::new();
+        }
+        let mut findings: Vec<Finding> =
+            self.view.reasons.iter().cloned().map(Finding::due_unless_unknown).collect();
+        if let Some(certificate) = &self.view.certificate {
+            findings.extend(CHECKS.iter().filter_map(|check| check(self, certificate)));
+            findings.extend(self.key_mismatch(certificate));
+        }
+        findings.extend(self.bundle_lacks());
+        let files = self.wanted.storage.files();
+        findings.extend(files.into_iter().flat_map(|file| files::findings(file, self.facts)));
+        if self.rotates_by_itself() {
+            leave_to_the_kubelet(&mut findings);
+        } else if self.wanted.rotated_by_kubelet
+            && self.view.form == Form::Embedded
+            && self.view.certificate.is_some()
+        {
+            findings.push(Finding::note(Reason::KubeletDoesNotRotate));
+        }
+        findings
+    }
+
+    /// Whether the kubelet renews it: its kubeconfig points at the kubelet's own file, or the file is the kubelet's.
+    fn rotates_by_itself(&self) -> bool {
+        self.wanted.rotated_by_kubelet
+            && match self.view.form {
+                Form::Referenced | Form::Combined => true,
+                Form::Embedded | Form::Pair => false,
+            }
+    }
+
+    /// The certificates with which this node's components check what the authority issued; `None` while unknown.
+    fn issuers(&self) -> Option<&[Certificate]> {
+        let (_, _, view) = self.authority?;
+        view.on_node(self.node)
+    }
+
+    /// The private key does not belong to the certificate.
+    fn key_mismatch(&self, certificate: &Certificate) -> Option<Finding> {
+        let key = self.view.key?;
+        let of_certificate = certificate.facts().key.spki_sha256;
+        (key != of_certificate)
+            .then(|| Finding::due(Reason::KeyMismatch { certificate: of_certificate, key }))
+    }
+
+    /// The kubeconfig does not trust the authority that it should.
+    fn bundle_lacks(&self) -> Option<Finding> {
+        let Storage::Kubeconfig { .. } = &self.wanted.storage else { return None };
+        let (_, _, view) = self.authority?;
+        let (trusted, signer) = (self.view.trusted.as_ref()?, view.signer()?);
+        let lacks = !trusted.iter().any(|certificate| certificate == signer);
+        lacks.then(|| Finding::due(Reason::BundleLacks { fingerprint: *signer.fingerprint() }))
+    }
+}
+
+/// The kubelet's own certificates are touched only once they have expired; everything else about them is said and left alone.
+fn leave_to_the_kubelet(findings: &mut Vec<Finding>) {
+    let expired = findings.iter().any(|finding| matches!(finding.reason, Reason::Expired { .. }));
+    for finding in findings.iter_mut().filter(|finding| finding.effect == Effect::Due && !expired) {
+        finding.effect = Effect::Note;
+    }
+    findings.push(Finding::note(Reason::KubeletRotates));
+}
+
+fn expired(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let not_after = certificate.facts().not_after;
+    (case.now > not_after).then(|| Finding::due(Reason::Expired { not_after }))
+}
+
+fn expires_soon(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let not_after = certificate.facts().not_after;
+    let renew_before = case.wanted.renew_before.value;
+    if case.now > not_after || case.now < renew_before.before(not_after) {
+        return None;
+    }
+    let issuer = case.issuers().and_then(|issuers| issuer_of(certificate, issuers));
+    let finding = match issuer.map(|issuer| issuer.facts().not_after) {
+        Some(issuer_not_after) if issuer_not_after <= not_after => {
+            Finding::note(Reason::IssuerEndsFirst { issuer_not_after })
+        }
+        Some(_) | None => Finding::due(Reason::ExpiresSoon { not_after, renew_before }),
+    };
+    Some(finding.decided_by(case.wanted.renew_before.by.as_ref()))
+}
+
+fn not_yet_valid(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let not_before = certificate.facts().not_before;
+    (case.now < not_before).then(|| Finding::due(Reason::NotYetValid { not_before }))
+}
+
+fn issued_before(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let (_, authority, _) = case.authority?;
+    let cut_off = authority.reissue_issued_before.as_ref()?;
+    let not_before = certificate.facts().not_before;
+    (not_before < cut_off.value).then(|| {
+        Finding::due(Reason::IssuedBefore { not_before, cut_off: cut_off.value })
+            .decided_by(cut_off.by.as_ref())
+    })
+}
+
+/// A renewal would put a certificate of another CA into a running system, so this blocks.
+fn wrong_issuer(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let (authority, _, _) = case.authority?;
+    let issuers = case.issuers().filter(|issuers| !issuers.is_empty())?;
+    issuer_of(certificate, issuers).is_none().then(|| {
+        let issuer = certificate.facts().issuer.to_string();
+        Finding::blocks(Reason::WrongIssuer { issuer, authority: authority.clone() })
+    })
+}
+
+fn not_trusted(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let issuers = case.issuers()?;
+    let issuer = issuer_of(certificate, issuers)?;
+    // Dates have findings of their own, so the path is judged at an instant at which both are valid, if there is one.
+    let (facts, issuer) = (certificate.facts(), issuer.facts());
+    let from = facts.not_before.max(issuer.not_before);
+    let until = facts.not_after.min(issuer.not_after);
+    if from > until {
+        return None;
+    }
+    let instant = case.now.clamp(from, until);
+    let failure = case.wanted.usages.iter().find_map(|usage| {
+        let purpose = match usage {
+            Usage::Server => Purpose::Server { name: None },
+            Usage::Client => Purpose::Client,
+        };
+        chain::verify(certificate, &case.view.chain, issuers, instant, &purpose).err()
+    })?;
+    if matches!(failure.fault, ChainFault::UsageNotAllowed { .. }) && failure.certificate == *certificate {
+        // The leaf itself lacks the usage, which `usages_differ` says in plainer words.
+        return None;
+    }
+    Some(Finding::due(Reason::NotTrusted { because: format!("{failure}: {}", failure.fault) }))
+}
+
+fn outlives_issuer(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let issuer = issuer_of(certificate, case.issuers()?)?;
+    let (not_after, issuer_not_after) = (certificate.facts().not_after, issuer.facts().not_after);
+    (not_after > issuer_not_after)
+        .then(|| Finding::note(Reason::OutlivesIssuer { not_after, issuer_not_after }))
+}
+
+fn subject_differs(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let accepted = &case.wanted.accepted_subjects;
+    let wanted = case.wanted.subject.as_ref().or(accepted.first())?;
+    let found = certificate.facts();
+    (!accepted.iter().any(|subject| same_subject(found, subject))).then(|| {
+        Finding::due(Reason::SubjectDiffers {
+            found: found.subject.to_string(),
+            wanted: subject_text(wanted),
+        })
+    })
+}
+
+fn same_subject(found: &CertificateFacts, wanted: &SubjectName) -> bool {
+    let organizations = wanted.organizations.iter().cloned().collect();
+    found.subject.common_name() == Some(wanted.common_name.as_str())
+        && found.subject.organizations() == organizations
+}
+
+fn names_missing(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let (wanted, found) = (&case.wanted.names, &certificate.facts().names);
+    // DNS names compare without case, as Go's verifier does.
+    let dns: Vec<String> = wanted.dns.iter().filter(|name| !has_dns(&found.dns, name)).cloned().collect();
+    let ip: Vec<_> = wanted.ip.difference(&found.ip).copied().collect();
+    (!dns.is_empty() || !ip.is_empty())
+        .then(|| Finding::due(Reason::NamesMissing { dns, ip }).decided_by(wanted.by.as_ref()))
+}
+
+/// Additional names are what people add by hand for load balancers: only `names.only` makes them wrong.
+fn names_unwanted(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let (wanted, found) = (&case.wanted.names, &certificate.facts().names);
+    let DesiredNames { exact: true, .. } = wanted else { return None };
+    let dns: Vec<String> = found.dns.iter().filter(|name| !has_dns(&wanted.dns, name)).cloned().collect();
+    let ip: Vec<_> = found.ip.difference(&wanted.ip).copied().collect();
+    (!dns.is_empty() || !ip.is_empty())
+        .then(|| Finding::due(Reason::NamesUnwanted { dns, ip }).decided_by(wanted.by.as_ref()))
+}
+
+fn has_dns<'a>(names: impl IntoIterator<Item = &'a String>, wanted: &str) -> bool {
+    names.into_iter().any(|name| name.eq_ignore_ascii_case(wanted))
+}
+
+fn usages_differ(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    // A certificate without the extension may be used for everything (RFC 5280, 4.2.1.12).
+    let found = certificate.facts().extended_key_usages.as_ref()?;
+    let allows = |usage: &Usage| {
+        let needed = match usage {
+            Usage::Server => ExtendedKeyUsage::ServerAuth,
+            Usage::Client => ExtendedKeyUsage::ClientAuth,
+        };
+        found.contains(&needed) || found.contains(&ExtendedKeyUsage::Any)
+    };
+    let missing: Vec<Usage> = case.wanted.usages.iter().copied().filter(|usage| !allows(usage)).collect();
+    (!missing.is_empty()).then(|| Finding::due(Reason::UsagesDiffer { missing }))
+}
+
+fn key_algorithm_differs(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let declared = case.wanted.key_algorithm.as_ref()?;
+    let (found, wanted) = (&certificate.facts().key.algorithm, KeyAlgorithm::from(declared.value));
+    (*found != wanted).then(|| {
+        Finding::due(Reason::KeyAlgorithmDiffers { found: found.clone(), wanted })
+            .decided_by(declared.by.as_ref())
+    })
+}
+
+/// The certificate among `issuers` that signed `certificate`.
+fn issuer_of<'a>(certificate: &Certificate, issuers: &'a [Certificate]) -> Option<&'a Certificate> {
+    issuers.iter().find(|issuer| chain::is_issued_by(certificate, issuer))
+}

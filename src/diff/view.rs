@@ -1,0 +1,233 @@
+//! What a node holds of an identity, gathered once from the facts of its files.
+
+use crate::desired::{DesiredIdentity, Storage};
+use crate::kubeconfig::{KubeconfigFacts, Material, UserFacts};
+use crate::material::{DefectKind, PemDefect, PemFacts};
+use crate::observed::{Content, FileFacts, FileKind, NodeFacts, Seen};
+use crate::x509::{Certificate, Sha256};
+
+use super::Reason;
+
+/// What a node holds of an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityView {
+    /// The certificate itself.
+    pub certificate: Option<Certificate>,
+    /// The certificates that follow it in its file.
+    pub chain: Vec<Certificate>,
+    /// SHA-256 of the public key (SPKI) that belongs to the private key.
+    pub key: Option<Sha256>,
+    /// Where it is kept.
+    pub form: Form,
+    /// The CA certificates that a kubeconfig trusts, where the identity is kept in one and embeds them.
+    pub trusted: Option<Vec<Certificate>>,
+    /// Why something is not there or not right, as far as the files themselves show.
+    pub reasons: Vec<Reason>,
+}
+
+/// How an identity is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Two files.
+    Pair,
+    /// One file with certificate and key.
+    Combined,
+    /// Embedded in a kubeconfig.
+    Embedded,
+    /// A kubeconfig that points at files.
+    Referenced,
+}
+
+/// Gathers what a node holds of an identity.
+pub fn identity_view(wanted: &DesiredIdentity, facts: &NodeFacts) -> IdentityView {
+    let mut view = IdentityView {
+        certificate: None,
+        chain: Vec::new(),
+        key: None,
+        form: Form::Pair,
+        trusted: None,
+        reasons: Vec::new(),
+    };
+    match &wanted.storage {
+        Storage::Pair { certificate, key } => {
+            view.take_certificate_file(facts, &certificate.path);
+            view.take_key_file(facts, &key.path);
+        }
+        Storage::Combined { file } => {
+            view.form = Form::Combined;
+            view.take_combined_file(facts, &file.path);
+        }
+        Storage::Kubeconfig { file, .. } => {
+            view.form = Form::Embedded;
+            match kubeconfig(facts, &file.path) {
+                Ok(config) => view.take_kubeconfig(facts, &file.path, config),
+                Err(reason) => view.reasons.push(reason),
+            }
+        }
+    }
+    view.reasons.sort();
+    view.reasons.dedup();
+    view
+}
+
+impl IdentityView {
+    fn take_certificate_file(&mut self, facts: &NodeFacts, path: &str) {
+        match pem(facts, path) {
+            Ok(pem) => self.take_certificates(pem, path),
+            Err(reason) => self.reasons.push(reason),
+        }
+    }
+
+    fn take_key_file(&mut self, facts: &NodeFacts, path: &str) {
+        match pem(facts, path) {
+            Ok(pem) => self.take_key(pem, path),
+            // The whole identity is missing when its certificate is; a lone key is of no use to name.
+            Err(Reason::Missing) if self.reasons.contains(&Reason::Missing) => {}
+            Err(Reason::Missing) => self.reasons.push(Reason::KeyMissing),
+            Err(reason) => self.reasons.push(reason),
+        }
+    }
+
+    fn take_combined_file(&mut self, facts: &NodeFacts, path: &str) {
+        match pem(facts, path) {
+            Ok(pem) => {
+                self.take_certificates(pem, path);
+                self.take_key(pem, path);
+            }
+            Err(reason) => self.reasons.push(reason),
+        }
+    }
+
+    fn take_certificates(&mut self, pem: &PemFacts, path: &str) {
+        self.reasons.extend(pem_reasons(pem, path));
+        match pem.certificates.split_first() {
+            Some((first, rest)) => {
+                self.certificate = Some(first.clone());
+                self.chain = rest.to_vec();
+            }
+            None if self.reasons.is_empty() => {
+                let problem = "holds no certificate".to_owned();
+                self.reasons.push(Reason::Unparseable { path: path.to_owned(), problem });
+            }
+            None => {}
+        }
+    }
+
+    fn take_key(&mut self, pem: &PemFacts, path: &str) {
+        let reasons = pem_reasons(pem, path);
+        match pem.keys.first() {
+            Some(key) => self.key = Some(key.spki_sha256),
+            None if pem.encrypted_keys > 0 => {
+                self.reasons.push(Reason::KeyEncrypted { path: path.to_owned() })
+            }
+            None if reasons.is_empty() => self.reasons.push(Reason::KeyMissing),
+            None => {}
+        }
+        self.reasons.extend(reasons);
+    }
+
+    fn take_kubeconfig(&mut self, facts: &NodeFacts, path: &str, config: &KubeconfigFacts) {
+        let incomplete = config.problems.iter().map(ToString::to_string);
+        self.reasons.extend(incomplete.map(|problem| Reason::KubeconfigIncomplete { problem }));
+        let Some((cluster, user)) = config.current() else { return };
+        if let Material::Embedded(trusted) = &cluster.authority {
+            self.trusted = Some(trusted.certificates.clone());
+            self.reasons.extend(pem_reasons(trusted, path));
+        }
+        self.take_user(facts, path, user);
+    }
+
+    fn take_user(&mut self, facts: &NodeFacts, path: &str, user: &UserFacts) {
+        match &user.certificate {
+            Material::Embedded(pem) => self.take_certificates(pem, path),
+            Material::File { path: named } => {
+                self.form = Form::Referenced;
+                self.take_certificate_file(facts, &beside(path, named));
+            }
+            Material::Absent | Material::Undecodable => {
+                let problem = "its user has no client certificate".to_owned();
+                self.reasons.push(Reason::KubeconfigIncomplete { problem });
+            }
+        }
+        match &user.key {
+            Material::Embedded(pem) => self.take_key(pem, path),
+            Material::File { path: named } => self.take_key_file(facts, &beside(path, named)),
+            Material::Absent | Material::Undecodable => self.reasons.push(Reason::KeyMissing),
+        }
+    }
+}
+
+/// A path that a kubeconfig names, relative to the kubeconfig's directory.
+fn beside(kubeconfig: &str, named: &str) -> String {
+    match kubeconfig.rsplit_once('/') {
+        Some((directory, _)) if !named.starts_with('/') => format!("{directory}/{named}"),
+        Some(_) | None => named.to_owned(),
+    }
+}
+
+/// The regular file at a path, or why there is none.
+pub(super) fn file<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a FileFacts, Reason> {
+    let owned = path.to_owned();
+    match facts.files.get(path) {
+        None => Err(Reason::Unknown { because: format!("{path} was not looked at") }),
+        Some(Seen::Absent) => Err(Reason::Missing),
+        Some(Seen::Dangling { missing, .. }) => {
+            Err(Reason::LinkDangling { path: owned, target: missing.clone() })
+        }
+        Some(Seen::Looping { .. }) => Err(Reason::LinkLoops { path: owned }),
+        Some(Seen::Unknown { reason }) => Err(Reason::Unknown { because: format!("{path}: {reason}") }),
+        Some(Seen::Present(file)) => match file.kind {
+            FileKind::Regular => Ok(file),
+            FileKind::Directory | FileKind::Other => Err(Reason::NotAFile { path: owned }),
+        },
+    }
+}
+
+/// What the PEM file at a path holds, or why it holds nothing.
+pub(super) fn pem<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a PemFacts, Reason> {
+    match &file(facts, path)?.content {
+        Content::Pem(pem) => Ok(pem),
+        Content::Empty => Err(Reason::ZeroLength { path: path.to_owned() }),
+        Content::Unreadable { reason } => Err(Reason::Unknown { because: format!("{path}: {reason}") }),
+        Content::Opaque
+        | Content::NotRead
+        | Content::Kubeconfig(_)
+        | Content::Manifest(_)
+        | Content::Kubelet(_)
+        | Content::Directory { .. } => Err(Reason::Unparseable {
+            path: path.to_owned(),
+            problem: "holds neither certificates nor keys".to_owned(),
+        }),
+    }
+}
+
+/// What the kubeconfig at a path says, or why it says nothing.
+fn kubeconfig<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a KubeconfigFacts, Reason> {
+    match &file(facts, path)?.content {
+        Content::Kubeconfig(config) => Ok(config),
+        Content::Empty => Err(Reason::ZeroLength { path: path.to_owned() }),
+        Content::Unreadable { reason } => Err(Reason::Unknown { because: format!("{path}: {reason}") }),
+        Content::Opaque
+        | Content::NotRead
+        | Content::Pem(_)
+        | Content::Manifest(_)
+        | Content::Kubelet(_)
+        | Content::Directory { .. } => {
+            Err(Reason::Unparseable { path: path.to_owned(), problem: "is no kubeconfig".to_owned() })
+        }
+    }
+}
+
+/// What is wrong with a PEM file, block by block.
+pub(super) fn pem_reasons(pem: &PemFacts, path: &str) -> Vec<Reason> {
+    let path = || path.to_owned();
+    let understood = !pem.certificates.is_empty() || !pem.keys.is_empty() || !pem.public_keys.is_empty();
+    let reason = |defect: &PemDefect| match defect.kind {
+        DefectKind::Blank => Reason::ZeroLength { path: path() },
+        DefectKind::NotPem if understood => Reason::NotPem { path: path() },
+        DefectKind::NotPem | DefectKind::TooMuch | DefectKind::SkippedByGo | DefectKind::BrokenBlock => {
+            Reason::Unparseable { path: path(), problem: defect.message.clone() }
+        }
+    };
+    pem.defects.iter().map(reason).collect()
+}

@@ -1,0 +1,119 @@
+//! Which flags of which component name certificates, keys and kubeconfigs.
+//!
+//! What enters is a container's facts; what leaves is the files its flags name, as paths of the node. Files that no host
+//! mount shows to the container are not on the node and do not leave.
+
+use std::collections::BTreeSet;
+
+use super::ContainerFacts;
+
+/// What a component expects in a file that a flag names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileUse {
+    /// Certificates: a leaf, or the CA certificates that are trusted.
+    Certificates,
+    /// A private key.
+    PrivateKey,
+    /// Public keys that check signatures.
+    PublicKeys,
+    /// A kubeconfig.
+    Kubeconfig,
+}
+
+/// A file of the node that a flag names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamedFile {
+    /// Its path on the node.
+    pub path: String,
+    /// What the component expects there.
+    pub usage: FileUse,
+    /// The flag, without dashes.
+    pub flag: String,
+}
+
+/// Names of flags and what their files hold, from the flag definitions of Kubernetes 1.20 to 1.31 and etcd 3.4 to 3.5.
+const FLAGS: [(&str, FileUse); 49] = [
+    // kube-apiserver, kube-controller-manager, kube-scheduler, kubelet
+    ("client-ca-file", FileUse::Certificates),
+    ("tls-cert-file", FileUse::Certificates),
+    ("tls-private-key-file", FileUse::PrivateKey),
+    ("requestheader-client-ca-file", FileUse::Certificates),
+    ("kubeconfig", FileUse::Kubeconfig),
+    ("authentication-kubeconfig", FileUse::Kubeconfig),
+    ("authorization-kubeconfig", FileUse::Kubeconfig),
+    ("bootstrap-kubeconfig", FileUse::Kubeconfig),
+    // kube-apiserver
+    ("etcd-cafile", FileUse::Certificates),
+    ("etcd-certfile", FileUse::Certificates),
+    ("etcd-keyfile", FileUse::PrivateKey),
+    ("kubelet-certificate-authority", FileUse::Certificates),
+    ("kubelet-client-certificate", FileUse::Certificates),
+    ("kubelet-client-key", FileUse::PrivateKey),
+    ("oidc-ca-file", FileUse::Certificates),
+    ("proxy-client-cert-file", FileUse::Certificates),
+    ("proxy-client-key-file", FileUse::PrivateKey),
+    ("service-account-key-file", FileUse::PublicKeys),
+    ("service-account-signing-key-file", FileUse::PrivateKey),
+    ("audit-webhook-config-file", FileUse::Kubeconfig),
+    ("authentication-token-webhook-config-file", FileUse::Kubeconfig),
+    ("authorization-webhook-config-file", FileUse::Kubeconfig),
+    // kube-controller-manager
+    ("root-ca-file", FileUse::Certificates),
+    ("service-account-private-key-file", FileUse::PrivateKey),
+    ("cluster-signing-cert-file", FileUse::Certificates),
+    ("cluster-signing-key-file", FileUse::PrivateKey),
+    ("cluster-signing-kube-apiserver-client-cert-file", FileUse::Certificates),
+    ("cluster-signing-kube-apiserver-client-key-file", FileUse::PrivateKey),
+    ("cluster-signing-kubelet-client-cert-file", FileUse::Certificates),
+    ("cluster-signing-kubelet-client-key-file", FileUse::PrivateKey),
+    ("cluster-signing-kubelet-serving-cert-file", FileUse::Certificates),
+    ("cluster-signing-kubelet-serving-key-file", FileUse::PrivateKey),
+    ("cluster-signing-legacy-unknown-cert-file", FileUse::Certificates),
+    ("cluster-signing-legacy-unknown-key-file", FileUse::PrivateKey),
+    // etcd
+    ("cert-file", FileUse::Certificates),
+    ("key-file", FileUse::PrivateKey),
+    ("trusted-ca-file", FileUse::Certificates),
+    ("ca-file", FileUse::Certificates),
+    ("client-cert-file", FileUse::Certificates),
+    ("client-key-file", FileUse::PrivateKey),
+    ("peer-cert-file", FileUse::Certificates),
+    ("peer-key-file", FileUse::PrivateKey),
+    ("peer-trusted-ca-file", FileUse::Certificates),
+    ("peer-ca-file", FileUse::Certificates),
+    ("peer-client-cert-file", FileUse::Certificates),
+    ("peer-client-key-file", FileUse::PrivateKey),
+    // etcdctl and etcd's own proxies
+    ("cacert", FileUse::Certificates),
+    ("cert", FileUse::Certificates),
+    ("key", FileUse::PrivateKey),
+];
+
+/// `--tls-sni-cert-key=CERT,KEY[:NAMES]` of all Kubernetes servers, repeatable.
+const SNI: &str = "tls-sni-cert-key";
+
+/// The files that the container's flags name.
+pub(super) fn named_files(container: &ContainerFacts) -> Vec<NamedFile> {
+    let mut found = BTreeSet::new();
+    let mut add = |flag: &str, usage: FileUse, path: &str| {
+        let honest = path.starts_with('/') && !path.split('/').any(|name| name == "..");
+        if let Some(path) = honest.then(|| container.host_path(path)).flatten() {
+            found.insert(NamedFile { path, usage, flag: flag.to_owned() });
+        }
+    };
+    for (flag, usage) in FLAGS {
+        for value in container.flags.all(flag) {
+            for path in value.split(',') {
+                add(flag, usage, path);
+            }
+        }
+    }
+    for value in container.flags.all(SNI) {
+        let files = value.split_once(':').map_or(value.as_str(), |(files, _)| files);
+        if let Some((certificate, key)) = files.split_once(',') {
+            add(SNI, FileUse::Certificates, certificate);
+            add(SNI, FileUse::PrivateKey, key);
+        }
+    }
+    found.into_iter().collect()
+}

@@ -1,0 +1,86 @@
+//! This machine as a node, or a directory of it that stands for one.
+//!
+//! What enters is a request; what leaves is facts read from real files through [`Tree`], which keeps every path inside the root. The
+//! clock is given, so that a test or a second look can be told the time.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::confined::{Outcome, Tree, TreeError, Walk};
+use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe};
+use super::{Inspect, NodeError};
+use crate::observed::{NodeFacts, ObserveRequest, ServedBy};
+
+/// How often a file is walked to again that was replaced while it was read. Whoever renews files replaces each once.
+const ATTEMPTS: usize = 3;
+
+/// This machine, or a directory of it.
+#[derive(Debug, Clone)]
+pub struct Local {
+    root: Option<PathBuf>,
+    clock: fn() -> Timestamp,
+}
+
+impl Local {
+    /// A node whose `/` is `root`, or this machine's own when there is none, and whose clock is `clock`.
+    pub fn new(root: Option<PathBuf>, clock: fn() -> Timestamp) -> Self {
+        Self { root, clock }
+    }
+}
+
+impl Inspect for Local {
+    fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
+        let tree = Tree::open(self.root.clone()).map_err(NodeError::NoFiles)?;
+        // The kernel's name is this machine's, not that of a node which is a directory.
+        let hostname = match self.root {
+            None => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
+            Some(_) => None,
+        };
+        let served_by =
+            ServedBy { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+        Ok(observe(&tree, request, hostname, (self.clock)(), served_by))
+    }
+}
+
+impl Look for Tree {
+    fn look(&self, path: &str, want: Want) -> Sight {
+        let mut attempts = 1;
+        loop {
+            match self.attempt(path, want) {
+                Err(TreeError::Changed { .. }) if attempts < ATTEMPTS => attempts += 1,
+                Err(error) => return Sight::Failed { reason: error.to_string() },
+                Ok(sight) => return sight,
+            }
+        }
+    }
+}
+
+impl Tree {
+    /// Walks and reads once. Of the errors of reading only a changed file leaves, because it means to walk again.
+    fn attempt(&self, path: &str, want: Want) -> Result<Sight, TreeError> {
+        let Walk { hops, outcome } = self.walk(path);
+        let found = match outcome {
+            Outcome::Found(found) => found,
+            Outcome::Missing { .. } => return Ok(Sight::Missing),
+            Outcome::Dangling { missing } => return Ok(Sight::Dangling { hops, missing }),
+            Outcome::Loop => return Ok(Sight::Looping { hops }),
+            Outcome::Failed(error) => return Ok(Sight::Failed { reason: error.to_string() }),
+        };
+        let mut status = found.status;
+        let taken = match want.of(status.kind) {
+            Want::Place => Ok(Payload::NotRead),
+            Want::Names => self.list(&found, LIST_LIMIT).map(Payload::Names),
+            Want::Bytes => self.read(&found, READ_LIMIT).map(|(bytes, of_bytes)| {
+                status = of_bytes;
+                Payload::Bytes(bytes)
+            }),
+        };
+        let payload = match taken {
+            Ok(payload) => payload,
+            Err(changed @ TreeError::Changed { .. }) => return Err(changed),
+            Err(error) => Payload::Failed { reason: error.to_string() },
+        };
+        Ok(Sight::Found { hops, resolved: found.resolved, status, payload })
+    }
+}

@@ -1,0 +1,200 @@
+//! One request answered from one file tree, whatever the tree is made of.
+//!
+//! What enters is an [`ObserveRequest`] and something that can [`Look`] at paths; what leaves is [`NodeFacts`]. Besides what was
+//! asked, the files that manifests, kubeconfigs and the kubelet's configuration name are looked at, since those decide which
+//! certificates are in use. Bytes are dropped, and wiped, as soon as their facts are taken. Nothing is written.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use super::confined::{Listing, Status};
+use super::content;
+use crate::manifest;
+use crate::observed::{Content, Expect, FileFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy};
+
+/// Most bytes that are read of one file: a bundle of all public roots has a fifth of that.
+pub(super) const READ_LIMIT: usize = 1024 * 1024;
+/// Most names that are listed of one directory.
+pub(super) const LIST_LIMIT: usize = 4096;
+/// Most paths looked at because other files name them: many times what any cluster has, and little enough for a hostile node.
+const NAMED_LIMIT: usize = 512;
+
+/// Something that has files at paths.
+pub(super) trait Look {
+    /// Walks to a path through every link, and takes from there what is wanted.
+    fn look(&self, path: &str, want: Want) -> Sight;
+}
+
+/// What is taken from the object at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Its metadata.
+    Place,
+    /// Also the names, when it is a directory.
+    Names,
+    /// Also the names of a directory and the bytes of a file.
+    Bytes,
+}
+
+/// What was seen at a path.
+pub(super) enum Sight {
+    Found { hops: Vec<Hop>, resolved: String, status: Status, payload: Payload },
+    Missing,
+    Dangling { hops: Vec<Hop>, missing: String },
+    Looping { hops: Vec<Hop> },
+    Failed { reason: String },
+}
+
+/// What was taken from an object.
+pub(super) enum Payload {
+    NotRead,
+    Bytes(Zeroizing<Vec<u8>>),
+    Names(Listing),
+    Failed { reason: String },
+}
+
+/// Answers a request. Without a `hostname` the tree's `/etc/hostname` says it.
+pub(super) fn observe(
+    tree: &impl Look,
+    request: &ObserveRequest,
+    hostname: Option<String>,
+    clock: Timestamp,
+    served_by: ServedBy,
+) -> NodeFacts {
+    let accounts = Accounts::read(tree);
+    let mut files = BTreeMap::new();
+    let mut named_by: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut waiting: VecDeque<(String, Expect)> =
+        request.files.iter().map(|(path, expect)| (path.clone(), *expect)).collect();
+    while let Some((path, expect)) = waiting.pop_front() {
+        if files.contains_key(&path) {
+            continue;
+        }
+        let seen = see(tree, &accounts, &path, expect);
+        if let Seen::Present(facts) = &seen {
+            for (named, expect) in content::named_files(&path, &facts.content) {
+                if request.files.contains_key(&named) {
+                    continue;
+                }
+                if named_by.len() == NAMED_LIMIT && !named_by.contains_key(&named) {
+                    let reason = format!("the files of this node name more than {NAMED_LIMIT} paths");
+                    files.insert(named, Seen::Unknown { reason });
+                    continue;
+                }
+                named_by.entry(named.clone()).or_default().insert(path.clone());
+                waiting.push_back((named, expect));
+            }
+        }
+        files.insert(path, seen);
+    }
+    let hostname = hostname.or_else(|| first_line(tree, "/etc/hostname"));
+    let mut facts = NodeFacts { hostname, clock, served_by, kubernetes_version: None, files, named_by };
+    facts.kubernetes_version = manifest::kubernetes_version(facts.manifests().map(|(_, manifest)| manifest));
+    facts
+}
+
+fn see(tree: &impl Look, accounts: &Accounts, path: &str, expect: Expect) -> Seen<FileFacts> {
+    let want = match expect {
+        Expect::Link => Want::Place,
+        Expect::Directory => Want::Names,
+        Expect::Certificates
+        | Expect::PrivateKey
+        | Expect::Pair
+        | Expect::PublicKey
+        | Expect::Kubeconfig
+        | Expect::Manifest
+        | Expect::KubeletConfiguration
+        | Expect::Text => Want::Bytes,
+    };
+    let (hops, resolved, status, payload) = match tree.look(path, want) {
+        Sight::Found { hops, resolved, status, payload } => (hops, resolved, status, payload),
+        Sight::Missing => return Seen::Absent,
+        Sight::Dangling { hops, missing } => return Seen::Dangling { hops, missing },
+        Sight::Looping { hops } => return Seen::Looping { hops },
+        Sight::Failed { reason } => return Seen::Unknown { reason },
+    };
+    let (content, sha256) = match payload {
+        Payload::NotRead => (Content::NotRead, None),
+        Payload::Bytes(bytes) => content::classify(&bytes, expect),
+        Payload::Names(Listing { names, complete }) => {
+            (Content::Directory { entries: names, complete }, None)
+        }
+        Payload::Failed { reason } => (Content::Unreadable { reason }, None),
+    };
+    let Status { kind, mode, uid, gid, size, modified, device, inode } = status;
+    let owner = accounts.users.get(&uid).cloned();
+    let group = accounts.groups.get(&gid).cloned();
+    Seen::Present(FileFacts {
+        kind,
+        hops,
+        resolved,
+        mode,
+        uid,
+        gid,
+        owner,
+        group,
+        size,
+        modified,
+        device,
+        inode,
+        sha256,
+        content,
+    })
+}
+
+impl Want {
+    /// What to take from an object of this kind.
+    pub(super) fn of(self, kind: FileKind) -> Self {
+        match (self, kind) {
+            (Self::Place, _) | (_, FileKind::Other) | (Self::Names, FileKind::Regular) => Self::Place,
+            (Self::Names | Self::Bytes, FileKind::Directory) => Self::Names,
+            (Self::Bytes, FileKind::Regular) => Self::Bytes,
+        }
+    }
+}
+
+/// The names of users and groups, as the node's own files say.
+#[derive(Debug, Default)]
+struct Accounts {
+    users: BTreeMap<u32, String>,
+    groups: BTreeMap<u32, String>,
+}
+
+impl Accounts {
+    fn read(tree: &impl Look) -> Self {
+        Self { users: names_by_number(tree, "/etc/passwd"), groups: names_by_number(tree, "/etc/group") }
+    }
+}
+
+/// Both files start `name:password:number`; of two names for one number the first counts (glibc `getpwuid`).
+fn names_by_number(tree: &impl Look, path: &str) -> BTreeMap<u32, String> {
+    let mut names = BTreeMap::new();
+    for line in text(tree, path).unwrap_or_default().lines() {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next(), fields.nth(1).and_then(|number| number.parse().ok()));
+        if let (Some(name), Some(number)) = (name, number) {
+            names.entry(number).or_insert_with(|| name.to_owned());
+        }
+    }
+    names
+}
+
+fn first_line(tree: &impl Look, path: &str) -> Option<String> {
+    let text = text(tree, path)?;
+    text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}
+
+fn text(tree: &impl Look, path: &str) -> Option<String> {
+    match tree.look(path, Want::Bytes) {
+        Sight::Found { payload: Payload::Bytes(bytes), .. } => {
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        Sight::Found { payload: Payload::NotRead | Payload::Names(_) | Payload::Failed { .. }, .. }
+        | Sight::Missing
+        | Sight::Dangling { .. }
+        | Sight::Looping { .. }
+        | Sight::Failed { .. } => None,
+    }
+}

@@ -1,0 +1,147 @@
+//! All nodes asked at once.
+//!
+//! What enters is the nodes, each behind [`Inspect`] with its own request; what leaves is [`Observed`], with an answer for
+//! every node that was asked. A node that fails is unreachable with its reason, and delays the others no more than any node does.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use jiff::Timestamp;
+
+use crate::ids::NodeName;
+use crate::node::{Inspect, NodeError};
+use crate::observed::{Answer, NodeFacts, ObserveRequest, Observed};
+
+/// Nodes that are asked at the same time: enough for the control planes there are, few enough for connections and open files.
+const AT_ONCE: usize = 32;
+
+/// A node and what it is asked.
+pub type Question<'a> = (&'a (dyn Inspect + Sync), ObserveRequest);
+
+/// Asks every node its question. `observed_at` is our own clock.
+pub fn observe_all(nodes: &BTreeMap<NodeName, Question<'_>>, observed_at: Timestamp) -> Observed {
+    let questions: Vec<(&NodeName, &Question<'_>)> = nodes.iter().collect();
+    let next = AtomicUsize::new(0);
+    let ask_until_done = || {
+        let mut answers = Vec::new();
+        while let Some((name, (node, request))) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
+            answers.push(((*name).clone(), answer(node.observe(request))));
+        }
+        answers
+    };
+    // A node without an answer must not be missing from the result, not even when the thread that asked it died.
+    let died = || Answer::Unreachable { reason: "the reading of this node broke off".to_owned() };
+    let mut answers: BTreeMap<NodeName, Answer> = nodes.keys().map(|name| (name.clone(), died())).collect();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..questions.len().min(AT_ONCE)).map(|_| scope.spawn(ask_until_done)).collect();
+        for thread in threads {
+            answers.extend(thread.join().unwrap_or_default());
+        }
+    });
+    Observed { observed_at, nodes: answers }
+}
+
+fn answer(result: Result<NodeFacts, NodeError>) -> Answer {
+    match result {
+        Ok(facts) => Answer::Facts(facts),
+        Err(error) => Answer::Unreachable { reason: with_causes(&error) },
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", with_causes(source)),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::Barrier;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::node::Memory;
+    use crate::observed::{Expect, Seen};
+
+    fn name(number: usize) -> NodeName {
+        format!("cp-{number}").parse().unwrap()
+    }
+
+    /// A node that answers only when `together` of its kind are asked at the same time.
+    struct Waiting {
+        together: Arc<Barrier>,
+    }
+
+    impl Inspect for Waiting {
+        fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
+            self.together.wait();
+            Memory::new(Timestamp::UNIX_EPOCH).observe(request)
+        }
+    }
+
+    /// A node whose reading is a bug.
+    struct Broken;
+
+    impl Inspect for Broken {
+        fn observe(&self, _: &ObserveRequest) -> Result<NodeFacts, NodeError> {
+            panic!("a bug in the reading of one node")
+        }
+    }
+
+    /// Asks all of these nodes for the same file, at the start of Unix time.
+    fn ask<N: Inspect + Sync>(nodes: &[N], path: &str) -> Observed {
+        let questions = nodes.iter().enumerate().map(|(number, node)| -> (NodeName, Question<'_>) {
+            (
+                name(number),
+                (node, ObserveRequest { files: BTreeMap::from([(path.to_owned(), Expect::Text)]) }),
+            )
+        });
+        observe_all(&questions.collect(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn every_node_that_is_asked_has_an_answer() {
+        let node = |number: usize| {
+            let memory = Memory::new(Timestamp::UNIX_EPOCH).file("/number", number.to_string(), 0o644);
+            if number % 10 == 3 { memory.unreachable("no route to host") } else { memory }
+        };
+        let observed = ask(&(0..100).map(node).collect::<Vec<_>>(), "/number");
+        assert_eq!(observed.nodes.len(), 100);
+        for (number, answer) in (0..100).map(|number| (number, &observed.nodes[&name(number)])) {
+            match answer {
+                Answer::Facts(facts) => {
+                    let file = facts.files["/number"].present().unwrap();
+                    assert_eq!(file.sha256, Some(crate::x509::Sha256::of(number.to_string().as_bytes())));
+                }
+                Answer::Unreachable { reason } => {
+                    let expected = (3, "the node cannot be reached: no route to host");
+                    assert_eq!((number % 10, reason.as_str()), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nodes_are_asked_at_the_same_time() {
+        let together = Arc::new(Barrier::new(AT_ONCE));
+        let nodes: Vec<Waiting> = (0..AT_ONCE).map(|_| Waiting { together: together.clone() }).collect();
+        let observed = ask(&nodes, "/x");
+        let absent = |answer: &Answer| answer.facts().is_some_and(|facts| facts.files["/x"] == Seen::Absent);
+        assert!(observed.nodes.values().all(absent));
+    }
+
+    #[test]
+    fn a_bug_in_the_reading_of_one_node_leaves_it_unreachable_and_not_missing() {
+        assert!(ask(&[Broken], "/x").nodes[&name(0)].facts().is_none());
+    }
+
+    #[test]
+    fn no_nodes_give_no_answers() {
+        assert_eq!(ask::<Memory>(&[], "/x"), Observed::default());
+    }
+}

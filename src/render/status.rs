@@ -1,0 +1,202 @@
+//! `pki status` as text: a table of certificates, a table of CAs, then the findings in words.
+
+use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
+use jiff::Timestamp;
+
+use crate::diagnostic::escaped;
+use crate::diff::{Effect, instant};
+use crate::status::{CertificateFields, FindingStatus, Status, residual};
+
+/// How the text is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusStyle {
+    /// Whether ANSI colours are used. They never carry meaning alone.
+    pub color: bool,
+    /// Whether lines are drawn with characters outside ASCII.
+    pub unicode: bool,
+}
+
+/// The report as text. `place` says where in the spec a path such as `spec.defaults.renewBefore` is written, if it is.
+pub fn status(status: &Status, style: StatusStyle, place: &dyn Fn(&[String]) -> Option<String>) -> String {
+    let mut text = head(status);
+    let mut certificates = table(style);
+    certificates.set_header(header(
+        ["CERTIFICATE", "NODE", "EXPIRES (UTC)", "LEFT", "AUTHORITY", "EXTERNAL", "FINDINGS"],
+        style,
+    ));
+    for row in &status.certificates {
+        let authority = row.authority.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let (expires, residual) = dates(row.certificate.as_ref(), status.as_of);
+        certificates.add_row(vec![
+            Cell::new(&row.name),
+            Cell::new(row.node.as_str()),
+            Cell::new(expires),
+            Cell::new(residual),
+            Cell::new(authority),
+            Cell::new(yes_or_no(row.externally_managed)),
+            counts(&row.findings, style),
+        ]);
+    }
+    let mut authorities = table(style);
+    authorities.set_header(header(
+        ["AUTHORITY", "NODES", "EXPIRES (UTC)", "LEFT", "SHA-256", "EXTERNAL", "FINDINGS"],
+        style,
+    ));
+    for row in &status.certificate_authorities {
+        let (expires, residual) = dates(row.certificate.as_ref(), status.as_of);
+        let nodes = row.nodes.iter().map(|node| node.as_str()).collect::<Vec<_>>().join(", ");
+        let fingerprint = row.certificate.as_ref().map_or_else(|| "-".to_owned(), |c| c.fingerprint.short());
+        authorities.add_row(vec![
+            Cell::new(row.name.as_str()),
+            Cell::new(nodes),
+            Cell::new(expires),
+            Cell::new(residual),
+            Cell::new(fingerprint),
+            Cell::new(yes_or_no(row.externally_managed)),
+            counts(&row.findings, style),
+        ]);
+    }
+    for table in [certificates, authorities] {
+        if table.row_count() > 0 {
+            text.push('\n');
+            text.push_str(&lines(&table));
+        }
+    }
+    text.push_str(&findings(status, place));
+    text.push_str(&last_line(status));
+    text
+}
+
+fn head(status: &Status) -> String {
+    let version = status.kubernetes_version.map(|version| format!(" {version}")).unwrap_or_default();
+    format!("{}   profile {}{version}   as of {}\n", status.cluster, status.profile, instant(status.as_of))
+}
+
+fn table(style: StatusStyle) -> Table {
+    let mut table = Table::new();
+    table.load_style(if style.unicode { UTF8_HORIZONTAL_ONLY } else { NOTHING });
+    // A row is one line, so that it can be found with grep, however narrow the terminal is.
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    if style.color {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    table
+}
+
+fn header(titles: [&str; 7], style: StatusStyle) -> Vec<Cell> {
+    let cell = |title: &str| {
+        let cell = Cell::new(title);
+        if style.color { cell.add_attribute(Attribute::Bold) } else { cell }
+    };
+    titles.into_iter().map(cell).collect()
+}
+
+/// The table without the spaces that its last column leaves at the ends of lines.
+fn lines(table: &Table) -> String {
+    table.lines().map(|line| format!("{}\n", line.trim())).collect()
+}
+
+fn dates(certificate: Option<&CertificateFields>, now: Timestamp) -> (String, String) {
+    match certificate {
+        Some(certificate) => {
+            let expires = certificate.expires.strftime("%Y-%m-%d %H:%M").to_string();
+            (expires, left(certificate.expires, now))
+        }
+        None => ("-".to_owned(), "-".to_owned()),
+    }
+}
+
+/// What is left, as kubeadm writes it: years, else days, else hours, else minutes.
+pub(super) fn left(end: Timestamp, now: Timestamp) -> String {
+    let seconds = residual(end, now).as_secs();
+    let Ok(seconds) = u64::try_from(seconds) else { return "expired".to_owned() };
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    const YEAR: u64 = 365 * DAY;
+    match seconds {
+        0..HOUR => format!("{}m", seconds / MINUTE),
+        HOUR..DAY => format!("{}h", seconds / HOUR),
+        // The window in which people count days is longer than kubeadm's one year.
+        DAY.. if seconds < 2 * YEAR => format!("{}d", seconds / DAY),
+        _ => format!("{}y", seconds / YEAR),
+    }
+}
+
+fn yes_or_no(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
+}
+
+/// How many findings of each effect there are; the words stand below the tables.
+fn counts(findings: &[FindingStatus], style: StatusStyle) -> Cell {
+    let count = |effect: Effect| findings.iter().filter(|status| status.finding.effect == effect).count();
+    let effects = [Effect::Blocks, Effect::Unknown, Effect::Due, Effect::Note];
+    let parts: Vec<String> = effects
+        .into_iter()
+        .map(|effect| (effect, count(effect)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(effect, count)| format!("{} {count}", word(effect)))
+        .collect();
+    if parts.is_empty() {
+        return Cell::new("-");
+    }
+    let cell = Cell::new(parts.join(", "));
+    let color = match findings.iter().map(|status| status.finding.effect).min() {
+        Some(Effect::Blocks) => Color::Red,
+        Some(Effect::Unknown | Effect::Due) => Color::Yellow,
+        Some(Effect::Note) | None => return cell,
+    };
+    if style.color { cell.fg(color) } else { cell }
+}
+
+fn word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Blocks => "blocked",
+        Effect::Unknown => "unknown",
+        Effect::Due => "due",
+        Effect::Note => "note",
+    }
+}
+
+/// Every finding in words, gravest first; the same words on several nodes are one line.
+fn findings(status: &Status, place: &dyn Fn(&[String]) -> Option<String>) -> String {
+    let mut grouped: Vec<(Effect, String, Vec<&str>)> = Vec::new();
+    for status in status.findings() {
+        let place = status.finding.decided_by.as_deref().and_then(place);
+        let place = place.map(|place| format!(" ({})", escaped(&place))).unwrap_or_default();
+        let message = format!("{}{place}", status.message);
+        match grouped
+            .iter_mut()
+            .find(|(effect, text, _)| *effect == status.finding.effect && *text == message)
+        {
+            Some((_, _, addresses)) => addresses.push(&status.address),
+            None => grouped.push((status.finding.effect, message, vec![&status.address])),
+        }
+    }
+    if grouped.is_empty() {
+        return String::new();
+    }
+    grouped.sort_by_key(|(effect, _, _)| *effect);
+    let mut text = String::from("\nFindings\n");
+    for (effect, message, addresses) in grouped {
+        text.push_str(&format!("  {:<8} {}\n           {message}\n", word(effect), addresses.join(", ")));
+    }
+    text
+}
+
+/// The stable last line: counters in a fixed order.
+fn last_line(status: &Status) -> String {
+    let count = |effect: Effect| status.findings().filter(|status| status.finding.effect == effect).count();
+    format!(
+        "\nStatus: certificates {}, authorities {}, blocked {}, unknown {}, due {}, notes {}.\n",
+        status.certificates.len(),
+        status.certificate_authorities.len(),
+        count(Effect::Blocks),
+        count(Effect::Unknown),
+        count(Effect::Due),
+        count(Effect::Note),
+    )
+}

@@ -1,0 +1,45 @@
+//! What a node has to be asked, worked out from what it should be.
+//!
+//! What enters is a [`DesiredNode`]; what leaves is the one request that answers every question of [`crate::diff`]. Pure.
+
+use crate::desired::{DesiredNode, Storage};
+use crate::observed::{Expect, ObserveRequest};
+
+/// The kubelet's configuration file, where kubeadm puts it (1.11 and later).
+const KUBELET_CONFIGURATION: &str = "/var/lib/kubelet/config.yaml";
+
+/// The request for one node.
+pub fn request(node: &DesiredNode) -> ObserveRequest {
+    let mut request = ObserveRequest::default();
+    let mut ask = |path: &str, expect: Expect| {
+        request.files.insert(path.to_owned(), expect);
+    };
+    ask(KUBELET_CONFIGURATION, Expect::KubeletConfiguration);
+    for directory in node.directories.values() {
+        ask(directory.known_as(), Expect::Directory);
+        ask(&directory.path, Expect::Directory);
+    }
+    for manifest in &node.manifests {
+        ask(manifest, Expect::Manifest);
+    }
+    for copy in node.authorities.values() {
+        ask(&copy.certificate.path, Expect::Certificates);
+        // Also where no key belongs: one that lies there all the same is a finding.
+        ask(&copy.key.path, Expect::PrivateKey);
+    }
+    for identity in node.identities.values() {
+        match &identity.storage {
+            Storage::Pair { certificate, key } => {
+                ask(&certificate.path, Expect::Certificates);
+                ask(&key.path, Expect::PrivateKey);
+            }
+            Storage::Combined { file } => ask(&file.path, Expect::Pair),
+            Storage::Kubeconfig { file, .. } => ask(&file.path, Expect::Kubeconfig),
+        }
+    }
+    for pair in node.key_pairs.values() {
+        ask(&pair.private.path, Expect::PrivateKey);
+        ask(&pair.public.path, Expect::PublicKey);
+    }
+    request
+}
