@@ -2,8 +2,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
-    clippy::disallowed_methods,
     reason = "a test that meets what it does not expect has failed"
 )]
 
