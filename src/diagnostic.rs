@@ -88,10 +88,15 @@ impl Diagnostic {
 /// Sorts problems by file, position and code, and drops exact repetitions (an anchor used twice yields its faults twice).
 pub fn sort(problems: &mut Vec<Diagnostic>) {
     problems.sort_by(|left, right| {
-        let place = |problem: &Diagnostic| problem.place().map(|at| (at.file.clone(), at.line, at.column));
-        (place(left), left.code, &left.message).cmp(&(place(right), right.code, &right.message))
+        (position(left), left.code, &left.message).cmp(&(position(right), right.code, &right.message))
     });
     problems.dedup();
+}
+
+/// File first; that there are more problems than are shown is said behind those of the file that are.
+fn position(problem: &Diagnostic) -> Option<(&str, bool, u32, u32)> {
+    let is_last_word = problem.code == Code::TooManyProblems;
+    problem.place().map(|at| (at.file.as_str(), is_last_word, at.line, at.column))
 }
 
 /// Whether any of the problems stops the work.
@@ -102,16 +107,20 @@ pub fn has_errors(problems: &[Diagnostic]) -> bool {
 /// The longest untrusted name, in characters, that a message repeats in full.
 const LONGEST_NAME: usize = 80;
 
-/// An untrusted name between backquotes, cut at 80 characters, with every deceiving character spelled out.
+/// An untrusted name between backquotes, as [`shown`] shows it.
 pub fn quoted(name: &str) -> String {
-    let mut text = String::from("`");
+    format!("`{}`", shown(name))
+}
+
+/// An untrusted text, cut at 80 characters, with every deceiving character spelled out.
+pub fn shown(name: &str) -> String {
+    let mut text = String::new();
     for character in name.chars().take(LONGEST_NAME) {
         push_escaped(&mut text, character);
     }
     if name.chars().nth(LONGEST_NAME).is_some() {
         text.push_str("...");
     }
-    text.push('`');
     text
 }
 

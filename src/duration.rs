@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::diagnostic::{Code, Refusal};
+use crate::diagnostic::{Code, Refusal, shown};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -50,7 +50,7 @@ pub enum DurationError {
         text: String,
     },
     /// The sum exceeds a thousand years.
-    #[error("`{0}` is longer than 1000y")]
+    #[error("`{0}` is longer than 1000y; write at most 1000y")]
     TooLong(String),
 }
 
@@ -95,7 +95,7 @@ impl FromStr for Duration {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, DurationError> {
-        let shown = || text.escape_default().to_string();
+        let shown = || shown(text);
         if text.is_empty() {
             return Err(DurationError::Empty);
         }
@@ -116,10 +116,7 @@ impl FromStr for Duration {
                 "y" => YEAR,
                 "" => return Err(DurationError::NoUnit(shown())),
                 other => {
-                    return Err(DurationError::Unit {
-                        unit: other.escape_default().to_string(),
-                        text: shown(),
-                    });
+                    return Err(DurationError::Unit { unit: crate::diagnostic::shown(other), text: shown() });
                 }
             };
             let number: u64 = digits.parse().map_err(|_| DurationError::TooLong(shown()))?;
@@ -171,8 +168,34 @@ impl Serialize for Duration {
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|error| de::Error::custom(Refusal::of(Code::InvalidDuration, &error)))
+        deserializer.deserialize_any(DurationVisitor)
+    }
+}
+
+/// Takes texts; also sees bare numbers, to say that they lack a unit instead of asking for quotes.
+struct DurationVisitor;
+
+impl de::Visitor<'_> for DurationVisitor {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a length of time such as 90d")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+        text.parse().map_err(|error| E::custom(Refusal::of(Code::InvalidDuration, &error)))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Duration, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Duration, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Duration, E> {
+        self.visit_str(&number.to_string())
     }
 }
 

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::diagnostic::{Code, Refusal};
+use crate::diagnostic::{Code, Refusal, shown};
 
 /// The longest name, in bytes: a DNS label, since node names end up in certificates.
 pub const MAX_NAME: usize = 63;
@@ -20,13 +20,15 @@ pub const MAX_NAME: usize = 63;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// The text is empty.
-    #[error("a name cannot be empty")]
+    #[error("a name cannot be empty; write lower-case letters, digits and hyphens")]
     Empty,
     /// The text is longer than [`MAX_NAME`] bytes.
-    #[error("the name is {0} bytes long, at most {MAX_NAME} are allowed")]
+    #[error("the name is {0} bytes long, at most {MAX_NAME} are allowed; shorten it")]
     TooLong(usize),
     /// The first character is not a lower-case letter.
-    #[error("`{0}` does not start with a lower-case letter")]
+    #[error(
+        "`{0}` does not start with a lower-case letter; write lower-case letters, digits and hyphens, a letter first"
+    )]
     FirstCharacter(String),
     /// A character is outside the allowed set.
     #[error("`{name}` contains `{}`; only lower-case letters, digits and `{allowed}` are allowed", character.escape_default())]
@@ -46,15 +48,11 @@ fn check(text: &str, punctuation: &'static str, first_may_be_digit: bool) -> Res
         return Err(NameError::TooLong(text.len()));
     }
     if !(first.is_ascii_lowercase() || first_may_be_digit && first.is_ascii_digit()) {
-        return Err(NameError::FirstCharacter(text.escape_default().to_string()));
+        return Err(NameError::FirstCharacter(shown(text)));
     }
     let allowed = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || punctuation.contains(*c);
     match text.chars().find(|c| !allowed(c)) {
-        Some(character) => Err(NameError::Character {
-            name: text.escape_default().to_string(),
-            character,
-            allowed: punctuation,
-        }),
+        Some(character) => Err(NameError::Character { name: shown(text), character, allowed: punctuation }),
         None => Ok(()),
     }
 }

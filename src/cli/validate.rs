@@ -62,10 +62,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
         }
         Format::Json => output::print(&super::json(&report(&input, exit))),
     };
-    match written(result) {
-        Exit::Done => exit,
-        failed => failed,
-    }
+    let written = written(result);
+    if written == Exit::Done { exit } else { written }
 }
 
 fn text(input: &Input) -> String {

@@ -7,7 +7,8 @@
 use std::fmt;
 
 use miette::{
-    GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, ThemeCharacters, ThemeStyles,
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode,
+    SourceSpan, SpanContents, ThemeCharacters, ThemeStyles,
 };
 
 use super::{Diagnostic, Place, Severity, Source, escaped, is_deceiving};
@@ -112,7 +113,7 @@ struct Report {
     severity: Severity,
     message: String,
     help: Option<String>,
-    source: Option<NamedSource<String>>,
+    source: Option<Excerpt>,
     labels: Vec<LabeledSpan>,
     /// Labels that no snippet can show: their source is absent, another one, or its line is too long.
     unshown: Vec<String>,
@@ -149,10 +150,58 @@ impl Report {
             severity: problem.severity,
             message: shown_text(&problem.message),
             help: problem.help.as_deref().map(shown_text),
-            source: primary.map(|(source, place)| NamedSource::new(place.shown_file(), source.text.clone())),
+            source: primary.map(|(source, place)| Excerpt::around(place.shown_file(), &source.text, &labels)),
             labels,
             unshown,
         }
+    }
+}
+
+/// How many lines around the labels are kept; miette shows one of them on each side.
+const LINES_AROUND: usize = 3;
+
+/// The part of a source around the labels, as miette reads it: its own sources are searched from their first byte for each label, and count columns
+/// in bytes. Offsets are those of the whole source.
+struct Excerpt {
+    name: String,
+    text: String,
+    start: usize,
+    line: usize,
+}
+
+impl Excerpt {
+    fn around(name: String, text: &str, labels: &[LabeledSpan]) -> Self {
+        let first = labels.iter().map(LabeledSpan::offset).min().unwrap_or_default();
+        let last = labels.iter().map(|label| label.offset() + label.len()).max().unwrap_or_default();
+        let before = text.get(..first).unwrap_or_default();
+        let after = text.get(last..).unwrap_or_default();
+        let start = before.rmatch_indices('\n').nth(LINES_AROUND).map_or(0, |(offset, _)| offset + 1);
+        let end =
+            after.match_indices('\n').nth(LINES_AROUND).map_or(text.len(), |(offset, _)| last + offset + 1);
+        let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+        Self { name, text: text.get(start..end).unwrap_or_default().to_owned(), start, line }
+    }
+}
+
+impl SourceCode for Excerpt {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let offset = span.offset().checked_sub(self.start).ok_or(MietteError::OutOfBounds)?;
+        let inner = self.text.read_span(&(offset, span.len()).into(), lines_before, lines_after)?;
+        let before = self.text.get(..inner.span().offset()).unwrap_or_default();
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.clone(),
+            inner.data(),
+            (inner.span().offset() + self.start, inner.span().len()).into(),
+            inner.line() + self.line,
+            column,
+            inner.line_count() + self.line,
+        )))
     }
 }
 
@@ -203,8 +252,8 @@ impl miette::Diagnostic for Report {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
-    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn miette::SourceCode)
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {

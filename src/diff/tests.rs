@@ -11,11 +11,9 @@ fn held(values: &[(&str, &str)]) -> Vec<(String, Vec<String>)> {
     let by_node: BTreeMap<&NodeName, Sha256> =
         names.iter().zip(values).map(|(node, (_, value))| (node, Sha256::of(value.as_bytes()))).collect();
     let odd = odd_ones_out(&by_node).into_iter();
-    odd.map(|(node, reason)| match reason {
-        Reason::DiffersBetweenNodes { others, .. } => {
-            (node.to_string(), others.iter().map(ToString::to_string).collect())
-        }
-        other => panic!("{other:?}"),
+    odd.map(|(node, reason)| {
+        let Reason::DiffersBetweenNodes { others, .. } = reason else { panic!("{reason:?}") };
+        (node.to_string(), others.iter().map(ToString::to_string).collect())
     })
     .collect()
 }

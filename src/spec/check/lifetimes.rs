@@ -59,27 +59,28 @@ fn check_lifetime(checker: &mut Checker<'_>, lifetime: &Lifetime<'_>) {
         if lifetime.validity.is_some() { own("validity") } else { vec!["defaults", default_name] };
     let renew_path =
         if lifetime.renew_before.is_some() { own("renewBefore") } else { vec!["defaults", "renewBefore"] };
-    // Without a declaration of its own on either side the built-in default is the other half: only the written half has a place.
-    let (at, label, other, other_label) = if checker.is_written(&renew_path) {
-        (
-            renew_path,
-            format!("renewed {renew_before} before the end"),
-            validity_path,
-            format!("valid for {validity}"),
-        )
-    } else {
-        (
-            validity_path,
-            format!("valid for {validity}"),
-            renew_path,
-            format!("renewed {renew_before} before the end"),
-        )
+    // What is declared for this thing itself is the fault; of two defaults the window is.
+    let renewed = format!("renewed {renew_before} before its end");
+    let valid = format!("valid for {validity}");
+    let is_renewal = match (lifetime.renew_before, lifetime.validity) {
+        (Some(_), _) => true,
+        (None, Some(_)) => false,
+        (None, None) => checker.is_written(&renew_path),
     };
-    let others = if checker.is_written(&other) { vec![(other.clone(), other_label)] } else { Vec::new() };
-    let by_default = if others.is_empty() { ", by default" } else { "" };
+    let (at, label, other, other_label) = if is_renewal {
+        (renew_path, &renewed, validity_path, &valid)
+    } else {
+        (validity_path, &valid, renew_path, &renewed)
+    };
+    // A built-in default has no place to point at.
+    let is_built_in = !checker.is_written(&other);
+    let others = if is_built_in { Vec::new() } else { vec![(other.clone(), other_label.clone())] };
+    let by_default = |of: &str| if is_built_in && of == other_label { " (the built-in default)" } else { "" };
     let message = format!(
-        "{} valid for {validity} that is renewed {renew_before} before its end{by_default} would be renewed on every run",
-        lifetime.what
+        "{} {valid}{} and {renewed}{} would be renewed on every run",
+        lifetime.what,
+        by_default(&valid),
+        by_default(&renewed)
     );
     let third = if validity.days() >= 3 {
         Duration::from_days(validity.days() / 3)
@@ -88,7 +89,7 @@ fn check_lifetime(checker: &mut Checker<'_>, lifetime: &Lifetime<'_>) {
     };
     let help = format!("set `renewBefore` below {validity}; a third of the validity is usual: {third}");
     if checker.is_intact(&other) {
-        checker.report_with(Code::RenewBeforeTooLong, &at, &message, &label, &help, others);
+        checker.report_with(Code::RenewBeforeTooLong, &at, &message, label, &help, others);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, Path};
-use crate::diagnostic::{Code, nearest, one_of, quoted};
+use crate::diagnostic::{Code, all_of, nearest, one_of, quoted};
 use crate::spec::types::{Connection, Files, Placement, ProfileName, Restart, Role, Spec};
 
 /// Both or none of fields of which exactly one is wanted.
@@ -47,7 +47,7 @@ fn choose_one(checker: &mut Checker<'_>, path: Path<'_>, fields: &[(&str, bool)]
         [first, second, ..] => checker.report_with(
             Code::NotExactlyOne,
             &[path, &[*second]].concat(),
-            &format!("only one of {possible} can be given"),
+            &format!("only one of {} can be given", all_of(fields.iter().map(|(field, _)| *field))),
             "this is one",
             "remove one of them",
             vec![([path, &[*first]].concat(), "and this is another".to_owned())],
@@ -61,9 +61,9 @@ pub(super) fn shared_root(checker: &mut Checker<'_>) {
     let spec = checker.spec;
     let mut roots: BTreeMap<Option<String>, &str> = BTreeMap::new();
     for (name, node) in &spec.nodes {
-        let Some(local) =
-            node.connection.as_ref().or(spec.connection.as_ref()).and_then(|way| way.local.as_ref())
-        else {
+        let way = node.connection.as_ref().or(spec.connection.as_ref());
+        // With `ssh` beside it nobody knows which is meant: that is told already.
+        let Some(local) = way.filter(|way| way.ssh.is_none()).and_then(|way| way.local.as_ref()) else {
             continue;
         };
         let root = local.root.as_deref().map(normalised);
@@ -73,7 +73,10 @@ pub(super) fn shared_root(checker: &mut Checker<'_>) {
             }
             Some(first) => {
                 let (path, other) = (root_path(checker, name.as_str()), root_path(checker, first));
-                let shown = root.as_deref().map_or_else(|| "this machine".to_owned(), quoted);
+                let shown = root.as_deref().map_or_else(
+                    || "this machine".to_owned(),
+                    |root| format!("the directory {}", quoted(root)),
+                );
                 checker.report_with(
                     Code::SharedRoot,
                     &path,
@@ -105,10 +108,10 @@ pub(super) fn half_source(checker: &mut Checker<'_>) {
     for (name, authority) in &spec.authorities {
         let Some(source) = &authority.source else { continue };
         let path = ["authorities", name.as_str(), "source"];
-        let (given, lacking) = match (&source.certificate, &source.key) {
-            (Some(_), None) => ("a certificate", "key"),
-            (None, Some(_)) => ("a key", "certificate"),
-            (None, None) => ("nothing", "certificate"),
+        let (message, lacking) = match (&source.certificate, &source.key) {
+            (Some(_), None) => ("a certificate without its key", "key"),
+            (None, Some(_)) => ("a key without its certificate", "certificate"),
+            (None, None) => ("neither a certificate nor a key", "certificate"),
             (Some(_), Some(_)) => continue,
         };
         if checker.is_written(&[path.as_slice(), &[lacking]].concat()) {
@@ -117,7 +120,7 @@ pub(super) fn half_source(checker: &mut Checker<'_>) {
         checker.report(
             Code::HalfSource,
             &path,
-            &format!("{given} without its {lacking}", ),
+            message,
             &format!("has no {}", quoted(lacking)),
             "give both files of the CA, or neither; for a CA whose key is elsewhere write `external: true` instead",
         );
@@ -239,8 +242,10 @@ fn refer(checker: &mut Checker<'_>, path: Path<'_>, kind: &str, name: &str, decl
     }
     let declared: BTreeSet<&str> = declared.iter().copied().collect();
     let help = match (nearest(name, declared.iter().copied()), declared.is_empty()) {
-        (Some(near), _) => format!("did you mean {}?", quoted(near)),
-        (None, false) => format!("declared are {}", one_of(declared.iter().copied())),
+        (Some(near), _) => {
+            format!("did you mean {}? Declared: {}", quoted(near), all_of(declared.iter().copied()))
+        }
+        (None, false) => format!("declared: {}", all_of(declared.iter().copied())),
         (None, true) => format!("declare the {kind} first"),
     };
     checker.report(
@@ -312,7 +317,7 @@ fn require<'name>(
     }
     let [_, name] = path;
     let profile = checker.spec.profile;
-    let lacks = lacking.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(", ");
+    let lacks = all_of(lacking.iter().copied());
     let (message, help) = match (nearest(name, known), profile) {
         (Some(near), _) => (
             format!("the profile `{profile}` has no {kind} {}", quoted(name)),

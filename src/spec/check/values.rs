@@ -107,9 +107,7 @@ fn report_dns_name(checker: &mut Checker<'_>, path: &[String], text: &str, wildc
     let Some(fault) = forms::dns_fault(text, wildcard) else { return };
     let help = match fault {
         DnsFault::Address => "move it to `ip`: verifiers look for addresses only there",
-        DnsFault::Upper => {
-            "write it in lower case; names compare without case, certificates with it in some verifiers"
-        }
+        DnsFault::Upper => "write it in lower case, as kubeadm and the API server want it",
         DnsFault::Form if wildcard => {
             "write labels of letters, digits and inner hyphens (RFC 1123), such as api.example.com; `*` only as the whole first label"
         }
@@ -374,7 +372,7 @@ pub(super) fn invalid_restart(checker: &mut Checker<'_>) {
             );
         }
         if let Some(command) = &restart.command
-            && !command.first().is_some_and(|program| forms::path_fault(program).is_none())
+            && command.first().is_none_or(|program| forms::path_fault(program).is_some())
         {
             checker.report(
                 Code::InvalidRestart,

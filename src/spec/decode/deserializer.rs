@@ -3,141 +3,13 @@
 //! What enters is a node; what leaves is whatever a type asks for, or a [`Fault`] that knows the way from the root to the node at fault. It mends
 //! nothing: that is the parent module's part.
 
-use std::fmt;
-
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeSeed, Deserializer, EnumAccess, Expected, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use crate::diagnostic::{Code, Refusal, escaped, nearest, one_of, quoted};
+use super::fault::{Fault, suggestion};
+use crate::diagnostic::{Code, escaped, one_of, quoted};
 use crate::spec::yaml::{Entry, Node, Value};
-
-/// Which part of an entry is at fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
-    Value,
-    Key,
-}
-
-/// One fault of a tree.
-#[derive(Debug, Clone)]
-pub(super) struct Fault {
-    pub(super) code: Code,
-    /// What is wrong, without naming the place.
-    pub(super) message: String,
-    /// What is to be seen at the place.
-    pub(super) label: String,
-    pub(super) help: Option<String>,
-    pub(super) target: Target,
-    /// The field that is not there, if that is the fault.
-    pub(super) missing: Option<String>,
-    /// A word that would be right, if one of a list is wanted.
-    pub(super) word: Option<&'static str>,
-    /// Indexes from the node up to the root.
-    pub(super) way: Vec<usize>,
-}
-
-impl Fault {
-    fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            label: "this value".to_owned(),
-            help: None,
-            target: Target::Value,
-            missing: None,
-            word: None,
-            way: Vec::new(),
-        }
-    }
-
-    fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
-        self
-    }
-
-    fn inside(mut self, index: usize) -> Self {
-        self.way.push(index);
-        self
-    }
-
-    fn at_key(mut self, index: usize) -> Self {
-        self.target = Target::Key;
-        if self.label == "this value" {
-            self.label = "this name".to_owned();
-        }
-        self.inside(index)
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Fault {}
-
-impl de::Error for Fault {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        let refusal = Refusal::decode(&format!("{message:#}"));
-        Self { help: refusal.help, ..Self::new(refusal.code, refusal.message) }
-    }
-
-    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Code::WrongType, format!("expected {expected}, found {unexpected}"))
-    }
-
-    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Code::InvalidValue, format!("expected {expected}, found {unexpected}"))
-    }
-
-    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
-        Self::new(Code::InvalidValue, format!("expected {expected}, found {length} items"))
-    }
-
-    fn unknown_variant(word: &str, expected: &'static [&'static str]) -> Self {
-        let fault = Self::new(Code::UnknownWord, format!("{} is not possible here", quoted(word)));
-        Self { word: expected.first().copied(), ..fault.help(suggestion(word, expected)) }
-    }
-
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(Code::UnknownField, format!("there is no field {}", quoted(field)))
-            .label("no such field")
-            .help(suggestion(field, expected))
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        let fault = Self::new(Code::MissingField, format!("the field {} is missing", quoted(field)))
-            .label(format!("has no {}", quoted(field)))
-            .help(format!("add {}", quoted(&format!("{field}:"))));
-        Self { missing: Some(field.to_owned()), ..fault }
-    }
-
-    fn duplicate_field(field: &'static str) -> Self {
-        Self::new(Code::DuplicateKey, format!("the field {} is written twice", quoted(field)))
-    }
-}
-
-fn suggestion(typed: &str, expected: &[&str]) -> String {
-    let known = || expected.iter().copied();
-    match (nearest(typed, known()), expected.is_empty()) {
-        (_, true) => "remove it: nothing is possible here".to_owned(),
-        (Some(near), false) if expected.len() > 1 => {
-            format!("did you mean {}? Possible here: {}", quoted(near), one_of(known()))
-        }
-        (Some(near), false) => format!("did you mean {}?", quoted(near)),
-        (None, false) => format!("possible here: {}", one_of(known())),
-    }
-}
 
 /// What a value is, in words for a message.
 fn found(value: &Value) -> String {
@@ -229,8 +101,11 @@ impl<'de> NodeDeserializer<'de> {
                     .help("write it without the leading zeros"));
                 }
                 written.parse().map_err(|_| {
+                    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+                    let help =
+                        if is_whole { "write a number in this range" } else { "write decimal digits only" };
                     Fault::new(Code::OutOfRange, format!("expected {}, found {}", wanted(), quoted(written)))
-                        .help("write digits only")
+                        .help(help)
                 })
             }
             Value::String(text) if text.parse::<T>().is_ok() => {
@@ -317,7 +192,12 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.node.value == Value::Null { visitor.visit_none() } else { visitor.visit_some(self) }
+        // `validity:` with nothing behind it is a value that someone forgot, not a wish for the default.
+        if self.node.value == Value::Null {
+            let fault = Fault::new(Code::WrongType, "there is no value");
+            return Err(fault.label("nothing here").help("write a value, or remove the field"));
+        }
+        visitor.visit_some(self)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -361,7 +241,11 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
                 [entry] => {
                     visitor.visit_enum(VariantOf { word: &entry.key.name, content: Some(&entry.value) })
                 }
-                [] => Err(wrong_type(&self.node.value, "exactly one field", &suggestion("", variants))),
+                [] => {
+                    let fault =
+                        Fault::new(Code::NotExactlyOne, "exactly one field is wanted, and there is none");
+                    Err(fault.help(suggestion("", variants)))
+                }
                 [_, _, ..] => Err(Fault::new(Code::NotExactlyOne, "only one of these fields can be given")
                     .help(format!("keep exactly one of {}", one_of(variants.iter().copied())))
                     .at_key(1)),
