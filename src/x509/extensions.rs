@@ -359,20 +359,18 @@ fn subject_names(list: &parsed::SubjectAlternativeName<'_>) -> SubjectNames {
 }
 
 /// Whether Go's `url.Parse` takes it, and its host is a domain as Go's `parseSANExtension` wants it.
-///
-/// Go also takes characters in paths and queries that RFC 3986 forbids there, so these are not held against it.
 fn uri(text: &str) -> bool {
-    let tolerated: String = text
-        .chars()
-        .map(|character| if " \"<>\\^`{|}".contains(character) { '_' } else { character })
-        .collect();
-    match UriRef::parse(tolerated.as_str()) {
-        Ok(uri) => uri.authority().is_none_or(|authority| {
-            let host = authority.host();
-            host.is_empty() || host.split('.').all(|label| !label.is_empty())
-        }),
-        Err(_) => false,
-    }
+    uri_host(text).is_some_and(|host| host.is_empty() || host.split('.').all(|label| !label.is_empty()))
+}
+
+/// The host of a URI, empty if it has none; nothing if it is no URI.
+///
+/// Go's `url.Parse` also takes characters in paths and queries that RFC 3986 forbids there, so these are not held against it.
+pub(super) fn uri_host(text: &str) -> Option<String> {
+    let forbidden = |character| " \"<>\\^`{|}".contains(character);
+    let tolerated = text.replace(forbidden, "_");
+    let uri = UriRef::parse(tolerated.as_str()).ok()?;
+    Some(uri.authority().map(|authority| authority.host().to_owned()).unwrap_or_default())
 }
 
 fn name_constraints(value: &[u8], defects: &mut Vec<String>) -> Result<NameConstraints, Malformed> {
