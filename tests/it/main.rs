@@ -5,11 +5,13 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod cluster;
 mod key_and_pem_shapes;
 mod mutations;
 mod observe;
 mod odd_cas;
 mod openssl;
 mod paths;
+mod scenarios;
 mod schema;
 mod specs;
