@@ -30,6 +30,7 @@ pub mod observed;
 pub mod profile;
 pub mod render;
 pub mod request;
+pub mod secret;
 pub mod spec;
 pub mod status;
 pub mod survey;

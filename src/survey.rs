@@ -61,7 +61,9 @@ fn questions<'a>(
     for (name, wanted) in &desired.nodes {
         let Some(node) = nodes.get(name) else { continue };
         let mut request = request(wanted);
+        request.state_directory = Some(desired.snapshots.directory.clone());
         if let Some(known) = known {
+            request.state_directory = None;
             match known.nodes.get(name) {
                 Some(Answer::Facts(facts)) => request.files.retain(|path, _| !facts.files.contains_key(path)),
                 Some(Answer::Unreachable { .. }) | None => continue,
