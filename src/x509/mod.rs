@@ -14,6 +14,7 @@ pub mod chain;
 pub mod digest;
 mod extensions;
 pub mod generate;
+pub mod issue;
 pub mod key;
 pub mod name;
 pub mod pem;
