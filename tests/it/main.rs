@@ -6,6 +6,7 @@
 )]
 
 mod cluster;
+mod issuing;
 mod key_and_pem_shapes;
 mod mutations;
 mod observe;
