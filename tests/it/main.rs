@@ -15,3 +15,4 @@ mod paths;
 mod scenarios;
 mod schema;
 mod specs;
+mod status;
