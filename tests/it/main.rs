@@ -16,3 +16,4 @@ mod scenarios;
 mod schema;
 mod specs;
 mod status;
+mod tidy;
