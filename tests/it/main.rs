@@ -5,6 +5,7 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod cli;
 mod cluster;
 mod key_and_pem_shapes;
 mod mutations;
