@@ -11,6 +11,7 @@ mod identity;
 mod key_pair;
 mod reason;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests unpack the files of a real cluster")]
 mod tests;
 mod view;
 
