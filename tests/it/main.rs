@@ -7,6 +7,7 @@
 
 mod cli;
 mod cluster;
+mod examples;
 mod key_and_pem_shapes;
 mod mutations;
 mod observe;
