@@ -5,7 +5,9 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod cli;
 mod cluster;
+mod examples;
 mod issuing;
 mod key_and_pem_shapes;
 mod mutations;
@@ -16,3 +18,5 @@ mod paths;
 mod scenarios;
 mod schema;
 mod specs;
+mod status;
+mod tidy;
