@@ -46,12 +46,8 @@ impl Input {
 
     /// Every problem as text, ending with a summary; empty when there is none.
     pub(super) fn report(&self, style: Style) -> String {
-        let problems = &self.reading.problems;
-        if problems.is_empty() {
-            return String::new();
-        }
         let style = RenderStyle { color: style.color, unicode: style.unicode, width: style.width };
-        format!("{}{}\n", diagnostic::render(problems, &self.sources, style), diagnostic::summary(problems))
+        diagnostic::render(&self.reading.problems, &self.sources, style)
     }
 }
 

@@ -20,7 +20,7 @@ const RSA_SIGNING_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
 
 /// A private key.
 pub struct PrivateKey {
-    secret: Secret,
+    pub(super) secret: Secret,
     public: PublicKey,
     encoding: KeyEncoding,
 }
@@ -36,7 +36,7 @@ pub enum KeyEncoding {
     Pkcs8,
 }
 
-enum Secret {
+pub(super) enum Secret {
     /// PKCS#1.
     Rsa(Zeroizing<Vec<u8>>),
     /// A form that aws-lc-rs loads: PKCS#8, or SEC1 where the curve is spelled out in it.

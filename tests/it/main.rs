@@ -2,11 +2,10 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
-    clippy::disallowed_methods,
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod issuing;
 mod key_and_pem_shapes;
 mod mutations;
 mod observe;

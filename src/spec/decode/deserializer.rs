@@ -192,7 +192,12 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.node.value == Value::Null { visitor.visit_none() } else { visitor.visit_some(self) }
+        // `validity:` with nothing behind it is a value that someone forgot, not a wish for the default.
+        if self.node.value == Value::Null {
+            let fault = Fault::new(Code::WrongType, "there is no value");
+            return Err(fault.label("nothing here").help("write a value, or remove the field"));
+        }
+        visitor.visit_some(self)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(

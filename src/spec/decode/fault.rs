@@ -87,6 +87,7 @@ impl de::Error for Fault {
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::new(Code::WrongType, format!("expected {expected}, found {}", unexpectedly_found(unexpected)))
+            .help(format!("write {expected}"))
     }
 
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {

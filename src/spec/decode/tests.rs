@@ -107,6 +107,11 @@ fn a_field_that_was_refused_is_not_missing_too() {
 }
 
 #[test]
+fn a_forgotten_value_is_not_the_default() {
+    assert_eq!(told("name: a\nkind: bare\nowner:\n"), ["3:1 PKI1022 `owner`: there is no value"]);
+}
+
+#[test]
 fn all_missing_fields_of_a_mapping_are_told() {
     assert_eq!(
         told("disks: { sda: {} }\n"),
