@@ -6,9 +6,8 @@
 //! named. Where implementations differ, Go's `crypto/x509` is the judge, because the programs that use the certificates (etcd,
 //! kube-apiserver, kubelet) are written in Go.
 
-mod der;
-
 pub mod algorithm;
+mod asn1;
 pub mod certificate;
 pub mod chain;
 pub mod digest;
@@ -18,7 +17,6 @@ pub mod issue;
 pub mod key;
 pub mod name;
 pub mod pem;
-mod time;
 pub mod verify;
 
 pub use algorithm::{KeyAlgorithm, PublicKey};

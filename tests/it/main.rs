@@ -5,6 +5,7 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod cluster;
 mod issuing;
 mod key_and_pem_shapes;
 mod mutations;
@@ -12,5 +13,6 @@ mod observe;
 mod odd_cas;
 mod openssl;
 mod paths;
+mod scenarios;
 mod schema;
 mod specs;

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Command;
 
 use jiff::Timestamp;
 use pki::ids::NodeName;
@@ -14,20 +13,12 @@ use pki::node::Local;
 use pki::observe::{Question, observe_all};
 use pki::observed::{Content, Expect, FileFacts, NodeFacts, ObserveRequest, Observed, Seen};
 
-const NODES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
+use crate::cluster::{Cluster, NODES};
+
 const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 fn now() -> Timestamp {
     "2026-11-21T12:00:00Z".parse().unwrap()
-}
-
-fn unpack() -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kubeadm-v1.20.2.tar");
-    let status =
-        Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(directory.path()).status().unwrap();
-    assert!(status.success());
-    directory
 }
 
 /// Only the manifests and kubeconfigs are asked for; they name everything else.
@@ -66,7 +57,7 @@ fn file<'a>(facts: &'a NodeFacts, path: &str) -> &'a FileFacts {
 
 #[test]
 fn manifests_lead_to_every_certificate_and_key_that_the_control_plane_uses() {
-    let root = unpack();
+    let root = Cluster::unpack();
     let observed = observe(root.path());
     for name in NODES {
         let facts = facts(&observed, name);
@@ -114,7 +105,7 @@ fn manifests_lead_to_every_certificate_and_key_that_the_control_plane_uses() {
 
 #[test]
 fn keys_match_their_certificates_and_shared_keys_are_the_same_everywhere() {
-    let root = unpack();
+    let root = Cluster::unpack();
     let observed = observe(root.path());
     let key_of = |node: &str, path: &str| {
         file(facts(&observed, node), path).content.pem().unwrap().keys[0].spki_sha256
@@ -140,7 +131,7 @@ fn keys_match_their_certificates_and_shared_keys_are_the_same_everywhere() {
 
 #[test]
 fn kubeconfigs_show_their_identities() {
-    let root = unpack();
+    let root = Cluster::unpack();
     let observed = observe(root.path());
     for (name, subject) in [
         ("admin", "kubernetes-admin"),
@@ -162,7 +153,7 @@ fn kubeconfigs_show_their_identities() {
 
 #[test]
 fn a_kubeconfig_mounted_as_a_single_file_is_told() {
-    let root = unpack();
+    let root = Cluster::unpack();
     let observed = observe(root.path());
     let manifests: BTreeMap<&str, _> = facts(&observed, "cp-1").manifests().collect();
     let manager = manifests["/etc/kubernetes/manifests/kube-controller-manager.yaml"];
@@ -177,7 +168,7 @@ fn a_kubeconfig_mounted_as_a_single_file_is_told() {
 
 #[test]
 fn facts_of_whole_control_planes_hold_no_secret_and_survive_their_json() {
-    let root = unpack();
+    let root = Cluster::unpack();
     let observed = observe(root.path());
     let json = serde_json::to_string(&observed).unwrap();
     let debug = format!("{observed:?}");

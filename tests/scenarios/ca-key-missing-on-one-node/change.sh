@@ -1,0 +1,2 @@
+# A control plane joined without the uploaded CA key.
+rm cp-2/$PKI/ca.key

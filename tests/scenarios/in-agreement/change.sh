@@ -1,0 +1,1 @@
+# Nothing was touched since `kubeadm init` and `kubeadm join`.

@@ -1,0 +1,2 @@
+# The key was left behind.
+rm cp-1/$PKI/apiserver.key

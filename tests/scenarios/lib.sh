@@ -1,0 +1,123 @@
+# What the scenarios share. The working directory is the parent of the nodes' folders; paths of certificates are given without .crt and .key.
+# Certificates are made as a person would make them by hand: with openssl, from the authority's files on a node.
+
+export LC_ALL=C
+umask 022
+
+NODES=(cp-1 cp-2 cp-3)
+KUBERNETES=etc/kubernetes
+PKI=etc/kubernetes/pki
+
+# Dates as `openssl ca` wants them.
+CA_STARTS=20261121234434Z
+SOON_ENDS=20261220000000Z
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# new_key PATH [ALGORITHM...]: an RSA-2048 key as kubeadm's, or another one.
+new_key() {
+  local path=$1
+  shift
+  if [ $# -eq 0 ]; then set -- -algorithm RSA -pkeyopt rsa_keygen_bits:2048; fi
+  (umask 077 && openssl genpkey "$@" -out "$path.key" 2>/dev/null)
+}
+
+# new_ca PATH COMMON_NAME [START END]: a self-signed CA beside its key, which is made unless it is there.
+new_ca() {
+  local path=$1 name=$2 start=${3:-$CA_STARTS} end=${4:-20361118234434Z}
+  [ -e "$path.key" ] || new_key "$path"
+  openssl req -new -key "$path.key" -subj "/CN=$name" -out "$work/ca.csr"
+  sign "$path" "$work/ca.csr" "$start" "$end" "-selfsign -keyfile $path.key" \
+    "keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign" "basicConstraints=critical,CA:TRUE" "subjectKeyIdentifier=hash"
+}
+
+# issue PATH CA SUBJECT START END EXTENSION...: a certificate for the key at PATH, which is made unless it is there.
+issue() {
+  local path=$1 ca=$2 subject=$3 start=$4 end=$5
+  shift 5
+  [ -e "$path.key" ] || new_key "$path"
+  openssl req -new -key "$path.key" -subj "$subject" -out "$work/leaf.csr"
+  sign "$path" "$work/leaf.csr" "$start" "$end" "-cert $ca.crt -keyfile $ca.key" \
+    "keyUsage=critical,digitalSignature,keyEncipherment" "authorityKeyIdentifier=keyid" "$@"
+}
+
+# reissue PATH CA START END: the same subject, names, usages and key, with other dates or by another CA.
+reissue() {
+  local path=$1 ca=$2 start=$3 end=$4
+  openssl x509 -x509toreq -copy_extensions copyall -in "$path.crt" -key "$path.key" -out "$work/leaf.csr" 2>/dev/null
+  sign "$path" "$work/leaf.csr" "$start" "$end" "-cert $ca.crt -keyfile $ca.key" "authorityKeyIdentifier=keyid"
+}
+
+# sign PATH REQUEST START END SIGNER EXTENSION...
+sign() {
+  local path=$1 request=$2 start=$3 end=$4 signer=$5
+  shift 5
+  printf '%s\n' "$@" >"$work/extensions"
+  : >"$work/index.txt"
+  cat >"$work/ca.cnf" <<CONFIGURATION
+[ca]
+default_ca = ca_default
+[ca_default]
+database = $work/index.txt
+new_certs_dir = $work
+default_md = sha256
+policy = anything
+preserve = yes
+unique_subject = no
+rand_serial = yes
+copy_extensions = copy
+[anything]
+organizationName = optional
+commonName = optional
+CONFIGURATION
+  # shellcheck disable=SC2086 # the signer is two options and two paths
+  openssl ca -batch -config "$work/ca.cnf" -in "$request" -out "$work/new.crt" -startdate "$start" -enddate "$end" \
+    -notext -extfile "$work/extensions" $signer 2>"$work/log" || { cat "$work/log" >&2; return 1; }
+  # Written over, not replaced, so that owner and mode stay.
+  cat "$work/new.crt" >"$path.crt"
+}
+
+# kubeconfig_get FILE FIELD: the PEM behind one of the base64 fields.
+kubeconfig_get() { sed -n "s/^ *$2: //p" "$1" | base64 -d; }
+
+# kubeconfig_set FILE FIELD PEM_FILE
+kubeconfig_set() {
+  local data
+  data=$(base64 -w0 "$3")
+  sed -i "s|^\( *$2:\).*|\1 $data|" "$1"
+}
+
+# reissue_kubeconfig FILE CA START END: the embedded certificate with other dates, its key kept.
+reissue_kubeconfig() {
+  kubeconfig_get "$1" client-certificate-data >"$work/user.crt"
+  kubeconfig_get "$1" client-key-data >"$work/user.key"
+  reissue "$work/user" "$2" "$3" "$4"
+  kubeconfig_set "$1" client-certificate-data "$work/user.crt"
+}
+
+# kubelet_rotated NODE START END: what the kubelet does after its first rotation: its own file, and a kubeconfig that points at it.
+kubelet_rotated() {
+  local node=$1 conf=$1/$KUBERNETES/kubelet.conf pki=$1/var/lib/kubelet/pki
+  mkdir -p "$pki"
+  kubeconfig_get "$conf" client-certificate-data >"$work/user.crt"
+  kubeconfig_get "$conf" client-key-data >"$work/user.key"
+  reissue "$work/user" "$node/$PKI/ca" "$2" "$3"
+  (umask 077 && cat "$work/user.crt" "$work/user.key" >"$pki/kubelet-client-2026-11-22-00-00-00.pem")
+  ln -s kubelet-client-2026-11-22-00-00-00.pem "$pki/kubelet-client-current.pem"
+  sed -i -e 's|client-certificate-data:.*|client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem|' \
+    -e 's|client-key-data:.*|client-key: /var/lib/kubelet/pki/kubelet-client-current.pem|' "$conf"
+}
+
+# add_worker NODE: a node with the kubelet's files only, as `kubeadm join` leaves it.
+add_worker() {
+  local node=$1
+  mkdir -p "$node/$PKI" "$node/$KUBERNETES/manifests"
+  cp cp-1/$PKI/ca.crt "$node/$PKI/ca.crt"
+  new_key "$work/worker"
+  issue "$work/worker" cp-1/$PKI/ca "/O=system:nodes/CN=system:node:$node" $CA_STARTS 20271121234434Z "extendedKeyUsage=clientAuth"
+  sed "s/system:node:cp-1/system:node:$node/g" cp-1/$KUBERNETES/kubelet.conf >"$node/$KUBERNETES/kubelet.conf"
+  chmod 0600 "$node/$KUBERNETES/kubelet.conf"
+  kubeconfig_set "$node/$KUBERNETES/kubelet.conf" client-certificate-data "$work/worker.crt"
+  kubeconfig_set "$node/$KUBERNETES/kubelet.conf" client-key-data "$work/worker.key"
+}

@@ -1,0 +1,2 @@
+# A node that gives no answer.
+rm -r cp-3
