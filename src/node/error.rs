@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::confined::TreeError;
 use super::order::{Slot, VisitId};
 use crate::kubeconfig::edit::EditError;
 
@@ -24,12 +23,8 @@ pub struct Holder {
 #[expect(missing_docs, reason = "the fields are named by the message")]
 pub enum HostError {
     /// The path cannot be reached.
-    #[error("{path} cannot be reached")]
-    Path {
-        path: String,
-        #[source]
-        source: TreeError,
-    },
+    #[error("{path} cannot be reached: {reason}")]
+    Path { path: String, reason: String },
     /// No space, or no quota, is left.
     #[error("{path}: the disk is full ({reason})")]
     DiskFull { path: String, reason: String },

@@ -8,24 +8,31 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::confined::{Outcome, Tree, TreeError, Walk};
+use super::disk::Fuse;
+use super::lock::Lock;
 use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe};
+use super::site::served_by;
+use super::transaction::Transaction;
 use super::{Inspect, NodeError};
-use crate::observed::{NodeFacts, ObserveRequest, ServedBy};
+use crate::observed::{NodeFacts, ObserveRequest};
 
 /// How often a file is walked to again that was replaced while it was read. Whoever renews files replaces each once.
 const ATTEMPTS: usize = 3;
 
 /// This machine, or a directory of it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Local {
-    root: Option<PathBuf>,
-    clock: fn() -> Timestamp,
+    pub(super) root: Option<PathBuf>,
+    pub(super) clock: fn() -> Timestamp,
+    pub(super) lock: Option<Lock>,
+    pub(super) transaction: Option<Transaction>,
+    pub(super) fuse: Fuse,
 }
 
 impl Local {
     /// A node whose `/` is `root`, or this machine's own when there is none, and whose clock is `clock`.
     pub fn new(root: Option<PathBuf>, clock: fn() -> Timestamp) -> Self {
-        Self { root, clock }
+        Self { root, clock, lock: None, transaction: None, fuse: Fuse::default() }
     }
 }
 
@@ -37,9 +44,7 @@ impl Inspect for Local {
             None => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
             Some(_) => None,
         };
-        let served_by =
-            ServedBy { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
-        Ok(observe(&tree, request, hostname, (self.clock)(), served_by))
+        Ok(observe(&tree, request, hostname, (self.clock)(), served_by()))
     }
 }
 

@@ -8,13 +8,25 @@
 //! another is performed, and the end is `commit` or `undo`. A transaction whose process died is found open by the next one, which undoes it.
 
 mod accounts;
+mod check;
 pub mod confined;
 mod content;
+mod disk;
 mod error;
+mod image;
+mod journal;
 mod local;
+mod lock;
 mod memory;
 mod observe;
 pub mod order;
+mod perform;
+mod program;
+mod site;
+mod snapshot;
+mod store;
+mod transaction;
+mod visit;
 mod visits;
 
 pub use error::{Holder, HostError};

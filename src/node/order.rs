@@ -99,6 +99,18 @@ pub enum Order {
         /// What is signed.
         request: Box<SignRequest>,
     },
+    /// Signs an authority's own certificate again, with the same key and a new serial number, for another period. Reads only; answers with the
+    /// certificate, which [`Order::WriteCertificates`] then writes.
+    Extend {
+        /// The authority.
+        authority: AuthorityFiles,
+        /// Which of its certificates, by fingerprint.
+        certificate: Sha256,
+        /// First moment of the new period.
+        not_before: Timestamp,
+        /// Last moment of the new period.
+        not_after: Timestamp,
+    },
     /// Writes an identity. Of a pair the key goes first; a key that is there already is left byte for byte. A kubeconfig is edited in place, or made
     /// as kubeadm makes it where there is none.
     WriteIdentity {
