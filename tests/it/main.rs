@@ -8,7 +8,6 @@
 mod cli;
 mod cluster;
 mod examples;
-mod cluster;
 mod issuing;
 mod key_and_pem_shapes;
 mod mutations;
