@@ -1,19 +1,21 @@
 //! From spec and profile to the wanted state of each node.
 
+mod authority;
+mod parts;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+
+use parts::{add_name, bracketed, fill_subject, first_service_address, pair, root_file, split_endpoint};
 
 use super::template::Values;
 use super::{
-    AuthorityCopy, Decided, Desired, DesiredAuthority, DesiredDirectory, DesiredIdentity, DesiredKeyPair,
-    DesiredNames, DesiredNode, DesiredService, FileSpec, Hints, Storage,
+    Decided, Desired, DesiredDirectory, DesiredIdentity, DesiredKeyPair, DesiredNames, DesiredNode,
+    DesiredService, Hints, Storage,
 };
 use crate::ids::{AuthorityName, DirectoryName, IdentityName, NodeName, ServiceName};
 use crate::profile::{IdentityEntry, Profile, Read, StorageEntry, Versioned, What, applicable};
-use crate::spec::scalars::{FileMode, KubernetesVersion};
-use crate::spec::types::{
-    Authority, Certificate, ClusterPki, Files, Names, Node, Placement, Role, Service, Spec, SubjectName,
-};
+use crate::spec::scalars::KubernetesVersion;
+use crate::spec::types::{Certificate, ClusterPki, Names, Node, Placement, Role, Service, Spec, SubjectName};
 
 /// A part of a spec that no node could carry out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -207,41 +209,6 @@ impl<'a> Resolver<'a> {
             }
         }
         directories
-    }
-
-    fn authority_copies(
-        &self,
-        name: &NodeName,
-        node: &Node,
-        values: &Values,
-        problems: &mut Vec<ResolveError>,
-    ) -> BTreeMap<AuthorityName, AuthorityCopy> {
-        let mut copies = BTreeMap::new();
-        for (authority, entry) in &self.profile.authorities {
-            if self.applies(&entry.on, entry.needs, node) {
-                let may_hold_key = self.applies(&entry.key_on, entry.needs, node);
-                let declared =
-                    self.spec.authorities.get(authority).and_then(|declared| declared.files.as_ref());
-                if let Some((certificate, key)) = pair(declared.unwrap_or(&entry.files), values) {
-                    copies.insert(authority.clone(), AuthorityCopy { certificate, key, may_hold_key });
-                }
-            }
-        }
-        for (authority, entry) in &self.spec.authorities {
-            let (Some(files), Some(on)) = (&entry.files, &entry.on) else { continue };
-            if self.profile.authorities.contains_key(authority) || !placed(on, name, node) {
-                continue;
-            }
-            match pair(files, values) {
-                Some((certificate, key)) => {
-                    copies.insert(authority.clone(), AuthorityCopy { certificate, key, may_hold_key: true });
-                }
-                None => {
-                    problems.push(unknown_placeholder(&["spec", "authorities", authority.as_str(), "files"]))
-                }
-            }
-        }
-        copies
     }
 
     fn identities(
@@ -492,79 +459,6 @@ impl<'a> Resolver<'a> {
         }));
         service
     }
-
-    fn authorities(
-        &self,
-        nodes: &BTreeMap<NodeName, DesiredNode>,
-    ) -> BTreeMap<AuthorityName, DesiredAuthority> {
-        let mut subjects: BTreeMap<&AuthorityName, SubjectName> = BTreeMap::new();
-        for (name, entry) in &self.profile.authorities {
-            if entry.needs.is_none_or(|role| self.roles.contains(&role)) {
-                subjects.insert(name, entry.subject.clone());
-            }
-        }
-        for (name, declared) in &self.spec.authorities {
-            let named = || SubjectName { common_name: name.to_string(), organizations: Vec::new() };
-            match &declared.subject {
-                Some(subject) => {
-                    subjects.insert(name, subject.clone());
-                }
-                None if declared.files.is_some() => {
-                    subjects.entry(name).or_insert_with(named);
-                }
-                None => {}
-            }
-        }
-        let authority = |(name, subject): (&AuthorityName, SubjectName)| {
-            let declared = self.spec.authorities.get(name).cloned().unwrap_or_default();
-            let holds = |node: &DesiredNode| node.authorities.get(name).is_some_and(|copy| copy.may_hold_key);
-            let signers =
-                nodes.iter().filter(|(_, node)| holds(node)).map(|(node, _)| node.clone()).collect();
-            (name.clone(), self.authority(name, declared, subject, signers))
-        };
-        subjects.into_iter().map(authority).collect()
-    }
-
-    fn authority(
-        &self,
-        name: &AuthorityName,
-        declared: Authority,
-        subject: SubjectName,
-        signers: BTreeSet<NodeName>,
-    ) -> DesiredAuthority {
-        let defaults = &self.spec.defaults;
-        let section = ["spec", "authorities", name.as_str()];
-        let at = |field: &str| [section[0], section[1], section[2], field].map(str::to_owned).to_vec();
-        DesiredAuthority {
-            subject,
-            validity: decide(
-                declared.validity,
-                &section,
-                "validity",
-                defaults.authority_validity,
-                "authorityValidity",
-            ),
-            renew_before: decide(
-                declared.renew_before,
-                &section,
-                "renewBefore",
-                defaults.renew_before,
-                "renewBefore",
-            ),
-            key_algorithm: declared.key_algorithm.or(defaults.key_algorithm).map(|default| {
-                decide(declared.key_algorithm, &section, "keyAlgorithm", default, "keyAlgorithm")
-            }),
-            external: declared.external,
-            source: declared.source.map(|value| Decided { value, by: Some(at("source")) }),
-            reissue_issued_before: declared
-                .reissue_issued_before
-                .map(|value| Decided { value, by: Some(at("reissueIssuedBefore")) }),
-            distrust: declared.distrust,
-            on_expiry: declared.on_expiry,
-            soak: declared.soak,
-            signers,
-        }
-    }
 }
 
 /// The certificate's or authority's own value, else the default. Whether a default was typed or is built in is seen by looking its path up
@@ -591,69 +485,4 @@ fn unknown_placeholder(path: &[&str]) -> ResolveError {
 
 fn placed(on: &Placement, name: &NodeName, node: &Node) -> bool {
     on.role.is_some_and(|role| node.roles.contains(&role)) || on.nodes.contains(name)
-}
-
-fn fill_subject(subject: &SubjectName, values: &Values) -> Option<SubjectName> {
-    Some(SubjectName {
-        common_name: values.fill(&subject.common_name)?,
-        organizations: subject.organizations.iter().map(|part| values.fill(part)).collect::<Option<_>>()?,
-    })
-}
-
-fn pair(files: &Files, values: &Values) -> Option<(FileSpec, FileSpec)> {
-    let owner = files.owner.as_deref().unwrap_or("root");
-    let (user, group) = owner.split_once(':').unwrap_or((owner, owner));
-    let file = |path: &str, mode: FileMode| {
-        values.fill(path).map(|path| FileSpec { path, user: user.to_owned(), group: group.to_owned(), mode })
-    };
-    let certificate = file(&files.certificate, files.certificate_mode.unwrap_or(FileMode::PUBLIC))?;
-    let key = file(&files.key, files.mode.unwrap_or(FileMode::PRIVATE))?;
-    Some((certificate, key))
-}
-
-fn root_file(path: String, mode: FileMode) -> FileSpec {
-    FileSpec { path, user: "root".to_owned(), group: "root".to_owned(), mode }
-}
-
-fn add_name(names: &mut DesiredNames, text: String) {
-    match text.parse::<IpAddr>() {
-        Ok(ip) => {
-            names.ip.insert(ip);
-        }
-        Err(_) => {
-            names.dns.insert(text);
-        }
-    }
-}
-
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
-/// Host and port of `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`; 6443 is kubeadm's default port.
-fn split_endpoint(endpoint: &str) -> (&str, &str) {
-    if let Some((host, rest)) = endpoint.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return (host, rest.strip_prefix(':').unwrap_or("6443"));
-    }
-    match endpoint.split_once(':') {
-        Some((host, port)) if !port.contains(':') => (host, port),
-        Some(_) | None => (endpoint, "6443"),
-    }
-}
-
-/// The first address of the first subnet: the API server's own service address.
-fn first_service_address(subnets: &str) -> Option<IpAddr> {
-    let first = subnets.split(',').next()?.trim();
-    let (address, length) = first.split_once('/')?;
-    let length: u32 = length.parse().ok()?;
-    match address.parse::<IpAddr>().ok()? {
-        IpAddr::V4(ip) => {
-            let mask = u32::MAX.checked_shl(32_u32.checked_sub(length)?).unwrap_or(0);
-            Some(IpAddr::V4(((u32::from(ip) & mask).checked_add(1)?).into()))
-        }
-        IpAddr::V6(ip) => {
-            let mask = u128::MAX.checked_shl(128_u32.checked_sub(length)?).unwrap_or(0);
-            Some(IpAddr::V6(((u128::from(ip) & mask).checked_add(1)?).into()))
-        }
-    }
 }

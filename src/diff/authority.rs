@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::desired::{AuthorityCopy, Desired, DesiredAuthority};
+use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredNode};
 use crate::ids::{AuthorityName, NodeName};
 use crate::observed::{NodeFacts, Observed};
 use crate::x509::{Certificate, Sha256};
 
 use super::key_pair::odd_ones_out;
 use super::view::{pem, pem_reasons};
-use super::{Effect, Finding, Reason, files};
+use super::{Effect, Finding, Reason, directory, files};
 
 /// What all nodes together hold of an authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub fn authority_views(desired: &Desired, observed: &Observed) -> BTreeMap<Autho
         for (authority, copy) in &wanted.authorities {
             let view = views.entry(authority.clone()).or_default();
             match facts {
-                Some(facts) => gather(view, node, copy, facts),
+                Some(facts) => gather(view, (node, wanted), copy, facts),
                 None => {
                     view.unknown.insert(node.clone());
                 }
@@ -69,7 +69,19 @@ pub fn authority_views(desired: &Desired, observed: &Observed) -> BTreeMap<Autho
     views
 }
 
-fn gather(view: &mut AuthorityView, node: &NodeName, copy: &AuthorityCopy, facts: &NodeFacts) {
+fn gather(
+    view: &mut AuthorityView,
+    (node, wanted): (&NodeName, &DesiredNode),
+    copy: &AuthorityCopy,
+    facts: &NodeFacts,
+) {
+    if [&copy.certificate.path, &copy.key.path]
+        .iter()
+        .any(|path| directory::hiding(wanted, facts, path).is_some())
+    {
+        view.unknown.insert(node.clone());
+        return;
+    }
     match pem(facts, &copy.certificate.path) {
         Ok(pem) if !pem.certificates.is_empty() => {
             view.certificates.insert(node.clone(), pem.certificates.clone());
@@ -151,7 +163,7 @@ impl AuthorityCase<'_> {
         let renew_before = self.wanted.renew_before.value;
         let soon = self.now <= not_after && self.now >= renew_before.before(not_after);
         soon.then(|| {
-            Finding::note(Reason::ExpiresSoon { not_after, renew_before })
+            Finding::due(Reason::ExpiresSoon { not_after, renew_before })
                 .decided_by(self.wanted.renew_before.by.as_ref())
         })
     }
@@ -221,14 +233,19 @@ impl AuthorityCase<'_> {
     }
 
     fn key_mismatch(&self, key: Sha256) -> Option<Finding> {
-        let certificate = self.view.on_node(self.node)?.first()?.facts().key.spki_sha256;
+        let first = self.view.on_node(self.node)?.first()?;
+        if !first.facts().is_ca() {
+            // Something else lies in the place of the certificate, which `not_a_ca` says; of the key that proves nothing.
+            return None;
+        }
+        let certificate = first.facts().key.spki_sha256;
         (certificate != key).then(|| Finding::blocks(Reason::KeyMismatch { certificate, key }))
     }
 
     /// A key that is nowhere is kept elsewhere on purpose (external CA) or lost; either way it cannot be made again.
     fn key_missing(&self) -> Option<Finding> {
-        if self.view.certificates.is_empty() && self.view.unknown.is_empty() {
-            // The whole authority is missing, which the certificate's finding says.
+        if matches!(pem(self.facts, &self.copy.certificate.path), Err(Reason::Missing)) {
+            // The whole authority is missing on this node, which the certificate's finding says.
             return None;
         }
         if self.wanted.external {

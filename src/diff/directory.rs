@@ -1,13 +1,48 @@
 //! The checks of a directory that a link leads to.
 
-use crate::desired::DesiredDirectory;
+use crate::desired::{DesiredDirectory, DesiredNode};
+use crate::ids::{Address, DirectoryName, NodeName, Subject};
 use crate::observed::{FileKind, Hop, NodeFacts, Seen};
 
-use super::{Finding, Reason};
+use super::{Effect, Finding, Reason};
+
+/// The outermost directory of a node that hides what lies at `path`. Nothing is known of files behind it, least of all that they are missing.
+pub(super) fn hiding<'a>(
+    node: &'a DesiredNode,
+    facts: &NodeFacts,
+    path: &str,
+) -> Option<(&'a DirectoryName, &'a DesiredDirectory)> {
+    let lies_in = |directory: &DesiredDirectory| {
+        path.strip_prefix(directory.known_as()).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let hiding =
+        node.directories.iter().filter(|(_, directory)| lies_in(directory) && hides(directory, facts));
+    hiding.min_by_key(|(_, directory)| directory.known_as().len())
+}
+
+/// Whether the way to a directory's files is blocked, by a link or by something that is no directory.
+fn hides(directory: &DesiredDirectory, facts: &NodeFacts) -> bool {
+    match facts.files.get(directory.known_as()) {
+        Some(Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. }) => true,
+        Some(Seen::Present(file)) => file.kind != FileKind::Directory,
+        // Only the link is missing when the directory itself is there.
+        Some(Seen::Absent) => {
+            directory.link.is_some() && matches!(facts.files.get(&directory.path), Some(Seen::Present(_)))
+        }
+        None => false,
+    }
+}
+
+/// What is said of everything behind a directory that hides its files: once, instead of a finding for each file.
+pub(super) fn hidden(name: &DirectoryName, directory: &DesiredDirectory, node: &NodeName) -> Finding {
+    let address = Address { subject: Subject::Directory(name.clone()), node: node.clone() };
+    let because = format!("it lies behind {}, see {address}", directory.known_as());
+    Finding { effect: Effect::Unknown, reason: Reason::Unknown { because }, decided_by: None }
+}
 
 /// The findings about one directory. Only declared links are judged: a link that someone made for another directory is followed as it is.
 pub(super) fn findings(wanted: &DesiredDirectory, facts: &NodeFacts) -> Vec<Finding> {
-    let Some(link) = &wanted.link else { return loops(wanted, facts).into_iter().collect() };
+    let Some(link) = &wanted.link else { return blocked_way(wanted, facts).into_iter().collect() };
     let finding = match facts.files.get(link) {
         None => Some(Finding::due_unless_unknown(Reason::Unknown {
             because: format!("{link} was not looked at"),
@@ -27,7 +62,7 @@ pub(super) fn findings(wanted: &DesiredDirectory, facts: &NodeFacts) -> Vec<Find
             None => Some(Finding::blocks(Reason::LinkIsDirectory { path: link.clone() })),
             Some(hop) if !leads_to(hop, &wanted.path) => Some(differs(hop, wanted)),
             Some(_) if file.kind != FileKind::Directory => {
-                Some(Finding::blocks(Reason::NotAFile { path: wanted.path.clone() }))
+                Some(Finding::blocks(Reason::NotADirectory { path: wanted.path.clone() }))
             }
             Some(_) => None,
         },
@@ -35,13 +70,20 @@ pub(super) fn findings(wanted: &DesiredDirectory, facts: &NodeFacts) -> Vec<Find
     finding.map(|finding| finding.decided_by(wanted.by.as_ref())).into_iter().collect()
 }
 
-fn loops(wanted: &DesiredDirectory, facts: &NodeFacts) -> Option<Finding> {
+fn blocked_way(wanted: &DesiredDirectory, facts: &NodeFacts) -> Option<Finding> {
     match facts.files.get(&wanted.path)? {
         Seen::Looping { .. } => Some(Finding::blocks(Reason::LinkLoops { path: wanted.path.clone() })),
         Seen::Dangling { missing, .. } => {
             Some(Finding::blocks(Reason::LinkDangling { path: wanted.path.clone(), target: missing.clone() }))
         }
-        Seen::Present(_) | Seen::Absent | Seen::Unknown { .. } => None,
+        Seen::Present(file) if file.kind != FileKind::Directory => {
+            Some(Finding::blocks(Reason::NotADirectory { path: wanted.path.clone() }))
+        }
+        Seen::Unknown { reason } => {
+            let because = format!("{}: {reason}", wanted.path);
+            Some(Finding::due_unless_unknown(Reason::Unknown { because }))
+        }
+        Seen::Present(_) | Seen::Absent => None,
     }
 }
 

@@ -1,13 +1,16 @@
 //! The checks of a file itself: permission bits and owner.
 
 use crate::desired::FileSpec;
-use crate::observed::{FileFacts, NodeFacts, Seen};
+use crate::observed::{FileFacts, FileKind, NodeFacts, Seen};
 
 use super::{Finding, Reason};
 
-/// The findings about one file; none while it is not there, which others say.
+/// The findings about one file; none while there is no file, which others say.
 pub(super) fn findings(wanted: &FileSpec, facts: &NodeFacts) -> Vec<Finding> {
     let Some(Seen::Present(file)) = facts.files.get(&wanted.path) else { return Vec::new() };
+    if file.kind != FileKind::Regular {
+        return Vec::new();
+    }
     [permissions_differ(wanted, file), owner_differs(wanted, file, facts)].into_iter().flatten().collect()
 }
 

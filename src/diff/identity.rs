@@ -56,7 +56,9 @@ impl IdentityCase<'_> {
         let files = self.wanted.storage.files();
         findings.extend(files.into_iter().flat_map(|file| files::findings(file, self.facts)));
         if self.rotates_by_itself() {
-            leave_to_the_kubelet(&mut findings);
+            if self.is_usable() {
+                leave_to_the_kubelet(&mut findings);
+            }
         } else if self.wanted.rotated_by_kubelet
             && self.view.form == Form::Embedded
             && self.view.certificate.is_some()
@@ -73,6 +75,15 @@ impl IdentityCase<'_> {
                 Form::Referenced | Form::Combined => true,
                 Form::Embedded | Form::Pair => false,
             }
+    }
+
+    /// Whether a kubelet that shows it would be let in to ask for the next one.
+    fn is_usable(&self) -> bool {
+        let matching = |certificate: &Certificate| {
+            self.now <= certificate.facts().not_after
+                && self.view.key == Some(certificate.facts().key.spki_sha256)
+        };
+        self.view.reasons.is_empty() && self.view.certificate.as_ref().is_some_and(matching)
     }
 
     /// The certificates with which this node's components check what the authority issued; `None` while unknown.
@@ -99,10 +110,18 @@ impl IdentityCase<'_> {
     }
 }
 
-/// The kubelet's own certificates are touched only once they have expired; everything else about them is said and left alone.
+/// What a certificate of the kubelet's own is like is said and left alone; the files around it are not the kubelet's to mend.
 fn leave_to_the_kubelet(findings: &mut Vec<Finding>) {
-    let expired = findings.iter().any(|finding| matches!(finding.reason, Reason::Expired { .. }));
-    for finding in findings.iter_mut().filter(|finding| finding.effect == Effect::Due && !expired) {
+    let is_of_the_file = |reason: &Reason| {
+        matches!(
+            reason,
+            Reason::PermissionsDiffer { .. } | Reason::OwnerDiffers { .. } | Reason::BundleLacks { .. }
+        )
+    };
+    let own = findings
+        .iter_mut()
+        .filter(|finding| finding.effect == Effect::Due && !is_of_the_file(&finding.reason));
+    for finding in own {
         finding.effect = Effect::Note;
     }
     findings.push(Finding::note(Reason::KubeletRotates));
@@ -146,8 +165,12 @@ fn issued_before(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<F
 
 /// A renewal would put a certificate of another CA into a running system, so this blocks.
 fn wrong_issuer(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
-    let (authority, _, _) = case.authority?;
+    let (authority, _, view) = case.authority?;
     let issuers = case.issuers().filter(|issuers| !issuers.is_empty())?;
+    if view.signer().is_some_and(|signer| chain::is_issued_by(certificate, signer)) {
+        // The certificate is right and the CA on this node is not, which the authority's own findings say.
+        return None;
+    }
     issuer_of(certificate, issuers).is_none().then(|| {
         let issuer = certificate.facts().issuer.to_string();
         Finding::blocks(Reason::WrongIssuer { issuer, authority: authority.clone() })

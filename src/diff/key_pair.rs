@@ -29,10 +29,10 @@ pub(super) fn findings(wanted: &DesiredKeyPair, facts: &NodeFacts) -> Vec<Findin
     match pem(facts, &wanted.public.path) {
         Ok(public) => {
             let first = public.public_keys.first().map(|key| key.spki_sha256);
-            if let (Some(key), Some(certificate)) = (private, first)
-                && key != certificate
+            if let (Some(key), Some(public)) = (private, first)
+                && key != public
             {
-                findings.push(Finding::blocks(Reason::KeyMismatch { certificate, key }));
+                findings.push(Finding::blocks(Reason::PublicKeyMismatch { public, key }));
             }
             if first.is_none() {
                 let problem = "holds no public key".to_owned();

@@ -11,6 +11,7 @@ mod identity;
 mod key_pair;
 mod reason;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests unpack the files of a real cluster")]
 mod tests;
 mod view;
 
@@ -153,15 +154,23 @@ fn node_differences(
     now: Timestamp,
 ) {
     for (directory, wanted) in &node.directories {
+        if directory::hiding(node, facts, wanted.known_as()).is_some() {
+            continue;
+        }
         differences.add(Subject::Directory(directory.clone()), name, directory::findings(wanted, facts));
     }
+    let hidden = |paths: &[&str]| {
+        let (directory, wanted) = paths.iter().find_map(|path| directory::hiding(node, facts, path))?;
+        Some(vec![directory::hidden(directory, wanted, name)])
+    };
     for (authority, copy) in &node.authorities {
         let (Some(wanted), Some(view)) = (desired.authorities.get(authority), authorities.get(authority))
         else {
             continue;
         };
         let case = authority::AuthorityCase { now, name: authority, wanted, copy, view, node: name, facts };
-        differences.add(Subject::Authority(authority.clone()), name, case.findings());
+        let findings = hidden(&[&copy.certificate.path, &copy.key.path]).unwrap_or_else(|| case.findings());
+        differences.add(Subject::Authority(authority.clone()), name, findings);
     }
     for (identity, wanted) in &node.identities {
         let view = identity_view(wanted, facts);
@@ -169,10 +178,14 @@ fn node_differences(
             Some((authority, desired.authorities.get(authority)?, authorities.get(authority)?))
         });
         let case = identity::IdentityCase { now, wanted, view: &view, authority, node: name, facts };
-        differences.add(Subject::Identity(identity.clone()), name, case.findings());
+        let files: Vec<&str> = wanted.storage.files().into_iter().map(|file| file.path.as_str()).collect();
+        let findings = hidden(&files).unwrap_or_else(|| case.findings());
+        differences.add(Subject::Identity(identity.clone()), name, findings);
     }
     for (pair, wanted) in &node.key_pairs {
-        differences.add(Subject::KeyPair(pair.clone()), name, key_pair::findings(wanted, facts));
+        let findings = hidden(&[&wanted.private.path, &wanted.public.path]);
+        let findings = findings.unwrap_or_else(|| key_pair::findings(wanted, facts));
+        differences.add(Subject::KeyPair(pair.clone()), name, findings);
     }
 }
 

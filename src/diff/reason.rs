@@ -97,6 +97,13 @@ pub enum Reason {
         /// SHA-256 of the public key that belongs to the private key.
         key: Sha256,
     },
+    /// The public key file of a key pair does not belong to its private key.
+    PublicKeyMismatch {
+        /// SHA-256 of the public key (SPKI) in the file.
+        public: Sha256,
+        /// SHA-256 of the public key that belongs to the private key.
+        key: Sha256,
+    },
     /// The private key is not there.
     KeyMissing,
     /// The public key of a key pair is not there.
@@ -234,6 +241,11 @@ pub enum Reason {
         /// The path.
         path: String,
     },
+    /// Something that is not a directory stands in the place of a directory.
+    NotADirectory {
+        /// The path.
+        path: String,
+    },
     /// A kubeconfig has no usable user for its current context.
     KubeconfigIncomplete {
         /// What is missing.
@@ -276,6 +288,7 @@ impl Reason {
             Reason::UsagesDiffer { .. } => "UsagesDiffer",
             Reason::KeyAlgorithmDiffers { .. } => "KeyAlgorithmDiffers",
             Reason::KeyMismatch { .. } => "KeyMismatch",
+            Reason::PublicKeyMismatch { .. } => "PublicKeyMismatch",
             Reason::KeyMissing => "KeyMissing",
             Reason::PublicKeyMissing => "PublicKeyMissing",
             Reason::NotACa => "NotACa",
@@ -300,6 +313,7 @@ impl Reason {
             Reason::NotPem { .. } => "NotPem",
             Reason::KeyEncrypted { .. } => "KeyEncrypted",
             Reason::NotAFile { .. } => "NotAFile",
+            Reason::NotADirectory { .. } => "NotADirectory",
             Reason::KubeconfigIncomplete { .. } => "KubeconfigIncomplete",
             Reason::ClockSkew { .. } => "ClockSkew",
             Reason::AuthorityKeyLost => "AuthorityKeyLost",
@@ -327,7 +341,11 @@ impl fmt::Display for Reason {
                 write!(f, "its issuer ends {}, so renewing it would gain nothing", date(*issuer_not_after))
             }
             Reason::WrongIssuer { issuer, authority } => {
-                write!(f, "not issued by {authority} on this node; its issuer is {}", escaped(issuer))
+                write!(
+                    f,
+                    "not signed by this node's {authority}; the issuer that it names is {}",
+                    escaped(issuer)
+                )
             }
             Reason::SubjectDiffers { found, wanted } => {
                 write!(f, "subject is {}, not {wanted}", escaped(found))
@@ -349,6 +367,12 @@ impl fmt::Display for Reason {
                 certificate.short(),
                 key.short()
             ),
+            Reason::PublicKeyMismatch { public, key } => write!(
+                f,
+                "public key does not match: its file holds {}, the private key belongs to {}",
+                public.short(),
+                key.short()
+            ),
             Reason::KeyMissing => f.write_str("private key missing"),
             Reason::PublicKeyMissing => f.write_str("public key missing"),
             Reason::NotACa => f.write_str("is no CA certificate, so nothing it signed is accepted"),
@@ -361,7 +385,9 @@ impl fmt::Display for Reason {
                 )
             }
             Reason::NotTrusted { because } => write!(f, "no verifier would accept it: {}", escaped(because)),
-            Reason::BundleLacks { fingerprint } => write!(f, "trust bundle lacks {}", fingerprint.short()),
+            Reason::BundleLacks { fingerprint } => {
+                write!(f, "trust bundle lacks {}, the CA certificate in use", fingerprint.short())
+            }
             Reason::BundleHasStray { fingerprint, subject } => {
                 write!(f, "trust bundle also holds {} ({})", fingerprint.short(), escaped(subject))
             }
@@ -385,7 +411,8 @@ impl fmt::Display for Reason {
             Reason::LinkIsDirectory { path } => write!(f, "{} should be a link and is none", escaped(path)),
             Reason::DiffersBetweenNodes { others, found, elsewhere } => {
                 let others: Vec<&str> = others.iter().map(NodeName::as_str).collect();
-                write!(f, "is {}, but {} on {}", found.short(), elsewhere.short(), others.join(", "))
+                let (here, there) = (found.short(), elsewhere.short());
+                write!(f, "not the same as on {}: {here} here, {there} there", others.join(", "))
             }
             Reason::ServedDiffersFromFile { served, file } => {
                 write!(f, "the process serves {}, the file holds {}", served.short(), file.short())
@@ -408,11 +435,14 @@ impl fmt::Display for Reason {
                 write!(f, "{} is encrypted, and no component can ask for a passphrase", escaped(path))
             }
             Reason::NotAFile { path } => write!(f, "{} is not a regular file", escaped(path)),
+            Reason::NotADirectory { path } => write!(f, "{} is not a directory", escaped(path)),
             Reason::KubeconfigIncomplete { problem } => f.write_str(&escaped(problem)),
             Reason::ClockSkew { node, ours } => {
                 write!(f, "the node's clock says {}, ours {}", instant(*node), instant(*ours))
             }
-            Reason::AuthorityKeyLost => f.write_str("no node holds its key"),
+            Reason::AuthorityKeyLost => f.write_str(
+                "no node holds its key; declare `external: true` if it is kept elsewhere on purpose",
+            ),
             Reason::KubeletRotates => f.write_str("renewed by the kubelet itself"),
             Reason::KubeletDoesNotRotate => {
                 f.write_str("embedded in kubelet.conf, so the kubelet does not renew it")

@@ -120,7 +120,10 @@ impl IdentityView {
             None if pem.encrypted_keys > 0 => {
                 self.reasons.push(Reason::KeyEncrypted { path: path.to_owned() })
             }
-            None if reasons.is_empty() => self.reasons.push(Reason::KeyMissing),
+            None if reasons.is_empty() => {
+                let problem = "holds no private key".to_owned();
+                self.reasons.push(Reason::Unparseable { path: path.to_owned(), problem });
+            }
             None => {}
         }
         self.reasons.extend(reasons);

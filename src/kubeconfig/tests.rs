@@ -1,3 +1,5 @@
+//! Kubeconfigs as kubeadm and kubectl write them, and as people break them.
+
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 

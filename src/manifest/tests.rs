@@ -1,3 +1,5 @@
+//! What manifests of static pods tell, as kubeadm writes them and as nobody should.
+
 use proptest::prelude::*;
 
 use super::*;

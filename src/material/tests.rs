@@ -1,3 +1,5 @@
+//! Files of certificates and keys, made with the openssl program.
+
 use std::process::Command;
 
 use super::*;

@@ -1,7 +1,11 @@
+//! What a node says of the files that are put there, on disk and in memory.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -46,6 +50,56 @@ fn a_certificate_is_whole_and_its_file_has_a_digest() {
     assert_eq!((facts.kind, facts.mode, facts.size), (FileKind::Regular, 0o644, certificate.len() as u64));
 }
 
+/// The private parts of a key in PEM, as bytes: the scalar or seed of an elliptic curve, of RSA everything but modulus and exponent. Of a text
+/// that openssl cannot read, or only with a passphrase, all bytes.
+fn private_parts(pem: &str) -> Vec<Vec<u8>> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), pem).unwrap();
+    let shown = std::process::Command::new("openssl")
+        .args(["pkey", "-noout", "-text", "-passin", "pass:", "-in"])
+        .arg(file.path())
+        .output()
+        .unwrap();
+    if !shown.status.success() {
+        let base64 = pem.lines().filter(|line| !line.starts_with("-----")).collect::<String>();
+        return vec![STANDARD.decode(base64).unwrap()];
+    }
+    let mut parts = Vec::new();
+    let mut private = false;
+    for line in String::from_utf8(shown.stdout).unwrap().lines() {
+        if let Some(bytes) = line.strip_prefix("    ").filter(|_| private) {
+            let digits = bytes.split(':').filter(|digits| !digits.is_empty());
+            let part: &mut Vec<u8> = parts.last_mut().unwrap();
+            part.extend(digits.map(|digits| u8::from_str_radix(digits, 16).unwrap()));
+        } else {
+            let titles = [
+                "priv:",
+                "privateExponent:",
+                "prime1:",
+                "prime2:",
+                "exponent1:",
+                "exponent2:",
+                "coefficient:",
+            ];
+            private = titles.contains(&line);
+            parts.extend(private.then(Vec::new));
+        }
+    }
+    parts
+}
+
+/// The ways in which bytes may stand in a text: hexadecimal in both cases, and base64 behind zero, one or two other bytes.
+fn encodings(bytes: &[u8]) -> Vec<String> {
+    let plain = hex::encode(bytes);
+    let decimal = bytes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let aligned = (0..3_usize).map(|before| {
+        let text = STANDARD.encode([vec![0; before], bytes.to_vec()].concat());
+        // The first and the last digits also hold bits of the neighbours.
+        text.trim_end_matches('=')[before + 1..][..bytes.len() * 4 / 3 - 4].to_owned()
+    });
+    aligned.chain([plain.to_uppercase(), plain, decimal]).collect()
+}
+
 #[test]
 fn no_file_with_a_key_has_a_digest_and_no_byte_of_a_key_leaves() {
     let (certificate, key) = pair("one");
@@ -53,6 +107,13 @@ fn no_file_with_a_key_has_a_digest_and_no_byte_of_a_key_leaves() {
     let mut texts: Vec<(String, String)> = keys().into_iter().map(|(text, _)| (text.clone(), text)).collect();
     texts.extend([(format!("{certificate}{key}"), key), (cut_short.clone(), cut_short)]);
     for (text, secret) in texts {
+        let parts = private_parts(&secret);
+        assert!(!parts.is_empty() && parts.iter().all(|part| part.len() >= 32), "{parts:?}");
+        let mut forbidden: Vec<String> = Vec::new();
+        for part in &parts {
+            // Pieces of sixteen bytes, so that no half of a key leaves either.
+            forbidden.extend(part.chunks_exact(16).flat_map(encodings));
+        }
         for expect in
             [Expect::PrivateKey, Expect::Pair, Expect::Certificates, Expect::PublicKey, Expect::Text]
         {
@@ -60,9 +121,29 @@ fn no_file_with_a_key_has_a_digest_and_no_byte_of_a_key_leaves() {
                 memory().file("/k", text.as_str(), 0o600).observe(&request(&[("/k", expect)])).unwrap();
             assert_eq!(facts.files["/k"].present().unwrap().sha256, None);
             let shown = format!("{facts:?}{}", serde_json::to_string(&facts).unwrap());
-            for line in secret.lines().filter(|line| line.len() > 20 && !line.starts_with("-----")) {
-                assert!(!shown.contains(line), "{expect:?}");
+            for encoded in &forbidden {
+                assert!(!shown.contains(encoded), "{expect:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn the_search_for_private_parts_would_find_them() {
+    for (pem, expected) in keys().into_iter().filter(|(_, expected)| *expected != "encrypted") {
+        let base64: String = pem
+            .split("PRIVATE KEY-----")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .filter(|line| !line.starts_with("-----"))
+            .collect();
+        let der = STANDARD.decode(base64.trim_end_matches("-----END ")).unwrap();
+        for part in private_parts(&pem) {
+            let piece = &part[..16];
+            let found = |text: &str| encodings(piece).iter().any(|encoded| text.contains(encoded));
+            assert!(found(&STANDARD.encode(&der)) && found(&hex::encode(&der)), "{expected}");
+            assert!(found(&format!("{der:?}")), "{expected}");
         }
     }
 }

@@ -57,10 +57,10 @@ pub fn status(status: &Status, style: StatusStyle, place: &dyn Fn(&[String]) -> 
             counts(&row.findings, style),
         ]);
     }
-    for table in [certificates, authorities] {
+    for mut table in [certificates, authorities] {
         if table.row_count() > 0 {
             text.push('\n');
-            text.push_str(&lines(&table));
+            text.push_str(&lines(&mut table));
         }
     }
     text.push_str(&findings(status, place));
@@ -95,8 +95,12 @@ fn header(titles: [&str; 7], style: StatusStyle) -> Vec<Cell> {
 }
 
 /// The table without the spaces that its last column leaves at the ends of lines.
-fn lines(table: &Table) -> String {
-    table.lines().map(|line| format!("{}\n", line.trim())).collect()
+fn lines(table: &mut Table) -> String {
+    // Spaces in front of a cell would be styled with it, and then no longer be at the beginning of the line.
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 fn dates(certificate: Option<&CertificateFields>, now: Timestamp) -> (String, String) {

@@ -6,6 +6,7 @@
 pub mod check;
 pub mod decode;
 pub mod document;
+pub mod operation;
 pub mod scalars;
 pub mod schema;
 pub mod types;

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::scalars::{FileMode, KubernetesVersion, Port};
+pub use super::operation::{Connection, Local, OnFailure, Restart, Rollout, Service, Snapshots, Ssh};
+use super::scalars::{FileMode, KubernetesVersion};
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, ClusterName, DirectoryName, IdentityName, NodeName, ServiceName};
 
@@ -269,48 +270,6 @@ impl fmt::Display for Role {
     }
 }
 
-/// How a node is reached: exactly one of `ssh` and `local`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Connection {
-    /// Over SSH.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ssh: Option<Ssh>,
-    /// On this machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub local: Option<Local>,
-}
-
-/// A connection over SSH.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Ssh {
-    /// The user to log in as.
-    pub user: String,
-    /// The port of sshd.
-    pub port: Port,
-    /// Whether commands run under `sudo -n`.
-    pub sudo: bool,
-    /// A known_hosts file, relative to the spec. The user's own when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub known_hosts: Option<String>,
-}
-
-impl Default for Ssh {
-    fn default() -> Self {
-        Self { user: "root".to_owned(), port: Port::SSH, sudo: false, known_hosts: None }
-    }
-}
-
-/// A node that is this machine, or a directory on it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Local {
-    /// The directory that stands for the node's `/`, relative to the spec. The machine itself when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub root: Option<String>,
-}
-
 /// A CA.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -510,87 +469,4 @@ pub struct Directory {
     /// A symbolic link that leads there: the path under which programs know the directory. Without it, programs know `path` itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-}
-
-/// Something that runs and reads certificates.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Service {
-    /// How it is restarted, where that differs from the profile.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restart: Option<Restart>,
-    /// The certificates that it reads, besides those of the profile. It is restarted when one of them changes.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub reads: BTreeSet<IdentityName>,
-}
-
-/// How a service is restarted: exactly one of these.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Restart {
-    /// A systemd unit, restarted with `systemctl restart`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub systemd: Option<String>,
-    /// The manifest of a static pod, restarted by changing an annotation in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub static_pod: Option<String>,
-    /// A program with its arguments. No shell is involved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<Vec<String>>,
-}
-
-/// How changes are rolled out over the nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Rollout {
-    /// How many workers may be worked on at once. Control-plane nodes and etcd members are always one at a time.
-    #[schemars(range(min = 1))]
-    pub max_unavailable: u32,
-    /// How long a restarted service must stay healthy before the next step.
-    pub settle: Duration,
-    /// The longest wait for a service to become healthy.
-    pub timeout: Duration,
-    /// What happens to work already done when a step fails.
-    pub on_failure: OnFailure,
-}
-
-impl Default for Rollout {
-    fn default() -> Self {
-        Self {
-            max_unavailable: 1,
-            settle: Duration::from_seconds(5),
-            timeout: Duration::from_seconds(300),
-            on_failure: OnFailure::UndoNode,
-        }
-    }
-}
-
-/// What happens to work already done when a step fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnFailure {
-    /// The failing node is put back; nodes already done stay as they are; then the run stops.
-    #[default]
-    UndoNode,
-    /// The whole run is undone in reverse order.
-    UndoAll,
-    /// Everything is left as it is.
-    Stop,
-}
-
-/// Where snapshots are kept, and how many.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Snapshots {
-    /// The directory on each node, absolute. Snapshots hold private keys and never leave their node.
-    pub directory: String,
-    /// How many snapshots are kept on each node.
-    #[schemars(range(min = 1))]
-    pub keep: u32,
-}
-
-impl Default for Snapshots {
-    fn default() -> Self {
-        Self { directory: "/var/lib/pki".to_owned(), keep: 10 }
-    }
 }

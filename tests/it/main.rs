@@ -5,6 +5,9 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod cli;
+mod cluster;
+mod examples;
 mod cluster;
 mod issuing;
 mod key_and_pem_shapes;
@@ -16,3 +19,5 @@ mod paths;
 mod scenarios;
 mod schema;
 mod specs;
+mod status;
+mod tidy;

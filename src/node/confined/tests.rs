@@ -1,3 +1,5 @@
+//! No path and no link leads out of a tree, and what is there is told apart from what is not.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;

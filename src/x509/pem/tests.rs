@@ -1,3 +1,5 @@
+//! PEM as Go and OpenSSL read it, whole and broken.
+
 use super::*;
 
 fn problems(text: &[u8]) -> Vec<String> {

@@ -1,0 +1,120 @@
+//! The authorities of a spec and its profile: what each should be, and which nodes hold a copy.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::parts::pair;
+use super::{ResolveError, Resolver, decide, placed, unknown_placeholder};
+use crate::desired::template::Values;
+use crate::desired::{AuthorityCopy, Decided, DesiredAuthority, DesiredNode};
+use crate::ids::{AuthorityName, NodeName};
+use crate::spec::types::{Authority, Node, SubjectName};
+
+impl Resolver<'_> {
+    pub(super) fn authority_copies(
+        &self,
+        name: &NodeName,
+        node: &Node,
+        values: &Values,
+        problems: &mut Vec<ResolveError>,
+    ) -> BTreeMap<AuthorityName, AuthorityCopy> {
+        let mut copies = BTreeMap::new();
+        for (authority, entry) in &self.profile.authorities {
+            if self.applies(&entry.on, entry.needs, node) {
+                let may_hold_key = self.applies(&entry.key_on, entry.needs, node);
+                let declared =
+                    self.spec.authorities.get(authority).and_then(|declared| declared.files.as_ref());
+                if let Some((certificate, key)) = pair(declared.unwrap_or(&entry.files), values) {
+                    copies.insert(authority.clone(), AuthorityCopy { certificate, key, may_hold_key });
+                }
+            }
+        }
+        for (authority, entry) in &self.spec.authorities {
+            let (Some(files), Some(on)) = (&entry.files, &entry.on) else { continue };
+            if self.profile.authorities.contains_key(authority) || !placed(on, name, node) {
+                continue;
+            }
+            match pair(files, values) {
+                Some((certificate, key)) => {
+                    copies.insert(authority.clone(), AuthorityCopy { certificate, key, may_hold_key: true });
+                }
+                None => {
+                    problems.push(unknown_placeholder(&["spec", "authorities", authority.as_str(), "files"]))
+                }
+            }
+        }
+        copies
+    }
+
+    pub(super) fn authorities(
+        &self,
+        nodes: &BTreeMap<NodeName, DesiredNode>,
+    ) -> BTreeMap<AuthorityName, DesiredAuthority> {
+        let mut subjects: BTreeMap<&AuthorityName, SubjectName> = BTreeMap::new();
+        for (name, entry) in &self.profile.authorities {
+            if entry.needs.is_none_or(|role| self.roles.contains(&role)) {
+                subjects.insert(name, entry.subject.clone());
+            }
+        }
+        for (name, declared) in &self.spec.authorities {
+            let named = || SubjectName { common_name: name.to_string(), organizations: Vec::new() };
+            match &declared.subject {
+                Some(subject) => {
+                    subjects.insert(name, subject.clone());
+                }
+                None if declared.files.is_some() => {
+                    subjects.entry(name).or_insert_with(named);
+                }
+                None => {}
+            }
+        }
+        let authority = |(name, subject): (&AuthorityName, SubjectName)| {
+            let declared = self.spec.authorities.get(name).cloned().unwrap_or_default();
+            let holds = |node: &DesiredNode| node.authorities.get(name).is_some_and(|copy| copy.may_hold_key);
+            let signers =
+                nodes.iter().filter(|(_, node)| holds(node)).map(|(node, _)| node.clone()).collect();
+            (name.clone(), self.authority(name, declared, subject, signers))
+        };
+        subjects.into_iter().map(authority).collect()
+    }
+
+    fn authority(
+        &self,
+        name: &AuthorityName,
+        declared: Authority,
+        subject: SubjectName,
+        signers: BTreeSet<NodeName>,
+    ) -> DesiredAuthority {
+        let defaults = &self.spec.defaults;
+        let section = ["spec", "authorities", name.as_str()];
+        let at = |field: &str| [section[0], section[1], section[2], field].map(str::to_owned).to_vec();
+        DesiredAuthority {
+            subject,
+            validity: decide(
+                declared.validity,
+                &section,
+                "validity",
+                defaults.authority_validity,
+                "authorityValidity",
+            ),
+            renew_before: decide(
+                declared.renew_before,
+                &section,
+                "renewBefore",
+                defaults.renew_before,
+                "renewBefore",
+            ),
+            key_algorithm: declared.key_algorithm.or(defaults.key_algorithm).map(|default| {
+                decide(declared.key_algorithm, &section, "keyAlgorithm", default, "keyAlgorithm")
+            }),
+            external: declared.external,
+            source: declared.source.map(|value| Decided { value, by: Some(at("source")) }),
+            reissue_issued_before: declared
+                .reissue_issued_before
+                .map(|value| Decided { value, by: Some(at("reissueIssuedBefore")) }),
+            distrust: declared.distrust,
+            on_expiry: declared.on_expiry,
+            soak: declared.soak,
+            signers,
+        }
+    }
+}

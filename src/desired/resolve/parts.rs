@@ -1,0 +1,73 @@
+//! From the texts of a spec or profile to single values: subjects, files, names and endpoints.
+
+use std::net::IpAddr;
+
+use crate::desired::template::Values;
+use crate::desired::{DesiredNames, FileSpec};
+use crate::spec::scalars::FileMode;
+use crate::spec::types::{Files, SubjectName};
+
+pub(super) fn fill_subject(subject: &SubjectName, values: &Values) -> Option<SubjectName> {
+    Some(SubjectName {
+        common_name: values.fill(&subject.common_name)?,
+        organizations: subject.organizations.iter().map(|part| values.fill(part)).collect::<Option<_>>()?,
+    })
+}
+
+pub(super) fn pair(files: &Files, values: &Values) -> Option<(FileSpec, FileSpec)> {
+    let owner = files.owner.as_deref().unwrap_or("root");
+    let (user, group) = owner.split_once(':').unwrap_or((owner, owner));
+    let file = |path: &str, mode: FileMode| {
+        values.fill(path).map(|path| FileSpec { path, user: user.to_owned(), group: group.to_owned(), mode })
+    };
+    let certificate = file(&files.certificate, files.certificate_mode.unwrap_or(FileMode::PUBLIC))?;
+    let key = file(&files.key, files.mode.unwrap_or(FileMode::PRIVATE))?;
+    Some((certificate, key))
+}
+
+pub(super) fn root_file(path: String, mode: FileMode) -> FileSpec {
+    FileSpec { path, user: "root".to_owned(), group: "root".to_owned(), mode }
+}
+
+pub(super) fn add_name(names: &mut DesiredNames, text: String) {
+    match text.parse::<IpAddr>() {
+        Ok(ip) => {
+            names.ip.insert(ip);
+        }
+        Err(_) => {
+            names.dns.insert(text);
+        }
+    }
+}
+
+pub(super) fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// Host and port of `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`; 6443 is kubeadm's default port.
+pub(super) fn split_endpoint(endpoint: &str) -> (&str, &str) {
+    if let Some((host, rest)) = endpoint.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (host, rest.strip_prefix(':').unwrap_or("6443"));
+    }
+    match endpoint.split_once(':') {
+        Some((host, port)) if !port.contains(':') => (host, port),
+        Some(_) | None => (endpoint, "6443"),
+    }
+}
+
+/// The first address of the first subnet: the API server's own service address.
+pub(super) fn first_service_address(subnets: &str) -> Option<IpAddr> {
+    let first = subnets.split(',').next()?.trim();
+    let (address, length) = first.split_once('/')?;
+    let length: u32 = length.parse().ok()?;
+    match address.parse::<IpAddr>().ok()? {
+        IpAddr::V4(ip) => {
+            let mask = u32::MAX.checked_shl(32_u32.checked_sub(length)?).unwrap_or(0);
+            Some(IpAddr::V4(((u32::from(ip) & mask).checked_add(1)?).into()))
+        }
+        IpAddr::V6(ip) => {
+            let mask = u128::MAX.checked_shl(128_u32.checked_sub(length)?).unwrap_or(0);
+            Some(IpAddr::V6(((u128::from(ip) & mask).checked_add(1)?).into()))
+        }
+    }
+}

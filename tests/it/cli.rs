@@ -1,0 +1,377 @@
+//! The program as pipelines and people at a terminal see it: exit codes, streams, colours.
+#![expect(clippy::disallowed_methods, reason = "the tests run the program on real files")]
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::cluster::{Cluster, NODES};
+
+/// A call of the program with an empty environment.
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pki"));
+    command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn pki(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+const IN_AGREEMENT: [&str; 5] = ["status", "-f", "spec.yaml", "--as-of", "2026-12-01T00:00:00Z"];
+
+fn with<'a>(arguments: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [arguments, more].concat()
+}
+
+fn remove(cluster: &Cluster, path: &str) {
+    std::fs::remove_file(cluster.path().join(path)).unwrap();
+}
+
+#[test]
+fn status_ends_with_0_unless_asked() {
+    let cluster = Cluster::unpack();
+    for arguments in [IN_AGREEMENT.to_vec(), with(&IN_AGREEMENT, &["--exit-code"])] {
+        assert_eq!(code(&pki(cluster.path(), &arguments)), 0, "notes need no action");
+    }
+    remove(&cluster, "cp-1/etc/kubernetes/pki/apiserver.crt");
+    assert_eq!(code(&pki(cluster.path(), &IN_AGREEMENT)), 0);
+    for flag in ["--exit-code", "--detailed-exitcode"] {
+        assert_eq!(code(&pki(cluster.path(), &with(&IN_AGREEMENT, &[flag]))), 2, "an action is due");
+    }
+    let json = pki(cluster.path(), &with(&IN_AGREEMENT, &["--exit-code", "--format", "json"]));
+    let value: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (&value["outcome"], &value["exit"], &value["touched"]),
+        (&"changes-pending".into(), &2.into(), &false.into())
+    );
+    std::fs::write(cluster.path().join("cp-2/etc/kubernetes/pki/ca.key"), "").unwrap();
+    std::fs::remove_dir_all(cluster.path().join("cp-3")).unwrap();
+    assert_eq!(code(&pki(cluster.path(), &IN_AGREEMENT)), 0);
+    assert_eq!(code(&pki(cluster.path(), &with(&IN_AGREEMENT, &["--exit-code"]))), 3, "something is unknown");
+}
+
+#[test]
+fn the_future_is_told_as_of_an_instant() {
+    let cluster = Cluster::unpack();
+    let later = ["status", "-f", "spec.yaml", "--exit-code", "--as-of", "2027-11-01T00:00:00Z"];
+    let output = pki(cluster.path(), &later);
+    assert_eq!(code(&output), 2);
+    assert!(stdout(&output).contains("expires 2027-11-21 and renewBefore is 30d (spec.yaml:7)"));
+    assert_eq!(code(&pki(cluster.path(), &["status", "--as-of", "tomorrow"])), 64);
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_64() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong: [&[&str]; 9] = [
+        &[],
+        &["plann"],
+        &["status", "--nope"],
+        &["status", "--format", "yaml"],
+        &["status", "--root", ".", "-f", "spec.yaml"],
+        &["validate"],
+        &["explain", "PKI9999"],
+        &["help", "nothing"],
+        &["--color", "sometimes", "schema"],
+    ];
+    for arguments in wrong {
+        let output = pki(folder.path(), arguments);
+        assert_eq!((code(&output), stdout(&output).as_str()), (64, ""), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+    assert!(
+        stderr(&pki(folder.path(), &["statsu"])).contains("status"),
+        "the command that may be meant is named"
+    );
+}
+
+#[test]
+fn help_and_version_are_results() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["help"],
+        &["help", "status"],
+        &["status", "--help"],
+        &["help", "exit-codes"],
+    ] {
+        let output = pki(folder.path(), arguments);
+        assert_eq!((code(&output), stderr(&output).as_str()), (0, ""), "{arguments:?}");
+        assert!(!output.stdout.is_empty(), "{arguments:?}");
+    }
+    let table = stdout(&pki(folder.path(), &["help", "exit-codes"]));
+    let codes: Vec<&str> =
+        table.lines().skip(2).map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(codes, ["0", "1", "2", "3", "64", "65"]);
+}
+
+#[test]
+fn a_code_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    for spelling in ["PKI1002", "pki1002", "1002"] {
+        let output = pki(folder.path(), &["explain", spelling]);
+        assert_eq!(code(&output), 0);
+        assert!(stdout(&output).starts_with("PKI1002 The same key twice in one mapping (error)\n"));
+    }
+    let unknown = pki(folder.path(), &["explain", "PKI1999"]);
+    assert!(stderr(&unknown).starts_with("error: there is no code `PKI1999`"), "{}", stderr(&unknown));
+    assert!(stdout(&pki(folder.path(), &["explain"])).lines().count() > 40);
+}
+
+#[test]
+fn the_schema_is_one_json_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema: Value = serde_json::from_slice(&pki(folder.path(), &["schema"]).stdout).unwrap();
+    assert_eq!(schema["title"], "ClusterPKI");
+}
+
+#[test]
+fn without_a_spec_the_machine_is_seen_as_it_is() {
+    let cluster = Cluster::unpack();
+    for node in NODES {
+        let output = pki(cluster.path(), &["status", "--root", node, "--as-of", "2026-12-01T00:00:00Z"]);
+        let text = stdout(&output);
+        assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+        assert!(text.starts_with("prod-eu1   profile kubeadm v1.20.2 "), "{text}");
+        assert!(text.contains(&format!("kubelet.conf@{node}")), "{text}");
+        assert!(
+            text.ends_with(
+                "\nStatus: certificates 11, authorities 3, blocked 0, unknown 0, due 0, notes 1.\n"
+            ),
+            "{text}"
+        );
+    }
+    let worker = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(worker.path().join("etc/kubernetes")).unwrap();
+    std::fs::copy(
+        cluster.path().join("cp-2/etc/kubernetes/kubelet.conf"),
+        worker.path().join("etc/kubernetes/kubelet.conf"),
+    )
+    .unwrap();
+    let output = pki(worker.path(), &["status", "--root", ".", "--as-of", "2026-12-01T00:00:00Z"]);
+    assert!(
+        stdout(&output).contains("kubelet.conf@cp-2") && stdout(&output).contains("ca/ca@cp-2"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn a_machine_without_certificates_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = pki(folder.path(), &["status", "--root", "."]);
+    assert_eq!((code(&output), stdout(&output).as_str()), (3, ""));
+    assert_eq!(
+        stderr(&output),
+        "error: no Kubernetes or etcd layout that pki knows under .\n  help: name a spec with -f, or another directory with --root\n"
+    );
+    let output = pki(folder.path(), &["status", "--root", "nowhere"]);
+    assert_eq!((code(&output), stdout(&output).as_str()), (1, ""));
+    assert!(stderr(&output).contains("nowhere cannot be opened"), "{}", stderr(&output));
+}
+
+#[test]
+fn colour_is_for_terminals_unless_someone_decides() {
+    let cluster = Cluster::unpack();
+    remove(&cluster, "cp-1/etc/kubernetes/pki/apiserver.crt");
+    let colored = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut command = command(cluster.path(), &with(&IN_AGREEMENT, arguments));
+        let output = command.envs(environment.iter().copied()).output().unwrap();
+        let is_colored = output.stdout.contains(&0x1b);
+        let plain = String::from_utf8(output.stdout).unwrap();
+        assert!(plain.is_ascii(), "no line drawing in a pipe");
+        is_colored
+    };
+    assert!(!colored(&[], &[]));
+    assert!(!colored(&[], &[("TERM", "xterm-256color"), ("LANG", "C.UTF-8")]));
+    assert!(colored(&["--color", "always"], &[]));
+    assert!(colored(&["--color", "always"], &[("NO_COLOR", "1")]), "the flag wins over the environment");
+    assert!(colored(&[], &[("FORCE_COLOR", "1")]));
+    assert!(colored(&[], &[("CLICOLOR_FORCE", "1")]));
+    assert!(!colored(&[], &[("FORCE_COLOR", "1"), ("NO_COLOR", "1")]));
+    assert!(colored(&[], &[("FORCE_COLOR", "1"), ("NO_COLOR", "")]), "an empty variable is none");
+    assert!(!colored(&["--color", "never"], &[("FORCE_COLOR", "1")]));
+    assert!(!colored(&["--format", "json"], &[("FORCE_COLOR", "1")]), "JSON has no colour");
+}
+
+#[test]
+fn colour_carries_no_meaning() {
+    let cluster = Cluster::unpack();
+    remove(&cluster, "cp-1/etc/kubernetes/pki/apiserver.crt");
+    let plain = stdout(&pki(cluster.path(), &IN_AGREEMENT));
+    let colored = stdout(&pki(cluster.path(), &with(&IN_AGREEMENT, &["--color", "always"])));
+    let mut bare = String::new();
+    for (position, part) in colored.split('\u{1b}').enumerate() {
+        bare.push_str(if position == 0 { part } else { part.split_once('m').unwrap().1 });
+    }
+    // Of a coloured cell the spaces behind it are coloured too.
+    assert_eq!(plain, bare.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>());
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let cluster = Cluster::unpack();
+    let mut child =
+        command(cluster.path(), &["explain"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut errors = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!((child.wait().unwrap().code(), errors.as_str()), (Some(0), ""));
+    let script = format!("set -o pipefail; '{}' status -f spec.yaml | head -1", env!("CARGO_BIN_EXE_pki"));
+    let output = Command::new("bash").args(["-c", &script]).current_dir(cluster.path()).output().unwrap();
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+    assert_eq!(stdout(&output).lines().count(), 1);
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let cluster = Cluster::unpack();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command(cluster.path(), &IN_AGREEMENT).stdout(full).output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).starts_with("error: cannot write to standard output: "), "{}", stderr(&output));
+}
+
+const SPEC: &str = "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: { name: NAME }\nspec:\n  profile: etcd\n  nodes: { m-1: { address: 10.0.0.1, roles: [etcd] } }\n";
+
+fn write(folder: &Path, file: &str, text: &str) {
+    std::fs::write(folder.join(file), text).unwrap();
+}
+
+#[test]
+fn validate_reads_files_folders_and_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder, "a.yaml", &SPEC.replace("NAME", "alpha"));
+    std::fs::create_dir(folder.join("more")).unwrap();
+    write(folder, "more/b.yml", &SPEC.replace("NAME", "beta"));
+    write(folder, "more/notes.txt", "not a spec");
+    let output = pki(folder, &["validate", "a.yaml", "more"]);
+    let expected =
+        "valid: alpha   profile etcd   1 node   a.yaml\nvalid: beta   profile etcd   1 node   more/b.yml\n";
+    assert_eq!((code(&output), stdout(&output).as_str(), stderr(&output).as_str()), (0, expected, ""));
+    let mut child = command(folder, &["validate", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(SPEC.replace("NAME", "gamma").as_bytes()).unwrap();
+    assert_eq!(stdout(&child.wait_with_output().unwrap()), "valid: gamma   profile etcd   1 node   stdin\n");
+}
+
+#[test]
+fn an_invalid_spec_ends_with_65_and_stops_status_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder, "a.yaml", &SPEC.replace("NAME", "alpha").replace("profile: etcd", "profil: etcd"));
+    for command in ["validate", "status"] {
+        let output = pki(folder, &[command, "-f", "a.yaml"]);
+        assert_eq!((code(&output), stdout(&output).as_str()), (65, ""), "{command}");
+        assert!(
+            stderr(&output).contains("PKI1020") && stderr(&output).contains("a.yaml:5:3"),
+            "{}",
+            stderr(&output)
+        );
+    }
+    let json: Value =
+        serde_json::from_slice(&pki(folder, &["validate", "a.yaml", "--format", "json"]).stdout).unwrap();
+    assert_eq!(
+        (&json["outcome"], &json["exit"], &json["touched"]),
+        (&"invalid-spec".into(), &65.into(), &false.into())
+    );
+    let problem =
+        json["problems"].as_array().unwrap().iter().find(|problem| problem["code"] == "PKI1020").unwrap();
+    assert_eq!(
+        (&problem["code"], &problem["file"], &problem["line"]),
+        (&"PKI1020".into(), &"a.yaml".into(), &5.into())
+    );
+}
+
+#[test]
+fn one_cluster_in_two_files_is_refused_with_both_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for file in ["a.yaml", "b.yaml"] {
+        write(folder, file, &SPEC.replace("NAME", "alpha"));
+    }
+    let output = pki(folder, &["validate", "a.yaml", "b.yaml"]);
+    assert_eq!((code(&output), stdout(&output).as_str()), (65, ""));
+    let report = stderr(&output);
+    assert!(
+        report.contains("PKI1012") && report.contains("a.yaml:3") && report.contains("b.yaml:3"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_spec_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("empty")).unwrap();
+    for (path, says) in [
+        ("missing.yaml", "cannot read `missing.yaml`: No such file or directory"),
+        ("empty", "the folder `empty` has no file named *.yaml or *.yml"),
+    ] {
+        for command in ["validate", "status"] {
+            let output = pki(folder, &[command, "-f", path]);
+            let report = stderr(&output);
+            assert_eq!((code(&output), stdout(&output).as_str()), (65, ""));
+            assert!(report.contains("PKI1009") && report.contains(says), "{report}");
+        }
+    }
+}
+
+#[test]
+fn a_huge_spec_is_refused_before_it_costs_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let huge = "# ten megabytes\n".repeat(10 * 1024 * 1024 / 16);
+    write(folder, "huge.yaml", &huge);
+    let by_name = pki(folder, &["validate", "huge.yaml"]);
+    let mut child = command(folder, &["validate", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The program stops reading at its limit, and then nobody takes the rest.
+    let written = child.stdin.take().unwrap().write_all(huge.as_bytes());
+    assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    for output in [by_name, child.wait_with_output().unwrap()] {
+        assert_eq!((code(&output), stdout(&output).as_str()), (65, ""));
+        assert!(stderr(&output).contains("PKI1003"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn nothing_is_written_to_a_node() {
+    let cluster = Cluster::unpack();
+    let listing = || {
+        let find = ["cp-1", "cp-2", "cp-3", "-printf", "%p %m %U %G %s %T@ %C@ %y %l\\n"];
+        let output = Command::new("find").args(find).current_dir(cluster.path()).output().unwrap();
+        let mut lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let before = listing();
+    assert!(before.len() > 100);
+    pki(cluster.path(), &IN_AGREEMENT);
+    pki(cluster.path(), &["status", "--root", "cp-1"]);
+    assert_eq!(before, listing());
+}
