@@ -43,6 +43,19 @@ impl Local {
     }
 }
 
+/// Another view of the same node. The lock and the open transaction stay with the first.
+impl Clone for Local {
+    fn clone(&self) -> Self {
+        Self {
+            root: self.root.clone(),
+            clock: self.clock,
+            lock: None,
+            transaction: None,
+            fuse: self.fuse.clone(),
+        }
+    }
+}
+
 impl Inspect for Local {
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
         let is_empty = |root: &PathBuf| self.is_created_at_need && matches!(root.try_exists(), Ok(false));

@@ -308,6 +308,7 @@ pub(super) fn read(objects: &impl Look, path: &str) -> Result<Option<Secret>, Ho
 fn destination(objects: &impl Look, path: &str) -> Result<String, HostError> {
     match objects.look(path, Want::Place) {
         Sight::Found { resolved, status, .. } => match status.kind {
+            FileKind::Regular | FileKind::Directory if resolved == "/" => Err(unnamed(path)),
             FileKind::Regular | FileKind::Directory => readable(path, resolved),
             FileKind::Other => Err(HostError::NotAFile { path: path.to_owned() }),
         },
@@ -320,11 +321,9 @@ fn destination(objects: &impl Look, path: &str) -> Result<String, HostError> {
 
 /// The place of a path's own last name, whatever is there. Its directory must be there.
 fn own_place(objects: &impl Look, path: &str) -> Result<String, HostError> {
-    let unnamed =
-        || HostError::Path { path: path.to_owned(), reason: "it does not end in a name".to_owned() };
-    let (parent, name) = path.trim_end_matches('/').rsplit_once('/').ok_or_else(unnamed)?;
+    let (parent, name) = path.trim_end_matches('/').rsplit_once('/').ok_or_else(|| unnamed(path))?;
     if matches!(name, "" | "." | "..") {
-        return Err(unnamed());
+        return Err(unnamed(path));
     }
     let parent = if parent.is_empty() { "/" } else { parent };
     match objects.look(parent, Want::Place) {
@@ -349,6 +348,10 @@ fn readable(path: &str, resolved: String) -> Result<String, HostError> {
         return Err(HostError::Path { path: path.to_owned(), reason });
     }
     Ok(resolved)
+}
+
+fn unnamed(path: &str) -> HostError {
+    HostError::Path { path: path.to_owned(), reason: "it does not end in a name".to_owned() }
 }
 
 fn looping(path: &str) -> HostError {
