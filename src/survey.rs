@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use crate::desired::{Desired, Hints, ResolveError, resolve};
 use crate::hints::hints;
 use crate::ids::NodeName;
+use crate::manifest::kubernetes_version;
 use crate::node::Inspect;
 use crate::observe::{Question, observe_all};
-use crate::observed::{Answer, Observed};
+use crate::observed::{Answer, Content, NodeFacts, Observed, Seen};
 use crate::profile::Profile;
 use crate::request::request;
 use crate::spec::types::ClusterPki;
@@ -39,41 +40,61 @@ pub fn survey(
     nodes: &Nodes,
     observed_at: Timestamp,
 ) -> Result<Survey, Vec<ResolveError>> {
+    survey_further(spec, profile, nodes, Observed { observed_at, nodes: BTreeMap::new() })
+}
+
+/// Surveys a cluster of which something is `known` already, such as what told its layout; that is not asked again.
+///
+/// # Errors
+/// Every part of the spec that cannot be worked out.
+pub fn survey_further(
+    spec: &ClusterPki,
+    profile: &Profile,
+    nodes: &Nodes,
+    known: Observed,
+) -> Result<Survey, Vec<ResolveError>> {
+    let mut observed = known;
     let first = resolve(spec, profile, &Hints::default())?;
-    let mut observed = observe_all(&questions(&first, nodes, None), observed_at);
+    let open = questions(&first, nodes, &observed);
+    ask(&mut observed, &open);
     let desired = resolve(spec, profile, &hints(&observed))?;
-    let again = questions(&desired, nodes, Some(&observed));
-    if !again.is_empty() {
-        for (name, answer) in observe_all(&again, observed_at).nodes {
-            merge(&mut observed, name, answer);
-        }
-    }
+    let open = questions(&desired, nodes, &observed);
+    ask(&mut observed, &open);
     Ok(Survey { desired, observed })
 }
 
-/// What to ask each node; with `known`, only what its answer does not hold yet.
-fn questions<'a>(
-    desired: &Desired,
-    nodes: &'a Nodes,
-    known: Option<&Observed>,
-) -> BTreeMap<NodeName, Question<'a>> {
+fn ask(observed: &mut Observed, questions: &BTreeMap<NodeName, Question<'_>>) {
+    if !questions.is_empty() {
+        for (name, answer) in observe_all(questions, observed.observed_at).nodes {
+            merge(observed, name, answer);
+        }
+    }
+}
+
+/// What to ask each node: what its answer does not hold yet.
+fn questions<'a>(desired: &Desired, nodes: &'a Nodes, known: &Observed) -> BTreeMap<NodeName, Question<'a>> {
     let mut questions: BTreeMap<NodeName, Question<'a>> = BTreeMap::new();
     for (name, wanted) in &desired.nodes {
         let Some(node) = nodes.get(name) else { continue };
         let mut request = request(wanted);
-        if let Some(known) = known {
-            match known.nodes.get(name) {
-                Some(Answer::Facts(facts)) => request.files.retain(|path, _| !facts.files.contains_key(path)),
-                Some(Answer::Unreachable { .. }) | None => continue,
-            }
-            if request.files.is_empty() {
-                continue;
-            }
+        match known.nodes.get(name) {
+            Some(Answer::Facts(facts)) => request.files.retain(|path, _| !is_known(facts, path)),
+            Some(Answer::Unreachable { .. }) => continue,
+            None => {}
+        }
+        if request.files.is_empty() {
+            continue;
         }
         let node: &(dyn Inspect + Sync) = node.as_ref();
         questions.insert(name.clone(), (node, request));
     }
     questions
+}
+
+/// Whether an answer says what is at a path, and not only that something is there.
+fn is_known(facts: &NodeFacts, path: &str) -> bool {
+    let seen = facts.files.get(path);
+    seen.is_some_and(|seen| !matches!(seen, Seen::Present(file) if file.content == Content::NotRead))
 }
 
 /// Adds a second answer of a node to its first one. A node that has gone away in between is unreachable: half its facts would be a wrong picture.
@@ -82,6 +103,7 @@ fn merge(observed: &mut Observed, name: NodeName, second: Answer) {
         (Some(Answer::Facts(first)), Answer::Facts(second)) => {
             first.files.extend(second.files);
             first.named_by.extend(second.named_by);
+            first.kubernetes_version = kubernetes_version(first.manifests().map(|(_, manifest)| manifest));
         }
         (Some(Answer::Facts(_) | Answer::Unreachable { .. }) | None, second) => {
             observed.nodes.insert(name, second);

@@ -1,5 +1,6 @@
 //! `pki status`: reports every certificate, kubeconfig and CA.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -8,12 +9,13 @@ use pki::detect::{detect, markers};
 use pki::diagnostic::escaped;
 use pki::diff::{Effect, diff};
 use pki::node::{Inspect, Local};
+use pki::observed::{Answer, Observed};
 use pki::profile::Profile;
 use pki::render::{self, StatusStyle};
 use pki::spec::Loaded;
 use pki::spec::types::ClusterPki;
 use pki::status::Status;
-use pki::survey::{Nodes, Survey, survey};
+use pki::survey::{Nodes, Survey, survey_further};
 use serde::Serialize;
 
 use super::exit::Outcome;
@@ -77,7 +79,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     }
     let mut exit = Exit::Done;
     for loaded in &input.reading.specs {
-        let cluster = Cluster { spec: &loaded.spec, nodes: nodes::connect(loaded), loaded: Some(loaded) };
+        let known = Observed { observed_at: super::now(), nodes: BTreeMap::new() };
+        let cluster =
+            Cluster { spec: &loaded.spec, nodes: nodes::connect(loaded), known, loaded: Some(loaded) };
         exit = exit.max(report(&cluster, arguments, global, now));
     }
     exit
@@ -87,6 +91,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
 struct Cluster<'a> {
     spec: &'a ClusterPki,
     nodes: Nodes,
+    /// What is known of the nodes already.
+    known: Observed,
     /// The document that was written, unless the spec was made up from what this machine holds.
     loaded: Option<&'a Loaded>,
 }
@@ -129,7 +135,9 @@ fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Exit 
     };
     let nodes: Nodes =
         spec.spec.nodes.keys().map(|name| (name.clone(), Box::new(local.clone()) as _)).collect();
-    report(&Cluster { spec: &spec, nodes, loaded: None }, arguments, global, now)
+    let answers = spec.spec.nodes.keys().map(|name| (name.clone(), Answer::Facts(facts.clone())));
+    let known = Observed { observed_at: super::now(), nodes: answers.collect() };
+    report(&Cluster { spec: &spec, nodes, known, loaded: None }, arguments, global, now)
 }
 
 fn report(cluster: &Cluster<'_>, arguments: &Arguments, global: &Global, now: Timestamp) -> Exit {
@@ -137,7 +145,8 @@ fn report(cluster: &Cluster<'_>, arguments: &Arguments, global: &Global, now: Ti
         Ok(profile) => profile,
         Err(error) => return internal(&error),
     };
-    let Survey { desired, observed } = match survey(cluster.spec, &profile, &cluster.nodes, super::now()) {
+    let known = cluster.known.clone();
+    let Survey { desired, observed } = match survey_further(cluster.spec, &profile, &cluster.nodes, known) {
         Ok(survey) => survey,
         Err(problems) => {
             for problem in problems {
