@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, NODES};
+use crate::cluster::{Cluster, NODES, left_out};
 
 /// A call of the program with an empty environment.
 fn command(folder: &Path, arguments: &[&str]) -> Command {
@@ -388,7 +388,7 @@ fn status_only_reads() {
         .current_dir(cluster.path())
         .output();
     if !strace.is_ok_and(|output| output.status.success()) {
-        println!("status_only_reads left out: strace is not installed or may not trace here");
+        left_out("status_only_reads", "strace is not installed or may not trace here");
         return;
     }
     let trace = std::fs::read_to_string(trace).unwrap();
