@@ -32,7 +32,7 @@ mod visits;
 
 pub use error::{Holder, HostError};
 pub use local::Local;
-pub use memory::Memory;
+pub use memory::{Failure, Memory};
 pub use unreachable::Unreachable;
 pub use visits::{Brief, ChangedPath, FileBrief, SnapshotFacts, Undone};
 
