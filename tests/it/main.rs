@@ -8,9 +8,9 @@
 mod cli;
 mod cluster;
 mod examples;
-mod cluster;
 mod issuing;
 mod key_and_pem_shapes;
+mod kubeconfigs;
 mod mutations;
 mod observe;
 mod odd_cas;
