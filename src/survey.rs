@@ -33,10 +33,10 @@ pub struct Survey {
 ///
 /// # Errors
 /// Every part of the spec that cannot be worked out.
-pub fn survey(
+pub fn survey<N: Inspect + Sync>(
     spec: &ClusterPki,
     profile: &Profile,
-    nodes: &Nodes,
+    nodes: &BTreeMap<NodeName, N>,
     observed_at: Timestamp,
 ) -> Result<Survey, Vec<ResolveError>> {
     let first = resolve(spec, profile, &Hints::default())?;
@@ -52,15 +52,15 @@ pub fn survey(
 }
 
 /// What to ask each node; with `known`, only what its answer does not hold yet.
-fn questions<'a>(
+fn questions<'a, N: Inspect + Sync>(
     desired: &Desired,
-    nodes: &'a Nodes,
+    nodes: &'a BTreeMap<NodeName, N>,
     known: Option<&Observed>,
 ) -> BTreeMap<NodeName, Question<'a>> {
     let mut questions: BTreeMap<NodeName, Question<'a>> = BTreeMap::new();
     for (name, wanted) in &desired.nodes {
         let Some(node) = nodes.get(name) else { continue };
-        let mut request = request(wanted);
+        let mut request = request(wanted, &desired.snapshots.directory);
         request.state_directory = Some(desired.snapshots.directory.clone());
         if let Some(known) = known {
             request.state_directory = None;
@@ -72,8 +72,7 @@ fn questions<'a>(
                 continue;
             }
         }
-        let node: &(dyn Inspect + Sync) = node.as_ref();
-        questions.insert(name.clone(), (node, request));
+        questions.insert(name.clone(), (node as &(dyn Inspect + Sync), request));
     }
     questions
 }

@@ -8,17 +8,19 @@ use pki::detect::{detect, markers};
 use pki::diagnostic::escaped;
 use pki::diff::{Effect, diff};
 use pki::node::{Inspect, Local};
+use pki::plan::SpecReference;
 use pki::profile::Profile;
 use pki::render::{self, StatusStyle};
-use pki::spec::Loaded;
-use pki::spec::types::ClusterPki;
 use pki::status::Status;
-use pki::survey::{Nodes, Survey, survey};
+use pki::survey::Survey;
+use pki::x509::Sha256;
 use serde::Serialize;
 
+use super::cluster::{self, Cluster};
 use super::exit::Outcome;
-use super::input::{self, SpecArguments};
-use super::{Exit, Format, Global, chain, internal, json, nodes, output, written};
+use super::input::SpecArguments;
+use super::nodes::Hosts;
+use super::{Exit, Format, Global, internal, json, output, written};
 
 /// What `pki status` takes.
 #[derive(Debug, clap::Args)]
@@ -65,87 +67,44 @@ struct Report<'a> {
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     let now = arguments.as_of.unwrap_or_else(super::now);
     if arguments.spec.files.is_empty() {
-        return without_spec(arguments, global, now);
+        return without_spec(arguments, global, now).unwrap_or_else(|exit| exit);
     }
-    let input = match input::read(&arguments.spec, super::now()) {
-        Ok(input) => input,
-        Err(error) => return internal(&error),
+    let clusters = match cluster::load(&arguments.spec, global) {
+        Ok(clusters) => clusters,
+        Err(exit) => return exit,
     };
-    output::tell(&input.report(output::stderr_style(global.color)));
-    if input.has_errors() {
-        return Exit::InvalidSpec;
-    }
-    let mut exit = Exit::Done;
-    for loaded in &input.reading.specs {
-        let cluster = Cluster { spec: &loaded.spec, nodes: nodes::connect(loaded), loaded: Some(loaded) };
-        exit = exit.max(report(&cluster, arguments, global, now));
-    }
-    exit
+    let one = |cluster: &Cluster| report(cluster, &cluster.nodes(), arguments, global, now);
+    clusters.iter().map(|cluster| one(cluster).unwrap_or_else(|exit| exit)).max().unwrap_or(Exit::Done)
 }
 
-/// A cluster to report on.
-struct Cluster<'a> {
-    spec: &'a ClusterPki,
-    nodes: Nodes,
-    /// The document that was written, unless the spec was made up from what this machine holds.
-    loaded: Option<&'a Loaded>,
-}
-
-impl Cluster<'_> {
-    /// Where in the spec a path is written, as `FILE:LINE`; `None` for a built-in default.
-    fn place(&self, path: &[String]) -> Option<String> {
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let document = &self.loaded?.document;
-        document.node(&path)?;
-        let place = document.key_place(&path);
-        Some(format!("{}:{}", place.file, place.line))
-    }
-}
-
-fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Exit {
+/// Reports on this machine, or on a directory that stands for one, without a spec.
+fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Result<Exit, Exit> {
     let local = Local::new(arguments.root.clone(), super::now);
-    let markers = match markers() {
-        Ok(markers) => markers,
-        Err(error) => return internal(&error),
-    };
-    let facts = match local.observe(&markers) {
-        Ok(facts) => facts,
-        Err(error) => {
-            output::tell(&format!("error: {}\n", chain(&error)));
-            return Exit::Internal;
-        }
-    };
+    let markers = markers().map_err(|error| internal(&error))?;
+    let facts = local.observe(&markers).map_err(|error| internal(&error))?;
     let root = arguments.root.as_deref().map(|root| root.display().to_string());
-    let spec = match detect(&facts, root.as_deref()) {
-        Ok(Some(spec)) => spec,
-        Ok(None) => {
-            output::tell(&format!(
-                "error: no Kubernetes or etcd layout that pki knows under {}\n  help: name a spec with -f, or another directory with --root\n",
-                root.as_deref().map_or_else(|| "/".to_owned(), escaped)
-            ));
-            return Exit::Blocked;
-        }
-        Err(error) => return internal(&error),
+    let Some(spec) = detect(&facts, root.as_deref()).map_err(|error| internal(&error))? else {
+        let place = root.as_deref().map_or_else(|| "/".to_owned(), escaped);
+        output::tell(&format!(
+            "error: no Kubernetes or etcd layout that pki knows under {place}\n  help: name a spec with -f, or another directory with --root\n"
+        ));
+        return Err(Exit::Blocked);
     };
-    let nodes: Nodes =
-        spec.spec.nodes.keys().map(|name| (name.clone(), Box::new(local.clone()) as _)).collect();
-    report(&Cluster { spec: &spec, nodes, loaded: None }, arguments, global, now)
+    let node = || Box::new(Local::new(arguments.root.clone(), super::now)) as _;
+    let nodes: Hosts = spec.spec.nodes.keys().map(|name| (name.clone(), node())).collect();
+    let profile = Profile::load(spec.spec.profile).map_err(|error| internal(&error))?;
+    let reference = SpecReference { file: String::new(), sha256: Sha256::of(&[]) };
+    report(&Cluster { spec, profile, loaded: None, reference }, &nodes, arguments, global, now)
 }
 
-fn report(cluster: &Cluster<'_>, arguments: &Arguments, global: &Global, now: Timestamp) -> Exit {
-    let profile = match Profile::load(cluster.spec.spec.profile) {
-        Ok(profile) => profile,
-        Err(error) => return internal(&error),
-    };
-    let Survey { desired, observed } = match survey(cluster.spec, &profile, &cluster.nodes, super::now()) {
-        Ok(survey) => survey,
-        Err(problems) => {
-            for problem in problems {
-                output::tell(&format!("error: {}: {problem}\n", problem.path.join(".")));
-            }
-            return Exit::InvalidSpec;
-        }
-    };
+fn report(
+    cluster: &Cluster,
+    nodes: &Hosts,
+    arguments: &Arguments,
+    global: &Global,
+    now: Timestamp,
+) -> Result<Exit, Exit> {
+    let Survey { desired, observed } = cluster.survey(nodes)?;
     let differences = diff(&desired, &observed, now);
     let mut status = Status::new(&desired, &observed, &differences, now);
     if arguments.sort == Sort::Expiry {
@@ -158,11 +117,11 @@ fn report(cluster: &Cluster<'_>, arguments: &Arguments, global: &Global, now: Ti
     };
     let result = match arguments.format {
         Format::Text => {
-            let output::Style { color, unicode, width: _ } = output::stdout_style(global.color);
-            let style = StatusStyle { color, unicode };
+            let style = output::stdout_style(global.color);
+            let style = StatusStyle { color: style.color, unicode: style.unicode };
             output::print(&render::status(&status, style, &|path| cluster.place(path)))
         }
         Format::Json => output::print(&json(&Report { status: &status, outcome: Outcome::untouched(exit) })),
     };
-    exit.max(written(result))
+    Ok(exit.max(written(result)))
 }

@@ -23,6 +23,8 @@ const ATTEMPTS: usize = 3;
 #[derive(Debug)]
 pub struct Local {
     pub(super) root: Option<PathBuf>,
+    /// A root that is not there is an empty node, and is made when the node is first worked on.
+    pub(super) is_created_at_need: bool,
     pub(super) clock: fn() -> Timestamp,
     pub(super) lock: Option<Lock>,
     pub(super) transaction: Option<Transaction>,
@@ -32,7 +34,12 @@ pub struct Local {
 impl Local {
     /// A node whose `/` is `root`, or this machine's own when there is none, and whose clock is `clock`.
     pub fn new(root: Option<PathBuf>, clock: fn() -> Timestamp) -> Self {
-        Self { root, clock, lock: None, transaction: None, fuse: Fuse::default() }
+        Self { root, is_created_at_need: false, clock, lock: None, transaction: None, fuse: Fuse::default() }
+    }
+
+    /// A node whose `/` is `root`, which is made when the node is first worked on. Until then it is an empty node.
+    pub fn created_at_need(root: PathBuf, clock: fn() -> Timestamp) -> Self {
+        Self { is_created_at_need: true, ..Self::new(Some(root), clock) }
     }
 }
 
@@ -51,6 +58,10 @@ impl Clone for Local {
 
 impl Inspect for Local {
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
+        let is_empty = |root: &PathBuf| self.is_created_at_need && matches!(root.try_exists(), Ok(false));
+        if self.root.as_ref().is_some_and(is_empty) {
+            return Ok(observe(&Nothing, request, None, (self.clock)(), served_by()));
+        }
         let tree = Tree::open(self.root.clone()).map_err(NodeError::NoFiles)?;
         // The kernel's name is this machine's, not that of a node which is a directory.
         let hostname = match self.root {
@@ -58,6 +69,15 @@ impl Inspect for Local {
             Some(_) => None,
         };
         Ok(observe(&tree, request, hostname, (self.clock)(), served_by()))
+    }
+}
+
+/// A file tree in which nothing is.
+struct Nothing;
+
+impl Look for Nothing {
+    fn look(&self, _: &str, _: Want) -> Sight {
+        Sight::Missing
     }
 }
 

@@ -26,12 +26,14 @@ mod site;
 mod snapshot;
 mod store;
 mod transaction;
+mod unreachable;
 mod visit;
 mod visits;
 
 pub use error::{Holder, HostError};
 pub use local::Local;
-pub use memory::{Failure, Memory};
+pub use memory::Memory;
+pub use unreachable::Unreachable;
 pub use visits::{Brief, ChangedPath, FileBrief, SnapshotFacts, Undone};
 
 use crate::observed::{NodeFacts, ObserveRequest};
@@ -42,6 +44,12 @@ use order::{Answer, Begin, Order};
 pub trait Inspect {
     /// Answers one request. What of it cannot be seen is unknown in the answer; an error means that there is no answer at all.
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError>;
+}
+
+impl<T: Inspect + ?Sized> Inspect for Box<T> {
+    fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
+        (**self).observe(request)
+    }
 }
 
 /// The writing half of a node. One transaction is open at a time.

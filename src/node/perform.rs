@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::check;
 use super::error::HostError;
+use super::observe::Look;
 use super::order::{Answer, AuthorityFiles, Order, SignRequest, Slot};
 use super::visit::{Objects, Visit, read};
 use crate::desired::{FileSpec, Storage};
@@ -96,6 +97,30 @@ pub(super) fn perform(
     }
 }
 
+/// Performs an order that only reads, which needs no transaction: another node's visit signs here, or copies what is shared.
+pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answer, HostError> {
+    match order {
+        Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
+        Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
+        Order::MakeDirectory { .. }
+        | Order::MakeLink { .. }
+        | Order::MakeKey { .. }
+        | Order::TakeKey { .. }
+        | Order::Extend { .. }
+        | Order::WriteIdentity { .. }
+        | Order::WriteTrusted { .. }
+        | Order::CreateAuthority { .. }
+        | Order::CreateKeyPair { .. }
+        | Order::WritePublicKey { .. }
+        | Order::WriteCertificates { .. }
+        | Order::WriteShared { .. }
+        | Order::SetPermissions { .. }
+        | Order::Run { .. }
+        | Order::Check { .. }
+        | Order::Restore { .. } => Err(HostError::NotOpen),
+    }
+}
+
 fn keep(visit: &mut Visit, slot: Slot, key: PrivateKey) -> Answer {
     let public = key.public_key().clone();
     visit.slots.insert(slot, Arc::new(key));
@@ -127,7 +152,7 @@ fn stored_key(objects: &impl Objects, storage: &Storage) -> Result<PrivateKey, H
     }
 }
 
-fn key_in(objects: &impl Objects, path: &str) -> Result<PrivateKey, HostError> {
+fn key_in(objects: &impl Look, path: &str) -> Result<PrivateKey, HostError> {
     the_key(path, existing(objects, path)?.reveal())
 }
 
@@ -149,7 +174,7 @@ fn the_key(path: &str, bytes: &[u8]) -> Result<PrivateKey, HostError> {
 
 /// Certificate and key of an authority, which must belong to each other.
 fn authority_of(
-    objects: &impl Objects,
+    objects: &impl Look,
     files: &AuthorityFiles,
     wanted: &Sha256,
 ) -> Result<(Certificate, PrivateKey), HostError> {
@@ -167,7 +192,7 @@ fn authority_of(
 }
 
 fn sign(
-    objects: &impl Objects,
+    objects: &impl Look,
     authority: &AuthorityFiles,
     request: SignRequest,
 ) -> Result<Certificate, HostError> {
@@ -245,7 +270,7 @@ fn holds_key(objects: &impl Objects, path: &str, public: &PublicKey) -> Result<b
     Ok(the_key(path, bytes.reveal()).is_ok_and(|key| key.public_key() == public))
 }
 
-fn existing(objects: &impl Objects, path: &str) -> Result<Secret, HostError> {
+fn existing(objects: &impl Look, path: &str) -> Result<Secret, HostError> {
     read(objects, path)?.ok_or_else(|| HostError::Missing { path: path.to_owned() })
 }
 

@@ -36,6 +36,7 @@ impl Host for Local {
     fn lock(&mut self, run: &str) -> Result<(), HostError> {
         check_run(run)?;
         if self.lock.is_none() {
+            self.make_root()?;
             let tree = self.tree()?;
             self.lock = Some(Lock::take(&tree, run, &self.fuse)?);
         }
@@ -68,8 +69,10 @@ impl Host for Local {
     }
 
     fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
-        let Transaction { visit, site, .. } = self.transaction.as_mut().ok_or(HostError::NotOpen)?;
-        perform::perform(visit, site, order)
+        match &mut self.transaction {
+            Some(Transaction { visit, site, .. }) => perform::perform(visit, site, order),
+            None => perform::perform_reading(&self.tree()?, order),
+        }
     }
 
     fn commit(&mut self) -> Result<(), HostError> {
@@ -152,6 +155,17 @@ impl Host for Local {
 }
 
 impl Local {
+    /// Makes the directory that stands for the node, where the spec wants that. It is no part of a transaction: an empty directory is an empty node.
+    #[expect(clippy::disallowed_methods, reason = "makes the one directory that is not inside a node")]
+    fn make_root(&self) -> Result<(), HostError> {
+        match &self.root {
+            Some(root) if self.is_created_at_need => std::fs::create_dir_all(root).map_err(|error| {
+                HostError::Refused { path: root.display().to_string(), reason: error.to_string() }
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn tree(&self) -> Result<Tree, HostError> {
         Tree::open(self.root.clone())
             .map_err(|error| HostError::Path { path: "/".to_owned(), reason: error.to_string() })
