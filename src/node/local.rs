@@ -48,6 +48,7 @@ impl Clone for Local {
     fn clone(&self) -> Self {
         Self {
             root: self.root.clone(),
+            is_created_at_need: self.is_created_at_need,
             clock: self.clock,
             lock: None,
             transaction: None,
