@@ -17,6 +17,11 @@ use crate::spec::types::{
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 const ETCD: &str = "/etc/kubernetes/manifests/etcd.yaml";
+/// Asked for along with the others, because all four together name every file of a control plane and are then read only once.
+const CONTROL_PLANE: [&str; 2] = [
+    "/etc/kubernetes/manifests/kube-controller-manager.yaml",
+    "/etc/kubernetes/manifests/kube-scheduler.yaml",
+];
 const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 
 /// The question that tells layouts apart.
@@ -32,6 +37,9 @@ pub fn markers() -> Result<ObserveRequest, ProfileError> {
     }
     request.files.insert(API_SERVER.to_owned(), Expect::Manifest);
     request.files.insert(ETCD.to_owned(), Expect::Manifest);
+    for path in CONTROL_PLANE {
+        request.files.insert(path.to_owned(), Expect::Manifest);
+    }
     request.files.insert(ADMIN_CONF.to_owned(), Expect::Kubeconfig);
     request.files.insert(KUBELET_CONF.to_owned(), Expect::Kubeconfig);
     Ok(request)

@@ -1,6 +1,6 @@
 //! Problems, as values: what is wrong, where, and the way out.
 //!
-//! What enters are codes, words and places; what leaves are [`Diagnostic`]s, gathered in bulk, and (in [`render`]) the
+//! What enters are codes, words and places; what leaves are [`Diagnostic`]s, gathered in bulk, and (in [`render()`]) the
 //! text that a person reads. A diagnostic never ends the program and never prints itself. Names that come from
 //! a file or from a node are untrusted: [`quoted`] shows them with control and bidirectional characters spelled out.
 

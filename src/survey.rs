@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use crate::desired::{Desired, Hints, ResolveError, resolve};
 use crate::hints::hints;
 use crate::ids::NodeName;
+use crate::manifest::kubernetes_version;
 use crate::node::Inspect;
 use crate::observe::{Question, observe_all};
-use crate::observed::{Answer, Observed};
+use crate::observed::{Answer, Content, Expect, NodeFacts, Observed, Seen};
 use crate::profile::Profile;
 use crate::request::request;
 use crate::spec::types::ClusterPki;
@@ -39,42 +40,71 @@ pub fn survey<N: Inspect + Sync>(
     nodes: &BTreeMap<NodeName, N>,
     observed_at: Timestamp,
 ) -> Result<Survey, Vec<ResolveError>> {
+    survey_further(spec, profile, nodes, Observed { observed_at, nodes: BTreeMap::new() })
+}
+
+/// Surveys a cluster of which something is `known` already, such as what told its layout; that is not asked again.
+///
+/// # Errors
+/// Every part of the spec that cannot be worked out.
+pub fn survey_further<N: Inspect + Sync>(
+    spec: &ClusterPki,
+    profile: &Profile,
+    nodes: &BTreeMap<NodeName, N>,
+    known: Observed,
+) -> Result<Survey, Vec<ResolveError>> {
+    let mut observed = known;
     let first = resolve(spec, profile, &Hints::default())?;
-    let mut observed = observe_all(&questions(&first, nodes, None), observed_at);
+    let open = questions(&first, nodes, &observed);
+    ask(&mut observed, &open);
     let desired = resolve(spec, profile, &hints(&observed))?;
-    let again = questions(&desired, nodes, Some(&observed));
-    if !again.is_empty() {
-        for (name, answer) in observe_all(&again, observed_at).nodes {
-            merge(&mut observed, name, answer);
-        }
-    }
+    let open = questions(&desired, nodes, &observed);
+    ask(&mut observed, &open);
     Ok(Survey { desired, observed })
 }
 
-/// What to ask each node; with `known`, only what its answer does not hold yet.
+fn ask(observed: &mut Observed, questions: &BTreeMap<NodeName, Question<'_>>) {
+    if !questions.is_empty() {
+        for (name, answer) in observe_all(questions, observed.observed_at).nodes {
+            merge(observed, name, answer);
+        }
+    }
+}
+
+/// What to ask each node: what its answer does not hold yet.
 fn questions<'a, N: Inspect + Sync>(
     desired: &Desired,
     nodes: &'a BTreeMap<NodeName, N>,
-    known: Option<&Observed>,
+    known: &Observed,
 ) -> BTreeMap<NodeName, Question<'a>> {
     let mut questions: BTreeMap<NodeName, Question<'a>> = BTreeMap::new();
     for (name, wanted) in &desired.nodes {
         let Some(node) = nodes.get(name) else { continue };
         let mut request = request(wanted, &desired.snapshots.directory);
-        request.state_directory = Some(desired.snapshots.directory.clone());
-        if let Some(known) = known {
-            request.state_directory = None;
-            match known.nodes.get(name) {
-                Some(Answer::Facts(facts)) => request.files.retain(|path, _| !facts.files.contains_key(path)),
-                Some(Answer::Unreachable { .. }) | None => continue,
+        match known.nodes.get(name) {
+            Some(Answer::Facts(facts)) => {
+                request.files.retain(|path, expect| !is_known(facts, path, *expect));
+                // An answer from before the profile was known says nothing about transactions.
+                if !matches!(facts.open_transaction, Seen::Unknown { .. }) {
+                    request.state_directory = None;
+                }
             }
-            if request.files.is_empty() {
-                continue;
-            }
+            Some(Answer::Unreachable { .. }) => continue,
+            None => {}
+        }
+        if request.files.is_empty() && request.state_directory.is_none() {
+            continue;
         }
         questions.insert(name.clone(), (node as &(dyn Inspect + Sync), request));
     }
     questions
+}
+
+/// Whether an answer says what is at a path, and not only that something is there, unless that is all that is asked.
+fn is_known(facts: &NodeFacts, path: &str, expect: Expect) -> bool {
+    let seen = facts.files.get(path);
+    expect == Expect::Link && seen.is_some()
+        || seen.is_some_and(|seen| !matches!(seen, Seen::Present(file) if file.content == Content::NotRead))
 }
 
 /// Adds a second answer of a node to its first one. A node that has gone away in between is unreachable: half its facts would be a wrong picture.
@@ -83,6 +113,11 @@ fn merge(observed: &mut Observed, name: NodeName, second: Answer) {
         (Some(Answer::Facts(first)), Answer::Facts(second)) => {
             first.files.extend(second.files);
             first.named_by.extend(second.named_by);
+            if matches!(first.open_transaction, Seen::Unknown { .. }) {
+                first.open_transaction = second.open_transaction;
+                first.last_transaction = second.last_transaction;
+            }
+            first.kubernetes_version = kubernetes_version(first.manifests().map(|(_, manifest)| manifest));
         }
         (Some(Answer::Facts(_) | Answer::Unreachable { .. }) | None, second) => {
             observed.nodes.insert(name, second);

@@ -1,13 +1,16 @@
 //! A cluster that a spec declares, with the nodes behind it: what `status`, `plan`, `apply` and `rollback` start from.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use pki::diagnostic::Source;
 use pki::diff::diff;
+use pki::observed::Observed;
 use pki::plan::{Input, Options, Plan, SpecReference};
 use pki::profile::Profile;
 use pki::spec::Loaded;
 use pki::spec::types::ClusterPki;
-use pki::survey::{Survey, survey};
+use pki::survey::{Survey, survey_further};
 use pki::x509::Sha256;
 
 use super::input::{self, SpecArguments};
@@ -66,7 +69,15 @@ impl Cluster {
     /// # Errors
     /// The exit code, after every problem of the spec was told.
     pub(super) fn survey(&self, nodes: &nodes::Hosts) -> Result<Survey, Exit> {
-        survey(&self.spec, &self.profile, nodes, super::now()).map_err(|problems| {
+        self.survey_further(nodes, Observed { observed_at: super::now(), nodes: BTreeMap::new() })
+    }
+
+    /// What should be, and what is, where something is known already.
+    ///
+    /// # Errors
+    /// The exit code, after every problem of the spec was told.
+    pub(super) fn survey_further(&self, nodes: &nodes::Hosts, known: Observed) -> Result<Survey, Exit> {
+        survey_further(&self.spec, &self.profile, nodes, known).map_err(|problems| {
             for problem in problems {
                 output::tell(&format!("error: {}: {problem}\n", problem.path.join(".")));
             }

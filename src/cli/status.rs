@@ -8,6 +8,7 @@ use pki::detect::{detect, markers};
 use pki::diagnostic::escaped;
 use pki::diff::{Effect, diff};
 use pki::node::{Inspect, Local};
+use pki::observed::{Answer, Observed};
 use pki::plan::SpecReference;
 use pki::profile::Profile;
 use pki::render::{self, StatusStyle};
@@ -73,8 +74,12 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };
-    let one = |cluster: &Cluster| report(cluster, &cluster.nodes(), arguments, global, now);
-    clusters.iter().map(|cluster| one(cluster).unwrap_or_else(|exit| exit)).max().unwrap_or(Exit::Done)
+    let one = |cluster: &Cluster| {
+        let nodes = cluster.nodes();
+        let survey = cluster.survey(&nodes)?;
+        Ok(report(cluster, &survey, arguments, global, now))
+    };
+    clusters.iter().map(|cluster| one(cluster).unwrap_or_else(|exit: Exit| exit)).max().unwrap_or(Exit::Done)
 }
 
 /// Reports on this machine, or on a directory that stands for one, without a spec.
@@ -94,19 +99,24 @@ fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Resul
     let nodes: Hosts = spec.spec.nodes.keys().map(|name| (name.clone(), node())).collect();
     let profile = Profile::load(spec.spec.profile).map_err(|error| internal(&error))?;
     let reference = SpecReference { file: String::new(), sha256: Sha256::of(&[]) };
-    report(&Cluster { spec, profile, loaded: None, reference }, &nodes, arguments, global, now)
+    // What told the layout is not asked again.
+    let answers = spec.spec.nodes.keys().map(|name| (name.clone(), Answer::Facts(facts.clone())));
+    let known = Observed { observed_at: super::now(), nodes: answers.collect() };
+    let cluster = Cluster { spec, profile, loaded: None, reference };
+    let survey = cluster.survey_further(&nodes, known)?;
+    Ok(report(&cluster, &survey, arguments, global, now))
 }
 
 fn report(
     cluster: &Cluster,
-    nodes: &Hosts,
+    survey: &Survey,
     arguments: &Arguments,
     global: &Global,
     now: Timestamp,
-) -> Result<Exit, Exit> {
-    let Survey { desired, observed } = cluster.survey(nodes)?;
-    let differences = diff(&desired, &observed, now);
-    let mut status = Status::new(&desired, &observed, &differences, now);
+) -> Exit {
+    let Survey { desired, observed } = survey;
+    let differences = diff(desired, observed, now);
+    let mut status = Status::new(desired, observed, &differences, now);
     if arguments.sort == Sort::Expiry {
         status.sort_by_expiry();
     }
@@ -123,5 +133,5 @@ fn report(
         }
         Format::Json => output::print(&json(&Report { status: &status, outcome: Outcome::untouched(exit) })),
     };
-    Ok(exit.max(written(result)))
+    exit.max(written(result))
 }

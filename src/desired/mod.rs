@@ -1,6 +1,6 @@
 //! What a spec means: the wanted state of each node, fully worked out.
 //!
-//! What enters is a [`ClusterPki`], its [`Profile`] and the [`Hints`] that nodes gave about things the spec left open (version, addresses).
+//! What enters is a [`ClusterPki`](crate::spec::types::ClusterPki), its [`Profile`](crate::profile::Profile) and the [`Hints`] that nodes gave about things the spec left open (version, addresses).
 //! What leaves is [`Desired`]: every file, name, period and owner in the clear, each with the place in the spec that decided it. Pure: the same
 //! input gives the same value. A name whose parts are unknown is kept aside as unresolved and never guessed.
 

@@ -78,7 +78,9 @@ impl World {
     fn file(&mut self, node: &str, path: &str) -> &mut FileFacts {
         match self.node(node).files.get_mut(path).unwrap() {
             Seen::Present(file) => file,
-            other => panic!("{path}: {other:?}"),
+            seen @ (Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. }) => {
+                panic!("{path}: {seen:?}")
+            }
         }
     }
 

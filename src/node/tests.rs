@@ -95,7 +95,7 @@ fn encodings(bytes: &[u8]) -> Vec<String> {
     let aligned = (0..3_usize).map(|before| {
         let text = STANDARD.encode([vec![0; before], bytes.to_vec()].concat());
         // The first and the last digits also hold bits of the neighbours.
-        text.trim_end_matches('=')[before + 1..][..bytes.len() * 4 / 3 - 4].to_owned()
+        text.chars().skip(before + 1).take(bytes.len() * 4 / 3 - 4).collect()
     });
     aligned.chain([plain.to_uppercase(), plain, decimal]).collect()
 }

@@ -9,6 +9,7 @@
 mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 
@@ -278,12 +279,21 @@ impl Profile {
     /// # Errors
     /// Only if the program was built with a broken profile.
     pub fn load(name: ProfileName) -> Result<Profile, ProfileError> {
-        let text = match name {
-            ProfileName::Kubeadm => include_str!("kubeadm.yaml"),
-            ProfileName::Etcd => include_str!("etcd.yaml"),
-            ProfileName::Custom => include_str!("custom.yaml"),
+        // Parsed once: that costs more than reading a whole node.
+        static KUBEADM: OnceLock<Profile> = OnceLock::new();
+        static ETCD: OnceLock<Profile> = OnceLock::new();
+        static CUSTOM: OnceLock<Profile> = OnceLock::new();
+        let (parsed, text) = match name {
+            ProfileName::Kubeadm => (&KUBEADM, include_str!("kubeadm.yaml")),
+            ProfileName::Etcd => (&ETCD, include_str!("etcd.yaml")),
+            ProfileName::Custom => (&CUSTOM, include_str!("custom.yaml")),
         };
-        serde_saphyr::from_str(text).map_err(|error| ProfileError { name, source: Box::new(error) })
+        if let Some(profile) = parsed.get() {
+            return Ok(profile.clone());
+        }
+        let profile =
+            serde_saphyr::from_str(text).map_err(|error| ProfileError { name, source: Box::new(error) })?;
+        Ok(parsed.get_or_init(|| profile).clone())
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, NODES};
+use crate::cluster::{Cluster, NODES, left_out};
 
 /// A call of the program with an empty environment.
 fn command(folder: &Path, arguments: &[&str]) -> Command {
@@ -374,4 +374,36 @@ fn nothing_is_written_to_a_node() {
     pki(cluster.path(), &IN_AGREEMENT);
     pki(cluster.path(), &["status", "--root", "cp-1"]);
     assert_eq!(before, listing());
+}
+
+#[test]
+fn status_only_reads() {
+    let cluster = Cluster::unpack();
+    let trace = cluster.path().join("trace");
+    let strace = Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=%file,%network,%process,fchmod,fchown,ftruncate", "-o"])
+        .arg(&trace)
+        .arg(env!("CARGO_BIN_EXE_pki"))
+        .args(["status", "-f", "spec.yaml"])
+        .current_dir(cluster.path())
+        .output();
+    if !strace.is_ok_and(|output| output.status.success()) {
+        left_out("status_only_reads", "strace is not installed or may not trace here");
+        return;
+    }
+    let trace = std::fs::read_to_string(trace).unwrap();
+    assert!(trace.contains("apiserver.key"), "{trace}");
+    let calls = [
+        "unlink", "rename", "mkdir", "rmdir", "chmod", "chown", "link(", "linkat(", "mknod", "truncate",
+        "utime", "socket(", "connect(",
+    ];
+    for line in trace.lines() {
+        let call = line.split_whitespace().nth(1).unwrap_or_default();
+        let changes = calls.iter().any(|name| call.trim_start_matches('f').starts_with(name))
+            && !call.starts_with("readlink");
+        let writes =
+            ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_APPEND"].iter().any(|flag| line.contains(flag));
+        assert!(!changes && !writes, "{line}");
+    }
+    assert_eq!(trace.matches("execve(").count(), 1, "no other program is started");
 }

@@ -99,6 +99,12 @@ impl Report {
     }
 }
 
+/// Says which test was left out and why; `cargo test -- --nocapture` shows it.
+#[expect(clippy::print_stdout, reason = "what was not tested must be seen")]
+pub(crate) fn left_out(name: &str, reason: &str) {
+    println!("{name} left out: {reason}");
+}
+
 /// Compares a text with the golden file at `path`; `UPDATE=1` writes it anew.
 pub(crate) fn golden(path: &Path, found: &str) -> Result<(), String> {
     if std::env::var_os("UPDATE").is_some() {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::cluster::{Cluster, ROOT, Report, golden};
+use crate::cluster::{Cluster, ROOT, Report, golden, left_out};
 
 /// Scenarios at the same time.
 const AT_ONCE: usize = 4;
@@ -51,7 +51,7 @@ fn folders(parent: &Path) -> Vec<PathBuf> {
 fn run(folder: &Path, ours: &BTreeSet<String>) -> Result<(), String> {
     let name = folder.file_name().unwrap().to_str().unwrap();
     if ROOT_ONLY.contains(&name) && !is_root() {
-        println!("scenario {name} left out: only root can give files away");
+        left_out(name, "only root can give files away");
         return Ok(());
     }
     let cluster = Cluster::unpack();
@@ -83,7 +83,7 @@ fn is_root() -> bool {
 /// The part of the report below its tables.
 fn findings(text: &str) -> &str {
     let start = text.find("\nFindings\n").or_else(|| text.find("\nStatus: ")).unwrap();
-    text[start..].trim_start()
+    text.split_at(start).1.trim_start()
 }
 
 /// The short digests of everything that the untouched cluster holds: they are the same in every run.
