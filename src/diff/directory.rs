@@ -34,7 +34,7 @@ fn hides(directory: &DesiredDirectory, facts: &NodeFacts) -> bool {
 }
 
 /// What is said of everything behind a directory that hides its files: once, instead of a finding for each file.
-pub(super) fn hidden(name: &DirectoryName, directory: &DesiredDirectory, node: &NodeName) -> Finding {
+pub(crate) fn hidden(name: &DirectoryName, directory: &DesiredDirectory, node: &NodeName) -> Finding {
     let address = Address { subject: Subject::Directory(name.clone()), node: node.clone() };
     let because = format!("it lies behind {}, see {address}", directory.known_as());
     Finding { effect: Effect::Unknown, reason: Reason::Unknown { because }, decided_by: None }

@@ -15,6 +15,8 @@ mod reason;
 mod tests;
 mod view;
 
+pub(crate) use directory::hidden;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -161,7 +163,7 @@ fn node_differences(
     }
     let hidden = |paths: &[&str]| {
         let (directory, wanted) = paths.iter().find_map(|path| directory::hiding(node, facts, path))?;
-        Some(vec![directory::hidden(directory, wanted, name)])
+        Some(vec![hidden(directory, wanted, name)])
     };
     for (authority, copy) in &node.authorities {
         let (Some(wanted), Some(view)) = (desired.authorities.get(authority), authorities.get(authority))

@@ -98,6 +98,7 @@ impl<'a> Builder<'a> {
 
     /// Report-only findings are noted; a node that was not seen, and whatever a person has to look at first, blocks.
     fn note_everything(&mut self) {
+        let seen_later = self.behind_missing_links();
         for (address, findings) in &self.input.differences.findings {
             if !self.input.options.selects(address) {
                 continue;
@@ -108,12 +109,37 @@ impl<'a> Builder<'a> {
             let grave: Vec<&Finding> = findings
                 .iter()
                 .filter(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown))
+                .filter(|finding| !seen_later.contains(finding))
                 .collect();
             if let Some(first) = grave.first() {
                 let help = help(&first.reason, address);
                 self.block(address, first.reason.to_string(), help, &grave);
             }
         }
+    }
+
+    /// What is said of everything behind a link that this plan makes: it is seen, and planned, only once the link is there.
+    fn behind_missing_links(&mut self) -> Vec<Finding> {
+        let mut behind = Vec::new();
+        for (name, node) in &self.input.survey.desired.nodes {
+            for (directory, wanted) in &node.directories {
+                let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
+                let missing = |finding: &Finding| matches!(finding.reason, Reason::LinkMissing { .. });
+                let hidden = crate::diff::hidden(directory, wanted, name);
+                let hides =
+                    self.input.differences.findings.values().flatten().any(|finding| *finding == hidden);
+                if hides && self.findings(&address).iter().any(missing) {
+                    let because = format!(
+                        "what lies behind {} can be seen only once the link is made",
+                        wanted.known_as()
+                    );
+                    let help = Some("plan again after that".to_owned());
+                    self.draft.elsewhere.push(Blocked { address, because, help, findings: Vec::new() });
+                    behind.push(hidden);
+                }
+            }
+        }
+        behind
     }
 
     /// What a crash left half done is undone first. What else is due can only be seen once that has happened, so the plan holds nothing else.
@@ -411,7 +437,14 @@ fn is_missing(facts: &NodeFacts, path: &str) -> bool {
 
 /// Why something that is due is in no plan, and the way out.
 fn not_mended(reason: &Reason, subject: &Subject) -> (String, String) {
-    let (because, help) = if matches!(reason, Reason::NotAFile { .. } | Reason::NotADirectory { .. }) {
+    let (because, help) = if matches!(reason, Reason::LinkDangling { .. })
+        && matches!(subject, Subject::Directory(_))
+    {
+        (
+            "the directory behind a link is not there, and an empty one in its place would hide the right one",
+            "mount the disk that holds it, or make the directory by hand if it is to be empty",
+        )
+    } else if matches!(reason, Reason::NotAFile { .. } | Reason::NotADirectory { .. }) {
         (
             "something else lies in its place, and pki never removes what it does not know",
             "look at it on the node and move it away; the next plan makes what is missing",

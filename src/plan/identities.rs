@@ -244,14 +244,6 @@ impl Case<'_> {
 
     fn signer(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Result<Signer, Obstacle> {
         if let Some(signer) = builder.sources.signers.get(authority) {
-            let made_here = signer.certificate.is_none();
-            let at = Address { subject: Subject::Authority(authority.clone()), node: signer.node.clone() };
-            if made_here && !builder.input.options.selects(&at) {
-                return Err(Obstacle::Blocked(
-                    format!("it needs {at}, which --only leaves out"),
-                    Some(format!("add --only {at}")),
-                ));
-            }
             return Ok(signer.clone());
         }
         let external = builder
@@ -268,6 +260,13 @@ impl Case<'_> {
                 format!(
                     "have it renewed by whoever holds the key of {authority}, or put the key back on a control-plane node"
                 ),
+            ));
+        }
+        let is_nowhere = view.is_none_or(|view| view.certificates.is_empty() && view.keys.is_empty());
+        if is_nowhere && !builder.input.options.only.is_empty() {
+            return Err(Obstacle::Blocked(
+                format!("it needs ca/{authority}, which is nowhere yet and which --only leaves out"),
+                Some(format!("add --only ca/{authority}")),
             ));
         }
         Err(Obstacle::Blocked(format!("no usable key of {authority} was seen on any node"), None))

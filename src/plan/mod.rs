@@ -15,6 +15,7 @@ mod order;
 mod rollback;
 mod summary;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests unpack the files of a real cluster")]
 mod tests;
 
 use jiff::Timestamp;

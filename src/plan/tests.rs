@@ -1,1 +1,256 @@
 //! Start in agreement, change one thing, look at the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::*;
+use crate::diff::diff;
+use crate::node::{Inspect, Local};
+use crate::observed::{Answer, OpenTransaction, Seen};
+use crate::profile::Profile;
+use crate::spec::types::{ClusterPki, ProfileName};
+use crate::survey::{Nodes, survey};
+
+const SPEC: &str = r#"
+apiVersion: pki/v1alpha1
+kind: ClusterPKI
+metadata: { name: prod-eu1 }
+spec:
+  profile: kubeadm
+  cluster: { controlPlaneEndpoint: "api.prod-eu1.example:6443", serviceSubnet: 10.96.0.0/12 }
+  nodes:
+    cp-1: { address: 10.0.0.11, roles: [control-plane, etcd] }
+    cp-2: { address: 10.0.0.12, roles: [control-plane, etcd] }
+    cp-3: { address: 10.0.0.13, roles: [control-plane, etcd] }
+"#;
+
+fn now() -> Timestamp {
+    "2026-12-01T00:00:00Z".parse().unwrap()
+}
+
+fn surveyed(fill: impl Fn(&std::path::Path)) -> Survey {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path());
+    let spec: ClusterPki = serde_saphyr::from_str(SPEC).unwrap();
+    let node = |name: &NodeName| -> Box<dyn Inspect + Send + Sync> {
+        Box::new(Local::created_at_need(folder.path().join(name.as_str()), now))
+    };
+    let nodes: Nodes = spec.spec.nodes.keys().map(|name| (name.clone(), node(name))).collect();
+    survey(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &nodes, now()).unwrap()
+}
+
+/// Three control planes that kubeadm 1.20.2 made.
+fn agreement() -> Survey {
+    static SURVEYED: OnceLock<Survey> = OnceLock::new();
+    let unpack = |folder: &std::path::Path| {
+        let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kubeadm-v1.20.2.tar");
+        let mut tar = Command::new("tar");
+        tar.args(["--no-same-owner", "-pxf", archive, "-C"]).arg(folder);
+        assert!(tar.status().unwrap().success());
+    };
+    SURVEYED.get_or_init(|| surveyed(unpack)).clone()
+}
+
+/// The same cluster before anything was made.
+fn nothing() -> Survey {
+    surveyed(|_| {})
+}
+
+fn plan_of(survey: &Survey, options: &Options) -> Plan {
+    let differences = diff(&survey.desired, &survey.observed, now());
+    let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()) };
+    let (differences, place) = (&differences, &|_: &[String]| None);
+    plan(&Input { survey, differences, now: now(), spec, options, place }).unwrap()
+}
+
+fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut crate::observed::NodeFacts {
+    match survey.observed.nodes.get_mut(node).unwrap() {
+        Answer::Facts(facts) => facts,
+        Answer::Unreachable { reason } => panic!("{reason}"),
+    }
+}
+
+fn lose(survey: &mut Survey, node: &str, paths: &[&str]) {
+    for path in paths {
+        facts(survey, node).files.insert((*path).to_owned(), Seen::Absent);
+    }
+}
+
+fn only(texts: &[&str]) -> Options {
+    Options { only: texts.iter().map(|text| text.parse().unwrap()).collect(), ..Options::default() }
+}
+
+/// `NUMBER VERB ADDRESS` of everything.
+fn deeds(plan: &Plan) -> Vec<String> {
+    plan.actions().map(|action| format!("{} {}", action.deed.verb(), action.address)).collect()
+}
+
+/// Where the first action with this beginning comes.
+fn place(deeds: &[String], beginning: &str) -> usize {
+    deeds
+        .iter()
+        .position(|deed| deed.starts_with(beginning))
+        .unwrap_or_else(|| panic!("{beginning}: {deeds:#?}"))
+}
+
+const PAIR: [&str; 2] = ["/etc/kubernetes/pki/apiserver.crt", "/etc/kubernetes/pki/apiserver.key"];
+
+#[test]
+fn in_agreement_there_is_nothing_to_do() {
+    let plan = plan_of(&agreement(), &Options::default());
+    assert!(plan.is_empty() && plan.applicable, "{:?}", deeds(&plan));
+    assert_eq!(plan.summary.unchanged, 33);
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let mut survey = agreement();
+    lose(&mut survey, "cp-2", &PAIR);
+    let text = |survey: &Survey| serde_json::to_string(&plan_of(survey, &Options::default())).unwrap();
+    assert_eq!(text(&survey), text(&survey));
+    assert_eq!(text(&survey), text(&survey.clone()));
+    let other = plan_of(&nothing(), &Options::default());
+    assert_ne!(other.id, plan_of(&survey, &Options::default()).id, "another plan has another name");
+}
+
+#[test]
+fn a_plan_reads_back_from_its_json() {
+    for survey in [agreement(), nothing()] {
+        let replace = vec!["@cp-1".parse().unwrap()];
+        let plan = plan_of(&survey, &Options { replace, ..Options::default() });
+        let text = serde_json::to_string(&plan).unwrap();
+        let back: Plan = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&back).unwrap(), text);
+        assert_eq!(back, plan);
+    }
+}
+
+#[test]
+fn a_missing_certificate_is_issued_between_snapshot_and_check() {
+    let mut survey = agreement();
+    lose(&mut survey, "cp-2", &PAIR);
+    let plan = plan_of(&survey, &Options::default());
+    assert_eq!(deeds(&plan), ["snapshot node@cp-2", "issue-identity apiserver@cp-2", "verify node@cp-2"]);
+    let Deed::Snapshot { paths } = &plan.visits[0].actions[0].deed else { panic!() };
+    assert_eq!(*paths, BTreeSet::from(PAIR.map(str::to_owned)));
+    let expected =
+        PAIR.map(|path| Precondition { path: path.to_owned(), expected: Expected::Fact(Fact::Absent) });
+    let found: BTreeMap<&str, &Expected> = plan.visits[0].actions[1]
+        .preconditions
+        .iter()
+        .map(|one| (one.path.as_str(), &one.expected))
+        .collect();
+    assert_eq!(found, expected.iter().map(|one| (one.path.as_str(), &one.expected)).collect());
+    assert_eq!(plan.visits[0].actions[2].after, [1, 2]);
+}
+
+#[test]
+fn from_nothing_directories_come_first_and_authorities_before_what_they_sign() {
+    let plan = plan_of(&nothing(), &Options::default());
+    let nodes: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
+    assert_eq!(nodes, ["cp-1", "cp-2", "cp-3"], "the node that makes the authorities comes first");
+    for visit in &plan.visits {
+        let deeds: Vec<String> =
+            visit.actions.iter().map(|action| format!("{} {}", action.deed.verb(), action.address)).collect();
+        let node = &visit.node;
+        assert!(
+            deeds[0].starts_with("snapshot ") && deeds.last().unwrap().starts_with("verify "),
+            "{deeds:#?}"
+        );
+        let ca = match node.as_str() {
+            "cp-1" => place(&deeds, "create-authority ca/etcd-ca"),
+            _ => place(&deeds, "copy-authority-certificate ca/etcd-ca"),
+        };
+        assert!(place(&deeds, "make-directory") < ca);
+        assert!(ca < place(&deeds, "issue-identity etcd-server"));
+        let made: Vec<&str> = visit
+            .actions
+            .iter()
+            .filter(|action| action.deed.verb() == "make-directory")
+            .flat_map(|action| action.deed.paths())
+            .collect();
+        let sorted: BTreeSet<&str> = made.iter().copied().collect();
+        assert!(sorted.contains("/etc/kubernetes/pki/etcd"), "{made:?}");
+        assert_eq!(made, sorted.into_iter().collect::<Vec<_>>(), "the outer one before the inner one");
+    }
+}
+
+#[test]
+fn every_action_comes_after_those_that_it_names() {
+    for survey in [nothing(), agreement()] {
+        let replace = ["@cp-1", "@cp-2", "@cp-3"].map(|text| text.parse().unwrap()).to_vec();
+        let plan = plan_of(&survey, &Options { replace, ..Options::default() });
+        let numbers: Vec<u32> = plan.actions().map(|action| action.number).collect();
+        assert_eq!(numbers, (1..=u32::try_from(numbers.len()).unwrap()).collect::<Vec<_>>());
+        for action in plan.actions() {
+            assert!(action.after.iter().all(|before| *before < action.number), "{action:?}");
+        }
+    }
+}
+
+#[test]
+fn the_node_that_signs_with_a_new_authority_comes_first_whatever_its_name() {
+    let mut survey = agreement();
+    let ca = "/etc/kubernetes/pki/front-proxy-ca";
+    lose(&mut survey, "cp-1", &[&format!("{ca}.crt"), &format!("{ca}.key")]);
+    let plan = plan_of(&survey, &Options::default());
+    let deeds = deeds(&plan);
+    assert_eq!(
+        deeds[1..deeds.len() - 1],
+        ["write-bundle ca/front-proxy-ca@cp-1", "copy-key ca/front-proxy-ca@cp-1"],
+        "the others hold it, so it is copied and not made"
+    );
+    let Deed::CopyKey { from, .. } = &plan.visits[0].actions[2].deed else { panic!() };
+    assert_eq!(from.as_str(), "cp-2");
+}
+
+#[test]
+fn only_what_is_selected_is_planned() {
+    let mut survey = agreement();
+    lose(&mut survey, "cp-1", &PAIR);
+    lose(&mut survey, "cp-3", &PAIR);
+    assert_eq!(deeds(&plan_of(&survey, &only(&["@cp-3"])))[1], "issue-identity apiserver@cp-3");
+    assert_eq!(plan_of(&survey, &only(&["apiserver"])).visits.len(), 2);
+    assert!(plan_of(&survey, &only(&["etcd-server"])).is_empty());
+}
+
+#[test]
+fn a_certificate_below_an_authority_that_the_selection_leaves_out_is_blocked() {
+    let plan = plan_of(&nothing(), &only(&["apiserver@cp-1"]));
+    assert!(!plan.applicable);
+    let because: Vec<&str> = plan.blocked.iter().map(|blocked| blocked.because.as_str()).collect();
+    assert_eq!(because, ["it needs ca/ca, which is nowhere yet and which --only leaves out"]);
+}
+
+#[test]
+fn for_another_instant_a_plan_is_not_applicable() {
+    let mut survey = agreement();
+    lose(&mut survey, "cp-1", &PAIR);
+    assert!(!plan_of(&survey, &Options { as_of: true, ..Options::default() }).applicable);
+}
+
+#[test]
+fn what_a_crash_left_open_is_undone_before_anything_else() {
+    let mut survey = agreement();
+    lose(&mut survey, "cp-1", &PAIR);
+    let begun_at = now();
+    let open = OpenTransaction { run: "7f3a-91c2".to_owned(), visit: 2, begun_at, note: String::new() };
+    facts(&mut survey, "cp-2").open_transaction = Seen::Present(open);
+    assert_eq!(deeds(&plan_of(&survey, &Options::default())), ["undo-open node@cp-2"]);
+}
+
+#[test]
+fn a_due_finding_that_nothing_mends_is_named() {
+    let survey = agreement();
+    let later: Timestamp = "2036-11-10T00:00:00Z".parse().unwrap();
+    let differences = diff(&survey.desired, &survey.observed, later);
+    let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b"") };
+    let options = &Options::default();
+    let input =
+        Input { survey: &survey, differences: &differences, now: later, spec, options, place: &|_| None };
+    let plan = plan(&input).unwrap();
+    let named: Vec<String> = plan.elsewhere.iter().map(|blocked| blocked.address.to_string()).collect();
+    assert!(named.contains(&"ca/ca@cp-1".to_owned()), "{named:?}");
+    assert!(!plan.is_empty());
+}

@@ -91,6 +91,8 @@ fn verdict(plan: &Plan) -> String {
         text.push_str("  First, what an interrupted run left half done is undone. What else is due is planned after that.\n");
     } else if !parts.is_empty() {
         let _ = writeln!(text, "  This plan will {}.   undo per node", parts.join(", "));
+    } else if plan.blocked.is_empty() {
+        text.push_str("  Nothing of what is due can be done by this plan.\n");
     }
     if !plan.applicable {
         let why = if plan.blocked.is_empty() {
