@@ -59,7 +59,7 @@ fn what_is_to_be_replaced_is_replaced_although_nothing_is_wrong() {
 #[test]
 fn a_plan_for_another_instant_cannot_be_applied() {
     let made = Made::new();
-    let year: i16 = jiff::Timestamp::now().to_string()[..4].parse().unwrap();
+    let year: i16 = jiff::Timestamp::now().to_string().split('-').next().unwrap().parse().unwrap();
     let later = format!("{}-06-01T00:00:00Z", year + 5);
     let text = made.ends(0, &["plan", "-f", "spec.yaml", "--as-of", &later]);
     assert!(text.contains("It cannot be applied: it was made for another instant than now."), "{text}");
@@ -115,7 +115,7 @@ fn a_service_with_a_command_is_restarted_once_after_the_writes() {
     let lines: Vec<&str> = ran.lines().collect();
     assert_eq!(lines.len(), 6, "{ran}");
     for (index, path) in SCHEDULERS.iter().enumerate() {
-        assert!(lines[2 * index].ends_with(&path[..4]), "{ran}");
+        assert!(lines[2 * index].ends_with(path.split('/').next().unwrap()), "{ran}");
         let digest = lines[2 * index + 1].split(' ').next().unwrap();
         assert!(after[*path].ends_with(digest), "it ran after {path} was written");
     }
