@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cluster::ROOT;
 
 /// Modules that decide. They are given everything they know, so that the same input always gives the same output.
-const PURE: [&str; 21] = [
+const PURE: [&str; 23] = [
     "desired",
     "detect",
     "diagnostic",
@@ -21,17 +21,19 @@ const PURE: [&str; 21] = [
     "material",
     "node_yaml",
     "observed",
+    "plan",
     "profile",
     "render",
     "request",
     "secret",
     "spec",
     "status",
+    "visits",
     "x509",
 ];
 
 /// Modules that ask nodes, and what only the program may use.
-const DOING: [&str; 3] = ["node", "observe", "survey"];
+const DOING: [&str; 4] = ["apply", "node", "observe", "survey"];
 
 /// The longest file that one can still hold in mind.
 const LONGEST: usize = 500;
