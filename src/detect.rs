@@ -99,7 +99,10 @@ fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> Clus
             cluster: Cluster::default(),
             defaults: Defaults::default(),
             nodes: [(node_name(facts), node)].into(),
-            connection: Some(Connection { ssh: None, local: Some(Local { root: root.map(str::to_owned) }) }),
+            connection: Some(Connection {
+                ssh: None,
+                local: Some(Local { root: root.map(str::to_owned), create: false }),
+            }),
             authorities: BTreeMap::new(),
             certificates: BTreeMap::new(),
             directories: BTreeMap::new(),

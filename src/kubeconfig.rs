@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::material::PemFacts;
 use crate::node_yaml;
 
+pub mod edit;
 mod raw;
 
 /// What a kubeconfig says. Entries are keyed by their names; of entries with one name the first is kept.

@@ -11,6 +11,7 @@
 //! randomness, so the same input gives the same bytes. Effects live in [`node`] alone. The library never prints, never reads the
 //! environment and never ends the process: that is the binary's part (`cli`).
 
+pub mod apply;
 pub mod desired;
 pub mod detect;
 pub mod diagnostic;
@@ -27,9 +28,11 @@ pub mod node;
 mod node_yaml;
 pub mod observe;
 pub mod observed;
+pub mod plan;
 pub mod profile;
 pub mod render;
 pub mod request;
+pub mod secret;
 pub mod spec;
 pub mod status;
 pub mod survey;

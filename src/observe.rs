@@ -98,7 +98,13 @@ mod tests {
         let questions = nodes.iter().enumerate().map(|(number, node)| -> (NodeName, Question<'_>) {
             (
                 name(number),
-                (node, ObserveRequest { files: BTreeMap::from([(path.to_owned(), Expect::Text)]) }),
+                (
+                    node,
+                    ObserveRequest {
+                        files: BTreeMap::from([(path.to_owned(), Expect::Text)]),
+                        state_directory: None,
+                    },
+                ),
             )
         });
         observe_all(&questions.collect(), Timestamp::UNIX_EPOCH)

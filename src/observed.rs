@@ -68,6 +68,50 @@ pub struct NodeFacts {
     /// Why each path was looked at that the request did not name: the paths of the files that name it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub named_by: BTreeMap<String, BTreeSet<String>>,
+    /// The transaction that a process left open when it died. It must be undone before anything else is done. Unknown when nobody looked.
+    #[serde(default = "not_looked", skip_serializing_if = "Seen::is_unlooked")]
+    pub open_transaction: Seen<OpenTransaction>,
+    /// The last transaction that ended, which says whether it was undone. Unknown when nobody looked.
+    #[serde(default = "not_looked", skip_serializing_if = "Seen::is_unlooked")]
+    pub last_transaction: Seen<PastTransaction>,
+}
+
+/// A transaction whose process is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OpenTransaction {
+    /// The run.
+    pub run: String,
+    /// The number of the visit in it.
+    pub visit: u32,
+    /// When it began, by the node's clock.
+    pub begun_at: Timestamp,
+    /// What the run was about.
+    pub note: String,
+}
+
+/// A transaction that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PastTransaction {
+    /// Which one it was.
+    pub transaction: OpenTransaction,
+    /// How it ended.
+    pub state: VisitState,
+}
+
+/// How a transaction stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum VisitState {
+    /// It was begun and has not ended.
+    Open,
+    /// Its changes were kept.
+    Committed,
+    /// Its changes were taken back.
+    Undone,
+    /// Its changes could not all be taken back; it is still open and a person is needed.
+    UndoFailed,
 }
 
 /// The user as which a node is read and changed.
@@ -113,6 +157,22 @@ impl<T> Seen<T> {
         match self {
             Self::Present(present) => Some(present),
             Self::Absent | Self::Dangling { .. } | Self::Looping { .. } | Self::Unknown { .. } => None,
+        }
+    }
+}
+
+const NOT_LOOKED: &str = "nobody looked";
+
+/// Nothing is known because nothing was asked.
+pub(crate) fn not_looked<T>() -> Seen<T> {
+    Seen::Unknown { reason: NOT_LOOKED.to_owned() }
+}
+
+impl<T> Seen<T> {
+    fn is_unlooked(&self) -> bool {
+        match self {
+            Self::Unknown { reason } => reason == NOT_LOOKED,
+            Self::Present(_) | Self::Absent | Self::Dangling { .. } | Self::Looping { .. } => false,
         }
     }
 }
@@ -290,6 +350,9 @@ pub enum Expect {
 pub struct ObserveRequest {
     /// Absolute node paths and what is expected there.
     pub files: BTreeMap<String, Expect>,
+    /// The directory with the node's snapshots and journals, when it is asked whether a transaction is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_directory: Option<String>,
 }
 
 impl NodeFacts {

@@ -8,10 +8,19 @@ use crate::observed::{Expect, ObserveRequest};
 /// The kubelet's configuration file, where kubeadm puts it (1.11 and later).
 const KUBELET_CONFIGURATION: &str = "/var/lib/kubelet/config.yaml";
 
-/// The request for one node.
-pub fn request(node: &DesiredNode) -> ObserveRequest {
-    let mut request = ObserveRequest::default();
+/// The request for one node, whose snapshots are kept in `state_directory`.
+pub fn request(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
+    let mut request =
+        ObserveRequest { state_directory: Some(state_directory.to_owned()), ..ObserveRequest::default() };
     let mut ask = |path: &str, expect: Expect| {
+        // A directory above a file may have to be made before it, unless it is asked about for its own sake.
+        for above in path
+            .match_indices('/')
+            .filter_map(|(index, _)| path.get(..index))
+            .filter(|above| !above.is_empty())
+        {
+            request.files.entry(above.to_owned()).or_insert(Expect::Link);
+        }
         request.files.insert(path.to_owned(), expect);
     };
     ask(KUBELET_CONFIGURATION, Expect::KubeletConfiguration);

@@ -13,7 +13,7 @@ use crate::ids::NodeName;
 use crate::manifest::kubernetes_version;
 use crate::node::Inspect;
 use crate::observe::{Question, observe_all};
-use crate::observed::{Answer, Content, NodeFacts, Observed, Seen};
+use crate::observed::{Answer, Content, Expect, NodeFacts, Observed, Seen};
 use crate::profile::Profile;
 use crate::request::request;
 use crate::spec::types::ClusterPki;
@@ -34,10 +34,10 @@ pub struct Survey {
 ///
 /// # Errors
 /// Every part of the spec that cannot be worked out.
-pub fn survey(
+pub fn survey<N: Inspect + Sync>(
     spec: &ClusterPki,
     profile: &Profile,
-    nodes: &Nodes,
+    nodes: &BTreeMap<NodeName, N>,
     observed_at: Timestamp,
 ) -> Result<Survey, Vec<ResolveError>> {
     survey_further(spec, profile, nodes, Observed { observed_at, nodes: BTreeMap::new() })
@@ -47,10 +47,10 @@ pub fn survey(
 ///
 /// # Errors
 /// Every part of the spec that cannot be worked out.
-pub fn survey_further(
+pub fn survey_further<N: Inspect + Sync>(
     spec: &ClusterPki,
     profile: &Profile,
-    nodes: &Nodes,
+    nodes: &BTreeMap<NodeName, N>,
     known: Observed,
 ) -> Result<Survey, Vec<ResolveError>> {
     let mut observed = known;
@@ -72,29 +72,39 @@ fn ask(observed: &mut Observed, questions: &BTreeMap<NodeName, Question<'_>>) {
 }
 
 /// What to ask each node: what its answer does not hold yet.
-fn questions<'a>(desired: &Desired, nodes: &'a Nodes, known: &Observed) -> BTreeMap<NodeName, Question<'a>> {
+fn questions<'a, N: Inspect + Sync>(
+    desired: &Desired,
+    nodes: &'a BTreeMap<NodeName, N>,
+    known: &Observed,
+) -> BTreeMap<NodeName, Question<'a>> {
     let mut questions: BTreeMap<NodeName, Question<'a>> = BTreeMap::new();
     for (name, wanted) in &desired.nodes {
         let Some(node) = nodes.get(name) else { continue };
-        let mut request = request(wanted);
+        let mut request = request(wanted, &desired.snapshots.directory);
         match known.nodes.get(name) {
-            Some(Answer::Facts(facts)) => request.files.retain(|path, _| !is_known(facts, path)),
+            Some(Answer::Facts(facts)) => {
+                request.files.retain(|path, expect| !is_known(facts, path, *expect));
+                // An answer from before the profile was known says nothing about transactions.
+                if !matches!(facts.open_transaction, Seen::Unknown { .. }) {
+                    request.state_directory = None;
+                }
+            }
             Some(Answer::Unreachable { .. }) => continue,
             None => {}
         }
-        if request.files.is_empty() {
+        if request.files.is_empty() && request.state_directory.is_none() {
             continue;
         }
-        let node: &(dyn Inspect + Sync) = node.as_ref();
-        questions.insert(name.clone(), (node, request));
+        questions.insert(name.clone(), (node as &(dyn Inspect + Sync), request));
     }
     questions
 }
 
-/// Whether an answer says what is at a path, and not only that something is there.
-fn is_known(facts: &NodeFacts, path: &str) -> bool {
+/// Whether an answer says what is at a path, and not only that something is there, unless that is all that is asked.
+fn is_known(facts: &NodeFacts, path: &str, expect: Expect) -> bool {
     let seen = facts.files.get(path);
-    seen.is_some_and(|seen| !matches!(seen, Seen::Present(file) if file.content == Content::NotRead))
+    expect == Expect::Link && seen.is_some()
+        || seen.is_some_and(|seen| !matches!(seen, Seen::Present(file) if file.content == Content::NotRead))
 }
 
 /// Adds a second answer of a node to its first one. A node that has gone away in between is unreachable: half its facts would be a wrong picture.
@@ -103,6 +113,10 @@ fn merge(observed: &mut Observed, name: NodeName, second: Answer) {
         (Some(Answer::Facts(first)), Answer::Facts(second)) => {
             first.files.extend(second.files);
             first.named_by.extend(second.named_by);
+            if matches!(first.open_transaction, Seen::Unknown { .. }) {
+                first.open_transaction = second.open_transaction;
+                first.last_transaction = second.last_transaction;
+            }
             first.kubernetes_version = kubernetes_version(first.manifests().map(|(_, manifest)| manifest));
         }
         (Some(Answer::Facts(_) | Answer::Unreachable { .. }) | None, second) => {

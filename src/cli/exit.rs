@@ -16,15 +16,42 @@ pub(crate) enum Exit {
     ChangesPending,
     /// Findings block the way.
     Blocked,
+    /// The plan no longer fits the nodes.
+    Stale,
+    /// Somebody else is at work.
+    Locked,
+    /// Approval was not given.
+    NotApproved,
+    /// A step failed, and everything is as it was before.
+    Undone,
+    /// The run stopped; what is done is kept, and the next apply goes on.
+    Partial,
+    /// A node could not be put back.
+    UndoFailed,
     /// The command line is wrong.
     Usage,
     /// The spec is invalid.
     InvalidSpec,
+    /// A signal came before any node was touched.
+    Interrupted,
 }
 
 impl Exit {
-    const ALL: [Exit; 6] =
-        [Exit::Done, Exit::Internal, Exit::ChangesPending, Exit::Blocked, Exit::Usage, Exit::InvalidSpec];
+    const ALL: [Exit; 13] = [
+        Exit::Done,
+        Exit::Internal,
+        Exit::ChangesPending,
+        Exit::Blocked,
+        Exit::Stale,
+        Exit::Locked,
+        Exit::NotApproved,
+        Exit::Undone,
+        Exit::Partial,
+        Exit::UndoFailed,
+        Exit::Usage,
+        Exit::InvalidSpec,
+        Exit::Interrupted,
+    ];
 
     /// The number.
     pub(crate) fn code(self) -> u8 {
@@ -33,8 +60,15 @@ impl Exit {
             Exit::Internal => 1,
             Exit::ChangesPending => 2,
             Exit::Blocked => 3,
+            Exit::Stale => 4,
+            Exit::Locked => 5,
+            Exit::NotApproved => 6,
+            Exit::Undone => 10,
+            Exit::Partial => 11,
+            Exit::UndoFailed => 12,
             Exit::Usage => 64,
             Exit::InvalidSpec => 65,
+            Exit::Interrupted => 130,
         }
     }
 
@@ -45,8 +79,15 @@ impl Exit {
             Exit::Internal => "error",
             Exit::ChangesPending => "changes-pending",
             Exit::Blocked => "blocked",
+            Exit::Stale => "stale",
+            Exit::Locked => "locked",
+            Exit::NotApproved => "not-approved",
+            Exit::Undone => "undone",
+            Exit::Partial => "partial",
+            Exit::UndoFailed => "undo-failed",
             Exit::Usage => "usage",
             Exit::InvalidSpec => "invalid-spec",
+            Exit::Interrupted => "interrupted",
         }
     }
 
@@ -56,8 +97,15 @@ impl Exit {
             Exit::Internal => "internal error, or a file could not be read or written",
             Exit::ChangesPending => "an action is due (only with --exit-code)",
             Exit::Blocked => "blocked by findings, or something is unknown (status: only with --exit-code)",
+            Exit::Stale => "the plan is stale: something that it was made from has changed",
+            Exit::Locked => "somebody else is at work on a node",
+            Exit::NotApproved => "not approved: answered no, or nobody to ask and no --yes",
+            Exit::Undone => "failed; all changes were undone, and that was checked",
+            Exit::Partial => "failed or interrupted; the state is consistent, and the next apply goes on",
+            Exit::UndoFailed => "an undo failed, and a person is needed; the text says what and where",
             Exit::Usage => "the command line is wrong",
             Exit::InvalidSpec => "the spec is invalid",
+            Exit::Interrupted => "a signal came before any node was touched",
         }
     }
 
@@ -95,7 +143,12 @@ fn code<S: Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Outcome {
-    /// The outcome of a command that can touch nothing.
+    /// The outcome of a run that changed something, even if it was put back.
+    pub(crate) fn touched(exit: Exit) -> Self {
+        Self { outcome: exit.outcome(), exit, touched: true }
+    }
+
+    /// The outcome of a run or command that touched nothing.
     pub(crate) fn untouched(exit: Exit) -> Self {
         Self { outcome: exit.outcome(), exit, touched: false }
     }

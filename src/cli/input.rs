@@ -23,7 +23,7 @@ const READ_LIMIT: u64 = 1024 * 1024 + 1;
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct SpecArguments {
     /// A spec, a folder of specs, or `-` for standard input; may be given several times
-    #[arg(short, long = "file", value_name = "PATH")]
+    #[arg(short, long = "file", value_name = "PATH", id = "files")]
     pub(super) files: Vec<PathBuf>,
     /// Pass over documents of other kinds, as in the output of `kustomize build`
     #[arg(long)]

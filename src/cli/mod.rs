@@ -1,11 +1,19 @@
 //! The command line: what may be typed, and which command it calls. No decision about certificates is made here.
 
+mod apply;
+mod cluster;
+mod consent;
 mod exit;
 mod explain;
 mod input;
 mod nodes;
 mod output;
+mod plan;
+mod progress;
+mod rollback;
 mod schema;
+mod signals;
+mod snapshot;
 mod status;
 mod validate;
 
@@ -52,6 +60,14 @@ enum Format {
 enum Command {
     /// Check specs without touching any node
     Validate(validate::Arguments),
+    /// Show what would be done, step by step, without doing it
+    Plan(plan::Arguments),
+    /// Do what the plan shows: snapshot, write, verify, and undo a node on which a step fails
+    Apply(apply::Arguments),
+    /// Put everything back as it was before a run, where nothing else has changed it since
+    Rollback(rollback::Arguments),
+    /// What the nodes keep of earlier runs
+    Snapshot(snapshot::Arguments),
     /// Report every certificate, kubeconfig and CA: when it expires and what is wrong with it
     Status(status::Arguments),
     /// Explain a code such as PKI1003
@@ -73,6 +89,10 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match command {
         Command::Validate(arguments) => validate::run(&arguments, &global),
+        Command::Plan(arguments) => plan::run(&arguments, &global),
+        Command::Apply(arguments) => apply::run(&arguments, &global),
+        Command::Rollback(arguments) => rollback::run(&arguments, &global),
+        Command::Snapshot(arguments) => snapshot::run(&arguments, &global),
         Command::Status(arguments) => status::run(&arguments, &global),
         Command::Explain(arguments) => explain::run(&arguments, &global),
         Command::Schema(arguments) => schema::run(&arguments),

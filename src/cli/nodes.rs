@@ -1,41 +1,39 @@
-//! From the connections of a spec to nodes that can be asked.
+//! From the connections of a spec to nodes that can be asked and worked on.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pki::node::{Inspect, Local, NodeError};
-use pki::observed::{NodeFacts, ObserveRequest};
+use pki::ids::NodeName;
+use pki::node::{Host, Local, Unreachable};
 use pki::spec::Loaded;
 use pki::spec::types::{Connection, Local as LocalConnection};
-use pki::survey::Nodes;
 
-/// A node that this build cannot reach. It answers every question with the reason.
-struct Unreachable {
-    reason: String,
-}
-
-impl Inspect for Unreachable {
-    fn observe(&self, _: &ObserveRequest) -> Result<NodeFacts, NodeError> {
-        Err(NodeError::Unreachable { reason: self.reason.clone() })
-    }
-}
+/// The nodes of a cluster.
+pub(super) type Hosts = BTreeMap<NodeName, Box<dyn Host + Send + Sync>>;
 
 /// The nodes of a spec. A node's own connection wins over the cluster's.
-pub(super) fn connect(loaded: &Loaded) -> Nodes {
+pub(super) fn connect(loaded: &Loaded) -> Hosts {
     let spec = &loaded.spec.spec;
     let base = Path::new(loaded.document.file()).parent().unwrap_or(Path::new(""));
     let nodes = spec.nodes.iter().map(|(name, node)| {
         let connection = node.connection.as_ref().or(spec.connection.as_ref());
-        let node: Box<dyn Inspect + Send + Sync> = match connection {
-            Some(Connection { local: Some(LocalConnection { root }), .. }) => {
-                Box::new(Local::new(root.as_deref().map(|root| beside(base, root)), super::now))
-            }
-            Some(Connection { local: None, .. }) | None => Box::new(Unreachable {
-                reason: "connections over SSH are not supported yet; use `connection: { local: {} }` on the node itself".to_owned(),
-            }),
+        let node: Box<dyn Host + Send + Sync> = match connection {
+            Some(Connection { local: Some(local), .. }) => Box::new(self::local(local, base)),
+            Some(Connection { local: None, .. }) | None => Box::new(Unreachable::new(
+                "this version cannot connect over SSH; run it on the node itself with `connection: { local: {} }`",
+            )),
         };
         (name.clone(), node)
     });
     nodes.collect()
+}
+
+fn local(connection: &LocalConnection, base: &Path) -> Local {
+    match &connection.root {
+        Some(root) if connection.create => Local::created_at_need(beside(base, root), super::now),
+        Some(root) => Local::new(Some(beside(base, root)), super::now),
+        None => Local::new(None, super::now),
+    }
 }
 
 /// A path of a spec: absolute, or relative to the spec's folder.

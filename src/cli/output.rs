@@ -33,6 +33,8 @@ pub(crate) struct Style {
     pub(crate) unicode: bool,
     /// The number of columns.
     pub(crate) width: usize,
+    /// Whether a line can be written over.
+    pub(crate) is_live: bool,
 }
 
 /// The width of what is not a terminal: wide enough for reports, narrow enough for a review page.
@@ -59,6 +61,7 @@ fn style(color: Color, is_terminal: bool, columns: Option<u16>) -> Style {
             Color::Auto => !set("NO_COLOR") && (forced || is_terminal && !dumb),
         },
         unicode: is_terminal && !dumb && utf8,
+        is_live: is_terminal && !dumb,
         width: columns.map_or(DEFAULT_WIDTH, usize::from).max(40),
     }
 }

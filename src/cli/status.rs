@@ -1,6 +1,5 @@
 //! `pki status`: reports every certificate, kubeconfig and CA.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -10,17 +9,19 @@ use pki::diagnostic::escaped;
 use pki::diff::{Effect, diff};
 use pki::node::{Inspect, Local};
 use pki::observed::{Answer, Observed};
+use pki::plan::SpecReference;
 use pki::profile::Profile;
 use pki::render::{self, StatusStyle};
-use pki::spec::Loaded;
-use pki::spec::types::ClusterPki;
 use pki::status::Status;
-use pki::survey::{Nodes, Survey, survey_further};
+use pki::survey::Survey;
+use pki::x509::Sha256;
 use serde::Serialize;
 
+use super::cluster::{self, Cluster};
 use super::exit::Outcome;
-use super::input::{self, SpecArguments};
-use super::{Exit, Format, Global, chain, internal, json, nodes, output, written};
+use super::input::SpecArguments;
+use super::nodes::Hosts;
+use super::{Exit, Format, Global, internal, json, output, written};
 
 /// What `pki status` takes.
 #[derive(Debug, clap::Args)]
@@ -67,96 +68,55 @@ struct Report<'a> {
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     let now = arguments.as_of.unwrap_or_else(super::now);
     if arguments.spec.files.is_empty() {
-        return without_spec(arguments, global, now);
+        return without_spec(arguments, global, now).unwrap_or_else(|exit| exit);
     }
-    let input = match input::read(&arguments.spec, super::now()) {
-        Ok(input) => input,
-        Err(error) => return internal(&error),
+    let clusters = match cluster::load(&arguments.spec, global) {
+        Ok(clusters) => clusters,
+        Err(exit) => return exit,
     };
-    output::tell(&input.report(output::stderr_style(global.color)));
-    if input.has_errors() {
-        return Exit::InvalidSpec;
-    }
-    let mut exit = Exit::Done;
-    for loaded in &input.reading.specs {
-        let known = Observed { observed_at: super::now(), nodes: BTreeMap::new() };
-        let cluster =
-            Cluster { spec: &loaded.spec, nodes: nodes::connect(loaded), known, loaded: Some(loaded) };
-        exit = exit.max(report(&cluster, arguments, global, now));
-    }
-    exit
+    let one = |cluster: &Cluster| {
+        let nodes = cluster.nodes();
+        let survey = cluster.survey(&nodes)?;
+        Ok(report(cluster, &survey, arguments, global, now))
+    };
+    clusters.iter().map(|cluster| one(cluster).unwrap_or_else(|exit: Exit| exit)).max().unwrap_or(Exit::Done)
 }
 
-/// A cluster to report on.
-struct Cluster<'a> {
-    spec: &'a ClusterPki,
-    nodes: Nodes,
-    /// What is known of the nodes already.
-    known: Observed,
-    /// The document that was written, unless the spec was made up from what this machine holds.
-    loaded: Option<&'a Loaded>,
-}
-
-impl Cluster<'_> {
-    /// Where in the spec a path is written, as `FILE:LINE`; `None` for a built-in default.
-    fn place(&self, path: &[String]) -> Option<String> {
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let document = &self.loaded?.document;
-        document.node(&path)?;
-        let place = document.key_place(&path);
-        Some(format!("{}:{}", place.file, place.line))
-    }
-}
-
-fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Exit {
+/// Reports on this machine, or on a directory that stands for one, without a spec.
+fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Result<Exit, Exit> {
     let local = Local::new(arguments.root.clone(), super::now);
-    let markers = match markers() {
-        Ok(markers) => markers,
-        Err(error) => return internal(&error),
-    };
-    let facts = match local.observe(&markers) {
-        Ok(facts) => facts,
-        Err(error) => {
-            output::tell(&format!("error: {}\n", chain(&error)));
-            return Exit::Internal;
-        }
-    };
+    let markers = markers().map_err(|error| internal(&error))?;
+    let facts = local.observe(&markers).map_err(|error| internal(&error))?;
     let root = arguments.root.as_deref().map(|root| root.display().to_string());
-    let spec = match detect(&facts, root.as_deref()) {
-        Ok(Some(spec)) => spec,
-        Ok(None) => {
-            output::tell(&format!(
-                "error: no Kubernetes or etcd layout that pki knows under {}\n  help: name a spec with -f, or another directory with --root\n",
-                root.as_deref().map_or_else(|| "/".to_owned(), escaped)
-            ));
-            return Exit::Blocked;
-        }
-        Err(error) => return internal(&error),
+    let Some(spec) = detect(&facts, root.as_deref()).map_err(|error| internal(&error))? else {
+        let place = root.as_deref().map_or_else(|| "/".to_owned(), escaped);
+        output::tell(&format!(
+            "error: no Kubernetes or etcd layout that pki knows under {place}\n  help: name a spec with -f, or another directory with --root\n"
+        ));
+        return Err(Exit::Blocked);
     };
-    let nodes: Nodes =
-        spec.spec.nodes.keys().map(|name| (name.clone(), Box::new(local.clone()) as _)).collect();
+    let node = || Box::new(Local::new(arguments.root.clone(), super::now)) as _;
+    let nodes: Hosts = spec.spec.nodes.keys().map(|name| (name.clone(), node())).collect();
+    let profile = Profile::load(spec.spec.profile).map_err(|error| internal(&error))?;
+    let reference = SpecReference { file: String::new(), sha256: Sha256::of(&[]) };
+    // What told the layout is not asked again.
     let answers = spec.spec.nodes.keys().map(|name| (name.clone(), Answer::Facts(facts.clone())));
     let known = Observed { observed_at: super::now(), nodes: answers.collect() };
-    report(&Cluster { spec: &spec, nodes, known, loaded: None }, arguments, global, now)
+    let cluster = Cluster { spec, profile, loaded: None, reference };
+    let survey = cluster.survey_further(&nodes, known)?;
+    Ok(report(&cluster, &survey, arguments, global, now))
 }
 
-fn report(cluster: &Cluster<'_>, arguments: &Arguments, global: &Global, now: Timestamp) -> Exit {
-    let profile = match Profile::load(cluster.spec.spec.profile) {
-        Ok(profile) => profile,
-        Err(error) => return internal(&error),
-    };
-    let known = cluster.known.clone();
-    let Survey { desired, observed } = match survey_further(cluster.spec, &profile, &cluster.nodes, known) {
-        Ok(survey) => survey,
-        Err(problems) => {
-            for problem in problems {
-                output::tell(&format!("error: {}: {problem}\n", problem.path.join(".")));
-            }
-            return Exit::InvalidSpec;
-        }
-    };
-    let differences = diff(&desired, &observed, now);
-    let mut status = Status::new(&desired, &observed, &differences, now);
+fn report(
+    cluster: &Cluster,
+    survey: &Survey,
+    arguments: &Arguments,
+    global: &Global,
+    now: Timestamp,
+) -> Exit {
+    let Survey { desired, observed } = survey;
+    let differences = diff(desired, observed, now);
+    let mut status = Status::new(desired, observed, &differences, now);
     if arguments.sort == Sort::Expiry {
         status.sort_by_expiry();
     }
@@ -167,8 +127,8 @@ fn report(cluster: &Cluster<'_>, arguments: &Arguments, global: &Global, now: Ti
     };
     let result = match arguments.format {
         Format::Text => {
-            let output::Style { color, unicode, width: _ } = output::stdout_style(global.color);
-            let style = StatusStyle { color, unicode };
+            let style = output::stdout_style(global.color);
+            let style = StatusStyle { color: style.color, unicode: style.unicode };
             output::print(&render::status(&status, style, &|path| cluster.place(path)))
         }
         Format::Json => output::print(&json(&Report { status: &status, outcome: Outcome::untouched(exit) })),

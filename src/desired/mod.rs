@@ -10,6 +10,8 @@ mod template;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 pub use resolve::{ResolveError, resolve};
 
 use crate::duration::Duration;
@@ -142,7 +144,8 @@ pub struct AuthorityCopy {
 }
 
 /// A file as it should be, content aside.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FileSpec {
     /// The absolute path on the node.
     pub path: String,
@@ -199,7 +202,8 @@ pub struct DesiredNames {
 }
 
 /// Where an identity is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Storage {
     /// Two files.
     Pair {

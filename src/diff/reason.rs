@@ -21,6 +21,8 @@ use crate::x509::{KeyAlgorithm, Sha256};
 pub enum Reason {
     /// The file is not there.
     Missing,
+    /// The user asked for it.
+    Requested,
     /// The remaining life is within the renewal window.
     ExpiresSoon {
         /// When it ends.
@@ -276,6 +278,7 @@ impl Reason {
     pub fn name(&self) -> &'static str {
         match self {
             Reason::Missing => "Missing",
+            Reason::Requested => "Requested",
             Reason::ExpiresSoon { .. } => "ExpiresSoon",
             Reason::Expired { .. } => "Expired",
             Reason::NotYetValid { .. } => "NotYetValid",
@@ -329,6 +332,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Missing => f.write_str("missing"),
+            Reason::Requested => f.write_str("asked for with --replace"),
             Reason::ExpiresSoon { not_after, renew_before } => {
                 write!(f, "expires {} and renewBefore is {renew_before}", date(*not_after))
             }

@@ -71,6 +71,11 @@ pub fn identity_view(wanted: &DesiredIdentity, facts: &NodeFacts) -> IdentityVie
 }
 
 impl IdentityView {
+    /// Whether nothing of it is there, so that it has to be made from nothing.
+    pub fn form_is_absent(&self) -> bool {
+        self.certificate.is_none() && self.trusted.is_none()
+    }
+
     fn take_certificate_file(&mut self, facts: &NodeFacts, path: &str) {
         match pem(facts, path) {
             Ok(pem) => self.take_certificates(pem, path),

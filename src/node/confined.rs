@@ -387,7 +387,7 @@ fn refused(path: String, error: Errno) -> TreeError {
 }
 
 /// The system's message without the number that the standard library adds to it.
-fn in_words(error: Errno) -> String {
+pub(super) fn in_words(error: Errno) -> String {
     let message = std::io::Error::from(error).to_string();
     message.split_once(" (os error").map_or(message.clone(), |(words, _)| words.to_owned())
 }

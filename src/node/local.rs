@@ -8,38 +8,77 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::confined::{Outcome, Tree, TreeError, Walk};
+use super::disk::Fuse;
+use super::lock::Lock;
 use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe};
+use super::site::served_by;
+use super::transaction::Transaction;
 use super::{Inspect, NodeError};
-use crate::observed::{NodeFacts, ObserveRequest, ServedBy};
+use crate::observed::{NodeFacts, ObserveRequest};
 
 /// How often a file is walked to again that was replaced while it was read. Whoever renews files replaces each once.
 const ATTEMPTS: usize = 3;
 
 /// This machine, or a directory of it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Local {
-    root: Option<PathBuf>,
-    clock: fn() -> Timestamp,
+    pub(super) root: Option<PathBuf>,
+    /// A root that is not there is an empty node, and is made when the node is first worked on.
+    pub(super) is_created_at_need: bool,
+    pub(super) clock: fn() -> Timestamp,
+    pub(super) lock: Option<Lock>,
+    pub(super) transaction: Option<Transaction>,
+    pub(super) fuse: Fuse,
 }
 
 impl Local {
     /// A node whose `/` is `root`, or this machine's own when there is none, and whose clock is `clock`.
     pub fn new(root: Option<PathBuf>, clock: fn() -> Timestamp) -> Self {
-        Self { root, clock }
+        Self { root, is_created_at_need: false, clock, lock: None, transaction: None, fuse: Fuse::default() }
+    }
+
+    /// A node whose `/` is `root`, which is made when the node is first worked on. Until then it is an empty node.
+    pub fn created_at_need(root: PathBuf, clock: fn() -> Timestamp) -> Self {
+        Self { is_created_at_need: true, ..Self::new(Some(root), clock) }
+    }
+}
+
+/// Another view of the same node. The lock and the open transaction stay with the first.
+impl Clone for Local {
+    fn clone(&self) -> Self {
+        Self {
+            root: self.root.clone(),
+            is_created_at_need: self.is_created_at_need,
+            clock: self.clock,
+            lock: None,
+            transaction: None,
+            fuse: self.fuse.clone(),
+        }
     }
 }
 
 impl Inspect for Local {
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
+        let is_empty = |root: &PathBuf| self.is_created_at_need && matches!(root.try_exists(), Ok(false));
+        if self.root.as_ref().is_some_and(is_empty) {
+            return Ok(observe(&Nothing, request, None, (self.clock)(), served_by()));
+        }
         let tree = Tree::open(self.root.clone()).map_err(NodeError::NoFiles)?;
         // The kernel's name is this machine's, not that of a node which is a directory.
         let hostname = match self.root {
             None => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
             Some(_) => None,
         };
-        let served_by =
-            ServedBy { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
-        Ok(observe(&tree, request, hostname, (self.clock)(), served_by))
+        Ok(observe(&tree, request, hostname, (self.clock)(), served_by()))
+    }
+}
+
+/// A file tree in which nothing is.
+struct Nothing;
+
+impl Look for Nothing {
+    fn look(&self, _: &str, _: Want) -> Sight {
+        Sight::Missing
     }
 }
 

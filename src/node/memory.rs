@@ -14,6 +14,10 @@ use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe
 use super::{Inspect, NodeError};
 use crate::observed::{FileKind, Hop, NodeFacts, ObserveRequest, ServedBy};
 
+mod work;
+
+pub use work::Failure;
+
 const HOP_LIMIT: usize = 40;
 
 /// A node in memory. Directories come to be with the files in them.
@@ -23,6 +27,7 @@ pub struct Memory {
     hostname: Option<String>,
     clock: Timestamp,
     unreachable: Option<String>,
+    work: work::Work,
 }
 
 #[derive(Debug, Clone)]
@@ -46,7 +51,13 @@ enum Object {
 impl Memory {
     /// An empty node whose clock stands at `clock`, which is also when its files were last changed.
     pub fn new(clock: Timestamp) -> Self {
-        Self { entries: BTreeMap::new(), hostname: None, clock, unreachable: None }
+        Self {
+            entries: BTreeMap::new(),
+            hostname: None,
+            clock,
+            unreachable: None,
+            work: work::Work::default(),
+        }
     }
 
     /// Names the node.
@@ -165,7 +176,14 @@ impl Inspect for Memory {
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
         match &self.unreachable {
             Some(reason) => Err(NodeError::Unreachable { reason: reason.clone() }),
-            None => Ok(observe(self, request, self.hostname.clone(), self.clock, ServedBy::default())),
+            None => {
+                let mut facts =
+                    observe(self, request, self.hostname.clone(), self.clock, ServedBy::default());
+                if request.state_directory.is_some() {
+                    self.add_transactions(&mut facts);
+                }
+                Ok(facts)
+            }
         }
     }
 }

@@ -3,23 +3,84 @@
 //! What enters is an [`ObserveRequest`]; what leaves is [`NodeFacts`]. [`Inspect`] is the reading half and cannot change a node: whoever
 //! holds only `&dyn Inspect` has no way to write, remove or run. [`Local`] is this machine, or a directory that stands for a
 //! node; [`Memory`] is a node made of values, for tests.
+//!
+//! [`Host`] is the writing half. It works in transactions: everything that will be touched is copied before the first write, one [`Order`] after
+//! another is performed, and the end is `commit` or `undo`. A transaction whose process died is found open by the next one, which undoes it.
 
+mod accounts;
+mod check;
 pub mod confined;
 mod content;
+mod disk;
+mod error;
+mod image;
+mod journal;
 mod local;
+mod lock;
 mod memory;
 mod observe;
+pub mod order;
+mod perform;
+mod program;
+mod site;
+mod snapshot;
+mod store;
+mod transaction;
+mod unreachable;
+mod visit;
+mod visits;
 
+pub use error::{Holder, HostError};
 pub use local::Local;
-pub use memory::Memory;
+pub use memory::{Failure, Memory};
+pub use unreachable::Unreachable;
+pub use visits::{Brief, ChangedPath, FileBrief, SnapshotFacts, Undone};
 
 use crate::observed::{NodeFacts, ObserveRequest};
 use confined::TreeError;
+use order::{Answer, Begin, Order};
 
 /// The reading half of a node.
 pub trait Inspect {
     /// Answers one request. What of it cannot be seen is unknown in the answer; an error means that there is no answer at all.
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError>;
+}
+
+impl<T: Inspect + ?Sized> Inspect for Box<T> {
+    fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
+        (**self).observe(request)
+    }
+}
+
+/// The writing half of a node. One transaction is open at a time.
+pub trait Host: Inspect {
+    /// Takes the node's lock for a run and holds it until [`Host::unlock`] or the end of the process. A transaction takes it by itself; this is for
+    /// a run that must keep others away between its visits.
+    fn lock(&mut self, run: &str) -> Result<(), HostError>;
+
+    /// Gives the lock back.
+    fn unlock(&mut self);
+
+    /// Opens a transaction: takes the lock, and copies everything that may be touched. After an error nothing is open.
+    fn begin(&mut self, begin: &Begin) -> Result<(), HostError>;
+
+    /// Performs one order. After an error the transaction is still open and can be undone, or go on.
+    fn perform(&mut self, order: Order) -> Result<Answer, HostError>;
+
+    /// Ends the open transaction and keeps what it did. After an error it is still open.
+    fn commit(&mut self) -> Result<(), HostError>;
+
+    /// Ends the open transaction and puts everything back.
+    fn undo(&mut self) -> Result<Undone, HostError>;
+
+    /// Ends a transaction that a dead process left open below `state_directory`, as [`Host::undo`] does; nothing when there is none.
+    fn undo_open(&mut self, state_directory: &str) -> Result<Option<Undone>, HostError>;
+
+    /// The visits of which a snapshot is kept below `state_directory`, the oldest first.
+    fn snapshots(&self, state_directory: &str) -> Result<Vec<SnapshotFacts>, HostError>;
+
+    /// Removes the snapshots of all but the latest `keep` runs below `state_directory`, and tells which. What is open or could not be undone stays.
+    fn prune(&mut self, state_directory: &str, keep: u32) -> Result<Vec<String>, HostError>;
 }
 
 /// Why a node gave no answer.

@@ -7,12 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use super::accounts::Accounts;
 use super::confined::{Listing, Status};
 use super::content;
 use crate::manifest;
-use crate::observed::{Content, Expect, FileFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy};
+use crate::observed::{
+    Content, Expect, FileFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy, not_looked,
+};
 
 /// Most bytes that are read of one file: a bundle of all public roots has a fifth of that.
 pub(super) const READ_LIMIT: usize = 1024 * 1024;
@@ -20,6 +24,10 @@ pub(super) const READ_LIMIT: usize = 1024 * 1024;
 pub(super) const LIST_LIMIT: usize = 4096;
 /// Most paths looked at because other files name them: many times what any cluster has, and little enough for a hostile node.
 const NAMED_LIMIT: usize = 512;
+/// The file in the state directory that names the open transaction, as JSON of [`crate::observed::OpenTransaction`].
+pub(super) const OPEN: &str = "open";
+/// The file in the state directory that names the last one that ended, as JSON of [`crate::observed::PastTransaction`].
+pub(super) const LAST: &str = "last";
 
 /// Something that has files at paths.
 pub(super) trait Look {
@@ -90,9 +98,42 @@ pub(super) fn observe(
         files.insert(path, seen);
     }
     let hostname = hostname.or_else(|| first_line(tree, "/etc/hostname"));
-    let mut facts = NodeFacts { hostname, clock, served_by, kubernetes_version: None, files, named_by };
+    let (open_transaction, last_transaction) = match &request.state_directory {
+        Some(directory) => (record(tree, directory, OPEN), record(tree, directory, LAST)),
+        None => (not_looked(), not_looked()),
+    };
+    let mut facts = NodeFacts {
+        hostname,
+        clock,
+        served_by,
+        kubernetes_version: None,
+        files,
+        named_by,
+        open_transaction,
+        last_transaction,
+    };
     facts.kubernetes_version = manifest::kubernetes_version(facts.manifests().map(|(_, manifest)| manifest));
     facts
+}
+
+/// Reads one of the small files that tell of transactions.
+fn record<T: DeserializeOwned>(tree: &impl Look, directory: &str, name: &str) -> Seen<T> {
+    let path = format!("{}/{name}", directory.trim_end_matches('/'));
+    match tree.look(&path, Want::Bytes) {
+        Sight::Found { payload: Payload::Bytes(bytes), .. } => match serde_json::from_slice(&bytes) {
+            Ok(read) => Seen::Present(read),
+            Err(_) => Seen::Unknown { reason: format!("{path} cannot be understood") },
+        },
+        Sight::Found { payload: Payload::Failed { reason }, .. } | Sight::Failed { reason } => {
+            Seen::Unknown { reason }
+        }
+        Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. } => {
+            Seen::Unknown { reason: format!("{path} is not a regular file") }
+        }
+        Sight::Missing => Seen::Absent,
+        Sight::Dangling { hops, missing } => Seen::Dangling { hops, missing },
+        Sight::Looping { hops } => Seen::Looping { hops },
+    }
 }
 
 fn see(tree: &impl Look, accounts: &Accounts, path: &str, expect: Expect) -> Seen<FileFacts> {
@@ -124,8 +165,8 @@ fn see(tree: &impl Look, accounts: &Accounts, path: &str, expect: Expect) -> See
         Payload::Failed { reason } => (Content::Unreadable { reason }, None),
     };
     let Status { kind, mode, uid, gid, size, modified, device, inode } = status;
-    let owner = accounts.users.get(&uid).cloned();
-    let group = accounts.groups.get(&gid).cloned();
+    let owner = accounts.user(uid);
+    let group = accounts.group(gid);
     Seen::Present(FileFacts {
         kind,
         hops,
@@ -155,38 +196,12 @@ impl Want {
     }
 }
 
-/// The names of users and groups, as the node's own files say.
-#[derive(Debug, Default)]
-struct Accounts {
-    users: BTreeMap<u32, String>,
-    groups: BTreeMap<u32, String>,
-}
-
-impl Accounts {
-    fn read(tree: &impl Look) -> Self {
-        Self { users: names_by_number(tree, "/etc/passwd"), groups: names_by_number(tree, "/etc/group") }
-    }
-}
-
-/// Both files start `name:password:number`; of two names for one number the first counts (glibc `getpwuid`).
-fn names_by_number(tree: &impl Look, path: &str) -> BTreeMap<u32, String> {
-    let mut names = BTreeMap::new();
-    for line in text(tree, path).unwrap_or_default().lines() {
-        let mut fields = line.split(':');
-        let (name, number) = (fields.next(), fields.nth(1).and_then(|number| number.parse().ok()));
-        if let (Some(name), Some(number)) = (name, number) {
-            names.entry(number).or_insert_with(|| name.to_owned());
-        }
-    }
-    names
-}
-
 fn first_line(tree: &impl Look, path: &str) -> Option<String> {
     let text = text(tree, path)?;
     text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
-fn text(tree: &impl Look, path: &str) -> Option<String> {
+pub(super) fn text(tree: &impl Look, path: &str) -> Option<String> {
     match tree.look(path, Want::Bytes) {
         Sight::Found { payload: Payload::Bytes(bytes), .. } => {
             Some(String::from_utf8_lossy(&bytes).into_owned())

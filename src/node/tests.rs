@@ -20,7 +20,10 @@ fn now() -> Timestamp {
 }
 
 fn request(files: &[(&str, Expect)]) -> ObserveRequest {
-    ObserveRequest { files: files.iter().map(|(path, expect)| ((*path).to_owned(), *expect)).collect() }
+    ObserveRequest {
+        files: files.iter().map(|(path, expect)| ((*path).to_owned(), *expect)).collect(),
+        state_directory: None,
+    }
 }
 
 fn memory() -> Memory {
@@ -432,6 +435,6 @@ proptest! {
         .collect();
         let node = files.keys().fold(memory(), |node, path| node.file(path, bytes.clone(), 0o600));
         let node = node.file("/etc/passwd", bytes.clone(), 0o644).file("/etc/hostname", bytes, 0o644);
-        node.observe(&ObserveRequest { files }).unwrap();
+        node.observe(&ObserveRequest { files, state_directory: None }).unwrap();
     }
 }

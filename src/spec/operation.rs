@@ -133,4 +133,7 @@ pub struct Local {
     /// The directory that stands for the node's `/`, relative to the spec. The machine itself when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
+    /// A `root` that does not exist is an empty node, and the first apply makes it. Without this, a missing directory is a node that cannot be reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub create: bool,
 }

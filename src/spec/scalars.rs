@@ -33,6 +33,8 @@ pub struct FileMode(u32);
 impl FileMode {
     /// Readable and writable by the owner alone: private keys and kubeconfigs.
     pub const PRIVATE: FileMode = FileMode(0o600);
+    /// Entered by everyone, written by the owner: directories.
+    pub const DIRECTORY: FileMode = FileMode(0o755);
     /// Readable by everyone: certificates.
     pub const PUBLIC: FileMode = FileMode(0o644);
 

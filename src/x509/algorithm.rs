@@ -3,13 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine as _;
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5912::RSA_ENCRYPTION;
+use der::asn1::{AnyRef, BitStringRef, Null};
+use der::pem::LineEnding;
+use der::{Decode as _, Encode as _, Tag, Tagged as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
-use super::der::{DerError, Element, encode, tag};
+use super::asn1::{RsaPublicKey, dotted};
 use super::digest::Sha256;
 
-/// Dotted object identifiers of key algorithms and curves, and their DER elements where we write them.
+/// Dotted object identifiers of key algorithms and curves.
 pub(super) mod oid {
     pub(crate) const RSA: &str = "1.2.840.113549.1.1.1";
     pub(crate) const RSA_PSS: &str = "1.2.840.113549.1.1.10";
@@ -18,13 +23,6 @@ pub(super) mod oid {
     pub(crate) const P256: &str = "1.2.840.10045.3.1.7";
     pub(crate) const P384: &str = "1.3.132.0.34";
     pub(crate) const P521: &str = "1.3.132.0.35";
-
-    pub(crate) const RSA_DER: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
-    pub(crate) const EC_DER: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-    pub(crate) const ED25519_DER: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
-    pub(crate) const P256_DER: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-    pub(crate) const P384_DER: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
-    pub(crate) const P521_DER: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
 }
 
 /// What kind of key it is, and its size. Prints and is written as `rsa-2048`, `ecdsa-p256`, `ed25519`.
@@ -119,7 +117,9 @@ impl PublicKey {
 
     /// Reads a PKCS#1 RSAPublicKey, the contents of `RSA PUBLIC KEY`.
     pub fn from_pkcs1_der(der: &[u8]) -> Result<Self, PublicKeyError> {
-        Self::from_spki_der(&spki(&[oid::RSA_DER, &[tag::NULL, 0]], der))
+        spki(RSA_ENCRYPTION, Some(Null.into()), der)
+            .and_then(|spki| Self::parse(&spki))
+            .map_err(|source| PublicKeyError { reason: source.to_string() })
     }
 
     /// The DER SubjectPublicKeyInfo.
@@ -136,12 +136,10 @@ impl PublicKey {
         &self.bits
     }
 
-    fn parse(der: &[u8]) -> Result<Self, DerError> {
-        let mut fields = Element::only(der, tag::SEQUENCE)?.reader();
-        let mut identifier = fields.expect(tag::SEQUENCE)?.reader();
-        let bits = fields.expect(tag::BIT_STRING)?.bit_bytes()?;
-        fields.finish()?;
-        let algorithm = algorithm(&identifier.expect(tag::OID)?.oid()?, identifier.any().ok(), bits)?;
+    fn parse(der: &[u8]) -> der::Result<Self> {
+        let info = SubjectPublicKeyInfoRef::from_der(der)?;
+        let bits = whole_bytes(info.subject_public_key)?;
+        let algorithm = algorithm(&info.algorithm, bits)?;
         Ok(Self { algorithm, spki_sha256: Sha256::of(der), spki: der.to_vec(), bits: bits.to_vec() })
     }
 }
@@ -159,25 +157,28 @@ pub struct PublicKeyError {
     reason: String,
 }
 
-/// What an AlgorithmIdentifier (its object identifier and parameters) and the key bytes say about a key.
-fn algorithm(oid: &str, parameters: Option<Element<'_>>, bits: &[u8]) -> Result<KeyAlgorithm, DerError> {
-    match oid {
+/// What an AlgorithmIdentifier and the key bytes say about a key.
+fn algorithm(identifier: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> der::Result<KeyAlgorithm> {
+    match dotted(identifier.oid.as_bytes()).as_str() {
         oid::RSA => {
-            let mut numbers = Element::only(bits, tag::SEQUENCE)?.reader();
-            let modulus = numbers.expect(tag::INTEGER)?.unsigned()?;
-            numbers.expect(tag::INTEGER)?.unsigned()?;
-            numbers.finish()?;
-            Ok(KeyAlgorithm::Rsa { bits: bit_length(modulus) })
+            Ok(KeyAlgorithm::Rsa { bits: bit_length(RsaPublicKey::from_der(bits)?.modulus.as_bytes()) })
         }
-        oid::EC => Ok(match parameters {
-            Some(curve) if curve.tag == tag::OID => curve_algorithm(&curve.oid()?),
-            Some(explicit) if explicit.tag == tag::SEQUENCE => {
+        oid::EC => Ok(match identifier.parameters {
+            Some(curve) if curve.tag() == Tag::ObjectIdentifier => {
+                curve_algorithm(curve.decode_as::<ObjectIdentifier>()?)
+            }
+            Some(explicit) if explicit.tag() == Tag::Sequence => {
                 KeyAlgorithm::Other("ecdsa-explicit-curve".into())
             }
-            _ => KeyAlgorithm::Other("ecdsa-without-curve".into()),
+            Some(_) | None => KeyAlgorithm::Other("ecdsa-without-curve".into()),
         }),
         other => Ok(named_algorithm(other)),
     }
+}
+
+/// The contents of a BIT STRING that holds whole bytes, as keys and signatures do.
+pub(super) fn whole_bytes(bits: BitStringRef<'_>) -> der::Result<&[u8]> {
+    bits.as_bytes().ok_or_else(|| Tag::BitString.value_error().into())
 }
 
 /// A key algorithm that needs no parameters to be named.
@@ -197,8 +198,8 @@ pub(super) fn named_algorithm(oid: &str) -> KeyAlgorithm {
 }
 
 /// The algorithm of a key on this curve.
-pub(super) fn curve_algorithm(oid: &str) -> KeyAlgorithm {
-    match oid {
+pub(super) fn curve_algorithm(oid: ObjectIdentifier) -> KeyAlgorithm {
+    match dotted(oid.as_bytes()).as_str() {
         oid::P256 => KeyAlgorithm::EcdsaP256,
         oid::P384 => KeyAlgorithm::EcdsaP384,
         oid::P521 => KeyAlgorithm::EcdsaP521,
@@ -216,23 +217,21 @@ pub(super) fn bit_length(magnitude: &[u8]) -> u32 {
     following * 8 + first
 }
 
-/// A SubjectPublicKeyInfo from the elements of its AlgorithmIdentifier and the key bytes.
-pub(super) fn spki(identifier: &[&[u8]], bits: &[u8]) -> Vec<u8> {
-    encode(tag::SEQUENCE, &[&encode(tag::SEQUENCE, identifier), &encode(tag::BIT_STRING, &[&[0], bits])])
+/// The DER SubjectPublicKeyInfo of a key.
+pub(super) fn spki(
+    oid: ObjectIdentifier,
+    parameters: Option<AnyRef<'_>>,
+    bits: &[u8],
+) -> der::Result<Vec<u8>> {
+    let subject_public_key = BitStringRef::from_bytes(bits)?;
+    SubjectPublicKeyInfoRef { algorithm: AlgorithmIdentifierRef { oid, parameters }, subject_public_key }
+        .to_der()
 }
 
 /// PEM as OpenSSL writes it, for public contents only: the text is not wiped.
-pub(super) fn pem_text(label: &str, der: &[u8]) -> String {
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut out = format!("-----BEGIN {label}-----\n");
-    for (index, character) in body.chars().enumerate() {
-        if index > 0 && index % 64 == 0 {
-            out.push('\n');
-        }
-        out.push(character);
-    }
-    out.push_str(&format!("\n-----END {label}-----\n"));
-    out
+pub(super) fn pem_text(label: &'static str, der: &[u8]) -> String {
+    // Fails only for a label that is none, or gigabytes of contents: callers have neither.
+    der::pem::encode_string(label, LineEnding::LF, der).unwrap_or_default()
 }
 
 #[cfg(test)]

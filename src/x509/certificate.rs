@@ -10,17 +10,23 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use der::asn1::AnyRef;
+use der::{Decode as _, Encode as _};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use x509_parser::asn1_rs::FromDer;
+use x509_parser::certificate::X509CertificateParser;
+use x509_parser::error::X509Error;
+use x509_parser::nom::Parser as _;
+use x509_parser::time::ASN1Time;
 
-use super::algorithm::{PublicKey, PublicKeyError, pem_text};
-use super::der::{DerError, Element, tag};
+use super::algorithm::{PublicKey, PublicKeyError, pem_text, whole_bytes};
+use super::asn1;
 use super::digest::Sha256;
 use super::extensions::{
     AuthorityKeyId, BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage, NameConstraints, SubjectNames,
 };
 use super::name::Name;
-use super::time::timestamp;
 use super::verify::SignatureAlgorithm;
 
 /// Longest certificate that is read, in bytes: a hundred times what real ones need.
@@ -32,8 +38,7 @@ pub struct Certificate(Arc<Inner>);
 
 struct Inner {
     der: Vec<u8>,
-    /// Where in `der` the signed part starts, and its length.
-    signed: (usize, usize),
+    signed: Vec<u8>,
     signature: Vec<u8>,
     signature_algorithm: SignatureAlgorithm,
     fingerprint: Sha256,
@@ -53,7 +58,8 @@ pub struct CertificateFacts {
     pub issuer: Name,
     /// First moment it is valid.
     pub not_before: Timestamp,
-    /// Last moment it is valid; [`Timestamp::MAX`] also stands for the RFC 5280 date without end, 9999-12-31 23:59:59.
+    /// Last moment it is valid; [`Timestamp::MAX`] also stands for the date without end (RFC 5280 4.1.2.5), 9999-12-31 23:59:59, which lies
+    /// a day beyond it.
     pub not_after: Timestamp,
     /// The subject's public key.
     pub key: PublicKey,
@@ -123,8 +129,7 @@ impl Certificate {
 
     /// The bytes that the issuer signed.
     pub(super) fn signed(&self) -> &[u8] {
-        let (start, length) = self.0.signed;
-        self.0.der.get(start..).and_then(|rest| rest.get(..length)).unwrap_or_default()
+        &self.0.signed
     }
 
     pub(super) fn signature(&self) -> &[u8] {
@@ -260,85 +265,52 @@ pub enum CertificateError {
 }
 
 fn parse(der: &[u8]) -> Result<Inner, CertificateError> {
-    let outer = Element::only(der, tag::SEQUENCE).map_err(in_field("certificate"))?;
-    let mut fields = outer.reader();
-    let signed = fields.expect(tag::SEQUENCE).map_err(in_field("tbsCertificate"))?;
-    let algorithm = fields.expect(tag::SEQUENCE).map_err(in_field("signatureAlgorithm"))?;
-    let signature =
-        fields.expect(tag::BIT_STRING).and_then(|bits| bits.bit_bytes()).map_err(in_field("signature"))?;
-    fields.finish().map_err(in_field("certificate"))?;
-    let signature_algorithm =
-        SignatureAlgorithm::parse(&algorithm).map_err(in_field("signatureAlgorithm"))?;
-    let facts = parse_signed(&signed, &algorithm, &signature_algorithm)?;
-    Ok(Inner {
-        der: der.to_vec(),
-        signed: (der.len() - outer.value.len(), signed.raw.len()),
-        signature: signature.to_vec(),
-        signature_algorithm,
-        fingerprint: Sha256::of(der),
-        facts,
-    })
-}
-
-fn parse_signed(
-    signed: &Element<'_>,
-    algorithm: &Element<'_>,
-    signature_algorithm: &SignatureAlgorithm,
-) -> Result<CertificateFacts, CertificateError> {
-    let mut fields = signed.reader();
-    let version = match fields.optional(tag::explicit(0)).map_err(in_field("version"))? {
-        Some(wrapped) => Element::only(wrapped.value, tag::INTEGER).and_then(|version| version.small()),
-        None => Ok(0),
-    };
-    let version = match version.map_err(in_field("version"))? {
+    let outer = asn1::Certificate::from_der(der).map_err(in_field("certificate"))?;
+    let fields: asn1::Signed<'_> = outer.signed.decode_as().map_err(in_field("tbsCertificate"))?;
+    let signature = whole_bytes(outer.signature).map_err(in_field("signature"))?;
+    let version = match fields.version.unwrap_or(0) {
         encoded @ 0..=2 => u8::try_from(encoded + 1).unwrap_or(3),
         encoded => return Err(CertificateError::Version { version: encoded.saturating_add(1) }),
     };
-    let serial =
-        fields.expect(tag::INTEGER).and_then(|serial| serial.integer()).map_err(in_field("serialNumber"))?;
-    let inner_algorithm = fields.expect(tag::SEQUENCE).map_err(in_field("signature"))?;
-    if inner_algorithm.raw != algorithm.raw {
+    if fields.algorithm != outer.algorithm {
         return Err(CertificateError::SignatureAlgorithmsDiffer);
     }
-    let mut name = |field| fields.expect(tag::SEQUENCE).map_err(in_field(field));
-    let issuer = Name::parse(&name("issuer")?).map_err(in_field("issuer"))?;
-    let validity = name("validity")?;
-    let subject = Name::parse(&name("subject")?).map_err(in_field("subject"))?;
-    let key =
-        PublicKey::from_spki_der(name("subjectPublicKeyInfo")?.raw).map_err(CertificateError::PublicKey)?;
+    let not_before = date("notBefore", fields.validity.not_before)?;
+    let not_after = date("notAfter", fields.validity.not_after)?;
+    let later_parts =
+        fields.issuer_id.is_some() || fields.subject_id.is_some() || fields.extensions.is_some();
+    if version == 1 && later_parts {
+        let reason = "a certificate of version 1 has neither extensions nor unique identifiers".into();
+        return Err(CertificateError::Malformed { field: "version", reason });
+    }
 
-    let mut dates = validity.reader();
-    let not_before = date("notBefore", dates.any())?;
-    let not_after = date("notAfter", dates.any())?;
-    dates.finish().map_err(in_field("validity"))?;
+    let (_, parsed) = X509CertificateParser::new()
+        .with_deep_parse_extensions(false)
+        .parse(der)
+        .map_err(|source| in_field("certificate")(X509Error::from(source)))?;
+    let signature_algorithm = SignatureAlgorithm::new(&parsed.signature_algorithm);
+    let issuer = Name::parse(parsed.issuer().as_raw()).map_err(in_field("issuer"))?;
+    let subject = Name::parse(parsed.subject().as_raw()).map_err(in_field("subject"))?;
+    let key = PublicKey::from_spki_der(parsed.public_key().raw).map_err(CertificateError::PublicKey)?;
+    let serial = Serial(parsed.raw_serial().to_vec());
+    let extensions = Extensions::new(parsed.extensions());
 
-    let extensions = if version == 1 {
-        Extensions::default()
-    } else {
-        for number in [1, 2] {
-            fields.optional(tag::implicit(number)).map_err(in_field("uniqueIdentifier"))?;
-        }
-        match fields.optional(tag::explicit(3)).map_err(in_field("extensions"))? {
-            Some(wrapped) => Element::only(wrapped.value, tag::SEQUENCE)
-                .and_then(|list| Extensions::parse(&list))
-                .map_err(in_field("extensions"))?,
-            None => Extensions::default(),
-        }
-    };
-    fields.finish().map_err(in_field("tbsCertificate"))?;
-
+    let negative =
+        serial.is_negative().then(|| "a negative serial number, which Go 1.23 and later refuse".into());
     let names = extensions.names.unwrap_or_default();
     let invalid_names = names.invalid.iter().map(|invalid| format!("subject alternative name: {invalid}"));
     let defects = [subject.defects(), issuer.defects(), &extensions.defects]
         .into_iter()
         .flatten()
         .cloned()
-        .chain(invalid_names);
-    Ok(CertificateFacts {
+        .chain(invalid_names)
+        .chain(negative)
+        .collect();
+    let facts = CertificateFacts {
         version,
-        serial: Serial(serial.to_vec()),
+        serial,
         self_issued: subject == issuer,
-        defects: defects.collect(),
+        defects,
         subject,
         issuer,
         not_before,
@@ -353,16 +325,88 @@ fn parse_signed(
         authority_key_id: extensions.authority_key_id,
         name_constraints: extensions.name_constraints,
         unknown_critical_extensions: extensions.unknown_critical,
+    };
+    Ok(Inner {
+        der: der.to_vec(),
+        signed: parsed.tbs_certificate.as_ref().to_vec(),
+        signature: signature.to_vec(),
+        signature_algorithm,
+        fingerprint: Sha256::of(der),
+        facts,
     })
 }
 
-fn date(field: &'static str, element: Result<Element<'_>, DerError>) -> Result<Timestamp, CertificateError> {
-    let element = element.map_err(in_field(field))?;
+/// Reads UTCTime (seconds optional, as in Go) and GeneralizedTime in UTC, the only form RFC 5280 4.1.2.5 allows.
+fn date(field: &'static str, value: AnyRef<'_>) -> Result<Timestamp, CertificateError> {
+    let der = value.to_der().map_err(in_field(field))?;
     let shown =
-        || element.value.iter().take(32).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
-    timestamp(&element).ok_or_else(|| CertificateError::Date { field, text: shown() })
+        || value.value().iter().take(32).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
+    let refused = || CertificateError::Date { field, text: shown() };
+    // x509-parser also takes other time zones, fractions of a second, and a GeneralizedTime without seconds.
+    let digits = value.value().strip_suffix(b"Z").filter(|digits| digits.iter().all(u8::is_ascii_digit));
+    let (_, time) = <ASN1Time as FromDer<'_, X509Error>>::from_der(&der)
+        .ok()
+        .filter(|(_, time)| digits.is_some_and(|digits| time.is_utctime() || digits.len() == 14))
+        .ok_or_else(refused)?;
+    match Timestamp::from_second(time.timestamp()) {
+        Ok(timestamp) => Ok(timestamp),
+        Err(_) if time.timestamp() > Timestamp::MAX.as_second() => Ok(Timestamp::MAX),
+        Err(_) => Err(refused()),
+    }
 }
 
-fn in_field(field: &'static str) -> impl Fn(DerError) -> CertificateError {
+fn in_field<E: fmt::Display>(field: &'static str) -> impl Fn(E) -> CertificateError {
     move |source| CertificateError::Malformed { field, reason: source.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use der::Tag;
+
+    use super::*;
+
+    fn read(tag: Tag, text: &str) -> Option<String> {
+        let value = AnyRef::new(tag, text.as_bytes()).unwrap();
+        date("notAfter", value).ok().map(|timestamp| timestamp.to_string())
+    }
+
+    #[test]
+    fn two_digit_years_turn_at_1950() {
+        assert_eq!(read(Tag::UtcTime, "491231235959Z").unwrap(), "2049-12-31T23:59:59Z");
+        assert_eq!(read(Tag::UtcTime, "500101000000Z").unwrap(), "1950-01-01T00:00:00Z");
+        assert_eq!(read(Tag::UtcTime, "2601020304Z").unwrap(), "2026-01-02T03:04:00Z");
+    }
+
+    #[test]
+    fn four_digit_years_reach_from_1_to_9999() {
+        assert_eq!(read(Tag::GeneralizedTime, "21250101000000Z").unwrap(), "2125-01-01T00:00:00Z");
+        assert_eq!(read(Tag::GeneralizedTime, "00010101000000Z").unwrap(), "0001-01-01T00:00:00Z");
+        assert_eq!(read(Tag::GeneralizedTime, "99991231235959Z").unwrap(), Timestamp::MAX.to_string());
+    }
+
+    #[test]
+    fn dates_that_do_not_exist_are_refused() {
+        for text in [
+            "",
+            "Z",
+            "260230000000Z",
+            "261301000000Z",
+            "260101240000Z",
+            "260101000060Z",
+            "260101000000",
+            "2601010000+1Z",
+        ] {
+            assert_eq!(read(Tag::UtcTime, text), None, "{text}");
+        }
+        for text in [
+            "260101000000Z",
+            "202601010000Z",
+            "20260101000000.5Z",
+            "20260101000000+0100",
+            "2026010100000000Z",
+        ] {
+            assert_eq!(read(Tag::GeneralizedTime, text), None, "{text}");
+        }
+        assert_eq!(read(Tag::Ia5String, "260101000000Z"), None);
+    }
 }

@@ -7,9 +7,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use der::Decode as _;
+use fluent_uri::UriRef;
 use serde::{Deserialize, Serialize};
+use x509_parser::asn1_rs::FromDer;
+use x509_parser::error::X509Error;
+use x509_parser::extensions::{self as parsed, GeneralName, GeneralSubtree, X509Extension};
 
-use super::der::{DerError, Element, Reader, tag};
+use super::asn1::{self, dotted};
 use super::name::escape;
 
 /// Whether the subject may issue certificates, and how deep (RFC 5280 4.2.1.9).
@@ -88,21 +93,6 @@ pub enum ExtendedKeyUsage {
     OcspSigning,
     /// Any other, as a dotted object identifier.
     Other(String),
-}
-
-impl ExtendedKeyUsage {
-    fn from_oid(oid: String) -> Self {
-        match oid.as_str() {
-            "2.5.29.37.0" => Self::Any,
-            "1.3.6.1.5.5.7.3.1" => Self::ServerAuth,
-            "1.3.6.1.5.5.7.3.2" => Self::ClientAuth,
-            "1.3.6.1.5.5.7.3.3" => Self::CodeSigning,
-            "1.3.6.1.5.5.7.3.4" => Self::EmailProtection,
-            "1.3.6.1.5.5.7.3.8" => Self::TimeStamping,
-            "1.3.6.1.5.5.7.3.9" => Self::OcspSigning,
-            _ => Self::Other(oid),
-        }
-    }
 }
 
 impl fmt::Display for ExtendedKeyUsage {
@@ -232,108 +222,123 @@ pub(super) struct Extensions {
 }
 
 impl Extensions {
-    /// Reads the SEQUENCE OF Extension. Fails only if the list itself is broken; a broken extension is a defect.
-    pub(super) fn parse(list: &Element<'_>) -> Result<Self, DerError> {
+    /// A broken extension is a defect.
+    pub(super) fn new(list: &[X509Extension<'_>]) -> Self {
         let mut extensions = Self::default();
         let mut seen = BTreeSet::new();
-        let mut list = list.reader();
-        while !list.is_empty() {
-            let mut fields = list.expect(tag::SEQUENCE)?.reader();
-            let oid = fields.expect(tag::OID)?.oid()?;
-            let critical = fields.optional(tag::BOOLEAN)?.map_or(Ok(false), |flag| flag.boolean())?;
-            let value = fields.expect(tag::OCTET_STRING)?.value;
-            fields.finish()?;
+        for extension in list {
+            let (oid, critical) = (dotted(extension.oid.as_bytes()), extension.critical);
             if !seen.insert(oid.clone()) {
                 extensions.defects.push(format!("extension {oid} stands in it twice"));
                 continue;
             }
-            match extensions.read(&oid, value) {
+            if critical && NEVER_CRITICAL.contains(&oid.as_str()) {
+                extensions
+                    .defects
+                    .push(format!("extension {oid} is critical, which Go 1.23 and later refuse"));
+            }
+            match extensions.read(&oid, extension.value) {
                 Ok(true) => {}
                 Ok(false) if critical => extensions.unknown_critical.push(oid),
                 Ok(false) => {}
-                Err(source) => extensions.defects.push(format!("extension {oid} is malformed: {source}")),
+                Err(Malformed(reason)) => {
+                    extensions.defects.push(format!("extension {oid} is malformed: {reason}"));
+                }
             }
         }
-        Ok(extensions)
+        extensions
     }
 
     /// Reads one extension; says whether Go takes account of it.
-    fn read(&mut self, oid: &str, value: &[u8]) -> Result<bool, DerError> {
+    fn read(&mut self, oid: &str, value: &[u8]) -> Result<bool, Malformed> {
         match oid {
-            "2.5.29.14" => {
-                self.subject_key_id = Some(Element::only(value, tag::OCTET_STRING)?.value.to_vec())
+            SUBJECT_KEY_ID => {
+                self.subject_key_id = Some(whole::<parsed::KeyIdentifier<'_>>(value)?.0.to_vec())
             }
-            "2.5.29.15" => self.key_usages = Some(key_usages(value)?),
+            "2.5.29.15" => {
+                let flags = whole::<parsed::KeyUsage>(value)?.flags;
+                let usages = KeyUsage::ALL.into_iter().enumerate();
+                self.key_usages =
+                    Some(usages.filter(|(bit, _)| flags >> bit & 1 == 1).map(|(_, usage)| usage).collect());
+            }
             "2.5.29.17" => {
-                let names = subject_names(value)?;
+                let names = subject_names(&whole(value)?);
                 let read = !names.is_empty();
                 self.names = Some(names);
                 return Ok(read);
             }
-            "2.5.29.19" => self.basic_constraints = Some(basic_constraints(value)?),
+            "2.5.29.19" => {
+                let parsed::BasicConstraints { ca, path_len_constraint } = whole(value)?;
+                self.basic_constraints = Some(BasicConstraints { ca, path_len: path_len_constraint });
+            }
             "2.5.29.30" => {
                 let constraints = name_constraints(value, &mut self.defects)?;
                 let complete = constraints.permitted.unchecked + constraints.excluded.unchecked == 0;
                 self.name_constraints = Some(constraints);
                 return Ok(complete);
             }
-            "2.5.29.35" => self.authority_key_id = Some(authority_key_id(value)?),
-            "2.5.29.37" => self.extended_key_usages = Some(extended_key_usages(value)?),
+            AUTHORITY_KEY_ID => {
+                let id: parsed::AuthorityKeyIdentifier<'_> = whole(value)?;
+                self.authority_key_id = Some(AuthorityKeyId {
+                    key_id: id.key_identifier.map(|id| id.0.to_vec()),
+                    issuer_and_serial: id.authority_cert_issuer.is_some()
+                        && id.authority_cert_serial.is_some(),
+                });
+            }
+            "2.5.29.37" => self.extended_key_usages = Some(extended_key_usages(&whole(value)?)),
             // CRL distribution points, certificate policies and authority information: read by Go, no say in what we decide.
-            "2.5.29.31" | "2.5.29.32" | "1.3.6.1.5.5.7.1.1" => {}
+            "2.5.29.31" | "2.5.29.32" | AUTHORITY_INFORMATION => {}
             _ => return Ok(false),
         }
         Ok(true)
     }
 }
 
-fn basic_constraints(value: &[u8]) -> Result<BasicConstraints, DerError> {
-    let mut fields = Element::only(value, tag::SEQUENCE)?.reader();
-    let ca = fields.optional(tag::BOOLEAN)?.map_or(Ok(false), |flag| flag.boolean())?;
-    let path_len = fields.optional(tag::INTEGER)?.map(|length| length.small()).transpose()?;
-    fields.finish()?;
-    Ok(BasicConstraints { ca, path_len })
-}
+const SUBJECT_KEY_ID: &str = "2.5.29.14";
+const AUTHORITY_KEY_ID: &str = "2.5.29.35";
+const AUTHORITY_INFORMATION: &str = "1.3.6.1.5.5.7.1.1";
 
-fn key_usages(value: &[u8]) -> Result<BTreeSet<KeyUsage>, DerError> {
-    let (bytes, _) = Element::only(value, tag::BIT_STRING)?.bits()?;
-    let set = |index: usize| bytes.get(index / 8).is_some_and(|byte| byte & (0x80 >> (index % 8)) != 0);
-    Ok(KeyUsage::ALL
-        .into_iter()
-        .enumerate()
-        .filter(|(index, _)| set(*index))
-        .map(|(_, usage)| usage)
-        .collect())
-}
+/// RFC 5280 forbids to mark these as critical, and Go's `parser.go` refuses them so since 1.23.
+const NEVER_CRITICAL: [&str; 3] = [SUBJECT_KEY_ID, AUTHORITY_KEY_ID, AUTHORITY_INFORMATION];
 
-fn extended_key_usages(value: &[u8]) -> Result<BTreeSet<ExtendedKeyUsage>, DerError> {
-    let mut list = Element::only(value, tag::SEQUENCE)?.reader();
-    let mut usages = BTreeSet::new();
-    while !list.is_empty() {
-        usages.insert(ExtendedKeyUsage::from_oid(list.expect(tag::OID)?.oid()?));
+/// Why an extension cannot be read.
+struct Malformed(String);
+
+/// The one value that `bytes` consist of.
+fn whole<'a, T: FromDer<'a, X509Error>>(bytes: &'a [u8]) -> Result<T, Malformed> {
+    match T::from_der(bytes) {
+        Ok(([], value)) => Ok(value),
+        Ok(_) => Err(Malformed("bytes are left over at its end".into())),
+        Err(source) => Err(Malformed(X509Error::from(source).to_string())),
     }
-    Ok(usages)
 }
 
-fn authority_key_id(value: &[u8]) -> Result<AuthorityKeyId, DerError> {
-    let mut fields = Element::only(value, tag::SEQUENCE)?.reader();
-    let key_id = fields.optional(tag::implicit(0))?.map(|id| id.value.to_vec());
-    let issuer = fields.optional(tag::explicit(1))?.is_some();
-    let serial = fields.optional(tag::implicit(2))?.is_some();
-    Ok(AuthorityKeyId { key_id, issuer_and_serial: issuer && serial })
+fn extended_key_usages(list: &parsed::ExtendedKeyUsage<'_>) -> BTreeSet<ExtendedKeyUsage> {
+    let known = [
+        (list.any, ExtendedKeyUsage::Any),
+        (list.server_auth, ExtendedKeyUsage::ServerAuth),
+        (list.client_auth, ExtendedKeyUsage::ClientAuth),
+        (list.code_signing, ExtendedKeyUsage::CodeSigning),
+        (list.email_protection, ExtendedKeyUsage::EmailProtection),
+        (list.time_stamping, ExtendedKeyUsage::TimeStamping),
+        (list.ocsp_signing, ExtendedKeyUsage::OcspSigning),
+    ];
+    let known = known.into_iter().filter(|(present, _)| *present).map(|(_, usage)| usage);
+    known.chain(list.other.iter().map(|oid| ExtendedKeyUsage::Other(dotted(oid.as_bytes())))).collect()
 }
 
-fn subject_names(value: &[u8]) -> Result<SubjectNames, DerError> {
-    let mut list = Element::only(value, tag::SEQUENCE)?.reader();
+fn subject_names(list: &parsed::SubjectAlternativeName<'_>) -> SubjectNames {
     let mut names = SubjectNames::default();
-    while !list.is_empty() {
-        let entry = list.any()?;
-        match Kind::of(entry.tag) {
-            Some(Kind::Ip) => match ip(entry.value) {
+    for name in &list.general_names {
+        match Kind::of(name) {
+            Some((Kind::Ip, bytes)) => match ip(bytes) {
                 Some(address) => drop(names.ip.insert(address)),
-                None => names.invalid.push(format!("an IP address of {} bytes", entry.value.len())),
+                None => names.invalid.push(format!("an IP address of {} bytes", bytes.len())),
             },
-            Some(kind) => match ascii(entry.value) {
+            Some((kind, bytes)) => match ascii(bytes) {
+                Some(text) if kind == Kind::Uri && !uri(text) => {
+                    names.invalid.push(format!("a URI that cannot be parsed: {}", escape(text)));
+                }
                 Some(text) => {
                     let set = match kind {
                         Kind::Dns => &mut names.dns,
@@ -343,37 +348,56 @@ fn subject_names(value: &[u8]) -> Result<SubjectNames, DerError> {
                     set.insert(text.to_owned());
                 }
                 None => {
-                    let shown = escape(&String::from_utf8_lossy(entry.value));
+                    let shown = escape(&String::from_utf8_lossy(bytes));
                     names.invalid.push(format!("a {} that is not ASCII: {shown}", kind.name()));
                 }
             },
             None => {}
         }
     }
-    Ok(names)
+    names
 }
 
-fn name_constraints(value: &[u8], defects: &mut Vec<String>) -> Result<NameConstraints, DerError> {
-    let mut fields = Element::only(value, tag::SEQUENCE)?.reader();
-    let mut side = |number| match fields.optional(tag::explicit(number))? {
-        Some(list) => subtrees(list.reader(), defects),
-        None => Ok(NameSubtrees::default()),
+/// Whether Go's `url.Parse` takes it, and its host is a domain as Go's `parseSANExtension` wants it.
+fn uri(text: &str) -> bool {
+    uri_host(text).is_some_and(|host| host.is_empty() || host.split('.').all(|label| !label.is_empty()))
+}
+
+/// The host of a URI, empty if it has none; nothing if it is no URI.
+///
+/// Go's `url.Parse` also takes characters in paths and queries that RFC 3986 forbids there, so these are not held against it.
+pub(super) fn uri_host(text: &str) -> Option<String> {
+    let forbidden = |character| " \"<>\\^`{|}".contains(character);
+    let tolerated = text.replace(forbidden, "_");
+    let uri = UriRef::parse(tolerated.as_str()).ok()?;
+    Some(uri.authority().map(|authority| authority.host().to_owned()).unwrap_or_default())
+}
+
+fn name_constraints(value: &[u8], defects: &mut Vec<String>) -> Result<NameConstraints, Malformed> {
+    let counted = asn1::NameConstraints::from_der(value).map_err(|source| Malformed(source.to_string()))?;
+    let read: parsed::NameConstraints<'_> = whole(value)?;
+    let mut side = |counted: Option<Vec<_>>, read: Option<Vec<GeneralSubtree<'_>>>| {
+        if counted.map(|list| list.len()) == read.as_ref().map(Vec::len) {
+            Ok(subtrees(&read.unwrap_or_default(), defects))
+        } else {
+            Err(Malformed("a name constraint cannot be read".into()))
+        }
     };
-    let (permitted, excluded) = (side(0)?, side(1)?);
-    fields.finish()?;
-    Ok(NameConstraints { permitted, excluded })
+    Ok(NameConstraints {
+        permitted: side(counted.permitted, read.permitted_subtrees)?,
+        excluded: side(counted.excluded, read.excluded_subtrees)?,
+    })
 }
 
-fn subtrees(mut list: Reader<'_>, defects: &mut Vec<String>) -> Result<NameSubtrees, DerError> {
+fn subtrees(list: &[GeneralSubtree<'_>], defects: &mut Vec<String>) -> NameSubtrees {
     let mut subtrees = NameSubtrees::default();
-    while !list.is_empty() {
-        let base = list.expect(tag::SEQUENCE)?.reader().any()?;
-        match Kind::of(base.tag) {
-            Some(Kind::Ip) => match IpNetwork::parse(base.value) {
+    for GeneralSubtree { base } in list {
+        match Kind::of(base) {
+            Some((Kind::Ip, bytes)) => match IpNetwork::parse(bytes) {
                 Some(network) => drop(subtrees.ip.insert(network)),
                 None => defects.push("a name constraint on IP addresses is no network".into()),
             },
-            Some(kind) => match ascii(base.value) {
+            Some((kind, bytes)) => match ascii(bytes) {
                 Some(text) => {
                     let set = match kind {
                         Kind::Dns => &mut subtrees.dns,
@@ -387,11 +411,11 @@ fn subtrees(mut list: Reader<'_>, defects: &mut Vec<String>) -> Result<NameSubtr
             None => subtrees.unchecked += 1,
         }
     }
-    Ok(subtrees)
+    subtrees
 }
 
 /// The kinds of GeneralName that Go reads.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Email,
     Dns,
@@ -400,11 +424,23 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(element_tag: u8) -> Option<Self> {
-        [(1, Self::Email), (2, Self::Dns), (6, Self::Uri), (7, Self::Ip)]
-            .into_iter()
-            .find(|(number, _)| element_tag == tag::implicit(*number))
-            .map(|(_, kind)| kind)
+    /// The kind and the contents of a name, also of one that is not even UTF-8.
+    fn of<'a>(name: &GeneralName<'a>) -> Option<(Self, &'a [u8])> {
+        match *name {
+            GeneralName::RFC822Name(text) => Some((Self::Email, text.as_bytes())),
+            GeneralName::DNSName(text) => Some((Self::Dns, text.as_bytes())),
+            GeneralName::URI(text) => Some((Self::Uri, text.as_bytes())),
+            GeneralName::IPAddress(bytes) => Some((Self::Ip, bytes)),
+            GeneralName::Invalid(tag, bytes) => [(1, Self::Email), (2, Self::Dns), (6, Self::Uri)]
+                .into_iter()
+                .find(|(number, _)| *number == tag.0)
+                .map(|(_, kind)| (kind, bytes)),
+            GeneralName::OtherName(..)
+            | GeneralName::X400Address(_)
+            | GeneralName::DirectoryName(_)
+            | GeneralName::EDIPartyName(_)
+            | GeneralName::RegisteredID(_) => None,
+        }
     }
 
     fn name(self) -> &'static str {

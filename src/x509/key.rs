@@ -8,19 +8,26 @@ use std::fmt;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair};
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, SECP_256_R_1, SECP_384_R_1, SECP_521_R_1};
+use const_oid::db::rfc8410::ID_ED_25519;
+use der::asn1::{AnyRef, OctetStringRef};
+use der::{Decode as _, Encode as _, Tag, Tagged as _};
+use pkcs8::PrivateKeyInfoRef;
+use x509_cert::spki::AlgorithmIdentifierRef;
 use zeroize::Zeroizing;
 
 use super::algorithm::{
     KeyAlgorithm, PublicKey, PublicKeyError, curve_algorithm, named_algorithm, oid, spki,
 };
-use super::der::{DerError, Element, Reader, encode, tag};
+use super::asn1::{EcPrivateKey, RsaPrivateKey, RsaPublicKey, dotted};
 
 /// Sizes of RSA keys, in bits, that this program signs with; kubeadm makes 2048, 3072 and 4096.
 const RSA_SIGNING_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
 
 /// A private key.
 pub struct PrivateKey {
-    secret: Secret,
+    pub(super) secret: Secret,
     public: PublicKey,
     encoding: KeyEncoding,
 }
@@ -36,7 +43,7 @@ pub enum KeyEncoding {
     Pkcs8,
 }
 
-enum Secret {
+pub(super) enum Secret {
     /// PKCS#1.
     Rsa(Zeroizing<Vec<u8>>),
     /// A form that aws-lc-rs loads: PKCS#8, or SEC1 where the curve is spelled out in it.
@@ -102,20 +109,15 @@ impl PrivateKey {
 
     /// Reads a key that may follow an `EC PARAMETERS` block, which names the curve where the key itself does not.
     pub(super) fn from_der_after_parameters(der: &[u8], parameters: Option<&[u8]>) -> Result<Self, KeyError> {
-        let outer = Element::only(der, tag::SEQUENCE)?;
-        let mut fields = outer.reader();
-        let first = fields.any()?;
-        if first.tag == tag::SEQUENCE {
-            return Err(KeyError::Encrypted);
-        }
-        match fields.clone().any()?.tag {
-            tag::SEQUENCE => pkcs8(fields),
-            tag::OCTET_STRING => {
-                let outside =
-                    parameters.map(|der| Element::only(der, der.first().copied().unwrap_or_default()));
-                sec1(der, outside.transpose()?, KeyEncoding::Sec1)
+        let fields: Vec<AnyRef<'_>> = Vec::from_der(der)?;
+        match *fields.iter().map(|field| field.tag()).collect::<Vec<_>>() {
+            [Tag::Sequence, ..] => Err(KeyError::Encrypted),
+            [_, Tag::Sequence, ..] => from_pkcs8(der),
+            [_, Tag::OctetString, ..] => {
+                let outside = parameters.map(AnyRef::from_der).transpose()?;
+                from_sec1(der, outside, KeyEncoding::Sec1)
             }
-            _ => pkcs1(der, KeyEncoding::Pkcs1),
+            _ => from_pkcs1(der, KeyEncoding::Pkcs1),
         }
     }
 
@@ -171,8 +173,8 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-impl From<DerError> for KeyError {
-    fn from(source: DerError) -> Self {
+impl From<der::Error> for KeyError {
+    fn from(source: der::Error) -> Self {
         Self::Malformed { reason: source.to_string() }
     }
 }
@@ -183,29 +185,24 @@ impl From<PublicKeyError> for KeyError {
     }
 }
 
-/// The fields of a PrivateKeyInfo after its version.
-fn pkcs8(mut fields: Reader<'_>) -> Result<PrivateKey, KeyError> {
-    let mut identifier = fields.expect(tag::SEQUENCE)?.reader();
-    let secret = fields.expect(tag::OCTET_STRING)?.value;
-    match identifier.expect(tag::OID)?.oid()?.as_str() {
-        oid::RSA => pkcs1(secret, KeyEncoding::Pkcs8),
-        oid::EC => sec1(secret, identifier.any().ok(), KeyEncoding::Pkcs8),
-        oid::ED25519 => ed25519(secret),
+fn from_pkcs8(der: &[u8]) -> Result<PrivateKey, KeyError> {
+    let info = PrivateKeyInfoRef::from_der(der)?;
+    let secret = info.private_key.as_bytes();
+    match dotted(info.algorithm.oid.as_bytes()).as_str() {
+        oid::RSA => from_pkcs1(secret, KeyEncoding::Pkcs8),
+        oid::EC => from_sec1(secret, info.algorithm.parameters, KeyEncoding::Pkcs8),
+        oid::ED25519 => from_ed25519(secret),
         other => Err(KeyError::Unsupported { algorithm: named_algorithm(other) }),
     }
 }
 
-fn pkcs1(der: &[u8], encoding: KeyEncoding) -> Result<PrivateKey, KeyError> {
-    let mut fields = Element::only(der, tag::SEQUENCE)?.reader();
-    if fields.expect(tag::INTEGER)?.small()? != 0 {
+fn from_pkcs1(der: &[u8], encoding: KeyEncoding) -> Result<PrivateKey, KeyError> {
+    let key = RsaPrivateKey::from_der(der)?;
+    if key.version != 0 || key.other_primes.is_some() {
         return Err(KeyError::Malformed { reason: "an RSA key of more than two primes".into() });
     }
-    let (modulus, exponent) = (fields.expect(tag::INTEGER)?, fields.expect(tag::INTEGER)?);
-    for _ in ["d", "p", "q", "d mod p-1", "d mod q-1", "1/q mod p"] {
-        fields.expect(tag::INTEGER)?.unsigned()?;
-    }
-    fields.finish()?;
-    let public = PublicKey::from_pkcs1_der(&encode(tag::SEQUENCE, &[modulus.raw, exponent.raw]))?;
+    let public = RsaPublicKey { modulus: key.modulus, exponent: key.exponent };
+    let public = PublicKey::from_pkcs1_der(&public.to_der()?)?;
     let checkable =
         matches!(public.algorithm, KeyAlgorithm::Rsa { bits } if RSA_SIGNING_BITS.contains(&bits));
     if checkable && RsaKeyPair::from_der(der).is_err() {
@@ -215,45 +212,41 @@ fn pkcs1(der: &[u8], encoding: KeyEncoding) -> Result<PrivateKey, KeyError> {
 }
 
 /// An ECPrivateKey; `outside` are curve parameters that stand around or before it.
-fn sec1(der: &[u8], outside: Option<Element<'_>>, encoding: KeyEncoding) -> Result<PrivateKey, KeyError> {
-    let mut fields = Element::only(der, tag::SEQUENCE)?.reader();
-    if fields.expect(tag::INTEGER)?.small()? != 1 {
+fn from_sec1(der: &[u8], outside: Option<AnyRef<'_>>, encoding: KeyEncoding) -> Result<PrivateKey, KeyError> {
+    let key = EcPrivateKey::from_der(der)?;
+    if key.version != 1 {
         return Err(KeyError::Malformed { reason: "an elliptic curve key of an unknown version".into() });
     }
-    fields.expect(tag::OCTET_STRING)?;
-    let inside = match fields.optional(tag::explicit(0))? {
-        Some(wrapped) => Some(wrapped.reader().any()?),
-        None => None,
-    };
-    let Some(parameters) = inside.or(outside) else {
+    let Some(parameters) = key.parameters.or(outside) else {
         return Err(KeyError::Malformed {
             reason: "an elliptic curve key that does not say which curve".into(),
         });
     };
     let candidates = [
-        (KeyAlgorithm::EcdsaP256, oid::P256_DER, &signature::ECDSA_P256_SHA256_ASN1_SIGNING),
-        (KeyAlgorithm::EcdsaP384, oid::P384_DER, &signature::ECDSA_P384_SHA384_ASN1_SIGNING),
-        (KeyAlgorithm::EcdsaP521, oid::P521_DER, &signature::ECDSA_P521_SHA512_ASN1_SIGNING),
+        (KeyAlgorithm::EcdsaP256, SECP_256_R_1, &signature::ECDSA_P256_SHA256_ASN1_SIGNING),
+        (KeyAlgorithm::EcdsaP384, SECP_384_R_1, &signature::ECDSA_P384_SHA384_ASN1_SIGNING),
+        (KeyAlgorithm::EcdsaP521, SECP_521_R_1, &signature::ECDSA_P521_SHA512_ASN1_SIGNING),
     ];
     // A curve that is spelled out instead of named is recognised by aws-lc-rs if it is one of the three.
-    let spelled_out = parameters.tag == tag::SEQUENCE;
-    let named = if spelled_out { None } else { Some(curve_algorithm(&parameters.oid()?)) };
+    let spelled_out = parameters.tag() == Tag::Sequence;
+    let named =
+        if spelled_out { None } else { Some(curve_algorithm(parameters.decode_as::<ObjectIdentifier>()?)) };
     for (algorithm, curve, signing) in candidates {
         if named.as_ref().is_some_and(|named| *named != algorithm) {
             continue;
         }
-        let parameters = if spelled_out { parameters.raw } else { curve };
-        let loadable = if spelled_out && inside.is_some() {
+        let loadable = if spelled_out && key.parameters.is_some() {
             Zeroizing::new(der.to_vec())
         } else {
-            let octets = Zeroizing::new(encode(tag::OCTET_STRING, &[der]));
-            let identifier = encode(tag::SEQUENCE, &[oid::EC_DER, parameters]);
-            Zeroizing::new(encode(tag::SEQUENCE, &[&[tag::INTEGER, 1, 0], &identifier, &octets]))
+            let algorithm = AlgorithmIdentifierRef { oid: ID_EC_PUBLIC_KEY, parameters: Some(parameters) };
+            let info: PrivateKeyInfoRef<'_> = PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(der)?);
+            Zeroizing::new(info.to_der()?)
         };
         let Ok(pair) = EcdsaKeyPair::from_private_key_der(signing, &loadable) else {
             continue;
         };
-        let public = PublicKey::from_spki_der(&spki(&[oid::EC_DER, curve], pair.public_key().as_ref()))?;
+        let public = spki(ID_EC_PUBLIC_KEY, Some((&curve).into()), pair.public_key().as_ref())?;
+        let public = PublicKey::from_spki_der(&public)?;
         return Ok(PrivateKey { secret: Secret::Ecdsa(signing, loadable), public, encoding });
     }
     match named {
@@ -263,14 +256,14 @@ fn sec1(der: &[u8], outside: Option<Element<'_>>, encoding: KeyEncoding) -> Resu
     }
 }
 
-fn ed25519(octets: &[u8]) -> Result<PrivateKey, KeyError> {
-    let seed = Element::only(octets, tag::OCTET_STRING)?.value;
+fn from_ed25519(octets: &[u8]) -> Result<PrivateKey, KeyError> {
+    let seed = <&OctetStringRef>::from_der(octets)?.as_bytes();
     let inconsistent = || KeyError::Inconsistent { algorithm: KeyAlgorithm::Ed25519 };
     if seed.len() != 32 {
         return Err(inconsistent());
     }
     let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| inconsistent())?;
-    let public = PublicKey::from_spki_der(&spki(&[oid::ED25519_DER], pair.public_key().as_ref()))?;
+    let public = PublicKey::from_spki_der(&spki(ID_ED_25519, None, pair.public_key().as_ref())?)?;
     Ok(PrivateKey {
         secret: Secret::Ed25519(Zeroizing::new(seed.to_vec())),
         public,

@@ -8,7 +8,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::der::{DerError, Element, tag};
+use x509_parser::asn1_rs::{
+    Any, BmpString, Class, Error, FromDer as _, Sequence, Set, Tag, ToDer as _, UniversalString,
+};
+use x509_parser::error::X509Error;
+use x509_parser::x509::AttributeTypeAndValue;
+
+use super::asn1::dotted;
 
 /// A distinguished name as it stands in a certificate.
 ///
@@ -33,22 +39,24 @@ pub struct Attribute {
 }
 
 impl Name {
-    /// Reads the SEQUENCE of a Name.
-    pub(super) fn parse(element: &Element<'_>) -> Result<Self, DerError> {
-        let mut name = Inner { der: element.raw.to_vec(), parts: Vec::new(), defects: Vec::new() };
-        let mut parts = element.reader();
-        while !parts.is_empty() {
-            let mut attributes = parts.expect(tag::SET)?.reader();
+    /// Reads the SEQUENCE of a Name. Goes through it itself, because x509-parser's own name ends before the first part it cannot read.
+    pub(super) fn parse(der: &[u8]) -> Result<Self, X509Error> {
+        let (_, sequence) = Sequence::from_der(der)?;
+        let mut name = Inner { der: der.to_vec(), parts: Vec::new(), defects: Vec::new() };
+        for set in sequence.der_iter::<Set<'_>, Error>() {
+            let set = set?;
             let mut part = Vec::new();
-            while !attributes.is_empty() {
-                let mut attribute = attributes.expect(tag::SEQUENCE)?.reader();
-                let kind = short_name(&attribute.expect(tag::OID)?.oid()?);
-                let value = attribute.any()?;
-                attribute.finish()?;
-                if let Some(defect) = refused_by_go(&value) {
+            for attribute in set.der_iter::<AttributeTypeAndValue<'_>, X509Error>() {
+                let attribute = attribute?;
+                let (kind, value) =
+                    (short_name(&dotted(attribute.attr_type().as_bytes())), attribute.attr_value());
+                if let Some(defect) = refused_by_go(value) {
                     name.defects.push(format!("{kind} in a name: {defect}"));
                 }
-                let value = text(&value).unwrap_or_else(|| format!("#{}", hex::encode(value.raw)));
+                let value = match text(value) {
+                    Some(text) => text,
+                    None => format!("#{}", hex::encode(value.to_der_vec().unwrap_or_default())),
+                };
                 part.push(Attribute { kind, value });
             }
             name.parts.push(part);
@@ -182,47 +190,44 @@ fn escape_2253(value: &str) -> String {
 }
 
 /// The text of a string value, or nothing if it is no string or its bytes do not fit its type.
-fn text(value: &Element<'_>) -> Option<String> {
-    match value.tag {
-        tag::UTF8_STRING
-        | tag::PRINTABLE_STRING
-        | tag::IA5_STRING
-        | tag::NUMERIC_STRING
-        | tag::VISIBLE_STRING => std::str::from_utf8(value.value).ok().map(str::to_owned),
+fn text(value: &Any<'_>) -> Option<String> {
+    match string_tag(value)? {
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString | Tag::VisibleString => {
+            std::str::from_utf8(value.data).ok().map(str::to_owned)
+        }
         // T.61 proper is practically unused: OpenSSL and Go both read the bytes as Latin-1, as the writers meant them.
-        tag::T61_STRING => Some(value.value.iter().copied().map(char::from).collect()),
-        tag::BMP_STRING => {
-            let (units, rest) = value.value.as_chunks::<2>();
-            let units: Vec<u16> = units.iter().map(|unit| u16::from_be_bytes(*unit)).collect();
-            if rest.is_empty() { String::from_utf16(&units).ok() } else { None }
+        Tag::T61String => Some(value.data.iter().copied().map(char::from).collect()),
+        Tag::BmpString if value.data.len().is_multiple_of(2) => {
+            BmpString::try_from(value).ok().map(|text| text.string())
         }
-        tag::UNIVERSAL_STRING => {
-            let (units, rest) = value.value.as_chunks::<4>();
-            let text = units.iter().map(|unit| char::from_u32(u32::from_be_bytes(*unit))).collect();
-            if rest.is_empty() { text } else { None }
-        }
+        Tag::UniversalString => UniversalString::try_from(value).ok().map(|text| text.string()),
         _ => None,
     }
 }
 
 /// Go's `parseASN1String` knows six string types and checks the characters of some.
-fn refused_by_go(value: &Element<'_>) -> Option<&'static str> {
-    let bytes = value.value;
+fn refused_by_go(value: &Any<'_>) -> Option<&'static str> {
+    let bytes = value.data;
     let printable = |byte: &u8| byte.is_ascii_alphanumeric() || b" '()+,-./:=?*&".contains(byte);
-    match value.tag {
-        tag::T61_STRING => None,
-        tag::PRINTABLE_STRING if bytes.iter().all(printable) => None,
-        tag::PRINTABLE_STRING => Some("a PrintableString with a character that is not allowed in it"),
-        tag::UTF8_STRING if std::str::from_utf8(bytes).is_ok() => None,
-        tag::UTF8_STRING => Some("an UTF8String that is no UTF-8"),
-        tag::BMP_STRING if bytes.len().is_multiple_of(2) => None,
-        tag::BMP_STRING => Some("a BMPString of an odd number of bytes"),
-        tag::IA5_STRING if bytes.is_ascii() => None,
-        tag::IA5_STRING => Some("an IA5String that is not ASCII"),
-        tag::NUMERIC_STRING if bytes.iter().all(|byte| byte.is_ascii_digit() || *byte == b' ') => None,
-        tag::NUMERIC_STRING => Some("a NumericString with something else than digits"),
+    match string_tag(value) {
+        Some(Tag::T61String) => None,
+        Some(Tag::PrintableString) if bytes.iter().all(printable) => None,
+        Some(Tag::PrintableString) => Some("a PrintableString with a character that is not allowed in it"),
+        Some(Tag::Utf8String) if std::str::from_utf8(bytes).is_ok() => None,
+        Some(Tag::Utf8String) => Some("an UTF8String that is no UTF-8"),
+        Some(Tag::BmpString) if bytes.len().is_multiple_of(2) => None,
+        Some(Tag::BmpString) => Some("a BMPString of an odd number of bytes"),
+        Some(Tag::Ia5String) if bytes.is_ascii() => None,
+        Some(Tag::Ia5String) => Some("an IA5String that is not ASCII"),
+        Some(Tag::NumericString) if bytes.iter().all(|byte| byte.is_ascii_digit() || *byte == b' ') => None,
+        Some(Tag::NumericString) => Some("a NumericString with something else than digits"),
         _ => Some("a string type that Go does not read"),
     }
+}
+
+/// The tag of a value that can be a string by its class and form.
+fn string_tag(value: &Any<'_>) -> Option<Tag> {
+    (value.class() == Class::Universal && !value.header.is_constructed()).then(|| value.tag())
 }
 
 /// The short name OpenSSL prints for an attribute type.
@@ -254,26 +259,30 @@ fn short_name(oid: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::der::encode;
+    use const_oid::ObjectIdentifier;
+    use der::Encode as _;
+
     use super::*;
 
-    const CN: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
-    const O: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x0a];
+    const CN: &str = "2.5.4.3";
+    const O: &str = "2.5.4.10";
 
-    fn attribute(kind: &[u8], tag: u8, value: &[u8]) -> Vec<u8> {
-        encode(tag::SEQUENCE, &[kind, &encode(tag, &[value])])
+    fn attribute(kind: &str, tag: Tag, value: &[u8]) -> Vec<u8> {
+        let value = Any::from_tag_and_data(tag, value).to_der_vec().unwrap();
+        let kind = ObjectIdentifier::new(kind).unwrap().to_der().unwrap();
+        Sequence::new([kind, value].concat().into()).to_der_vec().unwrap()
     }
 
     fn name(parts: &[&[Vec<u8>]]) -> Name {
-        let parts: Vec<Vec<u8>> = parts.iter().map(|part| encode(tag::SET, &[&part.concat()])).collect();
-        let der = encode(tag::SEQUENCE, &[&parts.concat()]);
-        Name::parse(&Element::only(&der, tag::SEQUENCE).unwrap()).unwrap()
+        let parts = parts.iter().map(|part| Set::new(part.concat().into()).to_der_vec().unwrap());
+        let parts: Vec<Vec<u8>> = parts.collect();
+        Name::parse(&Sequence::new(parts.concat().into()).to_der_vec().unwrap()).unwrap()
     }
 
     #[test]
     fn prints_in_the_order_of_the_encoding() {
-        let masters = attribute(&O, tag::PRINTABLE_STRING, b"system:masters");
-        let admin = attribute(&CN, tag::UTF8_STRING, b"kubernetes-admin");
+        let masters = attribute(O, Tag::PrintableString, b"system:masters");
+        let admin = attribute(CN, Tag::Utf8String, b"kubernetes-admin");
         assert_eq!(
             name(&[std::slice::from_ref(&masters), std::slice::from_ref(&admin)]).to_string(),
             "O=system:masters, CN=kubernetes-admin"
@@ -284,8 +293,8 @@ mod tests {
     #[test]
     fn the_last_common_name_counts_and_every_organisation() {
         let (first, last) =
-            (attribute(&CN, tag::UTF8_STRING, b"first"), attribute(&CN, tag::UTF8_STRING, b"last"));
-        let (dev, ops) = (attribute(&O, tag::UTF8_STRING, b"dev"), attribute(&O, tag::UTF8_STRING, b"ops"));
+            (attribute(CN, Tag::Utf8String, b"first"), attribute(CN, Tag::Utf8String, b"last"));
+        let (dev, ops) = (attribute(O, Tag::Utf8String, b"dev"), attribute(O, Tag::Utf8String, b"ops"));
         let name = name(&[&[first], &[dev, ops], &[last]]);
         assert_eq!(name.common_name(), Some("last"));
         assert_eq!(name.organizations(), BTreeSet::from(["dev".to_owned(), "ops".to_owned()]));
@@ -294,7 +303,7 @@ mod tests {
     #[test]
     fn what_could_deceive_a_reader_is_escaped() {
         let value = "a\u{202e}b\x1b[2J, CN=\"x\"\n ";
-        let name = name(&[&[attribute(&CN, tag::UTF8_STRING, value.as_bytes())]]);
+        let name = name(&[&[attribute(CN, Tag::Utf8String, value.as_bytes())]]);
         assert_eq!(name.to_string(), r#"CN=a\u{202e}b\u{1b}[2J\, CN=\"x\"\u{a}\ "#);
         assert_eq!(name.common_name(), Some(value));
     }
@@ -302,15 +311,15 @@ mod tests {
     #[test]
     fn every_string_type_is_read_and_what_go_refuses_is_said() {
         let read = |tag, bytes: &[u8]| {
-            let name = name(&[&[attribute(&CN, tag, bytes)]]);
+            let name = name(&[&[attribute(CN, tag, bytes)]]);
             (name.common_name().unwrap().to_owned(), name.defects().is_empty())
         };
-        assert_eq!(read(tag::T61_STRING, b"caf\xe9"), ("café".into(), true));
-        assert_eq!(read(tag::BMP_STRING, &[0x20, 0xac]), ("€".into(), true));
-        assert_eq!(read(tag::IA5_STRING, b"a@b"), ("a@b".into(), true));
-        assert_eq!(read(tag::UNIVERSAL_STRING, &[0, 0, 0x20, 0xac]), ("€".into(), false));
-        assert_eq!(read(tag::PRINTABLE_STRING, b"node_1"), ("node_1".into(), false));
-        assert_eq!(read(tag::UTF8_STRING, &[0xff]), ("#0c01ff".into(), false));
-        assert_eq!(read(tag::OCTET_STRING, &[1, 2]), ("#04020102".into(), false));
+        assert_eq!(read(Tag::T61String, b"caf\xe9"), ("café".into(), true));
+        assert_eq!(read(Tag::BmpString, &[0x20, 0xac]), ("€".into(), true));
+        assert_eq!(read(Tag::Ia5String, b"a@b"), ("a@b".into(), true));
+        assert_eq!(read(Tag::UniversalString, &[0, 0, 0x20, 0xac]), ("€".into(), false));
+        assert_eq!(read(Tag::PrintableString, b"node_1"), ("node_1".into(), false));
+        assert_eq!(read(Tag::Utf8String, &[0xff]), ("#0c01ff".into(), false));
+        assert_eq!(read(Tag::OctetString, &[1, 2]), ("#04020102".into(), false));
     }
 }

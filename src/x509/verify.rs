@@ -7,9 +7,11 @@
 use std::fmt;
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use x509_parser::signature_algorithm::RsaSsaPssParams;
+use x509_parser::x509::AlgorithmIdentifier;
 
 use super::algorithm::{KeyAlgorithm, PublicKey};
-use super::der::{DerError, Element, tag};
+use super::asn1::dotted;
 
 /// What signed a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,14 +57,13 @@ pub enum SignatureError {
 
 impl SignatureAlgorithm {
     /// Reads an AlgorithmIdentifier.
-    pub(super) fn parse(identifier: &Element<'_>) -> Result<Self, DerError> {
-        let mut fields = identifier.reader();
-        let oid = fields.expect(tag::OID)?.oid()?;
-        Ok(match oid.as_str() {
+    pub(super) fn new(identifier: &AlgorithmIdentifier<'_>) -> Self {
+        let oid = dotted(identifier.algorithm.as_bytes());
+        match oid.as_str() {
             "1.2.840.113549.1.1.11" => Self::RsaPkcs1(Hash::Sha256),
             "1.2.840.113549.1.1.12" => Self::RsaPkcs1(Hash::Sha384),
             "1.2.840.113549.1.1.13" => Self::RsaPkcs1(Hash::Sha512),
-            "1.2.840.113549.1.1.10" => match pss_hash(fields.rest()) {
+            "1.2.840.113549.1.1.10" => match pss_hash(identifier) {
                 Some(hash) => Self::RsaPss(hash),
                 None => Self::Unknown("rsassaPss with unusual parameters".into()),
             },
@@ -74,7 +75,7 @@ impl SignatureAlgorithm {
             "1.2.840.113549.1.1.5" | "1.3.14.3.2.29" => Self::Insecure("sha1WithRSAEncryption"),
             "1.2.840.10045.4.1" => Self::Insecure("ecdsa-with-SHA1"),
             _ => Self::Unknown(oid),
-        })
+        }
     }
 
     /// Whether `key` made `signature` over `message`.
@@ -154,36 +155,20 @@ fn ecdsa(hash: Hash, key: &KeyAlgorithm) -> Option<&'static dyn VerificationAlgo
 
 /// The hash of RSASSA-PSS parameters, if they are the only form Go takes: the same hash for the mask, a salt of its length, and the usual
 /// trailer.
-fn pss_hash(parameters: &[u8]) -> Option<Hash> {
-    let mut fields = Element::only(parameters, tag::SEQUENCE).ok()?.reader();
-    let hash = hash_identifier(fields.expect(tag::explicit(0)).ok()?.value)?;
-    let mut mask = Element::only(fields.expect(tag::explicit(1)).ok()?.value, tag::SEQUENCE).ok()?.reader();
-    let mask_function = mask.expect(tag::OID).ok()?.oid().ok()?;
-    let mask_hash = hash_identifier(mask.rest())?;
-    let salt = Element::only(fields.expect(tag::explicit(2)).ok()?.value, tag::INTEGER).ok()?.small().ok()?;
-    let trailer = match fields.optional(tag::explicit(3)).ok()? {
-        Some(wrapped) => Element::only(wrapped.value, tag::INTEGER).ok()?.small().ok()?,
-        None => 1,
+fn pss_hash(identifier: &AlgorithmIdentifier<'_>) -> Option<Hash> {
+    let parameters = RsaSsaPssParams::try_from(identifier.parameters()?).ok()?;
+    let mask = parameters.mask_gen_algorithm().ok()?;
+    let (hash, length) = match dotted(parameters.hash_algorithm_oid().as_bytes()).as_str() {
+        "2.16.840.1.101.3.4.2.1" => (Hash::Sha256, 32),
+        "2.16.840.1.101.3.4.2.2" => (Hash::Sha384, 48),
+        "2.16.840.1.101.3.4.2.3" => (Hash::Sha512, 64),
+        _ => return None,
     };
-    fields.finish().ok()?;
-    let length = match hash {
-        Hash::Sha256 => 32,
-        Hash::Sha384 => 48,
-        Hash::Sha512 => 64,
-    };
-    let usual =
-        mask_function == "1.2.840.113549.1.1.8" && mask_hash == hash && salt == length && trailer == 1;
+    let usual = dotted(mask.mgf.as_bytes()) == "1.2.840.113549.1.1.8"
+        && mask.hash == *parameters.hash_algorithm_oid()
+        && parameters.salt_length() == length
+        && parameters.trailer_field() == 1;
     usual.then_some(hash)
-}
-
-fn hash_identifier(der: &[u8]) -> Option<Hash> {
-    let mut fields = Element::only(der, tag::SEQUENCE).ok()?.reader();
-    match fields.expect(tag::OID).ok()?.oid().ok()?.as_str() {
-        "2.16.840.1.101.3.4.2.1" => Some(Hash::Sha256),
-        "2.16.840.1.101.3.4.2.2" => Some(Hash::Sha384),
-        "2.16.840.1.101.3.4.2.3" => Some(Hash::Sha512),
-        _ => None,
-    }
 }
 
 /// OpenSSL's name.

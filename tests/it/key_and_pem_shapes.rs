@@ -12,7 +12,7 @@ fn spki(openssl: &Openssl, file: &str) -> Sha256 {
 }
 
 #[track_caller]
-fn only_key(bytes: &[u8]) -> PrivateKey {
+pub(crate) fn only_key(bytes: &[u8]) -> PrivateKey {
     let reading = read(bytes);
     assert_eq!(reading.problems, []);
     reading

@@ -8,6 +8,7 @@
 mod cli;
 mod cluster;
 mod examples;
+mod issuing;
 mod key_and_pem_shapes;
 mod mutations;
 mod observe;

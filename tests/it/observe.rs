@@ -33,7 +33,10 @@ fn request() -> ObserveRequest {
         ("/etc/kubernetes/pki/etcd/ca.key".to_owned(), Expect::PrivateKey),
         ("/etc/kubernetes/pki/etcd/healthcheck-client.crt".to_owned(), Expect::Certificates),
     ];
-    ObserveRequest { files: manifests.into_iter().chain(kubeconfigs).chain(others).collect() }
+    ObserveRequest {
+        files: manifests.into_iter().chain(kubeconfigs).chain(others).collect(),
+        state_directory: None,
+    }
 }
 
 fn observe(root: &Path) -> Observed {

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use pki::x509::certificate::MAX_CERTIFICATE_BYTES;
 use pki::x509::chain::{ChainFault, Purpose, ServerName, verify};
 use pki::x509::{Certificate, CertificateError, Sha256};
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::openssl::{CA, LEAF, Openssl, Recipe};
 
@@ -19,7 +20,20 @@ fn authority(recipe: &Recipe<'_>) -> (Openssl, Certificate, Certificate) {
     assert!(openssl.verifies("ca", &[], "leaf"));
     let path = verify(&leaf, &[], std::slice::from_ref(&ca), soon(&leaf), &server("node1.example.com"));
     assert_eq!(path, Ok(vec![leaf.clone(), ca.clone()]));
+    assert_eq!(webpki_verdict(&leaf, &ca), Ok(()));
     (openssl, ca, leaf)
+}
+
+/// What rustls-webpki, as a third opinion, says of a server with this certificate. It takes every root on trust, whatever its dates.
+fn webpki_verdict(leaf: &Certificate, root: &Certificate) -> Result<(), webpki::Error> {
+    let (leaf_der, root_der) = (CertificateDer::from(leaf.der()), CertificateDer::from(root.der()));
+    let root = webpki::anchor_from_trusted_cert(&root_der)?;
+    let leaf_seen = webpki::EndEntityCert::try_from(&leaf_der)?;
+    let now = UnixTime::since_unix_epoch(soon(leaf).as_duration().unsigned_abs());
+    let usage = webpki::KeyUsage::server_auth();
+    leaf_seen.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &[root], &[], now, usage, None, None)?;
+    let name = rustls_pki_types::ServerName::try_from("node1.example.com").unwrap();
+    leaf_seen.verify_is_valid_for_subject_name(&name)
 }
 
 fn soon(certificate: &Certificate) -> Timestamp {
@@ -79,7 +93,9 @@ fn assert_facts(openssl: &Openssl, name: &str, certificate: &Certificate) {
         assert!(id.is_none_or(|id| text.contains(&id)), "{text}");
         assert_eq!(authority.issuer_and_serial, text.contains("DirName:"), "{text}");
     }
-    assert_eq!(facts.defects, Vec::<String>::new());
+    let negative = "a negative serial number, which Go 1.23 and later refuse";
+    let defects = if facts.serial.is_negative() { vec![negative] } else { vec![] };
+    assert_eq!(facts.defects, defects);
 }
 
 #[test]
@@ -183,6 +199,7 @@ fn name_constraints_on_domains_and_networks() {
         let forbidden =
             ChainFault::NameForbidden { kind, name: name.into(), of: outside.facts().subject.clone() };
         assert_eq!((error.certificate, error.fault), (ca.clone(), forbidden));
+        assert_eq!(webpki_verdict(&outside, &ca), Err(webpki::Error::NameConstraintViolation));
         assert!(!openssl.verifies("ca", &[], "outside"), "{names}");
     }
 }
@@ -249,4 +266,67 @@ fn an_extension_that_stands_twice_is_a_defect() {
     let twice =
         altered(&certificate, &[0x06, 0x03, 0x2a, 0x03, 0x05], &[0x06, 0x03, 0x2a, 0x03, 0x04]).unwrap();
     assert_eq!(twice.facts().defects, ["extension 1.2.3.4 stands in it twice"]);
+}
+
+/// What is wrong with a certificate that has these lines in its OpenSSL extension section.
+fn defects(extensions: &str) -> Vec<String> {
+    Openssl::new().issue("odd", None, &Recipe { extensions, ..Recipe::default() }).facts().defects.clone()
+}
+
+#[test]
+fn a_critical_key_identifier_is_a_defect_as_in_newer_go() {
+    let refused = |oid| vec![format!("extension {oid} is critical, which Go 1.23 and later refuse")];
+    assert_eq!(defects("subjectKeyIdentifier=critical,hash\n"), refused("2.5.29.14"));
+    let authority = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=critical,keyid:always\n";
+    assert_eq!(defects(authority), refused("2.5.29.35"));
+    assert_eq!(
+        defects("authorityInfoAccess=critical,OCSP;URI:http://ocsp.example.com\n"),
+        refused("1.3.6.1.5.5.7.1.1")
+    );
+}
+
+#[test]
+fn a_uri_that_go_cannot_parse_is_a_defect() {
+    for uri in
+        ["http://[::1/", "https://a..example.com/", "http://example.com/%zz", "http://example.com:port/"]
+    {
+        assert_eq!(
+            defects(&format!("subjectAltName=URI:{uri}\n")),
+            [format!("subject alternative name: a URI that cannot be parsed: {uri}")]
+        );
+    }
+    for uri in ["spiffe://example.com/ns/x/sa/y", "urn:x", "x/y", "http://[::1]:80/", "http://a_b/c|d{e}"] {
+        assert_eq!(defects(&format!("subjectAltName=URI:{uri}\n")), Vec::<String>::new(), "{uri}");
+    }
+}
+
+#[test]
+fn what_is_left_over_in_an_extension_is_a_defect() {
+    for (extension, reason) in [
+        (
+            "basicConstraints=DER:30:00:05:00",
+            "extension 2.5.29.19 is malformed: bytes are left over at its end",
+        ),
+        (
+            "subjectKeyIdentifier=DER:04:01:07:05:00",
+            "extension 2.5.29.14 is malformed: bytes are left over at its end",
+        ),
+        // The permitted names are no list of names: a reader that skips them would take the authority for unlimited.
+        (
+            "nameConstraints=DER:30:06:a0:04:30:02:05:00",
+            "extension 2.5.29.30 is malformed: a name constraint cannot be read",
+        ),
+    ] {
+        assert_eq!(defects(&format!("{extension}\n")), [reason]);
+    }
+}
+
+#[test]
+fn a_name_that_is_damaged_after_its_first_part_is_refused() {
+    let openssl = Openssl::new();
+    let ca = openssl.issue("ca", None, &Recipe { subject: "O=aa\nCN=bb", ..Recipe::default() });
+    let common_name = [0x31, 0x0b, 0x30, 0x09, 0x06, 0x03, 0x55, 0x04, 0x03];
+    let other = [0x31, 0x0b, 0x31, 0x09, 0x06, 0x03, 0x55, 0x04, 0x03];
+    let refused = altered(&ca, &common_name, &other);
+    assert!(matches!(refused, Err(CertificateError::Malformed { field: "issuer", .. })), "{refused:?}");
 }

@@ -108,12 +108,12 @@ impl Openssl {
             arguments.extend(["-untrusted", intermediate]);
         }
         arguments.push(&leaf);
-        Command::new("openssl")
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .output()
-            .unwrap()
-            .status
-            .success()
+        self.accepts(&arguments)
+    }
+
+    /// Whether openssl ends well with these arguments.
+    pub(crate) fn accepts(&self, arguments: &[&str]) -> bool {
+        let output = Command::new("openssl").args(arguments).current_dir(self.folder.path()).output();
+        output.unwrap().status.success()
     }
 }

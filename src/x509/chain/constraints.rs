@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use super::super::certificate::Certificate;
-use super::super::extensions::NameSubtrees;
+use super::super::extensions::{self, NameSubtrees};
 use super::super::name::{Name, escape};
 use super::{ChainError, ChainFault, fault};
 
@@ -40,7 +40,7 @@ pub(super) fn check(authority: &Certificate, below: &[Certificate]) -> Result<()
         }
         for name in &names.uri {
             check.name("URI", name, &permitted.uri, &excluded.uri, |constraint, excluding| {
-                host_matches(uri_host(name)?, constraint, excluding)
+                host_matches(&uri_host(name)?, constraint, excluding)
             })?;
         }
         for address in &names.ip {
@@ -142,19 +142,10 @@ fn mailbox(address: &str) -> Option<(&str, &str)> {
 }
 
 /// The host of a URI; an address instead of a name cannot be compared with a domain.
-fn uri_host(uri: &str) -> Result<&str, Incomparable> {
-    let (_, after_scheme) = uri.split_once("://").ok_or(Incomparable)?;
-    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    if host.is_empty() || host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
-        Err(Incomparable)
-    } else {
-        Ok(host)
-    }
+fn uri_host(uri: &str) -> Result<String, Incomparable> {
+    extensions::uri_host(uri)
+        .filter(|host| !host.is_empty() && !host.starts_with('[') && host.parse::<IpAddr>().is_err())
+        .ok_or(Incomparable)
 }
 
 #[cfg(test)]
@@ -190,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_host_of_a_uri_is_what_counts() {
-        assert_eq!(uri_host("spiffe://user@example.com:443/x?y").ok(), Some("example.com"));
+        assert_eq!(uri_host("spiffe://user@example.com:443/x?y").ok().as_deref(), Some("example.com"));
         for uri in ["urn:x", "https://10.0.0.1/", "https://[fd00::1]/", "https:///x"] {
             assert!(uri_host(uri).is_err(), "{uri}");
         }

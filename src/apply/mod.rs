@@ -1,0 +1,285 @@
+//! Does what a plan says, in that order, and nothing else.
+//!
+//! What enters is a [`Plan`], the nodes behind [`Host`] and what should be on them; what leaves is a [`Report`], with events on the way. Nothing is decided
+//! here: each action becomes orders to its node, and the only things drawn are keys and serial numbers, on the nodes. One visit is one
+//! transaction: it is committed after its check, and when anything fails its node is put back before the run stops.
+
+mod act;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+
+pub use report::{Event, Failure, FailureKind, Outcome, Report, VisitEnd, VisitReport};
+
+use crate::desired::Desired;
+use crate::ids::{AuthorityName, NodeName};
+use crate::node::order::{Begin, VisitId};
+use crate::node::{Host, HostError};
+use crate::observe::Question;
+use crate::plan::{Action, Deed, Expected, Plan, Visit, fact};
+use crate::request::request;
+use crate::spec::types::OnFailure;
+use crate::x509::Certificate;
+
+/// The nodes of a run.
+pub type Hosts = BTreeMap<NodeName, Box<dyn Host + Send + Sync>>;
+
+/// What a run goes by besides its plan.
+pub struct Settings<'a> {
+    /// What should be, for asking nodes what is there.
+    pub desired: &'a Desired,
+    /// What happens when a step fails.
+    pub on_failure: OnFailure,
+    /// What the run is about, for the journals on the nodes.
+    pub note: String,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+    /// Set when the user asked the run to stop: the node in hand is put back, and no other is begun.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// Carries out a plan. Every event is told as it happens.
+pub fn apply(
+    plan: &Plan,
+    hosts: &mut Hosts,
+    settings: &Settings<'_>,
+    tell: &mut dyn FnMut(&Event<'_>),
+) -> Report {
+    let mut run = Run { plan, hosts, settings, made: BTreeMap::new(), report: Report::new(plan) };
+    if let Err(failure) = run.lock() {
+        run.unlock();
+        run.report.outcome = Outcome::of_refusal(&failure);
+        run.report.failure = Some(failure);
+        return run.report;
+    }
+    run.visits(tell);
+    run.unlock();
+    run.report
+}
+
+struct Run<'a, 'h> {
+    plan: &'a Plan,
+    hosts: &'h mut Hosts,
+    settings: &'a Settings<'a>,
+    /// Certificates of authorities that this run has made.
+    made: BTreeMap<AuthorityName, Certificate>,
+    report: Report,
+}
+
+impl Run<'_, '_> {
+    /// Locks every node of the plan, in the order of their names, so that two runs cannot wait for each other.
+    fn lock(&mut self) -> Result<(), Failure> {
+        let nodes: std::collections::BTreeSet<&NodeName> =
+            self.plan.visits.iter().map(|visit| &visit.node).collect();
+        for node in nodes {
+            let Some(host) = self.hosts.get_mut(node) else { return Err(Failure::unknown_node(node)) };
+            host.lock(&self.plan.id).map_err(|error| Failure::on(node, None, error))?;
+        }
+        Ok(())
+    }
+
+    fn unlock(&mut self) {
+        for host in self.hosts.values_mut() {
+            host.unlock();
+        }
+    }
+
+    fn visits(&mut self, tell: &mut dyn FnMut(&Event<'_>)) {
+        let plan = self.plan;
+        for (position, visit) in plan.visits.iter().enumerate() {
+            if self.settings.interrupted.load(Ordering::Relaxed) {
+                self.report.interrupted(position);
+                return;
+            }
+            tell(&Event::VisitBegins { visit, of: plan.visits.len() });
+            let end = self.visit(visit, tell);
+            tell(&Event::VisitEnds { visit, end: &end });
+            let went_well = end == VisitEnd::Committed;
+            self.report.ended(position, end);
+            if !went_well {
+                if self.settings.on_failure == OnFailure::UndoAll {
+                    self.undo_earlier(position, tell);
+                }
+                return;
+            }
+        }
+        self.report.outcome = Outcome::Done;
+    }
+
+    fn visit(&mut self, visit: &Visit, tell: &mut dyn FnMut(&Event<'_>)) -> VisitEnd {
+        if let Err(failure) = self.check_preconditions(visit) {
+            return VisitEnd::Refused(failure);
+        }
+        let is_undo = visit.actions.iter().all(|action| matches!(action.deed, Deed::UndoOpen { .. }));
+        if is_undo {
+            return self.undo_open(visit, tell);
+        }
+        if let Err(error) = self.begin(visit) {
+            return VisitEnd::Refused(Failure::on(&visit.node, visit.actions.first(), error));
+        }
+        for action in &visit.actions {
+            tell(&Event::StepBegins { action });
+            let done = match self.settings.interrupted.load(Ordering::Relaxed) {
+                true => Err(Failure::interrupted(&visit.node, action)),
+                false => self.act(action),
+            };
+            match done {
+                Ok(()) => tell(&Event::StepEnds { action }),
+                Err(failure) => {
+                    tell(&Event::StepFails { action, failure: &failure });
+                    return self.undo(visit, failure);
+                }
+            }
+        }
+        match self
+            .host(&visit.node)
+            .and_then(|host| host.commit().map_err(|error| Failure::on(&visit.node, None, error)))
+        {
+            Ok(()) => VisitEnd::Committed,
+            Err(failure) => self.undo(visit, failure),
+        }
+    }
+
+    fn host(&mut self, node: &NodeName) -> Result<&mut (dyn Host + Send + Sync), Failure> {
+        match self.hosts.get_mut(node) {
+            Some(host) => Ok(host.as_mut()),
+            None => Err(Failure::unknown_node(node)),
+        }
+    }
+
+    fn begin(&mut self, visit: &Visit) -> Result<(), HostError> {
+        let paths = visit.actions.iter().flat_map(|action| action.deed.paths()).map(str::to_owned).collect();
+        let begin = Begin {
+            id: VisitId { run: self.plan.id.clone(), visit: visit.number },
+            paths,
+            state_directory: self.settings.desired.snapshots.directory.clone(),
+            keep: self.settings.desired.snapshots.keep,
+            note: self.settings.note.clone(),
+        };
+        match self.hosts.get_mut(&visit.node) {
+            Some(host) => host.begin(&begin),
+            None => Err(HostError::NotOpen),
+        }
+    }
+
+    /// Looks at the node again: a plan is done only where everything that it was made from still is as it was.
+    fn check_preconditions(&mut self, visit: &Visit) -> Result<(), Failure> {
+        let desired = self.settings.desired;
+        let (Some(host), Some(wanted)) = (self.hosts.get(&visit.node), desired.nodes.get(&visit.node)) else {
+            return Err(Failure::unknown_node(&visit.node));
+        };
+        let mut question: Question<'_> = (host.as_ref(), request(wanted, &desired.snapshots.directory));
+        for action in &visit.actions {
+            for precondition in &action.preconditions {
+                let files = &mut question.1.files;
+                files.entry(precondition.path.clone()).or_insert(crate::observed::Expect::Link);
+            }
+        }
+        let facts =
+            question.0.observe(&question.1).map_err(|error| Failure::unreachable(&visit.node, &error))?;
+        for action in &visit.actions {
+            for precondition in &action.preconditions {
+                let Expected::Fact(expected) = &precondition.expected else { continue };
+                let found = fact(&facts, &precondition.path);
+                if found != *expected {
+                    return Err(Failure::stale(&visit.node, action, &precondition.path));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn undo_open(&mut self, visit: &Visit, tell: &mut dyn FnMut(&Event<'_>)) -> VisitEnd {
+        let directory = self.settings.desired.snapshots.directory.clone();
+        let Some(action) = visit.actions.first() else { return VisitEnd::Committed };
+        tell(&Event::StepBegins { action });
+        match self.host(&visit.node).and_then(|host| {
+            host.undo_open(&directory).map_err(|error| Failure::on(&visit.node, Some(action), error))
+        }) {
+            Ok(_) => {
+                tell(&Event::StepEnds { action });
+                VisitEnd::Committed
+            }
+            Err(failure) => {
+                tell(&Event::StepFails { action, failure: &failure });
+                VisitEnd::UndoFailed { cause: failure.clone(), undo: failure }
+            }
+        }
+    }
+
+    /// Puts a node back after a failure, or leaves it as the user wanted.
+    fn undo(&mut self, visit: &Visit, cause: Failure) -> VisitEnd {
+        if self.settings.on_failure == OnFailure::Stop {
+            let kept = self
+                .host(&visit.node)
+                .and_then(|host| host.commit().map_err(|error| Failure::on(&visit.node, None, error)));
+            return match kept {
+                Ok(()) => VisitEnd::Left(cause),
+                Err(undo) => VisitEnd::UndoFailed { cause, undo },
+            };
+        }
+        let undone = self
+            .host(&visit.node)
+            .and_then(|host| host.undo().map_err(|error| Failure::on(&visit.node, None, error)));
+        match undone {
+            Ok(_) => VisitEnd::Undone(cause),
+            Err(undo) => VisitEnd::UndoFailed { cause, undo },
+        }
+    }
+
+    /// Takes back the visits that this run has committed, the last one first, each as a visit of its own.
+    fn undo_earlier(&mut self, failed: usize, tell: &mut dyn FnMut(&Event<'_>)) {
+        let plan = self.plan;
+        for (position, visit) in plan.visits.iter().enumerate().take(failed).rev() {
+            let result = self.take_back(visit, plan.visits.len());
+            let end = match result {
+                Ok(()) => VisitEnd::TakenBack,
+                Err(failure) => VisitEnd::UndoFailed { cause: failure.clone(), undo: failure },
+            };
+            tell(&Event::VisitEnds { visit, end: &end });
+            let went_well = end == VisitEnd::TakenBack;
+            self.report.ended(position, end);
+            if !went_well {
+                return;
+            }
+        }
+    }
+
+    fn take_back(&mut self, visit: &Visit, visits: usize) -> Result<(), Failure> {
+        let changed: Vec<&str> = visit.actions.iter().flat_map(|action| action.deed.paths()).collect();
+        let paths: std::collections::BTreeSet<String> =
+            changed.iter().map(|path| (*path).to_owned()).collect();
+        let from = VisitId { run: self.plan.id.clone(), visit: visit.number };
+        let offset = u32::try_from(visits).unwrap_or(u32::MAX);
+        let begin = Begin {
+            id: VisitId { run: self.plan.id.clone(), visit: visit.number.saturating_add(offset) },
+            paths: paths.clone(),
+            state_directory: self.settings.desired.snapshots.directory.clone(),
+            keep: self.settings.desired.snapshots.keep,
+            note: format!("taking back visit {from}"),
+        };
+        let host = self.host(&visit.node)?;
+        let on = |error| Failure::on(&visit.node, None, error);
+        host.begin(&begin).map_err(on)?;
+        for path in paths.iter().rev() {
+            let order = crate::node::order::Order::Restore { from: from.clone(), path: path.clone() };
+            match host.perform(order) {
+                Ok(_) | Err(HostError::NoSnapshot { .. }) => {}
+                Err(error) => {
+                    let failure = Failure::on(&visit.node, None, error);
+                    host.undo().map_err(on)?;
+                    return Err(failure);
+                }
+            }
+        }
+        host.commit().map_err(on)
+    }
+
+    /// One action, as orders to its node.
+    fn act(&mut self, action: &Action) -> Result<(), Failure> {
+        act::act(self, action).map_err(|error| Failure::on(&action.address.node, Some(action), error))
+    }
+}

@@ -1,0 +1,111 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "asks on the terminal itself, and reads whether a pipeline runs this"
+)]
+//! Approval: a yes on the terminal, or `--yes`. Standard input is never read, so `yes | pki apply` does nothing.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
+
+use pki::plan::Plan;
+
+use super::{Exit, output};
+
+/// How approval is given.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Consent {
+    /// Do it without asking. Dropping trust and restoring expired material are never covered by this
+    #[arg(short, long)]
+    yes: bool,
+    /// Never ask: without approval on the command line, end with 6
+    #[arg(long)]
+    no_input: bool,
+    /// Approve what `--yes` does not cover, by the name that the plan shows
+    #[arg(long, value_name = "NAME")]
+    confirm: Option<String>,
+}
+
+/// What a plan needs to be approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Tier {
+    /// A yes.
+    Ordinary,
+    /// The name, typed out, because there is no way back or it brings back what was given up.
+    Upper { name: String, why: String },
+}
+
+impl Consent {
+    /// Whether approval can be given at all.
+    ///
+    /// # Errors
+    /// The exit code, when nobody can be asked and nothing was approved.
+    pub(super) fn possible(&self) -> Result<(), Exit> {
+        if self.yes || self.confirm.is_some() || self.can_ask() {
+            return Ok(());
+        }
+        output::tell("error: not approved: there is nobody to ask; look at `pki plan`, then add --yes\n");
+        Err(Exit::NotApproved)
+    }
+
+    /// A pipeline has nobody in front of it, even where it lends a terminal.
+    fn can_ask(&self) -> bool {
+        let in_pipeline = std::env::var_os("CI").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("PKI_NO_INPUT").is_some_and(|value| !value.is_empty());
+        !self.no_input && !in_pipeline && OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
+    }
+
+    /// Asks for an ordinary plan.
+    ///
+    /// # Errors
+    /// The exit code, when the answer was not yes.
+    pub(super) fn ask(&self, plan: &Plan) -> Result<(), Exit> {
+        self.ask_for(plan, &Tier::Ordinary)
+    }
+
+    /// Asks for a plan of a tier.
+    ///
+    /// # Errors
+    /// The exit code, when approval was not given.
+    pub(super) fn ask_for(&self, plan: &Plan, tier: &Tier) -> Result<(), Exit> {
+        let (wanted, question) = match tier {
+            Tier::Ordinary if self.yes => return Ok(()),
+            Tier::Ordinary => {
+                ("yes", format!("\nApply plan {} to {}? Only `yes` is a yes: ", plan.id, plan.cluster))
+            }
+            Tier::Upper { name, .. } if self.confirm.as_ref() == Some(name) => return Ok(()),
+            Tier::Upper { name, why } => {
+                (name.as_str(), format!("\n{why}\nTo apply plan {} all the same, type {name}: ", plan.id))
+            }
+        };
+        if !self.can_ask() {
+            if let Tier::Upper { name, why } = tier {
+                output::tell(&format!(
+                    "error: not approved: {why}\n  help: --yes does not cover this; add --confirm {name}\n"
+                ));
+            } else {
+                output::tell("error: not approved: there is nobody to ask; add --yes\n");
+            }
+            return Err(Exit::NotApproved);
+        }
+        match answer(&question) {
+            Ok(answer) if answer == wanted => Ok(()),
+            Ok(_) => {
+                output::tell("Not approved. Nothing was changed.\n");
+                Err(Exit::NotApproved)
+            }
+            Err(error) => {
+                output::tell(&format!("error: cannot ask on the terminal: {error}\n"));
+                Err(Exit::NotApproved)
+            }
+        }
+    }
+}
+
+fn answer(question: &str) -> std::io::Result<String> {
+    let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+    terminal.write_all(question.as_bytes())?;
+    terminal.flush()?;
+    let mut line = String::new();
+    BufReader::new(terminal).read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}

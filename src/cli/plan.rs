@@ -1,0 +1,84 @@
+//! `pki plan`: shows what would be done. It takes no lock and changes nothing.
+
+use jiff::Timestamp;
+use pki::plan::{Options, Plan, Selector};
+use pki::render;
+use serde::Serialize;
+
+use super::cluster::{self, Cluster};
+use super::exit::Outcome;
+use super::input::SpecArguments;
+use super::{Exit, Format, Global, json, output, written};
+
+/// What decides about the content of a plan besides the spec.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct PlanArguments {
+    #[command(flatten)]
+    pub(super) spec: SpecArguments,
+    /// Plan only for this: NAME@NODE, NAME or @NODE, such as etcd-server@cp-2; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    only: Vec<Selector>,
+    /// Replace this even if nothing is wrong with it; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    replace: Vec<Selector>,
+}
+
+impl PlanArguments {
+    pub(super) fn options(&self, as_of: bool) -> Options {
+        Options { only: self.only.clone(), replace: self.replace.clone(), as_of }
+    }
+}
+
+/// What `pki plan` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    plan: PlanArguments,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+    /// Plan as if it were this instant, such as 2027-01-31T00:00:00Z; such a plan cannot be applied
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<Timestamp>,
+    /// End with 2 when there is something to do
+    #[arg(long, visible_alias = "detailed-exitcode")]
+    exit_code: bool,
+}
+
+/// The result for programs.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+/// Plans.
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
+    let clusters = match cluster::load(&arguments.plan.spec, global) {
+        Ok(clusters) => clusters,
+        Err(exit) => return exit,
+    };
+    let exits = clusters.iter().map(|cluster| one(cluster, arguments).unwrap_or_else(|exit| exit));
+    exits.max().unwrap_or(Exit::Done)
+}
+
+fn one(cluster: &Cluster, arguments: &Arguments) -> Result<Exit, Exit> {
+    let nodes = cluster.nodes();
+    let survey = cluster.survey(&nodes)?;
+    let now = arguments.as_of.unwrap_or_else(super::now);
+    let plan = cluster.plan(&survey, &arguments.plan.options(arguments.as_of.is_some()), now)?;
+    let exit = if !plan.blocked.is_empty() {
+        Exit::Blocked
+    } else if arguments.exit_code && !plan.is_empty() {
+        Exit::ChangesPending
+    } else {
+        Exit::Done
+    };
+    let text = match arguments.format {
+        Format::Text => render::plan(&plan),
+        Format::Json => json(&Report { plan: &plan, outcome: Outcome::untouched(exit) }),
+    };
+    Ok(exit.max(written(output::print(&text))))
+}

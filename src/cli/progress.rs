@@ -1,0 +1,64 @@
+//! Progress on standard error: one live line on a terminal, one line for each finished step elsewhere.
+
+use std::io::{IsTerminal, stderr};
+
+use pki::apply::{Event, VisitEnd};
+use pki::diagnostic::escaped;
+use pki::render::deed;
+
+use super::{Global, output};
+
+/// Tells what happens.
+pub(super) struct Progress {
+    quiet: bool,
+    live: bool,
+}
+
+impl Progress {
+    pub(super) fn new(global: &Global) -> Self {
+        let dumb = !output::stderr_style(global.color).is_live;
+        Self { quiet: global.quiet, live: stderr().is_terminal() && !dumb }
+    }
+
+    pub(super) fn tell(&mut self, event: &Event<'_>) {
+        if self.quiet {
+            return;
+        }
+        match event {
+            Event::VisitBegins { visit, of } => {
+                self.line(&format!("{} ({} of {of})", visit.node, visit.number));
+            }
+            Event::StepBegins { action } if self.live => {
+                output::tell(&format!("\r\u{1b}[K  {:>4}  {} ...", action.number, deed(action)));
+            }
+            Event::StepBegins { .. } => {}
+            Event::StepEnds { action } => self.line(&format!("  {:>4}  {}", action.number, deed(action))),
+            Event::StepFails { action, failure } => {
+                self.line(&format!(
+                    "  {:>4}  {} FAILED: {}",
+                    action.number,
+                    deed(action),
+                    escaped(&failure.because)
+                ));
+            }
+            Event::VisitEnds { visit, end } => self.line(&format!("  {} {}", visit.node, word(end))),
+        }
+    }
+
+    fn line(&self, text: &str) {
+        let clear = if self.live { "\r\u{1b}[K" } else { "" };
+        output::tell(&format!("{clear}{text}\n"));
+    }
+}
+
+fn word(end: &VisitEnd) -> &'static str {
+    match end {
+        VisitEnd::NotStarted => "not started",
+        VisitEnd::Committed => "done",
+        VisitEnd::Refused(_) => "not touched",
+        VisitEnd::Undone(_) => "UNDONE: as before, checked",
+        VisitEnd::TakenBack => "taken back",
+        VisitEnd::Left(_) => "LEFT as it is",
+        VisitEnd::UndoFailed { .. } => "could NOT be put back",
+    }
+}

@@ -1,0 +1,377 @@
+//! New certificates and keys in a kubeconfig that somebody else wrote.
+//!
+//! What enters is its bytes and what its current context is to have; what leaves is the same bytes but for the values of three fields: order, comments,
+//! quoting and all other entries stay as they are. The result is read again, and anything else that would have changed is a refusal. Nothing
+//! is converted: a kubeconfig that names files is left to who manages the files. Errors tell nothing of the content, which holds secrets. Pure.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::{Field, KubeconfigFacts, Material, decode};
+use crate::diagnostic::{Source, Span};
+use crate::secret::Secret;
+use crate::spec::yaml::{self, Entry, Node, Value};
+use crate::x509::{Certificate, PrivateKey, pem};
+
+mod create;
+
+pub use create::create;
+
+/// What the user of the current context is to have.
+#[derive(Debug, Clone, Copy)]
+pub struct NewIdentity<'a> {
+    /// Its certificate, and what is to follow it in the file.
+    pub certificates: &'a [Certificate],
+    /// Its key. One that is there already stays byte for byte.
+    pub key: &'a PrivateKey,
+    /// The key's PEM text.
+    pub key_pem: &'a Secret,
+    /// The CA certificates that the server is to be checked with; none leaves those that are there.
+    pub trusted: &'a [Certificate],
+}
+
+/// Why a kubeconfig cannot be edited. Nothing of its content is told, because it holds secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// It is no text, no YAML, or YAML with features that are not edited.
+    #[error("it is not YAML that can be edited")]
+    NotYaml,
+    /// The part that leads to the identity is not there.
+    #[error("it has no usable {part}")]
+    Lacks {
+        /// Which one.
+        part: &'static str,
+    },
+    /// What was to be written stands in a file that the kubeconfig names.
+    #[error("its {field} is in a file that it names, and not in itself")]
+    NamesFile {
+        /// The field.
+        field: Field,
+    },
+    /// The field is there and cannot be decoded.
+    #[error("its {field}-data is not base64")]
+    NotBase64 {
+        /// The field.
+        field: Field,
+    },
+    /// The change would reach further than the three fields, for instance because of an alias.
+    #[error("its fields cannot be changed without changing others")]
+    Entangled,
+    /// A new one needs a server and there is none.
+    #[error("the server that a new kubeconfig has to name is not known")]
+    NoServer,
+    /// A new one needs CA certificates.
+    #[error("the authority that a new kubeconfig has to trust is not given")]
+    NoTrusted,
+}
+
+/// The same kubeconfig with another identity in its current context.
+pub fn with_identity(bytes: &[u8], identity: &NewIdentity<'_>) -> Result<Secret, EditError> {
+    let original = Read::of(bytes)?;
+    let mut fields = Vec::new();
+    let certificates = certificates_pem(identity.certificates);
+    fields.push((Field::ClientCertificate, Secret::new(certificates.into_bytes())));
+    let has_key = original.data_if_any(Field::ClientKey)?.is_some_and(|old| {
+        pem::read(old.reveal())
+            .private_keys()
+            .next()
+            .is_some_and(|old| old.public_key() == identity.key.public_key())
+    });
+    if !has_key {
+        fields.push((Field::ClientKey, identity.key_pem.clone()));
+    }
+    if !identity.trusted.is_empty() {
+        fields.push(trusted_field(identity.trusted));
+    }
+    original.with(&fields)
+}
+
+/// The same kubeconfig with other CA certificates in its current context.
+pub fn with_trusted(bytes: &[u8], trusted: &[Certificate]) -> Result<Secret, EditError> {
+    if trusted.is_empty() {
+        return Err(EditError::NoTrusted);
+    }
+    Read::of(bytes)?.with(&[trusted_field(trusted)])
+}
+
+/// The PEM text of the current user's key.
+pub fn current_key(bytes: &[u8]) -> Result<Secret, EditError> {
+    current(bytes, Field::ClientKey, "client-key-data")
+}
+
+/// The PEM text of the current user's certificate.
+pub fn current_certificate(bytes: &[u8]) -> Result<Secret, EditError> {
+    current(bytes, Field::ClientCertificate, "client-certificate-data")
+}
+
+fn current(bytes: &[u8], field: Field, part: &'static str) -> Result<Secret, EditError> {
+    Read::of(bytes)?.data(field)?.ok_or(EditError::Lacks { part })
+}
+
+fn trusted_field(trusted: &[Certificate]) -> (Field, Secret) {
+    (Field::CertificateAuthority, Secret::new(certificates_pem(trusted).into_bytes()))
+}
+
+fn certificates_pem(certificates: &[Certificate]) -> String {
+    certificates.iter().map(Certificate::to_pem).collect()
+}
+
+/// A kubeconfig with its tree.
+struct Read<'a> {
+    text: &'a str,
+    root: Node,
+}
+
+impl<'a> Read<'a> {
+    fn of(bytes: &'a [u8]) -> Result<Self, EditError> {
+        let text = str::from_utf8(bytes).map_err(|_| EditError::NotYaml)?;
+        let parsed = yaml::parse(&Source::new("kubeconfig", text));
+        match parsed.documents.as_slice() {
+            [only] if parsed.problems.is_empty() => Ok(Self { text, root: only.root().clone() }),
+            _ => Err(EditError::NotYaml),
+        }
+    }
+
+    /// The mapping in which a field stands, that of the current context's user or cluster.
+    fn home(&self, field: Field) -> Result<(&Entry, &Node), EditError> {
+        let lacks = |part| EditError::Lacks { part };
+        let name = string(&self.root, "current-context").ok_or(lacks("current context"))?;
+        let (_, context) = named(&self.root, "contexts", name, "context").ok_or(lacks("current context"))?;
+        match field {
+            Field::CertificateAuthority => {
+                let cluster = string(context, "cluster");
+                cluster
+                    .and_then(|name| named(&self.root, "clusters", name, "cluster"))
+                    .ok_or(lacks("current cluster"))
+            }
+            Field::ClientCertificate | Field::ClientKey => {
+                let user = string(context, "user");
+                user.and_then(|name| named(&self.root, "users", name, "user")).ok_or(lacks("current user"))
+            }
+        }
+    }
+
+    /// What a field's data are, decoded; `None` when nothing is there. A file in its place is an error.
+    fn data(&self, field: Field) -> Result<Option<Secret>, EditError> {
+        let (_, home) = self.home(field)?;
+        if child(home, &field.to_string()).is_some_and(|entry| !is_empty(&entry.value)) {
+            return Err(EditError::NamesFile { field });
+        }
+        match child(home, &data_name(field)).map(|entry| &entry.value.value) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text) | Value::Number(text)) if text.is_empty() => Ok(None),
+            Some(Value::String(text) | Value::Number(text)) => {
+                decode(text).map(|bytes| Some(Secret::new(bytes))).ok_or(EditError::NotBase64 { field })
+            }
+            Some(Value::Bool(_) | Value::Sequence(_) | Value::Mapping(_)) => {
+                Err(EditError::NotBase64 { field })
+            }
+        }
+    }
+
+    /// The same for who is going to replace them: what cannot be decoded is nothing.
+    fn data_if_any(&self, field: Field) -> Result<Option<Secret>, EditError> {
+        match self.data(field) {
+            Err(EditError::NotBase64 { .. }) => Ok(None),
+            other => other,
+        }
+    }
+
+    fn with(&self, fields: &[(Field, Secret)]) -> Result<Secret, EditError> {
+        let mut text = Zeroizing::new(self.text.to_owned());
+        for (field, pem) in fields {
+            let now = Read::of(text.as_bytes())?;
+            if now.data_if_any(*field)?.is_some_and(|old| old.reveal() == pem.reveal()) {
+                continue;
+            }
+            let edited = now.set(*field, pem)?;
+            text = edited;
+        }
+        self.check(&text, fields)?;
+        Ok(Secret::from(text))
+    }
+
+    /// One field changed or added.
+    fn set(&self, field: Field, pem: &Secret) -> Result<Zeroizing<String>, EditError> {
+        let value = base64_of(pem);
+        let (home_key, home) = self.home(field)?;
+        let name = data_name(field);
+        match child(home, &name) {
+            Some(entry) if entry.value.span.length == 0 => {
+                self.insert(self.after_colon(entry)?, &[" ", &value])
+            }
+            Some(entry) => self.replace(entry.value.span, &value),
+            None => match &home.value {
+                Value::Mapping(entries) if self.written(home.span).starts_with('{') => {
+                    let separator = if entries.is_empty() { "" } else { ", " };
+                    self.insert(home.span.start + 1, &[&name, ": ", &value, separator])
+                }
+                Value::Mapping(entries) => {
+                    let first = entries.first().ok_or(EditError::Entangled)?.key.span.start;
+                    let indent = self.indent(first);
+                    self.insert(first, &[&name, ": ", &value, self.line_end(), &indent])
+                }
+                Value::Null if home.span.length == 0 => {
+                    self.insert(self.after_colon(home_key)?, &[" {", &name, ": ", &value, "}"])
+                }
+                Value::Null => self.replace_with(home.span, &["{", &name, ": ", &value, "}"]),
+                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_) => {
+                    Err(EditError::Entangled)
+                }
+            },
+        }
+    }
+
+    /// A value takes the place of another, in the same quotes. Base64 needs none.
+    fn replace(&self, span: Span, value: &str) -> Result<Zeroizing<String>, EditError> {
+        let written = self.written(span);
+        let quote = written.chars().next().filter(|first| matches!(first, '"' | '\''));
+        let quote = quote.map(String::from).unwrap_or_default();
+        // A block scalar reaches up to the next line that is not empty. Its `|` and its indentation stand before it and stay.
+        let kept = written.get(written.trim_end().len()..).unwrap_or_default();
+        self.replace_with(span, &[&quote, value, &quote, kept])
+    }
+
+    fn insert(&self, at: usize, parts: &[&str]) -> Result<Zeroizing<String>, EditError> {
+        self.replace_with(Span { start: at, length: 0 }, parts)
+    }
+
+    fn replace_with(&self, span: Span, parts: &[&str]) -> Result<Zeroizing<String>, EditError> {
+        let (Some(before), Some(after)) = (self.text.get(..span.start), self.text.get(span.end()..)) else {
+            return Err(EditError::Entangled);
+        };
+        let length = before.len() + parts.iter().map(|part| part.len()).sum::<usize>() + after.len();
+        let mut edited = Zeroizing::new(String::with_capacity(length));
+        edited.push_str(before);
+        parts.iter().for_each(|part| edited.push_str(part));
+        edited.push_str(after);
+        Ok(edited)
+    }
+
+    fn after_colon(&self, entry: &Entry) -> Result<usize, EditError> {
+        let rest = self.text.get(entry.key.span.end()..).ok_or(EditError::Entangled)?;
+        let colon =
+            rest.find(':').filter(|colon| rest.get(..*colon).is_some_and(|gap| gap.trim().is_empty()));
+        colon.map(|colon| entry.key.span.end() + colon + 1).ok_or(EditError::Entangled)
+    }
+
+    /// What the next line of the same mapping starts with.
+    fn indent(&self, at: usize) -> String {
+        let before = self.text.get(..at).unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        " ".repeat(line.chars().count())
+    }
+
+    fn line_end(&self) -> &'static str {
+        if self.text.contains("\r\n") { "\r\n" } else { "\n" }
+    }
+
+    fn written(&self, span: Span) -> &str {
+        self.text.get(span.start..span.end()).unwrap_or_default()
+    }
+
+    /// Whether the new text says the same as this one, but for the fields, and those what was asked.
+    fn check(&self, text: &str, fields: &[(Field, Secret)]) -> Result<(), EditError> {
+        let new = Read::of(text.as_bytes()).map_err(|_| EditError::Entangled)?;
+        for (field, pem) in fields {
+            if new.data(*field)?.is_none_or(|data| data.reveal() != pem.reveal()) {
+                return Err(EditError::Entangled);
+            }
+        }
+        let without = |read: &Read<'_>| -> Result<Node, EditError> {
+            let mut root = read.root.clone();
+            for (field, _) in fields {
+                let home = read.home(*field)?.1.span;
+                forget(&mut root, home, &data_name(*field));
+            }
+            Ok(root)
+        };
+        // Who reads the file for Kubernetes must find in it what was put there.
+        let understood = KubeconfigFacts::read(text.as_bytes());
+        let embedded = |material: &Material| matches!(material, Material::Embedded(_));
+        let current = understood.current().is_some_and(|(cluster, user)| {
+            fields.iter().all(|(field, _)| match field {
+                Field::CertificateAuthority => embedded(&cluster.authority),
+                Field::ClientCertificate => embedded(&user.certificate),
+                Field::ClientKey => embedded(&user.key),
+            })
+        });
+        if current && same(&without(self)?, &without(&new)?) { Ok(()) } else { Err(EditError::Entangled) }
+    }
+}
+
+fn data_name(field: Field) -> String {
+    format!("{field}-data")
+}
+
+fn base64_of(pem: &Secret) -> Zeroizing<String> {
+    Zeroizing::new(STANDARD.encode(pem.reveal()))
+}
+
+fn child<'a>(node: &'a Node, name: &str) -> Option<&'a Entry> {
+    match &node.value {
+        Value::Mapping(entries) => entries.iter().find(|entry| entry.key.name == name),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_) => None,
+    }
+}
+
+/// A text of a mapping. A name such as `1` or `true` is one too: client-go reads it so.
+fn string<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
+    match &child(node, name)?.value.value {
+        Value::String(text) | Value::Number(text) => Some(text),
+        Value::Null | Value::Bool(_) | Value::Sequence(_) | Value::Mapping(_) => None,
+    }
+}
+
+/// The mapping under `inner` in the entry of a list that has this name.
+fn named<'a>(root: &'a Node, list: &str, name: &str, inner: &str) -> Option<(&'a Entry, &'a Node)> {
+    let Value::Sequence(items) = &child(root, list)?.value.value else { return None };
+    let item = items.iter().find(|item| string(item, "name") == Some(name))?;
+    let entry = child(item, inner)?;
+    Some((entry, &entry.value))
+}
+
+fn is_empty(node: &Node) -> bool {
+    match &node.value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::Sequence(_) | Value::Mapping(_) => false,
+    }
+}
+
+/// Takes a field out of the mapping that is written at a place. Where an alias repeats the mapping, the field stays in the repetition, so that
+/// a change of it is seen. Tells whether the mapping was found.
+fn forget(node: &mut Node, home: Span, name: &str) -> bool {
+    let is_home = node.span == home;
+    match &mut node.value {
+        Value::Mapping(entries) if is_home => {
+            entries.retain(|entry| entry.key.name != name);
+            if entries.is_empty() {
+                node.value = Value::Null;
+            }
+            true
+        }
+        Value::Mapping(entries) => entries.iter_mut().any(|entry| forget(&mut entry.value, home, name)),
+        Value::Sequence(items) => items.iter_mut().any(|item| forget(item, home, name)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// Whether two trees say the same, wherever it is written.
+fn same(one: &Node, two: &Node) -> bool {
+    match (&one.value, &two.value) {
+        (Value::Mapping(one), Value::Mapping(two)) => {
+            let pairs = || one.iter().zip(two);
+            one.len() == two.len()
+                && pairs().all(|(one, two)| one.key.name == two.key.name && same(&one.value, &two.value))
+        }
+        (Value::Sequence(one), Value::Sequence(two)) => {
+            one.len() == two.len() && one.iter().zip(two).all(|(one, two)| same(one, two))
+        }
+        (one, two) => one == two,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Whether an identity on a node is whole.
+//!
+//! What enters is the files as they are now and what they must be; what leaves is yes, or the first reason why not. It reads and judges, and
+//! changes nothing.
+
+use super::error::HostError;
+use super::observe::Look;
+use super::order::IdentityCheck;
+use super::visit::read;
+use crate::desired::Storage;
+use crate::kubeconfig::edit;
+use crate::secret::Secret;
+use crate::spec::types::Usage;
+use crate::x509::chain::{self, Purpose};
+use crate::x509::pem::{self, Reading};
+use crate::x509::{Certificate, PublicKey};
+
+/// Checks one identity.
+pub(super) fn check(objects: &impl Look, wanted: &IdentityCheck) -> Result<(), HostError> {
+    let path = wanted.storage.certificate_path();
+    let failed = |reason: String| HostError::CheckFailed { path: path.to_owned(), reason };
+    let (certificates, key) = identity(objects, &wanted.storage)?;
+    let Some((leaf, intermediates)) = certificates.split_first() else {
+        return Err(failed("it has no certificate".to_owned()));
+    };
+    if key != leaf.facts().key {
+        return Err(HostError::PairMismatch { path: path.to_owned() });
+    }
+    let roots = match &wanted.authority {
+        Some(authority) => certificates_of(authority, &existing(objects, authority)?)?,
+        None => vec![leaf.clone()],
+    };
+    let mut purposes: Vec<Purpose> = wanted.usages.iter().map(purpose).collect();
+    if purposes.is_empty() {
+        purposes.push(Purpose::Any);
+    }
+    for purpose in purposes {
+        chain::verify(leaf, intermediates, &roots, wanted.now, &purpose)
+            .map_err(|error| failed(format!("{error}: {}", error.fault)))?;
+    }
+    let names = &leaf.facts().names;
+    let dns = wanted.dns.difference(&names.dns).cloned();
+    let missing: Vec<String> = dns.chain(wanted.ip.difference(&names.ip).map(ToString::to_string)).collect();
+    if missing.is_empty() { Ok(()) } else { Err(failed(format!("its names lack {}", missing.join(", ")))) }
+}
+
+fn purpose(usage: &Usage) -> Purpose {
+    match usage {
+        Usage::Server => Purpose::Server { name: None },
+        Usage::Client => Purpose::Client,
+    }
+}
+
+/// The certificates of an identity, the leaf first, and the public half of its key.
+fn identity(objects: &impl Look, storage: &Storage) -> Result<(Vec<Certificate>, PublicKey), HostError> {
+    let path = storage.certificate_path();
+    match storage {
+        Storage::Pair { certificate, key } => Ok((
+            certificates_of(path, &existing(objects, &certificate.path)?)?,
+            key_of(&key.path, &existing(objects, &key.path)?)?,
+        )),
+        Storage::Combined { file } => {
+            let bytes = existing(objects, &file.path)?;
+            Ok((certificates_of(path, &bytes)?, key_of(path, &bytes)?))
+        }
+        Storage::Kubeconfig { file, .. } => {
+            let bytes = existing(objects, &file.path)?;
+            let of_file = |source| HostError::Kubeconfig { path: path.to_owned(), source };
+            let certificate = edit::current_certificate(bytes.reveal()).map_err(of_file)?;
+            let key = edit::current_key(bytes.reveal()).map_err(of_file)?;
+            Ok((certificates_of(path, &certificate)?, key_of(path, &key)?))
+        }
+    }
+}
+
+/// Every block must be readable by those who will read the file.
+fn certificates_of(path: &str, bytes: &Secret) -> Result<Vec<Certificate>, HostError> {
+    let reading = clean(path, bytes)?;
+    Ok(reading.certificates().cloned().collect())
+}
+
+fn key_of(path: &str, bytes: &Secret) -> Result<PublicKey, HostError> {
+    let reading = clean(path, bytes)?;
+    let key = reading.private_keys().next().map(|key| key.public_key().clone());
+    key.ok_or_else(|| HostError::NoKey { path: path.to_owned(), reason: "there is none in it".to_owned() })
+}
+
+fn clean(path: &str, bytes: &Secret) -> Result<Reading, HostError> {
+    let reading = pem::read(bytes.reveal());
+    match reading.problems.first() {
+        Some(problem) => Err(HostError::CheckFailed { path: path.to_owned(), reason: problem.to_string() }),
+        None => Ok(reading),
+    }
+}
+
+fn existing(objects: &impl Look, path: &str) -> Result<Secret, HostError> {
+    read(objects, path)?.ok_or_else(|| HostError::Missing { path: path.to_owned() })
+}

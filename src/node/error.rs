@@ -1,0 +1,116 @@
+//! Why a node did not do what it was told.
+//!
+//! What enters is what went wrong; what leaves is words for people, always with the path and the system's own text. No content of a file is
+//! ever in an error, because any file may hold a key.
+
+use serde::{Deserialize, Serialize};
+
+use super::order::{Slot, VisitId};
+use crate::kubeconfig::edit::EditError;
+
+/// Who holds the lock of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Holder {
+    /// The process that holds it, by the node's numbers.
+    pub pid: u32,
+    /// The run it works on.
+    pub run: String,
+}
+
+/// Why an order, or the beginning or end of a transaction, failed. After any of them the transaction can be undone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are named by the message")]
+pub enum HostError {
+    /// The path cannot be reached.
+    #[error("{path} cannot be reached: {reason}")]
+    Path { path: String, reason: String },
+    /// No space, or no quota, is left.
+    #[error("{path}: the disk is full ({reason})")]
+    DiskFull { path: String, reason: String },
+    /// The file system cannot be written to.
+    #[error("{path}: the file system is read-only")]
+    ReadOnly { path: String },
+    /// The system does not allow it to whoever serves the node.
+    #[error("{path}: {reason}")]
+    Denied { path: String, reason: String },
+    /// The system refused for another reason.
+    #[error("{path}: {reason}")]
+    Refused { path: String, reason: String },
+    /// Somebody else changed it since the transaction copied or wrote it. It was left as it is.
+    #[error("{path} was changed by someone else during this transaction")]
+    Changed { path: String },
+    /// It is not what the visit left there, so taking back that visit's change would destroy another one. It was left as it is.
+    #[error("{path} was changed after visit {visit}")]
+    ChangedSince { path: String, visit: VisitId },
+    /// The visit did not change it, or no snapshot of the visit is kept.
+    #[error("there is no snapshot of {path} from visit {visit}")]
+    NoSnapshot { path: String, visit: VisitId },
+    /// The path was not named when the transaction began.
+    #[error("{path} is not among the paths of this transaction")]
+    NotListed { path: String },
+    /// Another process works on this node.
+    #[error("the node is locked by {}", holder.as_ref().map_or("another process".to_owned(), |holder| format!("run {} (process {})", holder.run, holder.pid)))]
+    Locked { holder: Option<Holder> },
+    /// A transaction is open, which must be undone first.
+    #[error("transaction {open} is open")]
+    AlreadyOpen { open: VisitId },
+    /// No transaction is open.
+    #[error("no transaction is open")]
+    NotOpen,
+    /// A transaction of this name has been there before.
+    #[error("there has been a transaction {id} before")]
+    Repeated { id: VisitId },
+    /// The run's name cannot be the name of a directory.
+    #[error("{run:?} cannot name a run: up to 64 letters, digits and hyphens")]
+    BadRun { run: String },
+    /// Something else is where the order wants to make something.
+    #[error("{path} is already there: {found}")]
+    Occupied { path: String, found: &'static str },
+    /// The order needs a file, and nothing is there.
+    #[error("{path} does not exist")]
+    Missing { path: String },
+    /// The path ends in a link that leads to nothing; who made it meant something else than to have a file made there.
+    #[error("{path} leads to {missing}, which does not exist")]
+    Dangling { path: String, missing: String },
+    /// The order needs a regular file.
+    #[error("{path} is not a regular file")]
+    NotAFile { path: String },
+    /// The node has no such user or group.
+    #[error("the node has no {kind} {name:?}")]
+    UnknownAccount { kind: &'static str, name: String },
+    /// No order has put a key into the slot.
+    #[error("no key is in slot {:?}", slot.0)]
+    EmptySlot { slot: Slot },
+    /// The file has no private key that can be used.
+    #[error("{path} has no private key that can be used: {reason}")]
+    NoKey { path: String, reason: String },
+    /// The certificate is not for this key.
+    #[error("{path}: the certificate and the private key do not belong together")]
+    PairMismatch { path: String },
+    /// The authority's files do not hold the certificate that must sign.
+    #[error("{path} does not hold the certificate sha256:{issuer} that must sign")]
+    NoIssuer { path: String, issuer: crate::x509::Sha256 },
+    /// A key or certificate could not be made.
+    #[error("{what} could not be made: {reason}")]
+    NotMade { what: &'static str, reason: String },
+    /// The kubeconfig cannot be edited.
+    #[error("{path} cannot be edited")]
+    Kubeconfig {
+        path: String,
+        #[source]
+        source: EditError,
+    },
+    /// A written identity is not what it should be.
+    #[error("{path}: {reason}")]
+    CheckFailed { path: String, reason: String },
+    /// A program failed.
+    #[error("{program} {reason}{}", if output.is_empty() { String::new() } else { format!("; it said: {output}") })]
+    Program { program: String, reason: String, output: String },
+    /// What is kept of a transaction cannot be read back.
+    #[error("{path} is damaged: {reason}")]
+    Damaged { path: String, reason: String },
+    /// An undo could not be finished. The transaction stays open, and undoing it again goes on where this ended.
+    #[error("{path} could not be put back: {reason}. {instruction}")]
+    UndoFailed { path: String, reason: String, instruction: String },
+}

@@ -1,0 +1,151 @@
+//! The journal of one transaction: what was about to be done, and how it ended.
+//!
+//! What enters is events; what leaves is a file with one JSON line for each, on the disk itself before the deed that it announces. A line that a
+//! crash has torn never announced anything that was done, so it is cut off. No content of any file is in it.
+
+use std::os::fd::OwnedFd;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::disk::Dir;
+use super::error::HostError;
+use super::snapshot::Record;
+use super::visit::Touch;
+use crate::observed::VisitState;
+
+const NAME: &str = "journal.jsonl";
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Line {
+    pub(super) at: Timestamp,
+    #[serde(flatten)]
+    pub(super) event: Event,
+}
+
+/// What happens to a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub(super) enum Event {
+    /// Everything known is copied.
+    Begun,
+    /// A location is about to change for the first time.
+    Writing {
+        #[serde(flatten)]
+        touch: Touch,
+        /// What was there, when the copies made at the beginning do not have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Record>,
+    },
+    /// Locations are as they were to be.
+    Wrote { locations: Vec<String> },
+    /// A program ended well.
+    Ran { argv: Vec<String> },
+    /// The changes are kept.
+    Committed,
+    /// The changes are being taken back.
+    Undoing,
+    /// The changes are taken back, but for directories that others use by now.
+    Undone { left: Vec<String> },
+    /// A change could not be taken back.
+    UndoFailed { path: String, reason: String },
+}
+
+/// The open journal of a transaction.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: OwnedFd,
+    length: u64,
+    pub(super) lines: Vec<Line>,
+}
+
+impl Journal {
+    /// Reads a journal without touching it; `None` when there is none.
+    pub(super) fn read(directory: &Dir) -> Result<Option<Vec<Line>>, HostError> {
+        let Some(bytes) = directory.read(NAME)? else { return Ok(None) };
+        parse(directory, whole_lines(bytes.reveal())).map(Some)
+    }
+
+    /// Opens a journal for more, and cuts off a torn line.
+    pub(super) fn open(directory: &Dir) -> Result<Self, HostError> {
+        let file = directory.open_appending(NAME)?;
+        let bytes = directory.read(NAME)?.unwrap_or_default();
+        let whole = whole_lines(bytes.reveal());
+        let lines = parse(directory, whole)?;
+        let length = u64::try_from(whole.len()).unwrap_or(u64::MAX);
+        if whole.len() < bytes.len() {
+            directory.truncate(&file, NAME, length)?;
+        }
+        Ok(Self { file, length, lines })
+    }
+
+    /// Adds an event and sees it to the disk.
+    pub(super) fn add(&mut self, directory: &Dir, at: Timestamp, event: Event) -> Result<(), HostError> {
+        let line = Line { at, event };
+        let mut text = serde_json::to_vec(&line).map_err(|error| HostError::Refused {
+            path: directory.path_of(NAME),
+            reason: error.to_string(),
+        })?;
+        text.push(b'\n');
+        let written =
+            directory.append(&self.file, NAME, &text).and_then(|()| directory.sync_file(&self.file, NAME));
+        if let Err(error) = written {
+            // Half a line, or one of which nobody knows whether it is on the disk, must not be read as said later.
+            let _cut = directory
+                .truncate(&self.file, NAME, self.length)
+                .and_then(|()| directory.sync_file(&self.file, NAME));
+            return Err(error);
+        }
+        self.length = self.length.saturating_add(u64::try_from(text.len()).unwrap_or(0));
+        self.lines.push(line);
+        Ok(())
+    }
+}
+
+/// How a transaction with these lines stands; `None` before it has begun.
+pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
+    let mut state = None;
+    for line in lines {
+        state = match &line.event {
+            Event::Begun | Event::Undoing => Some(VisitState::Open),
+            Event::Writing { .. } | Event::Wrote { .. } | Event::Ran { .. } => state,
+            Event::Committed => Some(VisitState::Committed),
+            Event::Undone { .. } => Some(VisitState::Undone),
+            Event::UndoFailed { .. } => Some(VisitState::UndoFailed),
+        };
+    }
+    state
+}
+
+/// What was, or may have been, changed, in this order, with what was there if the line says it.
+pub(super) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
+    let touched = lines.iter().filter_map(|line| match &line.event {
+        Event::Writing { touch, before } => Some((touch, before.as_ref())),
+        Event::Begun
+        | Event::Wrote { .. }
+        | Event::Ran { .. }
+        | Event::Committed
+        | Event::Undoing
+        | Event::Undone { .. }
+        | Event::UndoFailed { .. } => None,
+    });
+    touched.collect()
+}
+
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    bytes.get(..end).unwrap_or_default()
+}
+
+fn parse(directory: &Dir, whole: &[u8]) -> Result<Vec<Line>, HostError> {
+    let lines = whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate();
+    let parsed = lines.map(|(index, line)| {
+        serde_json::from_slice(line).map_err(|_| HostError::Damaged {
+            path: directory.path_of(NAME),
+            reason: format!("line {} cannot be understood", index + 1),
+        })
+    });
+    parsed.collect()
+}

@@ -1,0 +1,408 @@
+//! Transactions on a node made of values.
+//!
+//! What enters is what enters on a real node, and where it is to fail; what leaves is the same node changed or put back. Orders go through the same
+//! code as on a real node; only the lock, the copies and the journal are values here, kept by the node and lost by no crash. It touches nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Entry, Memory, Object, is_below};
+use crate::node::error::{Holder, HostError};
+use crate::node::image::{Access, FileImage, Image};
+use crate::node::order::{Answer, Begin, Order, VisitId};
+use crate::node::visit::{Earlier, Objects, Touch, Visit};
+use crate::node::visits::{ChangedPath, SnapshotFacts, Undone};
+use crate::node::{Host, perform};
+use crate::observed::{NodeFacts, OpenTransaction, PastTransaction, Seen, ServedBy, VisitState};
+use crate::secret::Secret;
+
+/// Where a node in memory fails, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Instead of performing the order of this number, counted from 1 over all transactions.
+    BeforeOrder(u32),
+    /// When the order of this number has been performed.
+    AfterOrder(u32),
+    /// Instead of committing.
+    Commit,
+    /// Instead of undoing.
+    Undo,
+}
+
+/// What a node in memory knows of transactions.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Work {
+    holder: Option<Holder>,
+    /// The memory of the process that works on the node.
+    visit: Option<Visit>,
+    took_lock: bool,
+    /// What would be on the node's disk: the visits, the last of which may be open.
+    visits: Vec<Kept>,
+    failure: Option<Failure>,
+    performed: u32,
+    ran: Vec<Vec<String>>,
+}
+
+#[derive(Debug, Clone)]
+struct Kept {
+    about: OpenTransaction,
+    state: VisitState,
+    before: BTreeMap<String, Image>,
+    touched: Vec<Touch>,
+    after: BTreeMap<String, Image>,
+}
+
+impl Memory {
+    /// Makes the node fail somewhere, once.
+    #[must_use]
+    pub fn failing(mut self, failure: Failure) -> Self {
+        self.work.failure = Some(failure);
+        self
+    }
+
+    /// Gives the node's lock to another process.
+    #[must_use]
+    pub fn locked_by(mut self, run: &str) -> Self {
+        self.work.holder = Some(Holder { pid: 1, run: run.to_owned() });
+        self
+    }
+
+    /// Ends the process that works on the node, as a crash does: keys and lock are gone, an open transaction stays open.
+    pub fn crash(&mut self) {
+        self.work.visit = None;
+        self.work.holder = None;
+    }
+
+    /// The programs that were run, in this order.
+    pub fn ran(&self) -> &[Vec<String>] {
+        &self.work.ran
+    }
+
+    /// The bytes of the file at a resolved path.
+    pub fn bytes(&self, path: &str) -> Option<&[u8]> {
+        match &self.entries.get(path)?.object {
+            Object::File(bytes) => Some(bytes),
+            Object::Directory | Object::Link(_) | Object::Fifo | Object::Unreadable(_) => None,
+        }
+    }
+
+    /// Whether two nodes have the same files, directories and links with the same owners and modes.
+    pub fn has_files_of(&self, other: &Self) -> bool {
+        let locations: BTreeSet<&String> = self.entries.keys().chain(other.entries.keys()).collect();
+        locations.into_iter().all(|location| self.image(location).same_as(&other.image(location)))
+    }
+
+    pub(super) fn add_transactions(&self, facts: &mut NodeFacts) {
+        let is_open = |kept: &&Kept| matches!(kept.state, VisitState::Open | VisitState::UndoFailed);
+        let open = self.work.visits.iter().find(is_open);
+        facts.open_transaction = open.map_or(Seen::Absent, |open| Seen::Present(open.about.clone()));
+        let last = self.work.visits.iter().rev().find(|kept| !is_open(kept));
+        facts.last_transaction = last.map_or(Seen::Absent, |last| {
+            Seen::Present(PastTransaction { transaction: last.about.clone(), state: last.state })
+        });
+    }
+
+    fn image(&self, location: &str) -> Image {
+        let Some(Entry { object, mode, uid, gid, modified }) = self.entry(location) else {
+            return Image::Absent;
+        };
+        let access = Access { mode, uid, gid };
+        match object {
+            Object::File(bytes) => Image::File(FileImage {
+                bytes: Secret::new(bytes),
+                access,
+                attributes: BTreeMap::new(),
+                modified: Some((modified.as_second(), modified.subsec_nanosecond().into())),
+            }),
+            Object::Directory => Image::Directory(access),
+            Object::Link(target) => Image::Link { target, uid, gid },
+            Object::Fifo | Object::Unreadable(_) => Image::Other,
+        }
+    }
+
+    fn put(&mut self, location: &str, image: &Image) {
+        let has_children = self.entries.keys().any(|key| is_below(key, location));
+        let modified = self.clock;
+        let entry = |object, access: Access, modified| {
+            Some(Entry { object, mode: access.mode, uid: access.uid, gid: access.gid, modified })
+        };
+        let new = match image {
+            // A directory that others use stays; a device is never touched.
+            Image::Absent if has_children => return,
+            Image::Other => return,
+            Image::Absent => None,
+            Image::Directory(access) => entry(Object::Directory, *access, modified),
+            Image::Link { target, uid, gid } => {
+                entry(Object::Link(target.clone()), Access { mode: 0o777, uid: *uid, gid: *gid }, modified)
+            }
+            Image::File(file) => {
+                let time = file.modified.and_then(|(seconds, nanoseconds)| {
+                    Timestamp::new(seconds, i32::try_from(nanoseconds).ok()?).ok()
+                });
+                let bytes = file.bytes.reveal().to_vec().into();
+                entry(Object::File(bytes), file.access, time.unwrap_or(modified))
+            }
+        };
+        // Its directory must not vanish with the last thing in it.
+        if let Some((parent, _)) = location.rsplit_once('/').filter(|(parent, _)| !parent.is_empty())
+            && let Some(directory) = self.entry(parent)
+        {
+            self.entries.insert(parent.to_owned(), directory);
+        }
+        match new {
+            Some(entry) => self.entries.insert(location.to_owned(), entry),
+            None => self.entries.remove(location),
+        };
+    }
+
+    fn fails(&mut self, here: Failure) -> Result<(), HostError> {
+        if self.work.failure != Some(here) {
+            return Ok(());
+        }
+        self.work.failure = None;
+        Err(HostError::Refused { path: "/".to_owned(), reason: format!("told to fail: {here:?}") })
+    }
+
+    fn open(&mut self) -> Option<&mut Kept> {
+        let mut kept = self.work.visits.iter_mut();
+        kept.find(|kept| matches!(kept.state, VisitState::Open | VisitState::UndoFailed))
+    }
+
+    fn take_lock(&mut self, run: &str) -> Result<bool, HostError> {
+        let own = std::process::id();
+        match &self.work.holder {
+            Some(holder) if holder.pid == own => Ok(false),
+            Some(holder) => Err(HostError::Locked { holder: Some(holder.clone()) }),
+            None => {
+                self.work.holder = Some(Holder { pid: own, run: run.to_owned() });
+                Ok(true)
+            }
+        }
+    }
+
+    fn release(&mut self, took_lock: bool) {
+        if took_lock {
+            self.work.holder = None;
+        }
+    }
+
+    fn undo_kept(&mut self) -> Result<Option<Undone>, HostError> {
+        self.fails(Failure::Undo).map_err(|error| HostError::UndoFailed {
+            path: "/".to_owned(),
+            reason: error.to_string(),
+            instruction: "Undo again".to_owned(),
+        })?;
+        let Some(kept) = self.open() else { return Ok(None) };
+        kept.state = VisitState::Undone;
+        let Kept { about, before, touched, .. } = kept.clone();
+        let mut undone =
+            Undone { id: id_of(&about), state: VisitState::Undone, restored: Vec::new(), left: Vec::new() };
+        for touch in touched.iter().rev() {
+            let Some(before) = before.get(&touch.location) else { continue };
+            if self.image(&touch.location).same_as(before) {
+                continue;
+            }
+            self.put(&touch.location, before);
+            let is_back = self.image(&touch.location).same_as(before);
+            if is_back { &mut undone.restored } else { &mut undone.left }.push(touch.path.clone());
+        }
+        Ok(Some(undone))
+    }
+}
+
+impl Host for Memory {
+    fn lock(&mut self, run: &str) -> Result<(), HostError> {
+        self.take_lock(run).map(|_| ())
+    }
+
+    fn unlock(&mut self) {
+        if self.work.visit.is_none() {
+            self.work.holder = None;
+        }
+    }
+
+    fn begin(&mut self, begin: &Begin) -> Result<(), HostError> {
+        if let Some(open) = self.open() {
+            return Err(HostError::AlreadyOpen { open: id_of(&open.about) });
+        }
+        let is_kept = |kept: &Kept| kept.state == VisitState::Committed && id_of(&kept.about) == begin.id;
+        if self.work.visits.iter().any(is_kept) {
+            return Err(HostError::Repeated { id: begin.id.clone() });
+        }
+        let took_lock = self.take_lock(&begin.id.run)?;
+        let visit = match Visit::open(begin, self) {
+            Ok(visit) => visit,
+            Err(error) => {
+                self.release(took_lock);
+                return Err(error);
+            }
+        };
+        let VisitId { run, visit: number } = begin.id.clone();
+        self.work.visits.push(Kept {
+            about: OpenTransaction { run, visit: number, begun_at: self.clock, note: begin.note.clone() },
+            state: VisitState::Open,
+            before: visit.known.clone(),
+            touched: Vec::new(),
+            after: BTreeMap::new(),
+        });
+        self.work.visit = Some(visit);
+        self.work.took_lock = took_lock;
+        Ok(())
+    }
+
+    fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
+        let mut visit = self.work.visit.take().ok_or(HostError::NotOpen)?;
+        self.work.performed = self.work.performed.saturating_add(1);
+        let number = self.work.performed;
+        let before = self.fails(Failure::BeforeOrder(number));
+        let answer = before.and_then(|()| perform::perform(&mut visit, self, order));
+        self.work.visit = Some(visit);
+        let after = self.fails(Failure::AfterOrder(number));
+        answer.and_then(|answer| after.map(|()| answer))
+    }
+
+    fn commit(&mut self) -> Result<(), HostError> {
+        let Some(visit) = &self.work.visit else { return Err(HostError::NotOpen) };
+        let (known, keep) = (visit.known.clone(), visit.begin.keep);
+        self.fails(Failure::Commit)?;
+        if let Some(kept) = self.open() {
+            let after = kept.touched.iter().filter_map(|touch| known.get_key_value(&touch.location));
+            kept.after = after.map(|(location, image)| (location.clone(), image.clone())).collect();
+            kept.state = VisitState::Committed;
+        }
+        self.work.visit = None;
+        let took_lock = self.work.took_lock;
+        self.release(took_lock);
+        self.prune("", keep.max(1)).map(|_| ())
+    }
+
+    fn undo(&mut self) -> Result<Undone, HostError> {
+        if self.work.visit.is_none() {
+            return Err(HostError::NotOpen);
+        }
+        let undone = self.undo_kept()?.ok_or(HostError::NotOpen)?;
+        self.work.visit = None;
+        let took_lock = self.work.took_lock;
+        self.release(took_lock);
+        Ok(undone)
+    }
+
+    fn undo_open(&mut self, _: &str) -> Result<Option<Undone>, HostError> {
+        if self.work.visit.is_some() {
+            return self.undo().map(Some);
+        }
+        let Some(run) = self.open().map(|open| open.about.run.clone()) else { return Ok(None) };
+        let took_lock = self.take_lock(&run)?;
+        let undone = self.undo_kept();
+        self.release(took_lock);
+        undone
+    }
+
+    fn snapshots(&self, _: &str) -> Result<Vec<SnapshotFacts>, HostError> {
+        let facts = self.work.visits.iter().map(|kept| {
+            let changed = |touch: &Touch| {
+                let after = kept.after.get(&touch.location);
+                ChangedPath {
+                    path: touch.path.clone(),
+                    location: touch.location.clone(),
+                    before: kept.before.get(&touch.location).unwrap_or(&Image::Absent).brief(),
+                    after: after.map(Image::brief),
+                    unchanged_since: after.is_some_and(|after| self.image(&touch.location).same_as(after)),
+                }
+            };
+            SnapshotFacts {
+                id: id_of(&kept.about),
+                begun_at: kept.about.begun_at,
+                state: kept.state,
+                note: kept.about.note.clone(),
+                paths: kept.touched.iter().map(changed).collect(),
+            }
+        });
+        Ok(facts.collect())
+    }
+
+    fn prune(&mut self, _: &str, keep: u32) -> Result<Vec<String>, HostError> {
+        let mut runs: Vec<String> = Vec::new();
+        for kept in self.work.visits.iter().rev() {
+            if !runs.contains(&kept.about.run) {
+                runs.push(kept.about.run.clone());
+            }
+        }
+        let old: Vec<String> = runs.into_iter().skip(usize::try_from(keep).unwrap_or(usize::MAX)).collect();
+        self.work.visits.retain(|kept| !old.contains(&kept.about.run));
+        Ok(old.into_iter().rev().collect())
+    }
+}
+
+impl Objects for Memory {
+    fn capture(&self, location: &str) -> Result<Image, HostError> {
+        Ok(self.image(location))
+    }
+
+    fn announce(&mut self, touch: &Touch, unrecorded: Option<&Image>) -> Result<(), HostError> {
+        let kept = self.open().ok_or(HostError::NotOpen)?;
+        if let Some(image) = unrecorded {
+            kept.before.insert(touch.location.clone(), image.clone());
+        }
+        kept.touched.push(touch.clone());
+        Ok(())
+    }
+
+    fn replace(&mut self, changes: &[(String, Image)]) -> Result<(), HostError> {
+        for (location, image) in changes {
+            let current = self.image(location);
+            let fits = match (image, &current) {
+                (Image::Directory(_), Image::Directory(_) | Image::Absent)
+                | (Image::Absent, Image::Directory(_)) => true,
+                (Image::Directory(_), _) | (_, Image::Directory(_) | Image::Other) | (Image::Other, _) => {
+                    false
+                }
+                (Image::Absent | Image::Link { .. } | Image::File(_), _) => true,
+            };
+            if !fits {
+                return Err(HostError::Occupied { path: location.clone(), found: current.kind() });
+            }
+        }
+        for (location, image) in changes {
+            self.put(location, image);
+        }
+        Ok(())
+    }
+
+    fn served_by(&self) -> ServedBy {
+        ServedBy::default()
+    }
+
+    fn run(&mut self, argv: &[String], _: Duration) -> Result<(), HostError> {
+        self.work.ran.push(argv.to_vec());
+        Ok(())
+    }
+
+    fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError> {
+        let no_snapshot = || HostError::NoSnapshot { path: path.to_owned(), visit: visit.clone() };
+        let is_it = |kept: &&Kept| kept.state == VisitState::Committed && id_of(&kept.about) == *visit;
+        let kept = self.work.visits.iter().find(is_it).ok_or_else(no_snapshot)?;
+        let touched = kept.touched.iter().filter(|touch| touch.path == path);
+        let earlier: Vec<Earlier> = touched
+            .filter_map(|touch| {
+                let (before, after) = (kept.before.get(&touch.location)?, kept.after.get(&touch.location)?);
+                Some(Earlier {
+                    location: touch.location.clone(),
+                    before: before.clone(),
+                    after: after.clone(),
+                })
+            })
+            .collect();
+        if earlier.is_empty() { Err(no_snapshot()) } else { Ok(earlier) }
+    }
+}
+
+fn id_of(open: &OpenTransaction) -> VisitId {
+    VisitId { run: open.run.clone(), visit: open.visit }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests compare with real files")]
+mod tests;

@@ -1,0 +1,276 @@
+//! What a node can be told to do: the closed list of orders, and the answers.
+//!
+//! What enters is one order inside a transaction; what leaves is its answer. An order names files and parameters that the plan shows; it decides nothing.
+//! The only orders that carry secrets are those that move key material which a layout shares between nodes, and they carry it in [`Secret`],
+//! which cannot be printed or serialised.
+//!
+//! Every path is absolute on the node. A write goes *through* links: the file at their end is replaced and no link ever is. A file that is there keeps
+//! its owner, its extended attributes and every permission bit that the [`FileSpec`] grants too; the spec's owner and mode are those of new
+//! files, and only [`Order::SetPermissions`] brings them to old ones.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::{FileSpec, Storage};
+use crate::secret::Secret;
+use crate::spec::scalars::FileMode;
+use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::x509::{Certificate, PublicKey, Sha256};
+
+/// Names one transaction on one node: a run and the number of the visit in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VisitId {
+    /// The run, which is also the plan's id, such as `7f3a-91c2`: up to 64 letters, digits and hyphens.
+    pub run: String,
+    /// The visit, counted from 1 over the whole run.
+    pub visit: u32,
+}
+
+impl std::fmt::Display for VisitId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.run, self.visit)
+    }
+}
+
+/// Opens a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Begin {
+    /// Which one.
+    pub id: VisitId,
+    /// Every path that may be written, made or removed in it, as the orders will name it. Anything else is refused.
+    pub paths: BTreeSet<String>,
+    /// The directory for snapshots and journal, absolute on the node. It is made if it is missing.
+    pub state_directory: String,
+    /// How many runs' snapshots are kept; those of older runs are removed at commit. This run's own are always kept.
+    pub keep: u32,
+    /// What the run is about, for the journal: cluster, who, command line's reason. Shown to the next one who finds the transaction open.
+    pub note: String,
+}
+
+/// A private key that a transaction holds in memory until it is written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Slot(pub String);
+
+/// One deed on one node.
+#[derive(Debug)]
+pub enum Order {
+    /// Makes a directory, parents excluded. An existing directory, also behind a link, is left as it is.
+    MakeDirectory {
+        /// Where.
+        path: String,
+        /// The user it belongs to.
+        owner: String,
+        /// The group it belongs to.
+        group: String,
+        /// Its permission bits.
+        mode: FileMode,
+    },
+    /// Makes a symbolic link. An existing object at the path is refused, unless it is this very link.
+    MakeLink {
+        /// Where the link is.
+        path: String,
+        /// What it says, absolute or relative to its directory.
+        target: String,
+    },
+    /// Makes a new private key and keeps it in a slot. Answers with its public half.
+    MakeKey {
+        /// Where it is kept.
+        slot: Slot,
+        /// What kind of key.
+        algorithm: KeyAlgorithm,
+    },
+    /// Takes the private key that an identity has on this node into a slot, so that it is kept. Answers with its public half.
+    TakeKey {
+        /// Where it is kept.
+        slot: Slot,
+        /// Where the identity is.
+        storage: Storage,
+    },
+    /// Signs a leaf with an authority whose key lives on this node. Reads only; answers with the certificate.
+    Sign {
+        /// Who signs.
+        authority: AuthorityFiles,
+        /// What is signed.
+        request: Box<SignRequest>,
+    },
+    /// Signs an authority's own certificate again, with the same key and a new serial number, for another period. Reads only; answers with the
+    /// certificate, which [`Order::WriteCertificates`] then writes.
+    Extend {
+        /// The authority.
+        authority: AuthorityFiles,
+        /// Which of its certificates, by fingerprint.
+        certificate: Sha256,
+        /// First moment of the new period.
+        not_before: Timestamp,
+        /// Last moment of the new period.
+        not_after: Timestamp,
+    },
+    /// Writes an identity. Of a pair the key goes first; a key that is there already is left byte for byte. A kubeconfig is edited in place, or made
+    /// as kubeadm makes it where there is none.
+    WriteIdentity {
+        /// The slot with the key.
+        slot: Slot,
+        /// The certificate. Its key must be the slot's.
+        certificate: Certificate,
+        /// Certificates that follow it in its file, up to but without the root.
+        chain: Vec<Certificate>,
+        /// Where it goes.
+        storage: Storage,
+        /// Of a kubeconfig, the CA certificates that it trusts; none leaves those that are there.
+        trusted: Vec<Certificate>,
+        /// Of a new kubeconfig, the name of its cluster.
+        cluster: String,
+    },
+    /// Changes only the CA certificates in a kubeconfig.
+    WriteTrusted {
+        /// The kubeconfig, which must be there.
+        file: FileSpec,
+        /// All CA certificates that it is to trust.
+        trusted: Vec<Certificate>,
+    },
+    /// Makes a new authority: key and self-signed certificate. Refused where either file holds something already. Answers with the certificate.
+    CreateAuthority {
+        /// The certificate's file.
+        certificate: FileSpec,
+        /// The key's file.
+        key: FileSpec,
+        /// What kind of key.
+        algorithm: KeyAlgorithm,
+        /// The subject, which is also the issuer.
+        subject: SubjectName,
+        /// First moment of its validity.
+        not_before: Timestamp,
+        /// Last moment of its validity.
+        not_after: Timestamp,
+    },
+    /// Makes a new key pair without certificate. Answers with the public half.
+    CreateKeyPair {
+        /// The private key's file.
+        private: FileSpec,
+        /// The public key's file.
+        public: FileSpec,
+        /// What kind of key.
+        algorithm: KeyAlgorithm,
+    },
+    /// Writes the public half of a private key that is there. Answers with it.
+    WritePublicKey {
+        /// The private key's file, which is read.
+        private: FileSpec,
+        /// The public key's file, which is written.
+        public: FileSpec,
+    },
+    /// Writes certificates to a file, in this order.
+    WriteCertificates {
+        /// The file.
+        file: FileSpec,
+        /// Everything that it is to hold.
+        certificates: Vec<Certificate>,
+    },
+    /// Reads a file of shared key material. Its bytes never reach a disk of the controller.
+    ReadShared {
+        /// The file.
+        path: String,
+    },
+    /// Writes a file of shared key material.
+    WriteShared {
+        /// The file.
+        file: FileSpec,
+        /// Its whole content.
+        content: Secret,
+    },
+    /// Sets owner and permission bits of a file or directory to just these.
+    SetPermissions {
+        /// What is there, and what it should be.
+        file: FileSpec,
+    },
+    /// Runs a program without a shell. Output is discarded but for its end, which goes into the error.
+    ///
+    /// On a node that is a directory of this machine the program must be an absolute path, is taken from inside that directory and runs in it:
+    /// the machine's own `systemctl` knows nothing of that node.
+    Run {
+        /// Program and arguments.
+        argv: Vec<String>,
+        /// After this time it is killed, and everything it started.
+        timeout_seconds: u64,
+    },
+    /// Checks that an identity is whole: readable, key and certificate match, the authority's certificates on this node verify it for its
+    /// usages at `now`, names present. Reads the files afresh.
+    Check {
+        /// What it must be.
+        identity: Box<IdentityCheck>,
+    },
+    /// Puts back one path as it was before a visit of an earlier run, if it still is what that run left there.
+    Restore {
+        /// The visit whose changes are taken back.
+        from: VisitId,
+        /// The path, as that visit's orders named it.
+        path: String,
+    },
+}
+
+/// Where an authority lives on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuthorityFiles {
+    /// The file with its certificate, which may hold others beside it.
+    pub certificate: String,
+    /// The file with its private key.
+    pub key: String,
+}
+
+/// What is to be signed. Everything but the serial number and the public key comes from the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignRequest {
+    /// Whose certificate it is. Of a CSR nothing else is taken.
+    pub public_key: PublicKey,
+    /// The subject.
+    pub subject: SubjectName,
+    /// What it is good for.
+    pub usages: BTreeSet<Usage>,
+    /// DNS names.
+    pub dns: BTreeSet<String>,
+    /// IP addresses.
+    pub ip: BTreeSet<IpAddr>,
+    /// First moment of its validity.
+    pub not_before: Timestamp,
+    /// Last moment of its validity.
+    pub not_after: Timestamp,
+    /// The certificate that must sign, by fingerprint: the authority's file may hold several.
+    pub issuer: Sha256,
+}
+
+/// What a written identity must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityCheck {
+    /// Where it is.
+    pub storage: Storage,
+    /// The file with the CA certificates that must verify it; none for a certificate that signs itself.
+    pub authority: Option<String>,
+    /// What it must be good for.
+    pub usages: BTreeSet<Usage>,
+    /// DNS names that it must have.
+    pub dns: BTreeSet<String>,
+    /// IP addresses that it must have.
+    pub ip: BTreeSet<IpAddr>,
+    /// When it must be valid.
+    pub now: Timestamp,
+}
+
+/// What an order gave.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is done, or was so already.
+    Done,
+    /// The public half of a key that was made or taken.
+    PublicKey(PublicKey),
+    /// A certificate that was signed or made.
+    Certificate(Certificate),
+    /// Shared key material.
+    Shared(Secret),
+}

@@ -1,0 +1,293 @@
+//! What each order does, on any node.
+//!
+//! What enters is an order and the transaction that it belongs to; what leaves is its answer. Keys are made, taken and kept in the transaction's memory;
+//! the only bytes of them that leave are those for files and [`Answer::Shared`]. It decides nothing and touches nothing but through [`Visit`].
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::check;
+use super::error::HostError;
+use super::observe::Look;
+use super::order::{Answer, AuthorityFiles, Order, SignRequest, Slot};
+use super::visit::{Objects, Visit, read};
+use crate::desired::{FileSpec, Storage};
+use crate::kubeconfig::edit::{self, EditError, NewIdentity};
+use crate::secret::Secret;
+use crate::spec::types::{KeyAlgorithm, SubjectName};
+use crate::x509::issue::{self, LeafRequest, RootRequest};
+use crate::x509::pem::{self, Item};
+use crate::x509::{Certificate, PrivateKey, PublicKey, SerialNumber, Sha256};
+use jiff::Timestamp;
+
+/// Performs one order.
+pub(super) fn perform(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    order: Order,
+) -> Result<Answer, HostError> {
+    let done = |()| Answer::Done;
+    match order {
+        Order::MakeDirectory { path, owner, group, mode } => {
+            visit.make_directory(objects, &path, (&owner, &group), mode.bits()).map(done)
+        }
+        Order::MakeLink { path, target } => visit.make_link(objects, &path, &target).map(done),
+        Order::MakeKey { slot, algorithm } => Ok(keep(visit, slot, new_key(algorithm)?)),
+        Order::TakeKey { slot, storage } => {
+            let key = stored_key(objects, &storage)?;
+            Ok(keep(visit, slot, key))
+        }
+        Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
+        Order::Extend { authority, certificate, not_before, not_after } => {
+            let (issuer, key) = authority_of(objects, &authority, &certificate)?;
+            let serial = new_serial()?;
+            let extended = issue::extend(&issuer, &key, not_before, not_after, Some(&serial));
+            extended.map(Answer::Certificate).map_err(|error| not_made("the certificate", &error))
+        }
+        Order::WriteIdentity { slot, certificate, chain, storage, trusted, cluster } => {
+            let key = visit.slots.get(&slot).cloned().ok_or(HostError::EmptySlot { slot })?;
+            if key.public_key() != &certificate.facts().key {
+                return Err(HostError::PairMismatch { path: storage.certificate_path().to_owned() });
+            }
+            let certificates: Vec<Certificate> = std::iter::once(certificate).chain(chain).collect();
+            write_identity(visit, objects, &key, &certificates, &storage, (&trusted, &cluster)).map(done)
+        }
+        Order::WriteTrusted { file, trusted } => {
+            let old = existing(objects, &file.path)?;
+            let edited =
+                edit::with_trusted(old.reveal(), &trusted).map_err(|source| kubeconfig(&file, source))?;
+            visit.write(objects, vec![(&file, edited)]).map(done)
+        }
+        Order::CreateAuthority { certificate, key, algorithm, subject, not_before, not_after } => {
+            let made = create_authority(
+                visit,
+                objects,
+                (&certificate, &key),
+                algorithm,
+                (subject, not_before, not_after),
+            );
+            made.map(Answer::Certificate)
+        }
+        Order::CreateKeyPair { private, public, algorithm } => {
+            let key = new_key(algorithm)?;
+            let answer = key.public_key().clone();
+            let files =
+                vec![(&private, key_pem(&key)?), (&public, Secret::new(answer.to_pem().into_bytes()))];
+            visit.write(objects, files)?;
+            Ok(Answer::PublicKey(answer))
+        }
+        Order::WritePublicKey { private, public } => {
+            let key = key_in(objects, &private.path)?;
+            let answer = key.public_key().clone();
+            visit.write(objects, vec![(&public, Secret::new(answer.to_pem().into_bytes()))])?;
+            Ok(Answer::PublicKey(answer))
+        }
+        Order::WriteCertificates { file, certificates } => {
+            visit.write(objects, vec![(&file, Secret::new(pem_of(&certificates).into_bytes()))]).map(done)
+        }
+        Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
+        Order::WriteShared { file, content } => visit.write(objects, vec![(&file, content)]).map(done),
+        Order::SetPermissions { file } => visit.set_permissions(objects, &file).map(done),
+        Order::Run { argv, timeout_seconds } => {
+            objects.run(&argv, Duration::from_secs(timeout_seconds)).map(done)
+        }
+        Order::Check { identity } => check::check(objects, &identity).map(done),
+        Order::Restore { from, path } => visit.restore(objects, &from, &path).map(done),
+    }
+}
+
+/// Performs an order that only reads, which needs no transaction: another node's visit signs here, or copies what is shared.
+pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answer, HostError> {
+    match order {
+        Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
+        Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
+        Order::MakeDirectory { .. }
+        | Order::MakeLink { .. }
+        | Order::MakeKey { .. }
+        | Order::TakeKey { .. }
+        | Order::Extend { .. }
+        | Order::WriteIdentity { .. }
+        | Order::WriteTrusted { .. }
+        | Order::CreateAuthority { .. }
+        | Order::CreateKeyPair { .. }
+        | Order::WritePublicKey { .. }
+        | Order::WriteCertificates { .. }
+        | Order::WriteShared { .. }
+        | Order::SetPermissions { .. }
+        | Order::Run { .. }
+        | Order::Check { .. }
+        | Order::Restore { .. } => Err(HostError::NotOpen),
+    }
+}
+
+fn keep(visit: &mut Visit, slot: Slot, key: PrivateKey) -> Answer {
+    let public = key.public_key().clone();
+    visit.slots.insert(slot, Arc::new(key));
+    Answer::PublicKey(public)
+}
+
+fn new_key(algorithm: KeyAlgorithm) -> Result<PrivateKey, HostError> {
+    PrivateKey::generate(algorithm).map_err(|error| not_made("a private key", &error))
+}
+
+fn new_serial() -> Result<SerialNumber, HostError> {
+    SerialNumber::random().map_err(|error| not_made("a serial number", &error))
+}
+
+fn key_pem(key: &PrivateKey) -> Result<Secret, HostError> {
+    key.to_pem().map(Secret::from).map_err(|error| not_made("the PEM of a private key", &error))
+}
+
+/// The key that an identity has.
+fn stored_key(objects: &impl Objects, storage: &Storage) -> Result<PrivateKey, HostError> {
+    match storage {
+        Storage::Pair { key, .. } => key_in(objects, &key.path),
+        Storage::Combined { file } => key_in(objects, &file.path),
+        Storage::Kubeconfig { file, .. } => {
+            let bytes = existing(objects, &file.path)?;
+            let embedded = edit::current_key(bytes.reveal()).map_err(|source| kubeconfig(file, source))?;
+            the_key(&file.path, embedded.reveal())
+        }
+    }
+}
+
+fn key_in(objects: &impl Look, path: &str) -> Result<PrivateKey, HostError> {
+    the_key(path, existing(objects, path)?.reveal())
+}
+
+/// The first private key, which is what Go's `tls.LoadX509KeyPair` takes.
+fn the_key(path: &str, bytes: &[u8]) -> Result<PrivateKey, HostError> {
+    let reading = pem::read(bytes);
+    let reason = reading.problems.first().map_or("there is none in it".to_owned(), ToString::to_string);
+    let key = reading.items.into_iter().find_map(|item| match item {
+        Item::PrivateKey(key) => Some(key),
+        Item::Certificate(_)
+        | Item::EncryptedKey
+        | Item::PublicKey(_)
+        | Item::CertificateRequest
+        | Item::Parameters
+        | Item::Other(_) => None,
+    });
+    key.ok_or_else(|| HostError::NoKey { path: path.to_owned(), reason })
+}
+
+/// Certificate and key of an authority, which must belong to each other.
+fn authority_of(
+    objects: &impl Look,
+    files: &AuthorityFiles,
+    wanted: &Sha256,
+) -> Result<(Certificate, PrivateKey), HostError> {
+    let bytes = existing(objects, &files.certificate)?;
+    let reading = pem::read(bytes.reveal());
+    let issuer = reading.certificates().find(|certificate| certificate.fingerprint() == wanted);
+    let issuer = issuer
+        .ok_or_else(|| HostError::NoIssuer { path: files.certificate.clone(), issuer: *wanted })?
+        .clone();
+    let key = key_in(objects, &files.key)?;
+    if key.public_key() != &issuer.facts().key {
+        return Err(HostError::PairMismatch { path: files.key.clone() });
+    }
+    Ok((issuer, key))
+}
+
+fn sign(
+    objects: &impl Look,
+    authority: &AuthorityFiles,
+    request: SignRequest,
+) -> Result<Certificate, HostError> {
+    let SignRequest { public_key, subject, usages, dns, ip, not_before, not_after, issuer } = request;
+    let (issuer, key) = authority_of(objects, authority, &issuer)?;
+    let leaf =
+        LeafRequest { subject, public_key, serial: new_serial()?, not_before, not_after, usages, dns, ip };
+    issue::issue(&leaf, &issuer, &key).map_err(|error| not_made("the certificate", &error))
+}
+
+fn create_authority(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    (certificate_file, key_file): (&FileSpec, &FileSpec),
+    algorithm: KeyAlgorithm,
+    (subject, not_before, not_after): (SubjectName, Timestamp, Timestamp),
+) -> Result<Certificate, HostError> {
+    for file in [key_file, certificate_file] {
+        // Everything that an old authority signed depends on it.
+        if read(objects, &file.path)?.is_some_and(|old| !old.is_empty()) {
+            return Err(HostError::Occupied { path: file.path.clone(), found: "a file that is not empty" });
+        }
+    }
+    let key = new_key(algorithm)?;
+    let request = RootRequest { subject, serial: new_serial()?, not_before, not_after };
+    let root = issue::issue_root(&request, &key).map_err(|error| not_made("the authority", &error))?;
+    let text = Secret::new(root.to_pem().into_bytes());
+    visit.write(objects, vec![(key_file, key_pem(&key)?), (certificate_file, text)])?;
+    Ok(root)
+}
+
+fn write_identity(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    key: &PrivateKey,
+    certificates: &[Certificate],
+    storage: &Storage,
+    (trusted, cluster): (&[Certificate], &str),
+) -> Result<(), HostError> {
+    match storage {
+        Storage::Pair { certificate, key: key_file } => {
+            let mut files = Vec::new();
+            if !holds_key(objects, &key_file.path, key.public_key())? {
+                files.push((key_file, key_pem(key)?));
+            }
+            files.push((certificate, Secret::new(pem_of(certificates).into_bytes())));
+            visit.write(objects, files)
+        }
+        Storage::Combined { file } => {
+            let mut text = zeroize::Zeroizing::new(pem_of(certificates).into_bytes());
+            let key = key_pem(key)?;
+            // Grown once, so that no part of the key stays behind in a buffer that was too small.
+            text.reserve_exact(key.len());
+            text.extend_from_slice(key.reveal());
+            visit.write(objects, vec![(file, Secret::new(text))])
+        }
+        Storage::Kubeconfig { file, server, user, .. } => {
+            let old = read(objects, &file.path)?.filter(|old| !old.is_empty());
+            let key_pem = key_pem(key)?;
+            let identity = NewIdentity { certificates, key, key_pem: &key_pem, trusted };
+            let text = match (&old, server) {
+                (Some(old), _) => edit::with_identity(old.reveal(), &identity),
+                (None, Some(server)) => edit::create(server, user, cluster, &identity),
+                (None, None) => Err(EditError::NoServer),
+            };
+            let text = text.map_err(|source| kubeconfig(file, source))?;
+            visit.write(objects, vec![(file, text)])
+        }
+    }
+}
+
+/// Whether a file already has this key, so that its bytes can stay.
+fn holds_key(objects: &impl Objects, path: &str, public: &PublicKey) -> Result<bool, HostError> {
+    let Some(bytes) = read(objects, path)? else { return Ok(false) };
+    Ok(the_key(path, bytes.reveal()).is_ok_and(|key| key.public_key() == public))
+}
+
+fn existing(objects: &impl Look, path: &str) -> Result<Secret, HostError> {
+    read(objects, path)?.ok_or_else(|| HostError::Missing { path: path.to_owned() })
+}
+
+fn pem_of(certificates: &[Certificate]) -> String {
+    certificates.iter().map(Certificate::to_pem).collect()
+}
+
+fn kubeconfig(file: &FileSpec, source: EditError) -> HostError {
+    HostError::Kubeconfig { path: file.path.clone(), source }
+}
+
+fn not_made(what: &'static str, error: &dyn Error) -> HostError {
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        reason = format!("{reason}: {source}");
+        cause = source.source();
+    }
+    HostError::NotMade { what, reason }
+}

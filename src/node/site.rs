@@ -1,0 +1,304 @@
+//! The real files of a node as something that a transaction can change.
+//!
+//! What enters is locations and images; what leaves is files that have become them, each by one rename, so that no reader ever meets half a file or
+//! none. What is about to change is in the journal before it does. Temporary files start with a dot, since a kubelet takes any other file
+//! in its manifests directory for a pod.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::confined::{Outcome, Tree, TreeError};
+use super::disk::{Dir, Fuse, Removal};
+use super::error::HostError;
+use super::image::{FileImage, Image};
+use super::journal::{self, Event, Journal};
+use super::observe::{Look, Sight, Want};
+use super::order::VisitId;
+use super::program;
+use super::snapshot;
+use super::store::Store;
+use super::visit::{Earlier, Objects, Touch};
+use crate::observed::{FileKind, ServedBy, VisitState};
+
+/// The files of a node during one transaction.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) tree: Tree,
+    pub(super) root: Option<PathBuf>,
+    pub(super) store: Store,
+    pub(super) run: String,
+    /// The directory of the visit, once it has one, and its journal.
+    pub(super) visit: Option<(Dir, Journal)>,
+    pub(super) clock: fn() -> Timestamp,
+    pub(super) fuse: Fuse,
+}
+
+/// A file that waits to take its place.
+struct Staged {
+    directory: Dir,
+    name: String,
+    temporary: String,
+}
+
+impl Objects for Site {
+    fn capture(&self, location: &str) -> Result<Image, HostError> {
+        capture(&self.tree, location, &self.fuse)
+    }
+
+    fn announce(&mut self, touch: &Touch, unrecorded: Option<&Image>) -> Result<(), HostError> {
+        let Some((directory, _)) = &self.visit else { return Err(HostError::NotOpen) };
+        let before = match unrecorded {
+            Some(image) => Some(snapshot::add_copy(directory, &touch.location, image)?),
+            None => None,
+        };
+        self.note(Event::Writing { touch: touch.clone(), before })
+    }
+
+    fn replace(&mut self, changes: &[(String, Image)]) -> Result<(), HostError> {
+        self.put_all(changes)?;
+        self.note(Event::Wrote { locations: changes.iter().map(|(location, _)| location.clone()).collect() })
+    }
+
+    fn served_by(&self) -> ServedBy {
+        served_by()
+    }
+
+    fn run(&mut self, argv: &[String], timeout: Duration) -> Result<(), HostError> {
+        let program = self.program(argv)?;
+        program::run(&program, argv.get(1..).unwrap_or_default(), self.root.as_deref(), timeout)?;
+        self.note(Event::Ran { argv: argv.to_vec() })
+    }
+
+    fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError> {
+        let no_snapshot = || HostError::NoSnapshot { path: path.to_owned(), visit: visit.clone() };
+        super::store::check_run(&visit.run)?;
+        let directory = self.store.visit(visit)?.ok_or_else(no_snapshot)?;
+        let lines = Journal::read(&directory)?.unwrap_or_default();
+        if journal::state(&lines) != Some(VisitState::Committed) {
+            return Err(no_snapshot());
+        }
+        let manifest = snapshot::read_manifest(&directory)?;
+        let after = snapshot::read_after(&directory)?;
+        let mut earlier = Vec::new();
+        for (touch, before) in journal::touched(&lines).into_iter().filter(|(touch, _)| touch.path == path) {
+            let before = before.or_else(|| manifest.before.get(&touch.location)).ok_or_else(no_snapshot)?;
+            earlier.push(Earlier {
+                location: touch.location.clone(),
+                before: before.load(&directory)?,
+                after: after.get(&touch.location).ok_or_else(no_snapshot)?.load(&directory)?,
+            });
+        }
+        if earlier.is_empty() { Err(no_snapshot()) } else { Ok(earlier) }
+    }
+}
+
+impl Look for Site {
+    fn look(&self, path: &str, want: Want) -> Sight {
+        self.tree.look(path, want)
+    }
+}
+
+impl Site {
+    pub(super) fn note(&mut self, event: Event) -> Result<(), HostError> {
+        let Some((directory, journal)) = &mut self.visit else { return Err(HostError::NotOpen) };
+        journal.add(directory, (self.clock)(), event)
+    }
+
+    /// Makes one location what the image says.
+    pub(super) fn put(&self, location: &str, image: &Image) -> Result<(), HostError> {
+        self.put_all(&[(location.to_owned(), image.clone())])
+    }
+
+    fn put_all(&self, changes: &[(String, Image)]) -> Result<(), HostError> {
+        let mut staged = Vec::new();
+        let outcome = self.stage_and_swap(changes, &mut staged);
+        if outcome.is_err() {
+            for Staged { directory, temporary, .. } in &staged {
+                // Should this fail too, the undo tries it again.
+                let _removed = directory.remove_file(temporary);
+            }
+        }
+        outcome
+    }
+
+    fn stage_and_swap(&self, changes: &[(String, Image)], staged: &mut Vec<Staged>) -> Result<(), HostError> {
+        let mut steps = Vec::new();
+        for (location, image) in changes {
+            steps.push(self.stage(location, image, staged)?);
+        }
+        for step in steps {
+            step.take_place(staged)?;
+        }
+        Ok(())
+    }
+
+    /// Prepares one change as far as nobody sees it.
+    fn stage<'a>(
+        &self,
+        location: &'a str,
+        image: &'a Image,
+        staged: &mut Vec<Staged>,
+    ) -> Result<Step<'a>, HostError> {
+        let (directory, name) = place(&self.tree, location, &self.fuse)?;
+        let current = directory.capture(&name)?;
+        let temporary = temporary_name(&name, &self.run);
+        match (image, current) {
+            (Image::File(wanted), Image::File(current)) if wanted.has_content_of(&current) => {
+                Ok(Step::SetAccess { directory, name, image })
+            }
+            (Image::File(wanted), Image::File(_) | Image::Absent | Image::Link { .. }) => {
+                let index = staged.len();
+                directory.remove_file(&temporary)?;
+                staged.push(Staged { directory, name, temporary });
+                stage_file(staged, index, wanted)?;
+                Ok(Step::Swap { index })
+            }
+            (Image::Link { target, uid, gid }, Image::File(_) | Image::Absent | Image::Link { .. }) => {
+                let index = staged.len();
+                directory.remove_file(&temporary)?;
+                directory.make_link(&temporary, target)?;
+                let own = directory.stat(&temporary)?;
+                if own.is_none_or(|own| (own.st_uid, own.st_gid) != (*uid, *gid)) {
+                    directory.own_link(&temporary, *uid, *gid)?;
+                }
+                staged.push(Staged { directory, name, temporary });
+                Ok(Step::Swap { index })
+            }
+            (Image::Directory(_), Image::Directory(_)) => Ok(Step::SetAccess { directory, name, image }),
+            (Image::Directory(_), Image::Absent) => Ok(Step::MakeDirectory { directory, name, image }),
+            (Image::Absent, Image::Directory(_)) => Ok(Step::RemoveDirectory { directory, name }),
+            (Image::Absent, Image::File(_) | Image::Link { .. } | Image::Absent) => {
+                Ok(Step::Remove { directory, name })
+            }
+            (Image::Other, Image::Other) => Ok(Step::Nothing),
+            (
+                Image::Absent | Image::Directory(_) | Image::Link { .. } | Image::File(_) | Image::Other,
+                found,
+            ) => Err(HostError::Occupied { path: location.to_owned(), found: found.kind() }),
+        }
+    }
+
+    /// The program that a command names. On a node that is a directory it is one of that directory's files.
+    fn program(&self, argv: &[String]) -> Result<PathBuf, HostError> {
+        let name = argv.first().map(String::as_str).unwrap_or_default();
+        let refused = |reason: &str| HostError::Program {
+            program: name.to_owned(),
+            reason: reason.to_owned(),
+            output: String::new(),
+        };
+        let Some(root) = &self.root else {
+            return if name.is_empty() { Err(refused("has no name")) } else { Ok(PathBuf::from(name)) };
+        };
+        match self.tree.walk(name).outcome {
+            Outcome::Found(found) if found.status.kind == FileKind::Regular => {
+                Ok(root.join(found.resolved.trim_start_matches('/')))
+            }
+            Outcome::Failed(TreeError::Relative { .. }) => Err(refused(
+                "cannot be run: this node is a directory, and only a program in it, by its absolute path, belongs to it",
+            )),
+            Outcome::Found(_)
+            | Outcome::Missing { .. }
+            | Outcome::Dangling { .. }
+            | Outcome::Loop
+            | Outcome::Failed(_) => Err(refused("is not a program of this node")),
+        }
+    }
+}
+
+/// The visible part of a change.
+enum Step<'a> {
+    Swap { index: usize },
+    SetAccess { directory: Dir, name: String, image: &'a Image },
+    MakeDirectory { directory: Dir, name: String, image: &'a Image },
+    RemoveDirectory { directory: Dir, name: String },
+    Remove { directory: Dir, name: String },
+    Nothing,
+}
+
+impl Step<'_> {
+    fn take_place(self, staged: &[Staged]) -> Result<(), HostError> {
+        match self {
+            Self::Swap { index } => {
+                if let Some(Staged { directory, name, temporary }) = staged.get(index) {
+                    directory.rename(temporary, name)?;
+                    directory.sync()?;
+                }
+                Ok(())
+            }
+            Self::SetAccess { directory, name, image } => set_access(&directory, &name, image),
+            Self::MakeDirectory { directory, name, image } => {
+                directory.make_directory(&name, 0o700)?;
+                set_access(&directory, &name, image)?;
+                directory.sync()
+            }
+            // One that somebody else has put something into stays.
+            Self::RemoveDirectory { directory, name } => match directory.remove_directory(&name)? {
+                Removal::Removed => directory.sync(),
+                Removal::NotEmpty => Ok(()),
+            },
+            Self::Remove { directory, name } => {
+                directory.remove_file(&name)?;
+                directory.sync()
+            }
+            Self::Nothing => Ok(()),
+        }
+    }
+}
+
+fn set_access(directory: &Dir, name: &str, image: &Image) -> Result<(), HostError> {
+    match image {
+        Image::File(FileImage { access, .. }) | Image::Directory(access) => {
+            directory.set_access(name, *access)
+        }
+        Image::Absent | Image::Link { .. } | Image::Other => Ok(()),
+    }
+}
+
+fn stage_file(staged: &[Staged], index: usize, wanted: &FileImage) -> Result<(), HostError> {
+    let Some(Staged { directory, temporary, .. }) = staged.get(index) else { return Ok(()) };
+    let file: OwnedFd = directory.create(temporary)?;
+    directory.dress(&file, temporary, wanted)?;
+    directory.append(&file, temporary, wanted.bytes.reveal())?;
+    if let Some(modified) = wanted.modified {
+        directory.set_modified(&file, temporary, modified)?;
+    }
+    directory.sync_file(&file, temporary)
+}
+
+/// Who serves this machine's nodes.
+pub(super) fn served_by() -> ServedBy {
+    ServedBy { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
+}
+
+/// The name of the file that becomes `name`.
+pub(super) fn temporary_name(name: &str, run: &str) -> String {
+    format!(".{name}.pki-{run}")
+}
+
+/// What is at a location; nothing when its directory is missing.
+pub(super) fn capture(tree: &Tree, location: &str, fuse: &Fuse) -> Result<Image, HostError> {
+    match place(tree, location, fuse) {
+        Ok((directory, name)) => directory.capture(&name),
+        Err(HostError::Missing { .. }) => Ok(Image::Absent),
+        Err(error) => Err(error),
+    }
+}
+
+/// The directory of a location. A location is resolved: a directory that has become a link meanwhile is another place.
+pub(super) fn place(tree: &Tree, location: &str, fuse: &Fuse) -> Result<(Dir, String), HostError> {
+    let failed = |reason: String| HostError::Path { path: location.to_owned(), reason };
+    let place = match tree.open_parent(location) {
+        Ok(place) => place,
+        Err(TreeError::NoParent { missing }) => return Err(HostError::Missing { path: missing }),
+        Err(error) => return Err(failed(error.to_string())),
+    };
+    let name = place.name.to_string_lossy().into_owned();
+    let directory = Dir::of(&place, fuse)?;
+    if directory.path_of(&name) != location {
+        return Err(failed("a directory on the way has become a link".to_owned()));
+    }
+    Ok((directory, name))
+}

@@ -1,0 +1,251 @@
+//! What is kept of a transaction: a directory with a manifest, copies of everything as it was, and later copies of what was left.
+//!
+//! What enters is images; what leaves is files below the state directory that only root can read, and the same images again. The manifest names
+//! places, owners and modes and no content: bytes are in the copies alone, because they may be keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::disk::Dir;
+use super::error::HostError;
+use super::image::{Access, FileImage, Image};
+use super::order::{Begin, VisitId};
+
+const MANIFEST: &str = "manifest.json";
+const AFTER: &str = "after.json";
+const RESERVE: &str = "reserve";
+const BEFORE_COPIES: &str = "before";
+const AFTER_COPIES: &str = "after";
+const VERSION: u32 = 1;
+
+/// What the manifest says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Manifest {
+    version: u32,
+    pub(super) id: VisitId,
+    pub(super) begun_at: Timestamp,
+    pub(super) note: String,
+    /// The paths that the transaction was allowed to touch.
+    pub(super) paths: BTreeSet<String>,
+    /// What was at each location that they led to.
+    pub(super) before: BTreeMap<String, Record>,
+}
+
+/// What was at a location; the bytes of a file are in a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub(super) enum Record {
+    /// Nothing.
+    Absent,
+    Directory {
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+    Link {
+        target: String,
+        uid: u32,
+        gid: u32,
+    },
+    File {
+        mode: u32,
+        uid: u32,
+        gid: u32,
+        size: u64,
+        /// The copy's path in the directory of the visit.
+        copy: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        modified: Option<(i64, i64)>,
+        /// Extended attributes, the values in hexadecimal.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        attributes: BTreeMap<String, String>,
+    },
+    /// A FIFO, socket or device.
+    Other,
+}
+
+/// Copies into a directory, numbered.
+struct Copies<'a> {
+    directory: &'a Dir,
+    name: &'static str,
+    taken: usize,
+}
+
+/// Writes manifest and copies into the empty directory of a visit, and takes disk space for the way back.
+pub(super) fn write(
+    directory: &Dir,
+    begin: &Begin,
+    begun_at: Timestamp,
+    images: &BTreeMap<String, Image>,
+) -> Result<(), HostError> {
+    let before = write_copies(directory, BEFORE_COPIES, images.iter())?;
+    let sizes = before.values().map(|record| match record {
+        Record::File { size, .. } => size.saturating_add(2 * BLOCK),
+        Record::Absent | Record::Directory { .. } | Record::Link { .. } | Record::Other => BLOCK,
+    });
+    directory.allocate(RESERVE, sizes.fold(JOURNAL_RESERVE, u64::saturating_add))?;
+    let manifest = Manifest {
+        version: VERSION,
+        id: begin.id.clone(),
+        begun_at,
+        note: begin.note.clone(),
+        paths: begin.paths.clone(),
+        before,
+    };
+    directory.write_new(MANIFEST, &json(directory, MANIFEST, &manifest)?)?;
+    directory.sync()
+}
+
+/// Disk blocks are at most this large on the file systems that nodes have.
+const BLOCK: u64 = 4096;
+/// Space for the lines that an undo writes.
+const JOURNAL_RESERVE: u64 = 64 * 1024;
+
+/// Gives back the space that was taken for the way back, so that it can be gone on a full disk.
+pub(super) fn release_reserve(directory: &Dir) -> Result<(), HostError> {
+    directory.remove_file(RESERVE)?;
+    directory.sync()
+}
+
+/// Records what a transaction left, for a rollback that has to know whether it is still so.
+pub(super) fn write_after<'a>(
+    directory: &Dir,
+    images: impl Iterator<Item = (&'a String, &'a Image)>,
+) -> Result<(), HostError> {
+    // An earlier try may have been broken off by a full disk.
+    directory.remove_tree(AFTER_COPIES)?;
+    let after = write_copies(directory, AFTER_COPIES, images)?;
+    directory.write_whole(AFTER, &json(directory, AFTER, &after)?)
+}
+
+/// Copies one more object that was met on the way.
+pub(super) fn add_copy(directory: &Dir, location: &str, image: &Image) -> Result<Record, HostError> {
+    let copies = match directory.child(BEFORE_COPIES)? {
+        Some(copies) => copies,
+        None => return Err(damaged(directory, BEFORE_COPIES, "it is missing")),
+    };
+    let taken = copies.names()?.len();
+    let record = Copies { directory: &copies, name: BEFORE_COPIES, taken }.add(location, image)?;
+    copies.sync()?;
+    Ok(record)
+}
+
+pub(super) fn read_manifest(directory: &Dir) -> Result<Manifest, HostError> {
+    let bytes = directory.read(MANIFEST)?.ok_or_else(|| damaged(directory, MANIFEST, "it is missing"))?;
+    let manifest: Manifest = serde_json::from_slice(bytes.reveal())
+        .map_err(|_| damaged(directory, MANIFEST, "it cannot be understood"))?;
+    if manifest.version != VERSION {
+        return Err(damaged(directory, MANIFEST, "it is of another version of this program"));
+    }
+    Ok(manifest)
+}
+
+/// What a committed transaction left at each location that it changed.
+pub(super) fn read_after(directory: &Dir) -> Result<BTreeMap<String, Record>, HostError> {
+    let bytes = directory.read(AFTER)?.ok_or_else(|| damaged(directory, AFTER, "it is missing"))?;
+    serde_json::from_slice(bytes.reveal()).map_err(|_| damaged(directory, AFTER, "it cannot be understood"))
+}
+
+impl Record {
+    /// The whole image again.
+    pub(super) fn load(&self, directory: &Dir) -> Result<Image, HostError> {
+        Ok(match self {
+            Self::Absent => Image::Absent,
+            Self::Directory { mode, uid, gid } => {
+                Image::Directory(Access { mode: *mode, uid: *uid, gid: *gid })
+            }
+            Self::Link { target, uid, gid } => Image::Link { target: target.clone(), uid: *uid, gid: *gid },
+            Self::Other => Image::Other,
+            Self::File { mode, uid, gid, size, copy, modified, attributes } => {
+                let bytes = match copy.split_once('/') {
+                    Some((copies, name)) => match directory.child(copies)? {
+                        Some(copies) => copies.read(name)?,
+                        None => None,
+                    },
+                    None => None,
+                };
+                let bytes = bytes.ok_or_else(|| damaged(directory, copy, "it is missing"))?;
+                if u64::try_from(bytes.len()) != Ok(*size) {
+                    return Err(damaged(directory, copy, "it has another length than the manifest says"));
+                }
+                let mut decoded = BTreeMap::new();
+                for (name, value) in attributes {
+                    let value = hex::decode(value)
+                        .map_err(|_| damaged(directory, MANIFEST, "an attribute cannot be understood"))?;
+                    decoded.insert(name.clone(), value);
+                }
+                Image::File(FileImage {
+                    bytes,
+                    access: Access { mode: *mode, uid: *uid, gid: *gid },
+                    attributes: decoded,
+                    modified: *modified,
+                })
+            }
+        })
+    }
+}
+
+impl Copies<'_> {
+    fn add(&mut self, location: &str, image: &Image) -> Result<Record, HostError> {
+        Ok(match image {
+            Image::Absent => Record::Absent,
+            Image::Directory(Access { mode, uid, gid }) => {
+                Record::Directory { mode: *mode, uid: *uid, gid: *gid }
+            }
+            Image::Link { target, uid, gid } => Record::Link { target: target.clone(), uid: *uid, gid: *gid },
+            Image::Other => Record::Other,
+            Image::File(FileImage { bytes, access: Access { mode, uid, gid }, attributes, modified }) => {
+                self.taken += 1;
+                let name = format!("{:04}", self.taken);
+                self.directory.write_new(&name, bytes.reveal())?;
+                let size = u64::try_from(bytes.len()).map_err(|_| HostError::Refused {
+                    path: location.to_owned(),
+                    reason: "it is too large".to_owned(),
+                })?;
+                Record::File {
+                    mode: *mode,
+                    uid: *uid,
+                    gid: *gid,
+                    size,
+                    copy: format!("{}/{name}", self.name),
+                    modified: *modified,
+                    attributes: attributes
+                        .iter()
+                        .map(|(name, value)| (name.clone(), hex::encode(value)))
+                        .collect(),
+                }
+            }
+        })
+    }
+}
+
+fn write_copies<'a>(
+    directory: &Dir,
+    name: &'static str,
+    images: impl Iterator<Item = (&'a String, &'a Image)>,
+) -> Result<BTreeMap<String, Record>, HostError> {
+    directory.make_directory(name, 0o700)?;
+    let into = directory.child(name)?.ok_or_else(|| damaged(directory, name, "it is missing"))?;
+    let mut copies = Copies { directory: &into, name, taken: 0 };
+    let mut records = BTreeMap::new();
+    for (location, image) in images {
+        records.insert(location.clone(), copies.add(location, image)?);
+    }
+    into.sync()?;
+    Ok(records)
+}
+
+fn json(directory: &Dir, name: &str, value: &impl Serialize) -> Result<Vec<u8>, HostError> {
+    let failed = |error: serde_json::Error| HostError::Refused {
+        path: directory.path_of(name),
+        reason: error.to_string(),
+    };
+    serde_json::to_vec_pretty(value).map_err(failed)
+}
+
+fn damaged(directory: &Dir, name: &str, reason: &str) -> HostError {
+    HostError::Damaged { path: directory.path_of(name), reason: reason.to_owned() }
+}

@@ -1,0 +1,371 @@
+//! Transactions on this machine, or on a directory of it.
+//!
+//! What enters is their beginning, their orders and their end; what leaves is a node on which either all of it happened or nothing. The state directory
+//! says at every moment which of the two is to come: without the `open` marker nothing was touched or everything is settled; with it the
+//! journal names what may have been touched, and the copies beside it are on the disk. So the process may end between any two system calls.
+
+use std::collections::BTreeSet;
+
+use super::confined::Tree;
+use super::disk::Dir;
+use super::error::HostError;
+use super::image::Image;
+use super::journal::{self, Event, Journal};
+use super::local::Local;
+use super::lock::Lock;
+use super::order::{Answer, Begin, Order, VisitId};
+use super::site::{self, Site};
+use super::snapshot::{self, Manifest};
+use super::store::{Store, check_run};
+use super::visit::{Objects as _, Visit};
+use super::visits::{ChangedPath, SnapshotFacts, Undone};
+use super::{Host, perform};
+use crate::observed::{OpenTransaction, VisitState};
+
+/// A transaction under way in this process.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    visit: Visit,
+    site: Site,
+    open: OpenTransaction,
+    /// Whether it took the lock, rather than finding it taken for the whole run.
+    took_lock: bool,
+}
+
+impl Host for Local {
+    fn lock(&mut self, run: &str) -> Result<(), HostError> {
+        check_run(run)?;
+        if self.lock.is_none() {
+            self.make_root()?;
+            let tree = self.tree()?;
+            self.lock = Some(Lock::take(&tree, run, &self.fuse)?);
+        }
+        Ok(())
+    }
+
+    fn unlock(&mut self) {
+        if self.transaction.is_none() {
+            self.lock = None;
+        }
+    }
+
+    fn begin(&mut self, begin: &Begin) -> Result<(), HostError> {
+        if let Some(open) = &self.transaction {
+            return Err(HostError::AlreadyOpen { open: id_of(&open.open) });
+        }
+        check_run(&begin.id.run)?;
+        let took_lock = self.lock.is_none();
+        self.lock(&begin.id.run)?;
+        match self.open_transaction(begin, took_lock) {
+            Ok(transaction) => {
+                self.transaction = Some(transaction);
+                Ok(())
+            }
+            Err(error) => {
+                self.release(took_lock);
+                Err(error)
+            }
+        }
+    }
+
+    fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
+        match &mut self.transaction {
+            Some(Transaction { visit, site, .. }) => perform::perform(visit, site, order),
+            None => perform::perform_reading(&self.tree()?, order),
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), HostError> {
+        let Transaction { visit, site, open, took_lock } =
+            self.transaction.as_mut().ok_or(HostError::NotOpen)?;
+        let Some((directory, _)) = &site.visit else { return Err(HostError::NotOpen) };
+        let touched = visit.touched.iter().map(|touch| &touch.location);
+        let after = touched.filter_map(|location| Some((location, visit.known.get(location)?)));
+        snapshot::write_after(directory, after)?;
+        site.note(Event::Committed)?;
+        if let Some((directory, _)) = &site.visit {
+            // What is only for the way back is not needed any more; if it stays, the snapshot is larger for nothing.
+            let _released = snapshot::release_reserve(directory);
+        }
+        site.store.end(open, VisitState::Committed)?;
+        let keep = usize::try_from(visit.begin.keep).unwrap_or(usize::MAX);
+        // The transaction has ended well; old snapshots that cannot be removed now are removed after the next one.
+        let _pruned = site.store.prune(keep, Some(&open.run));
+        let took_lock = *took_lock;
+        self.transaction = None;
+        self.release(took_lock);
+        Ok(())
+    }
+
+    fn undo(&mut self) -> Result<Undone, HostError> {
+        let Transaction { site, open, took_lock, .. } =
+            self.transaction.as_mut().ok_or(HostError::NotOpen)?;
+        let took_lock = *took_lock;
+        let undone = undo(site, open)?;
+        self.transaction = None;
+        self.release(took_lock);
+        Ok(undone)
+    }
+
+    fn undo_open(&mut self, state_directory: &str) -> Result<Option<Undone>, HostError> {
+        if self.transaction.is_some() {
+            return self.undo().map(Some);
+        }
+        let tree = self.tree()?;
+        let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(None) };
+        let Some(found) = store.marker()? else { return Ok(None) };
+        let took_lock = self.lock.is_none();
+        self.lock(&found.run)?;
+        let undone = self.undo_found(tree, store);
+        self.release(took_lock);
+        undone
+    }
+
+    fn snapshots(&self, state_directory: &str) -> Result<Vec<SnapshotFacts>, HostError> {
+        let tree = self.tree()?;
+        let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(Vec::new()) };
+        let open = store.marker()?.map(|open| id_of(&open));
+        let mut found = Vec::new();
+        for (manifest, directory) in store.visits()? {
+            let lines = Journal::read(&directory)?.unwrap_or_default();
+            let state = journal::state(&lines);
+            // One that has neither begun nor ended is what a crash left of a beginning.
+            let Some(state) =
+                state.filter(|state| *state != VisitState::Open || open.as_ref() == Some(&manifest.id))
+            else {
+                continue;
+            };
+            let paths = self.changed_paths(&tree, &manifest, &directory, &lines, state)?;
+            let Manifest { id, begun_at, note, .. } = manifest;
+            found.push(SnapshotFacts { id, begun_at, state, note, paths });
+        }
+        Ok(found)
+    }
+
+    fn prune(&mut self, state_directory: &str, keep: u32) -> Result<Vec<String>, HostError> {
+        let tree = self.tree()?;
+        let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(Vec::new()) };
+        let took_lock = self.lock.is_none();
+        self.lock("prune")?;
+        let current = self.transaction.as_ref().map(|transaction| transaction.open.run.as_str());
+        let pruned = store.prune(usize::try_from(keep).unwrap_or(usize::MAX), current);
+        self.release(took_lock && self.transaction.is_none());
+        pruned
+    }
+}
+
+impl Local {
+    /// Makes the directory that stands for the node, where the spec wants that. It is no part of a transaction: an empty directory is an empty node.
+    #[expect(clippy::disallowed_methods, reason = "makes the one directory that is not inside a node")]
+    fn make_root(&self) -> Result<(), HostError> {
+        match &self.root {
+            Some(root) if self.is_created_at_need => std::fs::create_dir_all(root).map_err(|error| {
+                HostError::Refused { path: root.display().to_string(), reason: error.to_string() }
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn tree(&self) -> Result<Tree, HostError> {
+        Tree::open(self.root.clone())
+            .map_err(|error| HostError::Path { path: "/".to_owned(), reason: error.to_string() })
+    }
+
+    fn release(&mut self, took_lock: bool) {
+        if took_lock {
+            self.lock = None;
+        }
+    }
+
+    fn open_transaction(&self, begin: &Begin, took_lock: bool) -> Result<Transaction, HostError> {
+        let tree = self.tree()?;
+        let store = Store::make(&tree, &begin.state_directory, site::served_by().uid, &self.fuse)?;
+        if let Some(open) = store.marker()? {
+            return Err(HostError::AlreadyOpen { open: id_of(&open) });
+        }
+        store.sweep()?;
+        let mut site = Site {
+            tree,
+            root: self.root.clone(),
+            store,
+            run: begin.id.run.clone(),
+            visit: None,
+            clock: self.clock,
+            fuse: self.fuse.clone(),
+        };
+        let visit = Visit::open(begin, &site)?;
+        let begun_at = (self.clock)();
+        let directory = site.store.add_visit(&begin.id, |directory| {
+            snapshot::write(directory, begin, begun_at, &visit.known)?;
+            Journal::open(directory)?.add(directory, begun_at, Event::Begun)?;
+            directory.sync()
+        })?;
+        let journal = Journal::open(&directory)?;
+        site.visit = Some((directory, journal));
+        let VisitId { run, visit: number } = begin.id.clone();
+        let open = OpenTransaction { run, visit: number, begun_at, note: begin.note.clone() };
+        if let Err(error) = site.store.set_marker(&open) {
+            // The marker may be there although its directory could not be brought to the disk; nothing was touched yet.
+            let _unmarked = site.store.directory.remove_file(super::observe::OPEN);
+            return Err(error);
+        }
+        Ok(Transaction { visit, site, open, took_lock })
+    }
+
+    fn undo_found(&self, tree: Tree, store: Store) -> Result<Option<Undone>, HostError> {
+        // Who held the lock may have settled it just before.
+        let Some(open) = store.marker()? else { return Ok(None) };
+        let id = id_of(&open);
+        let directory = store.visit(&id)?.ok_or_else(|| HostError::Damaged {
+            path: store.directory.path_of(super::observe::OPEN),
+            reason: format!("it names transaction {id}, of which there is no snapshot"),
+        })?;
+        let journal = Journal::open(&directory)?;
+        let mut site = Site {
+            tree,
+            root: self.root.clone(),
+            store,
+            run: open.run.clone(),
+            visit: Some((directory, journal)),
+            clock: self.clock,
+            fuse: self.fuse.clone(),
+        };
+        undo(&mut site, &open).map(Some)
+    }
+
+    fn changed_paths(
+        &self,
+        tree: &Tree,
+        manifest: &Manifest,
+        directory: &Dir,
+        lines: &[journal::Line],
+        state: VisitState,
+    ) -> Result<Vec<ChangedPath>, HostError> {
+        let after = match state {
+            VisitState::Committed => Some(snapshot::read_after(directory)?),
+            VisitState::Open | VisitState::Undone | VisitState::UndoFailed => None,
+        };
+        let mut changed = Vec::new();
+        for (touch, before) in journal::touched(lines) {
+            let Some(before) = before.or_else(|| manifest.before.get(&touch.location)) else { continue };
+            let after = match after.as_ref().and_then(|after| after.get(&touch.location)) {
+                Some(after) => Some(after.load(directory)?),
+                None => None,
+            };
+            let unchanged_since = match &after {
+                Some(after) => site::capture(tree, &touch.location, &self.fuse)?.same_as(after),
+                None => false,
+            };
+            changed.push(ChangedPath {
+                path: touch.path.clone(),
+                location: touch.location.clone(),
+                before: before.load(directory)?.brief(),
+                after: after.as_ref().map(Image::brief),
+                unchanged_since,
+            });
+        }
+        Ok(changed)
+    }
+}
+
+/// Takes back what the journal says may have been done, from the copies alone: the memory of the process that did it may be gone.
+fn undo(site: &mut Site, open: &OpenTransaction) -> Result<Undone, HostError> {
+    let id = id_of(open);
+    let lines = site.visit.as_ref().map(|(_, journal)| journal.lines.clone()).unwrap_or_default();
+    let mut undone = Undone { id, state: VisitState::Undone, restored: Vec::new(), left: Vec::new() };
+    match journal::state(&lines) {
+        // It ended but for the marker. Files may have been changed by others since, with every right.
+        Some(state @ (VisitState::Committed | VisitState::Undone)) => {
+            undone.state = state;
+            site.store.end(open, state)?;
+            return Ok(undone);
+        }
+        Some(VisitState::Open | VisitState::UndoFailed) | None => {}
+    }
+    if let Some((directory, _)) = &site.visit {
+        snapshot::release_reserve(directory)?;
+    }
+    // On a full or broken disk the files count for more than the lines about them.
+    let _noted = site.note(Event::Undoing);
+    let mut failure = None;
+    let mut seen = BTreeSet::new();
+    for (touch, before) in journal::touched(&lines).into_iter().rev() {
+        if !seen.insert(&touch.location) {
+            continue;
+        }
+        let outcome = before_image(site, &touch.location, before)
+            .and_then(|before| put_back(site, &touch.location, &before).map(|done| (done, before)));
+        match outcome {
+            Ok((Done::Restored, _)) => undone.restored.push(touch.path.clone()),
+            Ok((Done::WasSo, _)) => {}
+            Ok((Done::Left, _)) => undone.left.push(touch.path.clone()),
+            Err(error) => failure = failure.or(Some((touch.location.clone(), error))),
+        }
+    }
+    if let Some((path, error)) = failure {
+        return Err(failed(site, path, &error));
+    }
+    // A line that is missing makes this snapshot look like one that never began, which is as true.
+    let _noted = site.note(Event::Undone { left: undone.left.clone() });
+    site.store.end(open, VisitState::Undone)?;
+    Ok(undone)
+}
+
+enum Done {
+    Restored,
+    WasSo,
+    /// A directory that others use by now.
+    Left,
+}
+
+fn before_image(site: &Site, location: &str, before: Option<&snapshot::Record>) -> Result<Image, HostError> {
+    let Some((directory, _)) = &site.visit else { return Err(HostError::NotOpen) };
+    match before {
+        Some(record) => record.load(directory),
+        None => {
+            let manifest = snapshot::read_manifest(directory)?;
+            let record = manifest.before.get(location).ok_or_else(|| HostError::Damaged {
+                path: directory.path.clone(),
+                reason: format!("its manifest does not name {location}"),
+            })?;
+            record.load(directory)
+        }
+    }
+}
+
+/// Makes one location what it was, and looks whether it is.
+fn put_back(site: &mut Site, location: &str, before: &Image) -> Result<Done, HostError> {
+    match site::place(&site.tree, location, &site.fuse) {
+        Ok((directory, name)) => directory.remove_file(&site::temporary_name(&name, &site.run))?,
+        Err(HostError::Missing { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    if site.capture(location)?.same_as(before) {
+        return Ok(Done::WasSo);
+    }
+    site.put(location, before)?;
+    match (site.capture(location)?, before) {
+        (Image::Directory(_), Image::Absent) => Ok(Done::Left),
+        (now, before) if now.same_as(before) => Ok(Done::Restored),
+        (_, _) => Err(HostError::Changed { path: location.to_owned() }),
+    }
+}
+
+/// Says what a person has to do, and leaves the transaction open.
+fn failed(site: &mut Site, path: String, error: &HostError) -> HostError {
+    let reason = error.to_string();
+    let _noted = site.note(Event::UndoFailed { path: path.clone(), reason: reason.clone() });
+    let snapshot = site.visit.as_ref().map(|(directory, _)| directory.path.clone()).unwrap_or_default();
+    let instruction = format!(
+        "Remove the cause and undo again. By hand: {snapshot}/manifest.json names under {path:?} what was there, and its copy in {snapshot}"
+    );
+    HostError::UndoFailed { path, reason, instruction }
+}
+
+fn id_of(open: &OpenTransaction) -> VisitId {
+    VisitId { run: open.run.clone(), visit: open.visit }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests make the files that are changed")]
+mod tests;

@@ -1,0 +1,163 @@
+//! The process ends between any two system calls, and in the middle of any write.
+
+use super::*;
+
+/// A node with a file to change, one to add, and a link and a directory to make.
+fn node() -> Node {
+    let node = Node::new();
+    node.file("/data/a", "old a", 0o644);
+    node.file("/data/b", "old b", 0o600);
+    symlink("/data", node.at("/etc/kubernetes/linked")).unwrap();
+    node
+}
+
+const PATHS: [&str; 6] =
+    ["/data/a", "/etc/kubernetes/linked/b", "/data/c", "/data/made", "/data/made/d", "/etc/kubernetes/link"];
+
+fn orders() -> Vec<Order> {
+    vec![
+        write("/data/a", "new a"),
+        write("/etc/kubernetes/linked/b", "new b"),
+        write("/data/c", "new c"),
+        Order::MakeDirectory {
+            path: "/data/made".into(),
+            owner: "root".into(),
+            group: "root".into(),
+            mode: "0755".parse().unwrap(),
+        },
+        write("/data/made/d", "new d"),
+        Order::MakeLink { path: "/etc/kubernetes/link".into(), target: "/data/made".into() },
+        Order::SetPermissions { file: spec("/data/c", "0400") },
+    ]
+}
+
+fn whole(local: &mut Local) -> Result<(), HostError> {
+    local.begin(&begin("7f3a-91c2", 1, &PATHS))?;
+    for order in orders() {
+        local.perform(order)?;
+    }
+    local.commit()
+}
+
+/// How many effects a transaction has, and what it leaves. Times of changes are not compared where new files are.
+fn uninterrupted() -> (i64, BTreeMap<PathBuf, String>) {
+    let node = node();
+    let mut local = node.local();
+    local.fuse = Fuse::after(1_000_000);
+    whole(&mut local).unwrap();
+    (1_000_000 - local.fuse.left(), timeless(node.everything()))
+}
+
+fn timeless(everything: BTreeMap<PathBuf, String>) -> BTreeMap<PathBuf, String> {
+    let without = |text: String| match text.starts_with("file") {
+        true => {
+            let mut words: Vec<&str> = text.split(' ').collect();
+            let at = words.len() - 3;
+            words.remove(at);
+            words.join(" ")
+        }
+        false => text,
+    };
+    everything.into_iter().map(|(path, text)| (path, without(text))).collect()
+}
+
+#[test]
+fn a_process_that_ends_anywhere_leaves_all_or_nothing_once_the_next_has_looked() {
+    let (effects, after) = uninterrupted();
+    assert!(effects > 50, "{effects}");
+    let mut outcomes = [0, 0];
+    for survived in 0..effects {
+        let node = node();
+        let before = node.everything();
+        let mut local = node.local();
+        local.fuse = Fuse::after(survived);
+        let outcome = whole(&mut local);
+        drop(local);
+        let mut next = node.local();
+        let undone = next.undo_open(STATE).unwrap();
+        let now = node.everything();
+        if timeless(now.clone()) == after {
+            outcomes[1] += 1;
+            assert!(undone.is_none_or(|undone| undone.state == VisitState::Committed), "after {survived}");
+        } else {
+            outcomes[0] += 1;
+            assert_eq!(now, before, "after {survived} of {effects} effects");
+            assert!(outcome.is_err());
+        }
+        // The next run is not hindered by anything.
+        next.begin(&begin("next-1", 1, &PATHS)).unwrap();
+        next.undo().unwrap();
+        assert_eq!(next.undo_open(STATE), Ok(None));
+    }
+    assert!(outcomes[0] > 40 && outcomes[1] > 1, "{outcomes:?}");
+}
+
+#[test]
+fn an_undo_that_ends_anywhere_is_finished_by_the_next() {
+    let interrupted = |fuse: Fuse| {
+        let node = node();
+        let before = node.everything();
+        let mut local = node.begun(&PATHS);
+        for order in orders() {
+            local.perform(order).unwrap();
+        }
+        drop(local);
+        let mut local = node.local();
+        local.fuse = fuse;
+        let outcome = local.undo_open(STATE);
+        drop(local);
+        node.local().undo_open(STATE).unwrap();
+        assert_eq!(node.everything(), before);
+        outcome
+    };
+    let fuse = Fuse::after(1_000_000);
+    interrupted(fuse.clone()).unwrap();
+    for survived in 0..(1_000_000 - fuse.left()) {
+        interrupted(Fuse::after(survived)).ok();
+    }
+}
+
+#[test]
+fn a_failed_order_leaves_the_transaction_able_to_go_back() {
+    let (effects, _) = uninterrupted();
+    for survived in 0..effects {
+        let node = node();
+        let before = node.everything();
+        let mut local = node.local();
+        local.begin(&begin("7f3a-91c2", 1, &PATHS)).unwrap();
+        local.transaction.as_mut().unwrap().site.fuse = Fuse::after(survived);
+        let mut failed = false;
+        for order in orders() {
+            failed |= local.perform(order).is_err();
+        }
+        local.transaction.as_mut().unwrap().site.fuse = Fuse::default();
+        let undone = local.undo().unwrap();
+        assert_eq!(node.everything(), before, "after {survived}, {failed} {undone:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_was_done_is_undone(steps in prop::collection::vec((0..5usize, 0..6usize, ".{0,20}", 0..0o777u32), 1..12)) {
+        let node = node();
+        let before = node.everything();
+        let paths = ["/data/a", "/etc/kubernetes/linked/b", "/data/c", "/data/made", "/data/made/d", "/etc/kubernetes/linked/c"];
+        let mut local = node.begun(&paths);
+        for (kind, path, text, mode) in steps {
+            let path = paths[path];
+            let order = match kind {
+                0 | 1 => write(path, &text),
+                2 => Order::MakeDirectory { path: path.into(), owner: "root".into(), group: "root".into(), mode: "0755".parse().unwrap() },
+                3 => Order::MakeLink { path: path.into(), target: text },
+                _ => Order::SetPermissions { file: spec(path, &format!("{:04o}", mode | 0o600)) },
+            };
+            // Many of these are refused, as they must be.
+            let _refused = local.perform(order);
+        }
+        drop(local);
+        node.local().undo_open(STATE).unwrap();
+        prop_assert_eq!(node.everything(), before);
+    }
+}

@@ -1,0 +1,64 @@
+//! A node that cannot be reached: it answers every question with the reason, and does nothing.
+
+use super::order::{Answer, Begin, Order};
+use super::{Host, HostError, Inspect, NodeError, SnapshotFacts, Undone};
+use crate::observed::{NodeFacts, ObserveRequest};
+
+/// A node that cannot be reached.
+#[derive(Debug, Clone)]
+pub struct Unreachable {
+    reason: String,
+}
+
+impl Unreachable {
+    /// A node that cannot be reached for this reason.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+
+    fn error(&self) -> HostError {
+        HostError::Refused { path: "/".to_owned(), reason: self.reason.clone() }
+    }
+}
+
+impl Inspect for Unreachable {
+    fn observe(&self, _: &ObserveRequest) -> Result<NodeFacts, NodeError> {
+        Err(NodeError::Unreachable { reason: self.reason.clone() })
+    }
+}
+
+impl Host for Unreachable {
+    fn lock(&mut self, _: &str) -> Result<(), HostError> {
+        Err(self.error())
+    }
+
+    fn unlock(&mut self) {}
+
+    fn begin(&mut self, _: &Begin) -> Result<(), HostError> {
+        Err(self.error())
+    }
+
+    fn perform(&mut self, _: Order) -> Result<Answer, HostError> {
+        Err(self.error())
+    }
+
+    fn commit(&mut self) -> Result<(), HostError> {
+        Err(self.error())
+    }
+
+    fn undo(&mut self) -> Result<Undone, HostError> {
+        Err(self.error())
+    }
+
+    fn undo_open(&mut self, _: &str) -> Result<Option<Undone>, HostError> {
+        Err(self.error())
+    }
+
+    fn snapshots(&self, _: &str) -> Result<Vec<SnapshotFacts>, HostError> {
+        Err(self.error())
+    }
+
+    fn prune(&mut self, _: &str, _: u32) -> Result<Vec<String>, HostError> {
+        Err(self.error())
+    }
+}

@@ -1,0 +1,98 @@
+//! What a node tells of the transactions that were carried out on it.
+//!
+//! What enters is nothing; these are the types. What leaves is secret-free by construction: of a file that holds a key no more is said than
+//! whose key it is, its size and who may read it.
+
+use serde::{Deserialize, Serialize};
+
+use super::order::VisitId;
+use crate::observed::VisitState;
+use crate::x509::{Certificate, Sha256};
+use jiff::Timestamp;
+
+/// What an undo did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Undone {
+    /// The transaction.
+    pub id: VisitId,
+    /// How it ended. [`VisitState::Committed`] when it was found to have been committed but for the last stroke, which was done instead.
+    pub state: VisitState,
+    /// The paths that were put back, in the order in which that was done. One that had not been changed yet is not among them.
+    pub restored: Vec<String>,
+    /// Directories that the transaction had made and that stay, because somebody else has put something into them.
+    pub left: Vec<String>,
+}
+
+/// One visit of which a snapshot is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SnapshotFacts {
+    /// Which one.
+    pub id: VisitId,
+    /// When it began, by the node's clock.
+    pub begun_at: Timestamp,
+    /// How it stands.
+    pub state: VisitState,
+    /// What the run was about.
+    pub note: String,
+    /// What it changed, in the order in which it did.
+    pub paths: Vec<ChangedPath>,
+}
+
+/// One thing that a visit changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChangedPath {
+    /// The path as the order named it.
+    pub path: String,
+    /// The same with every link resolved, as it was then.
+    pub location: String,
+    /// What was there before.
+    pub before: Brief,
+    /// What the visit left there. Unknown unless it was committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Brief>,
+    /// Whether it is still exactly what the visit left: only then can it be rolled back.
+    pub unchanged_since: bool,
+}
+
+/// What may be told of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Brief {
+    /// Nothing is there.
+    Absent,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link {
+        /// What it says.
+        target: String,
+    },
+    /// A file.
+    File(FileBrief),
+}
+
+/// What may be told of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileBrief {
+    /// The twelve permission bits.
+    pub mode: u32,
+    /// Owning user, by number.
+    pub uid: u32,
+    /// Owning group, by number.
+    pub gid: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Its certificates in the order of the file; of a kubeconfig those of the current user, then those that it trusts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificate>,
+    /// The public halves of its private keys (SHA-256 of SubjectPublicKeyInfo).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub private_keys: Vec<Sha256>,
+    /// The public keys that stand in it by themselves (SHA-256 of SubjectPublicKeyInfo).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public_keys: Vec<Sha256>,
+}

@@ -1,0 +1,345 @@
+//! Actions: the closed list of deeds that a plan can hold, each with its reasons, its undo and what it needs to find.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::{FileSpec, Storage};
+use crate::diff::Finding;
+use crate::duration::Duration;
+use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName};
+use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::x509::{Certificate, Sha256};
+
+use super::fact::Precondition;
+
+/// One deed on one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Action {
+    /// Its place in the order of the whole plan, from 1.
+    pub number: u32,
+    /// The thing that it is about.
+    pub address: Address,
+    /// What is done.
+    pub deed: Deed,
+    /// Why. For explaining only: apply never looks at it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Why>,
+    /// What must be found on the node before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preconditions: Vec<Precondition>,
+    /// What it means for what runs.
+    pub disruption: Disruption,
+    /// How it is undone.
+    pub undo: Undo,
+    /// The actions that come before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<u32>,
+}
+
+/// A reason together with the place in the spec that decided it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Why {
+    /// The finding.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// `FILE:LINE` in the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+}
+
+/// What is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Deed {
+    /// Undoes a transaction that a crash left open, before anything else happens on the node.
+    UndoOpen {
+        /// The run that left it.
+        run: String,
+        /// The visit of that run.
+        visit: u32,
+    },
+    /// Copies every file that the visit may touch, before the first write.
+    Snapshot {
+        /// The files.
+        paths: BTreeSet<String>,
+    },
+    /// Makes a directory.
+    MakeDirectory {
+        /// The directory.
+        directory: FileSpec,
+    },
+    /// Makes the link under which programs know a directory.
+    MakeLink {
+        /// The link.
+        path: String,
+        /// Where it leads.
+        target: String,
+    },
+    /// Makes a new authority: key and self-signed certificate.
+    CreateAuthority {
+        /// The certificate's file.
+        certificate: FileSpec,
+        /// The key's file.
+        key: FileSpec,
+        /// The subject.
+        subject: SubjectName,
+        /// The key's algorithm.
+        algorithm: KeyAlgorithm,
+        /// The beginning of its life.
+        not_before: Timestamp,
+        /// The end of its life.
+        not_after: Timestamp,
+    },
+    /// Writes the certificate of an authority that an earlier action of this plan makes.
+    CopyAuthorityCertificate {
+        /// The node that makes it.
+        from: NodeName,
+        /// The file there.
+        source: String,
+        /// The file here.
+        file: FileSpec,
+    },
+    /// Copies a private key that the layout shares, from memory to memory.
+    CopyKey {
+        /// The node that holds it.
+        from: NodeName,
+        /// The file there.
+        source: String,
+        /// The file here.
+        file: FileSpec,
+    },
+    /// Makes a new key pair without certificate.
+    CreateKeyPair {
+        /// The private key.
+        private: FileSpec,
+        /// The public key.
+        public: FileSpec,
+        /// The algorithm.
+        algorithm: KeyAlgorithm,
+    },
+    /// Writes the public half of a key pair anew.
+    WritePublicKey {
+        /// The private key, which is read.
+        private: FileSpec,
+        /// The public key.
+        public: FileSpec,
+    },
+    /// Writes the certificates of a trust bundle anew, in this order.
+    WriteBundle {
+        /// The file.
+        file: FileSpec,
+        /// What it will hold.
+        certificates: Vec<Certificate>,
+        /// What it holds now.
+        before: Vec<Sha256>,
+    },
+    /// Issues a certificate and writes it with its key.
+    IssueIdentity(Box<Issue>),
+    /// Changes the CA certificates in a kubeconfig and nothing else.
+    UpdateKubeconfig {
+        /// The kubeconfig.
+        file: FileSpec,
+        /// Where the CA certificates come from.
+        trusted: Trusted,
+        /// What it trusts now.
+        before: Vec<Sha256>,
+    },
+    /// Sets owner and permission bits.
+    SetPermissions {
+        /// The file as it should be.
+        file: FileSpec,
+        /// The bits that it has.
+        mode_before: u32,
+        /// The owner that it has, `USER:GROUP`.
+        owner_before: String,
+    },
+    /// Restarts a service.
+    Restart {
+        /// The program with its arguments.
+        command: Vec<String>,
+        /// The longest wait for it to end.
+        timeout: Duration,
+    },
+    /// Checks that everything that was written is whole. The visit is committed only if it is.
+    Verify {
+        /// The identities.
+        identities: BTreeSet<IdentityName>,
+    },
+    /// Puts a path back as it was before a visit of an earlier run.
+    Restore {
+        /// The earlier run.
+        run: String,
+        /// The visit of that run.
+        visit: u32,
+        /// The path.
+        path: String,
+        /// What it holds now, in words.
+        now: String,
+        /// What it will hold, in words.
+        then: String,
+    },
+}
+
+/// How a certificate is issued and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Issue {
+    /// The authority.
+    pub authority: AuthorityName,
+    /// The node whose key signs.
+    pub signer: NodeName,
+    /// The certificate that signs; none while an earlier action of this plan makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<Sha256>,
+    /// The authority's files on that node.
+    pub signer_certificate: String,
+    /// The authority's key on that node.
+    pub signer_key: String,
+    /// The subject.
+    pub subject: SubjectName,
+    /// What it may be used for.
+    pub usages: BTreeSet<Usage>,
+    /// DNS names.
+    pub dns: BTreeSet<String>,
+    /// IP addresses.
+    pub ip: BTreeSet<IpAddr>,
+    /// The beginning of its life.
+    pub not_before: Timestamp,
+    /// The end of its life.
+    pub not_after: Timestamp,
+    /// The declared validity ends later than the issuer, so the issuer's end counts.
+    pub clamped: bool,
+    /// The key.
+    pub key: KeySource,
+    /// Where it is kept.
+    pub storage: Storage,
+    /// The authority's certificates on this node, which the new certificate is checked with.
+    pub verified_by: String,
+    /// The CA certificates that a kubeconfig trusts, where it has to be written anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted: Option<Trusted>,
+    /// The certificate that it replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Certificate>,
+}
+
+/// Where the CA certificates of a kubeconfig come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Trusted {
+    /// They are known.
+    Certificates(Vec<Certificate>),
+    /// An earlier action of this plan makes this authority.
+    Made(AuthorityName),
+}
+
+/// Where a certificate's key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum KeySource {
+    /// It is made at apply, on the node.
+    New(KeyAlgorithm),
+    /// The existing key is kept; SHA-256 of its public half (SPKI).
+    Kept(Sha256),
+}
+
+/// What an action means for what runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Disruption {
+    /// Nothing runs on it.
+    None,
+    /// A running process takes it up by itself.
+    Reload {
+        /// When and who, in words.
+        when: String,
+    },
+    /// These services have to be started anew to use it.
+    Restart {
+        /// The services.
+        services: BTreeSet<ServiceName>,
+    },
+}
+
+/// How an action is undone when its visit fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Undo {
+    /// The snapshot is put back.
+    Restore,
+    /// The service is restarted again with the files that were put back.
+    Inverse,
+    /// There is nothing to undo.
+    None,
+}
+
+impl Deed {
+    /// The verb, as addresses of actions and JSON call it.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Deed::UndoOpen { .. } => "undo-open",
+            Deed::Snapshot { .. } => "snapshot",
+            Deed::MakeDirectory { .. } => "make-directory",
+            Deed::MakeLink { .. } => "make-link",
+            Deed::CreateAuthority { .. } => "create-authority",
+            Deed::CopyAuthorityCertificate { .. } => "copy-authority-certificate",
+            Deed::CopyKey { .. } => "copy-key",
+            Deed::CreateKeyPair { .. } => "create-key-pair",
+            Deed::WritePublicKey { .. } => "write-public-key",
+            Deed::WriteBundle { .. } => "write-bundle",
+            Deed::IssueIdentity(_) => "issue-identity",
+            Deed::UpdateKubeconfig { .. } => "update-kubeconfig",
+            Deed::SetPermissions { .. } => "set-permissions",
+            Deed::Restart { .. } => "restart",
+            Deed::Verify { .. } => "verify",
+            Deed::Restore { .. } => "restore",
+        }
+    }
+
+    /// The paths that it may write, make or remove.
+    pub fn paths(&self) -> Vec<&str> {
+        match self {
+            Deed::UndoOpen { .. } | Deed::Snapshot { .. } | Deed::Restart { .. } | Deed::Verify { .. } => {
+                Vec::new()
+            }
+            Deed::MakeDirectory { directory } => vec![&directory.path],
+            Deed::MakeLink { path, .. } | Deed::Restore { path, .. } => vec![path],
+            Deed::CreateAuthority { certificate, key, .. } => vec![&key.path, &certificate.path],
+            Deed::CopyAuthorityCertificate { file, .. }
+            | Deed::CopyKey { file, .. }
+            | Deed::WriteBundle { file, .. }
+            | Deed::UpdateKubeconfig { file, .. }
+            | Deed::SetPermissions { file, .. } => vec![&file.path],
+            Deed::CreateKeyPair { private, public, .. } => vec![&private.path, &public.path],
+            Deed::WritePublicKey { public, .. } => vec![&public.path],
+            Deed::IssueIdentity(issue) => {
+                issue.storage.files().into_iter().map(|file| file.path.as_str()).collect()
+            }
+        }
+    }
+
+    /// How it is undone.
+    pub fn undo(&self) -> Undo {
+        match self {
+            Deed::UndoOpen { .. } | Deed::Snapshot { .. } | Deed::Verify { .. } => Undo::None,
+            Deed::Restart { .. } => Undo::Inverse,
+            Deed::MakeDirectory { .. }
+            | Deed::MakeLink { .. }
+            | Deed::CreateAuthority { .. }
+            | Deed::CopyAuthorityCertificate { .. }
+            | Deed::CopyKey { .. }
+            | Deed::CreateKeyPair { .. }
+            | Deed::WritePublicKey { .. }
+            | Deed::WriteBundle { .. }
+            | Deed::IssueIdentity(_)
+            | Deed::UpdateKubeconfig { .. }
+            | Deed::SetPermissions { .. }
+            | Deed::Restore { .. } => Undo::Restore,
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Deeds about authorities and about key pairs that all their nodes hold alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::desired::{AuthorityCopy, DesiredAuthority, FileSpec};
+use crate::diff::{Effect, Finding, Reason};
+use crate::ids::{Address, AuthorityName, KeyPairName, NodeName, Subject};
+use crate::material::PemFacts;
+use crate::observed::{Content, NodeFacts};
+use crate::spec::types::KeyAlgorithm;
+use crate::x509::{Certificate, Sha256};
+use jiff::Timestamp;
+
+use super::build::Builder;
+use super::{Deed, Why};
+
+/// Where each authority signs, and what it will be once this plan's own deeds are done.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub(super) signers: BTreeMap<AuthorityName, Signer>,
+}
+
+/// Where an authority signs.
+#[derive(Debug, Clone)]
+pub(super) struct Signer {
+    /// The first node by name that holds the key.
+    pub(super) node: NodeName,
+    pub(super) files: AuthorityCopy,
+    /// The end of its life, which no certificate of it outlives.
+    pub(super) not_after: Timestamp,
+    /// The certificate; none while this plan makes it.
+    pub(super) certificate: Option<Certificate>,
+}
+
+pub(super) fn build(builder: &mut Builder<'_>) {
+    let desired = &builder.input.survey.desired;
+    for (name, wanted) in &desired.authorities {
+        authority(builder, name, wanted);
+    }
+    let pairs: BTreeSet<&KeyPairName> =
+        desired.nodes.values().flat_map(|node| node.key_pairs.keys()).collect();
+    for pair in pairs {
+        key_pair(builder, pair);
+    }
+}
+
+fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAuthority) {
+    let Some(view) = builder.views.get(name).cloned() else { return };
+    let desired = &builder.input.survey.desired;
+    let copies: Vec<(&NodeName, &AuthorityCopy)> = desired
+        .nodes
+        .iter()
+        .filter_map(|(node, wanted)| Some((node, wanted.authorities.get(name)?)))
+        .collect();
+    let signer = view.signer().cloned();
+    let holder = signer.as_ref().and_then(|signer| {
+        let spki = signer.facts().key.spki_sha256;
+        let (node, _) = view.keys.iter().find(|(_, key)| **key == spki)?;
+        copies.iter().find(|(name, _)| *name == node).copied()
+    });
+    match (signer, holder) {
+        (Some(signer), Some((node, files))) => {
+            let source = Signer {
+                node: node.clone(),
+                files: files.clone(),
+                not_after: signer.facts().not_after,
+                certificate: Some(signer.clone()),
+            };
+            builder.sources.signers.insert(name.clone(), source);
+            for (node, copy) in copies {
+                repair(builder, name, node, copy, &signer, Some(files));
+            }
+        }
+        (Some(signer), None) => {
+            for (node, copy) in copies {
+                repair(builder, name, node, copy, &signer, None);
+            }
+        }
+        (None, _) => create(builder, name, wanted, &copies),
+    }
+}
+
+/// Puts one node's copy right: the certificate from what all nodes know, the key from the node that signs.
+fn repair(
+    builder: &mut Builder<'_>,
+    name: &AuthorityName,
+    node: &NodeName,
+    copy: &AuthorityCopy,
+    signer: &Certificate,
+    holder: Option<&AuthorityCopy>,
+) {
+    let address = Address { subject: Subject::Authority(name.clone()), node: node.clone() };
+    let due: Vec<Finding> =
+        builder.findings(&address).iter().filter(|finding| finding.effect == Effect::Due).cloned().collect();
+    let about_certificate = |reason: &Reason| {
+        let is_the_file = |path: &String| *path == copy.certificate.path;
+        matches!(reason, Reason::Missing | Reason::BundleDuplicates { .. } | Reason::LinkDangling { .. })
+            || matches!(reason, Reason::ZeroLength { path } | Reason::Unparseable { path, .. } | Reason::NotPem { path } if is_the_file(path))
+    };
+    let about_key = |reason: &Reason| {
+        matches!(reason, Reason::KeyMissing)
+            || matches!(reason, Reason::ZeroLength { path } if *path == copy.key.path)
+    };
+    let reasons = |builder: &Builder<'_>, about: &dyn Fn(&Reason) -> bool| -> Vec<Why> {
+        due.iter().filter(|finding| about(&finding.reason)).map(|finding| builder.why(finding)).collect()
+    };
+    let why = reasons(builder, &about_certificate);
+    if !why.is_empty() {
+        let held = builder.views.get(name).and_then(|view| view.on_node(node)).unwrap_or_default().to_vec();
+        let before: Vec<Sha256> = held.iter().map(|certificate| *certificate.fingerprint()).collect();
+        let certificates = deduplicated(signer, &held);
+        let deed = Deed::WriteBundle { file: copy.certificate.clone(), certificates, before: before.clone() };
+        builder.add(address.clone(), deed, why, !before.is_empty());
+    }
+    let missing_whole = due.iter().any(|finding| finding.reason == Reason::Missing);
+    let mut why = reasons(builder, &about_key);
+    if missing_whole && why.is_empty() && copy.may_hold_key {
+        let keyless = builder.views.get(name).is_some_and(|view| !view.keys.contains_key(node));
+        if keyless {
+            why = reasons(builder, &about_certificate);
+        }
+    }
+    let source = builder.sources.signers.get(name).cloned();
+    if let (false, true, Some(_), Some(source)) = (why.is_empty(), copy.may_hold_key, holder, source) {
+        let deed = Deed::CopyKey { from: source.node, source: source.files.key.path, file: copy.key.clone() };
+        builder.add(address, deed, why, false);
+    }
+}
+
+/// The certificates that are there, each once; the signer first if it is not among them.
+fn deduplicated(signer: &Certificate, held: &[Certificate]) -> Vec<Certificate> {
+    let mut certificates: Vec<Certificate> = Vec::new();
+    if !held.contains(signer) {
+        certificates.push(signer.clone());
+    }
+    for certificate in held {
+        if !certificates.contains(certificate) {
+            certificates.push(certificate.clone());
+        }
+    }
+    certificates
+}
+
+/// Makes an authority that is nowhere. Where certificates of it exist, making another one would split the cluster, so a person has to look.
+fn create(
+    builder: &mut Builder<'_>,
+    name: &AuthorityName,
+    wanted: &DesiredAuthority,
+    copies: &[(&NodeName, &AuthorityCopy)],
+) {
+    let address = |node: &NodeName| Address { subject: Subject::Authority(name.clone()), node: node.clone() };
+    let is_due = |builder: &Builder<'_>, node: &NodeName| {
+        builder.findings(&address(node)).iter().any(|finding| finding.reason == Reason::Missing)
+    };
+    let due: Vec<(&NodeName, &AuthorityCopy)> =
+        copies.iter().filter(|(node, _)| is_due(builder, node)).copied().collect();
+    let Some((first, files)) = due.iter().find(|(_, copy)| copy.may_hold_key).copied() else { return };
+    let at = address(first);
+    if wanted.external {
+        let because =
+            format!("the authority {name} is kept elsewhere, and its certificate is not on any node");
+        builder.block(
+            &at,
+            because,
+            Some(format!("place its certificate at {}", files.certificate.path)),
+            &[],
+        );
+        return;
+    }
+    let orphans = builder.certificates_of(name);
+    let keys = builder.views.get(name).is_some_and(|view| !view.keys.is_empty());
+    let unreadable = due.len() < copies.len();
+    if keys || unreadable || !orphans.is_empty() {
+        let because = format!(
+            "the certificate of {name} is on no node, but what belongs to it is ({}); a new authority would not be trusted by the rest",
+            if orphans.is_empty() {
+                "its key, or a file that cannot be read".to_owned()
+            } else {
+                orphans.join(", ")
+            }
+        );
+        let help = format!(
+            "put {} back from a backup; pki snapshot list shows what is kept",
+            files.certificate.path
+        );
+        builder.block(&at, because, Some(help), &[]);
+        return;
+    }
+    if wanted.source.is_some() {
+        let because =
+            format!("{name} is to be taken from files of its own, which this version cannot do yet");
+        builder.block(
+            &at,
+            because,
+            Some("remove `source`, or place the files on the nodes by hand".to_owned()),
+            &[],
+        );
+        return;
+    }
+    let now = builder.input.now;
+    let not_after = wanted.validity.value.after(now);
+    let reasons = |builder: &Builder<'_>, node: &NodeName| -> Vec<Why> {
+        let missing = builder.findings(&address(node)).iter();
+        missing
+            .filter(|finding| finding.reason == Reason::Missing)
+            .map(|finding| builder.why(finding))
+            .collect()
+    };
+    let deed = Deed::CreateAuthority {
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+        subject: wanted.subject.clone(),
+        algorithm: wanted.key_algorithm.as_ref().map_or(KeyAlgorithm::Rsa2048, |algorithm| algorithm.value),
+        not_before: super::BACKDATE.before(now),
+        not_after,
+    };
+    let why = reasons(builder, first);
+    builder.add(at, deed, why, false);
+    let signer = Signer { node: first.clone(), files: files.clone(), not_after, certificate: None };
+    builder.sources.signers.insert(name.clone(), signer);
+    for (node, copy) in due.into_iter().filter(|(node, _)| *node != first) {
+        let why = reasons(builder, node);
+        let certificate = Deed::CopyAuthorityCertificate {
+            from: first.clone(),
+            source: files.certificate.path.clone(),
+            file: copy.certificate.clone(),
+        };
+        builder.add(address(node), certificate, why.clone(), false);
+        if copy.may_hold_key {
+            let key =
+                Deed::CopyKey { from: first.clone(), source: files.key.path.clone(), file: copy.key.clone() };
+            builder.add(address(node), key, why, false);
+        }
+    }
+}
+
+impl Builder<'_> {
+    /// The addresses of certificates that exist and belong to an authority.
+    fn certificates_of(&self, name: &AuthorityName) -> Vec<String> {
+        let survey = self.input.survey;
+        let mut found = Vec::new();
+        for (node, wanted) in &survey.desired.nodes {
+            let Some(facts) = survey.observed.nodes.get(node).and_then(|answer| answer.facts()) else {
+                continue;
+            };
+            for (identity, wanted) in &wanted.identities {
+                let belongs = wanted.authority.as_ref() == Some(name);
+                if belongs && crate::diff::identity_view(wanted, facts).certificate.is_some() {
+                    found.push(format!("{identity}@{node}"));
+                }
+            }
+        }
+        found
+    }
+}
+
+fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
+    let survey = builder.input.survey;
+    let mut holder: Option<(NodeName, FileSpec)> = None;
+    let mut due: Vec<(NodeName, Vec<Why>, bool)> = Vec::new();
+    let mut remnants = false;
+    for (node, wanted) in &survey.desired.nodes {
+        let (Some(pair), Some(facts)) =
+            (wanted.key_pairs.get(name), survey.observed.nodes.get(node).and_then(|answer| answer.facts()))
+        else {
+            remnants |= wanted.key_pairs.contains_key(name);
+            continue;
+        };
+        let private = pem(facts, &pair.private.path);
+        if holder.is_none() && private.is_some_and(|pem| !pem.keys.is_empty()) {
+            holder = Some((node.clone(), pair.private.clone()));
+        }
+        remnants |= pem(facts, &pair.public.path).is_some_and(|pem| !pem.public_keys.is_empty());
+        let address = Address { subject: Subject::KeyPair(name.clone()), node: node.clone() };
+        let why = |about: &dyn Fn(&Reason) -> bool| -> Vec<Why> {
+            let findings = builder.findings(&address).iter();
+            findings
+                .filter(|finding| finding.effect == Effect::Due && about(&finding.reason))
+                .map(|finding| builder.why(finding))
+                .collect()
+        };
+        let private_due = why(&|reason| {
+            matches!(reason, Reason::Missing)
+                || matches!(reason, Reason::ZeroLength { path } if *path == pair.private.path)
+        });
+        let public_due = why(&|reason| {
+            let is_the_file = |path: &String| *path == pair.public.path;
+            matches!(reason, Reason::PublicKeyMissing)
+                || matches!(reason, Reason::ZeroLength { path } | Reason::Unparseable { path, .. } if is_the_file(path))
+        });
+        if !private_due.is_empty() {
+            due.push((node.clone(), private_due, true));
+        } else if !public_due.is_empty() {
+            due.push((node.clone(), public_due, false));
+        }
+    }
+    let address = |node: &NodeName| Address { subject: Subject::KeyPair(name.clone()), node: node.clone() };
+    if holder.is_none()
+        && remnants
+        && let Some((node, _, _)) = due.first()
+    {
+        let because = format!(
+            "the private key of {name} is on no node that was seen, but its public key or an unseen node is"
+        );
+        let help = "put it back from a backup: tokens that it signed are in use".to_owned();
+        builder.block(&address(node), because, Some(help), &[]);
+        return;
+    }
+    for (node, why, private_too) in due {
+        let Some(pair) = survey.desired.nodes.get(&node).and_then(|wanted| wanted.key_pairs.get(name)) else {
+            continue;
+        };
+        if private_too {
+            let deed = match &holder {
+                Some((from, file)) => Deed::CopyKey {
+                    from: from.clone(),
+                    source: file.path.clone(),
+                    file: pair.private.clone(),
+                },
+                None => Deed::CreateKeyPair {
+                    private: pair.private.clone(),
+                    public: pair.public.clone(),
+                    algorithm: KeyAlgorithm::Rsa2048,
+                },
+            };
+            let made = matches!(deed, Deed::CreateKeyPair { .. });
+            builder.add(address(&node), deed, why.clone(), false);
+            if made {
+                holder = Some((node.clone(), pair.private.clone()));
+                continue;
+            }
+        }
+        let deed = Deed::WritePublicKey { private: pair.private.clone(), public: pair.public.clone() };
+        builder.add(address(&node), deed, why, false);
+    }
+}
+
+fn pem<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a PemFacts> {
+    let content: &Content = &facts.files.get(path)?.present()?.content;
+    content.pem()
+}

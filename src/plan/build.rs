@@ -1,0 +1,410 @@
+//! From findings to deeds: what has to be done about each thing, and what cannot be done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::desired::{DesiredNode, FileSpec};
+use crate::diff::{AuthorityView, Effect, Finding, Reason, authority_views};
+use crate::ids::{Address, AuthorityName, NodeName, ServiceName, Subject};
+use crate::observed::{NodeFacts, Seen};
+use crate::profile::{Reload, What};
+use crate::spec::types::Restart;
+
+use super::authorities::Sources;
+use super::{Blocked, Deed, Input, ManualRestart, Noted, Why, authorities, identities};
+
+/// Deeds without an order, and what cannot be done.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) deeds: Vec<DraftDeed>,
+    pub(super) blocked: Vec<Blocked>,
+    pub(super) elsewhere: Vec<Blocked>,
+    pub(super) restart_yourself: Vec<ManualRestart>,
+    pub(super) notes: Vec<Noted>,
+}
+
+/// One deed without its place in the order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct DraftDeed {
+    pub(super) address: Address,
+    pub(super) deed: Deed,
+    pub(super) reasons: Vec<Why>,
+    /// What it replaces was there before, so something may be running on it.
+    pub(super) replaces: bool,
+}
+
+/// What every builder looks at.
+pub(super) struct Builder<'a> {
+    pub(super) input: &'a Input<'a>,
+    pub(super) views: BTreeMap<AuthorityName, AuthorityView>,
+    pub(super) sources: Sources,
+    pub(super) draft: Draft,
+}
+
+/// Works out every deed.
+pub(super) fn draft(input: &Input<'_>) -> Draft {
+    let survey = input.survey;
+    let mut builder = Builder::new(input);
+    if builder.undo_what_is_open() {
+        return builder.draft;
+    }
+    builder.note_everything();
+    authorities::build(&mut builder);
+    for (name, node) in &survey.desired.nodes {
+        let Some(facts) = survey.observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
+        builder.directories(name, node);
+        identities::build(&mut builder, name, node, facts);
+        builder.permissions(name, node, facts);
+        builder.parents(name, node, facts);
+        builder.restarts(name, node);
+    }
+    builder.draft.blocked.sort();
+    builder.draft.blocked.dedup();
+    builder.draft.elsewhere.sort();
+    builder.draft
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(input: &'a Input<'a>) -> Self {
+        let views = authority_views(&input.survey.desired, &input.survey.observed);
+        Self { input, views, sources: Sources::default(), draft: Draft::default() }
+    }
+
+    /// A finding with the place in the spec behind it.
+    pub(super) fn why(&self, finding: &Finding) -> Why {
+        let place = finding.decided_by.as_deref().and_then(self.input.place);
+        Why { finding: finding.clone(), place }
+    }
+
+    /// The findings of a thing that the user selected.
+    pub(super) fn findings(&self, address: &Address) -> &[Finding] {
+        if self.input.options.selects(address) { self.input.differences.of(address) } else { &[] }
+    }
+
+    pub(super) fn add(&mut self, address: Address, deed: Deed, reasons: Vec<Why>, replaces: bool) {
+        self.draft.deeds.push(DraftDeed { address, deed, reasons, replaces });
+    }
+
+    pub(super) fn block(
+        &mut self,
+        address: &Address,
+        because: String,
+        help: Option<String>,
+        findings: &[&Finding],
+    ) {
+        let findings = findings.iter().map(|finding| self.why(finding)).collect();
+        self.draft.blocked.push(Blocked { address: address.clone(), because, help, findings });
+    }
+
+    /// Report-only findings are noted; a node that was not seen, and whatever a person has to look at first, blocks.
+    fn note_everything(&mut self) {
+        for (address, findings) in &self.input.differences.findings {
+            if !self.input.options.selects(address) {
+                continue;
+            }
+            for finding in findings.iter().filter(|finding| finding.effect == Effect::Note) {
+                self.draft.notes.push(Noted { address: address.clone(), finding: finding.clone() });
+            }
+            let grave: Vec<&Finding> = findings
+                .iter()
+                .filter(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown))
+                .collect();
+            if let Some(first) = grave.first() {
+                let help = help(&first.reason, address);
+                self.block(address, first.reason.to_string(), help, &grave);
+            }
+        }
+    }
+
+    /// What a crash left half done is undone first. What else is due can only be seen once that has happened, so the plan holds nothing else.
+    fn undo_what_is_open(&mut self) -> bool {
+        for (name, answer) in &self.input.survey.observed.nodes {
+            if let Some(open) = answer.facts().and_then(|facts| facts.open_transaction.present()) {
+                let address = Address { subject: Subject::Node, node: name.clone() };
+                self.add(
+                    address,
+                    Deed::UndoOpen { run: open.run.clone(), visit: open.visit },
+                    Vec::new(),
+                    false,
+                );
+            }
+        }
+        !self.draft.deeds.is_empty()
+    }
+
+    fn directories(&mut self, name: &NodeName, node: &DesiredNode) {
+        for (directory, wanted) in &node.directories {
+            let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
+            let due: Vec<Finding> = self
+                .findings(&address)
+                .iter()
+                .filter(|finding| finding.effect == Effect::Due)
+                .cloned()
+                .collect();
+            let (Some(link), false) = (&wanted.link, due.is_empty()) else { continue };
+            let reasons: Vec<Why> = due.iter().map(|finding| self.why(finding)).collect();
+            if due.iter().any(|finding| matches!(finding.reason, Reason::LinkMissing { .. })) {
+                let deed = Deed::MakeLink { path: link.clone(), target: wanted.path.clone() };
+                self.add(address, deed, reasons, false);
+            }
+        }
+    }
+
+    /// Makes the directories that the deeds so far need and that are not there.
+    fn parents(&mut self, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
+        let mut missing: BTreeSet<String> = BTreeSet::new();
+        let here = self.draft.deeds.iter().filter(|deed| deed.address.node == *name);
+        for deed in here {
+            let targets: Vec<&str> = match &deed.deed {
+                Deed::MakeLink { target, path } => vec![target, path],
+                Deed::UndoOpen { .. }
+                | Deed::Snapshot { .. }
+                | Deed::MakeDirectory { .. }
+                | Deed::CreateAuthority { .. }
+                | Deed::CopyAuthorityCertificate { .. }
+                | Deed::CopyKey { .. }
+                | Deed::CreateKeyPair { .. }
+                | Deed::WritePublicKey { .. }
+                | Deed::WriteBundle { .. }
+                | Deed::IssueIdentity(_)
+                | Deed::UpdateKubeconfig { .. }
+                | Deed::SetPermissions { .. }
+                | Deed::Restart { .. }
+                | Deed::Verify { .. }
+                | Deed::Restore { .. } => deed.deed.paths(),
+            };
+            for path in targets {
+                missing.extend(
+                    ancestors(path).filter(|ancestor| is_missing(facts, ancestor)).map(str::to_owned),
+                );
+            }
+            if let Deed::MakeLink { target, .. } = &deed.deed
+                && is_missing(facts, target)
+            {
+                missing.insert(target.clone());
+            }
+        }
+        for directory in node.directories.values().filter(|directory| directory.link.is_some()) {
+            // The link itself is made by its own deed, or is there and dangling.
+            missing.remove(directory.known_as());
+            if missing.iter().any(|path| path.starts_with(&format!("{}/", directory.known_as())))
+                || self.writes_below(name, directory.known_as())
+            {
+                if is_missing(facts, &directory.path) {
+                    missing.insert(directory.path.clone());
+                }
+                missing.extend(
+                    ancestors(&directory.path).filter(|path| is_missing(facts, path)).map(str::to_owned),
+                );
+            }
+        }
+        for path in missing {
+            let known = node
+                .directories
+                .iter()
+                .find(|(_, directory)| directory.path == path || directory.known_as() == path);
+            let mode =
+                known.map_or(crate::spec::scalars::FileMode::DIRECTORY, |(_, directory)| directory.mode);
+            let subject = match known {
+                Some((name, _)) => Subject::Directory(name.clone()),
+                None => Subject::Node,
+            };
+            let directory = FileSpec { path, user: "root".to_owned(), group: "root".to_owned(), mode };
+            self.add(
+                Address { subject, node: name.clone() },
+                Deed::MakeDirectory { directory },
+                Vec::new(),
+                false,
+            );
+        }
+    }
+
+    fn writes_below(&self, node: &NodeName, directory: &str) -> bool {
+        let prefix = format!("{directory}/");
+        let here = self.draft.deeds.iter().filter(|deed| deed.address.node == *node);
+        here.flat_map(|deed| deed.deed.paths()).any(|path| path.starts_with(&prefix))
+    }
+
+    /// Owners and permission bits, of whatever this plan does not write anew with the right ones.
+    fn permissions(&mut self, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
+        let identities = node.identities.iter().flat_map(|(identity, wanted)| {
+            wanted.storage.files().into_iter().map(move |file| (Subject::Identity(identity.clone()), file))
+        });
+        let authorities = node.authorities.iter().flat_map(|(authority, copy)| {
+            [&copy.certificate, &copy.key].map(|file| (Subject::Authority(authority.clone()), file))
+        });
+        let pairs = node.key_pairs.iter().flat_map(|(pair, wanted)| {
+            [&wanted.private, &wanted.public].map(|file| (Subject::KeyPair(pair.clone()), file))
+        });
+        let files: Vec<(Subject, &FileSpec)> = identities.chain(authorities).chain(pairs).collect();
+        for (subject, file) in files {
+            let address = Address { subject, node: name.clone() };
+            let due: Vec<Why> = self
+                .findings(&address)
+                .iter()
+                .filter(|finding| {
+                    finding.effect == Effect::Due && is_about_permissions(&finding.reason, &file.path)
+                })
+                .map(|finding| self.why(finding))
+                .collect();
+            let Some(Seen::Present(found)) = facts.files.get(&file.path) else { continue };
+            if due.is_empty() {
+                continue;
+            }
+            let user = found.owner.clone().unwrap_or_else(|| found.uid.to_string());
+            let group = found.group.clone().unwrap_or_else(|| found.gid.to_string());
+            let deed = Deed::SetPermissions {
+                file: file.clone(),
+                mode_before: found.mode,
+                owner_before: format!("{user}:{group}"),
+            };
+            self.add(address, deed, due, false);
+        }
+    }
+
+    /// Restarts of services that read something that is replaced and do not notice.
+    pub(super) fn restarts(&mut self, name: &NodeName, node: &DesiredNode) {
+        let mut changed: BTreeMap<What, Vec<Why>> = BTreeMap::new();
+        for deed in self.draft.deeds.iter().filter(|deed| deed.address.node == *name && deed.replaces) {
+            for what in changes(deed) {
+                changed.entry(what).or_default().extend(deed.reasons.iter().cloned());
+            }
+        }
+        for (service, wanted) in &node.services {
+            let stale: Vec<&What> = wanted
+                .reads
+                .iter()
+                .filter(|read| read.reload(self.input.survey.desired.version) == Reload::Start)
+                .map(|read| &read.what)
+                .filter(|what| changed.contains_key(*what))
+                .collect();
+            if stale.is_empty() {
+                continue;
+            }
+            let reads: BTreeSet<String> = stale.iter().map(|what| what_name(what)).collect();
+            match wanted.restart.as_ref().and_then(|restart| restart.command.clone()) {
+                Some(command) => {
+                    let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
+                    let timeout = self.input.survey.desired.rollout.timeout;
+                    self.add(address, Deed::Restart { command, timeout }, Vec::new(), true);
+                }
+                None => self.restart_by_hand(service, name, &reads, wanted.restart.as_ref()),
+            }
+        }
+    }
+
+    fn restart_by_hand(
+        &mut self,
+        service: &ServiceName,
+        node: &NodeName,
+        reads: &BTreeSet<String>,
+        restart: Option<&Restart>,
+    ) {
+        let how = match restart {
+            Some(Restart { systemd: Some(unit), .. }) => format!("systemctl restart {unit}"),
+            Some(Restart { static_pod: Some(manifest), .. }) => {
+                format!("its static pod {manifest}, by a changed annotation in the manifest")
+            }
+            Some(Restart { systemd: None, static_pod: None, .. }) | None => "as it was started".to_owned(),
+        };
+        let reads: Vec<String> = reads.iter().cloned().collect();
+        let same = |manual: &&mut ManualRestart| {
+            manual.service == *service && manual.reads == reads && manual.how == how
+        };
+        match self.draft.restart_yourself.iter_mut().find(same) {
+            Some(manual) => manual.nodes.push(node.clone()),
+            None => self.draft.restart_yourself.push(ManualRestart {
+                service: service.clone(),
+                nodes: vec![node.clone()],
+                reads,
+                how,
+            }),
+        }
+    }
+}
+
+/// What a deed changes, as services name what they read.
+pub(super) fn changes(deed: &DraftDeed) -> Vec<What> {
+    match (&deed.deed, &deed.address.subject) {
+        (Deed::Restore { .. }, Subject::Identity(identity)) => {
+            vec![What::Identity(identity.clone()), What::KubeconfigTrust(identity.clone())]
+        }
+        (Deed::IssueIdentity(issue), Subject::Identity(identity)) => {
+            let mut changes = vec![What::Identity(identity.clone())];
+            if issue.trusted.is_some() {
+                changes.push(What::KubeconfigTrust(identity.clone()));
+            }
+            changes
+        }
+        (Deed::UpdateKubeconfig { .. }, Subject::Identity(identity)) => {
+            vec![What::KubeconfigTrust(identity.clone())]
+        }
+        (
+            Deed::WriteBundle { .. } | Deed::CopyAuthorityCertificate { .. } | Deed::Restore { .. },
+            Subject::Authority(authority),
+        ) => {
+            vec![What::Trust(authority.clone()), What::Signer(authority.clone())]
+        }
+        (
+            Deed::CopyKey { .. } | Deed::WritePublicKey { .. } | Deed::Restore { .. },
+            Subject::KeyPair(pair),
+        ) => {
+            vec![What::KeyPair(pair.clone())]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What a service reads, as people call it.
+fn what_name(what: &What) -> String {
+    match what {
+        What::Identity(identity) => identity.to_string(),
+        What::Trust(authority) | What::Signer(authority) => format!("ca/{authority}"),
+        What::KubeconfigTrust(identity) => format!("the CA data of {identity}"),
+        What::KeyPair(pair) => format!("key/{pair}"),
+    }
+}
+
+fn is_about_permissions(reason: &Reason, file: &str) -> bool {
+    matches!(reason, Reason::PermissionsDiffer { path, .. } | Reason::OwnerDiffers { path, .. } if path == file)
+}
+
+/// The directories above a path, `/` left out, outermost first.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').filter_map(|(index, _)| path.get(..index)).filter(|ancestor| !ancestor.is_empty())
+}
+
+/// Whether a directory is not there, or only as a link to nothing.
+fn is_missing(facts: &NodeFacts, path: &str) -> bool {
+    match facts.files.get(path) {
+        Some(Seen::Absent | Seen::Dangling { .. }) => true,
+        Some(Seen::Present(_) | Seen::Looping { .. } | Seen::Unknown { .. }) | None => false,
+    }
+}
+
+/// The way out of what blocks.
+fn help(reason: &Reason, address: &Address) -> Option<String> {
+    let Address { subject, node } = address;
+    if matches!(reason, Reason::WrongIssuer { .. }) {
+        return Some(format!(
+            "find out which CA the cluster really uses; if the CA on {node} is right, reissue: pki plan --replace {subject}@{node} --only {subject}@{node}"
+        ));
+    }
+    if *subject == Subject::Node && matches!(reason, Reason::Unknown { .. }) {
+        return Some(format!("plan for the other nodes with --only @NODE, or make {node} reachable"));
+    }
+    let text = if matches!(reason, Reason::DiffersBetweenNodes { .. }) {
+        "copy the right one to this node by hand; which one that is only you can tell"
+    } else if matches!(reason, Reason::KeyMismatch { .. } | Reason::PublicKeyMismatch { .. }) {
+        "put back the half that belongs to the other one, from a backup or another node"
+    } else if matches!(reason, Reason::ClockSkew { .. }) {
+        "set the node's clock right, for example with chrony, and plan again"
+    } else if matches!(
+        reason,
+        Reason::LinkLoops { .. } | Reason::LinkDiffers { .. } | Reason::LinkIsDirectory { .. }
+    ) {
+        "look at the link on the node; pki never replaces something that is there"
+    } else {
+        return None;
+    };
+    Some(text.to_owned())
+}

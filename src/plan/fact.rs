@@ -1,0 +1,109 @@
+//! What an action needs to find: only the facts that its decision needs, in a form that both planning and applying compute from the same
+//! observation.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kubeconfig::Material;
+use crate::material::PemFacts;
+use crate::observed::{Content, FileFacts, NodeFacts, Seen};
+use crate::x509::Sha256;
+
+/// What must be found at a path before an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Precondition {
+    /// The path.
+    pub path: String,
+    /// What must be there.
+    pub expected: Expected,
+}
+
+/// What must be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Expected {
+    /// What was seen when the plan was made.
+    Fact(Fact),
+    /// What an earlier action of the same plan leaves there.
+    AsLeftBy(u32),
+}
+
+/// What lies at a path, as far as a decision depends on it. No secret, and no digest of a file that holds one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fact {
+    /// Nothing.
+    Absent,
+    /// A link that leads to nothing, or in a circle.
+    BrokenLink,
+    /// A directory.
+    Directory,
+    /// Certificates, and keys by the digest of their public halves.
+    Pem {
+        /// The certificates.
+        certificates: Vec<Sha256>,
+        /// The keys.
+        keys: Vec<Sha256>,
+    },
+    /// A kubeconfig, by the certificate it shows and those that it trusts.
+    Kubeconfig {
+        /// The certificates of its current user.
+        certificates: Vec<Sha256>,
+        /// The key of its current user.
+        keys: Vec<Sha256>,
+        /// The CA certificates.
+        trusted: Vec<Sha256>,
+    },
+    /// Something else, by its size and, where it cannot hold a secret, its digest.
+    Other {
+        /// The size in bytes.
+        size: u64,
+        /// The digest.
+        sha256: Option<Sha256>,
+    },
+    /// Nothing is known of it.
+    Unknown,
+}
+
+/// The fact about one path of a node.
+pub fn fact(facts: &NodeFacts, path: &str) -> Fact {
+    match facts.files.get(path) {
+        Some(Seen::Absent) => Fact::Absent,
+        Some(Seen::Dangling { .. } | Seen::Looping { .. }) => Fact::BrokenLink,
+        Some(Seen::Unknown { .. }) | None => Fact::Unknown,
+        Some(Seen::Present(file)) => present(file),
+    }
+}
+
+fn present(file: &FileFacts) -> Fact {
+    match &file.content {
+        Content::Directory { .. } => Fact::Directory,
+        Content::Pem(pem) => Fact::Pem { certificates: certificates(pem), keys: keys(pem) },
+        Content::Kubeconfig(config) => {
+            let (cluster, user) = config.current().map_or((None, None), |(c, u)| (Some(c), Some(u)));
+            let embedded = |material: Option<&Material>| material.and_then(Material::embedded).cloned();
+            let certificate = embedded(user.map(|user| &user.certificate)).unwrap_or_default();
+            let key = embedded(user.map(|user| &user.key)).unwrap_or_default();
+            let trusted = embedded(cluster.map(|cluster| &cluster.authority)).unwrap_or_default();
+            Fact::Kubeconfig {
+                certificates: certificates(&certificate),
+                keys: keys(&key),
+                trusted: certificates(&trusted),
+            }
+        }
+        Content::Empty
+        | Content::Manifest(_)
+        | Content::Kubelet(_)
+        | Content::Opaque
+        | Content::NotRead
+        | Content::Unreadable { .. } => Fact::Other { size: file.size, sha256: file.sha256 },
+    }
+}
+
+fn certificates(pem: &PemFacts) -> Vec<Sha256> {
+    pem.certificates.iter().map(|certificate| *certificate.fingerprint()).collect()
+}
+
+fn keys(pem: &PemFacts) -> Vec<Sha256> {
+    pem.keys.iter().map(|key| key.spki_sha256).collect()
+}

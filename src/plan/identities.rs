@@ -1,0 +1,391 @@
+//! Deeds about identities: certificates with their keys.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::desired::{DesiredIdentity, DesiredNode, Storage};
+use crate::diff::{Effect, Finding, IdentityView, Reason, identity_view};
+use crate::ids::{Address, AuthorityName, NodeName, Subject};
+use crate::observed::NodeFacts;
+use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm as FoundAlgorithm};
+
+use super::authorities::Signer;
+use super::build::Builder;
+use super::{Blocked, Deed, Issue, KeySource, Trusted, Why};
+
+pub(super) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
+    for (identity, wanted) in &node.identities {
+        let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
+        let case = Case { name, node, wanted, view: identity_view(wanted, facts), address };
+        case.build(builder);
+    }
+}
+
+struct Case<'a> {
+    name: &'a NodeName,
+    node: &'a DesiredNode,
+    wanted: &'a DesiredIdentity,
+    view: IdentityView,
+    address: Address,
+}
+
+impl Case<'_> {
+    fn build(&self, builder: &mut Builder<'_>) {
+        let findings = builder.findings(&self.address).to_vec();
+        let mut reasons: Vec<Finding> = findings
+            .iter()
+            .filter(|finding| finding.effect == Effect::Due && reissues(&finding.reason))
+            .cloned()
+            .collect();
+        if builder.input.options.replaces(&self.address) && builder.input.options.selects(&self.address) {
+            reasons.push(Finding::due(Reason::Requested));
+        }
+        let trust: Vec<Finding> = findings
+            .iter()
+            .filter(|finding| {
+                finding.effect == Effect::Due && matches!(finding.reason, Reason::BundleLacks { .. })
+            })
+            .cloned()
+            .collect();
+        if reasons.is_empty() {
+            self.update_trust(builder, &trust);
+            return;
+        }
+        if self.is_blocked(builder, &findings) {
+            return;
+        }
+        reasons.extend(trust);
+        let why: Vec<Why> = reasons.iter().map(|finding| builder.why(finding)).collect();
+        match self.issue(builder, &reasons) {
+            Ok(issue) => {
+                let replaces = issue.before.is_some();
+                builder.add(self.address.clone(), Deed::IssueIdentity(Box::new(issue)), why, replaces);
+            }
+            Err(Obstacle::Elsewhere(because, help)) => builder.draft.elsewhere.push(Blocked {
+                address: self.address.clone(),
+                because,
+                help: Some(help),
+                findings: why,
+            }),
+            Err(Obstacle::Blocked(because, help)) => builder.draft.blocked.push(Blocked {
+                address: self.address.clone(),
+                because,
+                help,
+                findings: why,
+            }),
+        }
+    }
+
+    /// Whether a finding about the identity itself forbids touching it; the user was told by `note_everything`. A request by address overrides
+    /// a wrong issuer: then the CA on disk was looked at and found right.
+    fn is_blocked(&self, builder: &Builder<'_>, findings: &[Finding]) -> bool {
+        let requested = builder.input.options.replaces(&self.address);
+        findings.iter().any(|finding| match finding.effect {
+            Effect::Unknown => true,
+            Effect::Blocks => !(requested && matches!(finding.reason, Reason::WrongIssuer { .. })),
+            Effect::Due | Effect::Note => false,
+        })
+    }
+
+    fn update_trust(&self, builder: &mut Builder<'_>, trust: &[Finding]) {
+        let Storage::Kubeconfig { file, trusts, .. } = &self.wanted.storage else { return };
+        if trust.is_empty() {
+            return;
+        }
+        let Some(trusted) = self.trusted(builder, trusts) else { return };
+        let before =
+            self.view.trusted.iter().flatten().map(|certificate| *certificate.fingerprint()).collect();
+        let why = trust.iter().map(|finding| builder.why(finding)).collect();
+        let deed = Deed::UpdateKubeconfig { file: file.clone(), trusted, before };
+        builder.add(self.address.clone(), deed, why, true);
+    }
+
+    /// The CA certificates that a kubeconfig should hold: the authority's own bundle on this node, as it will be.
+    fn trusted(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Option<Trusted> {
+        let signer = builder.sources.signers.get(authority);
+        match (builder.views.get(authority).and_then(|view| view.signer()), signer) {
+            (Some(certificate), _) => {
+                // What the kubeconfig trusts besides is somebody's decision: trust is never dropped by itself.
+                let mut certificates = vec![certificate.clone()];
+                let held = self.view.trusted.iter().flatten();
+                certificates.extend(held.filter(|held| *held != certificate).cloned());
+                Some(Trusted::Certificates(certificates))
+            }
+            (None, Some(_)) => Some(Trusted::Made(authority.clone())),
+            (None, None) => None,
+        }
+    }
+
+    fn issue(&self, builder: &Builder<'_>, reasons: &[Finding]) -> Result<Issue, Obstacle> {
+        let authority = self.wanted.authority.clone().ok_or_else(|| {
+            Obstacle::Blocked("it signs itself, and pki does not make such certificates".to_owned(), None)
+        })?;
+        let signer = self.signer(builder, &authority)?;
+        self.authority_is_sound(builder, &authority, &signer)?;
+        let old = self.view.certificate.as_ref();
+        let now = builder.input.now;
+        let declared_end = self.wanted.validity.value.after(now);
+        let not_after = declared_end.min(signer.not_after);
+        let cut_off = builder
+            .input
+            .survey
+            .desired
+            .authorities
+            .get(&authority)
+            .and_then(|authority| authority.reissue_issued_before.as_ref())
+            .map(|cut_off| cut_off.value)
+            .filter(|cut_off| *cut_off <= now);
+        let back_dated = super::BACKDATE.before(now);
+        let (dns, ip) = self.names(old)?;
+        let verified_by = self.node.authorities.get(&authority).map(|copy| copy.certificate.path.clone());
+        let trusted = match &self.wanted.storage {
+            Storage::Kubeconfig { trusts, .. } => self.trusted_if_needed(builder, trusts, reasons),
+            Storage::Pair { .. } | Storage::Combined { .. } => None,
+        };
+        if let Storage::Kubeconfig { server: None, .. } = &self.wanted.storage
+            && self.view.form_is_absent()
+        {
+            return Err(Obstacle::Blocked(
+                "the API server's address is not known, so the kubeconfig cannot be made".to_owned(),
+                Some("declare spec.cluster.controlPlaneEndpoint, or the node's address".to_owned()),
+            ));
+        }
+        Ok(Issue {
+            subject: self.subject(old)?,
+            usages: self.usages(old),
+            dns,
+            ip,
+            not_before: cut_off.map_or(back_dated, |cut_off| back_dated.max(cut_off)),
+            not_after,
+            clamped: signer.not_after < declared_end,
+            key: self.key(old, reasons),
+            storage: self.wanted.storage.clone(),
+            // A node without a copy of the authority's certificate checks against the signer's, which apply brings along.
+            verified_by: verified_by.unwrap_or_default(),
+            trusted,
+            before: old.cloned(),
+            issuer: signer.certificate.as_ref().map(|certificate| *certificate.fingerprint()),
+            signer_certificate: signer.files.certificate.path.clone(),
+            signer_key: signer.files.key.path.clone(),
+            signer: signer.node,
+            authority,
+        })
+    }
+
+    /// A kubeconfig that is made anew, or lacks the authority, gets the CA certificates too.
+    fn trusted_if_needed(
+        &self,
+        builder: &Builder<'_>,
+        trusts: &AuthorityName,
+        reasons: &[Finding],
+    ) -> Option<Trusted> {
+        let lacks = reasons.iter().any(|finding| matches!(finding.reason, Reason::BundleLacks { .. }));
+        let unread = self.view.trusted.is_none();
+        (lacks || unread).then(|| self.trusted(builder, trusts)).flatten()
+    }
+
+    fn signer(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Result<Signer, Obstacle> {
+        if let Some(signer) = builder.sources.signers.get(authority) {
+            let made_here = signer.certificate.is_none();
+            let at = Address { subject: Subject::Authority(authority.clone()), node: signer.node.clone() };
+            if made_here && !builder.input.options.selects(&at) {
+                return Err(Obstacle::Blocked(
+                    format!("it needs {at}, which --only leaves out"),
+                    Some(format!("add --only {at}")),
+                ));
+            }
+            return Ok(signer.clone());
+        }
+        let external = builder
+            .input
+            .survey
+            .desired
+            .authorities
+            .get(authority)
+            .is_some_and(|authority| authority.external);
+        let view = builder.views.get(authority);
+        if external || view.is_some_and(|view| view.key_is_nowhere() && !view.certificates.is_empty()) {
+            return Err(Obstacle::Elsewhere(
+                format!("no node holds the key of {authority}, so its certificates are signed elsewhere"),
+                format!(
+                    "have it renewed by whoever holds the key of {authority}, or put the key back on a control-plane node"
+                ),
+            ));
+        }
+        Err(Obstacle::Blocked(format!("no usable key of {authority} was seen on any node"), None))
+    }
+
+    /// What is wrong with the authority here or where it signs forbids issuing from it.
+    fn authority_is_sound(
+        &self,
+        builder: &Builder<'_>,
+        authority: &AuthorityName,
+        signer: &Signer,
+    ) -> Result<(), Obstacle> {
+        for node in BTreeSet::from([self.name, &signer.node]) {
+            let address = Address { subject: Subject::Authority(authority.clone()), node: node.clone() };
+            let findings = builder.input.differences.of(&address);
+            let grave =
+                findings.iter().find(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown));
+            if let Some(grave) = grave {
+                return Err(Obstacle::Blocked(format!("{address}: {}", grave.reason), None));
+            }
+        }
+        Ok(())
+    }
+
+    /// The subject that it has, if that is right; else the one that it should have.
+    fn subject(&self, old: Option<&Certificate>) -> Result<SubjectName, Obstacle> {
+        let held = old.map(|certificate| &certificate.facts().subject);
+        let accepted = held.and_then(|held| {
+            let organizations = held.organizations();
+            self.wanted.accepted_subjects.iter().find(|subject| {
+                held.common_name() == Some(subject.common_name.as_str())
+                    && subject.organizations.iter().cloned().collect::<BTreeSet<_>>() == organizations
+            })
+        });
+        accepted.or(self.wanted.subject.as_ref()).cloned().ok_or_else(|| {
+            Obstacle::Blocked(
+                "its subject depends on the Kubernetes version, which is not known".to_owned(),
+                Some("declare spec.kubernetesVersion".to_owned()),
+            )
+        })
+    }
+
+    /// What it should be usable for, and what it is usable for now: somebody may rely on that.
+    fn usages(&self, old: Option<&Certificate>) -> BTreeSet<Usage> {
+        let held = old.and_then(|certificate| certificate.facts().extended_key_usages.as_ref());
+        let mut usages = self.wanted.usages.clone();
+        for (extended, usage) in
+            [(ExtendedKeyUsage::ServerAuth, Usage::Server), (ExtendedKeyUsage::ClientAuth, Usage::Client)]
+        {
+            if held.is_some_and(|held| held.contains(&extended)) {
+                usages.insert(usage);
+            }
+        }
+        usages
+    }
+
+    /// The names that it should have, and those that it has now unless the spec excludes them: people add load balancers by hand.
+    fn names(&self, old: Option<&Certificate>) -> Result<(BTreeSet<String>, BTreeSet<IpAddr>), Obstacle> {
+        let wanted = &self.wanted.names;
+        let (mut dns, mut ip) = (wanted.dns.clone(), wanted.ip.clone());
+        match old {
+            Some(old) if !wanted.exact => {
+                let held = &old.facts().names;
+                let known: BTreeSet<String> = dns.iter().map(|name| name.to_ascii_lowercase()).collect();
+                dns.extend(
+                    held.dns.iter().filter(|name| !known.contains(&name.to_ascii_lowercase())).cloned(),
+                );
+                ip.extend(held.ip.iter().copied());
+            }
+            Some(_) => {}
+            None if !wanted.unresolved.is_empty() => {
+                let unresolved: Vec<&str> = wanted.unresolved.iter().map(String::as_str).collect();
+                return Err(Obstacle::Blocked(
+                    format!("some of its names are not known: {}", unresolved.join(", ")),
+                    Some(
+                        "declare spec.cluster (controlPlaneEndpoint, serviceSubnet) and the node's address"
+                            .to_owned(),
+                    ),
+                ));
+            }
+            None => {}
+        }
+        Ok((dns, ip))
+    }
+
+    fn key(&self, old: Option<&Certificate>, reasons: &[Finding]) -> KeySource {
+        let unusable = reasons.iter().any(|finding| {
+            matches!(
+                finding.reason,
+                Reason::KeyMismatch { .. }
+                    | Reason::KeyMissing
+                    | Reason::KeyEncrypted { .. }
+                    | Reason::KeyAlgorithmDiffers { .. }
+                    | Reason::Missing
+            )
+        });
+        if let (true, false, Some(spki)) = (self.wanted.reuse_key, unusable, self.view.key) {
+            return KeySource::Kept(spki);
+        }
+        let declared = self.wanted.key_algorithm.as_ref().map(|algorithm| algorithm.value);
+        let found = old.and_then(|certificate| issuable(&certificate.facts().key.algorithm));
+        KeySource::New(declared.or(found).unwrap_or(KeyAlgorithm::Rsa2048))
+    }
+}
+
+/// The algorithm of an existing key, if new keys of it are made.
+fn issuable(found: &FoundAlgorithm) -> Option<KeyAlgorithm> {
+    [
+        KeyAlgorithm::Rsa2048,
+        KeyAlgorithm::Rsa3072,
+        KeyAlgorithm::Rsa4096,
+        KeyAlgorithm::EcdsaP256,
+        KeyAlgorithm::EcdsaP384,
+        KeyAlgorithm::Ed25519,
+    ]
+    .into_iter()
+    .find(|algorithm| FoundAlgorithm::from(*algorithm) == *found)
+}
+
+/// Why an identity is not issued.
+enum Obstacle {
+    /// Somebody else signs; why and what to do.
+    Elsewhere(String, String),
+    /// It cannot be done; why and the way out.
+    Blocked(String, Option<String>),
+}
+
+/// Whether a reason is mended by issuing the certificate anew.
+fn reissues(reason: &Reason) -> bool {
+    match reason {
+        Reason::Missing
+        | Reason::Requested
+        | Reason::ExpiresSoon { .. }
+        | Reason::Expired { .. }
+        | Reason::NotYetValid { .. }
+        | Reason::IssuedBefore { .. }
+        | Reason::SubjectDiffers { .. }
+        | Reason::NamesMissing { .. }
+        | Reason::NamesUnwanted { .. }
+        | Reason::UsagesDiffer { .. }
+        | Reason::KeyAlgorithmDiffers { .. }
+        | Reason::KeyMismatch { .. }
+        | Reason::KeyMissing
+        | Reason::KeyEncrypted { .. }
+        | Reason::NotTrusted { .. }
+        | Reason::Unparseable { .. }
+        | Reason::ZeroLength { .. }
+        | Reason::NotPem { .. }
+        | Reason::LinkDangling { .. }
+        | Reason::KubeconfigIncomplete { .. } => true,
+        Reason::IssuerEndsFirst { .. }
+        | Reason::WrongIssuer { .. }
+        | Reason::PublicKeyMissing
+        | Reason::PublicKeyMismatch { .. }
+        | Reason::NotADirectory { .. }
+        | Reason::NotACa
+        | Reason::OutlivesIssuer { .. }
+        | Reason::BundleLacks { .. }
+        | Reason::BundleHasStray { .. }
+        | Reason::BundleDuplicates { .. }
+        | Reason::PermissionsDiffer { .. }
+        | Reason::OwnerDiffers { .. }
+        | Reason::LinkMissing { .. }
+        | Reason::LinkDiffers { .. }
+        | Reason::LinkLoops { .. }
+        | Reason::LinkIsDirectory { .. }
+        | Reason::DiffersBetweenNodes { .. }
+        | Reason::ServedDiffersFromFile { .. }
+        | Reason::StartedBeforeFile { .. }
+        | Reason::CaKeyOnWrongNode { .. }
+        | Reason::NotAFile { .. }
+        | Reason::ClockSkew { .. }
+        | Reason::AuthorityKeyLost
+        | Reason::KubeletRotates
+        | Reason::KubeletDoesNotRotate
+        | Reason::Unknown { .. } => false,
+    }
+}

@@ -1,0 +1,201 @@
+//! The plan: every action in the order in which it will be done, and why.
+//!
+//! What enters is what should be, what is, the differences, the instant `now` and what the user asked for; what leaves is [`Plan`], a plain value that
+//! leaves no choice open: names, dates, files, signers and order are in it. Keys and serial numbers are the only things drawn later, so
+//! a plan holds no secret and never can. Pure: the same input gives the same bytes.
+
+mod action;
+mod authorities;
+mod build;
+mod fact;
+mod graph;
+mod identities;
+mod options;
+mod order;
+mod rollback;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use action::{Action, Deed, Disruption, Issue, KeySource, Trusted, Undo, Why};
+pub use fact::{Expected, Fact, Precondition, fact};
+pub use graph::{Cycle, Graph};
+pub use options::{Options, Selector, SelectorError};
+pub use rollback::{Rollback, RollbackError, rollback, runs};
+pub use summary::{Summary, Upcoming};
+
+use crate::diff::{Differences, Finding};
+use crate::ids::{Address, ClusterName, NodeName, ServiceName};
+use crate::spec::types::ProfileName;
+use crate::survey::Survey;
+use crate::x509::Sha256;
+
+/// The version of the JSON form: minor steps only add, a reader refuses a major one that it does not know.
+pub const FORMAT_VERSION: &str = "1.0";
+
+/// How long before `now` a new certificate begins, so that a clock that runs a little behind accepts it (kubernetes#118922 uses the same).
+pub const BACKDATE: crate::duration::Duration = crate::duration::Duration::from_seconds(300);
+
+/// What will be done, in order.
+#[must_use]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// [`FORMAT_VERSION`].
+    #[serde(rename = "format_version")]
+    pub format_version: String,
+    /// The short name of the plan, of the run that carries it out and of its snapshots: `7f3a-91c2`.
+    pub id: String,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The layout.
+    pub profile: ProfileName,
+    /// The spec.
+    pub spec: SpecReference,
+    /// The instant for which it was made.
+    pub created: Timestamp,
+    /// Whether it may be applied: nothing blocks it, and it was made for the present.
+    pub applicable: bool,
+    /// The nodes' work, in order.
+    pub visits: Vec<Visit>,
+    /// What cannot be done, and why. Any of these makes the plan not applicable.
+    pub blocked: Vec<Blocked>,
+    /// What is due and has to be done elsewhere, such as by an external CA. The rest of the plan is applicable all the same.
+    pub elsewhere: Vec<Blocked>,
+    /// Services that have to be restarted by hand to use what is written.
+    pub restart_yourself: Vec<ManualRestart>,
+    /// What was found and is left alone.
+    pub notes: Vec<Noted>,
+    /// How many things there are, and what happens to them.
+    pub summary: Summary,
+}
+
+/// Which spec a plan was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpecReference {
+    /// The file, as it was named.
+    pub file: String,
+    /// SHA-256 of its text.
+    pub sha256: Sha256,
+}
+
+/// The work on one node, done or undone as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Visit {
+    /// Its place among the visits, from 1.
+    pub number: u32,
+    /// The node.
+    pub node: NodeName,
+    /// The actions, in order.
+    pub actions: Vec<Action>,
+}
+
+/// Something that is due and cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocked {
+    /// What it is about.
+    pub address: Address,
+    /// Why it cannot be done, in one sentence.
+    pub because: String,
+    /// The way out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// The findings behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Why>,
+}
+
+/// A service that has to be restarted by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManualRestart {
+    /// The service.
+    pub service: ServiceName,
+    /// The nodes.
+    pub nodes: Vec<NodeName>,
+    /// What it has to read again.
+    pub reads: Vec<String>,
+    /// How it is restarted, in words.
+    pub how: String,
+}
+
+/// Something that was found and is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Noted {
+    /// What it is about.
+    pub address: Address,
+    /// The finding.
+    pub finding: Finding,
+}
+
+/// What a plan is made from.
+pub struct Input<'a> {
+    /// What should be, and what is.
+    pub survey: &'a Survey,
+    /// The differences between them.
+    pub differences: &'a Differences,
+    /// The instant for which the plan is made.
+    pub now: Timestamp,
+    /// The spec.
+    pub spec: SpecReference,
+    /// What the user asked for.
+    pub options: &'a Options,
+    /// Where a path of the spec is written, as `FILE:LINE`; `None` for what is not written.
+    pub place: &'a dyn Fn(&[String]) -> Option<String>,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// Only a fault of the planner: actions that wait for each other.
+pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
+    let draft = build::draft(input);
+    let visits = order::visits(draft.deeds, input)?;
+    let mut plan = Plan {
+        format_version: FORMAT_VERSION.to_owned(),
+        id: String::new(),
+        cluster: input.survey.desired.cluster.clone(),
+        profile: input.survey.desired.profile,
+        spec: input.spec.clone(),
+        created: input.now,
+        applicable: draft.blocked.is_empty() && !input.options.as_of,
+        summary: Summary::of(input, &visits, &draft.blocked),
+        visits,
+        blocked: draft.blocked,
+        elsewhere: draft.elsewhere,
+        restart_yourself: draft.restart_yourself,
+        notes: draft.notes,
+    };
+    plan.id = short_id(&plan);
+    Ok(plan)
+}
+
+/// Eight hexadecimal digits of the digest of everything else in the plan.
+fn short_id(plan: &Plan) -> String {
+    // A plan is made of types that always serialise; an empty text would still give an id.
+    let text = serde_json::to_string(plan).unwrap_or_default();
+    let digest = Sha256::of(text.as_bytes()).short();
+    match digest.split_at_checked(4) {
+        Some((first, second)) => format!("{first}-{second}"),
+        None => digest,
+    }
+}
+
+impl Plan {
+    /// Every action, in order.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.visits.iter().flat_map(|visit| &visit.actions)
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.visits.is_empty() && self.blocked.is_empty() && self.elsewhere.is_empty()
+    }
+}

@@ -1,0 +1,96 @@
+//! What the user asked for besides the spec.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::ids::{Address, Subject};
+
+/// What the user asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Only these things; everything when empty.
+    pub only: Vec<Selector>,
+    /// Replaced even if nothing is wrong with them.
+    pub replace: Vec<Selector>,
+    /// The plan is made for another instant than the present, so it is never applicable.
+    pub as_of: bool,
+}
+
+impl Options {
+    /// Whether a thing belongs to the plan.
+    pub fn selects(&self, address: &Address) -> bool {
+        self.only.is_empty() || self.only.iter().any(|selector| selector.matches(address))
+    }
+
+    /// Whether a thing is to be replaced in any case.
+    pub fn replaces(&self, address: &Address) -> bool {
+        self.replace.iter().any(|selector| selector.matches(address))
+    }
+}
+
+/// An address, or a part of one: `etcd-server@cp-2`, `etcd-server` on every node, `@cp-2` for everything on a node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Selector {
+    subject: Option<String>,
+    node: Option<String>,
+}
+
+/// A text is not an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no address; write NAME@NODE, NAME or @NODE, such as etcd-server@cp-2, ca/etcd-ca or @cp-2")]
+pub struct SelectorError(String);
+
+impl FromStr for Selector {
+    type Err = SelectorError;
+
+    fn from_str(text: &str) -> Result<Self, SelectorError> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-./@".contains(c);
+        let (subject, node) = text.split_once('@').unwrap_or((text, ""));
+        let part = |part: &str| (!part.is_empty()).then(|| part.to_owned());
+        let selector = Self { subject: part(subject), node: part(node) };
+        let empty = selector.subject.is_none() && selector.node.is_none();
+        if empty || node.contains('@') || text.ends_with('@') || !text.chars().all(allowed) {
+            return Err(SelectorError(text.escape_default().to_string()));
+        }
+        Ok(selector)
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.subject.as_deref().unwrap_or(""))?;
+        self.node.as_ref().map_or(Ok(()), |node| write!(f, "@{node}"))
+    }
+}
+
+impl Selector {
+    /// Whether an address is meant.
+    pub fn matches(&self, address: &Address) -> bool {
+        let subject: &Subject = &address.subject;
+        self.subject.as_ref().is_none_or(|wanted| *wanted == subject.to_string())
+            && self.node.as_ref().is_none_or(|wanted| wanted == address.node.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(name: &str, node: &str) -> Address {
+        Address { subject: Subject::Identity(name.parse().unwrap()), node: node.parse().unwrap() }
+    }
+
+    #[test]
+    fn an_address_can_be_given_in_part() {
+        let matches = |text: &str| text.parse::<Selector>().unwrap().matches(&address("etcd-server", "cp-2"));
+        assert!(matches("etcd-server@cp-2") && matches("etcd-server") && matches("@cp-2"));
+        assert!(!matches("etcd-server@cp-1") && !matches("etcd-peer") && !matches("@cp-1"));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in ["", "@", "a@b@c", "etcd-server@", "a b", "A@b", "x;rm"] {
+            assert!(text.parse::<Selector>().is_err(), "{text:?}");
+        }
+    }
+}

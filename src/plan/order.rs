@@ -1,0 +1,298 @@
+//! The order of deeds: which node comes when, and what comes before what on a node.
+//!
+//! One node is worked on in one visit; a node that makes what others copy comes first. Inside a visit a graph decides, and names break ties, so
+//! the same deeds always come in the same order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::ids::{Address, NodeName, ServiceName, Subject};
+use crate::observed::NodeFacts;
+use crate::profile::Reload;
+
+use super::build::DraftDeed;
+use super::graph::{Cycle, Graph};
+use super::{Action, Deed, Disruption, Expected, Fact, Input, Precondition, Visit, fact};
+
+/// The visits, in order, with numbered actions.
+///
+/// # Errors
+/// A fault of the planner: deeds that wait for each other.
+pub(super) fn visits(deeds: Vec<DraftDeed>, input: &Input<'_>) -> Result<Vec<Visit>, Cycle> {
+    let mut by_node: BTreeMap<NodeName, Vec<DraftDeed>> = BTreeMap::new();
+    for deed in deeds {
+        by_node.entry(deed.address.node.clone()).or_default().push(deed);
+    }
+    let order = node_order(&by_node)?;
+    let mut visits = Vec::new();
+    let mut next = 1;
+    for (position, node) in order.into_iter().enumerate() {
+        let deeds = by_node.remove(&node).unwrap_or_default();
+        let facts = input.survey.observed.nodes.get(&node).and_then(|answer| answer.facts());
+        let number = u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1);
+        let actions = actions(deeds, &node, facts, input, &mut next)?;
+        visits.push(Visit { number, node, actions });
+    }
+    Ok(visits)
+}
+
+/// A node from which another one copies, or which signs with an authority that is made in this plan, comes before it.
+fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeName>, Cycle> {
+    let mut graph = Graph::new(by_node.keys().cloned());
+    for (node, deeds) in by_node {
+        for deed in deeds {
+            let source = match &deed.deed {
+                Deed::CopyAuthorityCertificate { from, .. } | Deed::CopyKey { from, .. } => Some(from),
+                Deed::IssueIdentity(issue) => Some(&issue.signer),
+                Deed::UndoOpen { .. }
+                | Deed::Snapshot { .. }
+                | Deed::MakeDirectory { .. }
+                | Deed::MakeLink { .. }
+                | Deed::CreateAuthority { .. }
+                | Deed::CreateKeyPair { .. }
+                | Deed::WritePublicKey { .. }
+                | Deed::WriteBundle { .. }
+                | Deed::UpdateKubeconfig { .. }
+                | Deed::SetPermissions { .. }
+                | Deed::Restart { .. }
+                | Deed::Verify { .. }
+                | Deed::Restore { .. } => None,
+            };
+            // Only what the other node makes in this very plan has to be there first.
+            if let Some(source) = source.filter(|source| *source != node)
+                && by_node.get(source).is_some_and(|deeds| deeds.iter().any(makes_material))
+            {
+                graph.edge(source, node);
+            }
+        }
+    }
+    graph.order()
+}
+
+fn makes_material(deed: &DraftDeed) -> bool {
+    matches!(deed.deed, Deed::CreateAuthority { .. } | Deed::CreateKeyPair { .. })
+}
+
+/// What a deed is called inside one visit: its rank, its address and its path, in this order of precedence.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    rank: u8,
+    address: Address,
+    path: String,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.address, self.path)
+    }
+}
+
+/// Deeds of different kinds come in this order unless edges say otherwise.
+fn rank(deed: &Deed) -> u8 {
+    match deed {
+        Deed::UndoOpen { .. } => 0,
+        Deed::Snapshot { .. } => 1,
+        Deed::MakeDirectory { .. } => 2,
+        Deed::MakeLink { .. } => 3,
+        Deed::CreateAuthority { .. } => 4,
+        Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
+        Deed::CopyKey { .. } | Deed::CreateKeyPair { .. } => 6,
+        Deed::WritePublicKey { .. } => 7,
+        Deed::IssueIdentity(_) => 8,
+        Deed::UpdateKubeconfig { .. } => 9,
+        Deed::SetPermissions { .. } => 10,
+        Deed::Restore { .. } => 11,
+        Deed::Restart { .. } => 12,
+        Deed::Verify { .. } => 13,
+    }
+}
+
+fn key(deed: &DraftDeed) -> Key {
+    let path = deed.deed.paths().first().map(|path| (*path).to_owned()).unwrap_or_default();
+    Key { rank: rank(&deed.deed), address: deed.address.clone(), path }
+}
+
+fn actions(
+    mut deeds: Vec<DraftDeed>,
+    node: &NodeName,
+    facts: Option<&NodeFacts>,
+    input: &Input<'_>,
+    next: &mut u32,
+) -> Result<Vec<Action>, Cycle> {
+    add_frame(&mut deeds, node);
+    let deeds: BTreeMap<Key, DraftDeed> = deeds.into_iter().map(|deed| (key(&deed), deed)).collect();
+    let graph = edges(&deeds);
+    let order = graph.order()?;
+    let numbers: BTreeMap<Key, u32> = order
+        .iter()
+        .map(|key| {
+            let number = *next;
+            *next = next.saturating_add(1);
+            (key.clone(), number)
+        })
+        .collect();
+    let mut left_by: BTreeMap<String, u32> = BTreeMap::new();
+    let mut actions = Vec::new();
+    for key in order {
+        let (Some(deed), Some(number)) = (deeds.get(&key), numbers.get(&key)) else { continue };
+        let preconditions = facts.map_or_else(Vec::new, |facts| preconditions(&deed.deed, facts, &left_by));
+        for path in deed.deed.paths() {
+            left_by.insert(path.to_owned(), *number);
+        }
+        actions.push(Action {
+            number: *number,
+            address: deed.address.clone(),
+            reasons: deed.reasons.clone(),
+            preconditions,
+            disruption: disruption(deed, node, input),
+            undo: deed.deed.undo(),
+            after: graph.before(&key).iter().filter_map(|key| numbers.get(key).copied()).collect(),
+            deed: deed.deed.clone(),
+        });
+    }
+    Ok(actions)
+}
+
+/// Every visit begins with a snapshot of what it touches and ends with a check; undoing what a crash left has its own copies.
+fn add_frame(deeds: &mut Vec<DraftDeed>, node: &NodeName) {
+    if deeds.iter().all(|deed| matches!(deed.deed, Deed::UndoOpen { .. })) {
+        return;
+    }
+    let address = Address { subject: Subject::Node, node: node.clone() };
+    let paths: BTreeSet<String> =
+        deeds.iter().flat_map(|deed| deed.deed.paths()).map(str::to_owned).collect();
+    let identities = deeds.iter().filter_map(|deed| match (&deed.deed, &deed.address.subject) {
+        (Deed::IssueIdentity(_), Subject::Identity(identity)) => Some(identity.clone()),
+        _ => None,
+    });
+    let verify = Deed::Verify { identities: identities.collect() };
+    let frame = |deed| DraftDeed { address: address.clone(), deed, reasons: Vec::new(), replaces: false };
+    deeds.push(frame(Deed::Snapshot { paths }));
+    deeds.push(frame(verify));
+}
+
+/// What comes before what: everything after the snapshot and before the check; a directory before what lies in it; a link after what it leads to;
+/// an authority before what it issues; one path's deeds in the order of their ranks; restarts after every write.
+fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
+    let mut graph = Graph::new(deeds.keys().cloned());
+    let mut writers: BTreeMap<&str, Vec<&Key>> = BTreeMap::new();
+    for (key, deed) in deeds {
+        for path in deed.deed.paths() {
+            writers.entry(path).or_default().push(key);
+        }
+    }
+    for (key, deed) in deeds {
+        for (other, _) in deeds.range(..key.clone()).filter(|(other, _)| is_barrier(other.rank, key.rank)) {
+            graph.edge(other, key);
+        }
+        for path in deed.deed.paths() {
+            for above in path.match_indices('/').filter_map(|(index, _)| path.get(..index)) {
+                for writer in writers.get(above).into_iter().flatten() {
+                    // Going back, a directory that was made goes after what was put into it.
+                    if matches!(deed.deed, Deed::Restore { .. }) {
+                        graph.edge(key, writer);
+                    } else {
+                        graph.edge(writer, key);
+                    }
+                }
+            }
+            let same = writers.get(path).into_iter().flatten().filter(|writer| **writer < key);
+            for writer in same {
+                graph.edge(writer, key);
+            }
+        }
+        let needs: Vec<&str> = match &deed.deed {
+            Deed::MakeLink { target, .. } => vec![target],
+            Deed::IssueIdentity(issue) if issue.signer == deed.address.node => {
+                vec![&issue.signer_certificate, &issue.signer_key, &issue.verified_by]
+            }
+            Deed::IssueIdentity(issue) => vec![&issue.verified_by],
+            Deed::WritePublicKey { private, .. } => vec![&private.path],
+            Deed::UndoOpen { .. }
+            | Deed::Snapshot { .. }
+            | Deed::MakeDirectory { .. }
+            | Deed::CreateAuthority { .. }
+            | Deed::CopyAuthorityCertificate { .. }
+            | Deed::CopyKey { .. }
+            | Deed::CreateKeyPair { .. }
+            | Deed::WriteBundle { .. }
+            | Deed::UpdateKubeconfig { .. }
+            | Deed::SetPermissions { .. }
+            | Deed::Restart { .. }
+            | Deed::Verify { .. }
+            | Deed::Restore { .. } => Vec::new(),
+        };
+        for path in needs {
+            for writer in writers
+                .get(path)
+                .into_iter()
+                .flatten()
+                .filter(|writer| **writer != key && writer.rank < key.rank)
+            {
+                graph.edge(writer, key);
+            }
+        }
+    }
+    graph
+}
+
+/// The snapshot comes before everything, the check after everything, restarts after all writes.
+fn is_barrier(before: u8, after: u8) -> bool {
+    const SNAPSHOT: u8 = 1;
+    const RESTART: u8 = 12;
+    before < after && (before <= SNAPSHOT || after >= RESTART)
+}
+
+fn preconditions(deed: &Deed, facts: &NodeFacts, left_by: &BTreeMap<String, u32>) -> Vec<Precondition> {
+    deed.paths()
+        .into_iter()
+        .map(|path| {
+            let expected = match left_by.get(path) {
+                Some(number) => Expected::AsLeftBy(*number),
+                None => Expected::Fact(fact(facts, path)),
+            };
+            Precondition { path: path.to_owned(), expected }
+        })
+        .filter(|precondition| precondition.expected != Expected::Fact(Fact::Unknown))
+        .collect()
+}
+
+/// What a deed means for the services that read what it changes.
+fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>) -> Disruption {
+    if !deed.replaces {
+        return Disruption::None;
+    }
+    if let (Deed::Restart { .. }, Subject::Service(service)) = (&deed.deed, &deed.address.subject) {
+        return Disruption::Restart { services: [service.clone()].into() };
+    }
+    let desired = &input.survey.desired;
+    let Some(wanted) = desired.nodes.get(node) else { return Disruption::None };
+    let changed = super::build::changes(deed);
+    let mut restarts: BTreeSet<ServiceName> = BTreeSet::new();
+    let mut reloads: BTreeSet<String> = BTreeSet::new();
+    for (service, service_wanted) in &wanted.services {
+        for read in service_wanted.reads.iter().filter(|read| changed.contains(&read.what)) {
+            match read.reload(desired.version) {
+                Reload::Start => {
+                    restarts.insert(service.clone());
+                }
+                Reload::Handshake => {
+                    reloads.insert(format!("{service} at the next handshake"));
+                }
+                Reload::Watch => {
+                    reloads.insert(format!("{service} at once"));
+                }
+                Reload::Poll(time) => {
+                    reloads.insert(format!("{service} within {time}"));
+                }
+            }
+        }
+    }
+    if !restarts.is_empty() {
+        Disruption::Restart { services: restarts }
+    } else if reloads.is_empty() {
+        Disruption::None
+    } else {
+        Disruption::Reload { when: reloads.into_iter().collect::<Vec<_>>().join(", ") }
+    }
+}

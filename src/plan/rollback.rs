@@ -1,0 +1,196 @@
+//! Going back: a plan that puts every path as it was before a run, where it still is exactly what that run left.
+//!
+//! What enters are the snapshots that the nodes tell of; what leaves is a plan like any other, carried out by the same apply, with a snapshot of its own. What
+//! was changed since is named and left. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::desired::DesiredNode;
+use crate::diff::instant;
+use crate::ids::{Address, NodeName, Subject};
+use crate::node::{Brief, ChangedPath, FileBrief, SnapshotFacts};
+use crate::observed::VisitState;
+
+use super::build::{Builder, DraftDeed};
+use super::{Blocked, Cycle, Deed, Input, Plan, Summary, order};
+
+/// A way back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rollback {
+    /// The plan.
+    pub plan: Plan,
+    /// Certificates that would come back although they have expired. Bringing them back needs the upper tier of approval.
+    pub expired: Vec<String>,
+}
+
+/// Why there is no way back.
+#[derive(Debug, thiserror::Error)]
+pub enum RollbackError {
+    /// No node keeps a snapshot.
+    #[error("no node keeps a snapshot of any run")]
+    NoSnapshots,
+    /// The run is unknown.
+    #[error("no node keeps a snapshot of run {run}; there are: {}", known.join(", "))]
+    UnknownRun {
+        /// What was asked for.
+        run: String,
+        /// The runs of which snapshots are kept, the latest first.
+        known: Vec<String>,
+    },
+    /// A fault of the planner.
+    #[error(transparent)]
+    Cycle(#[from] Cycle),
+}
+
+/// The runs of which snapshots are kept, the latest first.
+pub fn runs(snapshots: &BTreeMap<NodeName, Vec<SnapshotFacts>>) -> Vec<String> {
+    let mut begun: BTreeMap<&str, jiff::Timestamp> = BTreeMap::new();
+    let kept = snapshots.values().flatten().filter(|snapshot| snapshot.state == VisitState::Committed);
+    for snapshot in kept {
+        let latest = begun.entry(&snapshot.id.run).or_insert(snapshot.begun_at);
+        *latest = (*latest).max(snapshot.begun_at);
+    }
+    let mut runs: Vec<(jiff::Timestamp, &str)> = begun.into_iter().map(|(run, begun)| (begun, run)).collect();
+    runs.sort_by(|one, other| other.cmp(one));
+    runs.into_iter().map(|(_, run)| run.to_owned()).collect()
+}
+
+/// The way back to before a run; to before the latest one when none is named.
+///
+/// # Errors
+/// There is no such run.
+pub fn rollback(
+    input: &Input<'_>,
+    snapshots: &BTreeMap<NodeName, Vec<SnapshotFacts>>,
+    run: Option<&str>,
+) -> Result<Rollback, RollbackError> {
+    let known = runs(snapshots);
+    let run = match run {
+        None => known.first().cloned().ok_or(RollbackError::NoSnapshots)?,
+        Some(run) if known.iter().any(|known| known == run) => run.to_owned(),
+        Some(_) if known.is_empty() => return Err(RollbackError::NoSnapshots),
+        Some(run) => return Err(RollbackError::UnknownRun { run: run.to_owned(), known }),
+    };
+    let mut builder = Builder::new(input);
+    let mut expired = Vec::new();
+    for (name, kept) in snapshots {
+        let Some(node) = input.survey.desired.nodes.get(name) else { continue };
+        let of_run =
+            |snapshot: &&SnapshotFacts| snapshot.id.run == run && snapshot.state == VisitState::Committed;
+        let mut visits: Vec<&SnapshotFacts> = kept.iter().filter(of_run).collect();
+        visits.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.id.visit));
+        for snapshot in visits {
+            for changed in &snapshot.paths {
+                put_back(&mut builder, name, node, snapshot, changed, input.now, &mut expired);
+            }
+        }
+        builder.restarts(name, node);
+    }
+    let draft = builder.draft;
+    let visits = order::visits(draft.deeds, input)?;
+    let mut plan = Plan {
+        format_version: super::FORMAT_VERSION.to_owned(),
+        id: String::new(),
+        cluster: input.survey.desired.cluster.clone(),
+        profile: input.survey.desired.profile,
+        spec: input.spec.clone(),
+        created: input.now,
+        applicable: true,
+        summary: Summary::of(input, &visits, &[]),
+        visits,
+        blocked: Vec::new(),
+        elsewhere: draft.elsewhere,
+        restart_yourself: draft.restart_yourself,
+        notes: Vec::new(),
+    };
+    plan.id = super::short_id(&plan);
+    Ok(Rollback { plan, expired })
+}
+
+fn put_back(
+    builder: &mut Builder<'_>,
+    name: &NodeName,
+    node: &DesiredNode,
+    snapshot: &SnapshotFacts,
+    changed: &ChangedPath,
+    now: jiff::Timestamp,
+    expired: &mut Vec<String>,
+) {
+    let address = Address { subject: subject_of(node, &changed.path), node: name.clone() };
+    if !changed.unchanged_since {
+        builder.draft.elsewhere.push(Blocked {
+            address,
+            because: format!(
+                "{} was changed after run {}, so it is left as it is",
+                changed.path, snapshot.id.run
+            ),
+            help: Some(
+                "compare it with the snapshot on the node, and put it back by hand if that is right"
+                    .to_owned(),
+            ),
+            findings: Vec::new(),
+        });
+        return;
+    }
+    if let Brief::File(file) = &changed.before {
+        let gone = file.certificates.iter().filter(|certificate| certificate.facts().not_after < now);
+        expired.extend(
+            gone.map(|certificate| format!("{address} (expired {})", instant(certificate.facts().not_after))),
+        );
+    }
+    let deed = Deed::Restore {
+        run: snapshot.id.run.clone(),
+        visit: snapshot.id.visit,
+        path: changed.path.clone(),
+        now: changed.after.as_ref().map_or_else(|| "unknown".to_owned(), brief),
+        then: brief(&changed.before),
+    };
+    let replaces = matches!(changed.before, Brief::File(_));
+    builder.draft.deeds.push(DraftDeed { address, deed, reasons: Vec::new(), replaces });
+}
+
+/// The thing to which a file belongs.
+fn subject_of(node: &DesiredNode, path: &str) -> Subject {
+    let identity = node
+        .identities
+        .iter()
+        .find(|(_, wanted)| wanted.storage.files().iter().any(|file| file.path == path));
+    if let Some((identity, _)) = identity {
+        return Subject::Identity(identity.clone());
+    }
+    let holds = |copy: &crate::desired::AuthorityCopy| copy.certificate.path == path || copy.key.path == path;
+    if let Some((authority, _)) = node.authorities.iter().find(|(_, copy)| holds(copy)) {
+        return Subject::Authority(authority.clone());
+    }
+    let pairs = node.key_pairs.iter();
+    let mut pairs = pairs.filter(|(_, pair)| pair.private.path == path || pair.public.path == path);
+    if let Some((pair, _)) = pairs.next() {
+        return Subject::KeyPair(pair.clone());
+    }
+    let mut directories = node.directories.iter();
+    match directories.find(|(_, directory)| directory.path == path || directory.known_as() == path) {
+        Some((directory, _)) => Subject::Directory(directory.clone()),
+        None => Subject::Node,
+    }
+}
+
+/// What lies at a path, in a few words.
+fn brief(brief: &Brief) -> String {
+    match brief {
+        Brief::Absent => "nothing".to_owned(),
+        Brief::Directory => "a directory".to_owned(),
+        Brief::Link { target } => format!("a link to {target}"),
+        Brief::File(FileBrief { mode, size, certificates, private_keys, .. }) => {
+            let mut parts = vec![format!("{size} bytes, mode {:04o}", mode & 0o7777)];
+            parts.extend(certificates.first().map(|certificate| {
+                format!(
+                    "certificate {} until {}",
+                    certificate.fingerprint().short(),
+                    instant(certificate.facts().not_after)
+                )
+            }));
+            parts.extend(private_keys.first().map(|key| format!("private key with spki {}", key.short())));
+            parts.join(", ")
+        }
+    }
+}

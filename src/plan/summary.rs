@@ -1,0 +1,128 @@
+//! The counters of a plan.
+
+use serde::{Deserialize, Serialize};
+
+use crate::diff::{IdentityView, authority_views, identity_view};
+use jiff::Timestamp;
+
+use super::{Blocked, Deed, Input, Visit};
+
+/// How many things there are, and what happens to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Certificates that replace one.
+    pub renew: usize,
+    /// Certificates, authorities and key pairs that were not there.
+    pub issue: usize,
+    /// Trust bundles and shared keys that are written.
+    pub trust: usize,
+    /// Things that are removed.
+    pub remove: usize,
+    /// Restarts.
+    pub restart: usize,
+    /// Links, directories, owners and permission bits that are put right.
+    pub repair: usize,
+    /// Paths that are put back as they were.
+    pub restore: usize,
+    /// Certificates with their keys, on all nodes.
+    pub certificates: usize,
+    /// Authorities.
+    pub authorities: usize,
+    /// Nodes.
+    pub nodes: usize,
+    /// Nodes that were seen.
+    pub nodes_seen: usize,
+    /// Things that stay as they are.
+    pub unchanged: usize,
+    /// What is renewed next if nothing else changes.
+    pub next_renewal: Option<Upcoming>,
+    /// The authority that ends first.
+    pub first_authority_end: Option<Upcoming>,
+}
+
+/// Something that will be due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Upcoming {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub name: String,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+impl Summary {
+    pub(super) fn of(input: &Input<'_>, visits: &[Visit], blocked: &[Blocked]) -> Self {
+        let mut summary = Summary::default();
+        let mut touched = std::collections::BTreeSet::new();
+        for action in visits.iter().flat_map(|visit| &visit.actions) {
+            summary.count(&action.deed);
+            touched.insert(&action.address);
+        }
+        touched.extend(blocked.iter().map(|blocked| &blocked.address));
+        let survey = input.survey;
+        let views = authority_views(&survey.desired, &survey.observed);
+        for (name, node) in &survey.desired.nodes {
+            let facts = survey.observed.nodes.get(name).and_then(|answer| answer.facts());
+            summary.nodes += 1;
+            summary.nodes_seen += usize::from(facts.is_some());
+            for (identity, wanted) in &node.identities {
+                let view: Option<IdentityView> = facts.map(|facts| identity_view(wanted, facts));
+                let certificate = view.and_then(|view| view.certificate);
+                let kept = !wanted.optional || certificate.is_some();
+                summary.certificates += usize::from(kept);
+                let address = crate::ids::Address {
+                    subject: crate::ids::Subject::Identity(identity.clone()),
+                    node: name.clone(),
+                };
+                summary.unchanged += usize::from(kept && !touched.contains(&address));
+                if let (Some(certificate), false) = (certificate, wanted.rotated_by_kubelet) {
+                    let expires = certificate.facts().not_after;
+                    let at = wanted.renew_before.value.before(expires);
+                    let name = identity.to_string();
+                    keep_first(&mut summary.next_renewal, Upcoming { at, name, expires });
+                }
+            }
+        }
+        for (name, view) in &views {
+            summary.authorities += 1;
+            if let Some(signer) = view.signer() {
+                let expires = signer.facts().not_after;
+                keep_first(
+                    &mut summary.first_authority_end,
+                    Upcoming { at: expires, name: name.to_string(), expires },
+                );
+            }
+        }
+        summary
+    }
+
+    fn count(&mut self, deed: &Deed) {
+        match deed {
+            Deed::UndoOpen { .. } | Deed::Snapshot { .. } | Deed::Verify { .. } => {}
+            Deed::MakeDirectory { .. } | Deed::MakeLink { .. } | Deed::SetPermissions { .. } => {
+                self.repair += 1
+            }
+            Deed::CreateAuthority { .. } | Deed::CreateKeyPair { .. } => self.issue += 1,
+            Deed::CopyAuthorityCertificate { .. }
+            | Deed::CopyKey { .. }
+            | Deed::WritePublicKey { .. }
+            | Deed::WriteBundle { .. }
+            | Deed::UpdateKubeconfig { .. } => self.trust += 1,
+            Deed::IssueIdentity(issue) => match issue.before {
+                Some(_) => self.renew += 1,
+                None => self.issue += 1,
+            },
+            Deed::Restart { .. } => self.restart += 1,
+            Deed::Restore { .. } => self.restore += 1,
+        }
+    }
+}
+
+fn keep_first(first: &mut Option<Upcoming>, next: Upcoming) {
+    if first.as_ref().is_none_or(|first| next < *first) {
+        *first = Some(next);
+    }
+}

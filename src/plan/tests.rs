@@ -1,0 +1,1 @@
+//! Start in agreement, change one thing, look at the plan.

@@ -1,0 +1,507 @@
+//! A plan as text: the verdict, one block for each change that is the same on several nodes, the order as executed, and a stable last line.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::status::left;
+use crate::diagnostic::escaped;
+use crate::diff::Effect;
+use crate::diff::{date, instant};
+use crate::plan::{Action, Blocked, Deed, Disruption, Issue, KeySource, Plan, Trusted, Why};
+use crate::spec::types::SubjectName;
+use crate::x509::Certificate;
+
+/// The whole plan as text.
+pub fn plan(plan: &Plan) -> String {
+    let mut text = head(plan);
+    if plan.is_empty() {
+        text.push_str(&nothing_to_do(plan));
+        return text;
+    }
+    text.push_str(&verdict(plan));
+    text.push_str(&errors(plan));
+    text.push_str(&blocks(plan));
+    text.push_str(&restarts(plan));
+    text.push_str(&elsewhere(plan));
+    text.push_str(&notes(plan));
+    text.push_str(&order(plan));
+    let _ = writeln!(text, "\n{} unchanged.", counted(plan.summary.unchanged, "certificate", "certificates"));
+    text.push_str(&last_line(plan));
+    text
+}
+
+/// Writing to a String cannot fail, so results of `write!` are dropped throughout.
+fn head(plan: &Plan) -> String {
+    format!(
+        "pki plan {}   {}   {}   {}, {} of {} nodes seen\n\n",
+        plan.id,
+        plan.cluster,
+        escaped(&plan.spec.file),
+        instant(plan.created),
+        plan.summary.nodes_seen,
+        plan.summary.nodes,
+    )
+}
+
+fn nothing_to_do(plan: &Plan) -> String {
+    let summary = &plan.summary;
+    let mut text = format!(
+        "No changes. {} matches {}.\n  {} and {} on {}\n",
+        plan.cluster,
+        escaped(&plan.spec.file),
+        counted(summary.certificates, "certificate", "certificates"),
+        counted(summary.authorities, "CA", "CAs"),
+        counted(summary.nodes_seen, "node", "nodes"),
+    );
+    if let Some(next) = &summary.next_renewal {
+        let _ = writeln!(
+            text,
+            "  Next renewal due   {}  {} (expires {})",
+            date(next.at),
+            next.name,
+            date(next.expires)
+        );
+    }
+    if let Some(first) = &summary.first_authority_end {
+        let _ = writeln!(text, "  First CA to expire {}  {}", date(first.at), first.name);
+    }
+    text.push_str(&notes(plan));
+    text.push_str("\nPlan: nothing to do.\n");
+    text
+}
+
+fn verdict(plan: &Plan) -> String {
+    let summary = &plan.summary;
+    let parts: Vec<String> = [
+        (summary.renew, "renew", "certificate", "certificates"),
+        (summary.issue, "create", "thing that is not there", "things that are not there"),
+        (summary.trust, "write", "trust bundle or shared key", "trust bundles or shared keys"),
+        (summary.restart, "restart", "service", "services"),
+        (summary.repair, "put right", "link, directory or mode", "links, directories or modes"),
+        (summary.restore, "put back", "path", "paths"),
+    ]
+    .into_iter()
+    .filter(|(count, ..)| *count > 0)
+    .map(|(count, verb, one, many)| format!("{verb} {}", counted(count, one, many)))
+    .collect();
+    let mut text = String::new();
+    if plan.actions().any(|action| matches!(action.deed, Deed::UndoOpen { .. })) {
+        text.push_str("  First, what an interrupted run left half done is undone. What else is due is planned after that.\n");
+    } else if !parts.is_empty() {
+        let _ = writeln!(text, "  This plan will {}.   undo per node", parts.join(", "));
+    }
+    if !plan.applicable {
+        let why = if plan.blocked.is_empty() {
+            "it was made for another instant than now"
+        } else {
+            "the errors below have to be gone first"
+        };
+        let _ = writeln!(text, "  It cannot be applied: {why}.");
+    }
+    text
+}
+
+fn errors(plan: &Plan) -> String {
+    let mut grouped: BTreeMap<(&str, Option<&str>), Vec<&Blocked>> = BTreeMap::new();
+    for blocked in &plan.blocked {
+        grouped.entry((&blocked.because, blocked.help.as_deref())).or_default().push(blocked);
+    }
+    let mut text = String::new();
+    for ((because, help), members) in grouped {
+        let addresses: Vec<String> = members.iter().map(|blocked| blocked.address.to_string()).collect();
+        let _ = writeln!(text, "\nerror: {}\n  {}", addresses.join(", "), escaped(because));
+        if let Some(help) = help {
+            let _ = writeln!(text, "  help: {}", escaped(help));
+        }
+    }
+    text
+}
+
+/// The actions that a reader has to judge, grouped where nothing but the node differs.
+fn blocks(plan: &Plan) -> String {
+    let mut groups: Vec<(String, String, Vec<&Action>)> = Vec::new();
+    for action in plan.actions() {
+        let Some((title, body)) = block(action, plan.created) else { continue };
+        match groups.iter_mut().find(|(known, text, _)| *known == title && *text == body) {
+            Some((_, _, members)) => members.push(action),
+            None => groups.push((title, body, vec![action])),
+        }
+    }
+    let mut text = String::new();
+    for (title, body, members) in groups {
+        let nodes: Vec<&str> = members.iter().map(|action| action.address.node.as_str()).collect();
+        let _ = writeln!(text, "\n  {title} @ {}", nodes.join(", "));
+        text.push_str(&body);
+        for line in why(&members) {
+            let _ = writeln!(text, "      {:<13} {line}", "because");
+        }
+    }
+    text
+}
+
+/// The reasons of a group, each once.
+fn why(members: &[&Action]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for Why { finding, place } in members.iter().flat_map(|action| &action.reasons) {
+        let place = place.as_ref().map(|place| format!(" ({})", escaped(place))).unwrap_or_default();
+        let line = format!("{}{place}", finding.reason);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+/// Title and body of an action's block; `None` for what frames the others.
+fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
+    let subject = &action.address.subject;
+    let mut body = Lines::default();
+    let sign = match &action.deed {
+        Deed::Snapshot { .. } | Deed::Verify { .. } => return None,
+        Deed::UndoOpen { run, visit } => {
+            body.add("undo", format!("visit {visit} of run {}, which was interrupted", escaped(run)));
+            '!'
+        }
+        Deed::MakeDirectory { directory } => {
+            body.add("directory", format!("{}   {} root:root", escaped(&directory.path), directory.mode));
+            '+'
+        }
+        Deed::MakeLink { path, target } => {
+            body.add("link", format!("{} -> {}", escaped(path), escaped(target)));
+            '+'
+        }
+        Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after } => {
+            body.add("subject", self::subject(subject));
+            body.add("not before", instant(*not_before));
+            body.add("not after", format!("{} ({})", instant(*not_after), left(*not_after, now)));
+            body.add("key", format!("new, {algorithm}; made at apply on this node"));
+            body.file(certificate);
+            body.file(key);
+            '+'
+        }
+        Deed::CopyAuthorityCertificate { from, file, .. } => {
+            body.add("certificate", format!("the one made on {from}"));
+            body.file(file);
+            '+'
+        }
+        Deed::CopyKey { from, file, .. } => {
+            body.add("private key", format!("copied from {from}, from memory to memory"));
+            body.file(file);
+            '+'
+        }
+        Deed::CreateKeyPair { private, public, algorithm } => {
+            body.add("key", format!("new, {algorithm}; made at apply on this node"));
+            body.file(private);
+            body.file(public);
+            '+'
+        }
+        Deed::WritePublicKey { private, public } => {
+            body.add("public key", format!("of {}", escaped(&private.path)));
+            body.file(public);
+            '~'
+        }
+        Deed::WriteBundle { file, certificates, before } => {
+            let names = certificates.iter().map(certificate_name).collect::<Vec<_>>().join(", ");
+            body.add("certificates", format!("{} -> {}: {names}", before.len(), certificates.len()));
+            body.file(file);
+            if before.is_empty() { '+' } else { '~' }
+        }
+        Deed::IssueIdentity(issue) => {
+            issue_lines(&mut body, issue, now);
+            if issue.before.is_some() { '~' } else { '+' }
+        }
+        Deed::UpdateKubeconfig { file, trusted, before } => {
+            body.add("trusts", format!("{} -> {}", fingerprints(before), trusted_text(trusted)));
+            body.file(file);
+            '~'
+        }
+        Deed::SetPermissions { file, mode_before, owner_before } => {
+            let owner = format!("{}:{}", file.user, file.group);
+            if file.mode.bits() != *mode_before {
+                body.add("mode", format!("{mode_before:04o} -> {}", file.mode));
+            }
+            if owner != *owner_before {
+                body.add("owner", format!("{} -> {owner}", escaped(owner_before)));
+            }
+            body.add("file", escaped(&file.path));
+            '~'
+        }
+        Deed::Restart { command, timeout } => {
+            // A reviewer must see every program that a spec makes run, word for word.
+            let words: Vec<String> = command.iter().map(|word| format!("{word:?}")).collect();
+            body.add("runs", words.join(" "));
+            body.add("waits", format!("at most {timeout}"));
+            '!'
+        }
+        Deed::Restore { run, visit, path, now, then } => {
+            body.add("path", escaped(path));
+            body.add("now", escaped(now));
+            body.add("then", format!("{} (before visit {visit} of run {})", escaped(then), escaped(run)));
+            '~'
+        }
+    };
+    match &action.disruption {
+        Disruption::None => {}
+        Disruption::Reload { when } => body.add("takes effect", format!("{when}; no restart")),
+        Disruption::Restart { services } if !matches!(action.deed, Deed::Restart { .. }) => {
+            let services: Vec<&str> = services.iter().map(|service| service.as_str()).collect();
+            body.add(
+                "takes effect",
+                format!("when {} is restarted: read at its start only", services.join(", ")),
+            );
+        }
+        Disruption::Restart { .. } => {}
+    }
+    Some((format!("{sign} {subject}"), body.0))
+}
+
+/// Lines of a block, label and text.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, label: &str, text: String) {
+        let _ = writeln!(self.0, "      {label:<13} {text}");
+    }
+
+    fn file(&mut self, file: &crate::desired::FileSpec) {
+        self.add("file", format!("{}   {} {}:{}", escaped(&file.path), file.mode, file.user, file.group));
+    }
+}
+
+fn issue_lines(body: &mut Lines, issue: &Issue, now: Timestamp) {
+    let old = issue.before.as_ref().map(Certificate::facts);
+    let clamp = if issue.clamped { "; cut to the end of its CA" } else { "" };
+    let new_end = format!("{} ({}{clamp})", instant(issue.not_after), left(issue.not_after, now));
+    match old {
+        Some(old) => body.add(
+            "not after",
+            format!("{} ({}) -> {new_end}", instant(old.not_after), left(old.not_after, now)),
+        ),
+        None => body.add("not after", new_end),
+    }
+    let wanted = subject(&issue.subject);
+    match old.map(|old| old.subject.to_string()) {
+        Some(held) if !same_subject(old, &issue.subject) => {
+            body.add("subject", format!("{} -> {wanted}", escaped(&held)));
+        }
+        Some(_) => {}
+        None => body.add("subject", wanted),
+    }
+    names(body, issue);
+    let usages: Vec<String> = issue.usages.iter().map(ToString::to_string).collect();
+    if old.is_none() {
+        body.add("usable as", usages.join(", "));
+    }
+    match (issue.key, old) {
+        (KeySource::New(algorithm), Some(old)) => body.add(
+            "key",
+            format!("{} spki {} -> new, {algorithm}", old.key.algorithm, old.key.spki_sha256.short()),
+        ),
+        (KeySource::New(algorithm), None) => {
+            body.add("key", format!("new, {algorithm}; made at apply on this node"))
+        }
+        (KeySource::Kept(spki), _) => body.add("key", format!("kept, spki {}", spki.short())),
+    }
+    body.add("issuer", format!("{}, signed on {}", issue.authority, issue.signer));
+    if let Some(trusted) = &issue.trusted {
+        body.add("trusts", trusted_text(trusted));
+    }
+    for file in issue.storage.files() {
+        body.file(file);
+    }
+}
+
+fn same_subject(old: Option<&crate::x509::CertificateFacts>, wanted: &SubjectName) -> bool {
+    old.is_some_and(|old| {
+        old.subject.common_name() == Some(wanted.common_name.as_str())
+            && old.subject.organizations() == wanted.organizations.iter().cloned().collect()
+    })
+}
+
+/// The names as a difference, name by name.
+fn names(body: &mut Lines, issue: &Issue) {
+    let new: Vec<String> =
+        issue.dns.iter().cloned().chain(issue.ip.iter().map(|ip| format!("IP {ip}"))).collect();
+    let Some(before) = &issue.before else {
+        if !new.is_empty() {
+            body.add("names", new.join(", "));
+        }
+        return;
+    };
+    let held = &before.facts().names;
+    let old: Vec<String> = held
+        .dns
+        .iter()
+        .map(|name| escaped(name))
+        .chain(held.ip.iter().map(|ip| format!("IP {ip}")))
+        .collect();
+    let difference = similar::TextDiff::from_slices(
+        &old.iter().map(String::as_str).collect::<Vec<_>>(),
+        &new.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    let changes: Vec<String> = difference
+        .iter_all_changes()
+        .filter_map(|change| match change.tag() {
+            similar::ChangeTag::Equal => None,
+            similar::ChangeTag::Delete => Some(format!("- {}", change.value())),
+            similar::ChangeTag::Insert => Some(format!("+ {}", change.value())),
+        })
+        .collect();
+    if !changes.is_empty() {
+        body.add("names", format!("kept, but {}", changes.join(", ")));
+    } else if !old.is_empty() {
+        body.add("names", format!("kept ({})", old.len()));
+    }
+}
+
+fn subject(subject: &SubjectName) -> String {
+    let organizations = subject.organizations.iter().map(|name| format!("O={name}"));
+    organizations.chain([format!("CN={}", subject.common_name)]).collect::<Vec<_>>().join(", ")
+}
+
+fn certificate_name(certificate: &Certificate) -> String {
+    format!("{} ({})", escaped(&certificate.facts().subject.to_string()), certificate.fingerprint().short())
+}
+
+fn trusted_text(trusted: &Trusted) -> String {
+    match trusted {
+        Trusted::Certificates(certificates) => {
+            certificates.iter().map(certificate_name).collect::<Vec<_>>().join(", ")
+        }
+        Trusted::Made(authority) => format!("the {authority} that is made before"),
+    }
+}
+
+fn fingerprints(before: &[crate::x509::Sha256]) -> String {
+    if before.is_empty() {
+        return "nothing".to_owned();
+    }
+    before.iter().map(|fingerprint| fingerprint.short()).collect::<Vec<_>>().join(", ")
+}
+
+fn restarts(plan: &Plan) -> String {
+    if plan.restart_yourself.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\n  Restart yourself, when the plan is applied:\n");
+    for manual in &plan.restart_yourself {
+        let nodes: Vec<&str> = manual.nodes.iter().map(|node| node.as_str()).collect();
+        let _ = writeln!(
+            text,
+            "    {} @ {}   reads {} only at its start",
+            manual.service,
+            nodes.join(", "),
+            manual.reads.join(", ")
+        );
+        let _ = writeln!(text, "      how: {}", escaped(&manual.how));
+    }
+    text
+}
+
+fn elsewhere(plan: &Plan) -> String {
+    let mut text = String::new();
+    for blocked in &plan.elsewhere {
+        let _ =
+            writeln!(text, "\n  Not by this plan: {}\n    {}", blocked.address, escaped(&blocked.because));
+        for Why { finding, .. } in &blocked.findings {
+            let _ = writeln!(text, "    because {}", finding.reason);
+        }
+        if let Some(help) = &blocked.help {
+            let _ = writeln!(text, "    {}", escaped(help));
+        }
+    }
+    text
+}
+
+/// What was found and is left alone. The same words on several nodes are one line.
+fn notes(plan: &Plan) -> String {
+    let mut grouped: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for noted in plan.notes.iter().filter(|noted| noted.finding.effect == Effect::Note) {
+        grouped.entry(noted.finding.reason.to_string()).or_default().push(noted.address.to_string());
+    }
+    let mut text = String::new();
+    for (reason, addresses) in grouped {
+        if text.is_empty() {
+            text.push_str("\n  Noted, and left alone:\n");
+        }
+        let _ = writeln!(text, "    {}: {reason}", addresses.join(", "));
+    }
+    text
+}
+
+/// The visits as they are carried out.
+fn order(plan: &Plan) -> String {
+    if plan.visits.is_empty() {
+        return String::new();
+    }
+    let nodes: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
+    let mut text = format!("\n  Order  {}, one at a time\n", nodes.join(", "));
+    for visit in &plan.visits {
+        let _ = writeln!(text, "    visit {}  {}", visit.number, visit.node);
+        for action in &visit.actions {
+            let _ = writeln!(text, "      {:>4}  {}", action.number, deed(action));
+        }
+    }
+    text.push_str(
+        "    If a step fails, its node is put back as it was before the visit, and the run stops.\n",
+    );
+    text
+}
+
+/// An action in a few words, as the order and progress name it.
+pub fn deed(action: &Action) -> String {
+    let subject = &action.address.subject;
+    match &action.deed {
+        Deed::UndoOpen { run, visit } => {
+            format!("undo visit {visit} of the interrupted run {}", escaped(run))
+        }
+        Deed::Snapshot { paths } => format!("snapshot {}", counted(paths.len(), "path", "paths")),
+        Deed::MakeDirectory { directory } => format!("make directory {}", escaped(&directory.path)),
+        Deed::MakeLink { path, target } => format!("link {} -> {}", escaped(path), escaped(target)),
+        Deed::CreateAuthority { .. } => format!("create {subject}"),
+        Deed::CopyAuthorityCertificate { from, .. } => {
+            format!("copy the certificate of {subject} from {from}")
+        }
+        Deed::CopyKey { from, .. } => format!("copy the private key of {subject} from {from}"),
+        Deed::CreateKeyPair { .. } => format!("create {subject}"),
+        Deed::WritePublicKey { .. } => format!("write the public key of {subject}"),
+        Deed::WriteBundle { file, .. } => format!("write {}", escaped(&file.path)),
+        Deed::IssueIdentity(issue) => match issue.before {
+            Some(_) => format!("renew {subject}"),
+            None => format!("issue {subject}"),
+        },
+        Deed::UpdateKubeconfig { .. } => format!("update the CA data of {subject}"),
+        Deed::SetPermissions { file, .. } => format!("set owner and mode of {}", escaped(&file.path)),
+        Deed::Restart { .. } => format!("restart {subject}"),
+        Deed::Verify { identities } if identities.is_empty() => "commit".to_owned(),
+        Deed::Verify { identities } => {
+            format!("verify {}, commit", counted(identities.len(), "certificate", "certificates"))
+        }
+        Deed::Restore { path, .. } => format!("put back {}", escaped(path)),
+    }
+}
+
+/// The contract with scripts: fixed counters in a fixed order.
+fn last_line(plan: &Plan) -> String {
+    if !plan.blocked.is_empty() {
+        let errors = counted(plan.blocked.len(), "error", "errors");
+        return format!("Plan: blocked by {errors}.\n");
+    }
+    let summary = &plan.summary;
+    let mut text = format!(
+        "Plan: renew {}, issue {}, trust {}, remove {}, restart {}, repair {}",
+        summary.renew, summary.issue, summary.trust, summary.remove, summary.restart, summary.repair
+    );
+    if summary.restore > 0 {
+        let _ = write!(text, ", restore {}", summary.restore);
+    }
+    text.push_str(".\n");
+    text
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
