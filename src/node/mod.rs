@@ -64,7 +64,7 @@ pub trait Host: Inspect {
     /// Opens a transaction: takes the lock, and copies everything that may be touched. After an error nothing is open.
     fn begin(&mut self, begin: &Begin) -> Result<(), HostError>;
 
-    /// Performs one order. After an error the transaction is still open and can be undone, or go on.
+    /// Performs one order. Those that only read need no transaction. After an error the transaction is still open and can be undone, or go on.
     fn perform(&mut self, order: Order) -> Result<Answer, HostError>;
 
     /// Ends the open transaction and keeps what it did. After an error it is still open.

@@ -40,10 +40,7 @@ pub(super) fn perform(
         }
         Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
         Order::Extend { authority, certificate, not_before, not_after } => {
-            let (issuer, key) = authority_of(objects, &authority, &certificate)?;
-            let serial = new_serial()?;
-            let extended = issue::extend(&issuer, &key, not_before, not_after, Some(&serial));
-            extended.map(Answer::Certificate).map_err(|error| not_made("the certificate", &error))
+            extend(objects, &authority, &certificate, (not_before, not_after)).map(Answer::Certificate)
         }
         Order::WriteIdentity { slot, certificate, chain, storage, trusted, cluster } => {
             let key = visit.slots.get(&slot).cloned().ok_or(HostError::EmptySlot { slot })?;
@@ -101,12 +98,15 @@ pub(super) fn perform(
 pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answer, HostError> {
     match order {
         Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
+        Order::Extend { authority, certificate, not_before, not_after } => {
+            extend(objects, &authority, &certificate, (not_before, not_after)).map(Answer::Certificate)
+        }
+        Order::Check { identity } => check::check(objects, &identity).map(|()| Answer::Done),
         Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
         Order::MakeDirectory { .. }
         | Order::MakeLink { .. }
         | Order::MakeKey { .. }
         | Order::TakeKey { .. }
-        | Order::Extend { .. }
         | Order::WriteIdentity { .. }
         | Order::WriteTrusted { .. }
         | Order::CreateAuthority { .. }
@@ -116,7 +116,6 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
         | Order::WriteShared { .. }
         | Order::SetPermissions { .. }
         | Order::Run { .. }
-        | Order::Check { .. }
         | Order::Restore { .. } => Err(HostError::NotOpen),
     }
 }
@@ -189,6 +188,17 @@ fn authority_of(
         return Err(HostError::PairMismatch { path: files.key.clone() });
     }
     Ok((issuer, key))
+}
+
+fn extend(
+    objects: &impl Look,
+    authority: &AuthorityFiles,
+    certificate: &Sha256,
+    (not_before, not_after): (Timestamp, Timestamp),
+) -> Result<Certificate, HostError> {
+    let (issuer, key) = authority_of(objects, authority, certificate)?;
+    issue::extend(&issuer, &key, not_before, not_after, Some(&new_serial()?))
+        .map_err(|error| not_made("the certificate", &error))
 }
 
 fn sign(

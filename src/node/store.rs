@@ -119,6 +119,8 @@ impl Store {
                     remove(&run, &visit_name)?;
                 }
             }
+            // It stays if anything is in it.
+            self.snapshots.remove_directory(&run_name)?;
         }
         Ok(())
     }

@@ -240,7 +240,12 @@ impl Visit {
         }
         let outcome = objects.replace(&replacements);
         for (location, intended) in replacements {
-            let left = objects.capture(&location)?;
+            let left = match (objects.capture(&location), &outcome) {
+                (Ok(left), _) => left,
+                (Err(error), Ok(())) => return Err(error),
+                // What went wrong first is what a person needs to know.
+                (Err(_), Err(_)) => continue,
+            };
             if outcome.is_ok() && !is_as_intended(&left, &intended) {
                 return Err(HostError::Changed { path: location });
             }

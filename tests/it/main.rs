@@ -10,6 +10,7 @@ mod cluster;
 mod examples;
 mod issuing;
 mod key_and_pem_shapes;
+mod kubeconfigs;
 mod mutations;
 mod observe;
 mod odd_cas;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cluster::ROOT;
 
 /// Modules that decide. They are given everything they know, so that the same input always gives the same output.
-const PURE: [&str; 20] = [
+const PURE: [&str; 21] = [
     "desired",
     "detect",
     "diagnostic",
@@ -24,6 +24,7 @@ const PURE: [&str; 20] = [
     "profile",
     "render",
     "request",
+    "secret",
     "spec",
     "status",
     "x509",

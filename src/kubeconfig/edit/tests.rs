@@ -1,3 +1,5 @@
+//! New values in old kubeconfigs, in every style of YAML that people write, byte for byte.
+
 use jiff::Timestamp;
 
 use super::*;
@@ -160,10 +162,7 @@ fn what_cannot_be_changed_alone_is_left_alone_and_nothing_of_it_is_told() {
     let cluster = " {server: 'https://c'}";
     let names_file = |field| Err(EditError::NamesFile { field });
     for (text, error) in [
-        (
-            kubeconfig(cluster, " {client-certificate: /f, client-key: /f}"),
-            names_file(Field::ClientCertificate),
-        ),
+        (kubeconfig(cluster, " {client-certificate: /f, client-key: /f}"), names_file(Field::ClientKey)),
         (
             kubeconfig(cluster, "\n    client-key: /var/lib/kubelet/pki/kubelet-client-current.pem"),
             names_file(Field::ClientKey),

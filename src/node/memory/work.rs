@@ -253,12 +253,17 @@ impl Host for Memory {
     }
 
     fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
-        let mut visit = self.work.visit.take().ok_or(HostError::NotOpen)?;
         self.work.performed = self.work.performed.saturating_add(1);
         let number = self.work.performed;
-        let before = self.fails(Failure::BeforeOrder(number));
-        let answer = before.and_then(|()| perform::perform(&mut visit, self, order));
-        self.work.visit = Some(visit);
+        self.fails(Failure::BeforeOrder(number))?;
+        let answer = match self.work.visit.take() {
+            Some(mut visit) => {
+                let answer = perform::perform(&mut visit, self, order);
+                self.work.visit = Some(visit);
+                answer
+            }
+            None => perform::perform_reading(self, order),
+        };
         let after = self.fails(Failure::AfterOrder(number));
         answer.and_then(|answer| after.map(|()| answer))
     }

@@ -1,3 +1,5 @@
+//! Transactions on real files below a temporary directory.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -133,8 +135,9 @@ fn is_root() -> bool {
 #[test]
 fn a_committed_write_replaces_the_content_and_keeps_what_else_the_file_had() {
     let node = Node::new();
-    node.file("/etc/kubernetes/a", "old", 0o440);
+    node.file("/etc/kubernetes/a", "old", 0o640);
     rustix::fs::setxattr(node.at("/etc/kubernetes/a"), "user.note", b"mine", XattrFlags::empty()).unwrap();
+    fs::set_permissions(node.at("/etc/kubernetes/a"), fs::Permissions::from_mode(0o440)).unwrap();
     node.file("/etc/kubernetes/loose", "old", 0o666);
     if is_root() {
         std::os::unix::fs::chown(node.at("/etc/kubernetes/a"), Some(1234), Some(1234)).unwrap();

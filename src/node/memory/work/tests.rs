@@ -1,3 +1,5 @@
+//! A node in memory fails where it is told, and else does what real files do.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

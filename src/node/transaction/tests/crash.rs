@@ -118,6 +118,44 @@ fn an_undo_that_ends_anywhere_is_finished_by_the_next() {
 }
 
 #[test]
+fn the_removal_of_old_snapshots_may_be_cut_off_too() {
+    let run = |local: &mut Local, name: &str, keep: u32| {
+        local.begin(&Begin { keep, ..begin(name, 1, &PATHS) })?;
+        local.perform(write("/data/a", name))?;
+        local.commit()
+    };
+    let prepared = || {
+        let node = node();
+        for name in ["run-1", "run-2", "run-3"] {
+            run(&mut node.local(), name, 9).unwrap();
+        }
+        node
+    };
+    let mut complete = false;
+    for survived in 0.. {
+        let node = prepared();
+        let mut local = node.local();
+        local.fuse = Fuse::after(survived);
+        let _cut_off = run(&mut local, "run-4", 1);
+        complete = local.fuse.left() >= 0;
+        drop(local);
+        let mut next = node.local();
+        next.undo_open(STATE).unwrap();
+        let kept = next.snapshots(STATE).unwrap();
+        let committed = kept.iter().rev().find(|facts| facts.state == VisitState::Committed).unwrap();
+        assert_eq!(node.text("/data/a"), committed.id.run, "after {survived}");
+        assert!(committed.paths.iter().all(|path| path.unchanged_since), "after {survived}");
+        run(&mut next, "run-5", 1).unwrap();
+        assert_eq!(next.snapshots(STATE).unwrap().len(), 1, "after {survived}");
+        assert_eq!(fs::read_dir(node.at("/var/lib/pki/snapshots")).unwrap().count(), 1, "after {survived}");
+        if complete {
+            break;
+        }
+    }
+    assert!(complete);
+}
+
+#[test]
 fn a_failed_order_leaves_the_transaction_able_to_go_back() {
     let (effects, _) = uninterrupted();
     for survived in 0..effects {
