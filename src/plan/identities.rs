@@ -253,7 +253,7 @@ impl Case<'_> {
         })
     }
 
-    /// What it should be usable for, and what it is usable for now: somebody may rely on that.
+    /// What it should be usable for, and what it is usable for today: somebody may rely on that.
     fn usages(&self, old: Option<&Certificate>) -> BTreeSet<Usage> {
         let held = old.and_then(|certificate| certificate.facts().extended_key_usages.as_ref());
         let mut usages = self.wanted.usages.clone();
