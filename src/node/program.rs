@@ -2,7 +2,7 @@
 //!
 //! What enters is a program with its arguments, a place and a time; what leaves is that it ended well, or the error with the end of what it said. It gets
 //! no input and none of our environment, and after its time it is killed with everything that it started. What looks like key material in its output
-//! is not repeated.
+//! is not repeated. For a node that is a directory, the program runs in that directory and finds its absolute path in `PKI_ROOT`.
 #![expect(clippy::disallowed_methods, reason = "the one place where programs are started")]
 
 use std::io::Read;
@@ -23,11 +23,14 @@ const TAIL: usize = 1024;
 /// How long the output is waited for once the program has ended: something that it started may still hold it open.
 const DRAIN: Duration = Duration::from_millis(500);
 
-/// Runs a program, in `directory` if given, and waits for its end.
+/// Where a program finds the directory that stands for its node.
+const ROOT: &str = "PKI_ROOT";
+
+/// Runs a program, in the node's `root` if it has one, and waits for its end.
 pub(super) fn run(
     program: &Path,
     arguments: &[String],
-    directory: Option<&Path>,
+    root: Option<&Path>,
     timeout: Duration,
 ) -> Result<(), HostError> {
     let failed = |reason: String, output: String| HostError::Program {
@@ -43,7 +46,12 @@ pub(super) fn run(
         std::io::pipe().map_err(|error| failed(format!("cannot be run: {}", io(&error)), String::new()))?;
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("PATH", SEARCH).env("LC_ALL", "C.UTF-8").process_group(0);
-    command.current_dir(directory.unwrap_or(Path::new("/"))).stdin(Stdio::null());
+    command.current_dir(root.unwrap_or(Path::new("/"))).stdin(Stdio::null());
+    if let Some(root) = root {
+        let absolute = std::path::absolute(root)
+            .map_err(|error| failed(format!("cannot be run: {}", io(&error)), String::new()))?;
+        command.env(ROOT, absolute);
+    }
     let copy = writer
         .try_clone()
         .map_err(|error| failed(format!("cannot be run: {}", io(&error)), String::new()))?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::confined::{Outcome, Tree, TreeError};
+use super::confined::{Tree, TreeError};
 use super::disk::{Dir, Fuse, Removal};
 use super::error::HostError;
 use super::image::{FileImage, Image};
@@ -21,7 +21,7 @@ use super::program;
 use super::snapshot;
 use super::store::Store;
 use super::visit::{Earlier, Objects, Touch};
-use crate::observed::{FileKind, ServedBy, VisitState};
+use crate::observed::{ServedBy, VisitState};
 
 /// The files of a node during one transaction.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ impl Site {
         }
     }
 
-    /// The program that a command names. On a node that is a directory it is one of that directory's files.
+    /// The program that a command names: one of this machine, also for a node that is a directory of it, which has none that could run.
     fn program(&self, argv: &[String]) -> Result<PathBuf, HostError> {
         let name = argv.first().map(String::as_str).unwrap_or_default();
         let refused = |reason: &str| HostError::Program {
@@ -189,22 +189,15 @@ impl Site {
             reason: reason.to_owned(),
             output: String::new(),
         };
-        let Some(root) = &self.root else {
-            return if name.is_empty() { Err(refused("has no name")) } else { Ok(PathBuf::from(name)) };
-        };
-        match self.tree.walk(name).outcome {
-            Outcome::Found(found) if found.status.kind == FileKind::Regular => {
-                Ok(root.join(found.resolved.trim_start_matches('/')))
-            }
-            Outcome::Failed(TreeError::Relative { .. }) => Err(refused(
-                "cannot be run: this node is a directory, and only a program in it, by its absolute path, belongs to it",
-            )),
-            Outcome::Found(_)
-            | Outcome::Missing { .. }
-            | Outcome::Dangling { .. }
-            | Outcome::Loop
-            | Outcome::Failed(_) => Err(refused("is not a program of this node")),
+        if name.is_empty() {
+            return Err(refused("has no name"));
         }
+        let program = PathBuf::from(name);
+        // It is started in the node's directory, where a name without a path would mean another file.
+        if self.root.is_some() && !program.is_absolute() {
+            return Err(refused("cannot be run: it has to be named by its absolute path"));
+        }
+        Ok(program)
     }
 }
 

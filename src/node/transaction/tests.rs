@@ -409,20 +409,20 @@ fn the_snapshots_of_the_latest_runs_are_kept_and_closed_to_others() {
 }
 
 #[test]
-fn a_program_of_a_node_that_is_a_directory_is_one_of_its_own() {
+fn a_program_for_a_node_that_is_a_directory_is_one_of_the_machine_and_is_told_the_directory() {
     let node = Node::new();
-    node.file("/usr/local/bin/reload", "#!/bin/sh\npwd > data/ran\nexit $1\n", 0o755);
     let mut local = node.begun(&[]);
     let run = |argv: &[&str]| Order::Run {
         argv: argv.iter().map(|one| (*one).to_owned()).collect(),
         timeout_seconds: 10,
     };
-    local.perform(run(&["/usr/local/bin/reload", "0"])).unwrap();
-    assert_eq!(node.text("/data/ran").trim(), node.root.path().canonicalize().unwrap().to_str().unwrap());
-    let error = local.perform(run(&["/usr/local/bin/reload", "3"])).unwrap_err();
+    local.perform(run(&["/bin/sh", "-c", "pwd -P > data/ran; echo \"$PKI_ROOT\" >> data/ran"])).unwrap();
+    let root = node.root.path().canonicalize().unwrap();
+    assert_eq!(node.text("/data/ran"), format!("{0}\n{0}\n", root.display()));
+    let error = local.perform(run(&["/bin/sh", "-c", "exit 3"])).unwrap_err();
     assert!(error.to_string().ends_with("failed (exit status: 3)"), "{error}");
     let error = local.perform(run(&["systemctl", "restart", "etcd"])).unwrap_err();
-    assert!(error.to_string().contains("this node is a directory"), "{error}");
+    assert!(error.to_string().contains("by its absolute path"), "{error}");
 }
 
 #[test]
