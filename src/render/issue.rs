@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::status::left;
 use crate::diagnostic::escaped;
-use crate::diff::instant;
+use crate::diff::{date, instant};
 use crate::plan::{Issue, KeySource, Trusted};
 use crate::spec::types::SubjectName;
 use crate::x509::Certificate;
@@ -30,10 +30,8 @@ pub(super) fn issue_lines(body: &mut Lines, issue: &Issue, now: Timestamp) {
     let clamp = if issue.clamped { "; cut to the end of its CA" } else { "" };
     let new_end = format!("{} ({}{clamp})", instant(issue.not_after), left(issue.not_after, now));
     match old {
-        Some(old) => body.add(
-            "not after",
-            format!("{} ({}) -> {new_end}", instant(old.not_after), left(old.not_after, now)),
-        ),
+        Some(old) => body
+            .add("not after", format!("{} ({}) -> {new_end}", date(old.not_after), left(old.not_after, now))),
         None => body.add("not after", new_end),
     }
     let wanted = subject(&issue.subject);
@@ -49,15 +47,11 @@ pub(super) fn issue_lines(body: &mut Lines, issue: &Issue, now: Timestamp) {
     if old.is_none() {
         body.add("usable as", usages.join(", "));
     }
-    match (issue.key, old) {
-        (KeySource::New(algorithm), Some(old)) => body.add(
-            "key",
-            format!("{} spki {} -> new, {algorithm}", old.key.algorithm, old.key.spki_sha256.short()),
-        ),
-        (KeySource::New(algorithm), None) => {
-            body.add("key", format!("new, {algorithm}; made at apply on this node"))
-        }
-        (KeySource::Kept(spki), _) => body.add("key", format!("kept, spki {}", spki.short())),
+    // The digest of a kept key differs from node to node, so it is added once the nodes of a block are known.
+    if let KeySource::New(algorithm) = issue.key {
+        let was = old.map(|old| old.key.algorithm.to_string()).filter(|was| *was != algorithm.to_string());
+        let was = was.map(|was| format!(" (was {was})")).unwrap_or_default();
+        body.add("key", format!("new, {algorithm}{was}; made at apply on its node"));
     }
     body.add("issuer", format!("{}, signed on {}", issue.authority, issue.signer));
     if let Some(trusted) = &issue.trusted {

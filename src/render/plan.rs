@@ -11,7 +11,7 @@ use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::Effect;
 use crate::diff::{date, instant};
-use crate::plan::{Action, Blocked, Deed, Disruption, Plan, Why};
+use crate::plan::{Action, Blocked, Deed, Disruption, KeySource, Plan, Why};
 
 /// The whole plan as text.
 pub fn plan(plan: &Plan) -> String {
@@ -134,11 +134,40 @@ fn blocks(plan: &Plan) -> String {
         let nodes: Vec<&str> = members.iter().map(|action| action.address.node.as_str()).collect();
         let _ = writeln!(text, "\n  {title} @ {}", nodes.join(", "));
         text.push_str(&body);
+        let kept: Vec<String> = members.iter().filter_map(|action| kept_key(action)).collect();
+        if !kept.is_empty() {
+            let _ = writeln!(text, "      {:<13} kept, spki {}", "key", kept.join(", "));
+        }
         for line in why(&members) {
             let _ = writeln!(text, "      {:<13} {line}", "because");
         }
     }
     text
+}
+
+/// The digest of the key that a renewal keeps.
+fn kept_key(action: &Action) -> Option<String> {
+    match &action.deed {
+        Deed::IssueIdentity(issue) => match issue.key {
+            KeySource::Kept(spki) => Some(spki.short()),
+            KeySource::New(_) => None,
+        },
+        Deed::UndoOpen { .. }
+        | Deed::Snapshot { .. }
+        | Deed::MakeDirectory { .. }
+        | Deed::MakeLink { .. }
+        | Deed::CreateAuthority { .. }
+        | Deed::CopyAuthorityCertificate { .. }
+        | Deed::CopyKey { .. }
+        | Deed::CreateKeyPair { .. }
+        | Deed::WritePublicKey { .. }
+        | Deed::WriteBundle { .. }
+        | Deed::UpdateKubeconfig { .. }
+        | Deed::SetPermissions { .. }
+        | Deed::Restart { .. }
+        | Deed::Verify { .. }
+        | Deed::Restore { .. } => None,
+    }
 }
 
 /// The reasons of a group, each once.
