@@ -57,6 +57,7 @@ pub(super) fn draft(input: &Input<'_>) -> Draft {
         builder.parents(name, node, facts);
         builder.restarts(name, node);
     }
+    builder.what_is_left();
     builder.draft.blocked.sort();
     builder.draft.blocked.dedup();
     builder.draft.elsewhere.sort();
@@ -129,6 +130,33 @@ impl<'a> Builder<'a> {
             }
         }
         !self.draft.deeds.is_empty()
+    }
+
+    /// What is due and nothing in the plan mends is named: a plan without it would look as if all were well.
+    fn what_is_left(&mut self) {
+        for (address, findings) in &self.input.differences.findings {
+            let draft = &self.draft;
+            let told =
+                draft.blocked.iter().chain(&draft.elsewhere).any(|blocked| blocked.address == *address);
+            if told || !self.input.options.selects(address) {
+                continue;
+            }
+            let deeds: Vec<&DraftDeed> = draft.deeds.iter().filter(|deed| deed.address == *address).collect();
+            let is_mended = |finding: &Finding| {
+                // The deeds of a directory follow from what is put into it.
+                matches!(address.subject, Subject::Directory(_)) && !deeds.is_empty()
+                    || deeds.iter().flat_map(|deed| &deed.reasons).any(|why| why.finding == *finding)
+            };
+            let left: Vec<&Finding> = findings
+                .iter()
+                .filter(|finding| finding.effect == Effect::Due && !is_mended(finding))
+                .collect();
+            let Some(first) = left.first() else { continue };
+            let (because, help) = not_mended(&first.reason, &address.subject);
+            let findings = left.iter().map(|finding| self.why(finding)).collect();
+            let address = address.clone();
+            self.draft.elsewhere.push(Blocked { address, because, help: Some(help), findings });
+        }
     }
 
     fn directories(&mut self, name: &NodeName, node: &DesiredNode) {
@@ -379,6 +407,24 @@ fn is_missing(facts: &NodeFacts, path: &str) -> bool {
         Some(Seen::Absent | Seen::Dangling { .. }) => true,
         Some(Seen::Present(_) | Seen::Looping { .. } | Seen::Unknown { .. }) | None => false,
     }
+}
+
+/// Why something that is due is in no plan, and the way out.
+fn not_mended(reason: &Reason, subject: &Subject) -> (String, String) {
+    let (because, help) = if matches!(reason, Reason::NotAFile { .. } | Reason::NotADirectory { .. }) {
+        (
+            "something else lies in its place, and pki never removes what it does not know",
+            "look at it on the node and move it away; the next plan makes what is missing",
+        )
+    } else if matches!(subject, Subject::Authority(_)) {
+        (
+            "this version does not replace an authority that is there",
+            "plan its replacement in time: nothing that it signs outlives it",
+        )
+    } else {
+        ("pki does not mend this by itself", "look at it on the node, and plan again")
+    };
+    (because.to_owned(), help.to_owned())
 }
 
 /// The way out of what blocks.

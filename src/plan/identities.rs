@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use crate::desired::{DesiredIdentity, DesiredNode, Storage};
 use crate::diff::{Effect, Finding, IdentityView, Reason, identity_view};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
-use crate::observed::NodeFacts;
+use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
+use crate::observed::{Content, NodeFacts};
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm as FoundAlgorithm};
 
@@ -17,7 +18,7 @@ use super::{Blocked, Deed, Issue, KeySource, Trusted, Why};
 pub(super) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
     for (identity, wanted) in &node.identities {
         let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
-        let case = Case { name, node, wanted, view: identity_view(wanted, facts), address };
+        let case = Case { name, node, wanted, facts, view: identity_view(wanted, facts), address };
         case.build(builder);
     }
 }
@@ -26,6 +27,7 @@ struct Case<'a> {
     name: &'a NodeName,
     node: &'a DesiredNode,
     wanted: &'a DesiredIdentity,
+    facts: &'a NodeFacts,
     view: IdentityView,
     address: Address,
 }
@@ -121,6 +123,7 @@ impl Case<'_> {
         let authority = self.wanted.authority.clone().ok_or_else(|| {
             Obstacle::Blocked("it signs itself, and pki does not make such certificates".to_owned(), None)
         })?;
+        self.kubeconfig_can_be_edited()?;
         let signer = self.signer(builder, &authority)?;
         self.authority_is_sound(builder, &authority, &signer)?;
         let old = self.view.certificate.as_ref();
@@ -181,8 +184,62 @@ impl Case<'_> {
         reasons: &[Finding],
     ) -> Option<Trusted> {
         let lacks = reasons.iter().any(|finding| matches!(finding.reason, Reason::BundleLacks { .. }));
-        let unread = self.view.trusted.is_none();
+        // One that names a file of CA certificates trusts what is in that file, and goes on doing so.
+        let names_file = self
+            .kubeconfig()
+            .and_then(KubeconfigFacts::current)
+            .is_some_and(|(cluster, _)| matches!(cluster.authority, Material::File { .. }));
+        let unread = self.view.trusted.is_none() && !names_file;
         (lacks || unread).then(|| self.trusted(builder, trusts)).flatten()
+    }
+
+    fn kubeconfig(&self) -> Option<&KubeconfigFacts> {
+        let Storage::Kubeconfig { file, .. } = &self.wanted.storage else { return None };
+        match &self.facts.files.get(&file.path)?.present()?.content {
+            Content::Kubeconfig(config) => Some(config),
+            Content::Pem(_)
+            | Content::Empty
+            | Content::Manifest(_)
+            | Content::Kubelet(_)
+            | Content::Directory { .. }
+            | Content::Opaque
+            | Content::NotRead
+            | Content::Unreadable { .. } => None,
+        }
+    }
+
+    /// Only data that a kubeconfig itself holds are changed, in the place where they stand.
+    fn kubeconfig_can_be_edited(&self) -> Result<(), Obstacle> {
+        let (Storage::Kubeconfig { file, .. }, Some(config)) = (&self.wanted.storage, self.kubeconfig())
+        else {
+            return Ok(());
+        };
+        let is_empty = config.problems.contains(&KubeconfigProblem::Empty);
+        let named = match config.current() {
+            None if is_empty => return Ok(()),
+            None => {
+                return Err(Obstacle::Elsewhere(
+                    format!("{} does not lead to a user whose certificate could be written", file.path),
+                    format!("move {} away on {}: the next plan makes it anew", file.path, self.name),
+                ));
+            }
+            Some((_, user)) => {
+                [&user.certificate, &user.key].into_iter().find_map(|material| match material {
+                    Material::File { path, .. } => Some(path),
+                    Material::Absent | Material::Embedded(_) | Material::Undecodable => None,
+                })
+            }
+        };
+        match named {
+            None => Ok(()),
+            Some(named) => Err(Obstacle::Elsewhere(
+                format!("{} names the file {named}, which belongs to another program", file.path),
+                format!(
+                    "have that program renew it; or move {} and {named} away on {}: the next plan makes the kubeconfig anew, and its program has to be restarted then",
+                    file.path, self.name
+                ),
+            )),
+        }
     }
 
     fn signer(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Result<Signer, Obstacle> {

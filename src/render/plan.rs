@@ -172,8 +172,13 @@ fn kept_key(action: &Action) -> Option<String> {
 
 /// The reasons of a group, each once.
 fn why(members: &[&Action]) -> Vec<String> {
+    reasons(members.iter().flat_map(|action| &action.reasons))
+}
+
+/// Reasons with the places that decided them, each once.
+fn reasons<'a>(reasons: impl IntoIterator<Item = &'a Why>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for Why { finding, place } in members.iter().flat_map(|action| &action.reasons) {
+    for Why { finding, place } in reasons {
         let place = place.as_ref().map(|place| format!(" ({})", escaped(place))).unwrap_or_default();
         let line = format!("{}{place}", finding.reason);
         if !lines.contains(&line) {
@@ -306,16 +311,24 @@ fn restarts(plan: &Plan) -> String {
 }
 
 fn elsewhere(plan: &Plan) -> String {
-    let mut text = String::new();
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for blocked in &plan.elsewhere {
-        let _ =
-            writeln!(text, "\n  Not by this plan: {}\n    {}", blocked.address, escaped(&blocked.because));
-        for Why { finding, .. } in &blocked.findings {
-            let _ = writeln!(text, "    because {}", finding.reason);
+        let mut body = format!("    {}\n", escaped(&blocked.because));
+        for line in reasons(&blocked.findings) {
+            let _ = writeln!(body, "    because {line}");
         }
         if let Some(help) = &blocked.help {
-            let _ = writeln!(text, "    {}", escaped(help));
+            let _ = writeln!(body, "    help: {}", escaped(help));
         }
+        let address = blocked.address.to_string();
+        match groups.iter_mut().find(|(known, _)| *known == body) {
+            Some((_, addresses)) => addresses.push(address),
+            None => groups.push((body, vec![address])),
+        }
+    }
+    let mut text = String::new();
+    for (body, addresses) in groups {
+        let _ = write!(text, "\n  Not by this plan: {}\n{body}", addresses.join(", "));
     }
     text
 }

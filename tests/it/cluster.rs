@@ -1,19 +1,23 @@
 //! A real cluster for tests: three control planes made by kubeadm 1.20.2, unpacked below a temporary directory, one folder for each node.
 #![expect(clippy::disallowed_methods, reason = "the tests unpack real files")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
 use jiff::Timestamp;
+use pki::apply::{Event, Hosts, Settings};
 use pki::diagnostic::{RenderStyle, Source, render};
 use pki::diff::diff;
-use pki::node::{Inspect, Local};
+use pki::node::{Host, Local};
+use pki::observed::Observed;
+use pki::plan::{Input, Options, Plan, Rollback, SpecReference};
 use pki::profile::Profile;
 use pki::spec::types::ProfileName;
 use pki::spec::{Loaded, ReadOptions, read};
 use pki::status::Status;
-use pki::survey::{Nodes, Survey, survey};
+use pki::survey::{Survey, survey_further};
+use pki::x509::Sha256;
 
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 pub(crate) const NODES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
@@ -47,12 +51,61 @@ impl Cluster {
 
     pub(crate) fn report(&self) -> Report {
         let loaded = self.spec();
-        let profile = Profile::load(loaded.spec.spec.profile).unwrap();
-        let Survey { desired, observed } =
-            survey(&loaded.spec, &profile, &self.nodes(&loaded), now()).unwrap();
+        let Survey { desired, observed } = self.survey(&loaded);
         let differences = diff(&desired, &observed, now());
         let status = Status::new(&desired, &observed, &differences, now());
         Report { loaded, status }
+    }
+
+    fn survey(&self, loaded: &Loaded) -> Survey {
+        let profile = Profile::load(loaded.spec.spec.profile).unwrap();
+        let nothing = Observed { observed_at: now(), nodes: BTreeMap::new() };
+        survey_further(&loaded.spec, &profile, &self.nodes(loaded), nothing).unwrap()
+    }
+
+    /// What would be done.
+    pub(crate) fn plan(&self, options: &Options) -> Plan {
+        self.input(options, |input| pki::plan::plan(input).unwrap())
+    }
+
+    /// The way back to before the latest run.
+    pub(crate) fn rollback(&self) -> Rollback {
+        let directory = self.survey(&self.spec()).desired.snapshots.directory;
+        let snapshots = self
+            .nodes(&self.spec())
+            .into_iter()
+            .map(|(name, node)| (name, node.snapshots(&directory).unwrap()))
+            .collect();
+        self.input(&Options::default(), |input| pki::plan::rollback(input, &snapshots, None).unwrap())
+    }
+
+    fn input<T>(&self, options: &Options, make: impl FnOnce(&Input<'_>) -> T) -> T {
+        let loaded = self.spec();
+        let survey = self.survey(&loaded);
+        let differences = diff(&survey.desired, &survey.observed, now());
+        let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b"") };
+        let place = |path: &[String]| place(&loaded, path);
+        let (survey, differences) = (&survey, &differences);
+        make(&Input { survey, differences, now: now(), spec, options, place: &place })
+    }
+
+    /// Does it.
+    pub(crate) fn apply(&self, plan: &Plan) -> pki::apply::Report {
+        self.apply_and(plan, &mut |_| {})
+    }
+
+    /// Does it and tells what happens on the way.
+    pub(crate) fn apply_and(&self, plan: &Plan, tell: &mut dyn FnMut(&Event<'_>)) -> pki::apply::Report {
+        let loaded = self.spec();
+        let desired = self.survey(&loaded).desired;
+        let settings = Settings {
+            desired: &desired,
+            on_failure: desired.rollout.on_failure,
+            note: "a test".to_owned(),
+            now,
+            interrupted: &std::sync::atomic::AtomicBool::new(false),
+        };
+        pki::apply::apply(plan, &mut self.nodes(&loaded), &settings, tell)
     }
 
     fn spec(&self) -> Loaded {
@@ -68,11 +121,11 @@ impl Cluster {
         reading.specs.into_iter().next().unwrap()
     }
 
-    fn nodes(&self, loaded: &Loaded) -> Nodes {
+    fn nodes(&self, loaded: &Loaded) -> Hosts {
         let node = |(name, node): (&pki::ids::NodeName, &pki::spec::types::Node)| {
             let local = node.connection.as_ref().unwrap().local.as_ref().unwrap();
             let root = self.path().join(local.root.as_ref().unwrap());
-            let node: Box<dyn Inspect + Send + Sync> = Box::new(Local::new(Some(root), now));
+            let node: Box<dyn Host + Send + Sync> = Box::new(Local::new(Some(root), now));
             (name.clone(), node)
         };
         loaded.spec.spec.nodes.iter().map(node).collect()
@@ -89,14 +142,28 @@ impl Report {
     /// The text that a person reads.
     pub(crate) fn text(&self) -> String {
         let style = pki::render::StatusStyle { color: false, unicode: false };
-        let document = &self.loaded.document;
-        pki::render::status(&self.status, style, &|path| {
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            document.node(&path)?;
-            let place = document.key_place(&path);
-            Some(format!("{}:{}", place.file, place.line))
-        })
+        pki::render::status(&self.status, style, &|path| place(&self.loaded, path))
     }
+
+    /// The short digests of everything that the cluster holds.
+    pub(crate) fn digests(&self) -> BTreeSet<String> {
+        let leaves = self.status.certificates.iter().map(|status| &status.certificate);
+        let authorities = self.status.certificate_authorities.iter().map(|status| &status.certificate);
+        let fields = leaves.chain(authorities).flatten();
+        fields.flat_map(|fields| [fields.fingerprint.short(), fields.spki.short()]).collect()
+    }
+}
+
+fn place(loaded: &Loaded, path: &[String]) -> Option<String> {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    loaded.document.node(&path)?;
+    let place = loaded.document.key_place(&path);
+    Some(format!("{}:{}", place.file, place.line))
+}
+
+/// A plan as text without what is another in every run: its name, and digests that are not among `ours` as numbers in their order.
+pub(crate) fn plan_text(plan: &Plan, ours: &BTreeSet<String>) -> String {
+    normalised(&pki::render::plan(plan).replace(&plan.id, "<plan>"), ours)
 }
 
 /// Says which test was left out and why; `cargo test -- --nocapture` shows it.
@@ -115,4 +182,29 @@ pub(crate) fn golden(path: &Path, found: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{}\n--- expected\n{expected}\n--- found\n{found}", path.display()))
+}
+
+/// The text with digests that are others in every run replaced by numbers, in their order.
+pub(crate) fn normalised(text: &str, ours: &BTreeSet<String>) -> String {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut out = String::new();
+    let mut word = String::new();
+    for character in text.chars().chain(['\n']) {
+        if character.is_ascii_alphanumeric() {
+            word.push(character);
+            continue;
+        }
+        let is_digest = word.len() == 8
+            && word.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        if is_digest && !ours.contains(&word) {
+            let number = names.len() + 1;
+            out.push_str(names.entry(word.clone()).or_insert_with(|| format!("<digest-{number}>")));
+        } else {
+            out.push_str(&word);
+        }
+        word.clear();
+        out.push(character);
+    }
+    out.pop();
+    out
 }

@@ -19,6 +19,7 @@ mod odd_cas;
 mod openssl;
 mod paths;
 mod quickstart;
+mod renewal;
 mod scenarios;
 mod schema;
 mod secrets;

@@ -8,12 +8,16 @@
     reason = "scenarios are folders, and their faults are made by programs"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::cluster::{Cluster, ROOT, Report, golden, left_out};
+use pki::apply::Outcome;
+use pki::plan::{Options, Plan};
+
+use crate::cluster::{Cluster, ROOT, golden, left_out, normalised, plan_text};
+use crate::listing::{differing, listing};
 
 /// Scenarios at the same time.
 const AT_ONCE: usize = 4;
@@ -21,11 +25,33 @@ const AT_ONCE: usize = 4;
 /// Scenarios in which files change hands, which only root can do.
 const ROOT_ONLY: [&str; 1] = ["other-owner"];
 
+/// Scenarios in which there is nothing that pki does, and why.
+const NOTHING_TO_DO: [(&str, &str); 18] = [
+    ("in-agreement", "nothing is wrong"),
+    ("version-1.31", "nothing is wrong with another version"),
+    ("worker", "nothing is wrong with another role"),
+    ("ecdsa-ca", "another algorithm is no fault"),
+    ("names-in-other-case", "names are compared as DNS does"),
+    ("text-and-crlf", "text around PEM is no fault"),
+    ("directory-behind-link", "a declared link is as it should be"),
+    ("external-ca", "an authority may be kept elsewhere, and nothing is due"),
+    ("external-ca-declared", "the same, declared"),
+    ("leaf-outlives-ca", "a leaf that ends after its CA is noted: it works until the CA ends"),
+    ("kubelet-current", "the kubelet renews its own certificate"),
+    ("ca-key-on-worker", "a key is never deleted by itself"),
+    ("stray-ca", "trust is never dropped by itself"),
+    ("kubeconfig-without-user", "a kubeconfig that leads nowhere is not guessed at: a person moves it away"),
+    ("kubelet-current-expired", "the file belongs to the kubelet"),
+    ("kubelet-current-missing", "the file belongs to the kubelet"),
+    ("kubelet-current-of-another-key", "the file belongs to the kubelet"),
+    ("not-a-file", "what is no file is never removed"),
+];
+
 #[test]
 fn every_scenario_is_told_as_its_golden_text_says() {
     let scenarios = folders(&Path::new(ROOT).join("tests/scenarios"));
     assert!(scenarios.len() >= 45, "only {} scenarios", scenarios.len());
-    let ours = digests(&Cluster::unpack().report());
+    let ours = Cluster::unpack().report().digests();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut failures = Vec::new();
@@ -72,7 +98,61 @@ fn run(folder: &Path, ours: &BTreeSet<String>) -> Result<(), String> {
         return Err(format!("{name}: change.sh failed\n{}", String::from_utf8_lossy(&change.stderr)));
     }
     let text = cluster.report().text().replace(cluster.path().to_str().unwrap(), "<folder>");
-    golden(&folder.join("findings.txt"), &normalised(findings(&text), ours))
+    golden(&folder.join("findings.txt"), &normalised(findings(&text), ours))?;
+    planned(folder, name, &cluster, ours)
+}
+
+/// The plan is as `plan.txt` says. What can be done is done, and then nothing is left to do; what is blocked touches nothing.
+fn planned(folder: &Path, name: &str, cluster: &Cluster, ours: &BTreeSet<String>) -> Result<(), String> {
+    let plan = cluster.plan(&Options::default());
+    let text = plan_text(&plan, ours).replace(cluster.path().to_str().unwrap(), "<folder>");
+    golden(&folder.join("plan.txt"), &text)?;
+    let before = listing(cluster.path());
+    if !plan.applicable {
+        let says_why = text.contains("\nerror: ") && text.contains("It cannot be applied");
+        return if says_why { Ok(()) } else { Err(format!("{name}: it is not said why\n{text}")) };
+    }
+    if plan.visits.is_empty() {
+        return match NOTHING_TO_DO.iter().find(|(known, _)| *known == name) {
+            Some(_) => told(name, cluster, &plan),
+            None => Err(format!("{name}: the plan does nothing, and no reason for that is listed\n{text}")),
+        };
+    }
+    let report = cluster.apply(&plan);
+    if report.outcome != Outcome::Done {
+        return Err(format!("{name}: {report:?}"));
+    }
+    let differing = differing(&before, &listing(cluster.path()));
+    let planned: BTreeSet<String> = plan
+        .visits
+        .iter()
+        .flat_map(|visit| visit.actions.iter().map(move |action| (&visit.node, action)))
+        .flat_map(|(node, action)| action.deed.paths().into_iter().map(move |path| format!("{node}{path}")))
+        .collect();
+    // A path through a link is another one on the disk.
+    let through_links = name.starts_with("directory-") || name.starts_with("link-");
+    if !through_links && !differing.is_subset(&planned) {
+        return Err(format!("{name}: changed, but not planned: {:?}", differing.difference(&planned)));
+    }
+    let after = cluster.plan(&Options::default());
+    if !after.visits.is_empty() || !after.blocked.is_empty() {
+        return Err(format!("{name}: not done after the apply\n{}", pki::render::plan(&after)));
+    }
+    told(name, cluster, &after)
+}
+
+/// What is still due is named under "Not by this plan".
+fn told(name: &str, cluster: &Cluster, plan: &Plan) -> Result<(), String> {
+    let told: BTreeSet<String> = plan.elsewhere.iter().map(|blocked| blocked.address.to_string()).collect();
+    let text = cluster.report().text();
+    let due =
+        text.lines().filter_map(|line| line.strip_prefix("  due ")).flat_map(|line| line.trim().split(", "));
+    let untold: Vec<&str> = due.filter(|address| !told.contains(*address)).collect();
+    if untold.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{name}: still due and not told: {untold:?}\n{text}"))
+    }
 }
 
 fn is_root() -> bool {
@@ -84,37 +164,4 @@ fn is_root() -> bool {
 fn findings(text: &str) -> &str {
     let start = text.find("\nFindings\n").or_else(|| text.find("\nStatus: ")).unwrap();
     text.split_at(start).1.trim_start()
-}
-
-/// The short digests of everything that the untouched cluster holds: they are the same in every run.
-fn digests(report: &Report) -> BTreeSet<String> {
-    let leaves = report.status.certificates.iter().map(|status| &status.certificate);
-    let authorities = report.status.certificate_authorities.iter().map(|status| &status.certificate);
-    let fields = leaves.chain(authorities).flatten();
-    fields.flat_map(|fields| [fields.fingerprint.short(), fields.spki.short()]).collect()
-}
-
-/// The text with digests that are others in every run replaced by numbers, in their order.
-fn normalised(text: &str, ours: &BTreeSet<String>) -> String {
-    let mut names: BTreeMap<String, String> = BTreeMap::new();
-    let mut out = String::new();
-    let mut word = String::new();
-    for character in text.chars().chain(['\n']) {
-        if character.is_ascii_alphanumeric() {
-            word.push(character);
-            continue;
-        }
-        let is_digest = word.len() == 8
-            && word.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        if is_digest && !ours.contains(&word) {
-            let number = names.len() + 1;
-            out.push_str(names.entry(word.clone()).or_insert_with(|| format!("<digest-{number}>")));
-        } else {
-            out.push_str(&word);
-        }
-        word.clear();
-        out.push(character);
-    }
-    out.pop();
-    out
 }
