@@ -36,4 +36,5 @@ pub mod secret;
 pub mod spec;
 pub mod status;
 pub mod survey;
+pub mod visits;
 pub mod x509;

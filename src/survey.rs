@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::desired::{Desired, Hints, ResolveError, resolve};
+pub use crate::diff::Survey;
 use crate::hints::hints;
 use crate::ids::NodeName;
 use crate::manifest::kubernetes_version;
@@ -20,15 +21,6 @@ use crate::spec::types::ClusterPki;
 
 /// The nodes of a cluster, each behind the reading half of its connection.
 pub type Nodes = BTreeMap<NodeName, Box<dyn Inspect + Send + Sync>>;
-
-/// What should be, and what is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Survey {
-    /// What should be.
-    pub desired: Desired,
-    /// What is.
-    pub observed: Observed,
-}
 
 /// Surveys a cluster. `observed_at` is our own clock.
 ///

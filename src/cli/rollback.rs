@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use pki::ids::NodeName;
-use pki::node::SnapshotFacts;
 use pki::plan::{Input, Options, rollback};
 use pki::render;
+use pki::visits::SnapshotFacts;
 
 use super::apply::{carry_out, exit_of};
 use super::cluster::{self, Cluster};

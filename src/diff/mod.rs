@@ -31,6 +31,15 @@ use crate::duration::Duration;
 use crate::ids::{Address, NodeName, Subject};
 use crate::observed::{Answer, NodeFacts, Observed};
 
+/// What should be, and what is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Survey {
+    /// What should be.
+    pub desired: Desired,
+    /// What is.
+    pub observed: Observed,
+}
+
 /// The largest difference between a node's clock and ours. Beyond it a certificate that we issue might not be valid yet on the node.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_seconds(60);
 

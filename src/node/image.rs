@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::visits::{Brief, FileBrief};
 use crate::kubeconfig::{KubeconfigFacts, Material};
 use crate::material::PemFacts;
 use crate::secret::Secret;
+use crate::visits::{Brief, FileBrief};
 
 /// An object, or that there is none. Links are not followed.
 #[derive(Debug, Clone)]

@@ -28,13 +28,12 @@ mod store;
 mod transaction;
 mod unreachable;
 mod visit;
-mod visits;
 
+pub use crate::visits::{Brief, ChangedPath, FileBrief, SnapshotFacts, Undone};
 pub use error::{Holder, HostError};
 pub use local::Local;
 pub use memory::{Failure, Memory};
 pub use unreachable::Unreachable;
-pub use visits::{Brief, ChangedPath, FileBrief, SnapshotFacts, Undone};
 
 use crate::observed::{NodeFacts, ObserveRequest};
 use confined::TreeError;

@@ -20,21 +20,7 @@ use crate::spec::scalars::FileMode;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, PublicKey, Sha256};
 
-/// Names one transaction on one node: a run and the number of the visit in it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct VisitId {
-    /// The run, which is also the plan's id, such as `7f3a-91c2`: up to 64 letters, digits and hyphens.
-    pub run: String,
-    /// The visit, counted from 1 over the whole run.
-    pub visit: u32,
-}
-
-impl std::fmt::Display for VisitId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.run, self.visit)
-    }
-}
+pub use crate::visits::VisitId;
 
 /// Opens a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,9 +18,9 @@ use super::site::{self, Site};
 use super::snapshot::{self, Manifest};
 use super::store::{Store, check_run};
 use super::visit::{Objects as _, Visit};
-use super::visits::{ChangedPath, SnapshotFacts, Undone};
 use super::{Host, perform};
 use crate::observed::{OpenTransaction, VisitState};
+use crate::visits::{ChangedPath, SnapshotFacts, Undone};
 
 /// A transaction under way in this process.
 #[derive(Debug)]

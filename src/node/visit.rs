@@ -134,7 +134,7 @@ impl Visit {
             Sight::Dangling { .. } | Sight::Looping { .. } => occupied("a link that leads nowhere"),
             Sight::Failed { reason } => Err(HostError::Path { path: path.to_owned(), reason }),
             Sight::Missing => {
-                let access = self.access(objects, user, group, mode)?;
+                let access = usable(objects, path, self.access(objects, user, group, mode)?)?;
                 let touch = Touch { path: path.to_owned(), location };
                 self.change(objects, vec![(touch, Image::Directory(access))])
             }
@@ -185,7 +185,7 @@ impl Visit {
         };
         let image = match objects.capture(&location)? {
             Image::File(old) => Image::File(FileImage { access: keep(old.access), ..old }),
-            Image::Directory(old) => Image::Directory(keep(old)),
+            Image::Directory(old) => Image::Directory(usable(objects, &file.path, keep(old))?),
             Image::Absent => return Err(HostError::Missing { path: file.path.clone() }),
             Image::Link { .. } | Image::Other => {
                 return Err(HostError::NotAFile { path: file.path.clone() });
@@ -277,6 +277,15 @@ impl Visit {
         }
         Ok(Access { mode, uid, gid })
     }
+}
+
+/// Who is not root could put nothing back below a directory that he has closed to himself.
+fn usable(objects: &impl Objects, path: &str, access: Access) -> Result<Access, HostError> {
+    if objects.served_by().uid == 0 || access.mode & 0o700 == 0o700 {
+        return Ok(access);
+    }
+    let reason = format!("the mode {:04o} would close the directory to its owner", access.mode);
+    Err(HostError::Denied { path: path.to_owned(), reason })
 }
 
 /// Whether what is there now is what was to be made. The system may add attributes of its own to a new file, such as an SELinux label, and a directory

@@ -12,7 +12,7 @@ use crate::x509::{Certificate, Sha256};
 use jiff::Timestamp;
 
 use super::build::Builder;
-use super::{Deed, Why};
+use super::{Blocked, Deed, Why};
 
 /// Where each authority signs, and what it will be once this plan's own deeds are done.
 #[derive(Debug, Default)]
@@ -104,6 +104,15 @@ fn repair(
     let reasons = |builder: &Builder<'_>, about: &dyn Fn(&Reason) -> bool| -> Vec<Why> {
         due.iter().filter(|finding| about(&finding.reason)).map(|finding| builder.why(finding)).collect()
     };
+    let ending: Vec<Why> = reasons(builder, &|reason| matches!(reason, Reason::ExpiresSoon { .. }));
+    if !ending.is_empty() {
+        builder.draft.elsewhere.push(Blocked {
+            address: address.clone(),
+            because: format!("{name} itself is about to end, and this version can neither extend nor replace an authority"),
+            help: Some("extend it with the same key, or plan its replacement, before its certificates can no longer be renewed".to_owned()),
+            findings: ending,
+        });
+    }
     let why = reasons(builder, &about_certificate);
     if !why.is_empty() {
         let held = builder.views.get(name).and_then(|view| view.on_node(node)).unwrap_or_default().to_vec();

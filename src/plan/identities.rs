@@ -309,7 +309,7 @@ impl Case<'_> {
         })
     }
 
-    /// What it should be usable for, and what the present one is usable for: somebody may rely on that.
+    /// What it should be usable for, and what it is usable for at present: somebody may rely on that.
     fn usages(&self, old: Option<&Certificate>) -> BTreeSet<Usage> {
         let held = old.and_then(|certificate| certificate.facts().extended_key_usages.as_ref());
         let mut usages = self.wanted.usages.clone();

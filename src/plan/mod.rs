@@ -28,10 +28,9 @@ pub use options::{Options, Selector, SelectorError};
 pub use rollback::{Rollback, RollbackError, rollback, runs};
 pub use summary::{Summary, Upcoming};
 
-use crate::diff::{Differences, Finding};
+use crate::diff::{Differences, Finding, Survey};
 use crate::ids::{Address, ClusterName, NodeName, ServiceName};
 use crate::spec::types::ProfileName;
-use crate::survey::Survey;
 use crate::x509::Sha256;
 
 /// The version of the JSON form: minor steps only add, a reader refuses a major one that it does not know.

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use crate::desired::DesiredNode;
 use crate::diff::instant;
 use crate::ids::{Address, NodeName, Subject};
-use crate::node::{Brief, ChangedPath, FileBrief, SnapshotFacts};
 use crate::observed::VisitState;
+use crate::visits::{Brief, ChangedPath, FileBrief, SnapshotFacts};
 
 use super::build::{Builder, DraftDeed};
 use super::{Blocked, Cycle, Deed, Input, Plan, Summary, order};

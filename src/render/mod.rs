@@ -1,11 +1,14 @@
 //! Texts for people. What enters are finished values; what leaves are strings with every line ended. No stream is written here.
 
+mod deed;
+mod issue;
 mod plan;
 mod report;
 mod snapshot;
 mod status;
 
-pub use plan::{deed, plan};
+pub use deed::deed;
+pub use plan::plan;
 pub use report::report;
 pub use snapshot::{snapshot, snapshots};
 pub use status::{StatusStyle, status};

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
+use super::deed::{counted, deed};
+use super::issue::{Lines, certificate_name, fingerprints, issue_lines, trusted_text};
 use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::Effect;
 use crate::diff::{date, instant};
-use crate::plan::{Action, Blocked, Deed, Disruption, Issue, KeySource, Plan, Trusted, Why};
-use crate::spec::types::SubjectName;
-use crate::x509::Certificate;
+use crate::plan::{Action, Blocked, Deed, Disruption, KeySource, Plan, Why};
 
 /// The whole plan as text.
 pub fn plan(plan: &Plan) -> String {
@@ -136,11 +136,40 @@ fn blocks(plan: &Plan) -> String {
         let nodes: Vec<&str> = members.iter().map(|action| action.address.node.as_str()).collect();
         let _ = writeln!(text, "\n  {title} @ {}", nodes.join(", "));
         text.push_str(&body);
+        let kept: Vec<String> = members.iter().filter_map(|action| kept_key(action)).collect();
+        if !kept.is_empty() {
+            let _ = writeln!(text, "      {:<13} kept, spki {}", "key", kept.join(", "));
+        }
         for line in why(&members) {
             let _ = writeln!(text, "      {:<13} {line}", "because");
         }
     }
     text
+}
+
+/// The digest of the key that a renewal keeps.
+fn kept_key(action: &Action) -> Option<String> {
+    match &action.deed {
+        Deed::IssueIdentity(issue) => match issue.key {
+            KeySource::Kept(spki) => Some(spki.short()),
+            KeySource::New(_) => None,
+        },
+        Deed::UndoOpen { .. }
+        | Deed::Snapshot { .. }
+        | Deed::MakeDirectory { .. }
+        | Deed::MakeLink { .. }
+        | Deed::CreateAuthority { .. }
+        | Deed::CopyAuthorityCertificate { .. }
+        | Deed::CopyKey { .. }
+        | Deed::CreateKeyPair { .. }
+        | Deed::WritePublicKey { .. }
+        | Deed::WriteBundle { .. }
+        | Deed::UpdateKubeconfig { .. }
+        | Deed::SetPermissions { .. }
+        | Deed::Restart { .. }
+        | Deed::Verify { .. }
+        | Deed::Restore { .. } => None,
+    }
 }
 
 /// The reasons of a group, each once.
@@ -180,7 +209,7 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
             '+'
         }
         Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after } => {
-            body.add("subject", self::subject(subject));
+            body.add("subject", super::issue::subject(subject));
             body.add("not before", instant(*not_before));
             body.add("not after", format!("{} ({})", instant(*not_after), left(*not_after, now)));
             body.add("key", format!("new, {algorithm}; made at apply on this node"));
@@ -264,131 +293,6 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
     Some((format!("{sign} {subject}"), body.0))
 }
 
-/// Lines of a block, label and text.
-#[derive(Default)]
-struct Lines(String);
-
-impl Lines {
-    fn add(&mut self, label: &str, text: String) {
-        let _ = writeln!(self.0, "      {label:<13} {text}");
-    }
-
-    fn file(&mut self, file: &crate::desired::FileSpec) {
-        self.add("file", format!("{}   {} {}:{}", escaped(&file.path), file.mode, file.user, file.group));
-    }
-}
-
-fn issue_lines(body: &mut Lines, issue: &Issue, now: Timestamp) {
-    let old = issue.before.as_ref().map(Certificate::facts);
-    let clamp = if issue.clamped { "; cut to the end of its CA" } else { "" };
-    let new_end = format!("{} ({}{clamp})", instant(issue.not_after), left(issue.not_after, now));
-    match old {
-        Some(old) => body.add(
-            "not after",
-            format!("{} ({}) -> {new_end}", instant(old.not_after), left(old.not_after, now)),
-        ),
-        None => body.add("not after", new_end),
-    }
-    let wanted = subject(&issue.subject);
-    match old.map(|old| old.subject.to_string()) {
-        Some(held) if !same_subject(old, &issue.subject) => {
-            body.add("subject", format!("{} -> {wanted}", escaped(&held)));
-        }
-        Some(_) => {}
-        None => body.add("subject", wanted),
-    }
-    names(body, issue);
-    let usages: Vec<String> = issue.usages.iter().map(ToString::to_string).collect();
-    if old.is_none() {
-        body.add("usable as", usages.join(", "));
-    }
-    match (issue.key, old) {
-        (KeySource::New(algorithm), Some(old)) => body.add(
-            "key",
-            format!("{} spki {} -> new, {algorithm}", old.key.algorithm, old.key.spki_sha256.short()),
-        ),
-        (KeySource::New(algorithm), None) => {
-            body.add("key", format!("new, {algorithm}; made at apply on this node"))
-        }
-        (KeySource::Kept(spki), _) => body.add("key", format!("kept, spki {}", spki.short())),
-    }
-    body.add("issuer", format!("{}, signed on {}", issue.authority, issue.signer));
-    if let Some(trusted) = &issue.trusted {
-        body.add("trusts", trusted_text(trusted));
-    }
-    for file in issue.storage.files() {
-        body.file(file);
-    }
-}
-
-fn same_subject(old: Option<&crate::x509::CertificateFacts>, wanted: &SubjectName) -> bool {
-    old.is_some_and(|old| {
-        old.subject.common_name() == Some(wanted.common_name.as_str())
-            && old.subject.organizations() == wanted.organizations.iter().cloned().collect()
-    })
-}
-
-/// The names as a difference, name by name.
-fn names(body: &mut Lines, issue: &Issue) {
-    let new: Vec<String> =
-        issue.dns.iter().cloned().chain(issue.ip.iter().map(|ip| format!("IP {ip}"))).collect();
-    let Some(before) = &issue.before else {
-        if !new.is_empty() {
-            body.add("names", new.join(", "));
-        }
-        return;
-    };
-    let held = &before.facts().names;
-    let old: Vec<String> = held
-        .dns
-        .iter()
-        .map(|name| escaped(name))
-        .chain(held.ip.iter().map(|ip| format!("IP {ip}")))
-        .collect();
-    let difference = similar::TextDiff::from_slices(
-        &old.iter().map(String::as_str).collect::<Vec<_>>(),
-        &new.iter().map(String::as_str).collect::<Vec<_>>(),
-    );
-    let changes: Vec<String> = difference
-        .iter_all_changes()
-        .filter_map(|change| match change.tag() {
-            similar::ChangeTag::Equal => None,
-            similar::ChangeTag::Delete => Some(format!("- {}", change.value())),
-            similar::ChangeTag::Insert => Some(format!("+ {}", change.value())),
-        })
-        .collect();
-    if !changes.is_empty() {
-        body.add("names", format!("kept, but {}", changes.join(", ")));
-    } else if !old.is_empty() {
-        body.add("names", format!("kept ({})", old.len()));
-    }
-}
-
-fn subject(subject: &SubjectName) -> String {
-    let organizations = subject.organizations.iter().map(|name| format!("O={name}"));
-    organizations.chain([format!("CN={}", subject.common_name)]).collect::<Vec<_>>().join(", ")
-}
-
-fn certificate_name(certificate: &Certificate) -> String {
-    format!("{} ({})", escaped(&certificate.facts().subject.to_string()), certificate.fingerprint().short())
-}
-
-fn trusted_text(trusted: &Trusted) -> String {
-    match trusted {
-        Trusted::Certificates(certificates) => {
-            certificates.iter().map(certificate_name).collect::<Vec<_>>().join(", ")
-        }
-        Trusted::Made(authority) => format!("the {authority} that is made before"),
-    }
-}
-
-fn fingerprints(before: &[crate::x509::Sha256]) -> String {
-    if before.is_empty() {
-        return "nothing".to_owned();
-    }
-    before.iter().map(|fingerprint| fingerprint.short()).collect::<Vec<_>>().join(", ")
-}
-
 fn restarts(plan: &Plan) -> String {
     if plan.restart_yourself.is_empty() {
         return String::new();
@@ -466,39 +370,6 @@ fn order(plan: &Plan) -> String {
     text
 }
 
-/// An action in a few words, as the order and progress name it.
-pub fn deed(action: &Action) -> String {
-    let subject = &action.address.subject;
-    match &action.deed {
-        Deed::UndoOpen { run, visit } => {
-            format!("undo visit {visit} of the interrupted run {}", escaped(run))
-        }
-        Deed::Snapshot { paths } => format!("snapshot {}", counted(paths.len(), "path", "paths")),
-        Deed::MakeDirectory { directory } => format!("make directory {}", escaped(&directory.path)),
-        Deed::MakeLink { path, target } => format!("link {} -> {}", escaped(path), escaped(target)),
-        Deed::CreateAuthority { .. } => format!("create {subject}"),
-        Deed::CopyAuthorityCertificate { from, .. } => {
-            format!("copy the certificate of {subject} from {from}")
-        }
-        Deed::CopyKey { from, .. } => format!("copy the private key of {subject} from {from}"),
-        Deed::CreateKeyPair { .. } => format!("create {subject}"),
-        Deed::WritePublicKey { .. } => format!("write the public key of {subject}"),
-        Deed::WriteBundle { file, .. } => format!("write {}", escaped(&file.path)),
-        Deed::IssueIdentity(issue) => match issue.before {
-            Some(_) => format!("renew {subject}"),
-            None => format!("issue {subject}"),
-        },
-        Deed::UpdateKubeconfig { .. } => format!("update the CA data of {subject}"),
-        Deed::SetPermissions { file, .. } => format!("set owner and mode of {}", escaped(&file.path)),
-        Deed::Restart { .. } => format!("restart {subject}"),
-        Deed::Verify { identities } if identities.is_empty() => "commit".to_owned(),
-        Deed::Verify { identities } => {
-            format!("verify {}, commit", counted(identities.len(), "certificate", "certificates"))
-        }
-        Deed::Restore { path, .. } => format!("put back {}", escaped(path)),
-    }
-}
-
 /// The contract with scripts: fixed counters in a fixed order.
 fn last_line(plan: &Plan) -> String {
     if !plan.blocked.is_empty() {
@@ -515,8 +386,4 @@ fn last_line(plan: &Plan) -> String {
     }
     text.push_str(".\n");
     text
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use crate::diagnostic::escaped;
 use crate::diff::instant;
 use crate::ids::NodeName;
-use crate::node::{Brief, SnapshotFacts};
 use crate::observed::VisitState;
 use crate::plan::runs;
+use crate::visits::{Brief, SnapshotFacts};
 
 /// The runs, the latest first, each with its nodes.
 pub fn snapshots(kept: &BTreeMap<NodeName, Vec<SnapshotFacts>>) -> String {

@@ -118,7 +118,7 @@ fn help_and_version_are_results() {
     let table = stdout(&pki(folder.path(), &["help", "exit-codes"]));
     let codes: Vec<&str> =
         table.lines().skip(2).map(|line| line.split_whitespace().next().unwrap()).collect();
-    assert_eq!(codes, ["0", "1", "2", "3", "64", "65"]);
+    assert_eq!(codes, ["0", "1", "2", "3", "4", "5", "6", "10", "11", "12", "64", "65", "130"]);
 }
 
 #[test]
@@ -377,18 +377,24 @@ fn nothing_is_written_to_a_node() {
 }
 
 #[test]
-fn status_only_reads() {
+fn status_and_plan_only_read() {
+    for command in ["status", "plan"] {
+        only_reads(command);
+    }
+}
+
+fn only_reads(command: &str) {
     let cluster = Cluster::unpack();
     let trace = cluster.path().join("trace");
     let strace = Command::new("strace")
         .args(["-f", "-qq", "-e", "trace=%file,%network,%process,fchmod,fchown,ftruncate", "-o"])
         .arg(&trace)
         .arg(env!("CARGO_BIN_EXE_pki"))
-        .args(["status", "-f", "spec.yaml"])
+        .args([command, "-f", "spec.yaml"])
         .current_dir(cluster.path())
         .output();
     if !strace.is_ok_and(|output| output.status.success()) {
-        left_out("status_only_reads", "strace is not installed or may not trace here");
+        left_out("status_and_plan_only_read", "strace is not installed or may not trace here");
         return;
     }
     let trace = std::fs::read_to_string(trace).unwrap();

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::cluster::ROOT;
 use crate::schema::PUBLISHED;
 
-const EXAMPLES: [&str; 4] = ["custom", "etcd-systemd", "kubeadm-external-etcd", "kubeadm-ha"];
+const EXAMPLES: [&str; 5] = ["custom", "etcd-systemd", "kubeadm-external-etcd", "kubeadm-ha", "quickstart"];
 
 #[test]
 fn every_example_is_valid() {
@@ -21,7 +21,8 @@ fn every_example_is_valid() {
         valid: etcd-eu1   profile etcd   3 nodes   examples/etcd-systemd.yaml\n\
         valid: prod-eu2   profile kubeadm   3 nodes   examples/kubeadm-external-etcd.yaml\n\
         valid: prod-eu2-etcd   profile etcd   3 nodes   examples/kubeadm-external-etcd.yaml\n\
-        valid: prod-eu1   profile kubeadm   5 nodes   examples/kubeadm-ha.yaml\n";
+        valid: prod-eu1   profile kubeadm   5 nodes   examples/kubeadm-ha.yaml\n\
+        valid: quickstart   profile kubeadm   3 nodes   examples/quickstart.yaml\n";
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
 }
 

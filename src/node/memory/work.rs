@@ -13,10 +13,10 @@ use crate::node::error::{Holder, HostError};
 use crate::node::image::{Access, FileImage, Image};
 use crate::node::order::{Answer, Begin, Order, VisitId};
 use crate::node::visit::{Earlier, Objects, Touch, Visit};
-use crate::node::visits::{ChangedPath, SnapshotFacts, Undone};
 use crate::node::{Host, perform};
 use crate::observed::{NodeFacts, OpenTransaction, PastTransaction, Seen, ServedBy, VisitState};
 use crate::secret::Secret;
+use crate::visits::{ChangedPath, SnapshotFacts, Undone};
 
 /// Where a node in memory fails, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,10 +15,10 @@ use crate::desired::{FileSpec, Storage};
 use crate::node::Inspect as _;
 use crate::node::disk::Fuse;
 use crate::node::order::{IdentityCheck, Slot};
-use crate::node::visits::Brief;
 use crate::observed::{ObserveRequest, Seen};
 use crate::secret::Secret;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::visits::Brief;
 use crate::x509::pem;
 
 mod crash;

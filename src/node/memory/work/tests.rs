@@ -142,7 +142,7 @@ proptest! {
                 0 | 1 => write(path, &text),
                 2 => Order::MakeDirectory { path: path.into(), owner: "root".into(), group: "root".into(), mode: "0755".parse().unwrap() },
                 3 => Order::MakeLink { path: path.into(), target: text.clone() },
-                _ => Order::SetPermissions { file: spec(path, mode | 0o600) },
+                _ => Order::SetPermissions { file: spec(path, mode | 0o700) },
             };
             let outcomes = [memory.perform(order()), local.perform(order())].map(|outcome| outcome.map(|_| ()));
             prop_assert_eq!(&outcomes[0].is_ok(), &outcomes[1].is_ok(), "{:?} {:?}", order(), outcomes);

@@ -5,10 +5,25 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::order::VisitId;
 use crate::observed::VisitState;
 use crate::x509::{Certificate, Sha256};
 use jiff::Timestamp;
+
+/// Names one transaction on one node: a run and the number of the visit in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VisitId {
+    /// The run, which is also the plan's id, such as `7f3a-91c2`: up to 64 letters, digits and hyphens.
+    pub run: String,
+    /// The visit, counted from 1 over the whole run.
+    pub visit: u32,
+}
+
+impl std::fmt::Display for VisitId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.run, self.visit)
+    }
+}
 
 /// What an undo did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,42 @@
+//! An action in a few words, as the order of a plan and the progress of its apply name it.
+
+use crate::diagnostic::escaped;
+use crate::plan::{Action, Deed};
+
+/// An action in a few words, as the order and progress name it.
+pub fn deed(action: &Action) -> String {
+    let subject = &action.address.subject;
+    match &action.deed {
+        Deed::UndoOpen { run, visit } => {
+            format!("undo visit {visit} of the interrupted run {}", escaped(run))
+        }
+        Deed::Snapshot { paths } => format!("snapshot {}", counted(paths.len(), "path", "paths")),
+        Deed::MakeDirectory { directory } => format!("make directory {}", escaped(&directory.path)),
+        Deed::MakeLink { path, target } => format!("link {} -> {}", escaped(path), escaped(target)),
+        Deed::CreateAuthority { .. } => format!("create {subject}"),
+        Deed::CopyAuthorityCertificate { from, .. } => {
+            format!("copy the certificate of {subject} from {from}")
+        }
+        Deed::CopyKey { from, .. } => format!("copy the private key of {subject} from {from}"),
+        Deed::CreateKeyPair { .. } => format!("create {subject}"),
+        Deed::WritePublicKey { .. } => format!("write the public key of {subject}"),
+        Deed::WriteBundle { file, .. } => format!("write {}", escaped(&file.path)),
+        Deed::IssueIdentity(issue) => match issue.before {
+            Some(_) => format!("renew {subject}"),
+            None => format!("issue {subject}"),
+        },
+        Deed::UpdateKubeconfig { .. } => format!("update the CA data of {subject}"),
+        Deed::SetPermissions { file, .. } => format!("set owner and mode of {}", escaped(&file.path)),
+        Deed::Restart { .. } => format!("restart {subject}"),
+        Deed::Verify { identities } if identities.is_empty() => "commit".to_owned(),
+        Deed::Verify { identities } => {
+            format!("verify {}, commit", counted(identities.len(), "certificate", "certificates"))
+        }
+        Deed::Restore { path, .. } => format!("put back {}", escaped(path)),
+    }
+}
+
+/// A number with the right one of two words.
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}

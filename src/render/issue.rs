@@ -1,0 +1,131 @@
+//! The lines of a plan's block about one certificate: what it will say, and how that differs from the one it replaces.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::status::left;
+use crate::diagnostic::escaped;
+use crate::diff::{date, instant};
+use crate::plan::{Issue, KeySource, Trusted};
+use crate::spec::types::SubjectName;
+use crate::x509::Certificate;
+
+/// Lines of a block, label and text.
+#[derive(Default)]
+pub(super) struct Lines(pub(super) String);
+
+impl Lines {
+    pub(super) fn add(&mut self, label: &str, text: String) {
+        let _ = writeln!(self.0, "      {label:<13} {text}");
+    }
+
+    pub(super) fn file(&mut self, file: &crate::desired::FileSpec) {
+        self.add("file", format!("{}   {} {}:{}", escaped(&file.path), file.mode, file.user, file.group));
+    }
+}
+
+pub(super) fn issue_lines(body: &mut Lines, issue: &Issue, now: Timestamp) {
+    let old = issue.before.as_ref().map(Certificate::facts);
+    let clamp = if issue.clamped { "; cut to the end of its CA" } else { "" };
+    let new_end = format!("{} ({}{clamp})", instant(issue.not_after), left(issue.not_after, now));
+    match old {
+        Some(old) => body
+            .add("not after", format!("{} ({}) -> {new_end}", date(old.not_after), left(old.not_after, now))),
+        None => body.add("not after", new_end),
+    }
+    let wanted = subject(&issue.subject);
+    match old.map(|old| old.subject.to_string()) {
+        Some(held) if !same_subject(old, &issue.subject) => {
+            body.add("subject", format!("{} -> {wanted}", escaped(&held)));
+        }
+        Some(_) => {}
+        None => body.add("subject", wanted),
+    }
+    names(body, issue);
+    let usages: Vec<String> = issue.usages.iter().map(ToString::to_string).collect();
+    if old.is_none() {
+        body.add("usable as", usages.join(", "));
+    }
+    // The digest of a kept key differs from node to node, so it is added once the nodes of a block are known.
+    if let KeySource::New(algorithm) = issue.key {
+        let was = old.map(|old| old.key.algorithm.to_string()).filter(|was| *was != algorithm.to_string());
+        let was = was.map(|was| format!(" (was {was})")).unwrap_or_default();
+        body.add("key", format!("new, {algorithm}{was}; made at apply on its node"));
+    }
+    body.add("issuer", format!("{}, signed on {}", issue.authority, issue.signer));
+    if let Some(trusted) = &issue.trusted {
+        body.add("trusts", trusted_text(trusted));
+    }
+    for file in issue.storage.files() {
+        body.file(file);
+    }
+}
+
+fn same_subject(old: Option<&crate::x509::CertificateFacts>, wanted: &SubjectName) -> bool {
+    old.is_some_and(|old| {
+        old.subject.common_name() == Some(wanted.common_name.as_str())
+            && old.subject.organizations() == wanted.organizations.iter().cloned().collect()
+    })
+}
+
+/// The names as a difference, name by name.
+fn names(body: &mut Lines, issue: &Issue) {
+    let new: Vec<String> =
+        issue.dns.iter().cloned().chain(issue.ip.iter().map(|ip| format!("IP {ip}"))).collect();
+    let Some(before) = &issue.before else {
+        if !new.is_empty() {
+            body.add("names", new.join(", "));
+        }
+        return;
+    };
+    let held = &before.facts().names;
+    let old: Vec<String> = held
+        .dns
+        .iter()
+        .map(|name| escaped(name))
+        .chain(held.ip.iter().map(|ip| format!("IP {ip}")))
+        .collect();
+    let difference = similar::TextDiff::from_slices(
+        &old.iter().map(String::as_str).collect::<Vec<_>>(),
+        &new.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    let changes: Vec<String> = difference
+        .iter_all_changes()
+        .filter_map(|change| match change.tag() {
+            similar::ChangeTag::Equal => None,
+            similar::ChangeTag::Delete => Some(format!("- {}", change.value())),
+            similar::ChangeTag::Insert => Some(format!("+ {}", change.value())),
+        })
+        .collect();
+    if !changes.is_empty() {
+        body.add("names", format!("kept, but {}", changes.join(", ")));
+    } else if !old.is_empty() {
+        body.add("names", format!("kept ({})", old.len()));
+    }
+}
+
+pub(super) fn subject(subject: &SubjectName) -> String {
+    let organizations = subject.organizations.iter().map(|name| format!("O={name}"));
+    organizations.chain([format!("CN={}", subject.common_name)]).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn certificate_name(certificate: &Certificate) -> String {
+    format!("{} ({})", escaped(&certificate.facts().subject.to_string()), certificate.fingerprint().short())
+}
+
+pub(super) fn trusted_text(trusted: &Trusted) -> String {
+    match trusted {
+        Trusted::Certificates(certificates) => {
+            certificates.iter().map(certificate_name).collect::<Vec<_>>().join(", ")
+        }
+        Trusted::Made(authority) => format!("the {authority} that is made before"),
+    }
+}
+
+pub(super) fn fingerprints(before: &[crate::x509::Sha256]) -> String {
+    if before.is_empty() {
+        return "nothing".to_owned();
+    }
+    before.iter().map(|fingerprint| fingerprint.short()).collect::<Vec<_>>().join(", ")
+}
