@@ -16,6 +16,7 @@ mod observe;
 mod odd_cas;
 mod openssl;
 mod paths;
+mod properties;
 mod scenarios;
 mod schema;
 mod specs;
