@@ -19,7 +19,7 @@ use crate::ids::{AuthorityName, NodeName};
 use crate::node::order::{Begin, VisitId};
 use crate::node::{Host, HostError, Undone};
 use crate::observe::Question;
-use crate::observed::{Seen, VisitState};
+use crate::observed::{Content, FileFacts, Seen, VisitState};
 use crate::plan::{Action, Deed, Expected, Plan, Visit, fact};
 use crate::request::request;
 use crate::spec::types::OnFailure;
@@ -40,6 +40,15 @@ pub struct Settings<'a> {
     pub now: fn() -> Timestamp,
     /// Set when the user asked the run to stop: the node in hand is put back, and no other is begun.
     pub interrupted: &'a AtomicBool,
+}
+
+/// Why nothing is known of what lies at a path.
+fn unseen(seen: &Seen<FileFacts>) -> Option<&str> {
+    match seen {
+        Seen::Unknown { reason } => Some(reason),
+        Seen::Present(FileFacts { content: Content::Unreadable { reason }, .. }) => Some(reason),
+        Seen::Present(_) | Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => None,
+    }
 }
 
 /// Carries out a plan. Every event is told as it happens.
@@ -186,7 +195,7 @@ impl Run<'_, '_> {
                 let Expected::Fact(expected) = &precondition.expected else { continue };
                 let found = fact(&facts, &precondition.path);
                 if found != *expected {
-                    if let Some(Seen::Unknown { reason }) = facts.files.get(&precondition.path) {
+                    if let Some(reason) = facts.files.get(&precondition.path).and_then(unseen) {
                         return Err(Failure::unseen(&visit.node, action, &precondition.path, reason));
                     }
                     return Err(Failure::stale(&visit.node, action, &precondition.path));

@@ -22,3 +22,4 @@ mod schema;
 mod specs;
 mod status;
 mod tidy;
+mod walk;
