@@ -17,8 +17,9 @@ pub use report::{Event, Failure, FailureKind, Outcome, Report, VisitEnd, VisitRe
 use crate::desired::Desired;
 use crate::ids::{AuthorityName, NodeName};
 use crate::node::order::{Begin, VisitId};
-use crate::node::{Host, HostError};
+use crate::node::{Host, HostError, Undone};
 use crate::observe::Question;
+use crate::observed::{Content, FileFacts, Seen, VisitState};
 use crate::plan::{Action, Deed, Expected, Plan, Visit, fact};
 use crate::request::request;
 use crate::spec::types::OnFailure;
@@ -39,6 +40,15 @@ pub struct Settings<'a> {
     pub now: fn() -> Timestamp,
     /// Set when the user asked the run to stop: the node in hand is put back, and no other is begun.
     pub interrupted: &'a AtomicBool,
+}
+
+/// Why nothing is known of what lies at a path.
+fn unseen(seen: &Seen<FileFacts>) -> Option<&str> {
+    match seen {
+        Seen::Unknown { reason } => Some(reason),
+        Seen::Present(FileFacts { content: Content::Unreadable { reason }, .. }) => Some(reason),
+        Seen::Present(_) | Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => None,
+    }
 }
 
 /// Carries out a plan. Every event is told as it happens.
@@ -185,6 +195,9 @@ impl Run<'_, '_> {
                 let Expected::Fact(expected) = &precondition.expected else { continue };
                 let found = fact(&facts, &precondition.path);
                 if found != *expected {
+                    if let Some(reason) = facts.files.get(&precondition.path).and_then(unseen) {
+                        return Err(Failure::unseen(&visit.node, action, &precondition.path, reason));
+                    }
                     return Err(Failure::stale(&visit.node, action, &precondition.path));
                 }
             }
@@ -225,7 +238,11 @@ impl Run<'_, '_> {
             .host(&visit.node)
             .and_then(|host| host.undo().map_err(|error| Failure::on(&visit.node, None, error)));
         match undone {
-            Ok(_) => VisitEnd::Undone(cause),
+            // Only the last words of the commit were lost, and those have been said now.
+            Ok(Undone { state: VisitState::Committed, .. }) => VisitEnd::Committed,
+            Ok(Undone { state: VisitState::Open | VisitState::Undone | VisitState::UndoFailed, .. }) => {
+                VisitEnd::Undone(cause)
+            }
             Err(undo) => VisitEnd::UndoFailed { cause, undo },
         }
     }

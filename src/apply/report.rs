@@ -86,6 +86,16 @@ impl Failure {
         Self::new(node, Some(action), FailureKind::Stale, because)
     }
 
+    /// What cannot be read may have changed or not: nothing is known, and the cause is what helps.
+    pub(super) fn unseen(node: &NodeName, action: &Action, path: &str, reason: &str) -> Self {
+        Self::new(
+            node,
+            Some(action),
+            FailureKind::Step,
+            format!("{path} cannot be looked at again: {reason}"),
+        )
+    }
+
     pub(super) fn unreachable(node: &NodeName, error: &NodeError) -> Self {
         Self::new(node, None, FailureKind::Step, with_causes(error))
     }

@@ -127,10 +127,14 @@ impl Dir {
 
     /// Replaces a file of mode 0600 in one step.
     pub(super) fn write_whole(&self, name: &str, bytes: &[u8]) -> Result<(), HostError> {
-        let staged = format!(".{name}.new");
+        let staged = staged_name(name);
         self.remove_file(&staged)?;
-        self.write_new(&staged, bytes)?;
-        self.rename(&staged, name)?;
+        let replaced = self.write_new(&staged, bytes).and_then(|()| self.rename(&staged, name));
+        if replaced.is_err() {
+            // Should this fail too, the next one that is staged removes it.
+            let _removed = self.remove_file(&staged);
+        }
+        replaced?;
         self.sync()
     }
 
@@ -412,6 +416,11 @@ impl Dir {
     fn is_just_blown(&self) -> bool {
         false
     }
+}
+
+/// The name of the file that [`Dir::write_whole`] renames to `name`.
+pub(super) fn staged_name(name: &str) -> String {
+    format!(".{name}.new")
 }
 
 fn access_of(stat: &Stat) -> Access {

@@ -13,6 +13,7 @@ use super::observe::Look;
 use super::order::{Answer, AuthorityFiles, Order, SignRequest, Slot};
 use super::visit::{Objects, Visit, read};
 use crate::desired::{FileSpec, Storage};
+use crate::kubeconfig::KubeconfigFacts;
 use crate::kubeconfig::edit::{self, EditError, NewIdentity};
 use crate::secret::Secret;
 use crate::spec::types::{KeyAlgorithm, SubjectName};
@@ -260,7 +261,8 @@ fn write_identity(
             visit.write(objects, vec![(file, Secret::new(text))])
         }
         Storage::Kubeconfig { file, server, user, .. } => {
-            let old = read(objects, &file.path)?.filter(|old| !old.is_empty());
+            // What is no kubeconfig at all has nothing that an edit could keep; the snapshot has its bytes.
+            let old = read(objects, &file.path)?.filter(|old| is_kubeconfig(old.reveal()));
             let key_pem = key_pem(key)?;
             let identity = NewIdentity { certificates, key, key_pem: &key_pem, trusted };
             let text = match (&old, server) {
@@ -272,6 +274,12 @@ fn write_identity(
             visit.write(objects, vec![(file, text)])
         }
     }
+}
+
+/// Whether a file has anything of a kubeconfig in it.
+fn is_kubeconfig(bytes: &[u8]) -> bool {
+    let facts = KubeconfigFacts::read(bytes);
+    !(facts.clusters.is_empty() && facts.users.is_empty() && facts.contexts.is_empty())
 }
 
 /// Whether a file already has this key, so that its bytes can stay.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::disk::Dir;
+use super::disk::{Dir, staged_name};
 use super::error::HostError;
 use super::image::{Access, FileImage, Image};
 use super::order::{Begin, VisitId};
@@ -108,6 +108,11 @@ const JOURNAL_RESERVE: u64 = 64 * 1024;
 pub(super) fn release_reserve(directory: &Dir) -> Result<(), HostError> {
     directory.remove_file(RESERVE)?;
     directory.sync()
+}
+
+/// Removes what a crash left of a file that [`write_after`] was writing.
+pub(super) fn remove_half_written(directory: &Dir) -> Result<(), HostError> {
+    directory.remove_file(&staged_name(AFTER))
 }
 
 /// Records what a transaction left, for a rollback that has to know whether it is still so.

@@ -284,6 +284,7 @@ fn undo(site: &mut Site, open: &OpenTransaction) -> Result<Undone, HostError> {
     }
     if let Some((directory, _)) = &site.visit {
         snapshot::release_reserve(directory)?;
+        snapshot::remove_half_written(directory)?;
     }
     // On a full or broken disk the files count for more than the lines about them.
     let _noted = site.note(Event::Undoing);

@@ -15,11 +15,23 @@ use super::{Blocked, Deed, Input, ManualRestart, Noted, Why, authorities, identi
 /// Deeds without an order, and what cannot be done.
 #[derive(Default)]
 pub(super) struct Draft {
-    pub(super) deeds: Vec<DraftDeed>,
+    /// By node, so that no builder of one node looks through those of all others.
+    pub(super) deeds: BTreeMap<NodeName, Vec<DraftDeed>>,
     pub(super) blocked: Vec<Blocked>,
     pub(super) elsewhere: Vec<Blocked>,
     pub(super) restart_yourself: Vec<ManualRestart>,
     pub(super) notes: Vec<Noted>,
+}
+
+impl Draft {
+    pub(super) fn add(&mut self, deed: DraftDeed) {
+        self.deeds.entry(deed.address.node.clone()).or_default().push(deed);
+    }
+
+    /// The deeds on one node so far.
+    fn on(&self, node: &NodeName) -> &[DraftDeed] {
+        self.deeds.get(node).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// One deed without its place in the order.
@@ -82,7 +94,7 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn add(&mut self, address: Address, deed: Deed, reasons: Vec<Why>, replaces: bool) {
-        self.draft.deeds.push(DraftDeed { address, deed, reasons, replaces });
+        self.draft.add(DraftDeed { address, deed, reasons, replaces });
     }
 
     pub(super) fn block(
@@ -167,7 +179,8 @@ impl<'a> Builder<'a> {
             if told || !self.input.options.selects(address) {
                 continue;
             }
-            let deeds: Vec<&DraftDeed> = draft.deeds.iter().filter(|deed| deed.address == *address).collect();
+            let here = draft.deeds.get(&address.node).into_iter().flatten();
+            let deeds: Vec<&DraftDeed> = here.filter(|deed| deed.address == *address).collect();
             let is_mended = |finding: &Finding| {
                 // The deeds of a directory follow from what is put into it.
                 matches!(address.subject, Subject::Directory(_)) && !deeds.is_empty()
@@ -206,8 +219,7 @@ impl<'a> Builder<'a> {
     /// Makes the directories that the deeds so far need and that are not there.
     fn parents(&mut self, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
         let mut missing: BTreeSet<String> = BTreeSet::new();
-        let here = self.draft.deeds.iter().filter(|deed| deed.address.node == *name);
-        for deed in here {
+        for deed in self.draft.on(name) {
             let targets: Vec<&str> = match &deed.deed {
                 Deed::MakeLink { target, path } => vec![target, path],
                 Deed::UndoOpen { .. }
@@ -274,8 +286,7 @@ impl<'a> Builder<'a> {
 
     fn writes_below(&self, node: &NodeName, directory: &str) -> bool {
         let prefix = format!("{directory}/");
-        let here = self.draft.deeds.iter().filter(|deed| deed.address.node == *node);
-        here.flat_map(|deed| deed.deed.paths()).any(|path| path.starts_with(&prefix))
+        self.draft.on(node).iter().flat_map(|deed| deed.deed.paths()).any(|path| path.starts_with(&prefix))
     }
 
     /// Owners and permission bits, of whatever this plan does not write anew with the right ones.
@@ -318,7 +329,7 @@ impl<'a> Builder<'a> {
     /// Restarts of services that read something that is replaced and do not notice.
     pub(super) fn restarts(&mut self, name: &NodeName, node: &DesiredNode) {
         let mut changed: BTreeMap<What, Vec<Why>> = BTreeMap::new();
-        for deed in self.draft.deeds.iter().filter(|deed| deed.address.node == *name && deed.replaces) {
+        for deed in self.draft.on(name).iter().filter(|deed| deed.replaces) {
             for what in changes(deed) {
                 changed.entry(what).or_default().extend(deed.reasons.iter().cloned());
             }

@@ -18,11 +18,10 @@ use super::{Action, Deed, Disruption, Expected, Fact, Input, Precondition, Visit
 ///
 /// # Errors
 /// A fault of the planner: deeds that wait for each other.
-pub(super) fn visits(deeds: Vec<DraftDeed>, input: &Input<'_>) -> Result<Vec<Visit>, Cycle> {
-    let mut by_node: BTreeMap<NodeName, Vec<DraftDeed>> = BTreeMap::new();
-    for deed in deeds {
-        by_node.entry(deed.address.node.clone()).or_default().push(deed);
-    }
+pub(super) fn visits(
+    mut by_node: BTreeMap<NodeName, Vec<DraftDeed>>,
+    input: &Input<'_>,
+) -> Result<Vec<Visit>, Cycle> {
     let order = node_order(&by_node)?;
     let mut visits = Vec::new();
     let mut next = 1;
@@ -39,6 +38,8 @@ pub(super) fn visits(deeds: Vec<DraftDeed>, input: &Input<'_>) -> Result<Vec<Vis
 /// A node from which another one copies, or which signs with an authority that is made in this plan, comes before it.
 fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeName>, Cycle> {
     let mut graph = Graph::new(by_node.keys().cloned());
+    let makers: BTreeSet<&NodeName> =
+        by_node.iter().filter(|(_, deeds)| deeds.iter().any(makes_material)).map(|(node, _)| node).collect();
     for (node, deeds) in by_node {
         for deed in deeds {
             let source = match &deed.deed {
@@ -60,7 +61,7 @@ fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeNa
             };
             // Only what the other node makes in this very plan has to be there first.
             if let Some(source) = source.filter(|source| *source != node)
-                && by_node.get(source).is_some_and(|deeds| deeds.iter().any(makes_material))
+                && makers.contains(source)
             {
                 graph.edge(source, node);
             }

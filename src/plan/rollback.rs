@@ -146,7 +146,7 @@ fn put_back(
         then: brief(&changed.before),
     };
     let replaces = matches!(changed.before, Brief::File(_));
-    builder.draft.deeds.push(DraftDeed { address, deed, reasons: Vec::new(), replaces });
+    builder.draft.add(DraftDeed { address, deed, reasons: Vec::new(), replaces });
 }
 
 /// The thing to which a file belongs.
