@@ -68,15 +68,15 @@ impl Cluster {
         self.input(options, |input| pki::plan::plan(input).unwrap())
     }
 
-    /// The way back to before the latest run.
-    pub(crate) fn rollback(&self) -> Rollback {
+    /// The way back to before a run. It is named, because on a clock that stands still no run is the latest.
+    pub(crate) fn rollback(&self, run: &str) -> Rollback {
         let directory = self.survey(&self.spec()).desired.snapshots.directory;
         let snapshots = self
             .nodes(&self.spec())
             .into_iter()
             .map(|(name, node)| (name, node.snapshots(&directory).unwrap()))
             .collect();
-        self.input(&Options::default(), |input| pki::plan::rollback(input, &snapshots, None).unwrap())
+        self.input(&Options::default(), |input| pki::plan::rollback(input, &snapshots, Some(run)).unwrap())
     }
 
     fn input<T>(&self, options: &Options, make: impl FnOnce(&Input<'_>) -> T) -> T {

@@ -69,11 +69,11 @@ fn a_cluster_of_kubeadm_is_renewed_and_rolled_back_to_the_byte() {
     }
     assert!(cluster.plan(&Options::default()).visits.is_empty(), "nothing is left to do");
 
-    let back = cluster.rollback();
+    let back = cluster.rollback(&plan.id);
     assert_eq!(back.expired, Vec::<String>::new());
     assert_eq!(cluster.apply(&back.plan).outcome, Outcome::Done);
     assert_eq!(crate::listing::listing(cluster.path()), before, "every byte is back");
-    let forth = cluster.rollback();
+    let forth = cluster.rollback(&back.plan.id);
     assert_eq!(cluster.apply(&forth.plan).outcome, Outcome::Done);
     assert_eq!(crate::listing::listing(cluster.path()), renewed, "a rollback can be rolled back");
 }
