@@ -22,11 +22,31 @@ pub struct AuthorityView {
     pub keys: BTreeMap<NodeName, Sha256>,
     /// The nodes of which it is not known what they hold.
     pub unknown: BTreeSet<NodeName>,
+    /// What all nodes together say, worked out once: every check of every node asks for it.
+    settled: Settled,
+}
+
+/// What all nodes together say of an authority.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Settled {
+    signer: Option<Certificate>,
+    odd_ones_out: BTreeMap<NodeName, Reason>,
 }
 
 impl AuthorityView {
     /// The certificate that signs: the first one of the file on the most nodes, those with the matching key before all others.
     pub fn signer(&self) -> Option<&Certificate> {
+        self.settled.signer.as_ref()
+    }
+
+    fn settle(&mut self) {
+        let signer = self.voted_signer().cloned();
+        let firsts = self.certificates.iter();
+        let firsts = firsts.filter_map(|(node, held)| Some((node, *held.first()?.fingerprint()))).collect();
+        self.settled = Settled { signer, odd_ones_out: odd_ones_out(&firsts).into_iter().collect() };
+    }
+
+    fn voted_signer(&self) -> Option<&Certificate> {
         let mut votes: BTreeMap<&Certificate, (usize, usize)> = BTreeMap::new();
         for (node, certificates) in &self.certificates {
             if let Some(first) = certificates.first() {
@@ -65,6 +85,9 @@ pub fn authority_views(desired: &Desired, observed: &Observed) -> BTreeMap<Autho
                 }
             }
         }
+    }
+    for view in views.values_mut() {
+        view.settle();
     }
     views
 }
@@ -178,10 +201,7 @@ impl AuthorityCase<'_> {
     }
 
     fn differs_between_nodes(&self) -> Option<Finding> {
-        let firsts = self.view.certificates.iter();
-        let firsts = firsts.filter_map(|(node, held)| Some((node, *held.first()?.fingerprint()))).collect();
-        let odd = odd_ones_out(&firsts).into_iter().find(|(node, _)| node == self.node);
-        odd.map(|(_, reason)| Finding::blocks(reason))
+        self.view.settled.odd_ones_out.get(self.node).cloned().map(Finding::blocks)
     }
 
     /// Trust is never dropped by itself: a CA that must go is declared with `distrust`.
