@@ -16,14 +16,14 @@ pub use report::{Event, Failure, FailureKind, Outcome, Report, VisitEnd, VisitRe
 
 use crate::desired::Desired;
 use crate::ids::{AuthorityName, NodeName};
-use crate::node::order::{Begin, VisitId};
+use crate::node::order::{Begin, Slot, VisitId};
 use crate::node::{Host, HostError, Undone};
 use crate::observe::Question;
 use crate::observed::{Content, FileFacts, Seen, VisitState};
 use crate::plan::{Action, Deed, Expected, Plan, Visit, fact};
 use crate::request::request;
 use crate::spec::types::OnFailure;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, PublicKey};
 
 /// The nodes of a run.
 pub type Hosts = BTreeMap<NodeName, Box<dyn Host + Send + Sync>>;
@@ -58,7 +58,14 @@ pub fn apply(
     settings: &Settings<'_>,
     tell: &mut dyn FnMut(&Event<'_>),
 ) -> Report {
-    let mut run = Run { plan, hosts, settings, made: BTreeMap::new(), report: Report::new(plan) };
+    let mut run = Run {
+        plan,
+        hosts,
+        settings,
+        made: BTreeMap::new(),
+        keys: BTreeMap::new(),
+        report: Report::new(plan),
+    };
     if let Err(failure) = run.lock() {
         run.unlock();
         run.report.outcome = Outcome::of_refusal(&failure);
@@ -76,6 +83,8 @@ struct Run<'a, 'h> {
     settings: &'a Settings<'a>,
     /// Certificates of authorities that this run has made.
     made: BTreeMap<AuthorityName, Certificate>,
+    /// The public halves of keys that were made for the visit in hand.
+    keys: BTreeMap<Slot, PublicKey>,
     report: Report,
 }
 

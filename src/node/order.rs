@@ -8,7 +8,7 @@
 //! its owner, its extended attributes and every permission bit that the [`FileSpec`] grants too; the spec's owner and mode are those of new
 //! files, and only [`Order::SetPermissions`] brings them to old ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -64,12 +64,10 @@ pub enum Order {
         /// What it says, absolute or relative to its directory.
         target: String,
     },
-    /// Makes a new private key and keeps it in a slot. Answers with its public half.
-    MakeKey {
-        /// Where it is kept.
-        slot: Slot,
-        /// What kind of key.
-        algorithm: KeyAlgorithm,
+    /// Makes new private keys, on all cores at once, and keeps each in its slot. Answers with their public halves.
+    MakeKeys {
+        /// Where each is kept, and what kind of key it is.
+        keys: BTreeMap<Slot, KeyAlgorithm>,
     },
     /// Takes the private key that an identity has on this node into a slot, so that it is kept. Answers with its public half.
     TakeKey {
@@ -255,6 +253,8 @@ pub enum Answer {
     Done,
     /// The public half of a key that was made or taken.
     PublicKey(PublicKey),
+    /// The public halves of keys that were made.
+    PublicKeys(BTreeMap<Slot, PublicKey>),
     /// A certificate that was signed or made.
     Certificate(Certificate),
     /// Shared key material.

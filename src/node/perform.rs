@@ -3,8 +3,10 @@
 //! What enters is an order and the transaction that it belongs to; what leaves is its answer. Keys are made, taken and kept in the transaction's memory;
 //! the only bytes of them that leave are those for files and [`Answer::Shared`]. It decides nothing and touches nothing but through [`Visit`].
 
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::check;
@@ -34,7 +36,7 @@ pub(super) fn perform(
             visit.make_directory(objects, &path, (&owner, &group), mode.bits()).map(done)
         }
         Order::MakeLink { path, target } => visit.make_link(objects, &path, &target).map(done),
-        Order::MakeKey { slot, algorithm } => Ok(keep(visit, slot, new_key(algorithm)?)),
+        Order::MakeKeys { keys } => make_keys(visit, &keys),
         Order::TakeKey { slot, storage } => {
             let key = stored_key(objects, &storage)?;
             Ok(keep(visit, slot, key))
@@ -106,7 +108,7 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
         Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
         Order::MakeDirectory { .. }
         | Order::MakeLink { .. }
-        | Order::MakeKey { .. }
+        | Order::MakeKeys { .. }
         | Order::TakeKey { .. }
         | Order::WriteIdentity { .. }
         | Order::WriteTrusted { .. }
@@ -118,6 +120,33 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
         | Order::SetPermissions { .. }
         | Order::Run { .. }
         | Order::Restore { .. } => Err(HostError::NotOpen),
+    }
+}
+
+/// An RSA key takes long to find and how long is luck, so each core takes the next one as soon as it is free.
+fn make_keys(visit: &mut Visit, keys: &BTreeMap<Slot, KeyAlgorithm>) -> Result<Answer, HostError> {
+    let next = Mutex::new(keys.iter());
+    let make = || {
+        let mut made = Vec::new();
+        while let Some((slot, algorithm)) = next.lock().ok().and_then(|mut next| next.next()) {
+            made.push((slot.clone(), new_key(*algorithm)));
+        }
+        made
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get).min(keys.len());
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(make)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    });
+    let mut public = BTreeMap::new();
+    for (slot, key) in made {
+        let key = key?;
+        public.insert(slot.clone(), key.public_key().clone());
+        visit.slots.insert(slot, Arc::new(key));
+    }
+    match keys.keys().find(|slot| !public.contains_key(*slot)) {
+        Some(slot) => Err(HostError::EmptySlot { slot: slot.clone() }),
+        None => Ok(Answer::PublicKeys(public)),
     }
 }
 

@@ -248,6 +248,16 @@ pub enum KeySource {
     Kept(Sha256),
 }
 
+impl KeySource {
+    /// The algorithm of a key that is made.
+    pub fn made(self) -> Option<KeyAlgorithm> {
+        match self {
+            KeySource::New(algorithm) => Some(algorithm),
+            KeySource::Kept(_) => None,
+        }
+    }
+}
+
 /// What an action means for what runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -131,23 +131,23 @@ impl<'a> Builder<'a> {
     }
 
     /// What is said of everything behind a link that this plan makes: it is seen, and planned, only once the link is there.
-    fn behind_missing_links(&mut self) -> Vec<Finding> {
-        let mut behind = Vec::new();
+    fn behind_missing_links(&mut self) -> BTreeSet<Finding> {
+        let mut behind = BTreeSet::new();
+        let all = self.input.differences.findings.values().flatten();
+        let unknown: BTreeSet<&Finding> = all.filter(|finding| finding.effect == Effect::Unknown).collect();
         for (name, node) in &self.input.survey.desired.nodes {
             for (directory, wanted) in &node.directories {
                 let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
                 let missing = |finding: &Finding| matches!(finding.reason, Reason::LinkMissing { .. });
                 let hidden = crate::diff::hidden(directory, wanted, name);
-                let hides =
-                    self.input.differences.findings.values().flatten().any(|finding| *finding == hidden);
-                if hides && self.findings(&address).iter().any(missing) {
+                if self.findings(&address).iter().any(missing) && unknown.contains(&hidden) {
                     let because = format!(
                         "what lies behind {} can be seen only once the link is made",
                         wanted.known_as()
                     );
                     let help = Some("plan again after that".to_owned());
                     self.draft.elsewhere.push(Blocked { address, because, help, findings: Vec::new() });
-                    behind.push(hidden);
+                    behind.insert(hidden);
                 }
             }
         }
@@ -172,11 +172,11 @@ impl<'a> Builder<'a> {
 
     /// What is due and nothing in the plan mends is named: a plan without it would look as if all were well.
     fn what_is_left(&mut self) {
+        let blocked = self.draft.blocked.iter().chain(&self.draft.elsewhere);
+        let told: BTreeSet<Address> = blocked.map(|blocked| blocked.address.clone()).collect();
         for (address, findings) in &self.input.differences.findings {
             let draft = &self.draft;
-            let told =
-                draft.blocked.iter().chain(&draft.elsewhere).any(|blocked| blocked.address == *address);
-            if told || !self.input.options.selects(address) {
+            if told.contains(address) || !self.input.options.selects(address) {
                 continue;
             }
             let here = draft.deeds.get(&address.node).into_iter().flatten();

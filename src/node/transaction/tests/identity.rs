@@ -36,7 +36,9 @@ fn key(local: &mut Local, order: Order) -> PublicKey {
 }
 
 fn new_key(local: &mut Local) -> PublicKey {
-    key(local, Order::MakeKey { slot: slot(), algorithm: KeyAlgorithm::EcdsaP256 })
+    let keys = [(slot(), KeyAlgorithm::EcdsaP256)].into();
+    let Answer::PublicKeys(mut made) = local.perform(Order::MakeKeys { keys }).unwrap() else { panic!() };
+    made.remove(&slot()).unwrap()
 }
 
 fn slot() -> Slot {
