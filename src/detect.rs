@@ -69,8 +69,9 @@ fn may_be_there(facts: &NodeFacts, path: &str) -> bool {
 
 fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> ClusterPki {
     let roles: BTreeSet<Role> = match profile {
-        ProfileName::Etcd => [Role::Etcd].into(),
-        ProfileName::Kubeadm | ProfileName::Custom => {
+        ProfileName::Etcd | ProfileName::KubesprayEtcd => [Role::Etcd].into(),
+        ProfileName::Ack | ProfileName::Starlingx => [Role::ControlPlane, Role::Etcd].into(),
+        ProfileName::Kubeadm | ProfileName::Rke1 | ProfileName::Custom => {
             let mut roles = BTreeSet::new();
             if may_be_there(facts, API_SERVER) || may_be_there(facts, ADMIN_CONF) {
                 roles.insert(Role::ControlPlane);

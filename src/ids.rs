@@ -143,6 +143,10 @@ name!(
     KeyPairName, "-", false, "^[a-z][a-z0-9-]*$"
 );
 name!(
+    /// A further place of a certificate or authority, such as `haproxy`.
+    CopyName, "-", false, "^[a-z][a-z0-9-]*$"
+);
+name!(
     /// A directory of a profile, such as `etcd-pki`.
     DirectoryName, "-", false, "^[a-z][a-z0-9-]*$"
 );

@@ -16,9 +16,9 @@ pub use resolve::{ResolveError, resolve};
 
 use crate::duration::Duration;
 use crate::ids::{
-    AuthorityName, ClusterName, DirectoryName, IdentityName, KeyPairName, NodeName, ServiceName,
+    AuthorityName, ClusterName, CopyName, DirectoryName, IdentityName, KeyPairName, NodeName, ServiceName,
 };
-use crate::profile::{Endpoint, Read};
+use crate::profile::{Endpoint, Keep, Read};
 use crate::spec::scalars::{FileMode, KubernetesVersion};
 use crate::spec::types::{
     KeyAlgorithm, OnExpiry, ProfileName, Restart, Role, Rollout, Snapshots, Source, SubjectName, Usage,
@@ -141,6 +141,8 @@ pub struct AuthorityCopy {
     pub key: FileSpec,
     /// Whether this node may hold the key.
     pub may_hold_key: bool,
+    /// Further files with the same certificates.
+    pub copies: BTreeMap<CopyName, FileSpec>,
 }
 
 /// A file as it should be, content aside.
@@ -184,6 +186,19 @@ pub struct DesiredIdentity {
     pub optional: bool,
     /// The kubelet renews it by itself.
     pub rotated_by_kubelet: bool,
+    /// All nodes that have it hold the same certificate and key.
+    pub shared: bool,
+    /// Further places on this node that hold the same certificate and key.
+    pub copies: BTreeMap<CopyName, DesiredCopy>,
+}
+
+/// A further place of a certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredCopy {
+    /// How it is kept there.
+    pub storage: Storage,
+    /// What becomes of it.
+    pub keep: Keep,
 }
 
 /// Subject alternative names as they should be.
@@ -283,6 +298,8 @@ pub struct Hints {
     pub endpoint: Option<String>,
     /// Each node's address, from `--advertise-address` or etcd's advertised URL.
     pub addresses: BTreeMap<NodeName, String>,
+    /// The number in the names of the members' files, by address, where a layout numbers them.
+    pub member_indexes: BTreeMap<String, String>,
     /// Each node's directories, where the flags of its components tell.
     pub directories: BTreeMap<NodeName, BTreeMap<DirectoryName, String>>,
 }

@@ -1,21 +1,19 @@
 //! From spec and profile to the wanted state of each node.
 
 mod authority;
+mod identity;
 mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use parts::{add_name, bracketed, fill_subject, first_service_address, pair, root_file, split_endpoint};
+use parts::{bracketed, first_service_address, owned_file, split_endpoint};
 
 use super::template::Values;
-use super::{
-    Decided, Desired, DesiredDirectory, DesiredIdentity, DesiredKeyPair, DesiredNames, DesiredNode,
-    DesiredService, Hints, Storage,
-};
+use super::{Decided, Desired, DesiredDirectory, DesiredKeyPair, DesiredNode, DesiredService, Hints};
 use crate::ids::{AuthorityName, DirectoryName, IdentityName, NodeName, ServiceName};
-use crate::profile::{IdentityEntry, Profile, Read, StorageEntry, Versioned, What, applicable};
+use crate::profile::{Endpoint, Profile, Read, Versioned, What};
 use crate::spec::scalars::KubernetesVersion;
-use crate::spec::types::{Certificate, ClusterPki, Names, Node, Placement, Role, Service, Spec, SubjectName};
+use crate::spec::types::{ClusterPki, Node, Placement, Role, Service, Spec};
 
 /// A part of a spec that no node could carry out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -143,7 +141,7 @@ impl<'a> Resolver<'a> {
             authorities: self.authority_copies(name, node, &values, problems),
             identities: self.identities(name, node, &values, problems),
             key_pairs: self.key_pairs(node, &values),
-            services: self.services(node, &values),
+            services: self.services(name, node, &values),
         }
     }
 
@@ -211,216 +209,23 @@ impl<'a> Resolver<'a> {
         directories
     }
 
-    fn identities(
-        &self,
-        name: &NodeName,
-        node: &Node,
-        values: &Values,
-        problems: &mut Vec<ResolveError>,
-    ) -> BTreeMap<IdentityName, DesiredIdentity> {
-        let mut identities = BTreeMap::new();
-        for (identity, entry) in &self.profile.identities {
-            let exists = entry.since.is_none_or(|since| self.version.is_none_or(|version| since <= version));
-            let declared = self.spec.certificates.get(identity);
-            let wanted = match declared.and_then(|declared| declared.on.as_ref()) {
-                Some(on) => placed(on, name, node),
-                None => self.applies(&entry.on, entry.needs, node),
-            };
-            if exists && wanted {
-                let declared = declared.cloned().unwrap_or_default();
-                if let Some(desired) = self.profile_identity(identity, entry, &declared, values, problems) {
-                    identities.insert(identity.clone(), desired);
-                }
-            }
-        }
-        for (identity, declared) in &self.spec.certificates {
-            if !self.profile.identities.contains_key(identity)
-                && let Some(desired) =
-                    self.additional_identity(identity, declared, name, node, values, problems)
-            {
-                identities.insert(identity.clone(), desired);
-            }
-        }
-        identities
-    }
-
-    fn profile_identity(
-        &self,
-        name: &IdentityName,
-        entry: &IdentityEntry,
-        declared: &Certificate,
-        values: &Values,
-        problems: &mut Vec<ResolveError>,
-    ) -> Option<DesiredIdentity> {
-        let fill = |subject: &SubjectName| fill_subject(subject, values);
-        let (subject, accepted_subjects) = match &declared.subject {
-            Some(subject) => (fill(subject), fill(subject).into_iter().collect()),
-            None => {
-                let accepted = entry.subjects.iter().filter(|subject| subject.held_up_to(self.version));
-                let accepted = accepted.filter_map(|subject| fill(&subject.value)).collect();
-                (applicable(&entry.subjects, self.version).and_then(fill), accepted)
-            }
-        };
-        let storage = match (&declared.files, &entry.storage) {
-            (
-                Some(files),
-                StorageEntry::Files(_) | StorageEntry::Combined(_) | StorageEntry::Kubeconfig(_),
-            )
-            | (None, StorageEntry::Files(files)) => {
-                pair(files, values).map(|(certificate, key)| Storage::Pair { certificate, key })
-            }
-            (None, StorageEntry::Combined(combined)) => values
-                .fill(&combined.path)
-                .map(|path| Storage::Combined { file: root_file(path, combined.mode) }),
-            (None, StorageEntry::Kubeconfig(config)) => values
-                .fill(&config.path)
-                .zip(values.fill(&config.user))
-                .map(|(path, user)| Storage::Kubeconfig {
-                    file: root_file(path, config.mode),
-                    server: values.fill(&config.server),
-                    user,
-                    trusts: config.trusts.clone(),
-                    rotated: config.rotated.clone(),
-                }),
-        };
-        let Some(storage) = storage else {
-            problems.push(unknown_placeholder(&["spec", "certificates", name.as_str(), "files"]));
-            return None;
-        };
-        Some(DesiredIdentity {
-            authority: declared.authority.clone().or_else(|| entry.authority.clone()),
-            subject,
-            accepted_subjects,
-            usages: declared.usages.clone().unwrap_or_else(|| entry.usages.clone()),
-            names: self.names(name, &entry.names, &declared.names, values),
-            optional: entry.optional,
-            rotated_by_kubelet: entry.rotated_by_kubelet,
-            ..self.common(name, declared, storage)
-        })
-    }
-
-    fn additional_identity(
-        &self,
-        name: &IdentityName,
-        declared: &Certificate,
-        node_name: &NodeName,
-        node: &Node,
-        values: &Values,
-        problems: &mut Vec<ResolveError>,
-    ) -> Option<DesiredIdentity> {
-        let path = ["spec", "certificates", name.as_str()];
-        let (Some(authority), Some(subject), Some(usages), Some(files), Some(on)) =
-            (&declared.authority, &declared.subject, &declared.usages, &declared.files, &declared.on)
-        else {
-            problems.push(ResolveError::new(
-                &path,
-                format!(
-                    "the profile {} has no certificate `{name}`; an additional one needs `authority`, `subject`, `usages`, `files` and `on`",
-                    self.spec.profile
-                ),
-            ));
-            return None;
-        };
-        if !self.knows_authority(authority) {
-            problems.push(ResolveError::new(
-                &["spec", "certificates", name.as_str(), "authority"],
-                format!("no authority `{authority}` in the profile {} or in this spec", self.spec.profile),
-            ));
-            return None;
-        }
-        if !placed(on, node_name, node) {
-            return None;
-        }
-        let (Some(subject), Some((certificate, key))) = (fill_subject(subject, values), pair(files, values))
-        else {
-            problems.push(unknown_placeholder(&path));
-            return None;
-        };
-        Some(DesiredIdentity {
-            authority: Some(authority.clone()),
-            accepted_subjects: vec![subject.clone()],
-            subject: Some(subject),
-            usages: usages.clone(),
-            names: self.names(name, &[], &declared.names, values),
-            ..self.common(name, declared, Storage::Pair { certificate, key })
-        })
-    }
-
-    /// What every identity takes from its own declaration and the defaults; the caller fills in the rest.
-    fn common(&self, name: &IdentityName, declared: &Certificate, storage: Storage) -> DesiredIdentity {
-        let defaults = &self.spec.defaults;
-        let section = ["spec", "certificates", name.as_str()];
-        DesiredIdentity {
-            authority: None,
-            subject: None,
-            accepted_subjects: Vec::new(),
-            usages: BTreeSet::new(),
-            names: DesiredNames::default(),
-            validity: decide(declared.validity, &section, "validity", defaults.validity, "validity"),
-            renew_before: decide(
-                declared.renew_before,
-                &section,
-                "renewBefore",
-                defaults.renew_before,
-                "renewBefore",
-            ),
-            key_algorithm: declared.key_algorithm.or(defaults.key_algorithm).map(|default| {
-                decide(declared.key_algorithm, &section, "keyAlgorithm", default, "keyAlgorithm")
-            }),
-            reuse_key: declared.reuse_keys.unwrap_or(defaults.reuse_keys),
-            storage,
-            optional: false,
-            rotated_by_kubelet: false,
-        }
-    }
-
-    fn names(
-        &self,
-        name: &IdentityName,
-        profile: &[String],
-        declared: &Names,
-        values: &Values,
-    ) -> DesiredNames {
-        let mut names = DesiredNames::default();
-        if declared.only.is_none() {
-            for template in profile {
-                match values.fill(template) {
-                    Some(text) => add_name(&mut names, text),
-                    None => {
-                        names.unresolved.insert(template.clone());
-                    }
-                }
-            }
-        }
-        let own = declared.dns.iter().chain(&declared.ip);
-        let only = declared.only.iter().flat_map(|only| only.dns.iter().chain(&only.ip));
-        for template in own.chain(only) {
-            match values.fill(template) {
-                Some(text) => add_name(&mut names, text),
-                None => {
-                    names.unresolved.insert(template.clone());
-                }
-            }
-        }
-        names.exact = declared.only.is_some();
-        if *declared != Names::default() {
-            names.by = Some(spec_path(&["spec", "certificates", name.as_str(), "names"]));
-        }
-        names
-    }
-
     fn key_pairs(&self, node: &Node, values: &Values) -> BTreeMap<crate::ids::KeyPairName, DesiredKeyPair> {
         let entries = self.profile.key_pairs.iter().filter(|(_, entry)| self.applies(&entry.on, None, node));
         entries
             .filter_map(|(name, entry)| {
-                let private = root_file(values.fill(&entry.private)?, entry.private_mode);
-                let public = root_file(values.fill(&entry.public)?, entry.public_mode);
+                let private = owned_file(&entry.private, None, entry.private_mode, values)?;
+                let public = owned_file(&entry.public, None, entry.public_mode, values)?;
                 Some((name.clone(), DesiredKeyPair { private, public }))
             })
             .collect()
     }
 
-    fn services(&self, node: &Node, values: &Values) -> BTreeMap<ServiceName, DesiredService> {
+    fn services(
+        &self,
+        node_name: &NodeName,
+        node: &Node,
+        values: &Values,
+    ) -> BTreeMap<ServiceName, DesiredService> {
         let mut services = BTreeMap::new();
         for (name, entry) in &self.profile.services {
             if self.applies(&entry.on, None, node) {
@@ -431,8 +236,12 @@ impl<'a> Resolver<'a> {
                 let service = DesiredService {
                     restart,
                     restart_by: None,
-                    endpoints: entry.endpoints.clone(),
-                    reads: entry.reads.clone(),
+                    endpoints: entry
+                        .endpoints
+                        .iter()
+                        .map(|endpoint| self.own_endpoint(endpoint, node_name))
+                        .collect(),
+                    reads: entry.reads.iter().map(|read| self.own_read(read, node_name)).collect(),
                 };
                 services.insert(name.clone(), self.with_declared(name, service));
             }
@@ -443,6 +252,27 @@ impl<'a> Resolver<'a> {
             services.insert(name.clone(), self.with_declared(name, service));
         }
         services
+    }
+
+    /// Of an identity that exists once for each member, a service uses that of its own node.
+    fn own_identity(&self, identity: &IdentityName, node: &NodeName) -> IdentityName {
+        let each = self.profile.identities.get(identity).and_then(|entry| entry.each);
+        each.and_then(|_| identity::member_name(identity, node)).unwrap_or_else(|| identity.clone())
+    }
+
+    fn own_endpoint(&self, endpoint: &Endpoint, node: &NodeName) -> Endpoint {
+        let serves = endpoint.serves.as_ref().map(|identity| self.own_identity(identity, node));
+        Endpoint { serves, ..endpoint.clone() }
+    }
+
+    fn own_read(&self, read: &Read, node: &NodeName) -> Read {
+        let what = match &read.what {
+            What::Identity(identity) => What::Identity(self.own_identity(identity, node)),
+            What::Trust(_) | What::Signer(_) | What::KubeconfigTrust(_) | What::KeyPair(_) => {
+                read.what.clone()
+            }
+        };
+        Read { what, ..read.clone() }
     }
 
     fn with_declared(&self, name: &ServiceName, mut service: DesiredService) -> DesiredService {

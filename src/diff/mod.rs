@@ -20,6 +20,7 @@ pub(crate) use directory::hidden;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::{Deserialize, Serialize};
 
 pub use authority::{AuthorityView, authority_views};
@@ -132,8 +133,8 @@ impl Differences {
 /// Compares what should be with what is at the instant `now`.
 pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differences {
     let authorities = authority_views(desired, observed);
-    let mut differences = Differences::default();
-    for (name, node) in &desired.nodes {
+    let of_node = |(name, node): (&NodeName, &DesiredNode)| {
+        let mut differences = Differences::default();
         match observed.nodes.get(name) {
             Some(Answer::Facts(facts)) => {
                 node_differences(&mut differences, desired, name, node, facts, &authorities, now);
@@ -148,7 +149,11 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
             }
             None => differences.add(Subject::Node, name, vec![unreachable("the node was not asked")]),
         }
-    }
+        differences.findings
+    };
+    // Checking signatures is most of the work, and no node's checks need another's.
+    let by_node: Vec<BTreeMap<Address, Vec<Finding>>> = desired.nodes.par_iter().map(of_node).collect();
+    let mut differences = Differences { findings: by_node.into_iter().flatten().collect() };
     for (subject, node, findings) in key_pair::between_nodes(desired, observed) {
         differences.add(subject, &node, findings);
     }

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::num::NonZero;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::check;
 use super::error::HostError;
@@ -36,7 +37,7 @@ pub(super) fn perform(
             visit.make_directory(objects, &path, (&owner, &group), mode.bits()).map(done)
         }
         Order::MakeLink { path, target } => visit.make_link(objects, &path, &target).map(done),
-        Order::MakeKeys { keys } => make_keys(visit, &keys),
+        Order::MakeKeys { keys } => make_keys(visit, keys),
         Order::TakeKey { slot, storage } => {
             let key = stored_key(objects, &storage)?;
             Ok(keep(visit, slot, key))
@@ -123,31 +124,13 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
     }
 }
 
-/// An RSA key takes long to find and how long is luck, so each core takes the next one as soon as it is free.
-fn make_keys(visit: &mut Visit, keys: &BTreeMap<Slot, KeyAlgorithm>) -> Result<Answer, HostError> {
-    let next = Mutex::new(keys.iter());
-    let make = || {
-        let mut made = Vec::new();
-        while let Some((slot, algorithm)) = next.lock().ok().and_then(|mut next| next.next()) {
-            made.push((slot.clone(), new_key(*algorithm)));
-        }
-        made
-    };
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get).min(keys.len());
-    let made: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(make)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
-    });
-    let mut public = BTreeMap::new();
-    for (slot, key) in made {
-        let key = key?;
-        public.insert(slot.clone(), key.public_key().clone());
-        visit.slots.insert(slot, Arc::new(key));
-    }
-    match keys.keys().find(|slot| !public.contains_key(*slot)) {
-        Some(slot) => Err(HostError::EmptySlot { slot: slot.clone() }),
-        None => Ok(Answer::PublicKeys(public)),
-    }
+/// An RSA key takes long to find and how long is luck, so all cores look for all keys at once.
+fn make_keys(visit: &mut Visit, keys: BTreeMap<Slot, KeyAlgorithm>) -> Result<Answer, HostError> {
+    let made = keys.into_par_iter().map(|(slot, algorithm)| Ok((slot, new_key(algorithm)?)));
+    let made: BTreeMap<Slot, PrivateKey> = made.collect::<Result<_, HostError>>()?;
+    let public = made.iter().map(|(slot, key)| (slot.clone(), key.public_key().clone())).collect();
+    visit.slots.extend(made.into_iter().map(|(slot, key)| (slot, Arc::new(key))));
+    Ok(Answer::PublicKeys(public))
 }
 
 fn keep(visit: &mut Visit, slot: Slot, key: PrivateKey) -> Answer {

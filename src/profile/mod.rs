@@ -1,10 +1,14 @@
 //! The built-in catalogues: what a distribution keeps where, who issued it, who reads it, and whether a running process reads it again.
 //!
-//! A profile is data (`kubeadm.yaml`, `etcd.yaml`, `custom.yaml`), embedded in the program and written with the same parts as a spec. What enters
+//! A profile is data (`kubeadm.yaml`, `ack.yaml`, ...), embedded in the program and written with the same parts as a spec. What enters
 //! is a profile's name; what leaves is the parsed table. A profile never decides anything: [`crate::desired`] combines it with a spec.
 //!
+//! A profile may build on another one (`base`): then it holds only what differs from that one.
+//!
 //! Texts in a profile may use these placeholders: `{NAME}` for the path of the directory NAME, `{node}`, `{address}`, `{endpoint}` (host of
-//! the control plane endpoint), `{endpoint-url}`, `{address-url}` (the node's own API server), `{service-ip}` (first address of the service subnet) and `{dns-domain}`.
+//! the control plane endpoint), `{endpoint-url}`, `{address-url}` (the node's own API server), `{service-ip}` (first address of the service subnet) and
+//! `{dns-domain}`; of an identity that exists once for each member also `{member}`, `{member-address}`, `{member-dashed}` (the address with hyphens
+//! for dots) and `{member-index}` (its place among the members, from 1).
 
 mod version;
 
@@ -16,10 +20,10 @@ use serde::Deserialize;
 pub use version::{Versioned, applicable};
 
 use crate::duration::Duration;
-use crate::ids::{AuthorityName, DirectoryName, IdentityName, KeyPairName, ServiceName};
+use crate::ids::{AuthorityName, CopyName, DirectoryName, IdentityName, KeyPairName, ServiceName};
 use crate::spec::check::KnownNames;
 use crate::spec::scalars::{FileMode, KubernetesVersion};
-use crate::spec::types::{Files, ProfileName, Restart, Role, SubjectName, Usage};
+use crate::spec::types::{CertificateFile, Files, Holders, ProfileName, Restart, Role, SubjectName, Usage};
 
 /// The catalogue of one distribution.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -27,6 +31,12 @@ use crate::spec::types::{Files, ProfileName, Restart, Role, SubjectName, Usage};
 pub struct Profile {
     /// What it is for, in one sentence.
     pub description: String,
+    /// The profile that this one builds on. Entries of the same name replace that one's.
+    #[serde(default)]
+    pub base: Option<ProfileName>,
+    /// What of the base this layout does not have.
+    #[serde(default)]
+    pub without: Without,
     /// Paths that mark a machine as having this layout: any one of them is enough.
     #[serde(default)]
     pub detect: Vec<String>,
@@ -48,6 +58,18 @@ pub struct Profile {
     /// Services, by name.
     #[serde(default)]
     pub services: BTreeMap<ServiceName, ServiceEntry>,
+}
+
+/// What of its base a layout does not have.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Without {
+    /// Directories.
+    pub directories: BTreeSet<DirectoryName>,
+    /// Authorities.
+    pub authorities: BTreeSet<AuthorityName>,
+    /// Certificates.
+    pub identities: BTreeSet<IdentityName>,
 }
 
 /// A static pod's manifest.
@@ -87,6 +109,20 @@ pub struct AuthorityEntry {
     /// The authority belongs to the layout only if a node of the cluster has this role (kubeadm with stacked etcd).
     #[serde(default)]
     pub needs: Option<Role>,
+    /// Further files that hold the same certificates.
+    #[serde(default)]
+    pub copies: BTreeMap<CopyName, CertificatePlaceEntry>,
+}
+
+/// A further file with the certificates of an authority.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificatePlaceEntry {
+    /// The file. A place whose path cannot be filled in does not exist.
+    #[serde(flatten)]
+    pub file: CertificateFile,
+    /// The roles of nodes that have it.
+    pub on: BTreeSet<Role>,
 }
 
 /// A certificate of the layout.
@@ -120,6 +156,42 @@ pub struct IdentityEntry {
     /// The kubelet renews it by itself.
     #[serde(default)]
     pub rotated_by_kubelet: bool,
+    /// Whether each node has one of its own, or all hold the same one.
+    #[serde(default)]
+    pub holders: Holders,
+    /// There is one for each node with this role, named `NAME-NODE`, on every node that `on` names.
+    #[serde(default)]
+    pub each: Option<Role>,
+    /// Further places that hold the same certificate and key.
+    #[serde(default)]
+    pub copies: BTreeMap<CopyName, PlaceEntry>,
+}
+
+/// A further place of a certificate and its key.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlaceEntry {
+    /// How it is kept there. A place whose path cannot be filled in does not exist.
+    #[serde(flatten)]
+    pub storage: StorageEntry,
+    /// What becomes of it.
+    #[serde(default)]
+    pub keep: Keep,
+    /// The roles of nodes that have it.
+    pub on: BTreeSet<Role>,
+}
+
+/// What becomes of a further place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Keep {
+    /// It is made if it is missing, and follows every renewal.
+    #[default]
+    Always,
+    /// It follows every renewal where it is; its absence is no finding.
+    IfPresent,
+    /// It belongs to a person: that it is outdated is said, and it is never written.
+    Report,
 }
 
 /// Where an identity of the layout is kept.
@@ -142,6 +214,9 @@ pub struct CombinedEntry {
     pub path: String,
     /// Its mode.
     pub mode: FileMode,
+    /// Its owner, `USER` or `USER:GROUP`; root when absent.
+    #[serde(default)]
+    pub owner: Option<String>,
 }
 
 /// A kubeconfig of the layout.
@@ -283,7 +358,15 @@ impl Profile {
         static KUBEADM: OnceLock<Profile> = OnceLock::new();
         static ETCD: OnceLock<Profile> = OnceLock::new();
         static CUSTOM: OnceLock<Profile> = OnceLock::new();
+        static ACK: OnceLock<Profile> = OnceLock::new();
+        static STARLINGX: OnceLock<Profile> = OnceLock::new();
+        static KUBESPRAY_ETCD: OnceLock<Profile> = OnceLock::new();
+        static RKE1: OnceLock<Profile> = OnceLock::new();
         let (parsed, text) = match name {
+            ProfileName::Ack => (&ACK, include_str!("ack.yaml")),
+            ProfileName::Starlingx => (&STARLINGX, include_str!("starlingx.yaml")),
+            ProfileName::KubesprayEtcd => (&KUBESPRAY_ETCD, include_str!("kubespray-etcd.yaml")),
+            ProfileName::Rke1 => (&RKE1, include_str!("rke1.yaml")),
             ProfileName::Kubeadm => (&KUBEADM, include_str!("kubeadm.yaml")),
             ProfileName::Etcd => (&ETCD, include_str!("etcd.yaml")),
             ProfileName::Custom => (&CUSTOM, include_str!("custom.yaml")),
@@ -291,13 +374,31 @@ impl Profile {
         if let Some(profile) = parsed.get() {
             return Ok(profile.clone());
         }
-        let profile =
+        let read: Profile =
             serde_saphyr::from_str(text).map_err(|error| ProfileError { name, source: Box::new(error) })?;
+        let profile = match read.base {
+            Some(base) => read.over(Profile::load(base)?),
+            None => read,
+        };
         Ok(parsed.get_or_init(|| profile).clone())
     }
 }
 
 impl Profile {
+    /// This profile together with what it takes from its base.
+    fn over(self, mut base: Profile) -> Profile {
+        base.directories.retain(|name, _| !self.without.directories.contains(name));
+        base.authorities.retain(|name, _| !self.without.authorities.contains(name));
+        base.identities.retain(|name, _| !self.without.identities.contains(name));
+        base.directories.extend(self.directories);
+        base.authorities.extend(self.authorities);
+        base.identities.extend(self.identities);
+        base.key_pairs.extend(self.key_pairs);
+        base.services.extend(self.services);
+        base.manifests.extend(self.manifests);
+        Profile { description: self.description, detect: self.detect, base: self.base, ..base }
+    }
+
     /// The names to which a spec with this profile may refer.
     pub fn known_names(&self) -> KnownNames {
         let issuer =

@@ -7,6 +7,7 @@ pub mod check;
 pub mod decode;
 pub mod document;
 pub mod operation;
+pub mod places;
 pub mod scalars;
 pub mod schema;
 pub mod types;

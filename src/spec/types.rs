@@ -12,9 +12,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::operation::{Connection, Local, OnFailure, Restart, Rollout, Service, Snapshots, Ssh};
-use super::scalars::{FileMode, KubernetesVersion};
+pub use super::places::{
+    CertificateFile, CombinedFile, Directory, Files, Holders, KubeconfigFile, Place, Placement,
+};
+use super::scalars::KubernetesVersion;
 use crate::duration::Duration;
-use crate::ids::{AuthorityName, ClusterName, DirectoryName, IdentityName, NodeName, ServiceName};
+use crate::ids::{AuthorityName, ClusterName, CopyName, DirectoryName, IdentityName, NodeName, ServiceName};
 
 /// The PKI that one cluster should have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -111,6 +114,15 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 pub enum ProfileName {
     /// A cluster made by kubeadm, with stacked or external etcd.
     Kubeadm,
+    /// An Alibaba Cloud ACK dedicated cluster: kubeadm's files, and etcd under systemd with files of its own.
+    Ack,
+    /// A StarlingX controller: kubeadm's files, and etcd with a CA of its own in `/etc/etcd`.
+    Starlingx,
+    /// The etcd cluster of kubespray.
+    #[serde(rename = "kubespray-etcd")]
+    KubesprayEtcd,
+    /// A cluster made by RKE1.
+    Rke1,
     /// A plain etcd cluster under systemd.
     Etcd,
     /// Nothing is built in: everything is declared in the spec.
@@ -119,12 +131,24 @@ pub enum ProfileName {
 
 impl ProfileName {
     /// Every profile, in the order in which a machine is tested for them.
-    pub const ALL: [ProfileName; 3] = [ProfileName::Kubeadm, ProfileName::Etcd, ProfileName::Custom];
+    pub const ALL: [ProfileName; 7] = [
+        ProfileName::Ack,
+        ProfileName::Starlingx,
+        ProfileName::KubesprayEtcd,
+        ProfileName::Rke1,
+        ProfileName::Kubeadm,
+        ProfileName::Etcd,
+        ProfileName::Custom,
+    ];
 
     /// The name as a spec writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             ProfileName::Kubeadm => "kubeadm",
+            ProfileName::Ack => "ack",
+            ProfileName::Starlingx => "starlingx",
+            ProfileName::KubesprayEtcd => "kubespray-etcd",
+            ProfileName::Rke1 => "rke1",
             ProfileName::Etcd => "etcd",
             ProfileName::Custom => "custom",
         }
@@ -289,6 +313,9 @@ pub struct Authority {
     /// The files, for an authority that the profile does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Files>,
+    /// Further files on the same nodes that hold the same certificates, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub copies: BTreeMap<CopyName, CertificateFile>,
     /// The nodes that hold it, for an authority that the profile does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Placement>,
@@ -364,9 +391,18 @@ pub struct Certificate {
     /// Whether renewal keeps the key; `defaults.reuseKeys` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse_keys: Option<bool>,
-    /// Where it is kept. Needed for a certificate that the profile does not know.
+    /// Where it is kept. A certificate that the profile does not know needs this or `kubeconfig`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Files>,
+    /// It is kept in a kubeconfig, with its key and the certificate of its authority, instead of in files of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<KubeconfigFile>,
+    /// Whether each node has a certificate of its own, or all nodes hold the same one; the profile's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holders: Option<Holders>,
+    /// Further places on the same nodes that hold the same certificate and key, by name. A place of the profile's name replaces that one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub copies: BTreeMap<CopyName, Place>,
     /// The nodes that hold it. Needed for a certificate that the profile does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Placement>,
@@ -427,46 +463,4 @@ pub struct OnlyNames {
     /// IP addresses.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ip: BTreeSet<String>,
-}
-
-/// Where a certificate and its key are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Files {
-    /// The certificate, an absolute path on the node. `{node}` stands for the node's name, `{address}` for its address.
-    pub certificate: String,
-    /// The private key, an absolute path on the node.
-    pub key: String,
-    /// The owner, `USER` or `USER:GROUP`; root when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    /// The mode of the key, quoted and octal, such as `"0640"`; `"0600"` when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<FileMode>,
-    /// The mode of the certificate, quoted and octal; `"0644"` when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate_mode: Option<FileMode>,
-}
-
-/// Which nodes hold something.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Placement {
-    /// Every node with this role.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<Role>,
-    /// These nodes.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub nodes: BTreeSet<NodeName>,
-}
-
-/// Where a directory of the profile really is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Directory {
-    /// Where the files really are, an absolute path on the node.
-    pub path: String,
-    /// A symbolic link that leads there: the path under which programs know the directory. Without it, programs know `path` itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<String>,
 }

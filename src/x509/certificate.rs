@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +27,7 @@ use super::extensions::{
     AuthorityKeyId, BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage, NameConstraints, SubjectNames,
 };
 use super::name::Name;
-use super::verify::SignatureAlgorithm;
+use super::verify::{SignatureAlgorithm, SignatureError};
 
 /// Longest certificate that is read, in bytes: a hundred times what real ones need.
 pub const MAX_CERTIFICATE_BYTES: usize = 128 * 1024;
@@ -43,6 +43,8 @@ struct Inner {
     signature_algorithm: SignatureAlgorithm,
     fingerprint: Sha256,
     facts: CertificateFacts,
+    /// The key (SPKI) that is known to have made the signature. Checking is the dearest thing that planning does, and many checks ask.
+    signed_by: OnceLock<Sha256>,
 }
 
 /// What a certificate says.
@@ -132,18 +134,20 @@ impl Certificate {
         &self.0.signed
     }
 
-    pub(super) fn signature(&self) -> &[u8] {
-        &self.0.signature
-    }
-
-    pub(super) fn signature_algorithm(&self) -> &SignatureAlgorithm {
-        &self.0.signature_algorithm
+    /// Whether this key made the signature.
+    pub(super) fn check_signature(&self, key: &PublicKey) -> Result<(), SignatureError> {
+        if self.0.signed_by.get() == Some(&key.spki_sha256) {
+            return Ok(());
+        }
+        self.0.signature_algorithm.verify(key, &self.0.signed, &self.0.signature)?;
+        self.0.signed_by.get_or_init(|| key.spki_sha256);
+        Ok(())
     }
 }
 
 impl PartialEq for Certificate {
     fn eq(&self, other: &Self) -> bool {
-        self.der() == other.der()
+        self.fingerprint() == other.fingerprint()
     }
 }
 
@@ -333,6 +337,7 @@ fn parse(der: &[u8]) -> Result<Inner, CertificateError> {
         signature_algorithm,
         fingerprint: Sha256::of(der),
         facts,
+        signed_by: OnceLock::new(),
     })
 }
 

@@ -280,14 +280,12 @@ fn check_issued(child: &Certificate, issuer: &Certificate) -> Result<(), ChainEr
     if usages.is_some_and(|usages| !usages.contains(&KeyUsage::KeyCertSign)) {
         return Err(fault(issuer, ChainFault::MayNotSign { issued: issued() }));
     }
-    child.signature_algorithm().verify(&facts.key, child.signed(), child.signature()).map_err(|error| {
-        match error {
-            SignatureError::Forged => {
-                fault(child, ChainFault::NotSignedByIssuer { issuer: facts.subject.clone() })
-            }
-            error @ (SignatureError::InsecureAlgorithm { .. } | SignatureError::CannotCheck { .. }) => {
-                fault(child, ChainFault::Signature(error))
-            }
+    child.check_signature(&facts.key).map_err(|error| match error {
+        SignatureError::Forged => {
+            fault(child, ChainFault::NotSignedByIssuer { issuer: facts.subject.clone() })
+        }
+        error @ (SignatureError::InsecureAlgorithm { .. } | SignatureError::CannotCheck { .. }) => {
+            fault(child, ChainFault::Signature(error))
         }
     })
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -109,12 +110,12 @@ fn digest(node: &Path) -> Sha256 {
     Sha256::of(&std::fs::read(node.join("etc/kubernetes/pki/etcd/server.crt")).unwrap())
 }
 
-/// A node that was read once and answers at once.
-struct Seen(NodeFacts);
+/// A node that was read once. Each answer is decoded anew, so that no two nodes share what was worked out about a certificate.
+struct Seen(Arc<str>);
 
 impl Inspect for Seen {
     fn observe(&self, _: &ObserveRequest) -> Result<NodeFacts, NodeError> {
-        Ok(self.0.clone())
+        Ok(serde_json::from_str(&self.0).unwrap())
     }
 }
 
@@ -133,8 +134,9 @@ fn planning(node: &Local, count: usize, due: bool) -> Duration {
     let first = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
     let request = pki::request::request(first.nodes.values().next().unwrap(), &first.snapshots.directory);
     let facts = node.observe(&request).unwrap();
+    let answer: Arc<str> = serde_json::to_string(&facts).unwrap().into();
     let nodes: BTreeMap<_, _> =
-        spec.spec.nodes.keys().map(|name| (name.clone(), Seen(facts.clone()))).collect();
+        spec.spec.nodes.keys().map(|name| (name.clone(), Seen(answer.clone()))).collect();
     let survey = survey(&spec, &profile, &nodes, now()).unwrap();
     let now = if due { "2027-11-15T00:00:00Z".parse().unwrap() } else { now() };
     let start = Instant::now();

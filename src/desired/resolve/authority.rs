@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::parts::pair;
+use super::parts::{owned_file, pair};
 use super::{ResolveError, Resolver, decide, placed, unknown_placeholder};
 use crate::desired::template::Values;
-use crate::desired::{AuthorityCopy, Decided, DesiredAuthority, DesiredNode};
-use crate::ids::{AuthorityName, NodeName};
-use crate::spec::types::{Authority, Node, SubjectName};
+use crate::desired::{AuthorityCopy, Decided, DesiredAuthority, DesiredNode, FileSpec};
+use crate::ids::{AuthorityName, CopyName, NodeName};
+use crate::spec::scalars::FileMode;
+use crate::spec::types::{Authority, CertificateFile, Node, SubjectName};
 
 impl Resolver<'_> {
     pub(super) fn authority_copies(
@@ -24,7 +25,15 @@ impl Resolver<'_> {
                 let declared =
                     self.spec.authorities.get(authority).and_then(|declared| declared.files.as_ref());
                 if let Some((certificate, key)) = pair(declared.unwrap_or(&entry.files), values) {
-                    copies.insert(authority.clone(), AuthorityCopy { certificate, key, may_hold_key });
+                    let here = entry.copies.iter().filter(|(_, copy)| self.applies(&copy.on, None, node));
+                    let mut further: BTreeMap<CopyName, FileSpec> = here
+                        .filter_map(|(name, copy)| {
+                            Some((name.clone(), certificate_file(&copy.file, values)?))
+                        })
+                        .collect();
+                    further.extend(self.declared_copies(authority, values, problems));
+                    let copy = AuthorityCopy { certificate, key, may_hold_key, copies: further };
+                    copies.insert(authority.clone(), copy);
                 }
             }
         }
@@ -35,11 +44,38 @@ impl Resolver<'_> {
             }
             match pair(files, values) {
                 Some((certificate, key)) => {
-                    copies.insert(authority.clone(), AuthorityCopy { certificate, key, may_hold_key: true });
+                    let further = self.declared_copies(authority, values, problems);
+                    let copy = AuthorityCopy { certificate, key, may_hold_key: true, copies: further };
+                    copies.insert(authority.clone(), copy);
                 }
                 None => {
                     problems.push(unknown_placeholder(&["spec", "authorities", authority.as_str(), "files"]))
                 }
+            }
+        }
+        copies
+    }
+
+    fn declared_copies(
+        &self,
+        authority: &AuthorityName,
+        values: &Values,
+        problems: &mut Vec<ResolveError>,
+    ) -> BTreeMap<CopyName, FileSpec> {
+        let mut copies = BTreeMap::new();
+        let declared = self.spec.authorities.get(authority);
+        for (name, file) in declared.into_iter().flat_map(|declared| &declared.copies) {
+            match certificate_file(file, values) {
+                Some(file) => {
+                    copies.insert(name.clone(), file);
+                }
+                None => problems.push(unknown_placeholder(&[
+                    "spec",
+                    "authorities",
+                    authority.as_str(),
+                    "copies",
+                    name.as_str(),
+                ])),
             }
         }
         copies
@@ -117,4 +153,8 @@ impl Resolver<'_> {
             signers,
         }
     }
+}
+
+fn certificate_file(file: &CertificateFile, values: &Values) -> Option<FileSpec> {
+    owned_file(&file.path, file.owner.as_deref(), file.mode.unwrap_or(FileMode::PUBLIC), values)
 }

@@ -15,18 +15,23 @@ pub(super) fn fill_subject(subject: &SubjectName, values: &Values) -> Option<Sub
 }
 
 pub(super) fn pair(files: &Files, values: &Values) -> Option<(FileSpec, FileSpec)> {
-    let owner = files.owner.as_deref().unwrap_or("root");
-    let (user, group) = owner.split_once(':').unwrap_or((owner, owner));
-    let file = |path: &str, mode: FileMode| {
-        values.fill(path).map(|path| FileSpec { path, user: user.to_owned(), group: group.to_owned(), mode })
-    };
+    let file = |path: &str, mode: FileMode| owned_file(path, files.owner.as_deref(), mode, values);
     let certificate = file(&files.certificate, files.certificate_mode.unwrap_or(FileMode::PUBLIC))?;
     let key = file(&files.key, files.mode.unwrap_or(FileMode::PRIVATE))?;
     Some((certificate, key))
 }
 
-pub(super) fn root_file(path: String, mode: FileMode) -> FileSpec {
-    FileSpec { path, user: "root".to_owned(), group: "root".to_owned(), mode }
+/// A file whose owner is given as `USER` or `USER:GROUP`, or is root.
+pub(super) fn owned_file(
+    path: &str,
+    owner: Option<&str>,
+    mode: FileMode,
+    values: &Values,
+) -> Option<FileSpec> {
+    let owner = owner.unwrap_or("root");
+    let (user, group) = owner.split_once(':').unwrap_or((owner, owner));
+    let path = values.fill(path)?;
+    Some(FileSpec { path, user: user.to_owned(), group: group.to_owned(), mode })
 }
 
 pub(super) fn add_name(names: &mut DesiredNames, text: String) {

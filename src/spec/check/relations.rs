@@ -324,7 +324,15 @@ fn require<'name>(
             format!("did you mean {}? An addition of your own also needs {lacks}", quoted(near)),
         ),
         (None, ProfileName::Custom) => (format!("the {kind} is not complete"), format!("add {lacks}")),
-        (None, ProfileName::Kubeadm | ProfileName::Etcd) => (
+        (
+            None,
+            ProfileName::Ack
+            | ProfileName::Starlingx
+            | ProfileName::KubesprayEtcd
+            | ProfileName::Rke1
+            | ProfileName::Kubeadm
+            | ProfileName::Etcd,
+        ) => (
             format!("the profile `{profile}` has no {kind} {}", quoted(name)),
             format!("an addition of your own also needs {lacks}"),
         ),

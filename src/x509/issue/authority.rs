@@ -96,7 +96,7 @@ pub fn extend(
     let facts = ca.facts();
     let mut refusals = period_faults(not_before, not_after);
     refusals.extend(issuer_faults(facts, key));
-    let own_signature = ca.signature_algorithm().verify(&facts.key, ca.signed(), ca.signature());
+    let own_signature = ca.check_signature(&facts.key);
     // A broken or unknown algorithm is no proof of another signer, and the signature is about to be replaced.
     if !facts.self_issued || own_signature == Err(SignatureError::Forged) {
         refusals.push(Refusal::NotSelfSigned { subject: facts.subject.clone() });
@@ -119,7 +119,7 @@ pub fn extend(
 }
 
 fn self_signed(root: Certificate) -> Result<Certificate, IssueError> {
-    let checked = root.signature_algorithm().verify(&root.facts().key, root.signed(), root.signature());
+    let checked = root.check_signature(&root.facts().key);
     checked.map(|()| root.clone()).map_err(IssueError::BadSignature)
 }
 

@@ -1,0 +1,353 @@
+//! The certificates of a spec and its profile: what each should be on a node, where it is kept, and where else it lies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::parts::{add_name, fill_subject, owned_file, pair};
+use super::{ResolveError, Resolver, decide, placed, spec_path, unknown_placeholder};
+use crate::desired::template::Values;
+use crate::desired::{DesiredCopy, DesiredIdentity, DesiredNames, Storage};
+use crate::ids::{AuthorityName, CopyName, IdentityName, NodeName};
+use crate::profile::{
+    CombinedEntry, IdentityEntry, Keep, KubeconfigEntry, PlaceEntry, StorageEntry, applicable,
+};
+use crate::spec::scalars::FileMode;
+use crate::spec::types::{
+    Certificate, Files, Holders, KubeconfigFile, Names, Node, Place, Role, SubjectName,
+};
+
+impl Resolver<'_> {
+    pub(super) fn identities(
+        &self,
+        name: &NodeName,
+        node: &Node,
+        values: &Values,
+        problems: &mut Vec<ResolveError>,
+    ) -> BTreeMap<IdentityName, DesiredIdentity> {
+        let mut identities = BTreeMap::new();
+        for (identity, entry) in &self.profile.identities {
+            let exists = entry.since.is_none_or(|since| self.version.is_none_or(|version| since <= version));
+            let declared = self.spec.certificates.get(identity);
+            let wanted = match declared.and_then(|declared| declared.on.as_ref()) {
+                Some(on) => placed(on, name, node),
+                None => self.applies(&entry.on, entry.needs, node),
+            };
+            if !exists || !wanted {
+                continue;
+            }
+            let declared = declared.cloned().unwrap_or_default();
+            for (own_name, values) in self.instances(identity, entry.each, values, problems) {
+                let desired = self.profile_identity((identity, entry), &declared, node, &values, problems);
+                identities.extend(desired.map(|desired| (own_name, desired)));
+            }
+        }
+        for (identity, declared) in &self.spec.certificates {
+            if !self.profile.identities.contains_key(identity)
+                && let Some(desired) =
+                    self.additional_identity(identity, declared, name, node, values, problems)
+            {
+                identities.insert(identity.clone(), desired);
+            }
+        }
+        identities
+    }
+
+    /// The names under which an identity exists, each with the values of its placeholders: one, or one for each member.
+    fn instances(
+        &self,
+        identity: &IdentityName,
+        each: Option<Role>,
+        values: &Values,
+        problems: &mut Vec<ResolveError>,
+    ) -> Vec<(IdentityName, Values)> {
+        let Some(role) = each else { return vec![(identity.clone(), values.clone())] };
+        let members = self.spec.nodes.iter().filter(|(_, node)| node.roles.contains(&role));
+        let mut instances = Vec::new();
+        for (position, (member, node)) in members.enumerate() {
+            let Some(name) = member_name(identity, member) else {
+                let message =
+                    format!("the name of the node is too long for its certificate {identity}-{member}");
+                problems.push(ResolveError::new(&["spec", "nodes", member.as_str()], message));
+                continue;
+            };
+            let address = node.address.clone().or_else(|| self.hints.addresses.get(member).cloned());
+            let told = address.as_ref().and_then(|address| self.hints.member_indexes.get(address)).cloned();
+            let mut values = values.clone();
+            values.set("member", member.as_str());
+            values.set_if_known(
+                "member-dashed",
+                address.as_ref().map(|address| address.replace(['.', ':'], "-")),
+            );
+            values.set_if_known("member-address", address);
+            values.set("member-index", told.unwrap_or_else(|| (position + 1).to_string()));
+            instances.push((name, values));
+        }
+        instances
+    }
+
+    fn profile_identity(
+        &self,
+        (name, entry): (&IdentityName, &IdentityEntry),
+        declared: &Certificate,
+        node: &Node,
+        values: &Values,
+        problems: &mut Vec<ResolveError>,
+    ) -> Option<DesiredIdentity> {
+        let fill = |subject: &SubjectName| fill_subject(subject, values);
+        let (subject, accepted_subjects) = match &declared.subject {
+            Some(subject) => (fill(subject), fill(subject).into_iter().collect()),
+            None => {
+                let accepted = entry.subjects.iter().filter(|subject| subject.held_up_to(self.version));
+                let accepted = accepted.filter_map(|subject| fill(&subject.value)).collect();
+                (applicable(&entry.subjects, self.version).and_then(fill), accepted)
+            }
+        };
+        let authority = declared.authority.clone().or_else(|| entry.authority.clone());
+        let own = (declared.files.as_ref(), declared.kubeconfig.as_ref());
+        let storage = match own {
+            (None, None) => entry_storage(&entry.storage, values),
+            (files, kubeconfig) => {
+                declared_storage(files, kubeconfig, subject.as_ref(), authority.as_ref(), values)
+            }
+        };
+        let Some(storage) = storage else {
+            problems.push(unknown_placeholder(&["spec", "certificates", name.as_str(), "files"]));
+            return None;
+        };
+        let mut copies = self.profile_copies(&entry.copies, node, values);
+        copies.extend(declared_copies(
+            name,
+            declared,
+            subject.as_ref(),
+            authority.as_ref(),
+            values,
+            problems,
+        ));
+        Some(DesiredIdentity {
+            authority,
+            subject,
+            accepted_subjects,
+            usages: declared.usages.clone().unwrap_or_else(|| entry.usages.clone()),
+            names: self.names(name, &entry.names, &declared.names, values),
+            optional: entry.optional,
+            rotated_by_kubelet: entry.rotated_by_kubelet,
+            shared: declared.holders.unwrap_or(entry.holders) == Holders::Shared,
+            copies,
+            ..self.common(name, declared, storage)
+        })
+    }
+
+    /// A place of the profile that cannot be filled in belongs to something that the cluster does not have.
+    fn profile_copies(
+        &self,
+        entries: &BTreeMap<CopyName, PlaceEntry>,
+        node: &Node,
+        values: &Values,
+    ) -> BTreeMap<CopyName, DesiredCopy> {
+        let here = entries.iter().filter(|(_, entry)| self.applies(&entry.on, None, node));
+        here.filter_map(|(name, entry)| {
+            let storage = entry_storage(&entry.storage, values)?;
+            Some((name.clone(), DesiredCopy { storage, keep: entry.keep }))
+        })
+        .collect()
+    }
+
+    fn additional_identity(
+        &self,
+        name: &IdentityName,
+        declared: &Certificate,
+        node_name: &NodeName,
+        node: &Node,
+        values: &Values,
+        problems: &mut Vec<ResolveError>,
+    ) -> Option<DesiredIdentity> {
+        let path = ["spec", "certificates", name.as_str()];
+        let has_place = declared.files.is_some() || declared.kubeconfig.is_some();
+        let (Some(authority), Some(subject), Some(usages), true, Some(on)) =
+            (&declared.authority, &declared.subject, &declared.usages, has_place, &declared.on)
+        else {
+            problems.push(ResolveError::new(
+                &path,
+                format!(
+                    "the profile {} has no certificate `{name}`; an additional one needs `authority`, `subject`, `usages`, `files` or `kubeconfig`, and `on`",
+                    self.spec.profile
+                ),
+            ));
+            return None;
+        };
+        if !self.knows_authority(authority) {
+            problems.push(ResolveError::new(
+                &["spec", "certificates", name.as_str(), "authority"],
+                format!("no authority `{authority}` in the profile {} or in this spec", self.spec.profile),
+            ));
+            return None;
+        }
+        if !placed(on, node_name, node) {
+            return None;
+        }
+        let subject = fill_subject(subject, values);
+        let (files, kubeconfig) = (declared.files.as_ref(), declared.kubeconfig.as_ref());
+        let storage = declared_storage(files, kubeconfig, subject.as_ref(), Some(authority), values);
+        let (Some(subject), Some(storage)) = (subject, storage) else {
+            problems.push(unknown_placeholder(&path));
+            return None;
+        };
+        Some(DesiredIdentity {
+            authority: Some(authority.clone()),
+            accepted_subjects: vec![subject.clone()],
+            usages: usages.clone(),
+            names: self.names(name, &[], &declared.names, values),
+            shared: declared.holders == Some(Holders::Shared),
+            copies: declared_copies(name, declared, Some(&subject), Some(authority), values, problems),
+            subject: Some(subject),
+            ..self.common(name, declared, storage)
+        })
+    }
+
+    /// What every identity takes from its own declaration and the defaults; the caller fills in the rest.
+    fn common(&self, name: &IdentityName, declared: &Certificate, storage: Storage) -> DesiredIdentity {
+        let defaults = &self.spec.defaults;
+        let section = ["spec", "certificates", name.as_str()];
+        DesiredIdentity {
+            authority: None,
+            subject: None,
+            accepted_subjects: Vec::new(),
+            usages: BTreeSet::new(),
+            names: DesiredNames::default(),
+            validity: decide(declared.validity, &section, "validity", defaults.validity, "validity"),
+            renew_before: decide(
+                declared.renew_before,
+                &section,
+                "renewBefore",
+                defaults.renew_before,
+                "renewBefore",
+            ),
+            key_algorithm: declared.key_algorithm.or(defaults.key_algorithm).map(|default| {
+                decide(declared.key_algorithm, &section, "keyAlgorithm", default, "keyAlgorithm")
+            }),
+            reuse_key: declared.reuse_keys.unwrap_or(defaults.reuse_keys),
+            storage,
+            optional: false,
+            rotated_by_kubelet: false,
+            shared: false,
+            copies: BTreeMap::new(),
+        }
+    }
+
+    fn names(
+        &self,
+        name: &IdentityName,
+        profile: &[String],
+        declared: &Names,
+        values: &Values,
+    ) -> DesiredNames {
+        let mut names = DesiredNames::default();
+        if declared.only.is_none() {
+            for template in profile {
+                match values.fill(template) {
+                    Some(text) => add_name(&mut names, text),
+                    None => {
+                        names.unresolved.insert(template.clone());
+                    }
+                }
+            }
+        }
+        let own = declared.dns.iter().chain(&declared.ip);
+        let only = declared.only.iter().flat_map(|only| only.dns.iter().chain(&only.ip));
+        for template in own.chain(only) {
+            match values.fill(template) {
+                Some(text) => add_name(&mut names, text),
+                None => {
+                    names.unresolved.insert(template.clone());
+                }
+            }
+        }
+        names.exact = declared.only.is_some();
+        if *declared != Names::default() {
+            names.by = Some(spec_path(&["spec", "certificates", name.as_str(), "names"]));
+        }
+        names
+    }
+}
+
+/// The name of an identity that exists once for each member; `None` when it is too long.
+pub(super) fn member_name(identity: &IdentityName, member: &NodeName) -> Option<IdentityName> {
+    format!("{identity}-{member}").parse().ok()
+}
+
+fn entry_storage(entry: &StorageEntry, values: &Values) -> Option<Storage> {
+    match entry {
+        StorageEntry::Files(files) => {
+            let (certificate, key) = pair(files, values)?;
+            Some(Storage::Pair { certificate, key })
+        }
+        StorageEntry::Combined(CombinedEntry { path, mode, owner }) => {
+            Some(Storage::Combined { file: owned_file(path, owner.as_deref(), *mode, values)? })
+        }
+        StorageEntry::Kubeconfig(KubeconfigEntry { path, mode, server, user, trusts, rotated }) => {
+            Some(Storage::Kubeconfig {
+                file: owned_file(path, None, *mode, values)?,
+                server: values.fill(server),
+                user: values.fill(user)?,
+                trusts: trusts.clone(),
+                rotated: rotated.clone(),
+            })
+        }
+    }
+}
+
+/// Where the spec says that an identity is kept. A kubeconfig's user is called as its certificate calls it.
+fn declared_storage(
+    files: Option<&Files>,
+    kubeconfig: Option<&KubeconfigFile>,
+    subject: Option<&SubjectName>,
+    authority: Option<&AuthorityName>,
+    values: &Values,
+) -> Option<Storage> {
+    if let Some(files) = files {
+        let (certificate, key) = pair(files, values)?;
+        return Some(Storage::Pair { certificate, key });
+    }
+    let KubeconfigFile { path, server, owner, mode } = kubeconfig?;
+    let server = server.as_deref().unwrap_or("{endpoint-url}");
+    Some(Storage::Kubeconfig {
+        file: owned_file(path, owner.as_deref(), mode.unwrap_or(FileMode::PRIVATE), values)?,
+        server: values.fill(server),
+        user: subject?.common_name.clone(),
+        trusts: authority?.clone(),
+        rotated: None,
+    })
+}
+
+fn declared_copies(
+    name: &IdentityName,
+    declared: &Certificate,
+    subject: Option<&SubjectName>,
+    authority: Option<&AuthorityName>,
+    values: &Values,
+    problems: &mut Vec<ResolveError>,
+) -> BTreeMap<CopyName, DesiredCopy> {
+    let mut copies = BTreeMap::new();
+    for (copy, Place { files, combined, kubeconfig }) in &declared.copies {
+        let storage = match combined {
+            Some(file) => {
+                let mode = file.mode.unwrap_or(FileMode::PRIVATE);
+                owned_file(&file.path, file.owner.as_deref(), mode, values)
+                    .map(|file| Storage::Combined { file })
+            }
+            None => declared_storage(files.as_ref(), kubeconfig.as_ref(), subject, authority, values),
+        };
+        match storage {
+            Some(storage) => {
+                copies.insert(copy.clone(), DesiredCopy { storage, keep: Keep::Always });
+            }
+            None => problems.push(unknown_placeholder(&[
+                "spec",
+                "certificates",
+                name.as_str(),
+                "copies",
+                copy.as_str(),
+            ])),
+        }
+    }
+    copies
+}
