@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::{ClusterName, NodeName};
 use crate::kubeconfig::KubeconfigFacts;
 use crate::observed::{Content, Expect, NodeFacts, ObserveRequest, Seen};
-use crate::profile::{Profile, ProfileError};
+use crate::profile::{FOREIGN, Profile, ProfileError};
 use crate::spec::types::{
     ApiVersion, Cluster, ClusterPki, Connection, Defaults, Kind, Local, Metadata, Node, ProfileName, Role,
     Rollout, Snapshots, Spec,
@@ -34,6 +34,9 @@ pub fn markers() -> Result<ObserveRequest, ProfileError> {
         for path in Profile::load(name)?.detect {
             request.files.insert(path, Expect::Link);
         }
+    }
+    for foreign in FOREIGN {
+        request.files.insert(foreign.marker.to_owned(), Expect::Link);
     }
     request.files.insert(API_SERVER.to_owned(), Expect::Manifest);
     request.files.insert(ETCD.to_owned(), Expect::Manifest);

@@ -3,6 +3,7 @@
 //! What enters is [`Observed`]; what leaves is [`Hints`] for [`crate::desired::resolve`]. Pure. A hint never overrides what a spec declares.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::desired::Hints;
 use crate::ids::DirectoryName;
@@ -40,6 +41,7 @@ pub fn hints(observed: &Observed) -> Hints {
             hints.endpoint.get_or_insert(endpoint);
         }
         hints.directories.insert(name.clone(), moved_directories(api_server, etcd));
+        hints.member_indexes.extend(member_indexes(facts));
     }
     hints
 }
@@ -76,6 +78,27 @@ fn host_of_url(urls: &str) -> Option<&str> {
         Some(bracketed) => bracketed.split(']').next(),
         None => authority.rsplit_once(':').map_or(Some(authority), |(host, _)| Some(host)),
     }
+}
+
+/// Of files that are called `ADDRESS-name-NUMBER.pem`, as ACK's installer numbers the members of etcd, the number of each address.
+fn member_indexes(facts: &NodeFacts) -> BTreeMap<String, String> {
+    let listings = facts.files.values().filter_map(|seen| match &seen.present()?.content {
+        Content::Directory { entries, .. } => Some(entries),
+        Content::Empty
+        | Content::Pem(_)
+        | Content::Kubeconfig(_)
+        | Content::Manifest(_)
+        | Content::Kubelet(_)
+        | Content::Opaque
+        | Content::NotRead
+        | Content::Unreadable { .. } => None,
+    });
+    let numbered = |entry: &String| {
+        let (address, number) = entry.strip_suffix(".pem")?.split_once("-name-")?;
+        let is_number = !number.is_empty() && number.len() < 4 && number.bytes().all(|b| b.is_ascii_digit());
+        (is_number && address.parse::<IpAddr>().is_ok()).then(|| (address.to_owned(), number.to_owned()))
+    };
+    listings.flatten().filter_map(numbered).collect()
 }
 
 /// Directories that the flags of running components place elsewhere than the profile does (kubeadm's `certificatesDir`).

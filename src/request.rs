@@ -4,6 +4,7 @@
 
 use crate::desired::{DesiredNode, Storage};
 use crate::observed::{Expect, ObserveRequest};
+use crate::profile::FOREIGN;
 
 /// The kubelet's configuration file, where kubeadm puts it (1.11 and later).
 const KUBELET_CONFIGURATION: &str = "/var/lib/kubelet/config.yaml";
@@ -12,6 +13,9 @@ const KUBELET_CONFIGURATION: &str = "/var/lib/kubelet/config.yaml";
 pub fn request(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
     let mut request =
         ObserveRequest { state_directory: Some(state_directory.to_owned()), ..ObserveRequest::default() };
+    for foreign in FOREIGN {
+        request.files.insert(foreign.marker.to_owned(), Expect::Link);
+    }
     let mut ask = |path: &str, expect: Expect| {
         // A directory above a file may have to be made before it, unless it is asked about for its own sake.
         for above in path

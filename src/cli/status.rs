@@ -10,7 +10,7 @@ use pki::diff::{Effect, diff};
 use pki::node::{Inspect, Local};
 use pki::observed::{Answer, Observed};
 use pki::plan::SpecReference;
-use pki::profile::Profile;
+use pki::profile::{Profile, foreign};
 use pki::render::{self, StatusStyle};
 use pki::status::Status;
 use pki::survey::Survey;
@@ -90,6 +90,13 @@ fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Resul
     let root = arguments.root.as_deref().map(|root| root.display().to_string());
     let Some(spec) = detect(&facts, root.as_deref()).map_err(|error| internal(&error))? else {
         let place = root.as_deref().map_or_else(|| "/".to_owned(), escaped);
+        if let Some(foreign) = foreign(&facts) {
+            output::tell(&format!(
+                "error: {} under {place} belongs to {}, whose own program makes and renews its certificates; pki never writes there\n  help: renew them with: {}\n",
+                foreign.marker, foreign.name, foreign.renewal
+            ));
+            return Err(Exit::Blocked);
+        }
         output::tell(&format!(
             "error: no Kubernetes or etcd layout that pki knows under {place}\n  help: name a spec with -f, or another directory with --root\n"
         ));

@@ -148,6 +148,7 @@ impl<'a> Resolver<'a> {
     fn values(&self, name: &NodeName, address: Option<&str>) -> Values {
         let mut values = Values::default();
         values.set("node", name.as_str());
+        values.set_if_known("node-short", name.as_str().split('.').next().map(str::to_owned));
         values.set_if_known("address", address.map(str::to_owned));
         values.set_if_known(
             "address-url",
@@ -188,7 +189,8 @@ impl<'a> Resolver<'a> {
             waiting.retain(|(name, entry)| {
                 let declared = self.spec.directories.get(*name);
                 let told = self.hints.directories.get(node_name).and_then(|told| told.get(*name)).cloned();
-                let default = declared.map(|d| d.path.clone()).or(told).or_else(|| values.fill(&entry.path));
+                let default =
+                    declared.map(|d| d.path.clone()).or(told).or_else(|| values.fill(entry.path.as_deref()?));
                 let Some(path) = default else { return true };
                 let directory = DesiredDirectory {
                     path,

@@ -31,6 +31,7 @@ use crate::desired::{Desired, DesiredNode};
 use crate::duration::Duration;
 use crate::ids::{Address, NodeName, Subject};
 use crate::observed::{Answer, NodeFacts, Observed};
+use crate::profile::foreign;
 
 /// What should be, and what is.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,11 +139,8 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
         match observed.nodes.get(name) {
             Some(Answer::Facts(facts)) => {
                 node_differences(&mut differences, desired, name, node, facts, &authorities, now);
-                differences.add(
-                    Subject::Node,
-                    name,
-                    clock_skew(facts, observed.observed_at).into_iter().collect(),
-                );
+                let of_node = [clock_skew(facts, observed.observed_at), takes_care_itself(facts)];
+                differences.add(Subject::Node, name, of_node.into_iter().flatten().collect());
             }
             Some(Answer::Unreachable { reason }) => {
                 differences.add(Subject::Node, name, vec![unreachable(reason)])
@@ -211,6 +209,13 @@ fn unreachable(reason: &str) -> Finding {
         reason: Reason::Unknown { because: reason.to_owned() },
         decided_by: None,
     }
+}
+
+/// Files of k3s, RKE2 or k0s are theirs alone to write: what else is written there is undone at their next start, or breaks them.
+fn takes_care_itself(facts: &NodeFacts) -> Option<Finding> {
+    let foreign = foreign(facts)?;
+    let (distribution, path) = (foreign.name.to_owned(), foreign.marker.to_owned());
+    Some(Finding::blocks(Reason::TakesCareItself { distribution, path }))
 }
 
 /// The node's clock is off by more than [`MAX_CLOCK_SKEW`].

@@ -211,6 +211,13 @@ pub enum Reason {
         /// When the file changed.
         changed: Timestamp,
     },
+    /// The node belongs to a distribution whose own program takes care of its certificates.
+    TakesCareItself {
+        /// The distribution.
+        distribution: String,
+        /// The directory that marks it.
+        path: String,
+    },
     /// The key of an authority lies on a node that should not hold it.
     CaKeyOnWrongNode {
         /// The file.
@@ -319,6 +326,7 @@ impl Reason {
             Reason::NotADirectory { .. } => "NotADirectory",
             Reason::KubeconfigIncomplete { .. } => "KubeconfigIncomplete",
             Reason::ClockSkew { .. } => "ClockSkew",
+            Reason::TakesCareItself { .. } => "TakesCareItself",
             Reason::AuthorityKeyLost => "AuthorityKeyLost",
             Reason::KubeletRotates => "KubeletRotates",
             Reason::KubeletDoesNotRotate => "KubeletDoesNotRotate",
@@ -441,6 +449,10 @@ impl fmt::Display for Reason {
             Reason::NotAFile { path } => write!(f, "{} is not a regular file", escaped(path)),
             Reason::NotADirectory { path } => write!(f, "{} is not a directory", escaped(path)),
             Reason::KubeconfigIncomplete { problem } => f.write_str(&escaped(problem)),
+            Reason::TakesCareItself { distribution, path } => write!(
+                f,
+                "{path} belongs to {distribution}, whose own program makes and renews its certificates"
+            ),
             Reason::ClockSkew { node, ours } => {
                 write!(f, "the node's clock says {}, ours {}", instant(*node), instant(*ours))
             }

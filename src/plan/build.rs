@@ -9,6 +9,7 @@ use crate::observed::{NodeFacts, Seen};
 use crate::profile::{Reload, What};
 use crate::spec::types::Restart;
 
+use super::advice::{help, not_mended};
 use super::authorities::Sources;
 use super::{Blocked, Deed, Input, ManualRestart, Noted, Why, authorities, identities};
 
@@ -444,57 +445,4 @@ fn is_missing(facts: &NodeFacts, path: &str) -> bool {
         Some(Seen::Absent | Seen::Dangling { .. }) => true,
         Some(Seen::Present(_) | Seen::Looping { .. } | Seen::Unknown { .. }) | None => false,
     }
-}
-
-/// Why something that is due is in no plan, and the way out.
-fn not_mended(reason: &Reason, subject: &Subject) -> (String, String) {
-    let (because, help) = if matches!(reason, Reason::LinkDangling { .. })
-        && matches!(subject, Subject::Directory(_))
-    {
-        (
-            "the directory behind a link is not there, and an empty one in its place would hide the right one",
-            "mount the disk that holds it, or make the directory by hand if it is to be empty",
-        )
-    } else if matches!(reason, Reason::NotAFile { .. } | Reason::NotADirectory { .. }) {
-        (
-            "something else lies in its place, and pki never removes what it does not know",
-            "look at it on the node and move it away; the next plan makes what is missing",
-        )
-    } else if matches!(subject, Subject::Authority(_)) {
-        (
-            "this version does not replace an authority that is there",
-            "plan its replacement in time: nothing that it signs outlives it",
-        )
-    } else {
-        ("pki does not mend this by itself", "look at it on the node, and plan again")
-    };
-    (because.to_owned(), help.to_owned())
-}
-
-/// The way out of what blocks.
-fn help(reason: &Reason, address: &Address) -> Option<String> {
-    let Address { subject, node } = address;
-    if matches!(reason, Reason::WrongIssuer { .. }) {
-        return Some(format!(
-            "find out which CA the cluster really uses; if the CA on {node} is right, reissue: pki plan --replace {subject}@{node} --only {subject}@{node}"
-        ));
-    }
-    if *subject == Subject::Node && matches!(reason, Reason::Unknown { .. }) {
-        return Some(format!("plan for the other nodes with --only @NODE, or make {node} reachable"));
-    }
-    let text = if matches!(reason, Reason::DiffersBetweenNodes { .. }) {
-        "copy the right one to this node by hand; which one that is only you can tell"
-    } else if matches!(reason, Reason::KeyMismatch { .. } | Reason::PublicKeyMismatch { .. }) {
-        "put back the half that belongs to the other one, from a backup or another node"
-    } else if matches!(reason, Reason::ClockSkew { .. }) {
-        "set the node's clock right, for example with chrony, and plan again"
-    } else if matches!(
-        reason,
-        Reason::LinkLoops { .. } | Reason::LinkDiffers { .. } | Reason::LinkIsDirectory { .. }
-    ) {
-        "look at the link on the node; pki never replaces something that is there"
-    } else {
-        return None;
-    };
-    Some(text.to_owned())
 }

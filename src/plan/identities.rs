@@ -439,6 +439,7 @@ fn reissues(reason: &Reason) -> bool {
         | Reason::CaKeyOnWrongNode { .. }
         | Reason::NotAFile { .. }
         | Reason::ClockSkew { .. }
+        | Reason::TakesCareItself { .. }
         | Reason::AuthorityKeyLost
         | Reason::KubeletRotates
         | Reason::KubeletDoesNotRotate

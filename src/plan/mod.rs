@@ -5,6 +5,7 @@
 //! a plan holds no secret and never can. Pure: the same input gives the same bytes.
 
 mod action;
+mod advice;
 mod authorities;
 mod build;
 mod fact;

@@ -5,11 +5,12 @@
 //!
 //! A profile may build on another one (`base`): then it holds only what differs from that one.
 //!
-//! Texts in a profile may use these placeholders: `{NAME}` for the path of the directory NAME, `{node}`, `{address}`, `{endpoint}` (host of
+//! Texts in a profile may use these placeholders: `{NAME}` for the path of the directory NAME, `{node}`, `{node-short}` (up to the first dot), `{address}`, `{endpoint}` (host of
 //! the control plane endpoint), `{endpoint-url}`, `{address-url}` (the node's own API server), `{service-ip}` (first address of the service subnet) and
 //! `{dns-domain}`; of an identity that exists once for each member also `{member}`, `{member-address}`, `{member-dashed}` (the address with hyphens
 //! for dots) and `{member-index}` (its place among the members, from 1).
 
+mod foreign;
 mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+pub use foreign::{FOREIGN, Foreign, foreign};
 pub use version::{Versioned, applicable};
 
 use crate::duration::Duration;
@@ -86,12 +88,18 @@ pub struct ManifestEntry {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DirectoryEntry {
-    /// Its default path.
-    pub path: String,
+    /// Its default path. Without one the directory exists only where the spec says where it is.
+    #[serde(default)]
+    pub path: Option<String>,
     /// The mode with which it is made.
+    #[serde(default = "default_directory_mode")]
     pub mode: FileMode,
     /// The roles of nodes that have it.
     pub on: BTreeSet<Role>,
+}
+
+fn default_directory_mode() -> FileMode {
+    FileMode::DIRECTORY
 }
 
 /// An authority of the layout.
@@ -139,6 +147,9 @@ pub struct IdentityEntry {
     /// Subject alternative names; whether one is an IP address is seen once it is filled in.
     #[serde(default)]
     pub names: Vec<String>,
+    /// Names that every node of a role contributes.
+    #[serde(default)]
+    pub names_of: Option<NamesOf>,
     /// Where it is kept: a pair of files, or a kubeconfig.
     #[serde(flatten)]
     pub storage: StorageEntry,
@@ -162,9 +173,22 @@ pub struct IdentityEntry {
     /// There is one for each node with this role, named `NAME-NODE`, on every node that `on` names.
     #[serde(default)]
     pub each: Option<Role>,
+    /// Renewals keep the key, whatever the spec says: something else depends on it.
+    #[serde(default)]
+    pub keeps_key: bool,
     /// Further places that hold the same certificate and key.
     #[serde(default)]
     pub copies: BTreeMap<CopyName, PlaceEntry>,
+}
+
+/// Names that every node of a role contributes to a certificate.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NamesOf {
+    /// The role.
+    pub role: Role,
+    /// The names of one such node.
+    pub names: Vec<String>,
 }
 
 /// A further place of a certificate and its key.

@@ -319,3 +319,124 @@ fn a_single_file_mount_hides_a_renamed_file_whatever_the_process_does() {
     };
     assert_eq!(read.reload(Some(version("v1.34.1"))), Reload::Start);
 }
+
+/// The addresses and places of a node's certificates, with what is shared and where else it lies.
+fn places(desired: &Desired, node: &str) -> Vec<String> {
+    let line = |(name, identity): (&IdentityName, &DesiredIdentity)| {
+        let shared = if identity.shared { " shared" } else { "" };
+        let copy = |copy: &crate::desired::DesiredCopy| {
+            let files: Vec<&str> = copy.storage.files().iter().map(|file| file.path.as_str()).collect();
+            format!(" -> {}", files.join("+"))
+        };
+        let copies: String = identity.copies.values().map(copy).collect();
+        let authority = identity.authority.as_ref().unwrap();
+        let subject = identity.subject.as_ref().unwrap();
+        let names: Vec<String> = identity
+            .names
+            .dns
+            .iter()
+            .cloned()
+            .chain(identity.names.ip.iter().map(ToString::to_string))
+            .collect();
+        format!(
+            "{name}: {authority}/{} [{}] {}{shared}{copies}",
+            subject.common_name,
+            names.join(","),
+            identity.storage.certificate_path()
+        )
+    };
+    desired.nodes[node].identities.iter().map(line).collect()
+}
+
+const ACK: &str = r#"
+apiVersion: pki/v1alpha1
+kind: ClusterPKI
+metadata: { name: ack }
+spec:
+  profile: ack
+  kubernetesVersion: v1.20.11
+  cluster: { controlPlaneEndpoint: "10.0.0.10:6443", serviceSubnet: 172.21.0.0/20 }
+  nodes:
+    master-1: { address: 10.0.0.11, roles: [control-plane, etcd] }
+    master-2: { address: 10.0.0.12, roles: [control-plane, etcd] }
+"#;
+
+#[test]
+fn every_master_of_ack_holds_the_pairs_of_all_members() {
+    let desired = resolved(ACK);
+    let etcd: Vec<String> =
+        places(&desired, "master-2").into_iter().filter(|line| line.contains("etcd")).collect();
+    assert_eq!(
+        etcd,
+        [
+            "etcd-client: etcd-ca/etcd-client [] /var/lib/etcd/cert/etcd-client.pem shared -> /etc/kubernetes/pki/etcd/etcd-client.pem+/etc/kubernetes/pki/etcd/etcd-client-key.pem",
+            "etcd-member-master-1: etcd-peer-ca/10.0.0.11-name-1 [10.0.0.11-name-1,10.0.0.11-name-1.local,10.0.0.11] /var/lib/etcd/cert/10.0.0.11-name-1.pem shared",
+            "etcd-member-master-2: etcd-peer-ca/10.0.0.12-name-2 [10.0.0.12-name-2,10.0.0.12-name-2.local,10.0.0.12] /var/lib/etcd/cert/10.0.0.12-name-2.pem shared",
+            "etcd-server: etcd-ca/etcd-server [10.0.0.11,10.0.0.12] /var/lib/etcd/cert/etcd-server.pem shared",
+        ]
+    );
+    let copy = &desired.nodes["master-1"].authorities["etcd-ca"].copies["apiserver"];
+    assert_eq!(copy.path, "/etc/kubernetes/pki/etcd/ca.pem");
+    let own: IdentityName = "etcd-member-master-2".parse().unwrap();
+    let reads = &desired.nodes["master-2"].services["etcd"].reads;
+    assert!(
+        reads.iter().any(|read| read.what == What::Identity(own.clone())),
+        "etcd shows its own member's pair"
+    );
+    assert_eq!(desired.nodes["master-2"].services["etcd"].endpoints[1].serves, Some(own));
+}
+
+#[test]
+fn the_number_of_a_member_is_that_of_its_files() {
+    let spec: ClusterPki = serde_saphyr::from_str(ACK).unwrap();
+    let hints =
+        Hints { member_indexes: [("10.0.0.12".to_owned(), "3".to_owned())].into(), ..Hints::default() };
+    let desired = resolve(&spec, &Profile::load(ProfileName::Ack).unwrap(), &hints).unwrap();
+    let identity = &desired.nodes["master-1"].identities["etcd-member-master-2"];
+    assert_eq!(identity.storage.certificate_path(), "/var/lib/etcd/cert/10.0.0.12-name-3.pem");
+}
+
+#[test]
+fn starlingx_shares_etcds_pairs_under_the_floating_address() {
+    let spec = ACK.replace("profile: ack", "profile: starlingx").replace(
+        "  nodes:",
+        "  directories: { platform-config: { path: /opt/platform/config/24.09 } }\n  nodes:",
+    );
+    let lines = places(&resolved(&spec), "master-1");
+    let etcd: Vec<&String> =
+        lines.iter().filter(|line| line.contains("etcd") || line.contains("haproxy")).collect();
+    assert_eq!(
+        etcd,
+        [
+            "admin.conf: ca/kubernetes-admin [] /etc/kubernetes/admin.conf -> /etc/kubernetes/pki/haproxy_client.pem",
+            "apiserver-etcd-client: etcd-ca/apiserver-etcd-client [10.0.0.10,127.0.0.1] /etc/kubernetes/pki/apiserver-etcd-client.crt",
+            "etcd-client: etcd-ca/root [root] /etc/etcd/etcd-client.crt shared -> /opt/platform/config/24.09/etcd/etcd-client.crt+/opt/platform/config/24.09/etcd/etcd-client.key",
+            "etcd-server: etcd-ca/etcd-server [10.0.0.10,127.0.0.1] /etc/etcd/etcd-server.crt shared -> /opt/platform/config/24.09/etcd/etcd-server.crt+/opt/platform/config/24.09/etcd/etcd-server.key",
+        ]
+    );
+    let undeclared = resolved(&ACK.replace("profile: ack", "profile: starlingx"));
+    assert!(
+        undeclared.nodes["master-1"].identities["etcd-server"].copies.is_empty(),
+        "nobody said which release"
+    );
+}
+
+#[test]
+fn kubespray_names_every_member_in_every_certificate() {
+    let lines = places(&resolved(&ACK.replace("profile: ack", "profile: kubespray-etcd")), "master-2");
+    assert_eq!(
+        lines[0],
+        "etcd-admin: etcd-ca/etcd-admin-master-2 [localhost,master-1,master-2,10.0.0.11,10.0.0.12,127.0.0.1] /etc/ssl/etcd/ssl/admin-master-2.pem"
+    );
+    assert_eq!(lines.len(), 3);
+}
+
+#[test]
+fn rke1_shares_every_pair_and_never_makes_a_new_token_key() {
+    let desired = resolved(&ACK.replace("profile: ack", "profile: rke1"));
+    let identities = &desired.nodes["master-1"].identities;
+    assert!(identities.values().all(|identity| identity.shared));
+    assert!(identities["kube-service-account-token"].reuse_key && !identities["kube-node"].reuse_key);
+    let etcd = &identities["kube-etcd-master-2"];
+    assert_eq!(etcd.storage.certificate_path(), "/etc/kubernetes/ssl/kube-etcd-10-0-0-12.pem");
+}

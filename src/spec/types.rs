@@ -134,9 +134,9 @@ impl ProfileName {
     pub const ALL: [ProfileName; 7] = [
         ProfileName::Ack,
         ProfileName::Starlingx,
-        ProfileName::KubesprayEtcd,
         ProfileName::Rke1,
         ProfileName::Kubeadm,
+        ProfileName::KubesprayEtcd,
         ProfileName::Etcd,
         ProfileName::Custom,
     ];

@@ -181,6 +181,13 @@ fn a_machine_without_certificates_says_so() {
         stderr(&output),
         "error: no Kubernetes or etcd layout that pki knows under .\n  help: name a spec with -f, or another directory with --root\n"
     );
+    std::fs::create_dir_all(folder.path().join("k3s/var/lib/rancher/k3s/server/tls")).unwrap();
+    let output = pki(folder.path(), &["status", "--root", "k3s"]);
+    assert_eq!((code(&output), stdout(&output).as_str()), (3, ""));
+    assert_eq!(
+        stderr(&output),
+        "error: /var/lib/rancher/k3s/server/tls under k3s belongs to k3s, whose own program makes and renews its certificates; pki never writes there\n  help: renew them with: k3s certificate rotate, then restart k3s.service\n"
+    );
     let output = pki(folder.path(), &["status", "--root", "nowhere"]);
     assert_eq!((code(&output), stdout(&output).as_str()), (1, ""));
     assert!(stderr(&output).contains("nowhere cannot be opened"), "{}", stderr(&output));

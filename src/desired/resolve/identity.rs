@@ -8,7 +8,7 @@ use crate::desired::template::Values;
 use crate::desired::{DesiredCopy, DesiredIdentity, DesiredNames, Storage};
 use crate::ids::{AuthorityName, CopyName, IdentityName, NodeName};
 use crate::profile::{
-    CombinedEntry, IdentityEntry, Keep, KubeconfigEntry, PlaceEntry, StorageEntry, applicable,
+    CombinedEntry, IdentityEntry, Keep, KubeconfigEntry, NamesOf, PlaceEntry, StorageEntry, applicable,
 };
 use crate::spec::scalars::FileMode;
 use crate::spec::types::{
@@ -60,28 +60,35 @@ impl Resolver<'_> {
         problems: &mut Vec<ResolveError>,
     ) -> Vec<(IdentityName, Values)> {
         let Some(role) = each else { return vec![(identity.clone(), values.clone())] };
-        let members = self.spec.nodes.iter().filter(|(_, node)| node.roles.contains(&role));
         let mut instances = Vec::new();
-        for (position, (member, node)) in members.enumerate() {
+        for (member, values) in self.members(role, values) {
             let Some(name) = member_name(identity, member) else {
                 let message =
                     format!("the name of the node is too long for its certificate {identity}-{member}");
                 problems.push(ResolveError::new(&["spec", "nodes", member.as_str()], message));
                 continue;
             };
-            let address = node.address.clone().or_else(|| self.hints.addresses.get(member).cloned());
-            let told = address.as_ref().and_then(|address| self.hints.member_indexes.get(address)).cloned();
-            let mut values = values.clone();
-            values.set("member", member.as_str());
-            values.set_if_known(
-                "member-dashed",
-                address.as_ref().map(|address| address.replace(['.', ':'], "-")),
-            );
-            values.set_if_known("member-address", address);
-            values.set("member-index", told.unwrap_or_else(|| (position + 1).to_string()));
             instances.push((name, values));
         }
         instances
+    }
+
+    /// Every node of a role, each with the values of the placeholders that stand for it.
+    fn members(&self, role: Role, values: &Values) -> Vec<(&NodeName, Values)> {
+        let members = self.spec.nodes.iter().filter(|(_, node)| node.roles.contains(&role));
+        let with_values = |(position, (member, node)): (usize, (_, &Node))| {
+            let address = node.address.clone().or_else(|| self.hints.addresses.get(member).cloned());
+            let told = address.as_ref().and_then(|address| self.hints.member_indexes.get(address)).cloned();
+            let dashed = address.as_ref().map(|address| address.replace(['.', ':'], "-"));
+            let mut values = values.clone();
+            let name: &NodeName = member;
+            values.set("member", name.as_str());
+            values.set_if_known("member-dashed", dashed);
+            values.set_if_known("member-address", address);
+            values.set("member-index", told.unwrap_or_else(|| (position + 1).to_string()));
+            (name, values)
+        };
+        members.enumerate().map(with_values).collect()
     }
 
     fn profile_identity(
@@ -122,17 +129,19 @@ impl Resolver<'_> {
             values,
             problems,
         ));
+        let common = self.common(name, declared, storage);
         Some(DesiredIdentity {
             authority,
             subject,
             accepted_subjects,
             usages: declared.usages.clone().unwrap_or_else(|| entry.usages.clone()),
-            names: self.names(name, &entry.names, &declared.names, values),
+            names: self.profile_names(name, entry, &declared.names, values),
             optional: entry.optional,
             rotated_by_kubelet: entry.rotated_by_kubelet,
             shared: declared.holders.unwrap_or(entry.holders) == Holders::Shared,
             copies,
-            ..self.common(name, declared, storage)
+            reuse_key: common.reuse_key || entry.keeps_key,
+            ..common
         })
     }
 
@@ -233,6 +242,23 @@ impl Resolver<'_> {
         }
     }
 
+    fn profile_names(
+        &self,
+        name: &IdentityName,
+        entry: &IdentityEntry,
+        declared: &Names,
+        values: &Values,
+    ) -> DesiredNames {
+        let mut names = self.names(name, &entry.names, declared, values);
+        let others = entry.names_of.iter().filter(|_| declared.only.is_none());
+        for NamesOf { role, names: templates } in others {
+            for (_, values) in self.members(*role, values) {
+                templates.iter().for_each(|template| fill_name(&mut names, template, &values));
+            }
+        }
+        names
+    }
+
     fn names(
         &self,
         name: &IdentityName,
@@ -242,30 +268,25 @@ impl Resolver<'_> {
     ) -> DesiredNames {
         let mut names = DesiredNames::default();
         if declared.only.is_none() {
-            for template in profile {
-                match values.fill(template) {
-                    Some(text) => add_name(&mut names, text),
-                    None => {
-                        names.unresolved.insert(template.clone());
-                    }
-                }
-            }
+            profile.iter().for_each(|template| fill_name(&mut names, template, values));
         }
         let own = declared.dns.iter().chain(&declared.ip);
         let only = declared.only.iter().flat_map(|only| only.dns.iter().chain(&only.ip));
-        for template in own.chain(only) {
-            match values.fill(template) {
-                Some(text) => add_name(&mut names, text),
-                None => {
-                    names.unresolved.insert(template.clone());
-                }
-            }
-        }
+        own.chain(only).for_each(|template| fill_name(&mut names, template, values));
         names.exact = declared.only.is_some();
         if *declared != Names::default() {
             names.by = Some(spec_path(&["spec", "certificates", name.as_str(), "names"]));
         }
         names
+    }
+}
+
+fn fill_name(names: &mut DesiredNames, template: &str, values: &Values) {
+    match values.fill(template) {
+        Some(text) => add_name(names, text),
+        None => {
+            names.unresolved.insert(template.to_owned());
+        }
     }
 }
 
