@@ -47,6 +47,16 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             }
             Ok(())
         }
+        Deed::InstallAuthority { certificate, key, root, .. } => {
+            let content = root_key(run, action)?;
+            done(run, node, Order::WriteShared { file: key.clone(), content })?;
+            let certificates = vec![root.clone()];
+            done(run, node, Order::WriteCertificates { file: certificate.clone(), certificates })?;
+            if let Subject::Authority(authority) = &action.address.subject {
+                run.made.insert(authority.clone(), root.clone());
+            }
+            Ok(())
+        }
         Deed::CopyAuthorityCertificate { file, .. } => {
             let Subject::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
             let made = run.made.get(authority).cloned().ok_or_else(unanswered)?;
@@ -85,6 +95,17 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             Order::Restore { from: VisitId { run: earlier.clone(), visit: *visit }, path: path.clone() },
         ),
     }
+}
+
+/// The key of the root that an action installs, as it is written.
+pub(super) fn root_key(run: &Run<'_, '_>, action: &Action) -> Result<Secret, HostError> {
+    let Deed::InstallAuthority { key: file, root, .. } = &action.deed else { return Err(unanswered()) };
+    let Subject::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
+    let key = run.settings.root_keys.get(authority);
+    let key = key.filter(|key| key.certificate() == root.fingerprint());
+    let key = key.ok_or_else(|| HostError::PairMismatch { path: file.path.clone() })?;
+    let reason = || "its PEM cannot be written".to_owned();
+    key.to_pem().ok_or_else(|| HostError::NotMade { what: "the key of the root CA", reason: reason() })
 }
 
 /// Every new key of the visit is made before the first write: together they take a fraction of the time, and nothing waits for them half done.

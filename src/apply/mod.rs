@@ -20,6 +20,7 @@ use crate::node::order::{Begin, Slot, VisitId};
 use crate::node::{Host, HostError, Undone};
 use crate::observe::Question;
 use crate::observed::{Content, FileFacts, Seen, VisitState};
+use crate::own_root::RootKeys;
 use crate::plan::{Action, Deed, Expected, Plan, Visit, fact};
 use crate::request::request;
 use crate::spec::types::OnFailure;
@@ -34,6 +35,8 @@ pub struct Settings<'a> {
     pub desired: &'a Desired,
     /// What happens when a step fails.
     pub on_failure: OnFailure,
+    /// The keys of the own root CAs that the plan installs.
+    pub root_keys: &'a RootKeys,
     /// What the run is about, for the journals on the nodes.
     pub note: String,
     /// The clock.
@@ -66,7 +69,7 @@ pub fn apply(
         keys: BTreeMap::new(),
         report: Report::new(plan),
     };
-    if let Err(failure) = run.lock() {
+    if let Err(failure) = run.check_root_keys().and_then(|()| run.lock()) {
         run.unlock();
         run.report.outcome = Outcome::of_refusal(&failure);
         run.report.failure = Some(failure);
@@ -89,6 +92,17 @@ struct Run<'a, 'h> {
 }
 
 impl Run<'_, '_> {
+    /// A root whose key is not at hand is found out before anything is touched.
+    fn check_root_keys(&self) -> Result<(), Failure> {
+        for action in self.plan.actions() {
+            if matches!(action.deed, Deed::InstallAuthority { .. }) {
+                act::root_key(self, action)
+                    .map_err(|error| Failure::on(&action.address.node, Some(action), error))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Locks every node of the plan, in the order of their names, so that two runs cannot wait for each other.
     fn lock(&mut self) -> Result<(), Failure> {
         let nodes: std::collections::BTreeSet<&NodeName> =

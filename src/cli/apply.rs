@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pki::apply::{Outcome as RunOutcome, Report, Settings, apply};
+use pki::own_root::RootKeys;
 use pki::plan::Plan;
 use pki::render;
 use pki::spec::types::OnFailure;
@@ -13,7 +14,7 @@ use super::cluster::{self, Cluster};
 use super::exit::Outcome;
 use super::plan::PlanArguments;
 use super::progress::Progress;
-use super::{Exit, Format, Global, consent, json, output, written};
+use super::{Exit, Format, Global, consent, json, output, own_root, written};
 
 /// What `pki apply` takes.
 #[derive(Debug, clap::Args)]
@@ -103,8 +104,12 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> std::result
             return Ok(finish(&plan, exit, false, arguments));
         }
         arguments.consent.ask(&plan)?;
+        let root_keys = match own_root::keys(&plan) {
+            Ok(keys) => keys,
+            Err(exit) => return Ok(finish(&plan, exit, false, arguments)),
+        };
         let on_failure = arguments.on_failure.map_or(survey.desired.rollout.on_failure, OnFailure::from);
-        let report = carry_out(&plan, &mut nodes, &survey.desired, on_failure, global);
+        let report = carry_out(&plan, &mut nodes, &survey.desired, (on_failure, &root_keys), global);
         exit = exit_of(report.outcome);
         if arguments.format == Format::Text {
             exit = exit.max(written(output::print(&render::report(&plan, &report))));
@@ -123,7 +128,7 @@ pub(super) fn carry_out(
     plan: &Plan,
     nodes: &mut super::nodes::Hosts,
     desired: &pki::desired::Desired,
-    on_failure: OnFailure,
+    (on_failure, root_keys): (OnFailure, &RootKeys),
     global: &Global,
 ) -> Report {
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -131,6 +136,7 @@ pub(super) fn carry_out(
     let settings = Settings {
         desired,
         on_failure,
+        root_keys,
         note: format!("{} from {}", plan.cluster, plan.spec.file),
         now: super::now,
         interrupted: &interrupted,

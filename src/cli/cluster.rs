@@ -77,12 +77,17 @@ impl Cluster {
     /// # Errors
     /// The exit code, after every problem of the spec was told.
     pub(super) fn survey_further(&self, nodes: &nodes::Hosts, known: Observed) -> Result<Survey, Exit> {
-        survey_further(&self.spec, &self.profile, nodes, known).map_err(|problems| {
+        let survey = survey_further(&self.spec, &self.profile, nodes, known);
+        let mut survey = survey.map_err(|problems| {
             for problem in problems {
                 output::tell(&format!("error: {}: {problem}\n", problem.path.join(".")));
             }
             Exit::InvalidSpec
-        })
+        })?;
+        if let Some(loaded) = &self.loaded {
+            survey.desired.take_roots(&loaded.roots);
+        }
+        Ok(survey)
     }
 
     /// The plan for an instant.

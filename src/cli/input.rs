@@ -11,13 +11,18 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use pki::diagnostic::{self, Code, Diagnostic, RenderStyle};
 use pki::profile::Profile;
+use pki::root_files;
 use pki::spec::types::ProfileName;
 use pki::spec::{self, ReadOptions, Reading, Source};
 
 use super::output::Style;
+use super::own_root;
 
 /// One more byte than a spec may have, so that a larger file is noticed and never held in memory.
 const READ_LIMIT: u64 = 1024 * 1024 + 1;
+
+/// What messages call standard input.
+pub(super) const STDIN: &str = "stdin";
 
 /// The options that name specs.
 #[derive(Debug, Clone, clap::Args)]
@@ -75,7 +80,14 @@ pub(super) fn read(arguments: &SpecArguments, now: Timestamp) -> Result<Input, p
             Err(problem) => problems.push(problem),
         }
     }
-    let options = ReadOptions { now, ignore_other_kinds: arguments.ignore_other_kinds, known: &known };
+    let certificate_file =
+        |spec: &str, path: &str| root_files::certificate(own_root::folder(spec).as_deref(), path);
+    let options = ReadOptions {
+        now,
+        ignore_other_kinds: arguments.ignore_other_kinds,
+        known: &known,
+        certificate_file: &certificate_file,
+    };
     // With nothing readable, that there is no spec in it need not be said as well.
     let mut reading = if sources.is_empty() { Reading::default() } else { spec::read(&sources, &options) };
     reading.problems.extend(problems);
@@ -113,7 +125,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
 fn source(path: &Path) -> Result<Source, Diagnostic> {
     let mut bytes = Vec::new();
     let (name, result) = if path == Path::new("-") {
-        ("stdin".to_owned(), io::stdin().lock().take(READ_LIMIT).read_to_end(&mut bytes))
+        (STDIN.to_owned(), io::stdin().lock().take(READ_LIMIT).read_to_end(&mut bytes))
     } else {
         let read = File::open(path).and_then(|file| {
             // A size that is known to be too large is told without reading a byte.
@@ -124,7 +136,9 @@ fn source(path: &Path) -> Result<Source, Diagnostic> {
             }
             file.take(READ_LIMIT).read_to_end(&mut bytes)
         });
-        (path.display().to_string(), read)
+        // A file of this name is not to be taken for standard input.
+        let name = path.display().to_string();
+        (if name == STDIN { format!("./{name}") } else { name }, read)
     };
     result.map_err(|error| unreadable(path, &error))?;
     Source::from_bytes(name, bytes)

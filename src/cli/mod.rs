@@ -8,6 +8,7 @@ mod explain;
 mod input;
 mod nodes;
 mod output;
+mod own_root;
 mod plan;
 mod progress;
 mod rollback;

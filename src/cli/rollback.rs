@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pki::ids::NodeName;
+use pki::own_root::RootKeys;
 use pki::plan::{Input, Options, rollback};
 use pki::render;
 use pki::visits::SnapshotFacts;
@@ -78,7 +79,8 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
     };
     arguments.consent.ask_for(&back.plan, &tier)?;
     let on_failure = survey.desired.rollout.on_failure;
-    let report = carry_out(&back.plan, &mut nodes, &survey.desired, on_failure, global);
+    let policy = (on_failure, &RootKeys::default());
+    let report = carry_out(&back.plan, &mut nodes, &survey.desired, policy, global);
     Ok(exit_of(report.outcome).max(written(output::print(&render::report(&back.plan, &report)))))
 }
 

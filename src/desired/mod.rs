@@ -18,6 +18,7 @@ use crate::duration::Duration;
 use crate::ids::{
     AuthorityName, ClusterName, CopyName, DirectoryName, IdentityName, KeyPairName, NodeName, ServiceName,
 };
+use crate::own_root::OwnRoot;
 use crate::profile::{Endpoint, Keep, Read};
 use crate::spec::scalars::{FileMode, KubernetesVersion};
 use crate::spec::types::{
@@ -41,6 +42,15 @@ pub struct Desired {
     pub rollout: Rollout,
     /// Where snapshots are kept.
     pub snapshots: Snapshots,
+}
+
+impl Desired {
+    /// Takes in what is known of the own root CAs that the spec names.
+    pub fn take_roots(&mut self, roots: &BTreeMap<AuthorityName, OwnRoot>) {
+        for (name, authority) in &mut self.authorities {
+            authority.root = roots.get(name).cloned();
+        }
+    }
 }
 
 /// A value together with the path in the spec that decided it, such as `spec.certificates.apiserver.validity`.
@@ -79,6 +89,8 @@ pub struct DesiredAuthority {
     pub external: bool,
     /// An own root CA.
     pub source: Option<Decided<Source>>,
+    /// What is known of it; none before its file was read.
+    pub root: Option<OwnRoot>,
     /// Everything issued before this instant is reissued.
     pub reissue_issued_before: Option<Decided<jiff::Timestamp>>,
     /// Fingerprints that must go, with reasons.

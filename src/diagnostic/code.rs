@@ -90,6 +90,18 @@ codes! {
     LinkLoop = 1058, Error, "A link that leads back to itself";
     NoNodes = 1059, Error, "Nobody to work on";
     Contradiction = 1060, Error, "Two fields that exclude each other";
+
+    RootUnreadable = 1070, Error, "A root CA's certificate that is not there or no file";
+    RootDenied = 1071, Warning, "A root CA's certificate that this user may not read";
+    RootNotCertificate = 1072, Error, "Not exactly one certificate in a root CA's file";
+    RootHoldsKey = 1073, Error, "A private key in the file of a root CA's certificate";
+    RootNotCa = 1074, Error, "A root that is no CA";
+    RootMayNotIssue = 1075, Error, "A root CA that may not issue certificates";
+    RootNotSelfSigned = 1076, Error, "A CA that is no root";
+    RootWeak = 1077, Error, "A root CA whose key or signature does not count";
+    RootNotValidNow = 1078, Warning, "A root CA that is not valid now";
+    RootEndsFirst = 1079, Warning, "A root CA that ends before the certificates under it";
+    RootShortLived = 1080, Warning, "A root CA with less than five years left";
 }
 
 impl fmt::Display for Code {

@@ -157,12 +157,34 @@ impl AuthorityCase<'_> {
             }
             Err(reason) => findings.push(Finding::due_unless_unknown(reason)),
         }
+        findings.extend(self.own_root());
         findings.extend(self.key_findings());
         findings.extend(files::findings(&self.copy.certificate, self.facts));
         if self.copy.may_hold_key {
             findings.extend(files::findings(&self.copy.key, self.facts));
         }
         findings
+    }
+
+    /// The CA on this node must be the own root that the spec names; where that could not be read, it is not known which one is right.
+    fn own_root(&self) -> Option<Finding> {
+        let root = self.wanted.root.as_ref()?;
+        let by = self.wanted.source.as_ref().and_then(|source| source.by.as_ref());
+        let Some(certificate) = &root.certificate else {
+            let because = format!(
+                "the user who runs pki may not read {}, so which root CA it should be is not known",
+                root.certificate_path
+            );
+            let finding =
+                Finding { effect: Effect::Unknown, reason: Reason::Unknown { because }, decided_by: None };
+            return Some(finding.decided_by(by));
+        };
+        let first = self.view.on_node(self.node)?.first()?;
+        (first != certificate).then(|| {
+            let (found, wanted) = (*first.fingerprint(), *certificate.fingerprint());
+            let source = root.certificate_path.clone();
+            Finding::blocks(Reason::RootDiffers { found, wanted, source }).decided_by(by)
+        })
     }
 
     fn certificate_findings(&self, certificates: &[Certificate]) -> Vec<Finding> {

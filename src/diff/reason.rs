@@ -129,6 +129,15 @@ pub enum Reason {
         /// The certificate.
         fingerprint: Sha256,
     },
+    /// The CA on the nodes is another one than the own root CA that the spec names.
+    RootDiffers {
+        /// The CA certificate on the node.
+        found: Sha256,
+        /// The certificate that `source` names.
+        wanted: Sha256,
+        /// Its file, as the spec writes it.
+        source: String,
+    },
     /// A trust bundle holds a certificate that is none of its authority's.
     BundleHasStray {
         /// The certificate.
@@ -305,6 +314,7 @@ impl Reason {
             Reason::OutlivesIssuer { .. } => "OutlivesIssuer",
             Reason::NotTrusted { .. } => "NotTrusted",
             Reason::BundleLacks { .. } => "BundleLacks",
+            Reason::RootDiffers { .. } => "RootDiffers",
             Reason::BundleHasStray { .. } => "BundleHasStray",
             Reason::BundleDuplicates { .. } => "BundleDuplicates",
             Reason::PermissionsDiffer { .. } => "PermissionsDiffer",
@@ -400,6 +410,13 @@ impl fmt::Display for Reason {
             Reason::BundleLacks { fingerprint } => {
                 write!(f, "trust bundle lacks {}, the CA certificate in use", fingerprint.short())
             }
+            Reason::RootDiffers { found, wanted, source } => write!(
+                f,
+                "the cluster runs on the CA {}, and source names another one, {} ({}); this version does not replace the root of a running cluster: remove `source` to stay with it",
+                found.short(),
+                wanted.short(),
+                escaped(source)
+            ),
             Reason::BundleHasStray { fingerprint, subject } => {
                 write!(f, "trust bundle also holds {} ({})", fingerprint.short(), escaped(subject))
             }

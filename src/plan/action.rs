@@ -95,6 +95,17 @@ pub enum Deed {
         /// The end of its life.
         not_after: Timestamp,
     },
+    /// Puts an own root CA of the spec on a node: its certificate, which is known, and its key, which is read at apply on the machine that runs it.
+    InstallAuthority {
+        /// The certificate's file.
+        certificate: FileSpec,
+        /// The key's file.
+        key: FileSpec,
+        /// The certificate.
+        root: Certificate,
+        /// Where both come from.
+        source: RootSource,
+    },
     /// Writes the certificate of an authority that an earlier action of this plan makes.
     CopyAuthorityCertificate {
         /// The node that makes it.
@@ -183,6 +194,16 @@ pub enum Deed {
         /// What it will hold, in words.
         then: String,
     },
+}
+
+/// The files of an own root CA, as the spec writes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RootSource {
+    /// The certificate.
+    pub certificate: String,
+    /// The private key.
+    pub key: String,
 }
 
 /// How a certificate is issued and where it goes.
@@ -297,6 +318,7 @@ impl Deed {
             Deed::MakeDirectory { .. } => "make-directory",
             Deed::MakeLink { .. } => "make-link",
             Deed::CreateAuthority { .. } => "create-authority",
+            Deed::InstallAuthority { .. } => "install-authority",
             Deed::CopyAuthorityCertificate { .. } => "copy-authority-certificate",
             Deed::CopyKey { .. } => "copy-key",
             Deed::CreateKeyPair { .. } => "create-key-pair",
@@ -319,7 +341,10 @@ impl Deed {
             }
             Deed::MakeDirectory { directory } => vec![&directory.path],
             Deed::MakeLink { path, .. } | Deed::Restore { path, .. } => vec![path],
-            Deed::CreateAuthority { certificate, key, .. } => vec![&key.path, &certificate.path],
+            Deed::CreateAuthority { certificate, key, .. }
+            | Deed::InstallAuthority { certificate, key, .. } => {
+                vec![&key.path, &certificate.path]
+            }
             Deed::CopyAuthorityCertificate { file, .. }
             | Deed::CopyKey { file, .. }
             | Deed::WriteBundle { file, .. }
@@ -341,6 +366,7 @@ impl Deed {
             Deed::MakeDirectory { .. }
             | Deed::MakeLink { .. }
             | Deed::CreateAuthority { .. }
+            | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
             | Deed::CopyKey { .. }
             | Deed::CreateKeyPair { .. }

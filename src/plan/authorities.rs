@@ -8,11 +8,12 @@ use crate::ids::{Address, AuthorityName, KeyPairName, NodeName, Subject};
 use crate::material::PemFacts;
 use crate::observed::{Content, NodeFacts};
 use crate::spec::types::KeyAlgorithm;
+use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, Sha256};
 use jiff::Timestamp;
 
 use super::build::Builder;
-use super::{Blocked, Deed, Why};
+use super::{Blocked, Deed, Why, install};
 
 /// Where each authority signs, and what it will be once this plan's own deeds are done.
 #[derive(Debug, Default)]
@@ -176,8 +177,10 @@ fn create(
         );
         return;
     }
-    let orphans = builder.certificates_of(name);
-    let keys = builder.views.get(name).is_some_and(|view| !view.keys.is_empty());
+    let root = wanted.root.as_ref().and_then(|root| root.certificate.as_ref());
+    let orphans = builder.certificates_of(name, root);
+    let spki = root.map(|root| root.facts().key.spki_sha256);
+    let keys = builder.views.get(name).is_some_and(|view| view.keys.values().any(|key| Some(*key) != spki));
     let unreadable = due.len() < copies.len();
     if keys || unreadable || !orphans.is_empty() {
         let because = format!(
@@ -196,25 +199,11 @@ fn create(
         return;
     }
     if wanted.source.is_some() {
-        let because =
-            format!("{name} is to be taken from files of its own, which this version cannot do yet");
-        builder.block(
-            &at,
-            because,
-            Some("remove `source`, or place the files on the nodes by hand".to_owned()),
-            &[],
-        );
+        install::install(builder, name, wanted, (first, files), &due);
         return;
     }
     let now = builder.input.now;
     let not_after = wanted.validity.value.after(now);
-    let reasons = |builder: &Builder<'_>, node: &NodeName| -> Vec<Why> {
-        let missing = builder.findings(&address(node)).iter();
-        missing
-            .filter(|finding| finding.reason == Reason::Missing)
-            .map(|finding| builder.why(finding))
-            .collect()
-    };
     let deed = Deed::CreateAuthority {
         certificate: files.certificate.clone(),
         key: files.key.clone(),
@@ -223,12 +212,12 @@ fn create(
         not_before: super::BACKDATE.before(now),
         not_after,
     };
-    let why = reasons(builder, first);
+    let why = builder.missing(&at);
     builder.add(at, deed, why, false);
     let signer = Signer { node: first.clone(), files: files.clone(), not_after, certificate: None };
     builder.sources.signers.insert(name.clone(), signer);
     for (node, copy) in due.into_iter().filter(|(node, _)| *node != first) {
-        let why = reasons(builder, node);
+        let why = builder.missing(&address(node));
         let certificate = Deed::CopyAuthorityCertificate {
             from: first.clone(),
             source: files.certificate.path.clone(),
@@ -244,8 +233,17 @@ fn create(
 }
 
 impl Builder<'_> {
-    /// The addresses of certificates that exist and belong to an authority.
-    fn certificates_of(&self, name: &AuthorityName) -> Vec<String> {
+    /// The findings that say that a thing is missing.
+    pub(super) fn missing(&self, address: &Address) -> Vec<Why> {
+        let findings = self.findings(address).iter();
+        findings
+            .filter(|finding| finding.reason == Reason::Missing)
+            .map(|finding| self.why(finding))
+            .collect()
+    }
+
+    /// The addresses of certificates that exist and belong to an authority, but for those that this root issued.
+    fn certificates_of(&self, name: &AuthorityName, root: Option<&Certificate>) -> Vec<String> {
         let survey = self.input.survey;
         let mut found = Vec::new();
         for (node, wanted) in &survey.desired.nodes {
@@ -254,7 +252,8 @@ impl Builder<'_> {
             };
             for (identity, wanted) in &wanted.identities {
                 let belongs = wanted.authority.as_ref() == Some(name);
-                if belongs && crate::diff::identity_view(wanted, facts).certificate.is_some() {
+                let is_other = |held: Certificate| !root.is_some_and(|root| is_issued_by(&held, root));
+                if belongs && crate::diff::identity_view(wanted, facts).certificate.is_some_and(is_other) {
                     found.push(format!("{identity}@{node}"));
                 }
             }

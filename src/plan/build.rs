@@ -176,11 +176,10 @@ impl<'a> Builder<'a> {
         let blocked = self.draft.blocked.iter().chain(&self.draft.elsewhere);
         let told: BTreeSet<Address> = blocked.map(|blocked| blocked.address.clone()).collect();
         for (address, findings) in &self.input.differences.findings {
-            let draft = &self.draft;
             if told.contains(address) || !self.input.options.selects(address) {
                 continue;
             }
-            let here = draft.deeds.get(&address.node).into_iter().flatten();
+            let here = self.draft.deeds.get(&address.node).into_iter().flatten();
             let deeds: Vec<&DraftDeed> = here.filter(|deed| deed.address == *address).collect();
             let is_mended = |finding: &Finding| {
                 // The deeds of a directory follow from what is put into it.
@@ -227,6 +226,7 @@ impl<'a> Builder<'a> {
                 | Deed::Snapshot { .. }
                 | Deed::MakeDirectory { .. }
                 | Deed::CreateAuthority { .. }
+                | Deed::InstallAuthority { .. }
                 | Deed::CopyAuthorityCertificate { .. }
                 | Deed::CopyKey { .. }
                 | Deed::CreateKeyPair { .. }
@@ -286,8 +286,8 @@ impl<'a> Builder<'a> {
     }
 
     fn writes_below(&self, node: &NodeName, directory: &str) -> bool {
-        let prefix = format!("{directory}/");
-        self.draft.on(node).iter().flat_map(|deed| deed.deed.paths()).any(|path| path.starts_with(&prefix))
+        let below = |path: &str| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+        self.draft.on(node).iter().flat_map(|deed| deed.deed.paths()).any(below)
     }
 
     /// Owners and permission bits, of whatever this plan does not write anew with the right ones.

@@ -425,6 +425,7 @@ fn reissues(reason: &Reason) -> bool {
         | Reason::NotACa
         | Reason::OutlivesIssuer { .. }
         | Reason::BundleLacks { .. }
+        | Reason::RootDiffers { .. }
         | Reason::BundleHasStray { .. }
         | Reason::BundleDuplicates { .. }
         | Reason::PermissionsDiffer { .. }

@@ -11,6 +11,7 @@ mod build;
 mod fact;
 mod graph;
 mod identities;
+mod install;
 mod options;
 mod order;
 mod rollback;
@@ -22,7 +23,7 @@ mod tests;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use action::{Action, Deed, Disruption, Issue, KeySource, Trusted, Undo, Why};
+pub use action::{Action, Deed, Disruption, Issue, KeySource, RootSource, Trusted, Undo, Why};
 pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use options::{Options, Selector, SelectorError};

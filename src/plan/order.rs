@@ -50,6 +50,7 @@ fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeNa
                 | Deed::MakeDirectory { .. }
                 | Deed::MakeLink { .. }
                 | Deed::CreateAuthority { .. }
+                | Deed::InstallAuthority { .. }
                 | Deed::CreateKeyPair { .. }
                 | Deed::WritePublicKey { .. }
                 | Deed::WriteBundle { .. }
@@ -71,7 +72,10 @@ fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeNa
 }
 
 fn makes_material(deed: &DraftDeed) -> bool {
-    matches!(deed.deed, Deed::CreateAuthority { .. } | Deed::CreateKeyPair { .. })
+    matches!(
+        deed.deed,
+        Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } | Deed::CreateKeyPair { .. }
+    )
 }
 
 /// What a deed is called inside one visit: its rank, its address and its path, in this order of precedence.
@@ -95,7 +99,7 @@ fn rank(deed: &Deed) -> u8 {
         Deed::Snapshot { .. } => 1,
         Deed::MakeDirectory { .. } => 2,
         Deed::MakeLink { .. } => 3,
-        Deed::CreateAuthority { .. } => 4,
+        Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } => 4,
         Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
         Deed::CopyKey { .. } | Deed::CreateKeyPair { .. } => 6,
         Deed::WritePublicKey { .. } => 7,
@@ -213,6 +217,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::Snapshot { .. }
             | Deed::MakeDirectory { .. }
             | Deed::CreateAuthority { .. }
+            | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
             | Deed::CopyKey { .. }
             | Deed::CreateKeyPair { .. }

@@ -105,7 +105,9 @@ impl Summary {
             Deed::MakeDirectory { .. } | Deed::MakeLink { .. } | Deed::SetPermissions { .. } => {
                 self.repair += 1
             }
-            Deed::CreateAuthority { .. } | Deed::CreateKeyPair { .. } => self.issue += 1,
+            Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } | Deed::CreateKeyPair { .. } => {
+                self.issue += 1
+            }
             Deed::CopyAuthorityCertificate { .. }
             | Deed::CopyKey { .. }
             | Deed::WritePublicKey { .. }

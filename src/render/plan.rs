@@ -159,6 +159,7 @@ fn kept_key(action: &Action) -> Option<String> {
         | Deed::MakeDirectory { .. }
         | Deed::MakeLink { .. }
         | Deed::CreateAuthority { .. }
+        | Deed::InstallAuthority { .. }
         | Deed::CopyAuthorityCertificate { .. }
         | Deed::CopyKey { .. }
         | Deed::CreateKeyPair { .. }
@@ -213,6 +214,18 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
             body.add("not before", instant(*not_before));
             body.add("not after", format!("{} ({})", instant(*not_after), left(*not_after, now)));
             body.add("key", format!("new, {algorithm}; made at apply on this node"));
+            body.file(certificate);
+            body.file(key);
+            '+'
+        }
+        Deed::InstallAuthority { certificate, key, root, source } => {
+            let facts = root.facts();
+            body.add("certificate", format!("the own root CA in {}", escaped(&source.certificate)));
+            body.add("sha256", root.fingerprint().to_string());
+            body.add("subject", escaped(&facts.subject.to_string()));
+            body.add("not after", format!("{} ({})", instant(facts.not_after), left(facts.not_after, now)));
+            let key_text = format!("{}, read from {} at apply", facts.key.algorithm, escaped(&source.key));
+            body.add("private key", format!("{key_text}, on the machine that runs it"));
             body.file(certificate);
             body.file(key);
             '+'

@@ -2,10 +2,11 @@
 //!
 //! What enters is a decoded spec with its document, the names that profiles know, and `now`; what leaves is a diagnostic for each problem. Each check is
 //! one function that is named as what it finds. A check is silent where decoding dropped what it would judge, so that one fault is told once. It
-//! never looks at a file: whether a path exists, and what is in it, is for whoever reads it.
+//! never opens a file: of those that `source` names the content is handed in.
 
 mod lifetimes;
 mod relations;
+mod roots;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::diagnostic::{Code, Diagnostic, Place, Span, is_deceiving, quoted};
+use crate::ids::AuthorityName;
+use crate::own_root::{CertificateFile, OwnRoot};
 use crate::spec::document::Document;
 use crate::spec::types::{ClusterPki, Spec};
 
@@ -57,19 +60,30 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
     relations::contradiction,
 ];
 
-/// Runs every check over one spec. `known` is absent when the profile's names are not known: then no name is judged.
+/// What the checks found.
+pub struct Checked {
+    /// Everything that is wrong.
+    pub problems: Vec<Diagnostic>,
+    /// The own root CAs that can be used, or that may not be read.
+    pub roots: BTreeMap<AuthorityName, OwnRoot>,
+}
+
+/// Runs every check over one spec. `known` is absent when the profile's names are not known: then no name is judged. `certificate_file` gives the content of
+/// the files that `source` names.
 pub fn check(
     cluster: &ClusterPki,
     document: &Document,
     dropped: &[Span],
     known: Option<&KnownNames>,
     now: Timestamp,
-) -> Vec<Diagnostic> {
+    certificate_file: &dyn Fn(&str) -> CertificateFile,
+) -> Checked {
     let mut checker = Checker { spec: &cluster.spec, document, dropped, known, now, problems: Vec::new() };
     for check in CHECKS {
         check(&mut checker);
     }
-    checker.problems
+    let roots = roots::own_roots(&mut checker, certificate_file);
+    Checked { problems: checker.problems, roots }
 }
 
 /// What a check sees, and where it puts what it finds.

@@ -1,7 +1,7 @@
 //! What users write: the declared PKI of a cluster.
 //!
 //! What enters are the texts of files, each with any number of documents; what leaves are the specs without fault, and every problem of every
-//! document at its place. Nothing here opens a file: what `source` and `knownHosts` name is read elsewhere.
+//! document at its place. Nothing here opens a file: what `source` names is handed in, and `knownHosts` is read elsewhere.
 
 pub mod check;
 pub mod decode;
@@ -19,6 +19,8 @@ use jiff::Timestamp;
 
 pub use crate::diagnostic::Source;
 use crate::diagnostic::{Code, Diagnostic, Place, has_errors, nearest, quoted, sort};
+use crate::ids::AuthorityName;
+use crate::own_root::{CertificateFile, OwnRoot};
 use check::KnownNames;
 use document::Document;
 use types::{ClusterPki, ProfileName};
@@ -33,7 +35,7 @@ const MAPS_OF_NAMES: [&str; 7] =
     ["nodes", "authorities", "certificates", "directories", "services", "labels", "annotations"];
 
 /// What reading depends on besides the texts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct ReadOptions<'known> {
     /// The current time; a cut-off after it is refused.
     pub now: Timestamp,
@@ -41,6 +43,8 @@ pub struct ReadOptions<'known> {
     pub ignore_other_kinds: bool,
     /// The names that each profile declares. Names are not judged for a profile that is absent.
     pub known: &'known BTreeMap<ProfileName, KnownNames>,
+    /// Gives the content of the certificate file that `source` names in the spec of a given name.
+    pub certificate_file: &'known dyn Fn(&str, &str) -> CertificateFile,
 }
 
 /// A spec without fault, with its document for places.
@@ -50,6 +54,8 @@ pub struct Loaded {
     pub spec: ClusterPki,
     /// Where it was written.
     pub document: Document,
+    /// The own root CAs that it names.
+    pub roots: BTreeMap<AuthorityName, OwnRoot>,
 }
 
 /// What the given texts hold.
@@ -97,11 +103,16 @@ fn read_document(
     let decoded = decode::decode::<ClusterPki>(&document);
     let mut problems = decoded.problems;
     problems.extend(duplicate);
+    let mut roots = BTreeMap::new();
     if let Some(cluster) = &decoded.value {
         // A profile that is not written, or is none, says nothing about names.
         let profile_is_sound = document.text(&["spec", "profile"]) == Some(cluster.spec.profile.as_str());
         let known = profile_is_sound.then(|| options.known.get(&cluster.spec.profile)).flatten();
-        problems.extend(check::check(cluster, &document, &decoded.dropped, known, options.now));
+        let certificate_file = |path: &str| (options.certificate_file)(document.file(), path);
+        let checked =
+            check::check(cluster, &document, &decoded.dropped, known, options.now, &certificate_file);
+        problems.extend(checked.problems);
+        roots = checked.roots;
     }
     let is_told = |warning: &Diagnostic| {
         problems.iter().any(|problem| problem.place().is_some() && problem.place() == warning.place())
@@ -112,7 +123,7 @@ fn read_document(
         .collect();
     problems.extend(warnings);
     if let Some(spec) = decoded.value.filter(|_| !document.is_faulty() && !has_errors(&problems)) {
-        reading.specs.push(Loaded { spec, document });
+        reading.specs.push(Loaded { spec, document, roots });
     }
     reading.problems.extend(problems);
 }

@@ -319,7 +319,8 @@ pub struct Authority {
     /// The nodes that hold it, for an authority that the profile does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Placement>,
-    /// An own root CA: where its certificate and key are read from, on the machine that runs `pki`.
+    /// An own root CA, instead of one that `pki` makes: where its certificate and key are read from, on the machine that runs `pki`. It is put on the
+    /// nodes of a cluster that has none yet. A CA that is there is never replaced by it: another one than this blocks the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// The key is elsewhere: certificates are requested with CSRs and brought back.
@@ -351,14 +352,15 @@ pub enum OnExpiry {
     Replace,
 }
 
-/// Where an own root CA is read from: both files or neither.
+/// Where an own root CA is read from: both files or neither. It signs itself, may issue certificates, and has five to ten years left.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
-    /// The certificate, absolute or relative to the spec. Read at plan time.
+    /// The certificate, absolute or relative to the folder of the spec: one PEM block. It is read by every command that reads the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
-    /// The private key, absolute or relative to the spec. Read only at apply.
+    /// The private key, absolute or relative to the folder of the spec, without a passphrase. Opened only by `pki apply`, once it was approved, and only
+    /// when the root is put on a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }

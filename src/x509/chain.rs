@@ -160,6 +160,15 @@ pub fn is_issued_by(certificate: &Certificate, issuer: &Certificate) -> bool {
     certificate.facts().issuer == issuer.facts().subject && check_issued(certificate, issuer).is_ok()
 }
 
+/// Whether its own key signed a certificate.
+///
+/// # Errors
+/// Another key signed it, or with an algorithm that does not count.
+pub fn verify_own_signature(certificate: &Certificate) -> Result<(), SignatureError> {
+    let key = &certificate.facts().key;
+    certificate.check_signature(key)
+}
+
 struct Search<'a> {
     intermediates: &'a [Certificate],
     roots: &'a [Certificate],

@@ -320,7 +320,8 @@ fn key_faults(key: &PrivateKey) -> Option<Refusal> {
     (!is_fit(algorithm)).then(|| Refusal::IssuerKeyUnfit { algorithm: algorithm.clone() })
 }
 
-fn is_fit(algorithm: &KeyAlgorithm) -> bool {
+/// Whether certificates can be issued with a key of this kind, and served with one.
+pub fn is_fit(algorithm: &KeyAlgorithm) -> bool {
     match algorithm {
         // aws-lc-rs signs with no more than 8192 bits, and Go's crypto/tls (1.20.7 and later) verifies no more.
         KeyAlgorithm::Rsa { bits } => (2048..=8192).contains(bits),

@@ -21,6 +21,7 @@ use pki::diagnostic::Source;
 use pki::diff::diff;
 use pki::node::{Inspect, Local, NodeError};
 use pki::observed::{NodeFacts, ObserveRequest};
+use pki::own_root::CertificateFile;
 use pki::plan::{Input, Options, SpecReference, plan};
 use pki::profile::Profile;
 use pki::spec::types::ProfileName;
@@ -129,7 +130,13 @@ fn planning(node: &Local, count: usize, due: bool) -> Duration {
     let source = Source::from_bytes("spec.yaml", text.into_bytes()).unwrap();
     let profile = Profile::load(ProfileName::Kubeadm).unwrap();
     let known = BTreeMap::from([(ProfileName::Kubeadm, profile.known_names())]);
-    let reading = read(&[source], &ReadOptions { now: now(), ignore_other_kinds: false, known: &known });
+    let options = ReadOptions {
+        now: now(),
+        ignore_other_kinds: false,
+        known: &known,
+        certificate_file: &|_, _| CertificateFile::Missing,
+    };
+    let reading = read(&[source], &options);
     let spec = reading.specs.first().unwrap().spec.clone();
     let first = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
     let request = pki::request::request(first.nodes.values().next().unwrap(), &first.snapshots.directory);

@@ -7,12 +7,14 @@ use std::process::Command;
 
 use jiff::Timestamp;
 use pki::apply::{Event, Hosts, Settings};
-use pki::diagnostic::{RenderStyle, Source, render};
+use pki::diagnostic::{RenderStyle, Source, has_errors, render};
 use pki::diff::diff;
 use pki::node::{Host, Local};
 use pki::observed::Observed;
+use pki::own_root::RootKeys;
 use pki::plan::{Input, Options, Plan, Rollback, SpecReference};
 use pki::profile::Profile;
+use pki::root_files;
 use pki::spec::types::ProfileName;
 use pki::spec::{Loaded, ReadOptions, read};
 use pki::status::Status;
@@ -60,7 +62,9 @@ impl Cluster {
     fn survey(&self, loaded: &Loaded) -> Survey {
         let profile = Profile::load(loaded.spec.spec.profile).unwrap();
         let nothing = Observed { observed_at: now(), nodes: BTreeMap::new() };
-        survey_further(&loaded.spec, &profile, &self.nodes(loaded), nothing).unwrap()
+        let mut survey = survey_further(&loaded.spec, &profile, &self.nodes(loaded), nothing).unwrap();
+        survey.desired.take_roots(&loaded.roots);
+        survey
     }
 
     /// What would be done.
@@ -96,11 +100,23 @@ impl Cluster {
 
     /// Does it and tells what happens on the way.
     pub(crate) fn apply_and(&self, plan: &Plan, tell: &mut dyn FnMut(&Event<'_>)) -> pki::apply::Report {
+        let found = root_files::keys(plan, Some(self.path())).unwrap();
+        self.apply_with(plan, &found.keys, tell)
+    }
+
+    /// Does it with these keys of own root CAs.
+    pub(crate) fn apply_with(
+        &self,
+        plan: &Plan,
+        root_keys: &RootKeys,
+        tell: &mut dyn FnMut(&Event<'_>),
+    ) -> pki::apply::Report {
         let loaded = self.spec();
         let desired = self.survey(&loaded).desired;
         let settings = Settings {
             desired: &desired,
             on_failure: desired.rollout.on_failure,
+            root_keys,
             note: "a test".to_owned(),
             now,
             interrupted: &std::sync::atomic::AtomicBool::new(false),
@@ -115,9 +131,15 @@ impl Cluster {
             .into_iter()
             .map(|name| (name, Profile::load(name).unwrap().known_names()))
             .collect();
-        let options = ReadOptions { now: now(), ignore_other_kinds: false, known: &known };
+        let certificate_file = |_: &str, path: &str| root_files::certificate(Some(self.path()), path);
+        let certificate_file = &certificate_file;
+        let options = ReadOptions { now: now(), ignore_other_kinds: false, known: &known, certificate_file };
         let reading = read(std::slice::from_ref(&source), &options);
-        assert!(reading.problems.is_empty(), "{}", render(&reading.problems, &[source], RenderStyle::PLAIN));
+        assert!(
+            !has_errors(&reading.problems),
+            "{}",
+            render(&reading.problems, &[source], RenderStyle::PLAIN)
+        );
         reading.specs.into_iter().next().unwrap()
     }
 
@@ -194,7 +216,7 @@ pub(crate) fn normalised(text: &str, ours: &BTreeSet<String>) -> String {
             word.push(character);
             continue;
         }
-        let is_digest = word.len() == 8
+        let is_digest = [8, 64].contains(&word.len())
             && word.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
         if is_digest && !ours.contains(&word) {
             let number = names.len() + 1;

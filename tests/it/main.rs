@@ -18,6 +18,7 @@ mod mutations;
 mod observe;
 mod odd_cas;
 mod openssl;
+mod own_root;
 mod paths;
 mod properties;
 mod quickstart;

@@ -15,6 +15,7 @@ use pki::ids::NodeName;
 use pki::node::order::{Answer, Begin, Order};
 use pki::node::{Host, HostError, Inspect, Memory, NodeError, SnapshotFacts, Undone};
 use pki::observed::{NodeFacts, ObserveRequest};
+use pki::own_root::{CertificateFile, RootKeys};
 use pki::plan::{Deed, Input, Options, Plan, SpecReference, plan, rollback};
 use pki::profile::Profile;
 use pki::spec::types::{ClusterPki, OnFailure, ProfileName};
@@ -232,7 +233,12 @@ impl Cluster {
         let text = format!("{HEAD}{}", chosen.iter().map(line).collect::<String>());
         let source = Source::from_bytes("spec.yaml", text.into_bytes()).unwrap();
         let known = BTreeMap::from([(ProfileName::Kubeadm, profile().known_names())]);
-        let options = ReadOptions { now: now(), ignore_other_kinds: false, known: &known };
+        let options = ReadOptions {
+            now: now(),
+            ignore_other_kinds: false,
+            known: &known,
+            certificate_file: &|_, _| CertificateFile::Missing,
+        };
         let reading = read(std::slice::from_ref(&source), &options);
         assert!(reading.problems.is_empty(), "{:?}", reading.problems);
         let spec = reading.specs.into_iter().next().unwrap().spec.clone();
@@ -273,6 +279,7 @@ impl Cluster {
         let settings = Settings {
             desired: &desired,
             on_failure: OnFailure::UndoNode,
+            root_keys: &RootKeys::default(),
             note: String::new(),
             now: self.now,
             interrupted: &AtomicBool::new(false),

@@ -26,7 +26,7 @@ const AT_ONCE: usize = 4;
 const ROOT_ONLY: [&str; 1] = ["other-owner"];
 
 /// Scenarios in which there is nothing that pki does, and why.
-const NOTHING_TO_DO: [(&str, &str); 19] = [
+const NOTHING_TO_DO: [(&str, &str); 20] = [
     ("in-agreement", "nothing is wrong"),
     ("version-1.31", "nothing is wrong with another version"),
     ("worker", "nothing is wrong with another role"),
@@ -34,6 +34,7 @@ const NOTHING_TO_DO: [(&str, &str); 19] = [
     ("names-in-other-case", "names are compared as DNS does"),
     ("text-and-crlf", "text around PEM is no fault"),
     ("directory-behind-link", "a declared link is as it should be"),
+    ("own-root-already-there", "the cluster runs on the root that the spec names"),
     ("external-ca", "an authority may be kept elsewhere, and nothing is due"),
     ("external-ca-declared", "the same, declared"),
     ("leaf-outlives-ca", "a leaf that ends after its CA is noted: it works until the CA ends"),

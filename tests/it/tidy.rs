@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cluster::ROOT;
 
 /// Modules that decide. They are given everything they know, so that the same input always gives the same output.
-const PURE: [&str; 23] = [
+const PURE: [&str; 24] = [
     "desired",
     "detect",
     "diagnostic",
@@ -21,6 +21,7 @@ const PURE: [&str; 23] = [
     "material",
     "node_yaml",
     "observed",
+    "own_root",
     "plan",
     "profile",
     "render",
@@ -33,7 +34,7 @@ const PURE: [&str; 23] = [
 ];
 
 /// Modules that ask nodes and change them.
-const DOING: [&str; 4] = ["apply", "node", "observe", "survey"];
+const DOING: [&str; 5] = ["apply", "node", "observe", "root_files", "survey"];
 
 /// Plain values that are declared beside what makes them. They do nothing, so what decides may be given them.
 const VALUES: [&str; 4] = ["Failure", "Outcome", "Report", "VisitEnd"];

@@ -144,6 +144,7 @@ impl Resolver<'_> {
             }),
             external: declared.external,
             source: declared.source.map(|value| Decided { value, by: Some(at("source")) }),
+            root: None,
             reissue_issued_before: declared
                 .reissue_issued_before
                 .map(|value| Decided { value, by: Some(at("reissueIssuedBefore")) }),

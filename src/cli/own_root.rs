@@ -1,0 +1,50 @@
+//! The files of own root CAs, as commands need them: certificates whenever a spec is read, keys once a plan was approved.
+
+use std::path::{Path, PathBuf};
+
+use pki::diagnostic::{escaped, quoted};
+use pki::own_root::RootKeys;
+use pki::plan::Plan;
+use pki::root_files::{self, Keys, RootProblem};
+
+use super::input::STDIN;
+use super::{Exit, output};
+
+/// The folder from which relative paths of a spec count; none for a spec from standard input.
+pub(super) fn folder(file: &str) -> Option<PathBuf> {
+    (file != STDIN).then(|| Path::new(file).parent().unwrap_or(Path::new("")).to_owned())
+}
+
+/// The keys of the roots that a plan installs, read before any node is touched.
+///
+/// # Errors
+/// The exit code, after everything that is wrong with the files was told.
+pub(super) fn keys(plan: &Plan) -> Result<RootKeys, Exit> {
+    match root_files::keys(plan, folder(&plan.spec.file).as_deref()) {
+        Ok(Keys { keys, open }) => {
+            for (path, mode) in open {
+                output::tell(&format!(
+                    "warning: {} has mode {mode:04o}: others than its owner may use the key of a root CA\n  help: chmod 0600 {}\n",
+                    quoted(&path),
+                    escaped(&path)
+                ));
+            }
+            Ok(keys)
+        }
+        Err(errors) => {
+            for error in &errors {
+                output::tell(&format!("error: {error}\n  help: {}\n", error.problem.help()));
+            }
+            output::tell("Nothing was touched.\n");
+            Err(errors.iter().map(|error| exit(&error.problem)).max().unwrap_or(Exit::Internal))
+        }
+    }
+}
+
+fn exit(problem: &RootProblem) -> Exit {
+    match problem {
+        RootProblem::Unread(_) => Exit::Internal,
+        RootProblem::Key(_) => Exit::Blocked,
+        RootProblem::Changed => Exit::Stale,
+    }
+}

@@ -1,0 +1,3 @@
+# The spec names an own root, and the cluster runs on the CA that kubeadm made.
+mkdir roots
+new_ca roots/etcd-ca example-etcd-root
