@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::desired::{Desired, DesiredIdentity, Storage};
+use crate::desired::{Decided, Desired, DesiredIdentity, Storage};
 use crate::diff::{
     AuthorityView, Differences, Effect, Finding, Form, Reason, authority_views, identity_view,
 };
+use crate::duration::Duration;
 use crate::ids::{Address, AuthorityName, ClusterName, NodeName, Subject};
 use crate::observed::Observed;
 use crate::spec::scalars::KubernetesVersion;
@@ -64,8 +65,46 @@ pub struct CertificateStatus {
     pub externally_managed: bool,
     /// The certificate, where it could be read.
     pub certificate: Option<CertificateFields>,
+    /// The alarm about its end.
+    pub alarm: Option<Alarm>,
     /// What is wrong with it.
     pub findings: Vec<FindingStatus>,
+}
+
+/// An alarm about the end of a certificate, for monitoring. It says nothing about what a plan does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alarm {
+    /// Which one.
+    pub state: AlarmState,
+    /// How long before the end it is raised, such as `30d`.
+    pub before: Duration,
+    /// The path in the spec that decides how long.
+    #[serde(skip)]
+    pub decided_by: Option<Vec<String>>,
+}
+
+/// Which alarm about the end of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlarmState {
+    /// It has ended.
+    Expired,
+    /// It ends soon.
+    Expiring,
+}
+
+/// The alarm about a certificate, if it is time for one.
+fn alarm(certificate: &Certificate, before: &Decided<Duration>, now: Timestamp) -> Option<Alarm> {
+    let end = certificate.facts().not_after;
+    let state = if now > end {
+        AlarmState::Expired
+    } else if now >= before.value.before(end) {
+        AlarmState::Expiring
+    } else {
+        return None;
+    };
+    Some(Alarm { state, before: before.value, decided_by: before.by.clone() })
 }
 
 /// How an identity is kept.
@@ -92,6 +131,8 @@ pub struct AuthorityStatus {
     pub externally_managed: bool,
     /// The certificate, where one could be read.
     pub certificate: Option<CertificateFields>,
+    /// The alarm about its end.
+    pub alarm: Option<Alarm>,
     /// What is wrong with it, by address.
     pub findings: Vec<FindingStatus>,
 }
@@ -179,6 +220,10 @@ impl Status {
                     authority: identity.authority.clone(),
                     externally_managed: keyless || by_kubelet,
                     certificate: view.certificate.as_ref().map(|certificate| fields(certificate, now)),
+                    alarm: view
+                        .certificate
+                        .as_ref()
+                        .and_then(|certificate| alarm(certificate, &identity.alarm_before, now)),
                     findings: findings_of(differences, &address),
                 });
             }
@@ -275,6 +320,9 @@ fn authority_statuses(
             signers: signers.collect(),
             externally_managed: is_external(desired, name, Some(view)),
             certificate: certificate.map(|certificate| fields(certificate, now)),
+            alarm: certificate
+                .zip(desired.authorities.get(name))
+                .and_then(|(certificate, wanted)| alarm(certificate, &wanted.alarm_before, now)),
             findings: findings.collect(),
             nodes,
         });

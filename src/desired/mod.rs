@@ -83,6 +83,8 @@ pub struct DesiredAuthority {
     pub validity: Decided<Duration>,
     /// When it is due for `on_expiry`.
     pub renew_before: Decided<Duration>,
+    /// When an alarm is raised about it.
+    pub alarm_before: Decided<Duration>,
     /// The algorithm that the key must have, where the spec declares one.
     pub key_algorithm: Option<Decided<KeyAlgorithm>>,
     /// The key is elsewhere, as the spec says.
@@ -188,6 +190,8 @@ pub struct DesiredIdentity {
     pub validity: Decided<Duration>,
     /// When it is renewed.
     pub renew_before: Decided<Duration>,
+    /// When an alarm is raised about it.
+    pub alarm_before: Decided<Duration>,
     /// The algorithm that the key must have, where the spec declares one.
     pub key_algorithm: Option<Decided<KeyAlgorithm>>,
     /// Whether renewal keeps the key.

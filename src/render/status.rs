@@ -1,12 +1,14 @@
 //! `pki status` as text: a table of certificates, a table of CAs, then the findings in words.
 
+use std::collections::BTreeMap;
+
 use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use jiff::Timestamp;
 
 use crate::diagnostic::escaped;
 use crate::diff::{Effect, instant};
-use crate::status::{CertificateFields, FindingStatus, Status, residual};
+use crate::status::{AlarmState, CertificateFields, FindingStatus, Status, residual};
 
 /// How the text is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub struct StatusStyle {
 }
 
 /// The report as text. `place` says where in the spec a path such as `spec.defaults.renewBefore` is written, if it is.
-pub fn status(status: &Status, style: StatusStyle, place: &dyn Fn(&[String]) -> Option<String>) -> String {
+pub fn status(status: &Status, style: StatusStyle, place: Place<'_>) -> String {
     let mut text = head(status);
     let mut certificates = table(style);
     certificates.set_header(header(
@@ -63,6 +65,7 @@ pub fn status(status: &Status, style: StatusStyle, place: &dyn Fn(&[String]) -> 
             text.push_str(&lines(&mut table));
         }
     }
+    text.push_str(&alarms(status, place));
     text.push_str(&findings(status, place));
     text.push_str(&last_line(status));
     text
@@ -165,37 +168,96 @@ fn word(effect: Effect) -> &'static str {
     }
 }
 
+/// Every alarm in words, what has ended first.
+fn alarms(status: &Status, place: Place<'_>) -> String {
+    let certificates = status.certificates.iter().filter_map(|row| {
+        Some((row.address.clone(), row.alarm.as_ref()?, row.certificate.as_ref()?.expires))
+    });
+    let authorities = status.certificate_authorities.iter().filter_map(|row| {
+        let nodes: Vec<&str> = row.nodes.iter().map(|node| node.as_str()).collect();
+        let address = format!("ca/{}@{}", row.name, nodes.join(","));
+        Some((address, row.alarm.as_ref()?, row.certificate.as_ref()?.expires))
+    });
+    let mut grouped = Grouped::default();
+    for (address, alarm, end) in certificates.chain(authorities) {
+        let from = format!(
+            "alarm from {} before the end{}",
+            alarm.before,
+            decided(alarm.decided_by.as_deref(), place)
+        );
+        let message = match alarm.state {
+            AlarmState::Expired => format!("ended {}; {from}", instant(end)),
+            AlarmState::Expiring => {
+                format!("ends {}, {} left; {from}", instant(end), left(end, status.as_of))
+            }
+        };
+        grouped.add(alarm.state, message, address);
+    }
+    grouped.text("Alarms", |state| match state {
+        AlarmState::Expired => "expired",
+        AlarmState::Expiring => "expiring",
+    })
+}
+
 /// Every finding in words, gravest first; the same words on several nodes are one line.
-fn findings(status: &Status, place: &dyn Fn(&[String]) -> Option<String>) -> String {
-    let mut grouped: Vec<(Effect, String, Vec<&str>)> = Vec::new();
+fn findings(status: &Status, place: Place<'_>) -> String {
+    let mut grouped = Grouped::default();
     for status in status.findings() {
-        let place = status.finding.decided_by.as_deref().and_then(place);
-        let place = place.map(|place| format!(" ({})", escaped(&place))).unwrap_or_default();
-        let message = format!("{}{place}", status.message);
-        match grouped
-            .iter_mut()
-            .find(|(effect, text, _)| *effect == status.finding.effect && *text == message)
-        {
-            Some((_, _, addresses)) => addresses.push(&status.address),
-            None => grouped.push((status.finding.effect, message, vec![&status.address])),
+        let decided = decided(status.finding.decided_by.as_deref(), place);
+        grouped.add(status.finding.effect, format!("{}{decided}", status.message), status.address.clone());
+    }
+    grouped.text("Findings", word)
+}
+
+/// Says where in a spec a path is written.
+type Place<'a> = &'a dyn Fn(&[String]) -> Option<String>;
+
+fn decided(by: Option<&[String]>, place: Place<'_>) -> String {
+    by.and_then(place).map(|place| format!(" ({})", escaped(&place))).unwrap_or_default()
+}
+
+/// What is said of several things in the same words, in the order in which it was first said.
+struct Grouped<K> {
+    rows: Vec<(K, String, Vec<String>)>,
+    known: BTreeMap<(K, String), usize>,
+}
+
+impl<K> Default for Grouped<K> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), known: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord + Copy> Grouped<K> {
+    fn add(&mut self, kind: K, message: String, address: String) {
+        let position = *self.known.entry((kind, message.clone())).or_insert(self.rows.len());
+        match self.rows.get_mut(position) {
+            Some((_, _, addresses)) => addresses.push(address),
+            None => self.rows.push((kind, message, vec![address])),
         }
     }
-    if grouped.is_empty() {
-        return String::new();
+
+    /// The rows below a heading, gravest first; nothing when there are none.
+    fn text(mut self, heading: &str, word: fn(K) -> &'static str) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
+        self.rows.sort_by_key(|(kind, _, _)| *kind);
+        let mut text = format!("\n{heading}\n");
+        for (kind, message, addresses) in self.rows {
+            text.push_str(&format!("  {:<8} {}\n           {message}\n", word(kind), addresses.join(", ")));
+        }
+        text
     }
-    grouped.sort_by_key(|(effect, _, _)| *effect);
-    let mut text = String::from("\nFindings\n");
-    for (effect, message, addresses) in grouped {
-        text.push_str(&format!("  {:<8} {}\n           {message}\n", word(effect), addresses.join(", ")));
-    }
-    text
 }
 
 /// The stable last line: counters in a fixed order.
 fn last_line(status: &Status) -> String {
     let count = |effect: Effect| status.findings().filter(|status| status.finding.effect == effect).count();
+    let alarms = status.certificates.iter().filter(|row| row.alarm.is_some()).count()
+        + status.certificate_authorities.iter().filter(|row| row.alarm.is_some()).count();
     format!(
-        "\nStatus: certificates {}, authorities {}, blocked {}, unknown {}, due {}, notes {}.\n",
+        "\nStatus: certificates {}, authorities {}, blocked {}, unknown {}, due {}, notes {}, alarms {alarms}.\n",
         status.certificates.len(),
         status.certificate_authorities.len(),
         count(Effect::Blocks),

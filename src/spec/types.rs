@@ -183,8 +183,13 @@ pub struct Cluster {
 pub struct Defaults {
     /// How long a new certificate is valid.
     pub validity: Duration,
-    /// A certificate is renewed once its remaining life is at most this.
+    /// A certificate is renewed once its remaining life is at most this: with `15d`, one that ends in exactly fifteen days is renewed, and one that
+    /// ends a second later is not.
     pub renew_before: Duration,
+    /// `status` raises an alarm about a certificate once its remaining life is at most this, whether or not it is renewed by then.
+    pub alarm_before: Duration,
+    /// The same for authorities, whose replacement takes long to prepare.
+    pub authority_alarm_before: Duration,
     /// How long a new authority is valid.
     pub authority_validity: Duration,
     /// The algorithm of keys. When absent, a renewal keeps the algorithm that it finds, and what is new gets `rsa-2048`, kubeadm's default; an existing
@@ -197,11 +202,13 @@ pub struct Defaults {
 
 impl Default for Defaults {
     /// The values of kubeadm: 8760 h for leaves, 87600 h for authorities (kubeadm v1beta4 `certificateValidityPeriod`,
-    /// `caCertificateValidityPeriod`). 30 days is our own window.
+    /// `caCertificateValidityPeriod`). 30 days is our own window; the alarms are those of StarlingX: 30 days (500.200), 180 for the Kubernetes root CA.
     fn default() -> Self {
         Self {
             validity: Duration::from_days(365),
             renew_before: Duration::from_days(30),
+            alarm_before: Duration::from_days(30),
+            authority_alarm_before: Duration::from_days(180),
             authority_validity: Duration::from_days(3650),
             key_algorithm: None,
             reuse_keys: false,
@@ -304,6 +311,9 @@ pub struct Authority {
     /// The authority is due for `onExpiry` once its remaining life is at most this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<Duration>,
+    /// `status` raises an alarm about it once its remaining life is at most this; `defaults.authorityAlarmBefore` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm_before: Option<Duration>,
     /// The algorithm of a new key; `defaults.keyAlgorithm` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_algorithm: Option<KeyAlgorithm>,
@@ -387,6 +397,9 @@ pub struct Certificate {
     /// It is renewed once its remaining life is at most this; `defaults.renewBefore` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_before: Option<Duration>,
+    /// `status` raises an alarm about it once its remaining life is at most this; `defaults.alarmBefore` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm_before: Option<Duration>,
     /// The algorithm of a new key; `defaults.keyAlgorithm` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_algorithm: Option<KeyAlgorithm>,

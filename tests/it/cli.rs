@@ -152,7 +152,7 @@ fn without_a_spec_the_machine_is_seen_as_it_is() {
         assert!(text.contains(&format!("kubelet.conf@{node}")), "{text}");
         assert!(
             text.ends_with(
-                "\nStatus: certificates 11, authorities 3, blocked 0, unknown 0, due 0, notes 1.\n"
+                "\nStatus: certificates 11, authorities 3, blocked 0, unknown 0, due 0, notes 1, alarms 0.\n"
             ),
             "{text}"
         );

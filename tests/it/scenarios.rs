@@ -164,6 +164,7 @@ fn is_root() -> bool {
 
 /// The part of the report below its tables.
 fn findings(text: &str) -> &str {
-    let start = text.find("\nFindings\n").or_else(|| text.find("\nStatus: ")).unwrap();
+    let sections = ["\nAlarms\n", "\nFindings\n", "\nStatus: "];
+    let start = sections.iter().find_map(|section| text.find(section)).unwrap();
     text.split_at(start).1.trim_start()
 }

@@ -139,6 +139,13 @@ impl Resolver<'_> {
                 defaults.renew_before,
                 "renewBefore",
             ),
+            alarm_before: decide(
+                declared.alarm_before,
+                &section,
+                "alarmBefore",
+                defaults.authority_alarm_before,
+                "authorityAlarmBefore",
+            ),
             key_algorithm: declared.key_algorithm.or(defaults.key_algorithm).map(|default| {
                 decide(declared.key_algorithm, &section, "keyAlgorithm", default, "keyAlgorithm")
             }),

@@ -230,6 +230,13 @@ impl Resolver<'_> {
                 defaults.renew_before,
                 "renewBefore",
             ),
+            alarm_before: decide(
+                declared.alarm_before,
+                &section,
+                "alarmBefore",
+                defaults.alarm_before,
+                "alarmBefore",
+            ),
             key_algorithm: declared.key_algorithm.or(defaults.key_algorithm).map(|default| {
                 decide(declared.key_algorithm, &section, "keyAlgorithm", default, "keyAlgorithm")
             }),

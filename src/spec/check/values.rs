@@ -63,16 +63,22 @@ pub(super) fn zero_duration(checker: &mut Checker<'_>) {
         (vec!["defaults", "validity"], spec.defaults.validity),
         (vec!["defaults", "authorityValidity"], spec.defaults.authority_validity),
         (vec!["rollout", "timeout"], spec.rollout.timeout),
+        (vec!["defaults", "alarmBefore"], spec.defaults.alarm_before),
+        (vec!["defaults", "authorityAlarmBefore"], spec.defaults.authority_alarm_before),
     ];
     for (name, certificate) in &spec.certificates {
         lengths.extend(
             certificate.validity.map(|length| (vec!["certificates", name.as_str(), "validity"], length)),
         );
+        let alarm = certificate.alarm_before;
+        lengths.extend(alarm.map(|length| (vec!["certificates", name.as_str(), "alarmBefore"], length)));
     }
     for (name, authority) in &spec.authorities {
         lengths.extend(
             authority.validity.map(|length| (vec!["authorities", name.as_str(), "validity"], length)),
         );
+        let alarm = authority.alarm_before;
+        lengths.extend(alarm.map(|length| (vec!["authorities", name.as_str(), "alarmBefore"], length)));
     }
     for (path, length) in lengths {
         if length == Duration::default() {
