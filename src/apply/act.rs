@@ -105,7 +105,7 @@ pub(super) fn root_key(run: &Run<'_, '_>, action: &Action) -> Result<Secret, Hos
     let key = key.filter(|key| key.certificate() == root.fingerprint());
     let key = key.ok_or_else(|| HostError::PairMismatch { path: file.path.clone() })?;
     let reason = || "its PEM cannot be written".to_owned();
-    key.to_pem().ok_or_else(|| HostError::NotMade { what: "the key of the root CA", reason: reason() })
+    key.to_pem().ok_or_else(|| HostError::NotMade { what: "the key of the root CA".into(), reason: reason() })
 }
 
 /// Every new key of the visit is made before the first write: together they take a fraction of the time, and nothing waits for them half done.
@@ -261,7 +261,7 @@ fn shared(answer: Answer) -> Result<Secret, HostError> {
 /// A node that answers something else than it was asked breaks the protocol.
 fn unanswered() -> HostError {
     HostError::NotMade {
-        what: "an answer",
+        what: "an answer".into(),
         reason: "the node answered something else than it was asked".to_owned(),
     }
 }

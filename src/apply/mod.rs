@@ -9,6 +9,8 @@ mod report;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -17,7 +19,7 @@ pub use report::{Event, Failure, FailureKind, Outcome, Report, VisitEnd, VisitRe
 use crate::desired::Desired;
 use crate::ids::{AuthorityName, NodeName};
 use crate::node::order::{Begin, Slot, VisitId};
-use crate::node::{Host, HostError, Undone};
+use crate::node::{Claim, Host, HostError, Undone};
 use crate::observe::Question;
 use crate::observed::{Content, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
@@ -39,11 +41,26 @@ pub struct Settings<'a> {
     pub root_keys: &'a RootKeys,
     /// What the run is about, for the journals on the nodes.
     pub note: String,
+    /// For whom the nodes are locked, and how long that is tried.
+    pub locking: Locking,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Set when the user asked the run to stop: the node in hand is put back, and no other is begun.
     pub interrupted: &'a AtomicBool,
 }
+
+/// How nodes are locked.
+#[derive(Debug, Clone, Default)]
+pub struct Locking {
+    /// Who says that he holds them. The run is filled in.
+    pub claim: Claim,
+    /// How long to wait, in all, for nodes that somebody else holds; a node that is still putting itself back holds its own lock until it has.
+    pub patience: Duration,
+}
+
+/// How often a lock is asked for that somebody else holds: after this time first, and each time after twice as long as before, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why nothing is known of what lies at a path.
 fn unseen(seen: &Seen<FileFacts>) -> Option<&str> {
@@ -107,9 +124,21 @@ impl Run<'_, '_> {
     fn lock(&mut self) -> Result<(), Failure> {
         let nodes: std::collections::BTreeSet<&NodeName> =
             self.plan.visits.iter().map(|visit| &visit.node).collect();
+        let start = Instant::now();
+        let deadline = start.checked_add(self.settings.locking.patience).unwrap_or(start);
         for node in nodes {
             let Some(host) = self.hosts.get_mut(node) else { return Err(Failure::unknown_node(node)) };
-            host.lock(&self.plan.id).map_err(|error| Failure::on(node, None, error))?;
+            let claim = Claim { run: self.plan.id.clone(), ..self.settings.locking.claim.clone() };
+            let mut pause = FIRST_PAUSE;
+            while let Err(error) = host.lock(&claim) {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let is_held = matches!(error, HostError::Locked { .. });
+                if !is_held || left.is_zero() || self.settings.interrupted.load(Ordering::Relaxed) {
+                    return Err(Failure::on(node, None, error));
+                }
+                sleep(pause.min(left));
+                pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+            }
         }
         Ok(())
     }
@@ -241,6 +270,9 @@ impl Run<'_, '_> {
             }
             Err(failure) => {
                 tell(&Event::StepFails { action, failure: &failure });
+                if failure.kind == FailureKind::Disconnected {
+                    return VisitEnd::Disconnected(failure);
+                }
                 VisitEnd::UndoFailed { cause: failure.clone(), undo: failure }
             }
         }
@@ -248,6 +280,10 @@ impl Run<'_, '_> {
 
     /// Puts a node back after a failure, or leaves it as the user wanted.
     fn undo(&mut self, visit: &Visit, cause: Failure) -> VisitEnd {
+        if cause.kind == FailureKind::Disconnected {
+            // Nobody is there to be told. The node puts itself back, unless the last thing that it did was to keep everything.
+            return VisitEnd::Disconnected(cause);
+        }
         if self.settings.on_failure == OnFailure::Stop {
             let kept = self
                 .host(&visit.node)
@@ -266,6 +302,7 @@ impl Run<'_, '_> {
             Ok(Undone { state: VisitState::Open | VisitState::Undone | VisitState::UndoFailed, .. }) => {
                 VisitEnd::Undone(cause)
             }
+            Err(undo) if undo.kind == FailureKind::Disconnected => VisitEnd::Disconnected(cause),
             Err(undo) => VisitEnd::UndoFailed { cause, undo },
         }
     }
@@ -277,6 +314,8 @@ impl Run<'_, '_> {
             let result = self.take_back(visit, plan.visits.len());
             let end = match result {
                 Ok(()) => VisitEnd::TakenBack,
+                // What it had done of the way back the node undoes; what the visit did stays.
+                Err(failure) if failure.kind == FailureKind::Disconnected => VisitEnd::Disconnected(failure),
                 Err(failure) => VisitEnd::UndoFailed { cause: failure.clone(), undo: failure },
             };
             tell(&Event::VisitEnds { visit, end: &end });

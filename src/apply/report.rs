@@ -67,6 +67,8 @@ pub enum FailureKind {
     Locked,
     /// The user asked the run to stop.
     Interrupted,
+    /// The connection to the node was lost.
+    Disconnected,
 }
 
 impl Failure {
@@ -75,6 +77,8 @@ impl Failure {
             FailureKind::Locked
         } else if matches!(error, HostError::Changed { .. } | HostError::ChangedSince { .. }) {
             FailureKind::Stale
+        } else if matches!(error, HostError::Disconnected { .. }) {
+            FailureKind::Disconnected
         } else {
             FailureKind::Step
         };
@@ -132,6 +136,8 @@ pub enum VisitEnd {
     Refused(Failure),
     /// A step failed, and the node is as it was before, which was checked.
     Undone(Failure),
+    /// The connection was lost while the node was worked on. The node puts itself back, or had just kept everything; the next run looks.
+    Disconnected(Failure),
     /// It had been committed, and was taken back because a later visit failed.
     TakenBack,
     /// A step failed, and the node was left as it is, because the user wanted that.
@@ -181,7 +187,7 @@ impl Outcome {
             FailureKind::Stale => Outcome::Stale,
             FailureKind::Locked => Outcome::Locked,
             FailureKind::Interrupted => Outcome::InterruptedUntouched,
-            FailureKind::Step => Outcome::Refused,
+            FailureKind::Step | FailureKind::Disconnected => Outcome::Refused,
         }
     }
 }
@@ -218,6 +224,7 @@ impl Report {
             | VisitEnd::Undone(_)
             | VisitEnd::TakenBack
             | VisitEnd::Left(_)
+            | VisitEnd::Disconnected(_)
             | VisitEnd::UndoFailed { .. } => true,
         })
     }
@@ -229,7 +236,10 @@ impl Report {
     pub(super) fn ended(&mut self, position: usize, end: VisitEnd) {
         match &end {
             VisitEnd::NotStarted | VisitEnd::Committed | VisitEnd::TakenBack => {}
-            VisitEnd::Refused(failure) | VisitEnd::Undone(failure) | VisitEnd::Left(failure) => {
+            VisitEnd::Refused(failure)
+            | VisitEnd::Undone(failure)
+            | VisitEnd::Left(failure)
+            | VisitEnd::Disconnected(failure) => {
                 self.failure.get_or_insert_with(|| failure.clone());
             }
             VisitEnd::UndoFailed { cause, .. } => {
@@ -250,6 +260,8 @@ impl Report {
             match &visit.end {
                 VisitEnd::NotStarted => {}
                 VisitEnd::Committed | VisitEnd::Left(_) => kept = true,
+                // Nobody knows yet which of the two.
+                VisitEnd::Disconnected(_) => (kept, put_back) = (true, true),
                 VisitEnd::Undone(_) | VisitEnd::TakenBack => put_back = true,
                 VisitEnd::Refused(failure) => refused = Some(failure),
                 VisitEnd::UndoFailed { .. } => return Outcome::UndoFailed,

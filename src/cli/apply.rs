@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pki::apply::{Outcome as RunOutcome, Report, Settings, apply};
+use pki::apply::{Locking, Outcome as RunOutcome, Report, Settings, apply};
 use pki::own_root::RootKeys;
 use pki::plan::Plan;
 use pki::render;
@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::cluster::{self, Cluster};
 use super::exit::Outcome;
+use super::lock::LockArguments;
 use super::plan::PlanArguments;
 use super::progress::Progress;
 use super::{Exit, Format, Global, consent, json, output, own_root, written};
@@ -23,6 +24,8 @@ pub(super) struct Arguments {
     plan: PlanArguments,
     #[command(flatten)]
     pub(super) consent: consent::Consent,
+    #[command(flatten)]
+    locking: LockArguments,
     /// The form of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
@@ -108,8 +111,9 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> std::result
             Ok(keys) => keys,
             Err(exit) => return Ok(finish(&plan, exit, false, arguments)),
         };
+        let locking = arguments.locking.locking();
         let on_failure = arguments.on_failure.map_or(survey.desired.rollout.on_failure, OnFailure::from);
-        let report = carry_out(&plan, &mut nodes, &survey.desired, (on_failure, &root_keys), global);
+        let report = carry_out(&plan, &mut nodes, &survey.desired, (on_failure, &root_keys), locking, global);
         exit = exit_of(report.outcome);
         if arguments.format == Format::Text {
             exit = exit.max(written(output::print(&render::report(&plan, &report))));
@@ -129,6 +133,7 @@ pub(super) fn carry_out(
     nodes: &mut super::nodes::Hosts,
     desired: &pki::desired::Desired,
     (on_failure, root_keys): (OnFailure, &RootKeys),
+    locking: Locking,
     global: &Global,
 ) -> Report {
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -138,6 +143,7 @@ pub(super) fn carry_out(
         on_failure,
         root_keys,
         note: format!("{} from {}", plan.cluster, plan.spec.file),
+        locking,
         now: super::now,
         interrupted: &interrupted,
     };

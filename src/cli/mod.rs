@@ -6,6 +6,8 @@ mod consent;
 mod exit;
 mod explain;
 mod input;
+mod lock;
+mod node;
 mod nodes;
 mod output;
 mod own_root;
@@ -71,10 +73,14 @@ enum Command {
     Snapshot(snapshot::Arguments),
     /// Report every certificate, kubeconfig and CA: when it expires and what is wrong with it
     Status(status::Arguments),
+    /// Who is at work on the nodes
+    Lock(lock::Arguments),
     /// Explain a code such as PKI1003
     Explain(explain::Arguments),
     /// Print the JSON Schema of the spec
     Schema(schema::Arguments),
+    /// Internal: run by pki on nodes, over SSH
+    Node(node::Arguments),
     /// Print help on a command, or on `exit-codes`
     Help {
         /// A command, or `exit-codes`
@@ -95,8 +101,10 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Rollback(arguments) => rollback::run(&arguments, &global),
         Command::Snapshot(arguments) => snapshot::run(&arguments, &global),
         Command::Status(arguments) => status::run(&arguments, &global),
+        Command::Lock(arguments) => lock::run(&arguments, &global),
         Command::Explain(arguments) => explain::run(&arguments, &global),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Node(arguments) => node::run(&arguments),
         Command::Help { topic } => help(topic.as_deref()),
     }
 }

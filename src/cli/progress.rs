@@ -59,6 +59,7 @@ fn word(end: &VisitEnd) -> &'static str {
         VisitEnd::Undone(_) => "UNDONE: as before, checked",
         VisitEnd::TakenBack => "taken back",
         VisitEnd::Left(_) => "LEFT as it is",
+        VisitEnd::Disconnected(_) => "CONNECTION LOST: the node puts itself back",
         VisitEnd::UndoFailed { .. } => "could NOT be put back",
     }
 }

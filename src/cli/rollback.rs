@@ -12,6 +12,7 @@ use super::apply::{carry_out, exit_of};
 use super::cluster::{self, Cluster};
 use super::consent::{self, Tier};
 use super::input::SpecArguments;
+use super::lock::LockArguments;
 use super::nodes::Hosts;
 use super::{Exit, Global, chain, output, written};
 
@@ -24,6 +25,8 @@ pub(super) struct Arguments {
     spec: SpecArguments,
     #[command(flatten)]
     consent: consent::Consent,
+    #[command(flatten)]
+    locking: LockArguments,
     /// Show the plan and stop
     #[arg(long)]
     plan: bool,
@@ -80,7 +83,8 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
     arguments.consent.ask_for(&back.plan, &tier)?;
     let on_failure = survey.desired.rollout.on_failure;
     let policy = (on_failure, &RootKeys::default());
-    let report = carry_out(&back.plan, &mut nodes, &survey.desired, policy, global);
+    let report =
+        carry_out(&back.plan, &mut nodes, &survey.desired, policy, arguments.locking.locking(), global);
     Ok(exit_of(report.outcome).max(written(output::print(&render::report(&back.plan, &report)))))
 }
 

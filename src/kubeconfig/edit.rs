@@ -4,8 +4,11 @@
 //! quoting and all other entries stay as they are. The result is read again, and anything else that would have changed is a refusal. Nothing
 //! is converted: a kubeconfig that names files is left to who manages the files. Errors tell nothing of the content, which holds secrets. Pure.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Field, KubeconfigFacts, Material, decode};
@@ -32,7 +35,8 @@ pub struct NewIdentity<'a> {
 }
 
 /// Why a kubeconfig cannot be edited. Nothing of its content is told, because it holds secrets.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum EditError {
     /// It is no text, no YAML, or YAML with features that are not edited.
     #[error("it is not YAML that can be edited")]
@@ -41,7 +45,7 @@ pub enum EditError {
     #[error("it has no usable {part}")]
     Lacks {
         /// Which one.
-        part: &'static str,
+        part: Cow<'static, str>,
     },
     /// What was to be written stands in a file that the kubeconfig names.
     #[error("its {field} is in a file that it names, and not in itself")]
@@ -106,7 +110,7 @@ pub fn current_certificate(bytes: &[u8]) -> Result<Secret, EditError> {
 }
 
 fn current(bytes: &[u8], field: Field, part: &'static str) -> Result<Secret, EditError> {
-    Read::of(bytes)?.data(field)?.ok_or(EditError::Lacks { part })
+    Read::of(bytes)?.data(field)?.ok_or(EditError::Lacks { part: part.into() })
 }
 
 fn trusted_field(trusted: &[Certificate]) -> (Field, Secret) {
@@ -135,7 +139,7 @@ impl<'a> Read<'a> {
 
     /// The mapping in which a field stands, that of the current context's user or cluster.
     fn home(&self, field: Field) -> Result<(&Entry, &Node), EditError> {
-        let lacks = |part| EditError::Lacks { part };
+        let lacks = |part: &'static str| EditError::Lacks { part: part.into() };
         let name = string(&self.root, "current-context").ok_or(lacks("current context"))?;
         let (_, context) = named(&self.root, "contexts", name, "context").ok_or(lacks("current context"))?;
         match field {

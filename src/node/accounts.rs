@@ -61,7 +61,7 @@ impl Names {
         let known = known.or_else(|| name.parse().ok().filter(|number| *number != u32::MAX));
         known
             .or_else(|| (name == "root").then_some(0))
-            .ok_or_else(|| HostError::UnknownAccount { kind, name: name.to_owned() })
+            .ok_or_else(|| HostError::UnknownAccount { kind: kind.into(), name: name.to_owned() })
     }
 }
 
@@ -81,7 +81,9 @@ mod tests {
         assert_eq!(accounts.numbers("etcd", "kube-cert"), Ok((52034, 998)));
         assert_eq!(accounts.numbers("root", "root"), Ok((0, 0)));
         assert_eq!(accounts.numbers("1001", "1002"), Ok((1001, 1002)));
-        let unknown = |kind, name: &str| Err(HostError::UnknownAccount { kind, name: name.to_owned() });
+        let unknown = |kind: &'static str, name: &str| {
+            Err(HostError::UnknownAccount { kind: kind.into(), name: name.to_owned() })
+        };
         assert_eq!(accounts.numbers("etdc", "root"), unknown("user", "etdc"));
         assert_eq!(accounts.numbers("root", "kube"), unknown("group", "kube"));
         assert_eq!(accounts.numbers("4294967295", "root"), unknown("user", "4294967295"));

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::observed::{FileKind, Hop};
@@ -122,7 +123,8 @@ pub struct Listing {
 }
 
 /// Why a path, a file or a directory could not be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum TreeError {
     /// The root directory of the tree cannot be opened.
     #[error("the root directory {root} cannot be opened: {reason}")]

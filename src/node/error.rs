@@ -3,23 +3,17 @@
 //! What enters is what went wrong; what leaves is words for people, always with the path and the system's own text. No content of a file is
 //! ever in an error, because any file may hold a key.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
+use super::lock::Holder;
 use super::order::{Slot, VisitId};
 use crate::kubeconfig::edit::EditError;
 
-/// Who holds the lock of a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Holder {
-    /// The process that holds it, by the node's numbers.
-    pub pid: u32,
-    /// The run it works on.
-    pub run: String,
-}
-
 /// Why an order, or the beginning or end of a transaction, failed. After any of them the transaction can be undone.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are named by the message")]
 pub enum HostError {
     /// The path cannot be reached.
@@ -50,8 +44,8 @@ pub enum HostError {
     #[error("{path} is not among the paths of this transaction")]
     NotListed { path: String },
     /// Another process works on this node.
-    #[error("the node is locked by {}", holder.as_ref().map_or("another process".to_owned(), |holder| format!("run {} (process {})", holder.run, holder.pid)))]
-    Locked { holder: Option<Holder> },
+    #[error("the node is locked by {}", holder.as_ref().map_or("another process".to_owned(), ToString::to_string))]
+    Locked { holder: Option<Box<Holder>> },
     /// A transaction is open, which must be undone first.
     #[error("transaction {open} is open")]
     AlreadyOpen { open: VisitId },
@@ -66,7 +60,7 @@ pub enum HostError {
     BadRun { run: String },
     /// Something else is where the order wants to make something.
     #[error("{path} is already there: {found}")]
-    Occupied { path: String, found: &'static str },
+    Occupied { path: String, found: Cow<'static, str> },
     /// The order needs a file, and nothing is there.
     #[error("{path} does not exist")]
     Missing { path: String },
@@ -78,7 +72,7 @@ pub enum HostError {
     NotAFile { path: String },
     /// The node has no such user or group.
     #[error("the node has no {kind} {name:?}")]
-    UnknownAccount { kind: &'static str, name: String },
+    UnknownAccount { kind: Cow<'static, str>, name: String },
     /// No order has put a key into the slot.
     #[error("no key is in slot {:?}", slot.0)]
     EmptySlot { slot: Slot },
@@ -93,7 +87,7 @@ pub enum HostError {
     NoIssuer { path: String, issuer: crate::x509::Sha256 },
     /// A key or certificate could not be made.
     #[error("{what} could not be made: {reason}")]
-    NotMade { what: &'static str, reason: String },
+    NotMade { what: Cow<'static, str>, reason: String },
     /// The kubeconfig cannot be edited.
     #[error("{path} cannot be edited")]
     Kubeconfig {
@@ -113,4 +107,12 @@ pub enum HostError {
     /// An undo could not be finished. The transaction stays open, and undoing it again goes on where this ended.
     #[error("{path} could not be put back: {reason}. {instruction}")]
     UndoFailed { path: String, reason: String, instruction: String },
+    /// The node is served for looking only.
+    #[error("the node is served for reading only, and {request} is more than that")]
+    ServedReadOnly { request: Cow<'static, str> },
+    /// The connection to the node was lost, before or after it did what it was told.
+    #[error(
+        "the connection to the node is lost: {reason}. What was not committed there, the node undoes by itself"
+    )]
+    Disconnected { reason: String },
 }

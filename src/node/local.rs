@@ -41,6 +41,12 @@ impl Local {
     pub fn created_at_need(root: PathBuf, clock: fn() -> Timestamp) -> Self {
         Self { is_created_at_need: true, ..Self::new(Some(root), clock) }
     }
+
+    /// Whether the directory that stands for the node is still to be made.
+    pub(super) fn is_still_empty(&self) -> bool {
+        let is_missing = |root: &PathBuf| matches!(root.try_exists(), Ok(false));
+        self.is_created_at_need && self.root.as_ref().is_some_and(is_missing)
+    }
 }
 
 /// Another view of the same node. The lock and the open transaction stay with the first.
@@ -59,8 +65,7 @@ impl Clone for Local {
 
 impl Inspect for Local {
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
-        let is_empty = |root: &PathBuf| self.is_created_at_need && matches!(root.try_exists(), Ok(false));
-        if self.root.as_ref().is_some_and(is_empty) {
+        if self.is_still_empty() {
             return Ok(observe(&Nothing, request, None, (self.clock)(), served_by()));
         }
         let tree = Tree::open(self.root.clone()).map_err(NodeError::NoFiles)?;

@@ -1,20 +1,118 @@
 //! The lock that keeps a second run away from a node.
 //!
-//! What enters is a run's name; what leaves is the lock, or who holds it. It is an advisory lock of the kernel (`flock`): it ends with the process that
-//! holds it, so a dead one leaves none. The file stays, because removing it would let two processes lock two files of one name.
+//! What enters is who wants it; what leaves is the lock, or who holds it. It is an advisory lock of the kernel (`flock`): it ends with the process that
+//! holds it, so a dead one leaves none. The file stays, because removing it would let two processes lock two files of one name. What is
+//! written in it is for people, and nothing is decided by it.
 
+use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::thread::sleep;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::confined::{Tree, TreeError};
 use super::disk::{Dir, Fuse, host_error};
-use super::error::{Holder, HostError};
+use super::error::HostError;
 
 const DIRECTORY: &str = "/run";
 const PATH: &str = "/run/pki.lock";
+const NAME: &str = "pki.lock";
+/// Most characters of each word that is written about a holder.
+const WORD_LIMIT: usize = 256;
+/// Most bytes that are read about one.
+const READ_LIMIT: u64 = 8192;
+/// How often the lock is tried while nobody says that he holds it: that may be one who only looks ([`state`]) and is gone at once.
+const ATTEMPTS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Who wants a node for himself, for the next one to read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// The run, which is also the plan's id.
+    pub run: String,
+    /// The user who started it; empty when that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// The machine that it was started on; empty when that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub host: String,
+    /// The page of the pipeline's job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl Claim {
+    /// A run of which nothing else is known.
+    pub fn of_run(run: &str) -> Self {
+        Self { run: run.to_owned(), ..Self::default() }
+    }
+
+    /// The same for a file that is read only so far.
+    fn shortened(&self) -> Self {
+        let short = |word: &String| word.chars().take(WORD_LIMIT).collect();
+        Self {
+            run: short(&self.run),
+            user: short(&self.user),
+            host: short(&self.host),
+            url: self.url.as_ref().map(short),
+        }
+    }
+}
+
+/// Who holds the lock of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// The process that holds it, by the node's numbers.
+    pub pid: u32,
+    /// Since when, by the node's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// For whom.
+    #[serde(flatten)]
+    pub claim: Claim,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Claim { run, user, host, url } = &self.claim;
+        write!(f, "run {run}")?;
+        if !user.is_empty() {
+            write!(f, " by {user}")?;
+        }
+        if !host.is_empty() {
+            write!(f, " on {host}")?;
+        }
+        if let Some(since) = self.since {
+            write!(f, " since {}", since.strftime("%Y-%m-%d %H:%M:%SZ"))?;
+        }
+        write!(f, " (process {}", self.pid)?;
+        if let Some(url) = url {
+            write!(f, ", {url}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// How the lock of a node stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum LockState {
+    /// Nobody holds it.
+    Free,
+    /// Somebody holds it.
+    Held {
+        /// Who, if he says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Option<Holder>,
+    },
+}
 
 /// The lock, held as long as this lives.
 #[derive(Debug)]
@@ -24,7 +122,7 @@ pub(super) struct Lock {
 
 impl Lock {
     /// Takes the lock of a node, without waiting.
-    pub(super) fn take(tree: &Tree, run: &str, fuse: &Fuse) -> Result<Self, HostError> {
+    pub(super) fn take(tree: &Tree, claim: &Claim, now: Timestamp, fuse: &Fuse) -> Result<Self, HostError> {
         let place = match tree.open_parent(PATH) {
             Err(TreeError::NoParent { .. }) => {
                 let root = tree.open_parent(DIRECTORY).map_err(unreachable)?;
@@ -33,20 +131,29 @@ impl Lock {
             }
             other => other.map_err(unreachable)?,
         };
-        let failed = |error| host_error(PATH.to_owned(), error);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(place.directory.as_fd(), "pki.lock", flags, Mode::from_raw_mode(0o600))
+        let file = rustix::fs::openat(place.directory.as_fd(), NAME, flags, Mode::from_raw_mode(0o600))
             .map_err(failed)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(HostError::Locked { holder: holder(file) }),
-            Err(error) => return Err(failed(error)),
+        let mut attempts = 1;
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) => {
+                    let holder = holder(&file);
+                    if holder.is_some() || attempts == ATTEMPTS {
+                        return Err(HostError::Locked { holder: holder.map(Box::new) });
+                    }
+                    attempts += 1;
+                    sleep(PAUSE);
+                }
+                Err(error) => return Err(failed(error)),
+            }
         }
-        let holder = Holder { pid: std::process::id(), run: run.to_owned() };
+        let holder = Holder { pid: std::process::id(), since: Some(now), claim: claim.shortened() };
         // Who holds it is told for people; the lock itself does not depend on it, nor on room on the disk.
         let text = serde_json::to_vec(&holder).unwrap_or_default();
         if rustix::fs::ftruncate(&file, 0).is_ok() {
-            let _told = rustix::io::write(&file, &text);
+            let _told = rustix::io::pwrite(&file, &text, 0);
         }
         Ok(Self { file })
     }
@@ -58,8 +165,34 @@ impl Drop for Lock {
     }
 }
 
-fn holder(file: OwnedFd) -> Option<Holder> {
-    serde_json::from_reader(std::io::Read::take(File::from(file), 4096)).ok()
+/// Whether the lock of a node is held, told by trying to share it for a moment. Whoever tries to take it in that very moment finds it held by
+/// nobody he could name, and tries again; and the answer may be outdated when it arrives.
+pub(super) fn state(tree: &Tree) -> Result<LockState, HostError> {
+    let place = match tree.open_parent(PATH) {
+        Err(TreeError::NoParent { .. }) => return Ok(LockState::Free),
+        other => other.map_err(unreachable)?,
+    };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(place.directory.as_fd(), NAME, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(LockState::Free),
+        other => other.map_err(failed)?,
+    };
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(LockState::Free),
+        Err(Errno::WOULDBLOCK) => Ok(LockState::Held { holder: holder(&file) }),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Who says in the file that he holds it. What a dead process left there is not asked for, since the lock is then free.
+fn holder(file: &OwnedFd) -> Option<Holder> {
+    let mut copy = File::from(file.try_clone().ok()?);
+    std::io::Seek::rewind(&mut copy).ok()?;
+    serde_json::from_reader(std::io::Read::take(copy, READ_LIMIT)).ok()
+}
+
+fn failed(error: Errno) -> HostError {
+    host_error(PATH.to_owned(), error)
 }
 
 fn unreachable(error: TreeError) -> HostError {

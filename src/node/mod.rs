@@ -22,18 +22,27 @@ mod observe;
 pub mod order;
 mod perform;
 mod program;
+mod remote;
+mod serve;
 mod site;
 mod snapshot;
 mod store;
 mod transaction;
 mod unreachable;
 mod visit;
+mod wire;
 
 pub use crate::visits::{Brief, ChangedPath, FileBrief, SnapshotFacts, Undone};
-pub use error::{Holder, HostError};
+pub use error::HostError;
 pub use local::Local;
+pub use lock::{Claim, Holder, LockState};
 pub use memory::{Failure, Memory};
+pub use remote::{Deadlines, Remote, Session};
+pub use serve::{Ending, Login, Service, Stopper};
 pub use unreachable::Unreachable;
+pub use wire::Hello;
+
+use serde::{Deserialize, Serialize};
 
 use crate::observed::{NodeFacts, ObserveRequest};
 use confined::TreeError;
@@ -53,9 +62,12 @@ impl<T: Inspect + ?Sized> Inspect for Box<T> {
 
 /// The writing half of a node. One transaction is open at a time.
 pub trait Host: Inspect {
-    /// Takes the node's lock for a run and holds it until [`Host::unlock`] or the end of the process. A transaction takes it by itself; this is for
-    /// a run that must keep others away between its visits.
-    fn lock(&mut self, run: &str) -> Result<(), HostError>;
+    /// Takes the node's lock and holds it until [`Host::unlock`] or the end of the process, without waiting for it. A transaction takes it by itself; this
+    /// is for a run that must keep others away between its visits.
+    fn lock(&mut self, claim: &Claim) -> Result<(), HostError>;
+
+    /// Whether somebody holds the lock. It may be another answer a moment later.
+    fn lock_state(&self) -> Result<LockState, HostError>;
 
     /// Gives the lock back.
     fn unlock(&mut self);
@@ -83,7 +95,8 @@ pub trait Host: Inspect {
 }
 
 /// Why a node gave no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum NodeError {
     /// The node's file tree cannot be opened.
     #[error("the node's files cannot be reached")]
@@ -93,6 +106,26 @@ pub enum NodeError {
     Unreachable {
         /// Why, in words for people.
         reason: String,
+    },
+    /// The connection to the node was lost.
+    #[error("the connection to the node is lost: {reason}")]
+    Disconnected {
+        /// Why, in words for people.
+        reason: String,
+    },
+    /// The program on the node speaks another version of the protocol.
+    #[error(
+        "pki {node_version} on the node speaks protocol {node_protocol} and this pki {own_version} speaks protocol {own_protocol}; put the same version at both ends"
+    )]
+    Incompatible {
+        /// The version of the program on the node.
+        node_version: String,
+        /// The major version of its protocol.
+        node_protocol: u32,
+        /// The version of this program.
+        own_version: String,
+        /// The major version of its protocol.
+        own_protocol: u32,
     },
 }
 

@@ -209,7 +209,8 @@ pub struct AuthorityFiles {
 }
 
 /// What is to be signed. Everything but the serial number and the public key comes from the plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SignRequest {
     /// Whose certificate it is. Of a CSR nothing else is taken.
     pub public_key: PublicKey,
@@ -230,7 +231,8 @@ pub struct SignRequest {
 }
 
 /// What a written identity must be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentityCheck {
     /// Where it is.
     pub storage: Storage,

@@ -236,7 +236,10 @@ fn create_authority(
     for file in [key_file, certificate_file] {
         // Everything that an old authority signed depends on it.
         if read(objects, &file.path)?.is_some_and(|old| !old.is_empty()) {
-            return Err(HostError::Occupied { path: file.path.clone(), found: "a file that is not empty" });
+            return Err(HostError::Occupied {
+                path: file.path.clone(),
+                found: "a file that is not empty".into(),
+            });
         }
     }
     let key = new_key(algorithm)?;
@@ -319,5 +322,5 @@ fn not_made(what: &'static str, error: &dyn Error) -> HostError {
         reason = format!("{reason}: {source}");
         cause = source.source();
     }
-    HostError::NotMade { what, reason }
+    HostError::NotMade { what: what.into(), reason }
 }

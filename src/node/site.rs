@@ -177,7 +177,7 @@ impl Site {
             (
                 Image::Absent | Image::Directory(_) | Image::Link { .. } | Image::File(_) | Image::Other,
                 found,
-            ) => Err(HostError::Occupied { path: location.to_owned(), found: found.kind() }),
+            ) => Err(HostError::Occupied { path: location.to_owned(), found: found.kind().into() }),
         }
     }
 

@@ -12,7 +12,7 @@ use super::error::HostError;
 use super::image::Image;
 use super::journal::{self, Event, Journal};
 use super::local::Local;
-use super::lock::Lock;
+use super::lock::{self, Claim, Lock, LockState};
 use super::order::{Answer, Begin, Order, VisitId};
 use super::site::{self, Site};
 use super::snapshot::{self, Manifest};
@@ -33,14 +33,21 @@ pub(super) struct Transaction {
 }
 
 impl Host for Local {
-    fn lock(&mut self, run: &str) -> Result<(), HostError> {
-        check_run(run)?;
+    fn lock(&mut self, claim: &Claim) -> Result<(), HostError> {
+        check_run(&claim.run)?;
         if self.lock.is_none() {
             self.make_root()?;
             let tree = self.tree()?;
-            self.lock = Some(Lock::take(&tree, run, &self.fuse)?);
+            self.lock = Some(Lock::take(&tree, claim, (self.clock)(), &self.fuse)?);
         }
         Ok(())
+    }
+
+    fn lock_state(&self) -> Result<LockState, HostError> {
+        if self.is_still_empty() {
+            return Ok(LockState::Free);
+        }
+        lock::state(&self.tree()?)
     }
 
     fn unlock(&mut self) {
@@ -55,7 +62,7 @@ impl Host for Local {
         }
         check_run(&begin.id.run)?;
         let took_lock = self.lock.is_none();
-        self.lock(&begin.id.run)?;
+        self.lock(&Claim::of_run(&begin.id.run))?;
         match self.open_transaction(begin, took_lock) {
             Ok(transaction) => {
                 self.transaction = Some(transaction);
@@ -115,7 +122,7 @@ impl Host for Local {
         let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(None) };
         let Some(found) = store.marker()? else { return Ok(None) };
         let took_lock = self.lock.is_none();
-        self.lock(&found.run)?;
+        self.lock(&Claim::of_run(&found.run))?;
         let undone = self.undo_found(tree, store);
         self.release(took_lock);
         undone
@@ -146,7 +153,7 @@ impl Host for Local {
         let tree = self.tree()?;
         let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(Vec::new()) };
         let took_lock = self.lock.is_none();
-        self.lock("prune")?;
+        self.lock(&Claim::of_run("prune"))?;
         let current = self.transaction.as_ref().map(|transaction| transaction.open.run.as_str());
         let pruned = store.prune(usize::try_from(keep).unwrap_or(usize::MAX), current);
         self.release(took_lock && self.transaction.is_none());

@@ -1,7 +1,7 @@
 //! A node that cannot be reached: it answers every question with the reason, and does nothing.
 
 use super::order::{Answer, Begin, Order};
-use super::{Host, HostError, Inspect, NodeError, SnapshotFacts, Undone};
+use super::{Claim, Host, HostError, Inspect, LockState, NodeError, SnapshotFacts, Undone};
 use crate::observed::{NodeFacts, ObserveRequest};
 
 /// A node that cannot be reached.
@@ -28,7 +28,11 @@ impl Inspect for Unreachable {
 }
 
 impl Host for Unreachable {
-    fn lock(&mut self, _: &str) -> Result<(), HostError> {
+    fn lock(&mut self, _: &Claim) -> Result<(), HostError> {
+        Err(self.error())
+    }
+
+    fn lock_state(&self) -> Result<LockState, HostError> {
         Err(self.error())
     }
 

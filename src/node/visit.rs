@@ -124,7 +124,8 @@ impl Visit {
     ) -> Result<(), HostError> {
         self.check_listed(path)?;
         let location = own_place(objects, path)?;
-        let occupied = |found| Err(HostError::Occupied { path: path.to_owned(), found });
+        let occupied =
+            |found: &'static str| Err(HostError::Occupied { path: path.to_owned(), found: found.into() });
         match objects.look(path, Want::Place) {
             Sight::Found { status, .. } => match status.kind {
                 FileKind::Directory => Ok(()),
@@ -161,7 +162,7 @@ impl Visit {
             }
             Image::Link { target: found, .. } if found == target => Ok(()),
             other @ (Image::Directory(_) | Image::Link { .. } | Image::File(_) | Image::Other) => {
-                Err(HostError::Occupied { path: path.to_owned(), found: other.kind() })
+                Err(HostError::Occupied { path: path.to_owned(), found: other.kind().into() })
             }
         }
     }

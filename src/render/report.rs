@@ -82,6 +82,10 @@ fn end(end: &VisitEnd) -> String {
         VisitEnd::Undone(failure) => format!("UNDONE, as before: {}", because(failure)),
         VisitEnd::TakenBack => "taken back, because a later node failed".to_owned(),
         VisitEnd::Left(failure) => format!("LEFT as it is: {}", because(failure)),
+        VisitEnd::Disconnected(failure) => format!(
+            "CONNECTION LOST: the node puts itself back, and the next run looks: {}",
+            because(failure)
+        ),
         VisitEnd::UndoFailed { cause, undo } => {
             format!("NOT PUT BACK: {}\n      first failure: {}", because(undo), because(cause))
         }

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5912::RSA_ENCRYPTION;
 use der::asn1::{AnyRef, BitStringRef, Null};
 use der::pem::LineEnding;
 use der::{Decode as _, Encode as _, Tag, Tagged as _};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 use super::asn1::{RsaPublicKey, dotted};
@@ -147,6 +149,20 @@ impl PublicKey {
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PublicKey({} {})", self.algorithm, self.spki_sha256.short())
+    }
+}
+
+impl Serialize for PublicKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.spki))
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let der = STANDARD.decode(text).map_err(de::Error::custom)?;
+        Self::from_spki_der(&der).map_err(de::Error::custom)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::Timestamp;
-use pki::apply::{Event, Hosts, Settings};
+use pki::apply::{Event, Hosts, Locking, Settings};
 use pki::diagnostic::{RenderStyle, Source, has_errors, render};
 use pki::diff::diff;
 use pki::node::{Host, Local};
@@ -120,6 +120,7 @@ impl Cluster {
             note: "a test".to_owned(),
             now,
             interrupted: &std::sync::atomic::AtomicBool::new(false),
+            locking: Locking::default(),
         };
         pki::apply::apply(plan, &mut self.nodes(&loaded), &settings, tell)
     }

@@ -8,12 +8,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use jiff::Timestamp;
-use pki::apply::{Outcome, Report, Settings, apply};
+use pki::apply::{Locking, Outcome, Report, Settings, apply};
 use pki::diagnostic::Source;
 use pki::diff::{Differences, diff};
 use pki::ids::NodeName;
 use pki::node::order::{Answer, Begin, Order};
-use pki::node::{Host, HostError, Inspect, Memory, NodeError, SnapshotFacts, Undone};
+use pki::node::{Claim, Host, HostError, Inspect, LockState, Memory, NodeError, SnapshotFacts, Undone};
 use pki::observed::{NodeFacts, ObserveRequest};
 use pki::own_root::{CertificateFile, RootKeys};
 use pki::plan::{Deed, Input, Options, Plan, SpecReference, plan, rollback};
@@ -171,8 +171,12 @@ impl Inspect for Shared {
 }
 
 impl Host for Shared {
-    fn lock(&mut self, run: &str) -> Result<(), HostError> {
-        self.alive()?.lock(run)
+    fn lock(&mut self, claim: &Claim) -> Result<(), HostError> {
+        self.alive()?.lock(claim)
+    }
+
+    fn lock_state(&self) -> Result<LockState, HostError> {
+        self.alive()?.lock_state()
     }
 
     fn unlock(&mut self) {
@@ -283,6 +287,7 @@ impl Cluster {
             note: String::new(),
             now: self.now,
             interrupted: &AtomicBool::new(false),
+            locking: Locking::default(),
         };
         apply(plan, &mut hosts, &settings, &mut |_| {})
     }

@@ -170,10 +170,10 @@ fn what_cannot_be_changed_alone_is_left_alone_and_nothing_of_it_is_told() {
         (kubeconfig(cluster, " [canary]"), Err(EditError::Entangled)),
         (kubeconfig(cluster, " {a: canary, a: canary}"), Err(EditError::NotYaml)),
         ("users: [canary".to_owned(), Err(EditError::NotYaml)),
-        ("kind: Config\nusers: []\n".to_owned(), Err(EditError::Lacks { part: "current context" })),
+        ("kind: Config\nusers: []\n".to_owned(), Err(EditError::Lacks { part: "current context".into() })),
         (
             kubeconfig(cluster, " {}").replace("user: u}", "user: v}"),
-            Err(EditError::Lacks { part: "current user" }),
+            Err(EditError::Lacks { part: "current user".into() }),
         ),
     ] {
         let outcome = edited(&text, &new, &[]);

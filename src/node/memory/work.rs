@@ -9,8 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Entry, Memory, Object, is_below};
-use crate::node::error::{Holder, HostError};
+use crate::node::error::HostError;
 use crate::node::image::{Access, FileImage, Image};
+use crate::node::lock::{Claim, Holder, LockState};
 use crate::node::order::{Answer, Begin, Order, VisitId};
 use crate::node::visit::{Earlier, Objects, Touch, Visit};
 use crate::node::{Host, perform};
@@ -65,7 +66,7 @@ impl Memory {
     /// Gives the node's lock to another process.
     #[must_use]
     pub fn locked_by(mut self, run: &str) -> Self {
-        self.work.holder = Some(Holder { pid: 1, run: run.to_owned() });
+        self.work.holder = Some(Holder { pid: 1, since: None, claim: Claim::of_run(run) });
         self
     }
 
@@ -170,13 +171,13 @@ impl Memory {
         kept.find(|kept| matches!(kept.state, VisitState::Open | VisitState::UndoFailed))
     }
 
-    fn take_lock(&mut self, run: &str) -> Result<bool, HostError> {
+    fn take_lock(&mut self, claim: &Claim) -> Result<bool, HostError> {
         let own = std::process::id();
         match &self.work.holder {
             Some(holder) if holder.pid == own => Ok(false),
-            Some(holder) => Err(HostError::Locked { holder: Some(holder.clone()) }),
+            Some(holder) => Err(HostError::Locked { holder: Some(Box::new(holder.clone())) }),
             None => {
-                self.work.holder = Some(Holder { pid: own, run: run.to_owned() });
+                self.work.holder = Some(Holder { pid: own, since: Some(self.clock), claim: claim.clone() });
                 Ok(true)
             }
         }
@@ -213,8 +214,15 @@ impl Memory {
 }
 
 impl Host for Memory {
-    fn lock(&mut self, run: &str) -> Result<(), HostError> {
-        self.take_lock(run).map(|_| ())
+    fn lock(&mut self, claim: &Claim) -> Result<(), HostError> {
+        self.take_lock(claim).map(|_| ())
+    }
+
+    fn lock_state(&self) -> Result<LockState, HostError> {
+        Ok(match &self.work.holder {
+            Some(holder) => LockState::Held { holder: Some(holder.clone()) },
+            None => LockState::Free,
+        })
     }
 
     fn unlock(&mut self) {
@@ -231,7 +239,7 @@ impl Host for Memory {
         if self.work.visits.iter().any(is_kept) {
             return Err(HostError::Repeated { id: begin.id.clone() });
         }
-        let took_lock = self.take_lock(&begin.id.run)?;
+        let took_lock = self.take_lock(&Claim::of_run(&begin.id.run))?;
         let visit = match Visit::open(begin, self) {
             Ok(visit) => visit,
             Err(error) => {
@@ -299,7 +307,7 @@ impl Host for Memory {
             return self.undo().map(Some);
         }
         let Some(run) = self.open().map(|open| open.about.run.clone()) else { return Ok(None) };
-        let took_lock = self.take_lock(&run)?;
+        let took_lock = self.take_lock(&Claim::of_run(&run))?;
         let undone = self.undo_kept();
         self.release(took_lock);
         undone
@@ -367,7 +375,7 @@ impl Objects for Memory {
                 (Image::Absent | Image::Link { .. } | Image::File(_), _) => true,
             };
             if !fits {
-                return Err(HostError::Occupied { path: location.clone(), found: current.kind() });
+                return Err(HostError::Occupied { path: location.clone(), found: current.kind().into() });
             }
         }
         for (location, image) in changes {

@@ -298,7 +298,7 @@ fn one_transaction_is_open_at_a_time_and_the_lock_says_whose() {
     let Err(HostError::Locked { holder: Some(holder) }) = second.begin(&begin("aaaa-0000", 1, &[])) else {
         panic!()
     };
-    assert_eq!((holder.run.as_str(), holder.pid), ("7f3a-91c2", std::process::id()));
+    assert_eq!((holder.claim.run.as_str(), holder.pid), ("7f3a-91c2", std::process::id()));
     assert!(
         matches!(second.undo_open(STATE), Err(HostError::Locked { .. })),
         "a living transaction is not undone"
@@ -333,12 +333,12 @@ fn one_transaction_is_open_at_a_time_and_the_lock_says_whose() {
 fn a_lock_for_a_run_outlives_its_transactions() {
     let node = Node::new();
     let mut local = node.local();
-    local.lock("7f3a-91c2").unwrap();
+    local.lock(&Claim::of_run("7f3a-91c2")).unwrap();
     local.begin(&begin("7f3a-91c2", 1, &[])).unwrap();
     local.commit().unwrap();
-    assert!(matches!(node.local().lock("aaaa-0000"), Err(HostError::Locked { .. })));
+    assert!(matches!(node.local().lock(&Claim::of_run("aaaa-0000")), Err(HostError::Locked { .. })));
     local.unlock();
-    node.local().lock("aaaa-0000").unwrap();
+    node.local().lock(&Claim::of_run("aaaa-0000")).unwrap();
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! `pki node serve`: the far end of a connection. Nothing but messages for the near end is written, neither to standard output nor to standard error.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use pki::node::{Ending, Local, Login, Service, Stopper};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
+
+use super::Exit;
+
+/// What `pki node` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Internal: run by pki over SSH; also usable as an sshd forced command. Speaks pki's protocol on standard input and output
+    Serve {
+        /// Refuse everything that could change the node or read a key
+        #[arg(long)]
+        read_only: bool,
+        /// The directory that stands for this machine's `/`
+        #[arg(long, value_name = "DIR", hide = true)]
+        root: Option<PathBuf>,
+    },
+}
+
+/// Serves until the other end is gone.
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let Command::Serve { read_only, root } = &arguments.command;
+    // A message of a bug would go where the messages for the near end go, and could hold anything.
+    std::panic::set_hook(Box::new(|_| {}));
+    // Not `io::stdin` and `io::stdout`, whose buffers keep what goes through them, keys too.
+    let streams = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|input| Ok((File::from(input), File::from(io::stdout().as_fd().try_clone_to_owned()?))));
+    let Ok((input, output)) = streams else { return Exit::Internal };
+    let login = if root.is_some() { Login::LeaveForSession } else { Login::LeaveForScope };
+    let service = Service::listen(input);
+    if stop_on_signal(service.stopper()).is_err() {
+        return Exit::Internal;
+    }
+    let mut host = Local::new(root.clone(), super::now);
+    match service.serve(&mut host, output, *read_only, login) {
+        Ending::Closed => Exit::Done,
+        Ending::Refused { .. } => Exit::Usage,
+        Ending::Undone(_) => Exit::Undone,
+        Ending::UndoFailed(_) => Exit::UndoFailed,
+    }
+}
+
+/// Whoever ends this process wants it to end, but not before the node is put back. That a pipe is closed is an error of the write, not a signal: Rust's
+/// runtime ignores SIGPIPE from the start.
+fn stop_on_signal(stopper: Stopper) -> io::Result<()> {
+    let (mut signalled, signal) = UnixStream::pair()?;
+    for number in [SIGHUP, SIGINT, SIGTERM] {
+        pipe::register(number, signal.try_clone()?)?;
+    }
+    std::thread::spawn(move || {
+        if signalled.read_exact(&mut [0]).is_ok() {
+            stopper.stop();
+        }
+    });
+    Ok(())
+}

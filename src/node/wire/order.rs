@@ -1,0 +1,152 @@
+//! The written form of orders and answers.
+//!
+//! What enters is an [`Order`] or an [`Answer`]; what leaves is its JSON, and the other way round. The types themselves cannot be serialised, and these forms
+//! can be neither made nor printed: they only tell serde how. A secret is base64 in it, in memory that is wiped.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::{FileSpec, Storage};
+use crate::node::order::{Answer, AuthorityFiles, IdentityCheck, Order, SignRequest, Slot, VisitId};
+use crate::secret::Secret;
+use crate::spec::scalars::FileMode;
+use crate::spec::types::{KeyAlgorithm, SubjectName};
+use crate::x509::{Certificate, PublicKey, Sha256};
+
+/// How an [`Order`] is written.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Order", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub(super) enum WireOrder {
+    MakeDirectory {
+        path: String,
+        owner: String,
+        group: String,
+        mode: FileMode,
+    },
+    MakeLink {
+        path: String,
+        target: String,
+    },
+    MakeKeys {
+        keys: BTreeMap<Slot, KeyAlgorithm>,
+    },
+    TakeKey {
+        slot: Slot,
+        storage: Storage,
+    },
+    Sign {
+        authority: AuthorityFiles,
+        request: Box<SignRequest>,
+    },
+    Extend {
+        authority: AuthorityFiles,
+        certificate: Sha256,
+        not_before: Timestamp,
+        not_after: Timestamp,
+    },
+    WriteIdentity {
+        slot: Slot,
+        certificate: Certificate,
+        chain: Vec<Certificate>,
+        storage: Storage,
+        trusted: Vec<Certificate>,
+        cluster: String,
+    },
+    WriteTrusted {
+        file: FileSpec,
+        trusted: Vec<Certificate>,
+    },
+    CreateAuthority {
+        certificate: FileSpec,
+        key: FileSpec,
+        algorithm: KeyAlgorithm,
+        subject: SubjectName,
+        not_before: Timestamp,
+        not_after: Timestamp,
+    },
+    CreateKeyPair {
+        private: FileSpec,
+        public: FileSpec,
+        algorithm: KeyAlgorithm,
+    },
+    WritePublicKey {
+        private: FileSpec,
+        public: FileSpec,
+    },
+    WriteCertificates {
+        file: FileSpec,
+        certificates: Vec<Certificate>,
+    },
+    ReadShared {
+        path: String,
+    },
+    WriteShared {
+        file: FileSpec,
+        #[serde(with = "secret")]
+        content: Secret,
+    },
+    SetPermissions {
+        file: FileSpec,
+    },
+    Run {
+        argv: Vec<String>,
+        timeout_seconds: u64,
+    },
+    Check {
+        identity: Box<IdentityCheck>,
+    },
+    Restore {
+        from: VisitId,
+        path: String,
+    },
+}
+
+/// How an [`Answer`] is written.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Answer", rename_all = "camelCase", deny_unknown_fields)]
+pub(super) enum WireAnswer {
+    Done,
+    PublicKey(PublicKey),
+    PublicKeys(BTreeMap<Slot, PublicKey>),
+    Certificate(Certificate),
+    Shared(#[serde(with = "secret")] Secret),
+}
+
+/// How a [`Secret`] is written.
+mod secret {
+    use std::fmt;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+    use zeroize::Zeroizing;
+
+    use crate::secret::Secret;
+
+    pub(super) fn serialize<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Zeroizing::new(STANDARD.encode(secret.reveal())))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        deserializer.deserialize_str(Encoded)
+    }
+
+    struct Encoded;
+
+    impl Visitor<'_> for Encoded {
+        type Value = Secret;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("base64")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
+            // What is wrong with it would be told with a part of it.
+            let decoded = STANDARD.decode(text).map(Zeroizing::new).map_err(|_| E::custom("not base64"))?;
+            Ok(Secret::new(decoded))
+        }
+    }
+}
