@@ -22,6 +22,7 @@ mod own_root;
 mod paths;
 mod properties;
 mod quickstart;
+mod remote;
 mod renewal;
 mod scenarios;
 mod schema;

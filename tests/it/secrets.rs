@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::made::{Made, Spec};
 
 /// Bytes of a key that are looked for: so many cannot occur by chance.
-const LENGTH: usize = 24;
+pub(crate) const LENGTH: usize = 24;
 
 /// Asserts that no private key below `folder` occurs in `said`, nor in any file that nodes keep of runs, besides the copies of files.
 pub(crate) fn none_is_told(folder: &Path, said: &[u8]) {
@@ -72,7 +72,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// How the keys of a file could show: each as the first bytes of a text that holds it.
-fn traces(content: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn traces(content: &[u8]) -> Vec<Vec<u8>> {
     let text = String::from_utf8_lossy(content);
     let mut traces = Vec::new();
     for line in text.lines() {
