@@ -25,6 +25,10 @@ pub fn deed(action: &Action) -> String {
             Some(_) => format!("renew {subject}"),
             None => format!("issue {subject}"),
         },
+        Deed::CopyIdentity(copy) if *copy.from() != action.address.node => {
+            format!("copy {subject} from {}", copy.from())
+        }
+        Deed::CopyIdentity(copy) => format!("copy {subject} to {}", escaped(copy.target.certificate_path())),
         Deed::UpdateKubeconfig { .. } => format!("update the CA data of {subject}"),
         Deed::SetPermissions { file, .. } => format!("set owner and mode of {}", escaped(&file.path)),
         Deed::Restart { .. } => format!("restart {subject}"),
