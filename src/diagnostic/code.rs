@@ -90,6 +90,7 @@ codes! {
     LinkLoop = 1058, Error, "A link that leads back to itself";
     NoNodes = 1059, Error, "Nobody to work on";
     Contradiction = 1060, Error, "Two fields that exclude each other";
+    SharedDiffers = 1064, Error, "A shared certificate that cannot be the same on all nodes";
 }
 
 impl fmt::Display for Code {

@@ -5,6 +5,7 @@
 //! never looks at a file: whether a path exists, and what is in it, is for whoever reads it.
 
 mod lifetimes;
+mod places;
 mod relations;
 mod values;
 
@@ -47,14 +48,17 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
     lifetimes::leaf_outlives_authority,
     lifetimes::cut_off_in_future,
     relations::not_exactly_one,
+    places::place_form,
+    places::invalid_server,
     relations::shared_root,
     relations::half_source,
-    relations::shared_file,
+    places::shared_file,
     relations::unknown_reference,
     relations::incomplete_addition,
     relations::link_loop,
     relations::no_nodes,
     relations::contradiction,
+    places::shared_differs,
 ];
 
 /// Runs every check over one spec. `known` is absent when the profile's names are not known: then no name is judged.

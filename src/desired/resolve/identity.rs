@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::parts::{add_name, fill_subject, owned_file, pair};
 use super::{ResolveError, Resolver, decide, placed, spec_path, unknown_placeholder};
 use crate::desired::template::Values;
-use crate::desired::{DesiredCopy, DesiredIdentity, DesiredNames, Storage};
+use crate::desired::{DesiredCopy, DesiredIdentity, DesiredNames, DesiredNode, Storage};
 use crate::ids::{AuthorityName, CopyName, IdentityName, NodeName};
 use crate::profile::{
     CombinedEntry, IdentityEntry, Keep, KubeconfigEntry, PlaceEntry, StorageEntry, applicable,
@@ -267,6 +267,26 @@ impl Resolver<'_> {
         }
         names
     }
+}
+
+/// Shared identities whose subject or names would be others on another node: the profile has a placeholder in them.
+pub(super) fn shared_and_different(nodes: &BTreeMap<NodeName, DesiredNode>) -> Vec<ResolveError> {
+    let mut first: BTreeMap<&IdentityName, (&NodeName, &DesiredIdentity)> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (node, wanted) in nodes {
+        for (name, identity) in wanted.identities.iter().filter(|(_, identity)| identity.shared) {
+            let (other, known) = *first.entry(name).or_insert((node, identity));
+            if known.subject != identity.subject || known.names != identity.names {
+                let message = format!(
+                    "its nodes share one certificate, and its subject or names are others on {node} than on {other}; \
+                     declare `subject` and `names.only` that hold for all of them"
+                );
+                problems
+                    .push(ResolveError::new(&["spec", "certificates", name.as_str(), "holders"], message));
+            }
+        }
+    }
+    problems
 }
 
 /// The name of an identity that exists once for each member; `None` when it is too long.
