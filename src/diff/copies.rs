@@ -81,25 +81,27 @@ impl CopyHeld {
         }
     }
 
-    /// The same of a person's own copy, for which a hint follows.
-    pub(super) fn write_outdated(&self, f: &mut fmt::Formatter<'_>, path: &str) -> fmt::Result {
-        let path = escaped(path);
+    /// The same of a person's own copy, with what that person has to do.
+    pub(super) fn write_outdated(&self, f: &mut fmt::Formatter<'_>, path: &str, of: &str) -> fmt::Result {
         match self {
             CopyHeld::Certificate { not_after, .. } => {
-                write!(f, "{path} still holds the certificate that ends {}", date(*not_after))
+                write!(f, "{} still holds the certificate that ends {}; ", escaped(path), date(*not_after))?;
             }
             CopyHeld::Former { not_after } => write!(
                 f,
-                "{path} is not written by this plan and keeps the certificate that ends {}",
+                "{} is not written by this plan and keeps the certificate that ends {}; afterwards ",
+                escaped(path),
                 date(*not_after)
-            ),
-            CopyHeld::Key => write!(f, "{path} holds a private key that does not belong to its certificate"),
-            CopyHeld::Trust { lacks } => {
-                write!(f, "{path} does not trust {}, the CA certificate in use", lacks.short())
+            )?,
+            CopyHeld::Key
+            | CopyHeld::Trust { .. }
+            | CopyHeld::Bundle { .. }
+            | CopyHeld::Nothing { .. } => {
+                self.write(f, path, of)?;
+                f.write_str("; ")?;
             }
-            CopyHeld::Bundle { .. } => write!(f, "{path} holds other certificates"),
-            CopyHeld::Nothing { problem } => write!(f, "{path} is of no use: {}", escaped(problem)),
         }
+        write!(f, "copy {} over it", escaped(of))
     }
 }
 

@@ -449,10 +449,7 @@ impl fmt::Display for Reason {
             }
             Reason::CopyMissing { path } => write!(f, "its copy {} is missing", escaped(path)),
             Reason::CopyDiffers { path, of, held } => held.write(f, path, of),
-            Reason::CopyOutdated { path, of, held } => {
-                held.write_outdated(f, path)?;
-                write!(f, "; copy {} over it", escaped(of))
-            }
+            Reason::CopyOutdated { path, of, held } => held.write_outdated(f, path, of),
             Reason::ServedDiffersFromFile { served, file } => {
                 write!(f, "the process serves {}, the file holds {}", served.short(), file.short())
             }

@@ -14,6 +14,9 @@ pub fn deed(action: &Action) -> String {
         Deed::MakeDirectory { directory } => format!("make directory {}", escaped(&directory.path)),
         Deed::MakeLink { path, target } => format!("link {} -> {}", escaped(path), escaped(target)),
         Deed::CreateAuthority { .. } => format!("create {subject}"),
+        Deed::CopyAuthorityCertificate { from, file, .. } if *from == action.address.node => {
+            format!("copy the certificate of {subject} to {}", escaped(&file.path))
+        }
         Deed::CopyAuthorityCertificate { from, .. } => {
             format!("copy the certificate of {subject} from {from}")
         }

@@ -219,8 +219,12 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
             body.file(key);
             '+'
         }
-        Deed::CopyAuthorityCertificate { from, file, .. } => {
-            body.add("certificate", format!("the one made on {from}"));
+        Deed::CopyAuthorityCertificate { from, source, file } => {
+            let one = match *from == action.address.node {
+                true => format!("the one in {} on this node", escaped(source)),
+                false => format!("the one made on {from}"),
+            };
+            body.add("certificate", one);
             body.file(file);
             '+'
         }

@@ -97,16 +97,18 @@ impl Resolver<'_> {
             Some(subject) => (fill(subject), fill(subject).into_iter().collect()),
             None => {
                 let accepted = entry.subjects.iter().filter(|subject| subject.held_up_to(self.version));
-                let accepted = accepted.filter_map(|subject| fill(&subject.value)).collect();
+                let accepted: Vec<_> = accepted.filter_map(|subject| fill(&subject.value)).collect();
                 (applicable(&entry.subjects, self.version).and_then(fill), accepted)
             }
         };
         let authority = declared.authority.clone().or_else(|| entry.authority.clone());
+        // A user of a kubeconfig needs a name before the version is known, and subjects differ between versions in their groups only.
+        let named = subject.as_ref().or(accepted_subjects.first()).cloned();
         let own = (declared.files.as_ref(), declared.kubeconfig.as_ref());
         let storage = match own {
             (None, None) => entry_storage(&entry.storage, values),
             (files, kubeconfig) => {
-                declared_storage(files, kubeconfig, subject.as_ref(), authority.as_ref(), values)
+                declared_storage(files, kubeconfig, named.as_ref(), authority.as_ref(), values)
             }
         };
         let Some(storage) = storage else {
@@ -114,14 +116,7 @@ impl Resolver<'_> {
             return None;
         };
         let mut copies = self.profile_copies(&entry.copies, node, values);
-        copies.extend(declared_copies(
-            name,
-            declared,
-            subject.as_ref(),
-            authority.as_ref(),
-            values,
-            problems,
-        ));
+        copies.extend(declared_copies(name, declared, named.as_ref(), authority.as_ref(), values, problems));
         Some(DesiredIdentity {
             authority,
             subject,
