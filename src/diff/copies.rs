@@ -93,10 +93,7 @@ impl CopyHeld {
                 escaped(path),
                 date(*not_after)
             )?,
-            CopyHeld::Key
-            | CopyHeld::Trust { .. }
-            | CopyHeld::Bundle { .. }
-            | CopyHeld::Nothing { .. } => {
+            CopyHeld::Key | CopyHeld::Trust { .. } | CopyHeld::Bundle { .. } | CopyHeld::Nothing { .. } => {
                 self.write(f, path, of)?;
                 f.write_str("; ")?;
             }

@@ -125,3 +125,6 @@ pub(super) fn between_nodes(
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

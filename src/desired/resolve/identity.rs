@@ -116,7 +116,15 @@ impl Resolver<'_> {
             return None;
         };
         let mut copies = self.profile_copies(&entry.copies, node, values);
-        copies.extend(declared_copies(name, declared, named.as_ref(), authority.as_ref(), values, problems));
+        copies.extend(declared_copies(
+            name,
+            declared,
+            &storage,
+            named.as_ref(),
+            authority.as_ref(),
+            values,
+            problems,
+        ));
         Some(DesiredIdentity {
             authority,
             subject,
@@ -192,7 +200,15 @@ impl Resolver<'_> {
             usages: usages.clone(),
             names: self.names(name, &[], &declared.names, values),
             shared: declared.holders == Some(Holders::Shared),
-            copies: declared_copies(name, declared, Some(&subject), Some(authority), values, problems),
+            copies: declared_copies(
+                name,
+                declared,
+                &storage,
+                Some(&subject),
+                Some(authority),
+                values,
+                problems,
+            ),
             subject: Some(subject),
             ..self.common(name, declared, storage)
         })
@@ -310,6 +326,17 @@ fn entry_storage(entry: &StorageEntry, values: &Values) -> Option<Storage> {
     }
 }
 
+/// A copy of a kubeconfig leads to the same server.
+fn with_server_of(main: &Storage, copy: Storage) -> Storage {
+    match (main, copy) {
+        (
+            Storage::Kubeconfig { server: Some(known), .. },
+            Storage::Kubeconfig { file, user, trusts, rotated, .. },
+        ) => Storage::Kubeconfig { file, server: Some(known.clone()), user, trusts, rotated },
+        (_, copy) => copy,
+    }
+}
+
 /// Where the spec says that an identity is kept. A kubeconfig's user is called as its certificate calls it.
 fn declared_storage(
     files: Option<&Files>,
@@ -336,6 +363,7 @@ fn declared_storage(
 fn declared_copies(
     name: &IdentityName,
     declared: &Certificate,
+    main: &Storage,
     subject: Option<&SubjectName>,
     authority: Option<&AuthorityName>,
     values: &Values,
@@ -351,7 +379,8 @@ fn declared_copies(
             }
             None => declared_storage(files.as_ref(), kubeconfig.as_ref(), subject, authority, values),
         };
-        match storage {
+        let names_server = kubeconfig.as_ref().is_some_and(|kubeconfig| kubeconfig.server.is_some());
+        match storage.map(|storage| if names_server { storage } else { with_server_of(main, storage) }) {
             Some(storage) => {
                 copies.insert(copy.clone(), DesiredCopy { storage, keep: Keep::Always });
             }
