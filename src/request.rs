@@ -37,11 +37,14 @@ pub fn request(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
     }
     for copy in node.authorities.values() {
         ask(&copy.certificate.path, Expect::Certificates);
+        for file in copy.copies.values() {
+            ask(&file.path, Expect::Certificates);
+        }
         // Also where no key belongs: one that lies there all the same is a finding.
         ask(&copy.key.path, Expect::PrivateKey);
     }
-    for identity in node.identities.values() {
-        match &identity.storage {
+    for storage in node.identities.values().flat_map(|identity| identity.places()) {
+        match storage {
             Storage::Pair { certificate, key } => {
                 ask(&certificate.path, Expect::Certificates);
                 ask(&key.path, Expect::PrivateKey);

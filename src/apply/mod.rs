@@ -15,7 +15,7 @@ use jiff::Timestamp;
 pub use report::{Event, Failure, FailureKind, Outcome, Report, VisitEnd, VisitReport};
 
 use crate::desired::Desired;
-use crate::ids::{AuthorityName, NodeName};
+use crate::ids::{Address, AuthorityName, NodeName};
 use crate::node::order::{Begin, Slot, VisitId};
 use crate::node::{Host, HostError, Undone};
 use crate::observe::Question;
@@ -66,6 +66,7 @@ pub fn apply(
         hosts,
         settings,
         made: BTreeMap::new(),
+        issued: BTreeMap::new(),
         keys: BTreeMap::new(),
         report: Report::new(plan),
     };
@@ -86,6 +87,8 @@ struct Run<'a, 'h> {
     settings: &'a Settings<'a>,
     /// Certificates of authorities that this run has made.
     made: BTreeMap<AuthorityName, Certificate>,
+    /// Certificates that this run has issued, by the place where they are.
+    issued: BTreeMap<Address, Certificate>,
     /// The public halves of keys that were made for the visit in hand.
     keys: BTreeMap<Slot, PublicKey>,
     report: Report,

@@ -208,6 +208,13 @@ pub struct DesiredIdentity {
     pub copies: BTreeMap<CopyName, DesiredCopy>,
 }
 
+impl DesiredIdentity {
+    /// Every place, the main one first.
+    pub fn places(&self) -> impl Iterator<Item = &Storage> {
+        std::iter::once(&self.storage).chain(self.copies.values().map(|copy| &copy.storage))
+    }
+}
+
 /// A further place of a certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredCopy {

@@ -44,6 +44,7 @@ pub fn resolve(spec: &ClusterPki, profile: &Profile, hints: &Hints) -> Result<De
         nodes.insert(name.clone(), resolver.node(name, node, &mut problems));
     }
     let authorities = resolver.authorities(&nodes);
+    problems.extend(identity::shared_and_different(&nodes));
     if !problems.is_empty() {
         problems.sort_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));
         problems.dedup();

@@ -12,8 +12,11 @@ use crate::diagnostic::escaped;
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, NodeName};
 use crate::spec::scalars::FileMode;
-use crate::spec::types::{SubjectName, Usage};
+use crate::spec::types::Usage;
 use crate::x509::{KeyAlgorithm, Sha256};
+
+use super::copies::CopyHeld;
+use super::words::{date, instant, names};
 
 /// One difference between what should be and what is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -206,6 +209,29 @@ pub enum Reason {
         /// What the others hold.
         elsewhere: Sha256,
     },
+    /// A file that should hold the same as another one is not there.
+    CopyMissing {
+        /// The file.
+        path: String,
+    },
+    /// A file that should hold the same as another one holds something else.
+    CopyDiffers {
+        /// The file.
+        path: String,
+        /// The file of the main place.
+        of: String,
+        /// What it holds.
+        held: Box<CopyHeld>,
+    },
+    /// A person's own copy is outdated. It is never written.
+    CopyOutdated {
+        /// The file.
+        path: String,
+        /// The file of the main place.
+        of: String,
+        /// What it holds.
+        held: Box<CopyHeld>,
+    },
     /// The process serves another certificate than the file holds.
     ServedDiffersFromFile {
         /// The certificate served.
@@ -325,6 +351,9 @@ impl Reason {
             Reason::LinkLoops { .. } => "LinkLoops",
             Reason::LinkIsDirectory { .. } => "LinkIsDirectory",
             Reason::DiffersBetweenNodes { .. } => "DiffersBetweenNodes",
+            Reason::CopyMissing { .. } => "CopyMissing",
+            Reason::CopyDiffers { .. } => "CopyDiffers",
+            Reason::CopyOutdated { .. } => "CopyOutdated",
             Reason::ServedDiffersFromFile { .. } => "ServedDiffersFromFile",
             Reason::StartedBeforeFile { .. } => "StartedBeforeFile",
             Reason::CaKeyOnWrongNode { .. } => "CaKeyOnWrongNode",
@@ -443,6 +472,9 @@ impl fmt::Display for Reason {
                 let (here, there) = (found.short(), elsewhere.short());
                 write!(f, "not the same as on {}: {here} here, {there} there", others.join(", "))
             }
+            Reason::CopyMissing { path } => write!(f, "its copy {} is missing", escaped(path)),
+            Reason::CopyDiffers { path, of, held } => held.write(f, path, of),
+            Reason::CopyOutdated { path, of, held } => held.write_outdated(f, path, of),
             Reason::ServedDiffersFromFile { served, file } => {
                 write!(f, "the process serves {}, the file holds {}", served.short(), file.short())
             }
@@ -483,26 +515,4 @@ impl fmt::Display for Reason {
             Reason::Unknown { because } => write!(f, "unknown: {}", escaped(because)),
         }
     }
-}
-
-/// A day in UTC, as plans show dates.
-pub fn date(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%d").to_string()
-}
-
-/// An instant in UTC to the minute.
-pub fn instant(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%d %H:%MZ").to_string()
-}
-
-fn names(dns: &[String], ip: &[IpAddr]) -> String {
-    let dns = dns.iter().map(|name| escaped(name));
-    let ip = ip.iter().map(ToString::to_string);
-    dns.chain(ip).collect::<Vec<_>>().join(", ")
-}
-
-/// A subject as findings write it: `O=system:masters, CN=kubernetes-admin`, organizations first as kubeadm encodes them.
-pub(super) fn subject_text(subject: &SubjectName) -> String {
-    let organizations = subject.organizations.iter().map(|name| format!("O={name}"));
-    organizations.chain([format!("CN={}", subject.common_name)]).collect::<Vec<_>>().join(", ")
 }

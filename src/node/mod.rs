@@ -22,6 +22,7 @@ mod observe;
 pub mod order;
 mod perform;
 mod program;
+mod shared;
 mod site;
 mod snapshot;
 mod store;

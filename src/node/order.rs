@@ -111,6 +111,37 @@ pub enum Order {
         /// Of a new kubeconfig, the name of its cluster.
         cluster: String,
     },
+    /// Writes an identity that is on this node to another place on it, with its certificates as they are. The key does not leave the node.
+    CopyIdentity {
+        /// Where it is.
+        source: Storage,
+        /// The certificate that must be there, by fingerprint.
+        certificate: Sha256,
+        /// Where else it goes.
+        target: Storage,
+        /// Of a kubeconfig, the CA certificates that it trusts; none leaves those that are there.
+        trusted: Vec<Certificate>,
+        /// Of a new kubeconfig, the name of its cluster.
+        cluster: String,
+    },
+    /// Reads an identity that nodes share. Its bytes never reach a disk of the controller.
+    ReadSharedIdentity {
+        /// Where it is.
+        storage: Storage,
+    },
+    /// Writes an identity that nodes share: of a pair the very bytes, the key first.
+    WriteSharedIdentity {
+        /// What another node gave.
+        content: SharedIdentity,
+        /// The certificate that must be in it, by fingerprint.
+        certificate: Sha256,
+        /// Where it goes.
+        storage: Storage,
+        /// Of a kubeconfig, the CA certificates that it trusts; none leaves those that are there.
+        trusted: Vec<Certificate>,
+        /// Of a new kubeconfig, the name of its cluster.
+        cluster: String,
+    },
     /// Changes only the CA certificates in a kubeconfig.
     WriteTrusted {
         /// The kubeconfig, which must be there.
@@ -246,6 +277,15 @@ pub struct IdentityCheck {
     pub now: Timestamp,
 }
 
+/// An identity that nodes share, on its way from one to another. It cannot be printed or serialised.
+#[derive(Debug, Clone)]
+pub struct SharedIdentity {
+    /// The certificate and what follows it, PEM. Of a pair the file as it is.
+    pub certificate: Secret,
+    /// The private key, PEM. Of a pair the file as it is.
+    pub key: Secret,
+}
+
 /// What an order gave.
 #[derive(Debug)]
 pub enum Answer {
@@ -259,4 +299,6 @@ pub enum Answer {
     Certificate(Certificate),
     /// Shared key material.
     Shared(Secret),
+    /// A shared identity.
+    SharedIdentity(SharedIdentity),
 }

@@ -13,6 +13,7 @@ use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName};
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, Sha256};
 
+use super::copy::IdentityCopy;
 use super::fact::Precondition;
 
 /// One deed on one node.
@@ -151,6 +152,8 @@ pub enum Deed {
     },
     /// Issues a certificate and writes it with its key.
     IssueIdentity(Box<Issue>),
+    /// Writes a certificate that exists with its key to another place: of its own node, or of a node that shares it.
+    CopyIdentity(Box<IdentityCopy>),
     /// Changes the CA certificates in a kubeconfig and nothing else.
     UpdateKubeconfig {
         /// The kubeconfig.
@@ -310,6 +313,16 @@ pub enum Undo {
 }
 
 impl Deed {
+    /// The certificate that it issues.
+    pub fn issue(&self) -> Option<&Issue> {
+        if let Deed::IssueIdentity(issue) = self { Some(issue) } else { None }
+    }
+
+    /// The certificate that it copies.
+    pub fn copy(&self) -> Option<&IdentityCopy> {
+        if let Deed::CopyIdentity(copy) = self { Some(copy) } else { None }
+    }
+
     /// The verb, as addresses of actions and JSON call it.
     pub fn verb(&self) -> &'static str {
         match self {
@@ -325,6 +338,7 @@ impl Deed {
             Deed::WritePublicKey { .. } => "write-public-key",
             Deed::WriteBundle { .. } => "write-bundle",
             Deed::IssueIdentity(_) => "issue-identity",
+            Deed::CopyIdentity(_) => "copy-identity",
             Deed::UpdateKubeconfig { .. } => "update-kubeconfig",
             Deed::SetPermissions { .. } => "set-permissions",
             Deed::Restart { .. } => "restart",
@@ -355,6 +369,9 @@ impl Deed {
             Deed::IssueIdentity(issue) => {
                 issue.storage.files().into_iter().map(|file| file.path.as_str()).collect()
             }
+            Deed::CopyIdentity(copy) => {
+                copy.target.files().into_iter().map(|file| file.path.as_str()).collect()
+            }
         }
     }
 
@@ -373,6 +390,7 @@ impl Deed {
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }
             | Deed::IssueIdentity(_)
+            | Deed::CopyIdentity(_)
             | Deed::UpdateKubeconfig { .. }
             | Deed::SetPermissions { .. }
             | Deed::Restore { .. } => Undo::Restore,

@@ -154,11 +154,14 @@ fn subject_of(node: &DesiredNode, path: &str) -> Subject {
     let identity = node
         .identities
         .iter()
-        .find(|(_, wanted)| wanted.storage.files().iter().any(|file| file.path == path));
+        .find(|(_, wanted)| wanted.places().any(|place| place.files().iter().any(|file| file.path == path)));
     if let Some((identity, _)) = identity {
         return Subject::Identity(identity.clone());
     }
-    let holds = |copy: &crate::desired::AuthorityCopy| copy.certificate.path == path || copy.key.path == path;
+    let holds = |copy: &crate::desired::AuthorityCopy| {
+        let files = copy.copies.values().chain([&copy.certificate, &copy.key]);
+        files.into_iter().any(|file| file.path == path)
+    };
     if let Some((authority, _)) = node.authorities.iter().find(|(_, copy)| holds(copy)) {
         return Subject::Authority(authority.clone());
     }

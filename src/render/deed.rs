@@ -17,6 +17,9 @@ pub fn deed(action: &Action) -> String {
         Deed::InstallAuthority { source, .. } => {
             format!("install {subject} from {}", escaped(&source.certificate))
         }
+        Deed::CopyAuthorityCertificate { from, file, .. } if *from == action.address.node => {
+            format!("copy the certificate of {subject} to {}", escaped(&file.path))
+        }
         Deed::CopyAuthorityCertificate { from, .. } => {
             format!("copy the certificate of {subject} from {from}")
         }
@@ -28,6 +31,10 @@ pub fn deed(action: &Action) -> String {
             Some(_) => format!("renew {subject}"),
             None => format!("issue {subject}"),
         },
+        Deed::CopyIdentity(copy) if *copy.from() != action.address.node => {
+            format!("copy {subject} from {}", copy.from())
+        }
+        Deed::CopyIdentity(copy) => format!("copy {subject} to {}", escaped(copy.target.certificate_path())),
         Deed::UpdateKubeconfig { .. } => format!("update the CA data of {subject}"),
         Deed::SetPermissions { file, .. } => format!("set owner and mode of {}", escaped(&file.path)),
         Deed::Restart { .. } => format!("restart {subject}"),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::deed::{counted, deed};
-use super::issue::{Lines, certificate_name, fingerprints, issue_lines, trusted_text};
+use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_lines, trusted_text};
 use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::Effect;
@@ -81,6 +81,7 @@ fn verdict(plan: &Plan) -> String {
         (summary.restart, "restart", "service", "services"),
         (summary.repair, "put right", "link, directory or mode", "links, directories or modes"),
         (summary.restore, "put back", "path", "paths"),
+        (summary.copy, "copy a certificate to", "place", "places"),
     ]
     .into_iter()
     .filter(|(count, ..)| *count > 0)
@@ -165,6 +166,7 @@ fn kept_key(action: &Action) -> Option<String> {
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
         | Deed::WriteBundle { .. }
+        | Deed::CopyIdentity(_)
         | Deed::UpdateKubeconfig { .. }
         | Deed::SetPermissions { .. }
         | Deed::Restart { .. }
@@ -230,8 +232,12 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
             body.file(key);
             '+'
         }
-        Deed::CopyAuthorityCertificate { from, file, .. } => {
-            body.add("certificate", format!("the one made on {from}"));
+        Deed::CopyAuthorityCertificate { from, source, file } => {
+            let one = match *from == action.address.node {
+                true => format!("the one in {} on this node", escaped(source)),
+                false => format!("the one made on {from}"),
+            };
+            body.add("certificate", one);
             body.file(file);
             '+'
         }
@@ -260,6 +266,10 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
         Deed::IssueIdentity(issue) => {
             issue_lines(&mut body, issue, now);
             if issue.before.is_some() { '~' } else { '+' }
+        }
+        Deed::CopyIdentity(copy) => {
+            copy_lines(&mut body, copy, &action.address.node, now);
+            if copy.before.is_some() { '~' } else { '+' }
         }
         Deed::UpdateKubeconfig { file, trusted, before } => {
             body.add("trusts", format!("{} -> {}", fingerprints(before), trusted_text(trusted)));
@@ -396,6 +406,9 @@ fn last_line(plan: &Plan) -> String {
     );
     if summary.restore > 0 {
         let _ = write!(text, ", restore {}", summary.restore);
+    }
+    if summary.copy > 0 {
+        let _ = write!(text, ", copy {}", summary.copy);
     }
     text.push_str(".\n");
     text

@@ -64,7 +64,7 @@ pub struct CombinedFile {
 pub struct KubeconfigFile {
     /// The file, an absolute path on the node. `{node}` stands for the node's name, `{address}` for its address.
     pub path: String,
-    /// The URL of the API server. Without it, that of the control plane endpoint.
+    /// The URL of the API server. Without it, that of the kubeconfig that it is a copy of, or else that of the control plane endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     /// The owner, `USER` or `USER:GROUP`; root when absent.

@@ -26,6 +26,7 @@ mod renewal;
 mod scenarios;
 mod schema;
 mod secrets;
+mod shared;
 mod specs;
 mod status;
 mod tidy;

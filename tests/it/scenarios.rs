@@ -26,7 +26,7 @@ const AT_ONCE: usize = 4;
 const ROOT_ONLY: [&str; 1] = ["other-owner"];
 
 /// Scenarios in which there is nothing that pki does, and why.
-const NOTHING_TO_DO: [(&str, &str); 20] = [
+const NOTHING_TO_DO: [(&str, &str); 22] = [
     ("in-agreement", "nothing is wrong"),
     ("version-1.31", "nothing is wrong with another version"),
     ("worker", "nothing is wrong with another role"),
@@ -46,6 +46,8 @@ const NOTHING_TO_DO: [(&str, &str); 20] = [
     ("kubelet-current-missing", "the file belongs to the kubelet"),
     ("kubelet-current-of-another-key", "the file belongs to the kubelet"),
     ("node-of-k3s", "the node's own program takes care of its certificates"),
+    ("shared-in-agreement", "nothing is wrong with what is shared and copied"),
+    ("root-kubeconfig-stale", "what a person copied for himself is his own to renew"),
     ("not-a-file", "what is no file is never removed"),
 ];
 
