@@ -3,6 +3,8 @@
 //! What enters is nothing; these are the types. What leaves is secret-free by construction: of a file that holds a key no more is said than
 //! whose key it is, its size and who may read it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::observed::VisitState;
@@ -87,6 +89,11 @@ pub enum Brief {
     },
     /// A file.
     File(FileBrief),
+    /// A directory that was moved with everything in it.
+    Tree {
+        /// The files in it, by their paths below it.
+        files: BTreeMap<String, FileBrief>,
+    },
 }
 
 /// What may be told of a file.

@@ -90,6 +90,7 @@ codes! {
     LinkLoop = 1058, Error, "A link that leads back to itself";
     NoNodes = 1059, Error, "Nobody to work on";
     Contradiction = 1060, Error, "Two fields that exclude each other";
+    MigrationWithoutLink = 1061, Error, "A directory to move, and no link to take its place";
 }
 
 impl fmt::Display for Code {

@@ -14,7 +14,9 @@ mod reason;
 #[expect(clippy::disallowed_methods, reason = "the tests unpack the files of a real cluster")]
 mod tests;
 mod view;
+mod words;
 
+pub use directory::Obstacle;
 pub(crate) use directory::hidden;
 
 use std::collections::BTreeMap;
@@ -23,8 +25,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use authority::{AuthorityView, authority_views};
-pub use reason::{Reason, date, instant};
+pub use reason::Reason;
 pub use view::{Form, IdentityView, identity_view};
+pub use words::{date, instant};
 
 use crate::desired::{Desired, DesiredNode};
 use crate::duration::Duration;

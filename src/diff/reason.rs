@@ -8,11 +8,14 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::directory::Obstacle;
+pub(super) use super::words::subject_text;
+use super::words::{date, instant, names};
 use crate::diagnostic::escaped;
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, NodeName};
 use crate::spec::scalars::FileMode;
-use crate::spec::types::{SubjectName, Usage};
+use crate::spec::types::Usage;
 use crate::x509::{KeyAlgorithm, Sha256};
 
 /// One difference between what should be and what is.
@@ -183,10 +186,28 @@ pub enum Reason {
         /// The path asked for.
         path: String,
     },
-    /// A real directory or file stands where a link should be.
+    /// A real directory stands where a link should be.
     LinkIsDirectory {
         /// The path of the link.
         path: String,
+        /// Where it should lead.
+        wanted: String,
+    },
+    /// A file stands where a link should be.
+    LinkIsFile {
+        /// The path of the link.
+        path: String,
+        /// Where it should lead.
+        wanted: String,
+    },
+    /// The directory that stands where a link should be cannot be moved.
+    CannotMove {
+        /// The directory.
+        path: String,
+        /// Where it should be.
+        wanted: String,
+        /// Why.
+        obstacle: Obstacle,
     },
     /// Something that all nodes must hold alike differs.
     DiffersBetweenNodes {
@@ -307,6 +328,8 @@ impl Reason {
             Reason::LinkDangling { .. } => "LinkDangling",
             Reason::LinkLoops { .. } => "LinkLoops",
             Reason::LinkIsDirectory { .. } => "LinkIsDirectory",
+            Reason::LinkIsFile { .. } => "LinkIsFile",
+            Reason::CannotMove { .. } => "CannotMove",
             Reason::DiffersBetweenNodes { .. } => "DiffersBetweenNodes",
             Reason::ServedDiffersFromFile { .. } => "ServedDiffersFromFile",
             Reason::StartedBeforeFile { .. } => "StartedBeforeFile",
@@ -412,7 +435,19 @@ impl fmt::Display for Reason {
                 write!(f, "{} leads to {}, which does not exist", escaped(path), escaped(target))
             }
             Reason::LinkLoops { path } => write!(f, "the links at {} lead in a circle", escaped(path)),
-            Reason::LinkIsDirectory { path } => write!(f, "{} should be a link and is none", escaped(path)),
+            Reason::LinkIsDirectory { path, wanted } => {
+                write!(f, "{} is a directory, not a link to {}", escaped(path), escaped(wanted))
+            }
+            Reason::LinkIsFile { path, wanted } => {
+                write!(f, "{} is a file, not a link to {}", escaped(path), escaped(wanted))
+            }
+            Reason::CannotMove { path, wanted, obstacle } => {
+                let (path, wanted) = (escaped(path), escaped(wanted));
+                write!(
+                    f,
+                    "{path} is a directory, not a link to {wanted}, and cannot be moved there: {obstacle}"
+                )
+            }
             Reason::DiffersBetweenNodes { others, found, elsewhere } => {
                 let others: Vec<&str> = others.iter().map(NodeName::as_str).collect();
                 let (here, there) = (found.short(), elsewhere.short());
@@ -454,26 +489,4 @@ impl fmt::Display for Reason {
             Reason::Unknown { because } => write!(f, "unknown: {}", escaped(because)),
         }
     }
-}
-
-/// A day in UTC, as plans show dates.
-pub fn date(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%d").to_string()
-}
-
-/// An instant in UTC to the minute.
-pub fn instant(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%d %H:%MZ").to_string()
-}
-
-fn names(dns: &[String], ip: &[IpAddr]) -> String {
-    let dns = dns.iter().map(|name| escaped(name));
-    let ip = ip.iter().map(ToString::to_string);
-    dns.chain(ip).collect::<Vec<_>>().join(", ")
-}
-
-/// A subject as findings write it: `O=system:masters, CN=kubernetes-admin`, organizations first as kubeadm encodes them.
-pub(super) fn subject_text(subject: &SubjectName) -> String {
-    let organizations = subject.organizations.iter().map(|name| format!("O={name}"));
-    organizations.chain([format!("CN={}", subject.common_name)]).collect::<Vec<_>>().join(", ")
 }

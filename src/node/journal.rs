@@ -3,6 +3,7 @@
 //! What enters is events; what leaves is a file with one JSON line for each, on the disk itself before the deed that it announces. A line that a
 //! crash has torn never announced anything that was done, so it is cut off. No content of any file is in it.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 use jiff::Timestamp;
@@ -44,7 +45,11 @@ pub(super) enum Event {
     /// A program ended well.
     Ran { argv: Vec<String> },
     /// The changes are kept.
-    Committed,
+    Committed {
+        /// The links beside which the directories wait whose places they took.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        keeping: Vec<String>,
+    },
     /// The changes are being taken back.
     Undoing,
     /// The changes are taken back, but for directories that others use by now.
@@ -111,7 +116,7 @@ pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
         state = match &line.event {
             Event::Begun | Event::Undoing => Some(VisitState::Open),
             Event::Writing { .. } | Event::Wrote { .. } | Event::Ran { .. } => state,
-            Event::Committed => Some(VisitState::Committed),
+            Event::Committed { .. } => Some(VisitState::Committed),
             Event::Undone { .. } => Some(VisitState::Undone),
             Event::UndoFailed { .. } => Some(VisitState::UndoFailed),
         };
@@ -126,12 +131,37 @@ pub(super) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
         Event::Begun
         | Event::Wrote { .. }
         | Event::Ran { .. }
-        | Event::Committed
+        | Event::Committed { .. }
         | Event::Undoing
         | Event::Undone { .. }
         | Event::UndoFailed { .. } => None,
     });
     touched.collect()
+}
+
+/// The directories that were, or may have been, replaced with everything in them, with the names below them.
+pub(super) fn trees(lines: &[Line]) -> Vec<(&Touch, BTreeSet<String>)> {
+    let touched = touched(lines).into_iter();
+    let trees = touched.filter_map(|(touch, before)| match before {
+        Some(record @ Record::Tree { .. }) => Some((touch, record.names())),
+        Some(_) | None => None,
+    });
+    trees.collect()
+}
+
+/// The links beside which directories wait beyond the transaction.
+pub(super) fn keeping(lines: &[Line]) -> BTreeSet<String> {
+    let committed = lines.iter().filter_map(|line| match &line.event {
+        Event::Committed { keeping } => Some(keeping),
+        Event::Begun
+        | Event::Writing { .. }
+        | Event::Wrote { .. }
+        | Event::Ran { .. }
+        | Event::Undoing
+        | Event::Undone { .. }
+        | Event::UndoFailed { .. } => None,
+    });
+    committed.flatten().cloned().collect()
 }
 
 fn whole_lines(bytes: &[u8]) -> &[u8] {

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{DesiredNode, FileSpec};
-use crate::diff::{AuthorityView, Effect, Finding, Reason, authority_views};
+use crate::diff::{AuthorityView, Effect, Finding, Obstacle, Reason, authority_views};
 use crate::ids::{Address, AuthorityName, NodeName, ServiceName, Subject};
 use crate::observed::{NodeFacts, Seen};
 use crate::profile::{Reload, What};
 use crate::spec::types::Restart;
 
 use super::authorities::Sources;
+use super::directories::reads_below;
 use super::{Blocked, Deed, Input, ManualRestart, Noted, Why, authorities, identities};
 
 /// Deeds without an order, and what cannot be done.
@@ -29,7 +30,7 @@ impl Draft {
     }
 
     /// The deeds on one node so far.
-    fn on(&self, node: &NodeName) -> &[DraftDeed] {
+    pub(super) fn on(&self, node: &NodeName) -> &[DraftDeed] {
         self.deeds.get(node).map_or(&[], Vec::as_slice)
     }
 }
@@ -130,30 +131,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What is said of everything behind a link that this plan makes: it is seen, and planned, only once the link is there.
-    fn behind_missing_links(&mut self) -> BTreeSet<Finding> {
-        let mut behind = BTreeSet::new();
-        let all = self.input.differences.findings.values().flatten();
-        let unknown: BTreeSet<&Finding> = all.filter(|finding| finding.effect == Effect::Unknown).collect();
-        for (name, node) in &self.input.survey.desired.nodes {
-            for (directory, wanted) in &node.directories {
-                let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
-                let missing = |finding: &Finding| matches!(finding.reason, Reason::LinkMissing { .. });
-                let hidden = crate::diff::hidden(directory, wanted, name);
-                if self.findings(&address).iter().any(missing) && unknown.contains(&hidden) {
-                    let because = format!(
-                        "what lies behind {} can be seen only once the link is made",
-                        wanted.known_as()
-                    );
-                    let help = Some("plan again after that".to_owned());
-                    self.draft.elsewhere.push(Blocked { address, because, help, findings: Vec::new() });
-                    behind.insert(hidden);
-                }
-            }
-        }
-        behind
-    }
-
     /// What a crash left half done is undone first. What else is due can only be seen once that has happened, so the plan holds nothing else.
     fn undo_what_is_open(&mut self) -> bool {
         for (name, answer) in &self.input.survey.observed.nodes {
@@ -196,97 +173,6 @@ impl<'a> Builder<'a> {
             let address = address.clone();
             self.draft.elsewhere.push(Blocked { address, because, help: Some(help), findings });
         }
-    }
-
-    fn directories(&mut self, name: &NodeName, node: &DesiredNode) {
-        for (directory, wanted) in &node.directories {
-            let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
-            let due: Vec<Finding> = self
-                .findings(&address)
-                .iter()
-                .filter(|finding| finding.effect == Effect::Due)
-                .cloned()
-                .collect();
-            let (Some(link), false) = (&wanted.link, due.is_empty()) else { continue };
-            let reasons: Vec<Why> = due.iter().map(|finding| self.why(finding)).collect();
-            if due.iter().any(|finding| matches!(finding.reason, Reason::LinkMissing { .. })) {
-                let deed = Deed::MakeLink { path: link.clone(), target: wanted.path.clone() };
-                self.add(address, deed, reasons, false);
-            }
-        }
-    }
-
-    /// Makes the directories that the deeds so far need and that are not there.
-    fn parents(&mut self, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
-        let mut missing: BTreeSet<String> = BTreeSet::new();
-        for deed in self.draft.on(name) {
-            let targets: Vec<&str> = match &deed.deed {
-                Deed::MakeLink { target, path } => vec![target, path],
-                Deed::UndoOpen { .. }
-                | Deed::Snapshot { .. }
-                | Deed::MakeDirectory { .. }
-                | Deed::CreateAuthority { .. }
-                | Deed::CopyAuthorityCertificate { .. }
-                | Deed::CopyKey { .. }
-                | Deed::CreateKeyPair { .. }
-                | Deed::WritePublicKey { .. }
-                | Deed::WriteBundle { .. }
-                | Deed::IssueIdentity(_)
-                | Deed::UpdateKubeconfig { .. }
-                | Deed::SetPermissions { .. }
-                | Deed::Restart { .. }
-                | Deed::Verify { .. }
-                | Deed::Restore { .. } => deed.deed.paths(),
-            };
-            for path in targets {
-                missing.extend(
-                    ancestors(path).filter(|ancestor| is_missing(facts, ancestor)).map(str::to_owned),
-                );
-            }
-            if let Deed::MakeLink { target, .. } = &deed.deed
-                && is_missing(facts, target)
-            {
-                missing.insert(target.clone());
-            }
-        }
-        for directory in node.directories.values().filter(|directory| directory.link.is_some()) {
-            // The link itself is made by its own deed, or is there and dangling.
-            missing.remove(directory.known_as());
-            if missing.iter().any(|path| path.starts_with(&format!("{}/", directory.known_as())))
-                || self.writes_below(name, directory.known_as())
-            {
-                if is_missing(facts, &directory.path) {
-                    missing.insert(directory.path.clone());
-                }
-                missing.extend(
-                    ancestors(&directory.path).filter(|path| is_missing(facts, path)).map(str::to_owned),
-                );
-            }
-        }
-        for path in missing {
-            let known = node
-                .directories
-                .iter()
-                .find(|(_, directory)| directory.path == path || directory.known_as() == path);
-            let mode =
-                known.map_or(crate::spec::scalars::FileMode::DIRECTORY, |(_, directory)| directory.mode);
-            let subject = match known {
-                Some((name, _)) => Subject::Directory(name.clone()),
-                None => Subject::Node,
-            };
-            let directory = FileSpec { path, user: "root".to_owned(), group: "root".to_owned(), mode };
-            self.add(
-                Address { subject, node: name.clone() },
-                Deed::MakeDirectory { directory },
-                Vec::new(),
-                false,
-            );
-        }
-    }
-
-    fn writes_below(&self, node: &NodeName, directory: &str) -> bool {
-        let prefix = format!("{directory}/");
-        self.draft.on(node).iter().flat_map(|deed| deed.deed.paths()).any(|path| path.starts_with(&prefix))
     }
 
     /// Owners and permission bits, of whatever this plan does not write anew with the right ones.
@@ -334,18 +220,21 @@ impl<'a> Builder<'a> {
                 changed.entry(what).or_default().extend(deed.reasons.iter().cloned());
             }
         }
+        let moved = self.moved(name);
         for (service, wanted) in &node.services {
-            let stale: Vec<&What> = wanted
+            let stale = wanted
                 .reads
                 .iter()
                 .filter(|read| read.reload(self.input.survey.desired.version) == Reload::Start)
                 .map(|read| &read.what)
-                .filter(|what| changed.contains_key(*what))
-                .collect();
-            if stale.is_empty() {
+                .filter(|what| changed.contains_key(*what));
+            let mut reads: BTreeSet<String> = stale.map(what_name).collect();
+            // However it re-reads files, it has another directory open than the one that is there now.
+            let is_in_use = |directory: &&String| reads_below(wanted, node, directory);
+            reads.extend(moved.iter().filter(is_in_use).cloned());
+            if reads.is_empty() {
                 continue;
             }
-            let reads: BTreeSet<String> = stale.iter().map(|what| what_name(what)).collect();
             match wanted.restart.as_ref().and_then(|restart| restart.command.clone()) {
                 Some(command) => {
                     let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
@@ -433,19 +322,6 @@ fn is_about_permissions(reason: &Reason, file: &str) -> bool {
     matches!(reason, Reason::PermissionsDiffer { path, .. } | Reason::OwnerDiffers { path, .. } if path == file)
 }
 
-/// The directories above a path, `/` left out, outermost first.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices('/').filter_map(|(index, _)| path.get(..index)).filter(|ancestor| !ancestor.is_empty())
-}
-
-/// Whether a directory is not there, or only as a link to nothing.
-fn is_missing(facts: &NodeFacts, path: &str) -> bool {
-    match facts.files.get(path) {
-        Some(Seen::Absent | Seen::Dangling { .. }) => true,
-        Some(Seen::Present(_) | Seen::Looping { .. } | Seen::Unknown { .. }) | None => false,
-    }
-}
-
 /// Why something that is due is in no plan, and the way out.
 fn not_mended(reason: &Reason, subject: &Subject) -> (String, String) {
     let (because, help) = if matches!(reason, Reason::LinkDangling { .. })
@@ -479,6 +355,23 @@ fn help(reason: &Reason, address: &Address) -> Option<String> {
             "find out which CA the cluster really uses; if the CA on {node} is right, reissue: pki plan --replace {subject}@{node} --only {subject}@{node}"
         ));
     }
+    if let Reason::LinkIsDirectory { wanted, .. } = reason {
+        return Some(format!(
+            "declare `migrate: true` in `directories` to have it moved to {wanted} and the link put in its place; programs that read below it have to be restarted then"
+        ));
+    }
+    if let Reason::CannotMove { obstacle, .. } = reason {
+        return Some(match obstacle {
+            Obstacle::HoldsFiles { .. } => "look at both on the node: pki never merges two directories. Move away the one that is not in use".to_owned(),
+            Obstacle::IsLink { .. } | Obstacle::IsNoDirectory => "look at it on the node: pki never replaces something that is there. Move it away, or declare another `path`".to_owned(),
+            Obstacle::IsMounted => "the files are on a file system of their own already: remove `link` and let `path` name this place, or mount it elsewhere".to_owned(),
+        });
+    }
+    if matches!(reason, Reason::LinkIsFile { .. }) {
+        return Some(
+            "look at the file on the node and move it away; the next plan makes the link".to_owned(),
+        );
+    }
     if *subject == Subject::Node && matches!(reason, Reason::Unknown { .. }) {
         return Some(format!("plan for the other nodes with --only @NODE, or make {node} reachable"));
     }
@@ -488,10 +381,7 @@ fn help(reason: &Reason, address: &Address) -> Option<String> {
         "put back the half that belongs to the other one, from a backup or another node"
     } else if matches!(reason, Reason::ClockSkew { .. }) {
         "set the node's clock right, for example with chrony, and plan again"
-    } else if matches!(
-        reason,
-        Reason::LinkLoops { .. } | Reason::LinkDiffers { .. } | Reason::LinkIsDirectory { .. }
-    ) {
+    } else if matches!(reason, Reason::LinkLoops { .. } | Reason::LinkDiffers { .. }) {
         "look at the link on the node; pki never replaces something that is there"
     } else {
         return None;

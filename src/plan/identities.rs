@@ -433,6 +433,8 @@ fn reissues(reason: &Reason) -> bool {
         | Reason::LinkDiffers { .. }
         | Reason::LinkLoops { .. }
         | Reason::LinkIsDirectory { .. }
+        | Reason::LinkIsFile { .. }
+        | Reason::CannotMove { .. }
         | Reason::DiffersBetweenNodes { .. }
         | Reason::ServedDiffersFromFile { .. }
         | Reason::StartedBeforeFile { .. }

@@ -7,6 +7,7 @@
 mod action;
 mod authorities;
 mod build;
+mod directories;
 mod fact;
 mod graph;
 mod identities;

@@ -11,6 +11,7 @@ use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::Effect;
 use crate::diff::{date, instant};
+use crate::ids::Subject;
 use crate::plan::{Action, Blocked, Deed, Disruption, KeySource, Plan, Why};
 
 /// The whole plan as text.
@@ -158,6 +159,7 @@ fn kept_key(action: &Action) -> Option<String> {
         | Deed::Snapshot { .. }
         | Deed::MakeDirectory { .. }
         | Deed::MakeLink { .. }
+        | Deed::MoveDirectory { .. }
         | Deed::CreateAuthority { .. }
         | Deed::CopyAuthorityCertificate { .. }
         | Deed::CopyKey { .. }
@@ -207,6 +209,18 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
         Deed::MakeLink { path, target } => {
             body.add("link", format!("{} -> {}", escaped(path), escaped(target)));
             '+'
+        }
+        Deed::MoveDirectory { link, path, keeps_old } => {
+            body.add("moves", format!("{} -> {}, everything in it", escaped(link), escaped(path)));
+            body.add("how", "copied first; then a link takes the directory's place in one step".to_owned());
+            let old = match keeps_old {
+                true => {
+                    "stays beside the link, under a name with a dot, until the next run on this node; restart the readers before"
+                }
+                false => "removed at the end of the visit, when its readers have been restarted",
+            };
+            body.add("old directory", old.to_owned());
+            '~'
         }
         Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after } => {
             body.add("subject", super::issue::subject(subject));
@@ -283,10 +297,14 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
         Disruption::Reload { when } => body.add("takes effect", format!("{when}; no restart")),
         Disruption::Restart { services } if !matches!(action.deed, Deed::Restart { .. }) => {
             let services: Vec<&str> = services.iter().map(|service| service.as_str()).collect();
-            body.add(
-                "takes effect",
-                format!("when {} is restarted: read at its start only", services.join(", ")),
-            );
+            let services = services.join(", ");
+            // Whatever is put back at the address of a directory and has to be restarted for is a directory.
+            let is_directory = matches!(action.address.subject, Subject::Directory(_));
+            let when = match is_directory {
+                true => format!("when restarted: {services}; until then they have the old directory open"),
+                false => format!("when {services} is restarted: read at its start only"),
+            };
+            body.add("takes effect", when);
         }
         Disruption::Restart { .. } => {}
     }

@@ -55,6 +55,7 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
     relations::link_loop,
     relations::no_nodes,
     relations::contradiction,
+    relations::migration_without_link,
 ];
 
 /// Runs every check over one spec. `known` is absent when the profile's names are not known: then no name is judged.
