@@ -27,6 +27,12 @@ impl std::fmt::Display for VisitId {
     }
 }
 
+/// The name of what becomes, or was, `name` while a run is at work. It starts with a dot, since a kubelet takes any other file in its manifests
+/// directory for a pod.
+pub(crate) fn temporary_name(name: &str, run: &str) -> String {
+    format!(".{name}.pki-{run}")
+}
+
 /// What an undo did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -23,6 +23,7 @@ use super::snapshot;
 use super::store::Store;
 use super::visit::{Change, Earlier, Objects, Touch};
 use crate::observed::{ServedBy, VisitState};
+pub(super) use crate::visits::temporary_name;
 
 /// The files of a node during one transaction.
 #[derive(Debug)]
@@ -347,11 +348,6 @@ fn stage_file(staged: &[Staged], index: usize, wanted: &FileImage) -> Result<(),
 /// Who serves this machine's nodes.
 pub(super) fn served_by() -> ServedBy {
     ServedBy { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
-}
-
-/// The name of the file that becomes `name`.
-pub(super) fn temporary_name(name: &str, run: &str) -> String {
-    format!(".{name}.pki-{run}")
 }
 
 /// What is at a location; nothing when its directory is missing.

@@ -94,8 +94,8 @@ impl Host for Local {
         let goes: Vec<String> = locations(&goes);
         site.note(Event::Committed { keeping: locations(&stays) })?;
         for location in &goes {
-            // What cannot be removed now is removed when the next transaction begins.
-            let _removed = site.remove_aside(location);
+            // Keys are in it, so the transaction does not count as ended before it is gone; an undo goes on from here.
+            site.remove_aside(location)?;
         }
         if let Some((directory, _)) = &site.visit {
             // What is only for the way back is not needed any more; if it stays, the snapshot is larger for nothing.

@@ -231,7 +231,8 @@ impl<'a> Builder<'a> {
             let mut reads: BTreeSet<String> = stale.map(what_name).collect();
             // However it re-reads files, it has another directory open than the one that is there now.
             let is_in_use = |directory: &&String| reads_below(wanted, node, directory);
-            reads.extend(moved.iter().filter(is_in_use).cloned());
+            reads
+                .extend(moved.iter().filter(is_in_use).map(|directory| format!("the directory {directory}")));
             if reads.is_empty() {
                 continue;
             }
