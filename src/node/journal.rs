@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub(super) enum Event {
     },
     /// Locations are as they were to be.
     Wrote { locations: Vec<String> },
+    /// A program is about to be run.
+    Running { argv: Vec<String>, timeout_seconds: u64 },
     /// A program ended well.
     Ran { argv: Vec<String> },
     /// The changes are kept.
@@ -115,7 +118,7 @@ pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
     for line in lines {
         state = match &line.event {
             Event::Begun | Event::Undoing => Some(VisitState::Open),
-            Event::Writing { .. } | Event::Wrote { .. } | Event::Ran { .. } => state,
+            Event::Writing { .. } | Event::Wrote { .. } | Event::Running { .. } | Event::Ran { .. } => state,
             Event::Committed { .. } => Some(VisitState::Committed),
             Event::Undone { .. } => Some(VisitState::Undone),
             Event::UndoFailed { .. } => Some(VisitState::UndoFailed),
@@ -130,6 +133,7 @@ pub(super) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
         Event::Writing { touch, before } => Some((touch, before.as_ref())),
         Event::Begun
         | Event::Wrote { .. }
+        | Event::Running { .. }
         | Event::Ran { .. }
         | Event::Committed { .. }
         | Event::Undoing
@@ -137,6 +141,41 @@ pub(super) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
         | Event::UndoFailed { .. } => None,
     });
     touched.collect()
+}
+
+/// A program that a transaction has run.
+pub(super) struct Program<'a> {
+    pub(super) argv: &'a [String],
+    pub(super) timeout: Duration,
+    /// Whether it ended, and well.
+    pub(super) went_well: bool,
+}
+
+/// The programs that were run, each once, in this order.
+pub(super) fn programs(lines: &[Line]) -> Vec<Program<'_>> {
+    let mut programs: Vec<Program<'_>> = Vec::new();
+    for line in lines {
+        match &line.event {
+            Event::Running { argv, timeout_seconds } => {
+                if !programs.iter().any(|known| known.argv == argv) {
+                    let timeout = Duration::from_secs(*timeout_seconds);
+                    programs.push(Program { argv, timeout, went_well: false });
+                }
+            }
+            Event::Ran { argv } => {
+                let ended = programs.iter_mut().filter(|known| known.argv == argv);
+                ended.for_each(|program| program.went_well = true);
+            }
+            Event::Begun
+            | Event::Writing { .. }
+            | Event::Wrote { .. }
+            | Event::Committed { .. }
+            | Event::Undoing
+            | Event::Undone { .. }
+            | Event::UndoFailed { .. } => {}
+        }
+    }
+    programs
 }
 
 /// The directories that were, or may have been, replaced with everything in them, with the names below them.
@@ -156,6 +195,7 @@ pub(super) fn keeping(lines: &[Line]) -> BTreeSet<String> {
         Event::Begun
         | Event::Writing { .. }
         | Event::Wrote { .. }
+        | Event::Running { .. }
         | Event::Ran { .. }
         | Event::Undoing
         | Event::Undone { .. }

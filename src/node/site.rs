@@ -73,8 +73,8 @@ impl Objects for Site {
     }
 
     fn run(&mut self, argv: &[String], timeout: Duration) -> Result<(), HostError> {
-        let program = self.program(argv)?;
-        program::run(&program, argv.get(1..).unwrap_or_default(), self.root.as_deref(), timeout)?;
+        self.note(Event::Running { argv: argv.to_vec(), timeout_seconds: timeout.as_secs() })?;
+        self.start(argv, timeout)?;
         self.note(Event::Ran { argv: argv.to_vec() })
     }
 
@@ -111,6 +111,12 @@ impl Site {
     pub(super) fn note(&mut self, event: Event) -> Result<(), HostError> {
         let Some((directory, journal)) = &mut self.visit else { return Err(HostError::NotOpen) };
         journal.add(directory, (self.clock)(), event)
+    }
+
+    /// Runs a program without a word in the journal.
+    pub(super) fn start(&self, argv: &[String], timeout: Duration) -> Result<(), HostError> {
+        let program = self.program(argv)?;
+        program::run(&program, argv.get(1..).unwrap_or_default(), self.root.as_deref(), timeout)
     }
 
     /// Makes one location what the image says.

@@ -10,7 +10,7 @@ use super::confined::Tree;
 use super::disk::Dir;
 use super::error::HostError;
 use super::image::Image;
-use super::journal::{self, Event, Journal};
+use super::journal::{self, Event, Journal, Program};
 use super::local::Local;
 use super::lock::Lock;
 use super::order::{Answer, Begin, Order, VisitId};
@@ -357,6 +357,14 @@ fn undo(site: &mut Site, open: &OpenTransaction) -> Result<Undone, HostError> {
     if let Some((path, error)) = failure {
         return Err(failed(site, path, &error));
     }
+    // What was restarted with the new files runs on them, or has a directory open that is gone.
+    for Program { argv, timeout, went_well } in journal::programs(&lines) {
+        let outcome = site.start(argv, timeout);
+        // One that failed before is why this is undone; nobody can expect it to work now, but it may.
+        if let (true, Err(error)) = (went_well, outcome) {
+            return Err(not_restarted(site, argv, &error));
+        }
+    }
     // A line that is missing makes this snapshot look like one that never began, which is as true.
     let _noted = site.note(Event::Undone { left: undone.left.clone() });
     site.store.end(open, VisitState::Undone)?;
@@ -418,6 +426,16 @@ fn failed(site: &mut Site, path: String, error: &HostError) -> HostError {
     let instruction = format!(
         "Remove the cause and undo again. By hand: {snapshot}/manifest.json names under {path:?} what was there, and its copy in {snapshot}"
     );
+    HostError::UndoFailed { path, reason, instruction }
+}
+
+/// The files are back, and a program that was restarted with the new ones has not been restarted with the old ones.
+fn not_restarted(site: &mut Site, argv: &[String], error: &HostError) -> HostError {
+    let (path, reason) = (format!("what {:?} restarts", argv.join(" ")), error.to_string());
+    let _noted = site.note(Event::UndoFailed { path: path.clone(), reason: reason.clone() });
+    let instruction =
+        "All files are back; this has to be run again so that they are used. Remove the cause and undo again"
+            .to_owned();
     HostError::UndoFailed { path, reason, instruction }
 }
 

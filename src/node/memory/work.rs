@@ -52,6 +52,7 @@ struct Kept {
     paths: BTreeSet<String>,
     before: BTreeMap<String, Image>,
     touched: Vec<Touch>,
+    ran: Vec<Vec<String>>,
     after: BTreeMap<String, Image>,
 }
 
@@ -247,7 +248,7 @@ impl Memory {
         })?;
         let Some(kept) = self.open() else { return Ok(None) };
         kept.state = VisitState::Undone;
-        let Kept { about, before, touched, paths, .. } = kept.clone();
+        let Kept { about, before, touched, paths, ran, .. } = kept.clone();
         let trees =
             touched.iter().filter_map(|touch| Some((touch, before.get(&touch.location)?.tree()?.names())));
         let trees: Vec<(&Touch, BTreeSet<String>)> = trees.collect();
@@ -264,6 +265,7 @@ impl Memory {
             let is_back = now(self).same_as(before);
             if is_back { &mut undone.restored } else { &mut undone.left }.push(touch.path.clone());
         }
+        self.work.ran.extend(ran);
         Ok(Some(undone))
     }
 }
@@ -302,6 +304,7 @@ impl Host for Memory {
             paths: begin.paths.clone(),
             before: visit.known.clone(),
             touched: Vec::new(),
+            ran: Vec::new(),
             after: BTreeMap::new(),
         });
         self.work.visit = Some(visit);
@@ -446,6 +449,10 @@ impl Objects for Memory {
 
     fn run(&mut self, argv: &[String], _: Duration) -> Result<(), HostError> {
         self.work.ran.push(argv.to_vec());
+        let kept = self.open().ok_or(HostError::NotOpen)?;
+        if !kept.ran.contains(&argv.to_vec()) {
+            kept.ran.push(argv.to_vec());
+        }
         Ok(())
     }
 

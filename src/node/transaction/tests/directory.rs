@@ -355,3 +355,39 @@ fn what_others_put_where_it_goes_stays_there() {
     assert_eq!(below(&node.everything(), LINK), below(&before, LINK));
     assert_eq!(node.local().undo_open(STATE), Ok(None));
 }
+
+#[test]
+fn what_was_restarted_is_restarted_again_when_the_directory_is_back() {
+    let told = "test -L etc/kubernetes/pki && echo link >>run/log || echo directory >>run/log";
+    let run = |script: &str| Order::Run {
+        argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+        timeout_seconds: 60,
+    };
+    let node = node();
+    let mut local = node.begun(&PATHS);
+    for order in orders().into_iter().chain([run(told), run(told)]) {
+        local.perform(order).unwrap();
+    }
+    let failing = run("echo tried >>run/log; exit 1");
+    assert!(local.perform(failing).is_err());
+    drop(local);
+    let undone = node.local().undo_open(STATE).unwrap().unwrap();
+    assert_eq!(undone.state, VisitState::Undone);
+    assert_eq!(node.text("/run/log"), "link\nlink\ntried\ndirectory\ntried\n");
+}
+
+#[test]
+fn an_undo_after_which_a_program_cannot_be_restarted_needs_a_person() {
+    let node = node();
+    let before = node.everything();
+    let mut local = node.begun(&PATHS);
+    for order in orders() {
+        local.perform(order).unwrap();
+    }
+    let argv = ["/bin/sh", "-c", "test -L etc/kubernetes/pki"].map(str::to_owned).to_vec();
+    local.perform(Order::Run { argv, timeout_seconds: 60 }).unwrap();
+    let error = local.undo().unwrap_err();
+    assert!(error.to_string().contains("All files are back"), "{error}");
+    assert_eq!(node.everything(), before);
+    assert!(matches!(local.undo(), Err(HostError::UndoFailed { .. })), "undoing again goes on here");
+}
