@@ -130,6 +130,21 @@ impl Site {
         Ok(directory.capture_tree(&temporary_name(&name, &self.run))?.same_as(tree))
     }
 
+    /// Removes a directory that was exchanged for a link, as far as it holds what it `takes` along; whether it is gone.
+    pub(super) fn discard_aside(&self, location: &str, takes: &BTreeSet<String>) -> Result<bool, HostError> {
+        let (directory, name) = place(&self.tree, location, &self.fuse)?;
+        let temporary = temporary_name(&name, &self.run);
+        match directory.capture(&temporary)? {
+            Image::Directory(_) => {
+                directory.clear(&temporary, takes, &self.run)?;
+                Ok(directory.remove_directory(&temporary)? == Removal::Removed)
+            }
+            Image::Absent | Image::Link { .. } | Image::File(_) | Image::Tree(_) | Image::Other => {
+                directory.remove_any(&temporary).map(|()| true)
+            }
+        }
+    }
+
     /// Removes what waits beside a location, or was left unfinished there; nothing is no error.
     pub(super) fn remove_aside(&self, location: &str) -> Result<(), HostError> {
         match place(&self.tree, location, &self.fuse) {
@@ -205,7 +220,11 @@ impl Site {
                 }
                 Ok(Step::Exchange { directory, name, temporary, is_link_left: true })
             }
-            (Image::Link { target, uid, gid }, Image::Directory(_)) => {
+            (Image::Link { target, uid, gid }, found @ Image::Directory(_)) => {
+                // One that somebody else has put there is not exchanged for a link, and so never removed.
+                if takes.is_empty() && !directory.is_empty(&name)? {
+                    return Err(HostError::Occupied { path: location.clone(), found: found.kind() });
+                }
                 directory.remove_any(&temporary)?;
                 stage_link(&directory, &temporary, target, (*uid, *gid))?;
                 directory.sync()?;

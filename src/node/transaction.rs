@@ -408,7 +408,13 @@ fn put_back(
     if found.same_as(&before) {
         return Ok(Done::WasSo);
     }
-    site.put(&Change { location: location.to_owned(), image: before.clone(), takes })?;
+    let change = Change { location: location.to_owned(), image: before.clone(), takes };
+    site.put(&change)?;
+    if matches!((&before, &found), (Image::Link { .. }, Image::Directory(_)))
+        && !site.discard_aside(location, &change.takes)?
+    {
+        return Ok(Done::Left);
+    }
     site.remove_aside(location)?;
     match (site.capture_as(location, &before)?, &before) {
         (Image::Directory(_), Image::Absent) => Ok(Done::Left),

@@ -110,6 +110,14 @@ impl Dir {
         })
     }
 
+    /// Whether nothing is in a directory of this one.
+    pub(in crate::node) fn is_empty(&self, name: &str) -> Result<bool, HostError> {
+        match self.child(name)? {
+            Some(child) => Ok(child.names()?.is_empty()),
+            None => Ok(true),
+        }
+    }
+
     /// Removes whatever has a name; none is no error.
     pub(in crate::node) fn remove_any(&self, name: &str) -> Result<(), HostError> {
         match self.kind(name)? {

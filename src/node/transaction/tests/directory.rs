@@ -391,3 +391,33 @@ fn an_undo_after_which_a_program_cannot_be_restarted_needs_a_person() {
     assert_eq!(node.everything(), before);
     assert!(matches!(local.undo(), Err(HostError::UndoFailed { .. })), "undoing again goes on here");
 }
+
+#[test]
+fn what_others_put_where_a_link_was_is_never_removed() {
+    let node = node();
+    whole(&mut node.local()).unwrap();
+    let mut local = node.begun_as("back", &[LINK]);
+    let from = VisitId { run: "7f3a-91c2".to_owned(), visit: 1 };
+    local.perform(Order::Restore { from, path: LINK.to_owned() }).unwrap();
+    node.file("/etc/kubernetes/pki/etcd/of-another", "x", 0o600);
+    drop(local);
+    let undone = node.local().undo_open(STATE).unwrap().unwrap();
+    assert_eq!(undone.left, [LINK]);
+    assert_eq!(fs::read_link(node.at(LINK)).unwrap(), Path::new(MOVED));
+    assert_eq!(node.text("/etc/kubernetes/.pki.pki-back/etcd/of-another"), "x");
+    assert!(!node.at("/etc/kubernetes/.pki.pki-back/a.key").exists());
+
+    let node = self::node();
+    let link = || Order::MakeLink { path: "/data/link".to_owned(), target: "/data".to_owned() };
+    let mut local = node.begun_as("made", &["/data/link"]);
+    local.perform(link()).unwrap();
+    local.commit().unwrap();
+    let mut local = node.begun_as("back", &["/data/link"]);
+    let from = VisitId { run: "made".to_owned(), visit: 1 };
+    local.perform(Order::Restore { from, path: "/data/link".to_owned() }).unwrap();
+    fs::create_dir(node.at("/data/link")).unwrap();
+    node.file("/data/link/of-another", "x", 0o600);
+    drop(local);
+    assert!(matches!(node.local().undo_open(STATE), Err(HostError::UndoFailed { .. })));
+    assert_eq!(node.text("/data/link/of-another"), "x");
+}
