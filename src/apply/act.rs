@@ -36,6 +36,11 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::MakeLink { path, target } => {
             done(run, node, Order::MakeLink { path: path.clone(), target: target.clone() })
         }
+        Deed::MoveDirectory { link, path, keeps_old } => done(
+            run,
+            node,
+            Order::MoveDirectory { link: link.clone(), path: path.clone(), keeps_old: *keeps_old },
+        ),
         Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after } => {
             let order = Order::CreateAuthority {
                 certificate: certificate.clone(),

@@ -22,7 +22,7 @@ use crate::observe::Question;
 use crate::observed::{Content, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
 use crate::plan::{Action, Deed, Expected, Plan, Visit, fact};
-use crate::request::request;
+use crate::request::{request, see_through_missing_links};
 use crate::spec::types::OnFailure;
 use crate::x509::{Certificate, PublicKey};
 
@@ -214,8 +214,9 @@ impl Run<'_, '_> {
                 files.entry(precondition.path.clone()).or_insert(crate::observed::Expect::Link);
             }
         }
-        let facts =
+        let mut facts =
             question.0.observe(&question.1).map_err(|error| Failure::unreachable(&visit.node, &error))?;
+        see_through_missing_links(wanted, &mut facts);
         for action in &visit.actions {
             for precondition in &action.preconditions {
                 let Expected::Fact(expected) = &precondition.expected else { continue };

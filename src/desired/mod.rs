@@ -133,6 +133,8 @@ pub struct DesiredDirectory {
     pub path: String,
     /// The link under which programs know it.
     pub link: Option<String>,
+    /// Whether a directory that stands where the link should be is moved.
+    pub migrate: bool,
     /// The mode with which it is made.
     pub mode: FileMode,
     /// Where the spec declares it.

@@ -196,6 +196,7 @@ impl<'a> Resolver<'a> {
                 let directory = DesiredDirectory {
                     path,
                     link: declared.and_then(|d| d.link.clone()),
+                    migrate: declared.is_some_and(|d| d.migrate),
                     mode: entry.mode,
                     by: declared.map(|_| spec_path(&["spec", "directories", name.as_str()])),
                 };

@@ -116,6 +116,7 @@ fn a_linked_directory_keeps_the_default_path_for_programs() {
         crate::spec::types::Directory {
             path: "/data/pki".to_owned(),
             link: Some("/etc/kubernetes/pki".to_owned()),
+            migrate: false,
         },
     );
     let desired = resolved(&linked).unwrap();
@@ -132,7 +133,7 @@ fn every_reference_to_something_unknown_is_named_in_one_go() {
     let mut wrong = spec(KUBEADM);
     wrong.spec.directories.insert(
         "nowhere".parse().unwrap(),
-        crate::spec::types::Directory { path: "/data".to_owned(), link: None },
+        crate::spec::types::Directory { path: "/data".to_owned(), link: None, migrate: false },
     );
     wrong.spec.certificates.insert("scraper".parse().unwrap(), Default::default());
     wrong.spec.authorities.insert("other-ca".parse().unwrap(), Default::default());

@@ -11,6 +11,7 @@ mod files;
 mod identity;
 mod key_pair;
 mod reason;
+mod sentences;
 mod shared;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the tests unpack the files of a real cluster")]
@@ -18,6 +19,7 @@ mod tests;
 mod view;
 mod words;
 
+pub use directory::Obstacle;
 pub(crate) use directory::hidden;
 
 use std::collections::BTreeMap;

@@ -450,9 +450,51 @@ fn a_link_that_leads_to_no_directory_is_told_by_what_is_there() {
     assert_eq!(linked("/data/pki", |hops, _| Seen::Looping { hops }), ["Blocks LinkLoops"]);
     assert_eq!(linked("/data/pki", |_, _| Seen::Absent), ["Due LinkMissing"]);
     assert_eq!(linked("/data/pki", |_, _| unknown()), ["Unknown Unknown"]);
-    assert_eq!(linked("/data/pki", |_, directory| Seen::Present(directory)), ["Blocks LinkIsDirectory"]);
+    assert_eq!(linked("/data/pki", |_, directory| Seen::Present(directory)), ["Blocks CannotMove"]);
     let file = |hops, directory| Seen::Present(FileFacts { hops, kind: FileKind::Regular, ..directory });
     assert_eq!(linked("/data/pki", file), ["Blocks NotADirectory"]);
+    let file = |_, directory| Seen::Present(FileFacts { kind: FileKind::Regular, ..directory });
+    assert_eq!(linked("/data/pki", file), ["Blocks LinkIsFile"]);
+}
+
+/// The finding where a real directory stands in the place of the link, and this at the place where it should be.
+fn in_the_way(migrate: bool, there: impl FnOnce(FileFacts) -> Seen<FileFacts>) -> String {
+    let mut world = agreement();
+    let directory = world.file("cp-1", "/etc/kubernetes/pki").clone();
+    let wanted = world.desired.nodes.get_mut("cp-1").unwrap().directories.get_mut("pki").unwrap();
+    (wanted.path, wanted.link) = ("/data/pki".to_owned(), Some("/etc/kubernetes/pki".to_owned()));
+    wanted.migrate = migrate;
+    world.see("cp-1", "/data/pki", there(directory));
+    world.of("dir/pki@cp-1").join(", ")
+}
+
+#[test]
+fn a_directory_is_moved_only_where_that_is_declared_and_nothing_is() {
+    let holding = |entries: &[&str]| {
+        let entries = entries.iter().map(|name| (*name).to_owned()).collect();
+        |directory| {
+            let content = Content::Directory { entries, complete: true };
+            Seen::Present(FileFacts { content, ..directory })
+        }
+    };
+    let link = |directory| {
+        let hops = vec![Hop { path: "/data/pki".to_owned(), target: "/etc/kubernetes/pki".to_owned() }];
+        Seen::Present(FileFacts { hops, ..directory })
+    };
+    assert_eq!(in_the_way(true, |_| Seen::Absent), "Due LinkIsDirectory");
+    assert_eq!(in_the_way(true, holding(&[])), "Due LinkIsDirectory");
+    assert_eq!(in_the_way(false, |_| Seen::Absent), "Blocks LinkIsDirectory");
+    assert_eq!(in_the_way(true, |_| unknown()), "Unknown Unknown");
+    for migrate in [true, false] {
+        assert_eq!(in_the_way(migrate, holding(&["ca.crt"])), "Blocks CannotMove");
+        assert_eq!(in_the_way(migrate, link), "Blocks CannotMove");
+        assert_eq!(in_the_way(migrate, |_| Seen::Looping { hops: Vec::new() }), "Blocks CannotMove");
+        let file = |directory| {
+            let content = Content::NotRead;
+            Seen::Present(FileFacts { kind: FileKind::Regular, content, ..directory })
+        };
+        assert_eq!(in_the_way(migrate, file), "Blocks CannotMove");
+    }
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! Dates, names and subjects as findings and plans write them.
+//! How findings and plans write dates, names and subjects.
+//!
+//! What enters is values; what leaves is text for people, in which whatever nodes said is escaped. Pure.
 
 use std::net::IpAddr;
 

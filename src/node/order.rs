@@ -64,6 +64,17 @@ pub enum Order {
         /// What it says, absolute or relative to its directory.
         target: String,
     },
+    /// Moves a directory and puts a link in its place: everything in it is copied, a link takes its place in one step, and the directory itself waits
+    /// beside the link under a name with a dot. At every moment the old path leads to all files. Refused where `path` holds anything.
+    MoveDirectory {
+        /// The directory, where the link will be.
+        link: String,
+        /// Where it goes, absolute; the directory above must be there. It may be on another file system.
+        path: String,
+        /// Whether the old directory stays beside the link beyond the transaction, for programs that have it open; the next transaction on this node
+        /// removes it. Otherwise it goes with the commit.
+        keeps_old: bool,
+    },
     /// Makes new private keys, on all cores at once, and keeps each in its slot. Answers with their public halves.
     MakeKeys {
         /// Where each is kept, and what kind of key it is.

@@ -37,6 +37,9 @@ pub(super) fn perform(
             visit.make_directory(objects, &path, (&owner, &group), mode.bits()).map(done)
         }
         Order::MakeLink { path, target } => visit.make_link(objects, &path, &target).map(done),
+        Order::MoveDirectory { link, path, keeps_old } => {
+            visit.move_directory(objects, &link, &path, keeps_old).map(done)
+        }
         Order::MakeKeys { keys } => make_keys(visit, keys),
         Order::TakeKey { slot, storage } => {
             let key = stored_key(objects, &storage)?;
@@ -124,6 +127,7 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
         }
         Order::MakeDirectory { .. }
         | Order::MakeLink { .. }
+        | Order::MoveDirectory { .. }
         | Order::MakeKeys { .. }
         | Order::TakeKey { .. }
         | Order::WriteIdentity { .. }

@@ -81,6 +81,15 @@ pub enum Deed {
         /// Where it leads.
         target: String,
     },
+    /// Moves a directory and puts the link under which programs know it in its place.
+    MoveDirectory {
+        /// The directory, where the link will be.
+        link: String,
+        /// Where it goes.
+        path: String,
+        /// Whether the old directory stays beside the link for programs that have it open, until the next run on the node.
+        keeps_old: bool,
+    },
     /// Makes a new authority: key and self-signed certificate.
     CreateAuthority {
         /// The certificate's file.
@@ -330,6 +339,7 @@ impl Deed {
             Deed::Snapshot { .. } => "snapshot",
             Deed::MakeDirectory { .. } => "make-directory",
             Deed::MakeLink { .. } => "make-link",
+            Deed::MoveDirectory { .. } => "move-directory",
             Deed::CreateAuthority { .. } => "create-authority",
             Deed::InstallAuthority { .. } => "install-authority",
             Deed::CopyAuthorityCertificate { .. } => "copy-authority-certificate",
@@ -359,6 +369,7 @@ impl Deed {
             | Deed::InstallAuthority { certificate, key, .. } => {
                 vec![&key.path, &certificate.path]
             }
+            Deed::MoveDirectory { link, path, .. } => vec![link, path],
             Deed::CopyAuthorityCertificate { file, .. }
             | Deed::CopyKey { file, .. }
             | Deed::WriteBundle { file, .. }
@@ -382,6 +393,7 @@ impl Deed {
             Deed::Restart { .. } => Undo::Inverse,
             Deed::MakeDirectory { .. }
             | Deed::MakeLink { .. }
+            | Deed::MoveDirectory { .. }
             | Deed::CreateAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }

@@ -134,30 +134,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What is said of everything behind a link that this plan makes: it is seen, and planned, only once the link is there.
-    fn behind_missing_links(&mut self) -> BTreeSet<Finding> {
-        let mut behind = BTreeSet::new();
-        let all = self.input.differences.findings.values().flatten();
-        let unknown: BTreeSet<&Finding> = all.filter(|finding| finding.effect == Effect::Unknown).collect();
-        for (name, node) in &self.input.survey.desired.nodes {
-            for (directory, wanted) in &node.directories {
-                let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
-                let missing = |finding: &Finding| matches!(finding.reason, Reason::LinkMissing { .. });
-                let hidden = crate::diff::hidden(directory, wanted, name);
-                if self.findings(&address).iter().any(missing) && unknown.contains(&hidden) {
-                    let because = format!(
-                        "what lies behind {} can be seen only once the link is made",
-                        wanted.known_as()
-                    );
-                    let help = Some("plan again after that".to_owned());
-                    self.draft.elsewhere.push(Blocked { address, because, help, findings: Vec::new() });
-                    behind.insert(hidden);
-                }
-            }
-        }
-        behind
-    }
-
     /// What a crash left half done is undone first. What else is due can only be seen once that has happened, so the plan holds nothing else.
     fn undo_what_is_open(&mut self) -> bool {
         for (name, answer) in &self.input.survey.observed.nodes {
@@ -199,99 +175,6 @@ impl<'a> Builder<'a> {
             let address = address.clone();
             self.draft.elsewhere.push(Blocked { address, because, help: Some(help), findings });
         }
-    }
-
-    fn directories(&mut self, name: &NodeName, node: &DesiredNode) {
-        for (directory, wanted) in &node.directories {
-            let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
-            let due: Vec<Finding> = self
-                .findings(&address)
-                .iter()
-                .filter(|finding| finding.effect == Effect::Due)
-                .cloned()
-                .collect();
-            let (Some(link), false) = (&wanted.link, due.is_empty()) else { continue };
-            let reasons: Vec<Why> = due.iter().map(|finding| self.why(finding)).collect();
-            if due.iter().any(|finding| matches!(finding.reason, Reason::LinkMissing { .. })) {
-                let deed = Deed::MakeLink { path: link.clone(), target: wanted.path.clone() };
-                self.add(address, deed, reasons, false);
-            }
-        }
-    }
-
-    /// Makes the directories that the deeds so far need and that are not there.
-    fn parents(&mut self, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
-        let mut missing: BTreeSet<String> = BTreeSet::new();
-        for deed in self.draft.on(name) {
-            let targets: Vec<&str> = match &deed.deed {
-                Deed::MakeLink { target, path } => vec![target, path],
-                Deed::UndoOpen { .. }
-                | Deed::Snapshot { .. }
-                | Deed::MakeDirectory { .. }
-                | Deed::CreateAuthority { .. }
-                | Deed::InstallAuthority { .. }
-                | Deed::CopyAuthorityCertificate { .. }
-                | Deed::CopyKey { .. }
-                | Deed::CreateKeyPair { .. }
-                | Deed::WritePublicKey { .. }
-                | Deed::WriteBundle { .. }
-                | Deed::IssueIdentity(_)
-                | Deed::CopyIdentity(_)
-                | Deed::UpdateKubeconfig { .. }
-                | Deed::SetPermissions { .. }
-                | Deed::Restart { .. }
-                | Deed::Verify { .. }
-                | Deed::Restore { .. } => deed.deed.paths(),
-            };
-            for path in targets {
-                missing.extend(
-                    ancestors(path).filter(|ancestor| is_missing(facts, ancestor)).map(str::to_owned),
-                );
-            }
-            if let Deed::MakeLink { target, .. } = &deed.deed
-                && is_missing(facts, target)
-            {
-                missing.insert(target.clone());
-            }
-        }
-        for directory in node.directories.values().filter(|directory| directory.link.is_some()) {
-            // The link itself is made by its own deed, or is there and dangling.
-            missing.remove(directory.known_as());
-            if missing.iter().any(|path| path.starts_with(&format!("{}/", directory.known_as())))
-                || self.writes_below(name, directory.known_as())
-            {
-                if is_missing(facts, &directory.path) {
-                    missing.insert(directory.path.clone());
-                }
-                missing.extend(
-                    ancestors(&directory.path).filter(|path| is_missing(facts, path)).map(str::to_owned),
-                );
-            }
-        }
-        for path in missing {
-            let known = node
-                .directories
-                .iter()
-                .find(|(_, directory)| directory.path == path || directory.known_as() == path);
-            let mode =
-                known.map_or(crate::spec::scalars::FileMode::DIRECTORY, |(_, directory)| directory.mode);
-            let subject = match known {
-                Some((name, _)) => Subject::Directory(name.clone()),
-                None => Subject::Node,
-            };
-            let directory = FileSpec { path, user: "root".to_owned(), group: "root".to_owned(), mode };
-            self.add(
-                Address { subject, node: name.clone() },
-                Deed::MakeDirectory { directory },
-                Vec::new(),
-                false,
-            );
-        }
-    }
-
-    fn writes_below(&self, node: &NodeName, directory: &str) -> bool {
-        let below = |path: &str| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
-        self.draft.on(node).iter().flat_map(|deed| deed.deed.paths()).any(below)
     }
 
     /// Owners and permission bits, of whatever this plan does not write anew with the right ones.
@@ -339,17 +222,4 @@ impl<'a> Builder<'a> {
 
 fn is_about_permissions(reason: &Reason, file: &str) -> bool {
     matches!(reason, Reason::PermissionsDiffer { path, .. } | Reason::OwnerDiffers { path, .. } if path == file)
-}
-
-/// The directories above a path, `/` left out, outermost first.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices('/').filter_map(|(index, _)| path.get(..index)).filter(|ancestor| !ancestor.is_empty())
-}
-
-/// Whether a directory is not there, or only as a link to nothing.
-fn is_missing(facts: &NodeFacts, path: &str) -> bool {
-    match facts.files.get(path) {
-        Some(Seen::Absent | Seen::Dangling { .. }) => true,
-        Some(Seen::Present(_) | Seen::Looping { .. } | Seen::Unknown { .. }) | None => false,
-    }
 }

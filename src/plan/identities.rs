@@ -446,6 +446,8 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::LinkDiffers { .. }
         | Reason::LinkLoops { .. }
         | Reason::LinkIsDirectory { .. }
+        | Reason::LinkIsFile { .. }
+        | Reason::CannotMove { .. }
         | Reason::DiffersBetweenNodes { .. }
         | Reason::CopyMissing { .. }
         | Reason::CopyDiffers { .. }

@@ -10,6 +10,7 @@ mod authorities;
 mod build;
 mod copies;
 mod copy;
+mod directories;
 mod fact;
 mod graph;
 mod identities;

@@ -11,6 +11,7 @@ use crate::observed::NodeFacts;
 use crate::profile::Reload;
 
 use super::build::DraftDeed;
+use super::directories::{lies_below, reads_below};
 use super::graph::{Cycle, Graph};
 use super::{Action, Deed, Disruption, Expected, Fact, Input, Precondition, Visit, fact};
 
@@ -56,6 +57,7 @@ fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeNa
                 | Deed::Snapshot { .. }
                 | Deed::MakeDirectory { .. }
                 | Deed::MakeLink { .. }
+                | Deed::MoveDirectory { .. }
                 | Deed::CreateAuthority { .. }
                 | Deed::InstallAuthority { .. }
                 | Deed::CreateKeyPair { .. }
@@ -111,7 +113,7 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::UndoOpen { .. } => 0,
         Deed::Snapshot { .. } => 1,
         Deed::MakeDirectory { .. } => 2,
-        Deed::MakeLink { .. } => 3,
+        Deed::MakeLink { .. } | Deed::MoveDirectory { .. } => 3,
         Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } => 4,
         Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
         Deed::CopyKey { .. } | Deed::CreateKeyPair { .. } => 6,
@@ -153,6 +155,7 @@ fn actions(
         })
         .collect();
     let mut left_by: BTreeMap<String, u32> = BTreeMap::new();
+    let moved: BTreeSet<&str> = deeds.values().filter_map(super::directories::moved).collect();
     let mut actions = Vec::new();
     for key in order {
         let (Some(deed), Some(number)) = (deeds.get(&key), numbers.get(&key)) else { continue };
@@ -165,7 +168,7 @@ fn actions(
             address: deed.address.clone(),
             reasons: deed.reasons.clone(),
             preconditions,
-            disruption: disruption(deed, node, input),
+            disruption: disruption(deed, node, input, &moved),
             undo: deed.deed.undo(),
             after: graph.before(&key).iter().filter_map(|key| numbers.get(key).copied()).collect(),
             deed: deed.deed.clone(),
@@ -236,6 +239,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             Deed::UndoOpen { .. }
             | Deed::Snapshot { .. }
             | Deed::MakeDirectory { .. }
+            | Deed::MoveDirectory { .. }
             | Deed::CreateAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
@@ -286,8 +290,8 @@ fn preconditions(deed: &DraftDeed, facts: &NodeFacts, left_by: &BTreeMap<String,
         .collect()
 }
 
-/// What a deed means for the services that read what it changes.
-fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>) -> Disruption {
+/// What a deed means for the services that read what it changes. Below a directory that is `moved`, none of them finds it before it is restarted.
+fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>, moved: &BTreeSet<&str>) -> Disruption {
     if !deed.replaces {
         return Disruption::None;
     }
@@ -297,11 +301,16 @@ fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>) -> Disruptio
     let desired = &input.survey.desired;
     let Some(wanted) = desired.nodes.get(node) else { return Disruption::None };
     let changed = super::restarts::changes(deed);
+    let own_move = super::directories::moved(deed);
+    let is_behind = deed.deed.paths().iter().any(|path| moved.iter().any(|moved| lies_below(path, moved)));
     let mut restarts: BTreeSet<ServiceName> = BTreeSet::new();
     let mut reloads: BTreeSet<String> = BTreeSet::new();
     for (service, service_wanted) in &wanted.services {
+        if own_move.is_some_and(|moved| reads_below(service_wanted, wanted, moved)) {
+            restarts.insert(service.clone());
+        }
         for read in service_wanted.reads.iter().filter(|read| changed.contains(&read.what)) {
-            match read.reload(desired.version) {
+            match if is_behind { Reload::Start } else { read.reload(desired.version) } {
                 Reload::Start => {
                     restarts.insert(service.clone());
                 }

@@ -8,6 +8,7 @@ use crate::profile::{Reload, What};
 use crate::spec::types::Restart;
 
 use super::build::{Builder, DraftDeed};
+use super::directories::reads_below;
 use super::{Deed, ManualRestart, Why};
 
 impl Builder<'_> {
@@ -19,18 +20,22 @@ impl Builder<'_> {
                 changed.entry(what).or_default().extend(deed.reasons.iter().cloned());
             }
         }
+        let moved = self.moved(name);
         for (service, wanted) in &node.services {
-            let stale: Vec<&What> = wanted
+            let stale = wanted
                 .reads
                 .iter()
                 .filter(|read| read.reload(self.input.survey.desired.version) == Reload::Start)
                 .map(|read| &read.what)
-                .filter(|what| changed.contains_key(*what))
-                .collect();
-            if stale.is_empty() {
+                .filter(|what| changed.contains_key(*what));
+            let mut reads: BTreeSet<String> = stale.map(what_name).collect();
+            // However it re-reads files, it has another directory open than the one that is there now.
+            let is_in_use = |directory: &&String| reads_below(wanted, node, directory);
+            reads
+                .extend(moved.iter().filter(is_in_use).map(|directory| format!("the directory {directory}")));
+            if reads.is_empty() {
                 continue;
             }
-            let reads: BTreeSet<String> = stale.iter().map(|what| what_name(what)).collect();
             match wanted.restart.as_ref().and_then(|restart| restart.command.clone()) {
                 Some(command) => {
                     let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };

@@ -104,9 +104,10 @@ impl Summary {
     fn count(&mut self, deed: &Deed) {
         match deed {
             Deed::UndoOpen { .. } | Deed::Snapshot { .. } | Deed::Verify { .. } => {}
-            Deed::MakeDirectory { .. } | Deed::MakeLink { .. } | Deed::SetPermissions { .. } => {
-                self.repair += 1
-            }
+            Deed::MakeDirectory { .. }
+            | Deed::MakeLink { .. }
+            | Deed::MoveDirectory { .. }
+            | Deed::SetPermissions { .. } => self.repair += 1,
             Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } | Deed::CreateKeyPair { .. } => {
                 self.issue += 1
             }

@@ -13,6 +13,9 @@ pub fn deed(action: &Action) -> String {
         Deed::Snapshot { paths } => format!("snapshot {}", counted(paths.len(), "path", "paths")),
         Deed::MakeDirectory { directory } => format!("make directory {}", escaped(&directory.path)),
         Deed::MakeLink { path, target } => format!("link {} -> {}", escaped(path), escaped(target)),
+        Deed::MoveDirectory { link, path, .. } => {
+            format!("move {} to {}, link in its place", escaped(link), escaped(path))
+        }
         Deed::CreateAuthority { .. } => format!("create {subject}"),
         Deed::InstallAuthority { source, .. } => {
             format!("install {subject} from {}", escaped(&source.certificate))

@@ -62,6 +62,7 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
     relations::no_nodes,
     relations::contradiction,
     places::shared_differs,
+    relations::migration_without_link,
 ];
 
 /// What the checks found.

@@ -211,7 +211,9 @@ fn a_node_that_somebody_else_works_on_is_left_alone() {
 #[test]
 fn an_interrupted_run_puts_its_node_back() {
     for (node, code, kept) in [("cp-1", 10, 0), ("cp-2", 11, 1)] {
-        let script = format!("case $PKI_ROOT in */{node}) echo > ../started; read line < ../go;; esac");
+        let wait =
+            "if [ -p ../go ]; then echo >../started; read line <../go; rm ../go; else echo >../again; fi";
+        let script = format!("case $PKI_ROOT in */{node}) {wait};; esac");
         let made = due(&script, "");
         let before = made.listing();
         for fifo in ["started", "go"] {
@@ -228,6 +230,7 @@ fn an_interrupted_run_puts_its_node_back() {
         assert_eq!(cli::code(&output), code, "{}{}", cli::stdout(&output), cli::stderr(&output));
         assert!(cli::stdout(&output).contains("the run was asked to stop"), "{}", cli::stdout(&output));
         assert_eq!(differing(&before, &made.listing()).len(), kept);
+        assert!(made.at("again").exists(), "what runs on the new files is restarted with the old ones");
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod cli;
 mod cluster;
+mod directories;
 mod examples;
 mod failures;
 mod issuing;

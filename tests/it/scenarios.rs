@@ -71,7 +71,7 @@ fn every_scenario_is_told_as_its_golden_text_says() {
     assert!(failures.is_empty(), "{} scenarios differ\n{}", failures.len(), failures.join("\n"));
 }
 
-fn folders(parent: &Path) -> Vec<PathBuf> {
+pub(crate) fn folders(parent: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().path());
     let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
     folders.sort();
@@ -84,6 +84,15 @@ fn run(folder: &Path, ours: &BTreeSet<String>) -> Result<(), String> {
         left_out(name, "only root can give files away");
         return Ok(());
     }
+    let cluster = set_up(folder)?;
+    let text = cluster.report().text().replace(cluster.path().to_str().unwrap(), "<folder>");
+    golden(&folder.join("findings.txt"), &normalised(findings(&text), ours))?;
+    planned(folder, name, &cluster, ours)
+}
+
+/// A fresh cluster with the fault of a scenario in it.
+pub(crate) fn set_up(folder: &Path) -> Result<Cluster, String> {
+    let name = folder.file_name().unwrap().to_str().unwrap();
     let cluster = Cluster::unpack();
     let own_spec = folder.join("spec.yaml");
     if own_spec.exists() {
@@ -101,9 +110,7 @@ fn run(folder: &Path, ours: &BTreeSet<String>) -> Result<(), String> {
     if !change.status.success() {
         return Err(format!("{name}: change.sh failed\n{}", String::from_utf8_lossy(&change.stderr)));
     }
-    let text = cluster.report().text().replace(cluster.path().to_str().unwrap(), "<folder>");
-    golden(&folder.join("findings.txt"), &normalised(findings(&text), ours))?;
-    planned(folder, name, &cluster, ours)
+    Ok(cluster)
 }
 
 /// The plan is as `plan.txt` says. What can be done is done, and then nothing is left to do; what is blocked touches nothing.

@@ -326,6 +326,23 @@ pub(super) fn link_loop(checker: &mut Checker<'_>) {
     }
 }
 
+/// A directory that is to be moved, and no link that is to take its place.
+pub(super) fn migration_without_link(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    for (name, directory) in spec.directories.iter().filter(|(_, directory)| directory.migrate) {
+        let link = ["directories", name.as_str(), "link"];
+        if directory.link.is_none() && !checker.is_written(&link) {
+            checker.report(
+                Code::MigrationWithoutLink,
+                &["directories", name.as_str(), "migrate"],
+                "`migrate` moves a directory away from where a link should be, and there is no `link`",
+                "needs a `link`",
+                "write in `link` the path under which programs know the directory, or remove `migrate`",
+            );
+        }
+    }
+}
+
 /// A cluster without nodes, or a node without a role.
 pub(super) fn no_nodes(checker: &mut Checker<'_>) {
     let spec = checker.spec;
