@@ -130,3 +130,36 @@ impl IdentityCopy {
         self.source.files().into_iter().map(|file| file.path.as_str()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::{Hints, resolve};
+    use crate::profile::Profile;
+    use crate::spec::types::{ClusterPki, ProfileName};
+
+    #[test]
+    fn only_what_is_shared_can_be_copied_to_another_node() {
+        let text = "{ apiVersion: pki/v1alpha1, kind: ClusterPKI, metadata: { name: c }, spec: { profile: etcd, nodes: { m-1: { address: 10.0.0.1, roles: [etcd] } } } }";
+        let spec: ClusterPki = serde_saphyr::from_str(text).unwrap();
+        let profile = Profile::load(ProfileName::Etcd).unwrap();
+        let mut desired = resolve(&spec, &profile, &Hints::default()).unwrap();
+        let node = desired.nodes.values_mut().next().unwrap();
+        let mut wanted = node.identities.values().next().unwrap().clone();
+        let (here, there): (NodeName, NodeName) = ("m-1".parse().unwrap(), "m-2".parse().unwrap());
+        let place = wanted.storage.clone();
+        let copied = Copied {
+            certificate: None,
+            not_after: Timestamp::UNIX_EPOCH,
+            usages: BTreeSet::new(),
+            dns: BTreeSet::new(),
+            ip: BTreeSet::new(),
+        };
+        let copy = |wanted: &DesiredIdentity, to: &NodeName| {
+            IdentityCopy::new((&here, &place), (to, &place), wanted, copied.clone()).is_some()
+        };
+        assert!(copy(&wanted, &here) && !copy(&wanted, &there));
+        wanted.shared = true;
+        assert!(copy(&wanted, &there));
+    }
+}
