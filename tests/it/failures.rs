@@ -10,7 +10,7 @@ use pki::plan::Options;
 use serde_json::Value;
 
 use crate::cli;
-use crate::cluster::{Cluster, left_out};
+use crate::cluster::{Cluster, is_root, left_out};
 use crate::listing::{differing, listing};
 use crate::made::{Made, Spec};
 
@@ -29,10 +29,6 @@ fn due(script: &str, more: &str) -> Made {
     );
     made.spec(&Spec { more: &more, ..Spec::renewing() });
     made
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().unwrap().stdout.trim_ascii() == b"0"
 }
 
 #[test]

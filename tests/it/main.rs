@@ -13,6 +13,7 @@ mod failures;
 mod issuing;
 mod key_and_pem_shapes;
 mod kubeconfigs;
+mod layouts;
 mod listing;
 mod made;
 mod mutations;

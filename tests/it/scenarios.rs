@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pki::apply::Outcome;
 use pki::plan::{Options, Plan};
 
-use crate::cluster::{Cluster, ROOT, golden, left_out, normalised, plan_text};
+use crate::cluster::{Cluster, ROOT, golden, is_root, left_out, normalised, plan_text};
 use crate::listing::{differing, listing};
 
 /// Scenarios at the same time.
@@ -164,11 +164,6 @@ fn told(name: &str, cluster: &Cluster, plan: &Plan) -> Result<(), String> {
     } else {
         Err(format!("{name}: still due and not told: {untold:?}\n{text}"))
     }
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().unwrap();
-    id.stdout.trim_ascii() == b"0"
 }
 
 /// The part of the report below its tables.

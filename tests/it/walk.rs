@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine as _;
 use pki::x509::pem::{Item, read};
 
-use crate::cluster::{ROOT, left_out};
+use crate::cluster::{ROOT, is_root, left_out};
 
 mod migration;
 
@@ -122,10 +122,6 @@ fn go_all(walks: &[Walk<'_>]) -> usize {
 fn can_trace() -> bool {
     let trace = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
     trace.is_ok_and(|output| output.status.success())
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().unwrap().stdout.trim_ascii() == b"0"
 }
 
 /// What happens at a call.
