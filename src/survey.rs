@@ -121,3 +121,7 @@ fn merge(observed: &mut Observed, name: NodeName, second: Answer) {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests unpack the files of a real cluster")]
+pub(crate) mod tests;

@@ -10,10 +10,11 @@ use parts::{bracketed, first_service_address, owned_file, split_endpoint};
 
 use super::template::Values;
 use super::{Decided, Desired, DesiredDirectory, DesiredKeyPair, DesiredNode, DesiredService, Hints};
+use crate::duration::Duration;
 use crate::ids::{AuthorityName, DirectoryName, IdentityName, NodeName, ServiceName};
 use crate::profile::{Endpoint, Profile, Read, Versioned, What};
 use crate::spec::scalars::KubernetesVersion;
-use crate::spec::types::{ClusterPki, Node, Placement, Role, Service, Spec};
+use crate::spec::types::{ClusterPki, KeyAlgorithm, Node, Placement, Role, Service, Spec};
 
 /// A part of a spec that no node could carry out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -277,6 +278,16 @@ impl<'a> Resolver<'a> {
             }
         };
         Read { what, ..read.clone() }
+    }
+
+    fn renew_before(&self, own: Option<Duration>, section: &[&str]) -> Decided<Duration> {
+        decide(own, section, "renewBefore", self.spec.defaults.renew_before, "renewBefore")
+    }
+
+    /// The algorithm that a key must have; none where neither its own section nor the defaults declare one.
+    fn key_algorithm(&self, own: Option<KeyAlgorithm>, section: &[&str]) -> Option<Decided<KeyAlgorithm>> {
+        let either = own.or(self.spec.defaults.key_algorithm)?;
+        Some(decide(own, section, "keyAlgorithm", either, "keyAlgorithm"))
     }
 
     fn with_declared(&self, name: &ServiceName, mut service: DesiredService) -> DesiredService {

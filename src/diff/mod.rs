@@ -14,7 +14,6 @@ mod reason;
 mod sentences;
 mod shared;
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the tests unpack the files of a real cluster")]
 mod tests;
 mod view;
 mod words;

@@ -192,6 +192,8 @@ fn coming(builder: &Builder<'_>, address: &Address, main: &str) -> Option<(Conte
         let made = matches!(deed.deed, Deed::CreateAuthority { .. } | Deed::CopyAuthorityCertificate { .. });
         let content = if let Deed::WriteBundle { certificates, .. } = &deed.deed {
             Content::Known(certificates.clone())
+        } else if let Deed::InstallAuthority { root, .. } = &deed.deed {
+            Content::Known(vec![root.clone()])
         } else if made {
             Content::Made
         } else {

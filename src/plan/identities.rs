@@ -7,7 +7,7 @@ use crate::desired::{DesiredIdentity, DesiredNode, Storage};
 use crate::diff::{Effect, Finding, IdentityView, Reason, identity_view};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
-use crate::observed::{Content, NodeFacts};
+use crate::observed::NodeFacts;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm as FoundAlgorithm};
 
@@ -195,17 +195,7 @@ impl Case<'_> {
 
     fn kubeconfig(&self) -> Option<&KubeconfigFacts> {
         let Storage::Kubeconfig { file, .. } = self.storage else { return None };
-        match &self.facts.files.get(&file.path)?.present()?.content {
-            Content::Kubeconfig(config) => Some(config),
-            Content::Pem(_)
-            | Content::Empty
-            | Content::Manifest(_)
-            | Content::Kubelet(_)
-            | Content::Directory { .. }
-            | Content::Opaque
-            | Content::NotRead
-            | Content::Unreadable { .. } => None,
-        }
+        self.facts.files.get(&file.path)?.present()?.content.kubeconfig()
     }
 
     /// Only data that a kubeconfig itself holds are changed, in the place where they stand.

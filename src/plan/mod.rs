@@ -22,7 +22,6 @@ mod rollback;
 mod shared;
 mod summary;
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the tests unpack the files of a real cluster")]
 mod tests;
 
 use jiff::Timestamp;

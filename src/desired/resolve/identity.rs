@@ -234,13 +234,7 @@ impl Resolver<'_> {
             usages: BTreeSet::new(),
             names: DesiredNames::default(),
             validity: decide(declared.validity, &section, "validity", defaults.validity, "validity"),
-            renew_before: decide(
-                declared.renew_before,
-                &section,
-                "renewBefore",
-                defaults.renew_before,
-                "renewBefore",
-            ),
+            renew_before: self.renew_before(declared.renew_before, &section),
             alarm_before: decide(
                 declared.alarm_before,
                 &section,
@@ -248,9 +242,7 @@ impl Resolver<'_> {
                 defaults.alarm_before,
                 "alarmBefore",
             ),
-            key_algorithm: declared.key_algorithm.or(defaults.key_algorithm).map(|default| {
-                decide(declared.key_algorithm, &section, "keyAlgorithm", default, "keyAlgorithm")
-            }),
+            key_algorithm: self.key_algorithm(declared.key_algorithm, &section),
             reuse_key: declared.reuse_keys.unwrap_or(defaults.reuse_keys),
             storage,
             optional: false,
