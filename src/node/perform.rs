@@ -193,15 +193,10 @@ fn key_in(objects: &impl Look, path: &str) -> Result<PrivateKey, HostError> {
 pub(super) fn the_key(path: &str, bytes: &[u8]) -> Result<PrivateKey, HostError> {
     let reading = pem::read(bytes);
     let reason = reading.problems.first().map_or("there is none in it".to_owned(), ToString::to_string);
-    let key = reading.items.into_iter().find_map(|item| match item {
-        Item::PrivateKey(key) => Some(key),
-        Item::Certificate(_)
-        | Item::EncryptedKey
-        | Item::PublicKey(_)
-        | Item::CertificateRequest
-        | Item::Parameters
-        | Item::Other(_) => None,
-    });
+    let key = reading
+        .items
+        .into_iter()
+        .find_map(|item| if let Item::PrivateKey(key) = item { Some(key) } else { None });
     key.ok_or_else(|| HostError::NoKey { path: path.to_owned(), reason })
 }
 
