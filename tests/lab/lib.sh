@@ -7,6 +7,7 @@
 #   $LAB/lock                taken by each script while it changes the lab
 #   $LAB/nodes               a tmpfs with one directory per node: its overlay, its options, its console's output
 #   $LAB/ssh_config          with known_hosts and id_ed25519 beside it: how to reach the nodes
+#   $LAB/limit-before        the machine's limit of inotify instances, if `up` has raised it
 #   pki-lab                  the bridge, whose alias is the directory of the lab that it belongs to
 #   pki-lab-NODE             a node's network namespace
 #   pkilabINDEX              the host's end of a node's veth pair
@@ -16,6 +17,7 @@ LAB=${PKI_LAB:-/var/lib/pki-lab}
 LAB_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 NODES=$LAB/nodes
 BRIDGE=pki-lab
+INOTIFY_LIMIT=/proc/sys/fs/inotify/max_user_instances
 # How long nodes may take to shut down before they are killed, and to start before that is a failure.
 STOP_SECONDS=${PKI_LAB_STOP_SECONDS:-10}
 START_SECONDS=${PKI_LAB_START_SECONDS:-60}
@@ -117,6 +119,8 @@ start_node() {
   done
   setsid "$LAB_SCRIPTS/boot" "$node" </dev/null >>"$NODES/$node/console" 2>&1 9>&- &
   echo $! >"$NODES/$node/pid"
+  # Its end is found out by looking, not reported by the shell.
+  disown $!
 }
 
 # Whether what supervises the node lives. A stale pid may be another program's: it counts only from the node's cgroup.
@@ -208,7 +212,10 @@ remove_lab() {
     rmdir "/run/systemd/nspawn/propagate/$node" 2>/dev/null || true
   done
   rm -rf --one-file-system "$NODES" "$LAB"/base-*.new "$LAB"/base-*.disk
-  rm -f "$LAB"/{wanted,ssh_config,known_hosts,id_ed25519,id_ed25519.pub}
+  if [ -e "$LAB/limit-before" ]; then
+    cat "$LAB/limit-before" >"$INOTIFY_LIMIT"
+  fi
+  rm -f "$LAB"/{limit-before,wanted,ssh_config,known_hosts,id_ed25519,id_ed25519.pub}
 }
 
 # The directory of the lab that the bridge belongs to; empty without a bridge.
