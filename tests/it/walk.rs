@@ -247,7 +247,9 @@ impl Start {
         let mut counted = BTreeMap::new();
         for line in trace.lines() {
             let (thread, line) = line.split_once(' ').unwrap();
-            let Some((call, _)) = line.trim_start().split_once('(') else { continue };
+            // What goes on after another thread's call was counted where it began.
+            let begins = Some(line.trim_start()).filter(|line| !line.starts_with("<..."));
+            let Some((call, _)) = begins.and_then(|line| line.split_once('(')) else { continue };
             let changes = CALLS.contains(&call) && (call != "openat" || line.contains("O_CREAT"));
             assert!(thread == first || !changes, "{}: another thread: {line}", self.name);
             let unknown =
