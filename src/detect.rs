@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{ClusterName, NodeName};
 use crate::kubeconfig::KubeconfigFacts;
-use crate::observed::{Content, Expect, NodeFacts, ObserveRequest, Seen};
+use crate::observed::{Expect, NodeFacts, ObserveRequest, Seen};
 use crate::profile::{FOREIGN, Profile, ProfileError};
 use crate::spec::types::{
     ApiVersion, Cluster, ClusterPki, Connection, Defaults, Kind, Local, Metadata, Node, ProfileName, Role,
@@ -148,15 +148,5 @@ fn cluster_name(facts: &NodeFacts) -> ClusterName {
 }
 
 fn config<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a KubeconfigFacts> {
-    match &facts.files.get(path)?.present()?.content {
-        Content::Kubeconfig(config) => Some(config),
-        Content::Empty
-        | Content::Pem(_)
-        | Content::Manifest(_)
-        | Content::Kubelet(_)
-        | Content::Directory { .. }
-        | Content::Opaque
-        | Content::NotRead
-        | Content::Unreadable { .. } => None,
-    }
+    facts.files.get(path)?.present()?.content.kubeconfig()
 }

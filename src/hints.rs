@@ -9,7 +9,7 @@ use crate::desired::Hints;
 use crate::ids::DirectoryName;
 use crate::kubeconfig::KubeconfigFacts;
 use crate::manifest::ContainerFacts;
-use crate::observed::{Content, NodeFacts, Observed};
+use crate::observed::{NodeFacts, Observed};
 
 /// The hints of all nodes together.
 pub fn hints(observed: &Observed) -> Hints {
@@ -52,17 +52,8 @@ fn container<'a>(facts: &'a NodeFacts, program: &str) -> Option<&'a ContainerFac
 
 /// The host and port that admin.conf talks to, else kubelet.conf: kubeadm writes the control plane endpoint into both.
 fn control_plane_endpoint(facts: &NodeFacts) -> Option<String> {
-    let configs = facts.files.iter().filter_map(|(path, seen)| match &seen.present()?.content {
-        Content::Kubeconfig(config) => Some((path, config)),
-        Content::Empty
-        | Content::Pem(_)
-        | Content::Manifest(_)
-        | Content::Kubelet(_)
-        | Content::Directory { .. }
-        | Content::Opaque
-        | Content::NotRead
-        | Content::Unreadable { .. } => None,
-    });
+    let configs =
+        facts.files.iter().filter_map(|(path, seen)| Some((path, seen.present()?.content.kubeconfig()?)));
     let named: BTreeMap<&str, &KubeconfigFacts> =
         configs.filter_map(|(path, config)| Some((path.rsplit('/').next()?, config))).collect();
     let config = ["admin.conf", "kubelet.conf"].iter().find_map(|name| named.get(name))?;
@@ -82,17 +73,7 @@ fn host_of_url(urls: &str) -> Option<&str> {
 
 /// Of files that are called `ADDRESS-name-NUMBER.pem`, as ACK's installer numbers the members of etcd, the number of each address.
 fn member_indexes(facts: &NodeFacts) -> BTreeMap<String, String> {
-    let listings = facts.files.values().filter_map(|seen| match &seen.present()?.content {
-        Content::Directory { entries, .. } => Some(entries),
-        Content::Empty
-        | Content::Pem(_)
-        | Content::Kubeconfig(_)
-        | Content::Manifest(_)
-        | Content::Kubelet(_)
-        | Content::Opaque
-        | Content::NotRead
-        | Content::Unreadable { .. } => None,
-    });
+    let listings = facts.files.values().filter_map(|seen| seen.present()?.content.entries());
     let numbered = |entry: &String| {
         let (address, number) = entry.strip_suffix(".pem")?.split_once("-name-")?;
         let is_number = !number.is_empty() && number.len() < 4 && number.bytes().all(|b| b.is_ascii_digit());

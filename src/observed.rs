@@ -274,47 +274,22 @@ pub enum Content {
 impl Content {
     /// The certificates and keys, when it is a file of them.
     pub fn pem(&self) -> Option<&PemFacts> {
-        match self {
-            Self::Pem(facts) => Some(facts),
-            Self::Empty
-            | Self::Kubeconfig(_)
-            | Self::Manifest(_)
-            | Self::Kubelet(_)
-            | Self::Directory { .. }
-            | Self::Opaque
-            | Self::NotRead
-            | Self::Unreadable { .. } => None,
-        }
+        if let Self::Pem(facts) = self { Some(facts) } else { None }
     }
 
     /// The kubeconfig, when it is one.
     pub fn kubeconfig(&self) -> Option<&KubeconfigFacts> {
-        match self {
-            Self::Kubeconfig(facts) => Some(facts),
-            Self::Empty
-            | Self::Pem(_)
-            | Self::Manifest(_)
-            | Self::Kubelet(_)
-            | Self::Directory { .. }
-            | Self::Opaque
-            | Self::NotRead
-            | Self::Unreadable { .. } => None,
-        }
+        if let Self::Kubeconfig(facts) = self { Some(facts) } else { None }
     }
 
     /// The static pod manifest, when it is one.
     pub fn manifest(&self) -> Option<&ManifestFacts> {
-        match self {
-            Self::Manifest(facts) => Some(facts),
-            Self::Empty
-            | Self::Pem(_)
-            | Self::Kubeconfig(_)
-            | Self::Kubelet(_)
-            | Self::Directory { .. }
-            | Self::Opaque
-            | Self::NotRead
-            | Self::Unreadable { .. } => None,
-        }
+        if let Self::Manifest(facts) = self { Some(facts) } else { None }
+    }
+
+    /// The names in it, when it is a directory.
+    pub fn entries(&self) -> Option<&[String]> {
+        if let Self::Directory { entries, .. } = self { Some(entries) } else { None }
     }
 }
 

@@ -2,15 +2,74 @@
 //!
 //! What enters is a [`DesiredNode`]; what leaves is the one request that answers every question of [`crate::diff`]. Pure.
 
+use std::collections::BTreeMap;
+
 use crate::desired::{DesiredNode, Storage};
-use crate::observed::{Expect, ObserveRequest};
+use crate::observed::{Expect, FileFacts, FileKind, NodeFacts, ObserveRequest, Seen};
 use crate::profile::FOREIGN;
 
 /// The kubelet's configuration file, where kubeadm puts it (1.11 and later).
 const KUBELET_CONFIGURATION: &str = "/var/lib/kubelet/config.yaml";
 
-/// The request for one node, whose snapshots are kept in `state_directory`.
+/// The request for one node, whose snapshots are kept in `state_directory`. Files behind a link are asked for at their real place too: should the
+/// link be missing, [`see_through_missing_links`] tells from there what it will lead to.
 pub fn request(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
+    let mut request = as_known(node, state_directory);
+    for (link, path) in links(node) {
+        for (real, (_, expect)) in real_places(&request.files, link, path) {
+            request.files.entry(real).or_insert(expect);
+        }
+    }
+    request
+}
+
+/// Tells of what lies behind links that are missing as if they were there, so that one plan can make them and work behind them. What was asked for this
+/// alone is dropped.
+pub fn see_through_missing_links(node: &DesiredNode, facts: &mut NodeFacts) {
+    let mut asked = as_known(node, "").files;
+    let own = asked.clone();
+    for (link, path) in links(node) {
+        let is_missing = matches!(facts.files.get(link), Some(Seen::Absent));
+        let leads_to_directory = |file: &FileFacts| file.kind == FileKind::Directory;
+        let is_whole = facts.files.get(path).and_then(Seen::present).is_some_and(leads_to_directory);
+        for (real, (known, expect)) in real_places(&asked, link, path) {
+            let seen = if own.contains_key(&real) {
+                facts.files.get(&real).cloned()
+            } else {
+                facts.files.remove(&real)
+            };
+            if let (true, true, Some(seen)) = (is_missing, is_whole, seen) {
+                facts.files.insert(known, seen);
+            }
+            asked.entry(real).or_insert(expect);
+        }
+    }
+}
+
+/// Each link of a node with the directory that it should lead to, the outer ones first.
+fn links(node: &DesiredNode) -> Vec<(&str, &str)> {
+    let declared = node.directories.values();
+    let links = declared.filter_map(|directory| Some((directory.link.as_deref()?, directory.path.as_str())));
+    let mut links: Vec<(&str, &str)> = links.collect();
+    links.sort_by_key(|(link, _)| (link.len(), *link));
+    links
+}
+
+/// What is asked for below a link, by its real place.
+fn real_places(
+    asked: &BTreeMap<String, Expect>,
+    link: &str,
+    path: &str,
+) -> BTreeMap<String, (String, Expect)> {
+    let below = asked.iter().filter_map(|(known, expect)| {
+        let rest = known.strip_prefix(link)?;
+        rest.starts_with('/').then(|| (format!("{path}{rest}"), (known.clone(), *expect)))
+    });
+    below.collect()
+}
+
+/// What is asked at the paths under which programs know their files.
+fn as_known(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
     let mut request =
         ObserveRequest { state_directory: Some(state_directory.to_owned()), ..ObserveRequest::default() };
     for foreign in FOREIGN {
@@ -37,11 +96,14 @@ pub fn request(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
     }
     for copy in node.authorities.values() {
         ask(&copy.certificate.path, Expect::Certificates);
+        for file in copy.copies.values() {
+            ask(&file.path, Expect::Certificates);
+        }
         // Also where no key belongs: one that lies there all the same is a finding.
         ask(&copy.key.path, Expect::PrivateKey);
     }
-    for identity in node.identities.values() {
-        match &identity.storage {
+    for storage in node.identities.values().flat_map(|identity| identity.places()) {
+        match storage {
             Storage::Pair { certificate, key } => {
                 ask(&certificate.path, Expect::Certificates);
                 ask(&key.path, Expect::PrivateKey);

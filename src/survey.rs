@@ -16,7 +16,7 @@ use crate::node::Inspect;
 use crate::observe::{Question, observe_all};
 use crate::observed::{Answer, Content, Expect, NodeFacts, Observed, Seen};
 use crate::profile::Profile;
-use crate::request::request;
+use crate::request::{request, see_through_missing_links};
 use crate::spec::types::ClusterPki;
 
 /// The nodes of a cluster, each behind the reading half of its connection.
@@ -52,6 +52,11 @@ pub fn survey_further<N: Inspect + Sync>(
     let desired = resolve(spec, profile, &hints(&observed))?;
     let open = questions(&desired, nodes, &observed);
     ask(&mut observed, &open);
+    for (name, node) in &desired.nodes {
+        if let Some(Answer::Facts(facts)) = observed.nodes.get_mut(name) {
+            see_through_missing_links(node, facts);
+        }
+    }
     Ok(Survey { desired, observed })
 }
 
@@ -116,3 +121,7 @@ fn merge(observed: &mut Observed, name: NodeName, second: Answer) {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests unpack the files of a real cluster")]
+pub(crate) mod tests;

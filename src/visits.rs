@@ -3,6 +3,8 @@
 //! What enters is nothing; these are the types. What leaves is secret-free by construction: of a file that holds a key no more is said than
 //! whose key it is, its size and who may read it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::observed::VisitState;
@@ -23,6 +25,12 @@ impl std::fmt::Display for VisitId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.run, self.visit)
     }
+}
+
+/// The name of what becomes, or was, `name` while a run is at work. It starts with a dot, since a kubelet takes any other file in its manifests
+/// directory for a pod.
+pub(crate) fn temporary_name(name: &str, run: &str) -> String {
+    format!(".{name}.pki-{run}")
 }
 
 /// What an undo did.
@@ -87,6 +95,11 @@ pub enum Brief {
     },
     /// A file.
     File(FileBrief),
+    /// A directory that was moved with everything in it.
+    Tree {
+        /// The files in it, by their paths below it.
+        files: BTreeMap<String, FileBrief>,
+    },
 }
 
 /// What may be told of a file.

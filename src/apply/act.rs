@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{IdentityName, NodeName, Subject};
+use jiff::Timestamp;
+
+use crate::ids::{Address, IdentityName, NodeName, Subject};
 use crate::node::HostError;
-use crate::node::order::{Answer, AuthorityFiles, IdentityCheck, Order, SignRequest, Slot, VisitId};
-use crate::plan::{Action, Deed, Issue, KeySource, Trusted};
+use crate::node::order::{
+    Answer, AuthorityFiles, IdentityCheck, Order, SharedIdentity, SignRequest, Slot, VisitId,
+};
+use crate::plan::{Action, Deed, IdentityCopy, Issue, KeySource, Trusted};
 use crate::secret::Secret;
 use crate::spec::types::KeyAlgorithm;
 use crate::x509::{Certificate, PublicKey};
@@ -32,6 +36,11 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::MakeLink { path, target } => {
             done(run, node, Order::MakeLink { path: path.clone(), target: target.clone() })
         }
+        Deed::MoveDirectory { link, path, keeps_old } => done(
+            run,
+            node,
+            Order::MoveDirectory { link: link.clone(), path: path.clone(), keeps_old: *keeps_old },
+        ),
         Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after } => {
             let order = Order::CreateAuthority {
                 certificate: certificate.clone(),
@@ -80,6 +89,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             Order::WriteCertificates { file: file.clone(), certificates: certificates.clone() },
         ),
         Deed::IssueIdentity(issue) => self::issue(run, action, issue),
+        Deed::CopyIdentity(copy) => self::copy(run, action, copy),
         Deed::UpdateKubeconfig { file, trusted, .. } => {
             let trusted = certificates(run, trusted)?;
             done(run, node, Order::WriteTrusted { file: file.clone(), trusted })
@@ -161,6 +171,7 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
         None => Vec::new(),
     };
     let cluster = run.plan.cluster.to_string();
+    run.issued.insert(action.address.clone(), certificate.clone());
     done(
         run,
         node,
@@ -175,6 +186,41 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
     )
 }
 
+/// On its own node a key goes from place to place without leaving it. From another node it comes through memory, and only if the layout shares it:
+/// that is looked up once more, because a saved plan is somebody else's word.
+fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(), HostError> {
+    let Address { subject, node } = &action.address;
+    let at_source = Address { subject: subject.clone(), node: copy.from().clone() };
+    let issued = run.issued.get(&at_source).map(|certificate| *certificate.fingerprint());
+    let planned = copy.certificate.as_ref().map(|certificate| *certificate.fingerprint());
+    let certificate = planned.or(issued).ok_or_else(unanswered)?;
+    let trusted = match &copy.trusted {
+        Some(trusted) => certificates(run, trusted)?,
+        None => Vec::new(),
+    };
+    let cluster = run.plan.cluster.to_string();
+    let (source, target) = (copy.source.clone(), copy.target.clone());
+    if copy.from() == node {
+        return done(run, node, Order::CopyIdentity { source, certificate, target, trusted, cluster });
+    }
+    if ![copy.from(), node].into_iter().all(|node| is_shared(run, subject, node)) {
+        let reason = format!("{subject} is not shared between nodes, so its key stays where it is");
+        return Err(HostError::Refused { path: target.certificate_path().to_owned(), reason });
+    }
+    let content = shared_identity(perform(run, copy.from(), Order::ReadSharedIdentity { storage: source })?)?;
+    done(run, node, Order::WriteSharedIdentity { content, certificate, storage: target, trusted, cluster })?;
+    if let Some(certificate) = run.issued.get(&at_source).cloned() {
+        run.issued.insert(action.address.clone(), certificate);
+    }
+    Ok(())
+}
+
+fn is_shared(run: &Run<'_, '_>, subject: &Subject, node: &NodeName) -> bool {
+    let Subject::Identity(identity) = subject else { return false };
+    let wanted = run.settings.desired.nodes.get(node).and_then(|node| node.identities.get(identity));
+    wanted.is_some_and(|wanted| wanted.shared)
+}
+
 /// Every identity that the visit wrote is read afresh and judged as the components would judge it.
 fn verify(
     run: &mut Run<'_, '_>,
@@ -183,29 +229,44 @@ fn verify(
 ) -> Result<(), HostError> {
     let node = &action.address.node;
     let visits = &run.plan.visits;
-    let issued: Vec<Issue> = visits
+    let now = (run.settings.now)();
+    let checks: Vec<IdentityCheck> = visits
         .iter()
         .filter(|visit| visit.node == *node)
         .flat_map(|visit| &visit.actions)
-        .filter_map(|action| match (&action.deed, &action.address.subject) {
-            (Deed::IssueIdentity(issue), Subject::Identity(identity)) if identities.contains(identity) => {
-                Some((**issue).clone())
-            }
-            _ => None,
+        .filter(|action| match &action.address.subject {
+            Subject::Identity(identity) => identities.contains(identity),
+            Subject::Authority(_)
+            | Subject::KeyPair(_)
+            | Subject::Directory(_)
+            | Subject::Service(_)
+            | Subject::Node => false,
         })
+        .filter_map(|action| check(&action.deed, now))
         .collect();
-    for issue in issued {
-        let check = IdentityCheck {
-            storage: issue.storage,
-            authority: (!issue.verified_by.is_empty()).then_some(issue.verified_by),
-            usages: issue.usages,
-            dns: issue.dns,
-            ip: issue.ip,
-            now: (run.settings.now)(),
-        };
-        done(run, node, Order::Check { identity: Box::new(check) })?;
+    for identity in checks {
+        done(run, node, Order::Check { identity: Box::new(identity) })?;
     }
     Ok(())
+}
+
+/// What the place that a deed wrote must be.
+fn check(deed: &Deed, now: Timestamp) -> Option<IdentityCheck> {
+    let (storage, verified_by, usages, (dns, ip)) = if let Deed::IssueIdentity(issue) = deed {
+        (&issue.storage, &issue.verified_by, &issue.usages, (&issue.dns, &issue.ip))
+    } else if let Deed::CopyIdentity(copy) = deed {
+        (&copy.target, &copy.verified_by, &copy.usages, (&copy.dns, &copy.ip))
+    } else {
+        return None;
+    };
+    Some(IdentityCheck {
+        storage: storage.clone(),
+        authority: (!verified_by.is_empty()).then(|| verified_by.clone()),
+        usages: usages.clone(),
+        dns: dns.clone(),
+        ip: ip.clone(),
+        now,
+    })
 }
 
 fn perform(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<Answer, HostError> {
@@ -229,32 +290,55 @@ fn certificates(run: &Run<'_, '_>, trusted: &Trusted) -> Result<Vec<Certificate>
 fn certificate_of(answer: Answer) -> Result<Certificate, HostError> {
     match answer {
         Answer::Certificate(certificate) => Ok(certificate),
-        Answer::Done | Answer::PublicKey(_) | Answer::PublicKeys(_) | Answer::Shared(_) => Err(unanswered()),
+        Answer::Done
+        | Answer::PublicKey(_)
+        | Answer::PublicKeys(_)
+        | Answer::Shared(_)
+        | Answer::SharedIdentity(_) => Err(unanswered()),
     }
 }
 
 fn public_key(answer: Answer) -> Result<PublicKey, HostError> {
     match answer {
         Answer::PublicKey(key) => Ok(key),
-        Answer::Done | Answer::Certificate(_) | Answer::PublicKeys(_) | Answer::Shared(_) => {
-            Err(unanswered())
-        }
+        Answer::Done
+        | Answer::Certificate(_)
+        | Answer::PublicKeys(_)
+        | Answer::Shared(_)
+        | Answer::SharedIdentity(_) => Err(unanswered()),
     }
 }
 
 fn public_keys(answer: Answer) -> Result<BTreeMap<Slot, PublicKey>, HostError> {
     match answer {
         Answer::PublicKeys(keys) => Ok(keys),
-        Answer::Done | Answer::Certificate(_) | Answer::PublicKey(_) | Answer::Shared(_) => Err(unanswered()),
+        Answer::Done
+        | Answer::Certificate(_)
+        | Answer::PublicKey(_)
+        | Answer::Shared(_)
+        | Answer::SharedIdentity(_) => Err(unanswered()),
     }
 }
 
 fn shared(answer: Answer) -> Result<Secret, HostError> {
     match answer {
         Answer::Shared(secret) => Ok(secret),
-        Answer::Done | Answer::Certificate(_) | Answer::PublicKey(_) | Answer::PublicKeys(_) => {
-            Err(unanswered())
-        }
+        Answer::Done
+        | Answer::Certificate(_)
+        | Answer::PublicKey(_)
+        | Answer::PublicKeys(_)
+        | Answer::SharedIdentity(_) => Err(unanswered()),
+    }
+}
+
+fn shared_identity(answer: Answer) -> Result<SharedIdentity, HostError> {
+    match answer {
+        Answer::SharedIdentity(identity) => Ok(identity),
+        Answer::Done
+        | Answer::Certificate(_)
+        | Answer::PublicKey(_)
+        | Answer::PublicKeys(_)
+        | Answer::Shared(_) => Err(unanswered()),
     }
 }
 

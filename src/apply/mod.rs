@@ -17,14 +17,14 @@ use jiff::Timestamp;
 pub use report::{Event, Failure, FailureKind, Outcome, Report, VisitEnd, VisitReport};
 
 use crate::desired::Desired;
-use crate::ids::{AuthorityName, NodeName};
+use crate::ids::{Address, AuthorityName, NodeName};
 use crate::node::order::{Begin, Slot, VisitId};
 use crate::node::{Claim, Host, HostError, Undone};
 use crate::observe::Question;
 use crate::observed::{Content, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
 use crate::plan::{Action, Deed, Expected, Plan, Visit, fact};
-use crate::request::request;
+use crate::request::{request, see_through_missing_links};
 use crate::spec::types::OnFailure;
 use crate::x509::{Certificate, PublicKey};
 
@@ -83,6 +83,7 @@ pub fn apply(
         hosts,
         settings,
         made: BTreeMap::new(),
+        issued: BTreeMap::new(),
         keys: BTreeMap::new(),
         report: Report::new(plan),
     };
@@ -103,6 +104,8 @@ struct Run<'a, 'h> {
     settings: &'a Settings<'a>,
     /// Certificates of authorities that this run has made.
     made: BTreeMap<AuthorityName, Certificate>,
+    /// Certificates that this run has issued, by the place where they are.
+    issued: BTreeMap<Address, Certificate>,
     /// The public halves of keys that were made for the visit in hand.
     keys: BTreeMap<Slot, PublicKey>,
     report: Report,
@@ -240,8 +243,9 @@ impl Run<'_, '_> {
                 files.entry(precondition.path.clone()).or_insert(crate::observed::Expect::Link);
             }
         }
-        let facts =
+        let mut facts =
             question.0.observe(&question.1).map_err(|error| Failure::unreachable(&visit.node, &error))?;
+        see_through_missing_links(wanted, &mut facts);
         for action in &visit.actions {
             for precondition in &action.preconditions {
                 let Expected::Fact(expected) = &precondition.expected else { continue };

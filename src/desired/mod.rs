@@ -133,6 +133,8 @@ pub struct DesiredDirectory {
     pub path: String,
     /// The link under which programs know it.
     pub link: Option<String>,
+    /// Whether a directory that stands where the link should be is moved.
+    pub migrate: bool,
     /// The mode with which it is made.
     pub mode: FileMode,
     /// Where the spec declares it.
@@ -206,6 +208,13 @@ pub struct DesiredIdentity {
     pub shared: bool,
     /// Further places on this node that hold the same certificate and key.
     pub copies: BTreeMap<CopyName, DesiredCopy>,
+}
+
+impl DesiredIdentity {
+    /// Every place, the main one first.
+    pub fn places(&self) -> impl Iterator<Item = &Storage> {
+        std::iter::once(&self.storage).chain(self.copies.values().map(|copy| &copy.storage))
+    }
 }
 
 /// A further place of a certificate and its key.

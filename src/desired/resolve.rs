@@ -10,10 +10,11 @@ use parts::{bracketed, first_service_address, owned_file, split_endpoint};
 
 use super::template::Values;
 use super::{Decided, Desired, DesiredDirectory, DesiredKeyPair, DesiredNode, DesiredService, Hints};
+use crate::duration::Duration;
 use crate::ids::{AuthorityName, DirectoryName, IdentityName, NodeName, ServiceName};
 use crate::profile::{Endpoint, Profile, Read, Versioned, What};
 use crate::spec::scalars::KubernetesVersion;
-use crate::spec::types::{ClusterPki, Node, Placement, Role, Service, Spec};
+use crate::spec::types::{ClusterPki, KeyAlgorithm, Node, Placement, Role, Service, Spec};
 
 /// A part of a spec that no node could carry out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +45,7 @@ pub fn resolve(spec: &ClusterPki, profile: &Profile, hints: &Hints) -> Result<De
         nodes.insert(name.clone(), resolver.node(name, node, &mut problems));
     }
     let authorities = resolver.authorities(&nodes);
+    problems.extend(identity::shared_and_different(&nodes));
     if !problems.is_empty() {
         problems.sort_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));
         problems.dedup();
@@ -195,6 +197,7 @@ impl<'a> Resolver<'a> {
                 let directory = DesiredDirectory {
                     path,
                     link: declared.and_then(|d| d.link.clone()),
+                    migrate: declared.is_some_and(|d| d.migrate),
                     mode: entry.mode,
                     by: declared.map(|_| spec_path(&["spec", "directories", name.as_str()])),
                 };
@@ -275,6 +278,16 @@ impl<'a> Resolver<'a> {
             }
         };
         Read { what, ..read.clone() }
+    }
+
+    fn renew_before(&self, own: Option<Duration>, section: &[&str]) -> Decided<Duration> {
+        decide(own, section, "renewBefore", self.spec.defaults.renew_before, "renewBefore")
+    }
+
+    /// The algorithm that a key must have; none where neither its own section nor the defaults declare one.
+    fn key_algorithm(&self, own: Option<KeyAlgorithm>, section: &[&str]) -> Option<Decided<KeyAlgorithm>> {
+        let either = own.or(self.spec.defaults.key_algorithm)?;
+        Some(decide(own, section, "keyAlgorithm", either, "keyAlgorithm"))
     }
 
     fn with_declared(&self, name: &ServiceName, mut service: DesiredService) -> DesiredService {

@@ -116,6 +116,7 @@ fn a_linked_directory_keeps_the_default_path_for_programs() {
         crate::spec::types::Directory {
             path: "/data/pki".to_owned(),
             link: Some("/etc/kubernetes/pki".to_owned()),
+            migrate: false,
         },
     );
     let desired = resolved(&linked).unwrap();
@@ -132,7 +133,7 @@ fn every_reference_to_something_unknown_is_named_in_one_go() {
     let mut wrong = spec(KUBEADM);
     wrong.spec.directories.insert(
         "nowhere".parse().unwrap(),
-        crate::spec::types::Directory { path: "/data".to_owned(), link: None },
+        crate::spec::types::Directory { path: "/data".to_owned(), link: None, migrate: false },
     );
     wrong.spec.certificates.insert("scraper".parse().unwrap(), Default::default());
     wrong.spec.authorities.insert("other-ca".parse().unwrap(), Default::default());
@@ -155,4 +156,35 @@ fn the_place_of_a_value_is_the_certificate_or_the_defaults() {
         "spec.certificates.apiserver.validity"
     );
     assert_eq!(identities["etcd-peer"].validity.by.as_ref().unwrap().join("."), "spec.defaults.validity");
+}
+
+/// Two control planes of which all certificates with this name are declared so.
+fn two_control_planes(certificate: &str) -> Result<Desired, Vec<ResolveError>> {
+    let second = "    cp-2: { address: 10.0.0.12, roles: [control-plane, etcd] }\n";
+    resolved(&spec(&format!("{KUBEADM}{second}  certificates:\n    {certificate}\n")))
+}
+
+#[test]
+fn what_nodes_share_cannot_have_the_names_of_each() {
+    let problems = two_control_planes("etcd-server: { holders: shared }").unwrap_err();
+    let told: Vec<String> = problems.iter().map(|problem| problem.path.join(".")).collect();
+    assert_eq!(told, ["spec.certificates.etcd-server.holders"]);
+    assert!(problems[0].message.contains("others on cp-2 than on cp-1"), "{}", problems[0].message);
+    let common = "etcd-server: { holders: shared, subject: { commonName: etcd }, names: { only: { dns: [etcd.example] } } }";
+    let desired = two_control_planes(common).unwrap();
+    assert!(["cp-1", "cp-2"].iter().all(|name| node(&desired, name).identities["etcd-server"].shared));
+}
+
+#[test]
+fn a_copied_kubeconfig_leads_to_the_server_of_its_original_unless_it_names_its_own() {
+    let certificate = "admin.conf: { kubeconfig: { path: /a, server: \"https://a:6443\" }, copies: { one: { kubeconfig: { path: /b } }, two: { kubeconfig: { path: /c, server: \"https://c:6443\" } } } }";
+    let desired = two_control_planes(certificate).unwrap();
+    let identity = &node(&desired, "cp-2").identities["admin.conf"];
+    let servers = identity.places().map(|place| match place {
+        Storage::Kubeconfig { file, server, .. } => (file.path.as_str(), server.as_deref().unwrap()),
+        Storage::Pair { .. } | Storage::Combined { .. } => panic!("{place:?}"),
+    });
+    let servers: BTreeMap<&str, &str> = servers.collect();
+    let [a, c] = ["https://a:6443", "https://c:6443"];
+    assert_eq!((servers["/a"], servers["/b"], servers["/c"]), (a, a, c));
 }

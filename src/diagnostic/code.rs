@@ -90,6 +90,8 @@ codes! {
     LinkLoop = 1058, Error, "A link that leads back to itself";
     NoNodes = 1059, Error, "Nobody to work on";
     Contradiction = 1060, Error, "Two fields that exclude each other";
+    MigrationWithoutLink = 1061, Error, "A directory to move, and no link to take its place";
+    SharedDiffers = 1064, Error, "A shared certificate that cannot be the same on all nodes";
 
     RootUnreadable = 1070, Error, "A root CA's certificate that is not there or no file";
     RootDenied = 1071, Warning, "A root CA's certificate that this user may not read";

@@ -1,8 +1,13 @@
 //! The checks of a directory that a link leads to.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use crate::desired::{DesiredDirectory, DesiredNode};
+use crate::diagnostic::escaped;
 use crate::ids::{Address, DirectoryName, NodeName, Subject};
-use crate::observed::{FileKind, Hop, NodeFacts, Seen};
+use crate::observed::{Content, FileFacts, FileKind, Hop, NodeFacts, Seen};
 
 use super::{Effect, Finding, Reason};
 
@@ -25,11 +30,110 @@ fn hides(directory: &DesiredDirectory, facts: &NodeFacts) -> bool {
     match facts.files.get(directory.known_as()) {
         Some(Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. }) => true,
         Some(Seen::Present(file)) => file.kind != FileKind::Directory,
-        // Only the link is missing when the directory itself is there.
+        // Only the link is missing when the directory itself is there: then its files are seen through the link that will be made, or not at all.
         Some(Seen::Absent) => {
-            directory.link.is_some() && matches!(facts.files.get(&directory.path), Some(Seen::Present(_)))
+            directory.link.is_some()
+                && matches!(facts.files.get(&directory.path), Some(Seen::Present(_)))
+                && !is_seen_through(directory, facts)
         }
         None => false,
+    }
+}
+
+/// Whether what lies behind a link that is not there yet was seen at its real place, where there may be nothing at all.
+fn is_seen_through(directory: &DesiredDirectory, facts: &NodeFacts) -> bool {
+    let link = directory.known_as();
+    let content = facts.files.get(&directory.path).and_then(Seen::present).map(|file| &file.content);
+    if matches!(content, Some(Content::Directory { entries, complete: true }) if entries.is_empty()) {
+        return true;
+    }
+    let below = facts.files.range(format!("{link}/")..);
+    let mut below = below.take_while(|(path, _)| path.starts_with(&format!("{link}/")));
+    below.any(|(_, seen)| matches!(seen, Seen::Present(_)))
+}
+
+/// Why a directory cannot be moved.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Obstacle {
+    /// Files are in both places.
+    HoldsFiles {
+        /// How many things are where it should be.
+        count: usize,
+    },
+    /// Where it should be, there is a link.
+    IsLink {
+        /// What it says.
+        target: String,
+    },
+    /// Where it should be, there is something that is no directory.
+    IsNoDirectory,
+    /// A file system is mounted on it.
+    IsMounted,
+}
+
+impl fmt::Display for Obstacle {
+    /// One clause, without a full stop; texts from nodes are escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HoldsFiles { count } => {
+                let things = if *count == 1 { "thing is" } else { "things are" };
+                write!(f, "that directory is not empty, {count} {things} in it")
+            }
+            Self::IsLink { target } => write!(f, "a link to {} is there already", escaped(target)),
+            Self::IsNoDirectory => f.write_str("something that is no directory is there already"),
+            Self::IsMounted => {
+                f.write_str("a file system is mounted on it, and no link can take the place of that")
+            }
+        }
+    }
+}
+
+/// What stands in the way of moving a directory; `Err` when it is not known.
+fn obstacle(
+    link: &str,
+    path: &str,
+    directory: &FileFacts,
+    facts: &NodeFacts,
+) -> Result<Option<Obstacle>, String> {
+    let above = link.rsplit_once('/').map(|(above, _)| above).unwrap_or_default();
+    if let Some(above) = facts.files.get(above).and_then(Seen::present)
+        && above.device != directory.device
+    {
+        return Ok(Some(Obstacle::IsMounted));
+    }
+    let link_there = |hops: &[Hop]| own_hop(hops, path).map(|hop| hop.target.clone());
+    match facts.files.get(path) {
+        None => Err(format!("{path} was not looked at")),
+        Some(Seen::Unknown { reason }) => Err(format!("{path}: {reason}")),
+        Some(Seen::Absent) => Ok(None),
+        Some(Seen::Dangling { hops, .. } | Seen::Looping { hops }) => {
+            Ok(Some(link_there(hops).map_or(Obstacle::IsNoDirectory, |target| Obstacle::IsLink { target })))
+        }
+        Some(Seen::Present(there)) => match (link_there(&there.hops), &there.content) {
+            (Some(target), _) => Ok(Some(Obstacle::IsLink { target })),
+            (None, Content::Directory { entries, .. }) if entries.is_empty() => Ok(None),
+            (None, Content::Directory { entries, .. }) => {
+                Ok(Some(Obstacle::HoldsFiles { count: entries.len() }))
+            }
+            (None, Content::Unreadable { reason }) => Err(format!("{path}: {reason}")),
+            (None, _) if there.kind == FileKind::Directory => Err(format!("{path} was not looked into")),
+            (None, _) => Ok(Some(Obstacle::IsNoDirectory)),
+        },
+    }
+}
+
+/// The finding about something real that stands where the link should be.
+fn in_the_way(wanted: &DesiredDirectory, link: &str, file: &FileFacts, facts: &NodeFacts) -> Finding {
+    let (path, wanted_path) = (link.to_owned(), wanted.path.clone());
+    if file.kind != FileKind::Directory {
+        return Finding::blocks(Reason::LinkIsFile { path, wanted: wanted_path });
+    }
+    match obstacle(link, &wanted.path, file, facts) {
+        Ok(None) if !wanted.migrate => Finding::blocks(Reason::LinkIsDirectory { path, wanted: wanted_path }),
+        Ok(None) => Finding::due(Reason::LinkIsDirectory { path, wanted: wanted_path }),
+        Ok(Some(obstacle)) => Finding::blocks(Reason::CannotMove { path, wanted: wanted_path, obstacle }),
+        Err(because) => Finding::due_unless_unknown(Reason::Unknown { because }),
     }
 }
 
@@ -59,7 +163,7 @@ pub(super) fn findings(wanted: &DesiredDirectory, facts: &NodeFacts) -> Vec<Find
             }
         },
         Some(Seen::Present(file)) => match own_hop(&file.hops, link) {
-            None => Some(Finding::blocks(Reason::LinkIsDirectory { path: link.clone() })),
+            None => Some(in_the_way(wanted, link, file, facts)),
             Some(hop) if !leads_to(hop, &wanted.path) => Some(differs(hop, wanted)),
             Some(_) if file.kind != FileKind::Directory => {
                 Some(Finding::blocks(Reason::NotADirectory { path: wanted.path.clone() }))

@@ -9,7 +9,7 @@ use crate::spec::types::{SubjectName, Usage};
 use crate::x509::chain::{self, ChainFault, Purpose};
 use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm};
 
-use super::reason::subject_text;
+use super::words::subject_text;
 use super::{AuthorityView, Effect, Finding, Form, IdentityView, Reason, files};
 
 /// Everything that the checks of one identity on one node look at.
@@ -20,6 +20,19 @@ pub(super) struct IdentityCase<'a> {
     pub(super) authority: Option<(&'a AuthorityName, &'a DesiredAuthority, &'a AuthorityView)>,
     pub(super) node: &'a NodeName,
     pub(super) facts: &'a NodeFacts,
+}
+
+/// How good a certificate with its key is on one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// A person has to look first, or nothing is known.
+    Barred,
+    /// It is not there, or cannot be used.
+    Unusable,
+    /// It can be used and is due to be replaced.
+    Due,
+    /// It is as it should be.
+    Good,
 }
 
 /// A check of a certificate that is there.
@@ -84,6 +97,24 @@ impl IdentityCase<'_> {
                 && self.view.key == Some(certificate.facts().key.spki_sha256)
         };
         self.view.reasons.is_empty() && self.view.certificate.as_ref().is_some_and(matching)
+    }
+
+    /// How good what the node holds is, as far as the certificate and its key go.
+    pub(super) fn standing(&self) -> Standing {
+        let unknown = self.view.reasons.iter().any(|reason| matches!(reason, Reason::Unknown { .. }));
+        let Some(certificate) = &self.view.certificate else {
+            return if unknown { Standing::Barred } else { Standing::Unusable };
+        };
+        let found = CHECKS.iter().filter_map(|check| check(self, certificate));
+        let gravest = found.map(|finding| finding.effect).min();
+        let matches = self.view.key == Some(certificate.facts().key.spki_sha256);
+        match gravest {
+            _ if unknown => Standing::Barred,
+            Some(Effect::Blocks | Effect::Unknown) => Standing::Barred,
+            _ if !matches || !self.view.reasons.is_empty() => Standing::Unusable,
+            Some(Effect::Due) => Standing::Due,
+            Some(Effect::Note) | None => Standing::Good,
+        }
     }
 
     /// The certificates with which this node's components check what the authority issued; `None` while unknown.
@@ -221,7 +252,7 @@ fn subject_differs(case: &IdentityCase<'_>, certificate: &Certificate) -> Option
     })
 }
 
-fn same_subject(found: &CertificateFacts, wanted: &SubjectName) -> bool {
+pub(super) fn same_subject(found: &CertificateFacts, wanted: &SubjectName) -> bool {
     let organizations = wanted.organizations.iter().cloned().collect();
     found.subject.common_name() == Some(wanted.common_name.as_str())
         && found.subject.organizations() == organizations

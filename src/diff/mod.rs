@@ -5,16 +5,20 @@
 //! check parses anything. What could not be seen is a finding of its own and never counts as absent.
 
 mod authority;
+mod copies;
 mod directory;
 mod files;
 mod identity;
 mod key_pair;
 mod reason;
+mod sentences;
+mod shared;
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the tests unpack the files of a real cluster")]
 mod tests;
 mod view;
+mod words;
 
+pub use directory::Obstacle;
 pub(crate) use directory::hidden;
 
 use std::collections::BTreeMap;
@@ -24,8 +28,12 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::{Deserialize, Serialize};
 
 pub use authority::{AuthorityView, authority_views};
-pub use reason::{Reason, date, instant};
-pub use view::{Form, IdentityView, identity_view};
+pub use copies::CopyHeld;
+pub use identity::Standing;
+pub use reason::Reason;
+pub use shared::{SharedView, shared_views};
+pub use view::{Form, IdentityView, identity_view, storage_view};
+pub use words::{date, instant};
 
 use crate::desired::{Desired, DesiredNode};
 use crate::duration::Duration;
@@ -152,7 +160,8 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
     // Checking signatures is most of the work, and no node's checks need another's.
     let by_node: Vec<BTreeMap<Address, Vec<Finding>>> = desired.nodes.par_iter().map(of_node).collect();
     let mut differences = Differences { findings: by_node.into_iter().flatten().collect() };
-    for (subject, node, findings) in key_pair::between_nodes(desired, observed) {
+    let shared = shared::between_nodes(&shared::views(desired, observed, &authorities, now));
+    for (subject, node, findings) in key_pair::between_nodes(desired, observed).into_iter().chain(shared) {
         differences.add(subject, &node, findings);
     }
     differences
@@ -183,17 +192,20 @@ fn node_differences(
             continue;
         };
         let case = authority::AuthorityCase { now, name: authority, wanted, copy, view, node: name, facts };
-        let findings = hidden(&[&copy.certificate.path, &copy.key.path]).unwrap_or_else(|| case.findings());
+        let findings = hidden(&[&copy.certificate.path, &copy.key.path]);
+        let findings = findings.unwrap_or_else(|| {
+            case.findings().into_iter().chain(copies::of_authority(&case, &hidden)).collect()
+        });
         differences.add(Subject::Authority(authority.clone()), name, findings);
     }
     for (identity, wanted) in &node.identities {
         let view = identity_view(wanted, facts);
-        let authority = wanted.authority.as_ref().and_then(|authority| {
-            Some((authority, desired.authorities.get(authority)?, authorities.get(authority)?))
-        });
+        let authority = shared::authority_of(wanted, desired, authorities);
         let case = identity::IdentityCase { now, wanted, view: &view, authority, node: name, facts };
         let files: Vec<&str> = wanted.storage.files().into_iter().map(|file| file.path.as_str()).collect();
-        let findings = hidden(&files).unwrap_or_else(|| case.findings());
+        let findings = hidden(&files).unwrap_or_else(|| {
+            case.findings().into_iter().chain(copies::of_identity(&case, &hidden)).collect()
+        });
         differences.add(Subject::Identity(identity.clone()), name, findings);
     }
     for (pair, wanted) in &node.key_pairs {

@@ -2,18 +2,19 @@
 //!
 //! A reason is a fact with its figures, for explaining. It never steers what apply does.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostic::escaped;
+use super::directory::Obstacle;
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, NodeName};
 use crate::spec::scalars::FileMode;
-use crate::spec::types::{SubjectName, Usage};
+use crate::spec::types::Usage;
 use crate::x509::{KeyAlgorithm, Sha256};
+
+use super::copies::CopyHeld;
 
 /// One difference between what should be and what is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -192,10 +193,28 @@ pub enum Reason {
         /// The path asked for.
         path: String,
     },
-    /// A real directory or file stands where a link should be.
+    /// A real directory stands where a link should be.
     LinkIsDirectory {
         /// The path of the link.
         path: String,
+        /// Where it should lead.
+        wanted: String,
+    },
+    /// A file stands where a link should be.
+    LinkIsFile {
+        /// The path of the link.
+        path: String,
+        /// Where it should lead.
+        wanted: String,
+    },
+    /// The directory that stands where a link should be cannot be moved.
+    CannotMove {
+        /// The directory.
+        path: String,
+        /// Where it should be.
+        wanted: String,
+        /// Why.
+        obstacle: Obstacle,
     },
     /// Something that all nodes must hold alike differs.
     DiffersBetweenNodes {
@@ -205,6 +224,29 @@ pub enum Reason {
         found: Sha256,
         /// What the others hold.
         elsewhere: Sha256,
+    },
+    /// A file that should hold the same as another one is not there.
+    CopyMissing {
+        /// The file.
+        path: String,
+    },
+    /// A file that should hold the same as another one holds something else.
+    CopyDiffers {
+        /// The file.
+        path: String,
+        /// The file of the main place.
+        of: String,
+        /// What it holds.
+        held: Box<CopyHeld>,
+    },
+    /// A person's own copy is outdated. It is never written.
+    CopyOutdated {
+        /// The file.
+        path: String,
+        /// The file of the main place.
+        of: String,
+        /// What it holds.
+        held: Box<CopyHeld>,
     },
     /// The process serves another certificate than the file holds.
     ServedDiffersFromFile {
@@ -324,7 +366,12 @@ impl Reason {
             Reason::LinkDangling { .. } => "LinkDangling",
             Reason::LinkLoops { .. } => "LinkLoops",
             Reason::LinkIsDirectory { .. } => "LinkIsDirectory",
+            Reason::LinkIsFile { .. } => "LinkIsFile",
+            Reason::CannotMove { .. } => "CannotMove",
             Reason::DiffersBetweenNodes { .. } => "DiffersBetweenNodes",
+            Reason::CopyMissing { .. } => "CopyMissing",
+            Reason::CopyDiffers { .. } => "CopyDiffers",
+            Reason::CopyOutdated { .. } => "CopyOutdated",
             Reason::ServedDiffersFromFile { .. } => "ServedDiffersFromFile",
             Reason::StartedBeforeFile { .. } => "StartedBeforeFile",
             Reason::CaKeyOnWrongNode { .. } => "CaKeyOnWrongNode",
@@ -343,166 +390,4 @@ impl Reason {
             Reason::Unknown { .. } => "Unknown",
         }
     }
-}
-
-impl fmt::Display for Reason {
-    /// One clause for people, without a full stop; texts from nodes are escaped.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Reason::Missing => f.write_str("missing"),
-            Reason::Requested => f.write_str("asked for with --replace"),
-            Reason::ExpiresSoon { not_after, renew_before } => {
-                write!(f, "expires {} and renewBefore is {renew_before}", date(*not_after))
-            }
-            Reason::Expired { not_after } => write!(f, "expired {}", instant(*not_after)),
-            Reason::NotYetValid { not_before } => write!(f, "not valid before {}", instant(*not_before)),
-            Reason::IssuedBefore { not_before, cut_off } => {
-                write!(f, "issued {}, before {}", instant(*not_before), instant(*cut_off))
-            }
-            Reason::IssuerEndsFirst { issuer_not_after } => {
-                write!(f, "its issuer ends {}, so renewing it would gain nothing", date(*issuer_not_after))
-            }
-            Reason::WrongIssuer { issuer, authority } => {
-                write!(
-                    f,
-                    "not signed by this node's {authority}; the issuer that it names is {}",
-                    escaped(issuer)
-                )
-            }
-            Reason::SubjectDiffers { found, wanted } => {
-                write!(f, "subject is {}, not {wanted}", escaped(found))
-            }
-            Reason::NamesMissing { dns, ip } => write!(f, "lacks the names {}", names(dns, ip)),
-            Reason::NamesUnwanted { dns, ip } => {
-                write!(f, "has names that names.only excludes: {}", names(dns, ip))
-            }
-            Reason::UsagesDiffer { missing } => {
-                let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-                write!(f, "may not be used as {}", missing.join(" and "))
-            }
-            Reason::KeyAlgorithmDiffers { found, wanted } => {
-                write!(f, "key is {found}, declared is {wanted}")
-            }
-            Reason::KeyMismatch { certificate, key } => write!(
-                f,
-                "private key does not match: certificate has spki {}, key file {}",
-                certificate.short(),
-                key.short()
-            ),
-            Reason::PublicKeyMismatch { public, key } => write!(
-                f,
-                "public key does not match: its file holds {}, the private key belongs to {}",
-                public.short(),
-                key.short()
-            ),
-            Reason::KeyMissing => f.write_str("private key missing"),
-            Reason::PublicKeyMissing => f.write_str("public key missing"),
-            Reason::NotACa => f.write_str("is no CA certificate, so nothing it signed is accepted"),
-            Reason::OutlivesIssuer { not_after, issuer_not_after } => {
-                write!(
-                    f,
-                    "valid until {}, longer than its issuer ({})",
-                    date(*not_after),
-                    date(*issuer_not_after)
-                )
-            }
-            Reason::NotTrusted { because } => write!(f, "no verifier would accept it: {}", escaped(because)),
-            Reason::BundleLacks { fingerprint } => {
-                write!(f, "trust bundle lacks {}, the CA certificate in use", fingerprint.short())
-            }
-            Reason::RootDiffers { found, wanted, source } => write!(
-                f,
-                "the cluster runs on the CA {}, and source names another one, {} ({}); this version does not replace the root of a running cluster: remove `source` to stay with it",
-                found.short(),
-                wanted.short(),
-                escaped(source)
-            ),
-            Reason::BundleHasStray { fingerprint, subject } => {
-                write!(f, "trust bundle also holds {} ({})", fingerprint.short(), escaped(subject))
-            }
-            Reason::BundleDuplicates { fingerprint } => {
-                write!(f, "trust bundle holds {} more than once", fingerprint.short())
-            }
-            Reason::PermissionsDiffer { path, found, wanted } => {
-                write!(f, "{} has mode {found:04o}, not {wanted}", escaped(path))
-            }
-            Reason::OwnerDiffers { path, found, wanted } => {
-                write!(f, "{} belongs to {}, not {wanted}", escaped(path), escaped(found))
-            }
-            Reason::LinkMissing { wanted } => write!(f, "link to {} missing", escaped(wanted)),
-            Reason::LinkDiffers { found, wanted } => {
-                write!(f, "link leads to {}, not {}", escaped(found), escaped(wanted))
-            }
-            Reason::LinkDangling { path, target } => {
-                write!(f, "{} leads to {}, which does not exist", escaped(path), escaped(target))
-            }
-            Reason::LinkLoops { path } => write!(f, "the links at {} lead in a circle", escaped(path)),
-            Reason::LinkIsDirectory { path } => write!(f, "{} should be a link and is none", escaped(path)),
-            Reason::DiffersBetweenNodes { others, found, elsewhere } => {
-                let others: Vec<&str> = others.iter().map(NodeName::as_str).collect();
-                let (here, there) = (found.short(), elsewhere.short());
-                write!(f, "not the same as on {}: {here} here, {there} there", others.join(", "))
-            }
-            Reason::ServedDiffersFromFile { served, file } => {
-                write!(f, "the process serves {}, the file holds {}", served.short(), file.short())
-            }
-            Reason::StartedBeforeFile { started, changed } => write!(
-                f,
-                "renewed {}, not in use: the process runs since {}",
-                instant(*changed),
-                instant(*started)
-            ),
-            Reason::CaKeyOnWrongNode { path } => {
-                write!(f, "{} is a CA key and does not belong here", escaped(path))
-            }
-            Reason::Unparseable { path, problem } => write!(f, "{}: {}", escaped(path), escaped(problem)),
-            Reason::ZeroLength { path } => write!(f, "{} is empty", escaped(path)),
-            Reason::NotPem { path } => {
-                write!(f, "{} is DER, and Kubernetes and etcd read PEM only", escaped(path))
-            }
-            Reason::KeyEncrypted { path } => {
-                write!(f, "{} is encrypted, and no component can ask for a passphrase", escaped(path))
-            }
-            Reason::NotAFile { path } => write!(f, "{} is not a regular file", escaped(path)),
-            Reason::NotADirectory { path } => write!(f, "{} is not a directory", escaped(path)),
-            Reason::KubeconfigIncomplete { problem } => f.write_str(&escaped(problem)),
-            Reason::TakesCareItself { distribution, path } => write!(
-                f,
-                "{path} belongs to {distribution}, whose own program makes and renews its certificates"
-            ),
-            Reason::ClockSkew { node, ours } => {
-                write!(f, "the node's clock says {}, ours {}", instant(*node), instant(*ours))
-            }
-            Reason::AuthorityKeyLost => f.write_str(
-                "no node holds its key; declare `external: true` if it is kept elsewhere on purpose",
-            ),
-            Reason::KubeletRotates => f.write_str("renewed by the kubelet itself"),
-            Reason::KubeletDoesNotRotate => {
-                f.write_str("embedded in kubelet.conf, so the kubelet does not renew it")
-            }
-            Reason::Unknown { because } => write!(f, "unknown: {}", escaped(because)),
-        }
-    }
-}
-
-/// A day in UTC, as plans show dates.
-pub fn date(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%d").to_string()
-}
-
-/// An instant in UTC to the minute.
-pub fn instant(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%d %H:%MZ").to_string()
-}
-
-fn names(dns: &[String], ip: &[IpAddr]) -> String {
-    let dns = dns.iter().map(|name| escaped(name));
-    let ip = ip.iter().map(ToString::to_string);
-    dns.chain(ip).collect::<Vec<_>>().join(", ")
-}
-
-/// A subject as findings write it: `O=system:masters, CN=kubernetes-admin`, organizations first as kubeadm encodes them.
-pub(super) fn subject_text(subject: &SubjectName) -> String {
-    let organizations = subject.organizations.iter().map(|name| format!("O={name}"));
-    organizations.chain([format!("CN={}", subject.common_name)]).collect::<Vec<_>>().join(", ")
 }

@@ -1,78 +1,27 @@
 //! Start in agreement, change one thing, look at the findings. What needs other certificates is in `tests/scenarios`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
-use std::sync::OnceLock;
 
 use super::key_pair::odd_ones_out;
 use super::*;
 use crate::desired::{Decided, Storage};
-use crate::node::{Inspect, Local};
 use crate::observed::{Content, FileFacts, FileKind, Hop, Seen, ServedBy};
-use crate::profile::Profile;
 use crate::spec::scalars::FileMode;
-use crate::spec::types::{ClusterPki, ProfileName};
-use crate::survey::{Nodes, Survey, survey};
+use crate::survey::tests::{self, now};
 use crate::x509::Sha256;
-
-const SPEC: &str = r#"
-apiVersion: pki/v1alpha1
-kind: ClusterPKI
-metadata: { name: prod-eu1 }
-spec:
-  profile: kubeadm
-  cluster: { controlPlaneEndpoint: "api.prod-eu1.example:6443", serviceSubnet: 10.96.0.0/12 }
-  nodes:
-    cp-1: { address: 10.0.0.11, roles: [control-plane, etcd] }
-    cp-2: { address: 10.0.0.12, roles: [control-plane, etcd] }
-    cp-3: { address: 10.0.0.13, roles: [control-plane, etcd] }
-"#;
 
 const CA: &str = "/etc/kubernetes/pki/ca.crt";
 const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 const KEY: &str = "/etc/kubernetes/pki/apiserver.key";
 
-fn now() -> Timestamp {
-    "2026-12-01T00:00:00Z".parse().unwrap()
-}
-
 fn second() -> jiff::SignedDuration {
     jiff::SignedDuration::from_secs(1)
 }
 
-/// A cluster in which everything is as it should be: three control planes that kubeadm 1.20.2 made.
+/// A cluster in which everything is as it should be.
 fn agreement() -> World {
-    static SURVEYED: OnceLock<Survey> = OnceLock::new();
-    let Survey { desired, observed } = SURVEYED
-        .get_or_init(|| {
-            let folder = tempfile::tempdir().unwrap();
-            let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kubeadm-v1.20.2.tar");
-            let mut tar = Command::new("tar");
-            tar.args(["--no-same-owner", "-pxf", archive, "-C"]).arg(folder.path());
-            assert!(tar.status().unwrap().success());
-            let spec: ClusterPki = serde_saphyr::from_str(SPEC).unwrap();
-            let node = |name: &NodeName| -> Box<dyn Inspect + Send + Sync> {
-                Box::new(Local::new(Some(folder.path().join(name.as_str())), now))
-            };
-            let nodes: Nodes = spec.spec.nodes.keys().map(|name| (name.clone(), node(name))).collect();
-            let mut survey =
-                survey(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &nodes, now()).unwrap();
-            survey.observed.nodes.values_mut().for_each(give_to_root);
-            survey
-        })
-        .clone();
+    let Survey { desired, observed } = tests::agreement();
     World { desired, observed, now: now() }
-}
-
-/// Whoever runs the tests: the nodes are root's.
-fn give_to_root(answer: &mut Answer) {
-    let Answer::Facts(facts) = answer else { panic!("{answer:?}") };
-    facts.served_by = ServedBy::default();
-    for seen in facts.files.values_mut() {
-        if let Seen::Present(file) = seen {
-            (file.uid, file.gid, file.owner, file.group) = (0, 0, None, None);
-        }
-    }
 }
 
 struct World {
@@ -450,9 +399,51 @@ fn a_link_that_leads_to_no_directory_is_told_by_what_is_there() {
     assert_eq!(linked("/data/pki", |hops, _| Seen::Looping { hops }), ["Blocks LinkLoops"]);
     assert_eq!(linked("/data/pki", |_, _| Seen::Absent), ["Due LinkMissing"]);
     assert_eq!(linked("/data/pki", |_, _| unknown()), ["Unknown Unknown"]);
-    assert_eq!(linked("/data/pki", |_, directory| Seen::Present(directory)), ["Blocks LinkIsDirectory"]);
+    assert_eq!(linked("/data/pki", |_, directory| Seen::Present(directory)), ["Blocks CannotMove"]);
     let file = |hops, directory| Seen::Present(FileFacts { hops, kind: FileKind::Regular, ..directory });
     assert_eq!(linked("/data/pki", file), ["Blocks NotADirectory"]);
+    let file = |_, directory| Seen::Present(FileFacts { kind: FileKind::Regular, ..directory });
+    assert_eq!(linked("/data/pki", file), ["Blocks LinkIsFile"]);
+}
+
+/// The finding where a real directory stands in the place of the link, and this at the place where it should be.
+fn in_the_way(migrate: bool, there: impl FnOnce(FileFacts) -> Seen<FileFacts>) -> String {
+    let mut world = agreement();
+    let directory = world.file("cp-1", "/etc/kubernetes/pki").clone();
+    let wanted = world.desired.nodes.get_mut("cp-1").unwrap().directories.get_mut("pki").unwrap();
+    (wanted.path, wanted.link) = ("/data/pki".to_owned(), Some("/etc/kubernetes/pki".to_owned()));
+    wanted.migrate = migrate;
+    world.see("cp-1", "/data/pki", there(directory));
+    world.of("dir/pki@cp-1").join(", ")
+}
+
+#[test]
+fn a_directory_is_moved_only_where_that_is_declared_and_nothing_is() {
+    let holding = |entries: &[&str]| {
+        let entries = entries.iter().map(|name| (*name).to_owned()).collect();
+        |directory| {
+            let content = Content::Directory { entries, complete: true };
+            Seen::Present(FileFacts { content, ..directory })
+        }
+    };
+    let link = |directory| {
+        let hops = vec![Hop { path: "/data/pki".to_owned(), target: "/etc/kubernetes/pki".to_owned() }];
+        Seen::Present(FileFacts { hops, ..directory })
+    };
+    assert_eq!(in_the_way(true, |_| Seen::Absent), "Due LinkIsDirectory");
+    assert_eq!(in_the_way(true, holding(&[])), "Due LinkIsDirectory");
+    assert_eq!(in_the_way(false, |_| Seen::Absent), "Blocks LinkIsDirectory");
+    assert_eq!(in_the_way(true, |_| unknown()), "Unknown Unknown");
+    for migrate in [true, false] {
+        assert_eq!(in_the_way(migrate, holding(&["ca.crt"])), "Blocks CannotMove");
+        assert_eq!(in_the_way(migrate, link), "Blocks CannotMove");
+        assert_eq!(in_the_way(migrate, |_| Seen::Looping { hops: Vec::new() }), "Blocks CannotMove");
+        let file = |directory| {
+            let content = Content::NotRead;
+            Seen::Present(FileFacts { kind: FileKind::Regular, content, ..directory })
+        };
+        assert_eq!(in_the_way(migrate, file), "Blocks CannotMove");
+    }
 }
 
 #[test]

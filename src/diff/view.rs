@@ -40,6 +40,11 @@ pub enum Form {
 
 /// Gathers what a node holds of an identity.
 pub fn identity_view(wanted: &DesiredIdentity, facts: &NodeFacts) -> IdentityView {
+    storage_view(&wanted.storage, facts)
+}
+
+/// Gathers what a node holds in one place of an identity.
+pub fn storage_view(storage: &Storage, facts: &NodeFacts) -> IdentityView {
     let mut view = IdentityView {
         certificate: None,
         chain: Vec::new(),
@@ -48,7 +53,7 @@ pub fn identity_view(wanted: &DesiredIdentity, facts: &NodeFacts) -> IdentityVie
         trusted: None,
         reasons: Vec::new(),
     };
-    match &wanted.storage {
+    match storage {
         Storage::Pair { certificate, key } => {
             view.take_certificate_file(facts, &certificate.path);
             view.take_key_file(facts, &key.path);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::error::HostError;
-use super::observe::{Look, text};
+use super::observe::{Look, Payload, Sight, Want};
 
 /// The users and groups of a node.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(super) struct Accounts {
 struct Names {
     by_number: BTreeMap<u32, String>,
     by_name: BTreeMap<String, u32>,
+    /// Why the file could not be read: then a name that is not known may be in it all the same.
+    unread: Option<HostError>,
 }
 
 impl Accounts {
@@ -45,7 +47,18 @@ impl Names {
     /// Both files start `name:password:number`.
     fn read(tree: &impl Look, path: &str) -> Self {
         let mut names = Self::default();
-        for line in text(tree, path).unwrap_or_default().lines() {
+        let bytes = match tree.look(path, Want::Bytes) {
+            Sight::Found { payload: Payload::Bytes(bytes), .. } => bytes,
+            Sight::Found { payload: Payload::Failed { reason }, .. } | Sight::Failed { reason } => {
+                names.unread = Some(HostError::Path { path: path.to_owned(), reason });
+                return names;
+            }
+            Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. }
+            | Sight::Missing
+            | Sight::Dangling { .. }
+            | Sight::Looping { .. } => return names,
+        };
+        for line in String::from_utf8_lossy(&bytes).lines() {
             let mut fields = line.split(':');
             let (name, number) = (fields.next(), fields.nth(1).and_then(|number| number.parse().ok()));
             if let (Some(name), Some(number)) = (name, number) {
@@ -59,9 +72,10 @@ impl Names {
     fn number(&self, kind: &'static str, name: &str) -> Result<u32, HostError> {
         let known = self.by_name.get(name).copied();
         let known = known.or_else(|| name.parse().ok().filter(|number| *number != u32::MAX));
-        known
-            .or_else(|| (name == "root").then_some(0))
-            .ok_or_else(|| HostError::UnknownAccount { kind: kind.into(), name: name.to_owned() })
+        known.or_else(|| (name == "root").then_some(0)).ok_or_else(|| match &self.unread {
+            Some(error) => error.clone(),
+            None => HostError::UnknownAccount { kind: kind.into(), name: name.to_owned() },
+        })
     }
 }
 
@@ -87,5 +101,9 @@ mod tests {
         assert_eq!(accounts.numbers("etdc", "root"), unknown("user", "etdc"));
         assert_eq!(accounts.numbers("root", "kube"), unknown("group", "kube"));
         assert_eq!(accounts.numbers("4294967295", "root"), unknown("user", "4294967295"));
+        let accounts = Accounts::read(&node.unreadable("/etc/group", "Input/output error"));
+        assert_eq!(accounts.numbers("root", "root"), Ok((0, 0)));
+        let error = accounts.numbers("root", "kube-cert").unwrap_err().to_string();
+        assert!(error.contains("/etc/group") && error.contains("Input/output error"), "{error}");
     }
 }

@@ -19,6 +19,8 @@ use super::error::HostError;
 use super::image::{Access, FileImage, Image};
 use crate::secret::Secret;
 
+mod tree;
+
 /// Most bytes of a file that a transaction copies or keeps.
 pub(super) const COPY_LIMIT: usize = 16 * 1024 * 1024;
 /// Most bytes of a file's attribute names, and of one value; the limits of Linux (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
@@ -331,7 +333,7 @@ impl Dir {
         match self.capture(name)? {
             Image::File(file) => Ok(Some(file.bytes)),
             Image::Absent => Ok(None),
-            Image::Directory(_) | Image::Link { .. } | Image::Other => {
+            Image::Directory(_) | Image::Link { .. } | Image::Tree(_) | Image::Other => {
                 Err(HostError::NotAFile { path: self.path_of(name) })
             }
         }

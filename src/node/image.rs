@@ -3,7 +3,7 @@
 //! What enters is what was captured of a real or an imagined file tree; what leaves is a value that can be compared and put back. Bytes are
 //! secrets, because any file may hold a key. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kubeconfig::{KubeconfigFacts, Material};
 use crate::material::PemFacts;
@@ -21,8 +21,33 @@ pub(super) enum Image {
         gid: u32,
     },
     File(FileImage),
+    /// A directory with everything in it, where it is moved or put back as a whole.
+    Tree(TreeImage),
     /// A FIFO, socket or device. It is never opened, written or removed.
     Other,
+}
+
+/// A directory with everything in it.
+#[derive(Debug, Clone)]
+pub(super) struct TreeImage {
+    /// By path below the directory; the directory itself has the empty one. So whatever holds something comes before it.
+    pub(super) entries: BTreeMap<String, Entry>,
+}
+
+/// One object in a tree. There are no others: a tree with a FIFO, socket or device in it is not captured.
+#[derive(Debug, Clone)]
+pub(super) enum Entry {
+    Directory(DirectoryImage),
+    Link { target: String, uid: u32, gid: u32 },
+    File(FileImage),
+}
+
+/// A directory without what is in it.
+#[derive(Debug, Clone)]
+pub(super) struct DirectoryImage {
+    pub(super) access: Access,
+    pub(super) attributes: BTreeMap<String, Vec<u8>>,
+    pub(super) modified: Option<(i64, i64)>,
 }
 
 /// A regular file.
@@ -55,7 +80,39 @@ impl Image {
                 Self::Link { target: other_target, uid: other_uid, gid: other_gid },
             ) => (target, uid, gid) == (other_target, other_uid, other_gid),
             (Self::File(one), Self::File(two)) => one.access == two.access && one.has_content_of(two),
-            (Self::Absent | Self::Directory(_) | Self::Link { .. } | Self::File(_) | Self::Other, _) => false,
+            (Self::Tree(one), Self::Tree(two)) => one.same_as(two),
+            (
+                Self::Absent
+                | Self::Directory(_)
+                | Self::Link { .. }
+                | Self::File(_)
+                | Self::Tree(_)
+                | Self::Other,
+                _,
+            ) => false,
+        }
+    }
+
+    /// Whether both are the same as far as both tell: of a directory, one may know what is in it and the other not.
+    pub(super) fn agrees_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tree(tree), Self::Directory(access)) | (Self::Directory(access), Self::Tree(tree)) => {
+                tree.access() == Some(*access)
+            }
+            (one, two) => one.same_as(two),
+        }
+    }
+
+    /// Whether it is a directory with everything in it.
+    pub(super) fn is_tree(&self) -> bool {
+        self.tree().is_some()
+    }
+
+    /// A directory with everything in it.
+    pub(super) fn tree(&self) -> Option<&TreeImage> {
+        match self {
+            Self::Tree(tree) => Some(tree),
+            Self::Absent | Self::Directory(_) | Self::Link { .. } | Self::File(_) | Self::Other => None,
         }
     }
 
@@ -63,7 +120,7 @@ impl Image {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Absent => "nothing",
-            Self::Directory(_) => "a directory",
+            Self::Directory(_) | Self::Tree(_) => "a directory",
             Self::Link { .. } => "a symbolic link",
             Self::File(_) => "a file",
             Self::Other => "neither file nor directory",
@@ -77,6 +134,136 @@ impl Image {
             Self::Directory(_) => Brief::Directory,
             Self::Link { target, .. } => Brief::Link { target: target.clone() },
             Self::File(file) => Brief::File(file.brief()),
+            Self::Tree(tree) => Brief::Tree { files: tree.briefs() },
+        }
+    }
+}
+
+impl TreeImage {
+    /// Owner and mode of the directory itself.
+    pub(super) fn access(&self) -> Option<Access> {
+        match self.entries.get("") {
+            Some(Entry::Directory(directory)) => Some(directory.access),
+            Some(Entry::Link { .. } | Entry::File(_)) | None => None,
+        }
+    }
+
+    /// Whether nothing is in the directory.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.len() <= 1
+    }
+
+    /// The paths below the directory.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        self.entries.keys().filter(|name| !name.is_empty()).cloned().collect()
+    }
+
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        self.entries.len() == other.entries.len() && self.is_within(other)
+    }
+
+    /// Whether everything in this tree is the same in the other, which may hold more.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        self.entries
+            .iter()
+            .all(|(name, entry)| other.entries.get(name).is_some_and(|other| entry.same_as(other)))
+    }
+
+    /// Whether this is what was to be made of the other; the system may add attributes of its own, such as an SELinux label.
+    pub(super) fn is_made_of(&self, other: &Self) -> bool {
+        let plain = |tree: &Self| -> BTreeMap<String, Entry> {
+            tree.entries.iter().map(|(name, entry)| (name.clone(), entry.without_attributes())).collect()
+        };
+        Self { entries: plain(self) }.same_as(&Self { entries: plain(other) })
+    }
+
+    /// What is at a path below the directory.
+    pub(super) fn at(&self, name: &str) -> Image {
+        match self.entries.get(name) {
+            None => Image::Absent,
+            Some(Entry::Directory(directory)) => Image::Directory(directory.access),
+            Some(Entry::Link { target, uid, gid }) => {
+                Image::Link { target: target.clone(), uid: *uid, gid: *gid }
+            }
+            Some(Entry::File(file)) => Image::File(file.clone()),
+        }
+    }
+
+    /// Notes that what is at a path below the directory has changed.
+    pub(super) fn set(&mut self, name: &str, image: &Image) {
+        let entry = match image {
+            Image::Directory(access) => {
+                let (attributes, modified) = match self.entries.get(name) {
+                    Some(Entry::Directory(old)) => (old.attributes.clone(), old.modified),
+                    Some(Entry::Link { .. } | Entry::File(_)) | None => (BTreeMap::new(), None),
+                };
+                Entry::Directory(DirectoryImage { access: *access, attributes, modified })
+            }
+            Image::Link { target, uid, gid } => Entry::Link { target: target.clone(), uid: *uid, gid: *gid },
+            Image::File(file) => Entry::File(file.clone()),
+            Image::Absent | Image::Tree(_) | Image::Other => {
+                self.entries.remove(name);
+                return;
+            }
+        };
+        self.entries.insert(name.to_owned(), entry);
+    }
+
+    /// A link that would lead elsewhere from another place: a relative one that leads out of the directory.
+    pub(super) fn link_out(&self) -> Option<(&str, &str)> {
+        self.entries.iter().find_map(|(name, entry)| match entry {
+            Entry::Link { target, .. } if leads_out(name, target) => Some((name.as_str(), target.as_str())),
+            Entry::Link { .. } | Entry::Directory(_) | Entry::File(_) => None,
+        })
+    }
+
+    fn briefs(&self) -> BTreeMap<String, FileBrief> {
+        let files = self.entries.iter().filter_map(|(name, entry)| match entry {
+            Entry::File(file) => Some((name.clone(), file.brief())),
+            Entry::Directory(_) | Entry::Link { .. } => None,
+        });
+        files.collect()
+    }
+}
+
+fn leads_out(name: &str, target: &str) -> bool {
+    if target.starts_with('/') {
+        return false;
+    }
+    let mut depth = name.matches('/').count();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if depth == 0 => return true,
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    false
+}
+
+impl Entry {
+    fn same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Directory(one), Self::Directory(two)) => {
+                one.access == two.access && one.attributes == two.attributes
+            }
+            (
+                Self::Link { target, uid, gid },
+                Self::Link { target: other_target, uid: other_uid, gid: other_gid },
+            ) => (target, uid, gid) == (other_target, other_uid, other_gid),
+            (Self::File(one), Self::File(two)) => one.access == two.access && one.has_content_of(two),
+            (Self::Directory(_) | Self::Link { .. } | Self::File(_), _) => false,
+        }
+    }
+
+    fn without_attributes(&self) -> Self {
+        match self.clone() {
+            Self::Directory(directory) => {
+                Self::Directory(DirectoryImage { attributes: BTreeMap::new(), ..directory })
+            }
+            Self::File(file) => Self::File(FileImage { attributes: BTreeMap::new(), ..file }),
+            link @ Self::Link { .. } => link,
         }
     }
 }

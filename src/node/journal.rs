@@ -3,7 +3,9 @@
 //! What enters is events; what leaves is a file with one JSON line for each, on the disk itself before the deed that it announces. A line that a
 //! crash has torn never announced anything that was done, so it is cut off. No content of any file is in it.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -41,10 +43,16 @@ pub(super) enum Event {
     },
     /// Locations are as they were to be.
     Wrote { locations: Vec<String> },
+    /// A program is about to be run.
+    Running { argv: Vec<String>, timeout_seconds: u64 },
     /// A program ended well.
     Ran { argv: Vec<String> },
     /// The changes are kept.
-    Committed,
+    Committed {
+        /// The links beside which the directories wait whose places they took.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        keeping: Vec<String>,
+    },
     /// The changes are being taken back.
     Undoing,
     /// The changes are taken back, but for directories that others use by now.
@@ -110,8 +118,8 @@ pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
     for line in lines {
         state = match &line.event {
             Event::Begun | Event::Undoing => Some(VisitState::Open),
-            Event::Writing { .. } | Event::Wrote { .. } | Event::Ran { .. } => state,
-            Event::Committed => Some(VisitState::Committed),
+            Event::Writing { .. } | Event::Wrote { .. } | Event::Running { .. } | Event::Ran { .. } => state,
+            Event::Committed { .. } => Some(VisitState::Committed),
             Event::Undone { .. } => Some(VisitState::Undone),
             Event::UndoFailed { .. } => Some(VisitState::UndoFailed),
         };
@@ -125,13 +133,75 @@ pub(super) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
         Event::Writing { touch, before } => Some((touch, before.as_ref())),
         Event::Begun
         | Event::Wrote { .. }
+        | Event::Running { .. }
         | Event::Ran { .. }
-        | Event::Committed
+        | Event::Committed { .. }
         | Event::Undoing
         | Event::Undone { .. }
         | Event::UndoFailed { .. } => None,
     });
     touched.collect()
+}
+
+/// A program that a transaction has run.
+pub(super) struct Program<'a> {
+    pub(super) argv: &'a [String],
+    pub(super) timeout: Duration,
+    /// Whether it ended, and well.
+    pub(super) went_well: bool,
+}
+
+/// The programs that were run, each once, in this order.
+pub(super) fn programs(lines: &[Line]) -> Vec<Program<'_>> {
+    let mut programs: Vec<Program<'_>> = Vec::new();
+    for line in lines {
+        match &line.event {
+            Event::Running { argv, timeout_seconds } => {
+                if !programs.iter().any(|known| known.argv == argv) {
+                    let timeout = Duration::from_secs(*timeout_seconds);
+                    programs.push(Program { argv, timeout, went_well: false });
+                }
+            }
+            Event::Ran { argv } => {
+                let ended = programs.iter_mut().filter(|known| known.argv == argv);
+                ended.for_each(|program| program.went_well = true);
+            }
+            Event::Begun
+            | Event::Writing { .. }
+            | Event::Wrote { .. }
+            | Event::Committed { .. }
+            | Event::Undoing
+            | Event::Undone { .. }
+            | Event::UndoFailed { .. } => {}
+        }
+    }
+    programs
+}
+
+/// The directories that were, or may have been, replaced with everything in them, with the names below them.
+pub(super) fn trees(lines: &[Line]) -> Vec<(&Touch, BTreeSet<String>)> {
+    let touched = touched(lines).into_iter();
+    let trees = touched.filter_map(|(touch, before)| match before {
+        Some(record @ Record::Tree { .. }) => Some((touch, record.names())),
+        Some(_) | None => None,
+    });
+    trees.collect()
+}
+
+/// The links beside which directories wait beyond the transaction.
+pub(super) fn keeping(lines: &[Line]) -> BTreeSet<String> {
+    let committed = lines.iter().filter_map(|line| match &line.event {
+        Event::Committed { keeping } => Some(keeping),
+        Event::Begun
+        | Event::Writing { .. }
+        | Event::Wrote { .. }
+        | Event::Running { .. }
+        | Event::Ran { .. }
+        | Event::Undoing
+        | Event::Undone { .. }
+        | Event::UndoFailed { .. } => None,
+    });
+    committed.flatten().cloned().collect()
 }
 
 fn whole_lines(bytes: &[u8]) -> &[u8] {

@@ -24,6 +24,7 @@ mod perform;
 mod program;
 mod remote;
 mod serve;
+mod shared;
 mod site;
 mod snapshot;
 mod store;

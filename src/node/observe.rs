@@ -201,7 +201,7 @@ fn first_line(tree: &impl Look, path: &str) -> Option<String> {
     text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
-pub(super) fn text(tree: &impl Look, path: &str) -> Option<String> {
+fn text(tree: &impl Look, path: &str) -> Option<String> {
     match tree.look(path, Want::Bytes) {
         Sight::Found { payload: Payload::Bytes(bytes), .. } => {
             Some(String::from_utf8_lossy(&bytes).into_owned())

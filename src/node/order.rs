@@ -64,6 +64,17 @@ pub enum Order {
         /// What it says, absolute or relative to its directory.
         target: String,
     },
+    /// Moves a directory and puts a link in its place: everything in it is copied, a link takes its place in one step, and the directory itself waits
+    /// beside the link under a name with a dot. At every moment the old path leads to all files. Refused where `path` holds anything.
+    MoveDirectory {
+        /// The directory, where the link will be.
+        link: String,
+        /// Where it goes, absolute; the directory above must be there. It may be on another file system.
+        path: String,
+        /// Whether the old directory stays beside the link beyond the transaction, for programs that have it open; the next transaction on this node
+        /// removes it. Otherwise it goes with the commit.
+        keeps_old: bool,
+    },
     /// Makes new private keys, on all cores at once, and keeps each in its slot. Answers with their public halves.
     MakeKeys {
         /// Where each is kept, and what kind of key it is.
@@ -104,6 +115,37 @@ pub enum Order {
         certificate: Certificate,
         /// Certificates that follow it in its file, up to but without the root.
         chain: Vec<Certificate>,
+        /// Where it goes.
+        storage: Storage,
+        /// Of a kubeconfig, the CA certificates that it trusts; none leaves those that are there.
+        trusted: Vec<Certificate>,
+        /// Of a new kubeconfig, the name of its cluster.
+        cluster: String,
+    },
+    /// Writes an identity that is on this node to another place on it, with its certificates as they are. The key does not leave the node.
+    CopyIdentity {
+        /// Where it is.
+        source: Storage,
+        /// The certificate that must be there, by fingerprint.
+        certificate: Sha256,
+        /// Where else it goes.
+        target: Storage,
+        /// Of a kubeconfig, the CA certificates that it trusts; none leaves those that are there.
+        trusted: Vec<Certificate>,
+        /// Of a new kubeconfig, the name of its cluster.
+        cluster: String,
+    },
+    /// Reads an identity that nodes share. Its bytes never reach a disk of the controller.
+    ReadSharedIdentity {
+        /// Where it is.
+        storage: Storage,
+    },
+    /// Writes an identity that nodes share: of a pair the very bytes, the key first.
+    WriteSharedIdentity {
+        /// What another node gave.
+        content: SharedIdentity,
+        /// The certificate that must be in it, by fingerprint.
+        certificate: Sha256,
         /// Where it goes.
         storage: Storage,
         /// Of a kubeconfig, the CA certificates that it trusts; none leaves those that are there.
@@ -248,6 +290,15 @@ pub struct IdentityCheck {
     pub now: Timestamp,
 }
 
+/// An identity that nodes share, on its way from one to another. It cannot be printed or serialised.
+#[derive(Debug, Clone)]
+pub struct SharedIdentity {
+    /// The certificate and what follows it, PEM. Of a pair the file as it is.
+    pub certificate: Secret,
+    /// The private key, PEM. Of a pair the file as it is.
+    pub key: Secret,
+}
+
 /// What an order gave.
 #[derive(Debug)]
 pub enum Answer {
@@ -261,4 +312,6 @@ pub enum Answer {
     Certificate(Certificate),
     /// Shared key material.
     Shared(Secret),
+    /// A shared identity.
+    SharedIdentity(SharedIdentity),
 }

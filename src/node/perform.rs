@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
-use super::check;
 use super::error::HostError;
 use super::observe::Look;
 use super::order::{Answer, AuthorityFiles, Order, SignRequest, Slot};
 use super::visit::{Objects, Visit, read};
+use super::{check, shared};
 use crate::desired::{FileSpec, Storage};
 use crate::kubeconfig::KubeconfigFacts;
 use crate::kubeconfig::edit::{self, EditError, NewIdentity};
@@ -37,6 +37,9 @@ pub(super) fn perform(
             visit.make_directory(objects, &path, (&owner, &group), mode.bits()).map(done)
         }
         Order::MakeLink { path, target } => visit.make_link(objects, &path, &target).map(done),
+        Order::MoveDirectory { link, path, keeps_old } => {
+            visit.move_directory(objects, &link, &path, keeps_old).map(done)
+        }
         Order::MakeKeys { keys } => make_keys(visit, keys),
         Order::TakeKey { slot, storage } => {
             let key = stored_key(objects, &storage)?;
@@ -53,6 +56,18 @@ pub(super) fn perform(
             }
             let certificates: Vec<Certificate> = std::iter::once(certificate).chain(chain).collect();
             write_identity(visit, objects, &key, &certificates, &storage, (&trusted, &cluster)).map(done)
+        }
+        Order::CopyIdentity { source, certificate, target, trusted, cluster } => {
+            let content = shared::read_identity(objects, &source)?;
+            let new = (&trusted[..], cluster.as_str());
+            shared::write_identity(visit, objects, content, (&certificate, &target), new).map(done)
+        }
+        Order::ReadSharedIdentity { storage } => {
+            shared::read_identity(objects, &storage).map(Answer::SharedIdentity)
+        }
+        Order::WriteSharedIdentity { content, certificate, storage, trusted, cluster } => {
+            let new = (&trusted[..], cluster.as_str());
+            shared::write_identity(visit, objects, content, (&certificate, &storage), new).map(done)
         }
         Order::WriteTrusted { file, trusted } => {
             let old = existing(objects, &file.path)?;
@@ -107,11 +122,17 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
         }
         Order::Check { identity } => check::check(objects, &identity).map(|()| Answer::Done),
         Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
+        Order::ReadSharedIdentity { storage } => {
+            shared::read_identity(objects, &storage).map(Answer::SharedIdentity)
+        }
         Order::MakeDirectory { .. }
         | Order::MakeLink { .. }
+        | Order::MoveDirectory { .. }
         | Order::MakeKeys { .. }
         | Order::TakeKey { .. }
         | Order::WriteIdentity { .. }
+        | Order::CopyIdentity { .. }
+        | Order::WriteSharedIdentity { .. }
         | Order::WriteTrusted { .. }
         | Order::CreateAuthority { .. }
         | Order::CreateKeyPair { .. }
@@ -147,7 +168,7 @@ fn new_serial() -> Result<SerialNumber, HostError> {
     SerialNumber::random().map_err(|error| not_made("a serial number", &error))
 }
 
-fn key_pem(key: &PrivateKey) -> Result<Secret, HostError> {
+pub(super) fn key_pem(key: &PrivateKey) -> Result<Secret, HostError> {
     key.to_pem().map(Secret::from).map_err(|error| not_made("the PEM of a private key", &error))
 }
 
@@ -169,18 +190,13 @@ fn key_in(objects: &impl Look, path: &str) -> Result<PrivateKey, HostError> {
 }
 
 /// The first private key, which is what Go's `tls.LoadX509KeyPair` takes.
-fn the_key(path: &str, bytes: &[u8]) -> Result<PrivateKey, HostError> {
+pub(super) fn the_key(path: &str, bytes: &[u8]) -> Result<PrivateKey, HostError> {
     let reading = pem::read(bytes);
     let reason = reading.problems.first().map_or("there is none in it".to_owned(), ToString::to_string);
-    let key = reading.items.into_iter().find_map(|item| match item {
-        Item::PrivateKey(key) => Some(key),
-        Item::Certificate(_)
-        | Item::EncryptedKey
-        | Item::PublicKey(_)
-        | Item::CertificateRequest
-        | Item::Parameters
-        | Item::Other(_) => None,
-    });
+    let key = reading
+        .items
+        .into_iter()
+        .find_map(|item| if let Item::PrivateKey(key) = item { Some(key) } else { None });
     key.ok_or_else(|| HostError::NoKey { path: path.to_owned(), reason })
 }
 
@@ -250,7 +266,7 @@ fn create_authority(
     Ok(root)
 }
 
-fn write_identity(
+pub(super) fn write_identity(
     visit: &mut Visit,
     objects: &mut impl Objects,
     key: &PrivateKey,
@@ -303,15 +319,15 @@ fn holds_key(objects: &impl Objects, path: &str, public: &PublicKey) -> Result<b
     Ok(the_key(path, bytes.reveal()).is_ok_and(|key| key.public_key() == public))
 }
 
-fn existing(objects: &impl Look, path: &str) -> Result<Secret, HostError> {
+pub(super) fn existing(objects: &impl Look, path: &str) -> Result<Secret, HostError> {
     read(objects, path)?.ok_or_else(|| HostError::Missing { path: path.to_owned() })
 }
 
-fn pem_of(certificates: &[Certificate]) -> String {
+pub(super) fn pem_of(certificates: &[Certificate]) -> String {
     certificates.iter().map(Certificate::to_pem).collect()
 }
 
-fn kubeconfig(file: &FileSpec, source: EditError) -> HostError {
+pub(super) fn kubeconfig(file: &FileSpec, source: EditError) -> HostError {
     HostError::Kubeconfig { path: file.path.clone(), source }
 }
 

@@ -239,6 +239,7 @@ enum Expected {
     PublicKeys(BTreeSet<Slot>),
     Certificate,
     Shared,
+    SharedIdentity,
 }
 
 impl Expected {
@@ -250,7 +251,11 @@ impl Expected {
             }
             Order::Sign { .. } | Order::Extend { .. } | Order::CreateAuthority { .. } => Self::Certificate,
             Order::ReadShared { .. } => Self::Shared,
+            Order::ReadSharedIdentity { .. } => Self::SharedIdentity,
             Order::MakeDirectory { .. }
+            | Order::MoveDirectory { .. }
+            | Order::CopyIdentity { .. }
+            | Order::WriteSharedIdentity { .. }
             | Order::MakeLink { .. }
             | Order::WriteIdentity { .. }
             | Order::WriteTrusted { .. }
@@ -268,15 +273,22 @@ impl Expected {
             (Self::Nothing, Answer::Done)
             | (Self::PublicKey, Answer::PublicKey(_))
             | (Self::Certificate, Answer::Certificate(_))
-            | (Self::Shared, Answer::Shared(_)) => true,
+            | (Self::Shared, Answer::Shared(_))
+            | (Self::SharedIdentity, Answer::SharedIdentity(_)) => true,
             (Self::PublicKeys(slots), Answer::PublicKeys(keys)) => slots.iter().eq(keys.keys()),
             (
-                Self::Nothing | Self::PublicKey | Self::PublicKeys(_) | Self::Certificate | Self::Shared,
+                Self::Nothing
+                | Self::PublicKey
+                | Self::PublicKeys(_)
+                | Self::Certificate
+                | Self::Shared
+                | Self::SharedIdentity,
                 Answer::Done
                 | Answer::PublicKey(_)
                 | Answer::PublicKeys(_)
                 | Answer::Certificate(_)
-                | Answer::Shared(_),
+                | Answer::Shared(_)
+                | Answer::SharedIdentity(_),
             ) => false,
         }
     }

@@ -4,6 +4,7 @@
 //! none. What is about to change is in the journal before it does. Temporary files start with a dot, since a kubelet takes any other file
 //! in its manifests directory for a pod.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,15 +14,16 @@ use jiff::Timestamp;
 use super::confined::{Tree, TreeError};
 use super::disk::{Dir, Fuse, Removal};
 use super::error::HostError;
-use super::image::{FileImage, Image};
+use super::image::{FileImage, Image, TreeImage};
 use super::journal::{self, Event, Journal};
 use super::observe::{Look, Sight, Want};
 use super::order::VisitId;
 use super::program;
 use super::snapshot;
 use super::store::Store;
-use super::visit::{Earlier, Objects, Touch};
+use super::visit::{Change, Earlier, Objects, Touch};
 use crate::observed::{ServedBy, VisitState};
+pub(super) use crate::visits::temporary_name;
 
 /// The files of a node during one transaction.
 #[derive(Debug)]
@@ -48,6 +50,10 @@ impl Objects for Site {
         capture(&self.tree, location, &self.fuse)
     }
 
+    fn capture_tree(&self, location: &str) -> Result<Image, HostError> {
+        capture_tree(&self.tree, location, &self.fuse)
+    }
+
     fn announce(&mut self, touch: &Touch, unrecorded: Option<&Image>) -> Result<(), HostError> {
         let Some((directory, _)) = &self.visit else { return Err(HostError::NotOpen) };
         let before = match unrecorded {
@@ -57,9 +63,9 @@ impl Objects for Site {
         self.note(Event::Writing { touch: touch.clone(), before })
     }
 
-    fn replace(&mut self, changes: &[(String, Image)]) -> Result<(), HostError> {
+    fn replace(&mut self, changes: &[Change]) -> Result<(), HostError> {
         self.put_all(changes)?;
-        self.note(Event::Wrote { locations: changes.iter().map(|(location, _)| location.clone()).collect() })
+        self.note(Event::Wrote { locations: changes.iter().map(|change| change.location.clone()).collect() })
     }
 
     fn served_by(&self) -> ServedBy {
@@ -67,8 +73,8 @@ impl Objects for Site {
     }
 
     fn run(&mut self, argv: &[String], timeout: Duration) -> Result<(), HostError> {
-        let program = self.program(argv)?;
-        program::run(&program, argv.get(1..).unwrap_or_default(), self.root.as_deref(), timeout)?;
+        self.note(Event::Running { argv: argv.to_vec(), timeout_seconds: timeout.as_secs() })?;
+        self.start(argv, timeout)?;
         self.note(Event::Ran { argv: argv.to_vec() })
     }
 
@@ -107,12 +113,48 @@ impl Site {
         journal.add(directory, (self.clock)(), event)
     }
 
-    /// Makes one location what the image says.
-    pub(super) fn put(&self, location: &str, image: &Image) -> Result<(), HostError> {
-        self.put_all(&[(location.to_owned(), image.clone())])
+    /// Runs a program without a word in the journal.
+    pub(super) fn start(&self, argv: &[String], timeout: Duration) -> Result<(), HostError> {
+        let program = self.program(argv)?;
+        program::run(&program, argv.get(1..).unwrap_or_default(), self.root.as_deref(), timeout)
     }
 
-    fn put_all(&self, changes: &[(String, Image)]) -> Result<(), HostError> {
+    /// Makes one location what the image says.
+    pub(super) fn put(&self, change: &Change) -> Result<(), HostError> {
+        self.put_all(std::slice::from_ref(change))
+    }
+
+    /// Whether the directory in whose place a link was put still is what it was.
+    pub(super) fn is_aside(&self, location: &str, tree: &TreeImage) -> Result<bool, HostError> {
+        let (directory, name) = place(&self.tree, location, &self.fuse)?;
+        Ok(directory.capture_tree(&temporary_name(&name, &self.run))?.same_as(tree))
+    }
+
+    /// Removes a directory that was exchanged for a link, as far as it holds what it `takes` along; whether it is gone.
+    pub(super) fn discard_aside(&self, location: &str, takes: &BTreeSet<String>) -> Result<bool, HostError> {
+        let (directory, name) = place(&self.tree, location, &self.fuse)?;
+        let temporary = temporary_name(&name, &self.run);
+        match directory.capture(&temporary)? {
+            Image::Directory(_) => {
+                directory.clear(&temporary, takes, &self.run)?;
+                Ok(directory.remove_directory(&temporary)? == Removal::Removed)
+            }
+            Image::Absent | Image::Link { .. } | Image::File(_) | Image::Tree(_) | Image::Other => {
+                directory.remove_any(&temporary).map(|()| true)
+            }
+        }
+    }
+
+    /// Removes what waits beside a location, or was left unfinished there; nothing is no error.
+    pub(super) fn remove_aside(&self, location: &str) -> Result<(), HostError> {
+        match place(&self.tree, location, &self.fuse) {
+            Ok((directory, name)) => directory.remove_any(&temporary_name(&name, &self.run)),
+            Err(HostError::Missing { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put_all(&self, changes: &[Change]) -> Result<(), HostError> {
         let mut staged = Vec::new();
         let outcome = self.stage_and_swap(changes, &mut staged);
         if outcome.is_err() {
@@ -124,13 +166,13 @@ impl Site {
         outcome
     }
 
-    fn stage_and_swap(&self, changes: &[(String, Image)], staged: &mut Vec<Staged>) -> Result<(), HostError> {
+    fn stage_and_swap(&self, changes: &[Change], staged: &mut Vec<Staged>) -> Result<(), HostError> {
         let mut steps = Vec::new();
-        for (location, image) in changes {
-            steps.push(self.stage(location, image, staged)?);
+        for change in changes {
+            steps.push(self.stage(change, staged)?);
         }
         for step in steps {
-            step.take_place(staged)?;
+            step.take_place(staged, &self.run)?;
         }
         Ok(())
     }
@@ -138,8 +180,7 @@ impl Site {
     /// Prepares one change as far as nobody sees it.
     fn stage<'a>(
         &self,
-        location: &'a str,
-        image: &'a Image,
+        Change { location, image, takes }: &'a Change,
         staged: &mut Vec<Staged>,
     ) -> Result<Step<'a>, HostError> {
         let (directory, name) = place(&self.tree, location, &self.fuse)?;
@@ -159,23 +200,47 @@ impl Site {
             (Image::Link { target, uid, gid }, Image::File(_) | Image::Absent | Image::Link { .. }) => {
                 let index = staged.len();
                 directory.remove_file(&temporary)?;
-                directory.make_link(&temporary, target)?;
-                let own = directory.stat(&temporary)?;
-                if own.is_none_or(|own| (own.st_uid, own.st_gid) != (*uid, *gid)) {
-                    directory.own_link(&temporary, *uid, *gid)?;
-                }
+                stage_link(&directory, &temporary, target, (*uid, *gid))?;
                 staged.push(Staged { directory, name, temporary });
                 Ok(Step::Swap { index })
             }
             (Image::Directory(_), Image::Directory(_)) => Ok(Step::SetAccess { directory, name, image }),
             (Image::Directory(_), Image::Absent) => Ok(Step::MakeDirectory { directory, name, image }),
-            (Image::Absent, Image::Directory(_)) => Ok(Step::RemoveDirectory { directory, name }),
+            (Image::Absent, Image::Directory(_)) => Ok(Step::RemoveDirectory { directory, name, takes }),
+            (Image::Tree(tree), Image::Absent | Image::Directory(_)) => {
+                Ok(Step::Fill { directory, name, tree, takes })
+            }
+            (Image::Tree(tree), Image::Link { .. }) => {
+                // The very directory that the link took the place of, if it still waits here.
+                let waits = matches!(directory.capture(&temporary)?, Image::Directory(_))
+                    && directory.capture_tree(&temporary).is_ok_and(|found| found.same_as(tree));
+                if !waits {
+                    directory.remove_any(&temporary)?;
+                    directory.fill(&temporary, tree, &self.run)?;
+                }
+                Ok(Step::Exchange { directory, name, temporary, is_link_left: true })
+            }
+            (Image::Link { target, uid, gid }, found @ Image::Directory(_)) => {
+                // One that somebody else has put there is not exchanged for a link, and so never removed.
+                if takes.is_empty() && !directory.is_empty(&name)? {
+                    return Err(HostError::Occupied { path: location.clone(), found: found.kind().into() });
+                }
+                directory.remove_any(&temporary)?;
+                stage_link(&directory, &temporary, target, (*uid, *gid))?;
+                directory.sync()?;
+                Ok(Step::Exchange { directory, name, temporary, is_link_left: false })
+            }
             (Image::Absent, Image::File(_) | Image::Link { .. } | Image::Absent) => {
                 Ok(Step::Remove { directory, name })
             }
             (Image::Other, Image::Other) => Ok(Step::Nothing),
             (
-                Image::Absent | Image::Directory(_) | Image::Link { .. } | Image::File(_) | Image::Other,
+                Image::Absent
+                | Image::Directory(_)
+                | Image::Link { .. }
+                | Image::File(_)
+                | Image::Tree(_)
+                | Image::Other,
                 found,
             ) => Err(HostError::Occupied { path: location.to_owned(), found: found.kind().into() }),
         }
@@ -206,13 +271,15 @@ enum Step<'a> {
     Swap { index: usize },
     SetAccess { directory: Dir, name: String, image: &'a Image },
     MakeDirectory { directory: Dir, name: String, image: &'a Image },
-    RemoveDirectory { directory: Dir, name: String },
+    RemoveDirectory { directory: Dir, name: String, takes: &'a BTreeSet<String> },
+    Fill { directory: Dir, name: String, tree: &'a TreeImage, takes: &'a BTreeSet<String> },
+    Exchange { directory: Dir, name: String, temporary: String, is_link_left: bool },
     Remove { directory: Dir, name: String },
     Nothing,
 }
 
 impl Step<'_> {
-    fn take_place(self, staged: &[Staged]) -> Result<(), HostError> {
+    fn take_place(self, staged: &[Staged], run: &str) -> Result<(), HostError> {
         match self {
             Self::Swap { index } => {
                 if let Some(Staged { directory, name, temporary }) = staged.get(index) {
@@ -228,10 +295,38 @@ impl Step<'_> {
                 directory.sync()
             }
             // One that somebody else has put something into stays.
-            Self::RemoveDirectory { directory, name } => match directory.remove_directory(&name)? {
-                Removal::Removed => directory.sync(),
-                Removal::NotEmpty => Ok(()),
-            },
+            Self::RemoveDirectory { directory, name, takes } => {
+                if !takes.is_empty() {
+                    directory.clear(&name, takes, run)?;
+                }
+                match directory.remove_directory(&name)? {
+                    Removal::Removed => directory.sync(),
+                    Removal::NotEmpty => Ok(()),
+                }
+            }
+            Self::Fill { directory, name, tree, takes } => {
+                let superfluous: BTreeSet<String> =
+                    takes.iter().filter(|path| !tree.entries.contains_key(*path)).cloned().collect();
+                if !superfluous.is_empty() {
+                    directory.clear(&name, &superfluous, run)?;
+                }
+                directory.fill(&name, tree, run)?;
+                directory.sync()?;
+                // No link may lead there before it is whole.
+                if takes.is_empty() && !directory.capture_tree(&name)?.is_made_of(tree) {
+                    return Err(HostError::Changed { path: directory.path_of(&name) });
+                }
+                Ok(())
+            }
+            Self::Exchange { directory, name, temporary, is_link_left } => {
+                directory.exchange(&temporary, &name)?;
+                directory.sync()?;
+                if is_link_left {
+                    directory.remove_file(&temporary)?;
+                    directory.sync()?;
+                }
+                Ok(())
+            }
             Self::Remove { directory, name } => {
                 directory.remove_file(&name)?;
                 directory.sync()
@@ -246,8 +341,22 @@ fn set_access(directory: &Dir, name: &str, image: &Image) -> Result<(), HostErro
         Image::File(FileImage { access, .. }) | Image::Directory(access) => {
             directory.set_access(name, *access)
         }
-        Image::Absent | Image::Link { .. } | Image::Other => Ok(()),
+        Image::Absent | Image::Link { .. } | Image::Tree(_) | Image::Other => Ok(()),
     }
+}
+
+fn stage_link(
+    directory: &Dir,
+    temporary: &str,
+    target: &str,
+    (uid, gid): (u32, u32),
+) -> Result<(), HostError> {
+    directory.make_link(temporary, target)?;
+    let own = directory.stat(temporary)?;
+    if own.is_none_or(|own| (own.st_uid, own.st_gid) != (uid, gid)) {
+        directory.own_link(temporary, uid, gid)?;
+    }
+    Ok(())
 }
 
 fn stage_file(staged: &[Staged], index: usize, wanted: &FileImage) -> Result<(), HostError> {
@@ -266,17 +375,25 @@ pub(super) fn served_by() -> ServedBy {
     ServedBy { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
 }
 
-/// The name of the file that becomes `name`.
-pub(super) fn temporary_name(name: &str, run: &str) -> String {
-    format!(".{name}.pki-{run}")
-}
-
 /// What is at a location; nothing when its directory is missing.
 pub(super) fn capture(tree: &Tree, location: &str, fuse: &Fuse) -> Result<Image, HostError> {
     match place(tree, location, fuse) {
         Ok((directory, name)) => directory.capture(&name),
         Err(HostError::Missing { .. }) => Ok(Image::Absent),
         Err(error) => Err(error),
+    }
+}
+
+/// The same, of a directory with everything in it.
+pub(super) fn capture_tree(tree: &Tree, location: &str, fuse: &Fuse) -> Result<Image, HostError> {
+    match capture(tree, location, fuse)? {
+        Image::Directory(_) => {
+            let (directory, name) = place(tree, location, fuse)?;
+            directory.capture_tree(&name).map(Image::Tree)
+        }
+        other @ (Image::Absent | Image::Link { .. } | Image::File(_) | Image::Tree(_) | Image::Other) => {
+            Ok(other)
+        }
     }
 }
 

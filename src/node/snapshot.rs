@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::{Dir, staged_name};
 use super::error::HostError;
-use super::image::{Access, FileImage, Image};
+use super::image::{Access, DirectoryImage, Entry, FileImage, Image, TreeImage};
 use super::order::{Begin, VisitId};
 
 const MANIFEST: &str = "manifest.json";
@@ -44,6 +44,12 @@ pub(super) enum Record {
         mode: u32,
         uid: u32,
         gid: u32,
+        /// Of a directory in a tree.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        modified: Option<(i64, i64)>,
+        /// Extended attributes of a directory in a tree, the values in hexadecimal.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        attributes: BTreeMap<String, String>,
     },
     Link {
         target: String,
@@ -62,6 +68,10 @@ pub(super) enum Record {
         /// Extended attributes, the values in hexadecimal.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         attributes: BTreeMap<String, String>,
+    },
+    /// A directory with everything in it, by path below it.
+    Tree {
+        entries: BTreeMap<String, Record>,
     },
     /// A FIFO, socket or device.
     Other,
@@ -84,7 +94,11 @@ pub(super) fn write(
     let before = write_copies(directory, BEFORE_COPIES, images.iter())?;
     let sizes = before.values().map(|record| match record {
         Record::File { size, .. } => size.saturating_add(2 * BLOCK),
-        Record::Absent | Record::Directory { .. } | Record::Link { .. } | Record::Other => BLOCK,
+        Record::Absent
+        | Record::Directory { .. }
+        | Record::Link { .. }
+        | Record::Tree { .. }
+        | Record::Other => BLOCK,
     });
     directory.allocate(RESERVE, sizes.fold(JOURNAL_RESERVE, u64::saturating_add))?;
     let manifest = Manifest {
@@ -159,10 +173,17 @@ impl Record {
     pub(super) fn load(&self, directory: &Dir) -> Result<Image, HostError> {
         Ok(match self {
             Self::Absent => Image::Absent,
-            Self::Directory { mode, uid, gid } => {
+            Self::Directory { mode, uid, gid, .. } => {
                 Image::Directory(Access { mode: *mode, uid: *uid, gid: *gid })
             }
             Self::Link { target, uid, gid } => Image::Link { target: target.clone(), uid: *uid, gid: *gid },
+            Self::Tree { entries } => {
+                let mut tree = TreeImage { entries: BTreeMap::new() };
+                for (name, record) in entries {
+                    tree.entries.insert(name.clone(), record.load_entry(directory)?);
+                }
+                Image::Tree(tree)
+            }
             Self::Other => Image::Other,
             Self::File { mode, uid, gid, size, copy, modified, attributes } => {
                 let bytes = match copy.split_once('/') {
@@ -176,29 +197,78 @@ impl Record {
                 if u64::try_from(bytes.len()) != Ok(*size) {
                     return Err(damaged(directory, copy, "it has another length than the manifest says"));
                 }
-                let mut decoded = BTreeMap::new();
-                for (name, value) in attributes {
-                    let value = hex::decode(value)
-                        .map_err(|_| damaged(directory, MANIFEST, "an attribute cannot be understood"))?;
-                    decoded.insert(name.clone(), value);
-                }
                 Image::File(FileImage {
                     bytes,
                     access: Access { mode: *mode, uid: *uid, gid: *gid },
-                    attributes: decoded,
+                    attributes: decoded(directory, attributes)?,
                     modified: *modified,
                 })
             }
         })
     }
+
+    /// The names below a directory that is kept with everything in it.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        match self {
+            Self::Tree { entries } => entries.keys().filter(|name| !name.is_empty()).cloned().collect(),
+            Self::Absent | Self::Directory { .. } | Self::Link { .. } | Self::File { .. } | Self::Other => {
+                BTreeSet::new()
+            }
+        }
+    }
+
+    fn load_entry(&self, directory: &Dir) -> Result<Entry, HostError> {
+        if let Self::Directory { mode, uid, gid, modified, attributes } = self {
+            return Ok(Entry::Directory(DirectoryImage {
+                access: Access { mode: *mode, uid: *uid, gid: *gid },
+                attributes: decoded(directory, attributes)?,
+                modified: *modified,
+            }));
+        }
+        match self.load(directory)? {
+            Image::File(file) => Ok(Entry::File(file)),
+            Image::Link { target, uid, gid } => Ok(Entry::Link { target, uid, gid }),
+            Image::Absent | Image::Directory(_) | Image::Tree(_) | Image::Other => {
+                Err(damaged(directory, MANIFEST, "a directory is kept with something else than files in it"))
+            }
+        }
+    }
+}
+
+fn decoded(
+    directory: &Dir,
+    attributes: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, Vec<u8>>, HostError> {
+    let mut decoded = BTreeMap::new();
+    for (name, value) in attributes {
+        let value = hex::decode(value)
+            .map_err(|_| damaged(directory, MANIFEST, "an attribute cannot be understood"))?;
+        decoded.insert(name.clone(), value);
+    }
+    Ok(decoded)
+}
+
+fn encoded(attributes: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
+    attributes.iter().map(|(name, value)| (name.clone(), hex::encode(value))).collect()
 }
 
 impl Copies<'_> {
     fn add(&mut self, location: &str, image: &Image) -> Result<Record, HostError> {
         Ok(match image {
             Image::Absent => Record::Absent,
-            Image::Directory(Access { mode, uid, gid }) => {
-                Record::Directory { mode: *mode, uid: *uid, gid: *gid }
+            Image::Directory(Access { mode, uid, gid }) => Record::Directory {
+                mode: *mode,
+                uid: *uid,
+                gid: *gid,
+                modified: None,
+                attributes: BTreeMap::new(),
+            },
+            Image::Tree(tree) => {
+                let mut entries = BTreeMap::new();
+                for (name, entry) in &tree.entries {
+                    entries.insert(name.clone(), self.add_entry(&format!("{location}/{name}"), entry)?);
+                }
+                Record::Tree { entries }
             }
             Image::Link { target, uid, gid } => Record::Link { target: target.clone(), uid: *uid, gid: *gid },
             Image::Other => Record::Other,
@@ -217,13 +287,28 @@ impl Copies<'_> {
                     size,
                     copy: format!("{}/{name}", self.name),
                     modified: *modified,
-                    attributes: attributes
-                        .iter()
-                        .map(|(name, value)| (name.clone(), hex::encode(value)))
-                        .collect(),
+                    attributes: encoded(attributes),
                 }
             }
         })
+    }
+
+    fn add_entry(&mut self, location: &str, entry: &Entry) -> Result<Record, HostError> {
+        match entry {
+            Entry::Directory(DirectoryImage { access: Access { mode, uid, gid }, attributes, modified }) => {
+                Ok(Record::Directory {
+                    mode: *mode,
+                    uid: *uid,
+                    gid: *gid,
+                    modified: *modified,
+                    attributes: encoded(attributes),
+                })
+            }
+            Entry::Link { target, uid, gid } => {
+                Ok(Record::Link { target: target.clone(), uid: *uid, gid: *gid })
+            }
+            Entry::File(file) => self.add(location, &Image::File(file.clone())),
+        }
     }
 }
 

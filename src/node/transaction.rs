@@ -10,14 +10,14 @@ use super::confined::Tree;
 use super::disk::Dir;
 use super::error::HostError;
 use super::image::Image;
-use super::journal::{self, Event, Journal};
+use super::journal::{self, Event, Journal, Program};
 use super::local::Local;
 use super::lock::{self, Claim, Lock, LockState};
 use super::order::{Answer, Begin, Order, VisitId};
 use super::site::{self, Site};
 use super::snapshot::{self, Manifest};
 use super::store::{Store, check_run};
-use super::visit::{Objects as _, Visit};
+use super::visit::{Change, Objects as _, SetAside, Visit, made_below};
 use super::{Host, perform};
 use crate::observed::{OpenTransaction, VisitState};
 use crate::visits::{ChangedPath, SnapshotFacts, Undone};
@@ -86,10 +86,24 @@ impl Host for Local {
         let Transaction { visit, site, open, took_lock } =
             self.transaction.as_mut().ok_or(HostError::NotOpen)?;
         let Some((directory, _)) = &site.visit else { return Err(HostError::NotOpen) };
+        for SetAside { location, tree, .. } in &visit.set_aside {
+            // Whoever has it open may have written to it since; then the copy is not what he knows.
+            if !site.is_aside(location, tree)? {
+                return Err(HostError::Changed { path: location.clone() });
+            }
+        }
         let touched = visit.touched.iter().map(|touch| &touch.location);
         let after = touched.filter_map(|location| Some((location, visit.known.get(location)?)));
         snapshot::write_after(directory, after)?;
-        site.note(Event::Committed)?;
+        let (stays, goes): (Vec<&SetAside>, Vec<&SetAside>) =
+            visit.set_aside.iter().partition(|aside| aside.stays);
+        let locations = |aside: &[&SetAside]| aside.iter().map(|aside| aside.location.clone()).collect();
+        let goes: Vec<String> = locations(&goes);
+        site.note(Event::Committed { keeping: locations(&stays) })?;
+        for location in &goes {
+            // Keys are in it, so the transaction does not count as ended before it is gone; an undo goes on from here.
+            site.remove_aside(location)?;
+        }
         if let Some((directory, _)) = &site.visit {
             // What is only for the way back is not needed any more; if it stays, the snapshot is larger for nothing.
             let _released = snapshot::release_reserve(directory);
@@ -154,6 +168,10 @@ impl Host for Local {
         let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(Vec::new()) };
         let took_lock = self.lock.is_none();
         self.lock(&Claim::of_run("prune"))?;
+        if self.transaction.is_none() {
+            // Only the snapshots tell of them.
+            self.remove_what_waited(&tree, &store)?;
+        }
         let current = self.transaction.as_ref().map(|transaction| transaction.open.run.as_str());
         let pruned = store.prune(usize::try_from(keep).unwrap_or(usize::MAX), current);
         self.release(took_lock && self.transaction.is_none());
@@ -191,6 +209,8 @@ impl Local {
             return Err(HostError::AlreadyOpen { open: id_of(&open) });
         }
         store.sweep()?;
+        // A copy of an old directory that cannot be removed now hinders nothing.
+        let _removed = self.remove_what_waited(&tree, &store);
         let mut site = Site {
             tree,
             root: self.root.clone(),
@@ -217,6 +237,23 @@ impl Local {
             return Err(error);
         }
         Ok(Transaction { visit, site, open, took_lock })
+    }
+
+    /// Directories in whose place links were put, and that waited for the programs that had them open.
+    fn remove_what_waited(&self, tree: &Tree, store: &Store) -> Result<(), HostError> {
+        for (manifest, directory) in store.visits()? {
+            let lines = Journal::read(&directory)?.unwrap_or_default();
+            if journal::state(&lines) != Some(VisitState::Committed) {
+                continue;
+            }
+            for (touch, _) in journal::trees(&lines) {
+                // Its place may have become another one since.
+                if let Ok((place, name)) = site::place(tree, &touch.location, &self.fuse) {
+                    place.remove_any(&site::temporary_name(&name, &manifest.id.run))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn undo_found(&self, tree: Tree, store: Store) -> Result<Option<Undone>, HostError> {
@@ -260,6 +297,9 @@ impl Local {
                 None => None,
             };
             let unchanged_since = match &after {
+                // One that cannot be captured any more is certainly not what was left.
+                Some(after @ Image::Tree(_)) => site::capture_tree(tree, &touch.location, &self.fuse)
+                    .is_ok_and(|found| found.same_as(after)),
                 Some(after) => site::capture(tree, &touch.location, &self.fuse)?.same_as(after),
                 None => false,
             };
@@ -284,6 +324,12 @@ fn undo(site: &mut Site, open: &OpenTransaction) -> Result<Undone, HostError> {
         // It ended but for the marker. Files may have been changed by others since, with every right.
         Some(state @ (VisitState::Committed | VisitState::Undone)) => {
             undone.state = state;
+            let keeping = journal::keeping(&lines);
+            for (touch, _) in journal::trees(&lines) {
+                if !keeping.contains(&touch.location) {
+                    site.remove_aside(&touch.location)?;
+                }
+            }
             site.store.end(open, state)?;
             return Ok(undone);
         }
@@ -295,6 +341,11 @@ fn undo(site: &mut Site, open: &OpenTransaction) -> Result<Undone, HostError> {
     }
     // On a full or broken disk the files count for more than the lines about them.
     let _noted = site.note(Event::Undoing);
+    let trees = journal::trees(&lines);
+    let paths = match &site.visit {
+        Some((directory, _)) if !trees.is_empty() => snapshot::read_manifest(directory)?.paths,
+        Some(_) | None => BTreeSet::new(),
+    };
     let mut failure = None;
     let mut seen = BTreeSet::new();
     for (touch, before) in journal::touched(&lines).into_iter().rev() {
@@ -302,16 +353,24 @@ fn undo(site: &mut Site, open: &OpenTransaction) -> Result<Undone, HostError> {
             continue;
         }
         let outcome = before_image(site, &touch.location, before)
-            .and_then(|before| put_back(site, &touch.location, &before).map(|done| (done, before)));
+            .and_then(|image| put_back(site, &touch.location, image, made_below(touch, &trees, &paths)));
         match outcome {
-            Ok((Done::Restored, _)) => undone.restored.push(touch.path.clone()),
-            Ok((Done::WasSo, _)) => {}
-            Ok((Done::Left, _)) => undone.left.push(touch.path.clone()),
+            Ok(Done::Restored) => undone.restored.push(touch.path.clone()),
+            Ok(Done::WasSo) => {}
+            Ok(Done::Left) => undone.left.push(touch.path.clone()),
             Err(error) => failure = failure.or(Some((touch.location.clone(), error))),
         }
     }
     if let Some((path, error)) = failure {
         return Err(failed(site, path, &error));
+    }
+    // What was restarted with the new files runs on them, or has a directory open that is gone.
+    for Program { argv, timeout, went_well } in journal::programs(&lines) {
+        let outcome = site.start(argv, timeout);
+        // One that failed before is why this is undone; nobody can expect it to work now, but it may.
+        if let (true, Err(error)) = (went_well, outcome) {
+            return Err(not_restarted(site, argv, &error));
+        }
     }
     // A line that is missing makes this snapshot look like one that never began, which is as true.
     let _noted = site.note(Event::Undone { left: undone.left.clone() });
@@ -342,19 +401,32 @@ fn before_image(site: &Site, location: &str, before: Option<&snapshot::Record>) 
 }
 
 /// Makes one location what it was, and looks whether it is.
-fn put_back(site: &mut Site, location: &str, before: &Image) -> Result<Done, HostError> {
-    match site::place(&site.tree, location, &site.fuse) {
-        Ok((directory, name)) => directory.remove_file(&site::temporary_name(&name, &site.run))?,
-        Err(HostError::Missing { .. }) => {}
-        Err(error) => return Err(error),
+fn put_back(
+    site: &mut Site,
+    location: &str,
+    before: Image,
+    takes: BTreeSet<String>,
+) -> Result<Done, HostError> {
+    let found = site.capture_as(location, &before)?;
+    // The directory whose place a link took waits where else only something unfinished is.
+    if !matches!((&before, &found), (Image::Tree(_), Image::Link { .. })) {
+        site.remove_aside(location)?;
     }
-    if site.capture(location)?.same_as(before) {
+    if found.same_as(&before) {
         return Ok(Done::WasSo);
     }
-    site.put(location, before)?;
-    match (site.capture(location)?, before) {
+    let change = Change { location: location.to_owned(), image: before.clone(), takes };
+    site.put(&change)?;
+    if matches!((&before, &found), (Image::Link { .. }, Image::Directory(_)))
+        && !site.discard_aside(location, &change.takes)?
+    {
+        return Ok(Done::Left);
+    }
+    site.remove_aside(location)?;
+    match (site.capture_as(location, &before)?, &before) {
         (Image::Directory(_), Image::Absent) => Ok(Done::Left),
         (now, before) if now.same_as(before) => Ok(Done::Restored),
+        (Image::Tree(now), Image::Tree(before)) if before.is_within(&now) => Ok(Done::Left),
         (_, _) => Err(HostError::Changed { path: location.to_owned() }),
     }
 }
@@ -367,6 +439,16 @@ fn failed(site: &mut Site, path: String, error: &HostError) -> HostError {
     let instruction = format!(
         "Remove the cause and undo again. By hand: {snapshot}/manifest.json names under {path:?} what was there, and its copy in {snapshot}"
     );
+    HostError::UndoFailed { path, reason, instruction }
+}
+
+/// The files are back, and a program that was restarted with the new ones has not been restarted with the old ones.
+fn not_restarted(site: &mut Site, argv: &[String], error: &HostError) -> HostError {
+    let (path, reason) = (format!("what {:?} restarts", argv.join(" ")), error.to_string());
+    let _noted = site.note(Event::UndoFailed { path: path.clone(), reason: reason.clone() });
+    let instruction =
+        "All files are back; this has to be run again so that they are used. Remove the cause and undo again"
+            .to_owned();
     HostError::UndoFailed { path, reason, instruction }
 }
 

@@ -4,12 +4,12 @@
 //! when somebody else has been there. It follows links and never replaces one. It touches nothing itself, so that a real node and one in memory
 //! behave the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::accounts::Accounts;
 use super::error::HostError;
-use super::image::{Access, FileImage, Image};
+use super::image::{Access, FileImage, Image, TreeImage};
 use super::observe::{Look, Payload, Sight, Want};
 use super::order::{Begin, Slot, VisitId};
 use crate::desired::FileSpec;
@@ -17,17 +17,29 @@ use crate::observed::{FileKind, ServedBy};
 use crate::secret::Secret;
 use crate::x509::PrivateKey;
 
+mod migration;
+
+pub(super) use migration::made_below;
+
 /// A file tree that can be changed. A location is a path in which no directory is a link; the last name is taken as it is.
 pub(super) trait Objects: Look {
     /// What is at a location.
     fn capture(&self, location: &str) -> Result<Image, HostError>;
+
+    /// The same, of a directory with everything in it.
+    fn capture_tree(&self, location: &str) -> Result<Image, HostError>;
+
+    /// What is at a location, as fully as what it is compared with.
+    fn capture_as(&self, location: &str, other: &Image) -> Result<Image, HostError> {
+        if other.is_tree() { self.capture_tree(location) } else { self.capture(location) }
+    }
 
     /// Records, so that it survives this process, that a location is about to change. `unrecorded` is what is there when the transaction's beginning
     /// could not know the location.
     fn announce(&mut self, touch: &Touch, unrecorded: Option<&Image>) -> Result<(), HostError>;
 
     /// Makes each location what the image says: all files are staged first and then take their places in this order.
-    fn replace(&mut self, changes: &[(String, Image)]) -> Result<(), HostError>;
+    fn replace(&mut self, changes: &[Change]) -> Result<(), HostError>;
 
     /// As whom it works.
     fn served_by(&self) -> ServedBy;
@@ -46,6 +58,32 @@ pub(super) struct Touch {
     pub(super) location: String,
 }
 
+/// A location and what it is to become.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    pub(super) location: String,
+    pub(super) image: Image,
+    /// What goes with a directory that is emptied, by path below it. Anything else in it belongs to others and stays.
+    pub(super) takes: BTreeSet<String>,
+}
+
+/// A change that an order asks for.
+pub(super) struct Wanted {
+    pub(super) touch: Touch,
+    pub(super) image: Image,
+    /// What is there, where it was captured with everything in it.
+    pub(super) found: Option<Image>,
+}
+
+/// A directory in whose place a link was put. It waits beside the link until the transaction ends.
+#[derive(Debug, Clone)]
+pub(super) struct SetAside {
+    pub(super) location: String,
+    pub(super) tree: TreeImage,
+    /// Programs that run may need it beyond the transaction.
+    pub(super) stays: bool,
+}
+
 /// A change of an earlier visit.
 pub(super) struct Earlier {
     pub(super) location: String,
@@ -61,6 +99,8 @@ pub(super) struct Visit {
     pub(super) known: BTreeMap<String, Image>,
     /// What was changed, each location once, in the order of the first change.
     pub(super) touched: Vec<Touch>,
+    /// The directories in whose place links were put.
+    pub(super) set_aside: Vec<SetAside>,
     /// The keys in memory.
     pub(super) slots: BTreeMap<Slot, Arc<PrivateKey>>,
 }
@@ -76,7 +116,13 @@ impl Visit {
                 known.insert(location, image);
             }
         }
-        Ok(Self { begin: begin.clone(), known, touched: Vec::new(), slots: BTreeMap::new() })
+        Ok(Self {
+            begin: begin.clone(),
+            known,
+            touched: Vec::new(),
+            set_aside: Vec::new(),
+            slots: BTreeMap::new(),
+        })
     }
 
     /// The image of a file with new content: who is there keeps owner, attributes and what of the mode the spec grants too.
@@ -94,7 +140,7 @@ impl Visit {
                 (Access { mode: old.access.mode & wanted.mode, ..old.access }, old.attributes)
             }
             Image::Absent => (wanted, BTreeMap::new()),
-            Image::Directory(_) | Image::Link { .. } | Image::Other => {
+            Image::Directory(_) | Image::Link { .. } | Image::Tree(_) | Image::Other => {
                 return Err(HostError::NotAFile { path: file.path.clone() });
             }
         };
@@ -161,9 +207,11 @@ impl Visit {
                 self.change(objects, vec![(touch, Image::Link { target: target.to_owned(), uid, gid })])
             }
             Image::Link { target: found, .. } if found == target => Ok(()),
-            other @ (Image::Directory(_) | Image::Link { .. } | Image::File(_) | Image::Other) => {
-                Err(HostError::Occupied { path: path.to_owned(), found: other.kind().into() })
-            }
+            other @ (Image::Directory(_)
+            | Image::Link { .. }
+            | Image::File(_)
+            | Image::Tree(_)
+            | Image::Other) => Err(HostError::Occupied { path: path.to_owned(), found: other.kind().into() }),
         }
     }
 
@@ -188,7 +236,7 @@ impl Visit {
             Image::File(old) => Image::File(FileImage { access: keep(old.access), ..old }),
             Image::Directory(old) => Image::Directory(usable(objects, &file.path, keep(old))?),
             Image::Absent => return Err(HostError::Missing { path: file.path.clone() }),
-            Image::Link { .. } | Image::Other => {
+            Image::Link { .. } | Image::Tree(_) | Image::Other => {
                 return Err(HostError::NotAFile { path: file.path.clone() });
             }
         };
@@ -205,43 +253,69 @@ impl Visit {
         self.check_listed(path)?;
         let mut changes = Vec::new();
         for Earlier { location, before, after } in objects.earlier(from, path)?.into_iter().rev() {
-            let current = objects.capture(&location)?;
+            let is_whole = matches!((&before, &after), (Image::Tree(_), _) | (_, Image::Tree(_)));
+            let current =
+                if is_whole { objects.capture_tree(&location)? } else { objects.capture(&location)? };
             if current.same_as(&before) {
                 continue;
             }
             if !current.same_as(&after) {
                 return Err(HostError::ChangedSince { path: path.to_owned(), visit: from.clone() });
             }
-            changes.push((Touch { path: path.to_owned(), location }, before));
+            let touch = Touch { path: path.to_owned(), location };
+            changes.push(Wanted { touch, image: before, found: is_whole.then_some(current) });
         }
-        self.change(objects, changes)
+        self.change_all(objects, changes, false)
     }
 
-    /// Announces and makes changes. Locations that are so already are left alone.
     fn change(&mut self, objects: &mut impl Objects, changes: Vec<(Touch, Image)>) -> Result<(), HostError> {
+        let wanted = changes.into_iter().map(|(touch, image)| Wanted { touch, image, found: None });
+        self.change_all(objects, wanted.collect(), false)
+    }
+
+    /// Announces and makes changes. Locations that are so already are left alone. A directory in whose place a link comes `stays` beside it beyond
+    /// the transaction, or goes with its end.
+    pub(super) fn change_all(
+        &mut self,
+        objects: &mut impl Objects,
+        changes: Vec<Wanted>,
+        stays: bool,
+    ) -> Result<(), HostError> {
         let mut needed = Vec::new();
-        for (touch, image) in changes {
-            let current = objects.capture(&touch.location)?;
-            let known = self.known.get(&touch.location);
-            if known.is_some_and(|known| !known.same_as(&current)) {
+        for Wanted { touch, image, found } in changes {
+            let current = match found {
+                Some(found) => found,
+                None => objects.capture(&touch.location)?,
+            };
+            let known = self.known_at(&touch.location);
+            if known.as_ref().is_some_and(|known| !known.agrees_with(&current)) {
                 return Err(HostError::Changed { path: touch.path });
             }
             if !current.same_as(&image) {
-                let unrecorded = known.is_none().then_some(current);
-                needed.push((touch, image, unrecorded));
+                let is_unrecorded = known.is_none() || matches!(current, Image::Tree(_));
+                needed.push((touch, image, current, is_unrecorded));
             }
         }
         let mut replacements = Vec::new();
-        for (touch, image, unrecorded) in needed {
-            if !self.touched.iter().any(|before| before.location == touch.location) {
-                objects.announce(&touch, unrecorded.as_ref())?;
+        for (touch, image, current, is_unrecorded) in needed {
+            let is_announced = self.touched.iter().any(|before| before.location == touch.location);
+            if !is_announced && self.tree_around(&touch.location).is_none() {
+                objects.announce(&touch, is_unrecorded.then_some(&current))?;
                 self.touched.push(touch.clone());
             }
-            replacements.push((touch.location, image));
+            let mut takes = BTreeSet::new();
+            if let Image::Tree(tree) = current {
+                takes = tree.names();
+                if matches!(image, Image::Link { .. }) {
+                    let location = touch.location.clone();
+                    self.set_aside.push(SetAside { location, tree, stays });
+                }
+            }
+            replacements.push(Change { location: touch.location, image, takes });
         }
         let outcome = objects.replace(&replacements);
-        for (location, intended) in replacements {
-            let left = match (objects.capture(&location), &outcome) {
+        for Change { location, image: intended, .. } in replacements {
+            let left = match (objects.capture_as(&location, &intended), &outcome) {
                 (Ok(left), _) => left,
                 (Err(error), Ok(())) => return Err(error),
                 // What went wrong first is what a person needs to know.
@@ -250,12 +324,38 @@ impl Visit {
             if outcome.is_ok() && !is_as_intended(&left, &intended) {
                 return Err(HostError::Changed { path: location });
             }
-            self.known.insert(location, left);
+            self.know(location, left);
         }
         outcome
     }
 
-    fn check_listed(&self, path: &str) -> Result<(), HostError> {
+    /// The directory with everything in it that this transaction has made around a location, and the location's path below it.
+    fn tree_around<'path>(&self, location: &'path str) -> Option<(String, &'path str)> {
+        self.touched.iter().find_map(|touch| {
+            let below = location.strip_prefix(&touch.location)?.strip_prefix('/')?;
+            let is_tree = self.known.get(&touch.location).is_some_and(Image::is_tree);
+            is_tree.then(|| (touch.location.clone(), below))
+        })
+    }
+
+    fn known_at(&self, location: &str) -> Option<Image> {
+        match self.tree_around(location) {
+            Some((around, below)) => self.known.get(&around)?.tree().map(|tree| tree.at(below)),
+            None => self.known.get(location).cloned(),
+        }
+    }
+
+    fn know(&mut self, location: String, left: Image) {
+        if let Some((around, below)) = self.tree_around(&location)
+            && let Some(Image::Tree(tree)) = self.known.get_mut(&around)
+        {
+            tree.set(below, &left);
+            return;
+        }
+        self.known.insert(location, left);
+    }
+
+    pub(super) fn check_listed(&self, path: &str) -> Result<(), HostError> {
         if self.begin.paths.contains(path) {
             return Ok(());
         }
@@ -297,9 +397,16 @@ fn is_as_intended(left: &Image, intended: &Image) -> bool {
             left.access == intended.access && left.bytes.reveal() == intended.bytes.reveal()
         }
         (Image::Directory(_), Image::Absent) => true,
-        (Image::Absent | Image::Directory(_) | Image::Link { .. } | Image::File(_) | Image::Other, _) => {
-            left.same_as(intended)
-        }
+        (Image::Tree(left), Image::Tree(intended)) => left.is_made_of(intended),
+        (
+            Image::Absent
+            | Image::Directory(_)
+            | Image::Link { .. }
+            | Image::File(_)
+            | Image::Tree(_)
+            | Image::Other,
+            _,
+        ) => left.same_as(intended),
     }
 }
 
@@ -320,7 +427,7 @@ pub(super) fn read(objects: &impl Look, path: &str) -> Result<Option<Secret>, Ho
 }
 
 /// Where a path leads, the last name's link included: the place of a file that is there or could be made.
-fn destination(objects: &impl Look, path: &str) -> Result<String, HostError> {
+pub(super) fn destination(objects: &impl Look, path: &str) -> Result<String, HostError> {
     match objects.look(path, Want::Place) {
         Sight::Found { resolved, status, .. } => match status.kind {
             FileKind::Regular | FileKind::Directory if resolved == "/" => Err(unnamed(path)),
@@ -335,7 +442,7 @@ fn destination(objects: &impl Look, path: &str) -> Result<String, HostError> {
 }
 
 /// The place of a path's own last name, whatever is there. Its directory must be there.
-fn own_place(objects: &impl Look, path: &str) -> Result<String, HostError> {
+pub(super) fn own_place(objects: &impl Look, path: &str) -> Result<String, HostError> {
     let (parent, name) = path.trim_end_matches('/').rsplit_once('/').ok_or_else(|| unnamed(path))?;
     if matches!(name, "" | "." | "..") {
         return Err(unnamed(path));

@@ -13,6 +13,7 @@ use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName};
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, Sha256};
 
+use super::copy::IdentityCopy;
 use super::fact::Precondition;
 
 /// One deed on one node.
@@ -79,6 +80,15 @@ pub enum Deed {
         path: String,
         /// Where it leads.
         target: String,
+    },
+    /// Moves a directory and puts the link under which programs know it in its place.
+    MoveDirectory {
+        /// The directory, where the link will be.
+        link: String,
+        /// Where it goes.
+        path: String,
+        /// Whether the old directory stays beside the link for programs that have it open, until the next run on the node.
+        keeps_old: bool,
     },
     /// Makes a new authority: key and self-signed certificate.
     CreateAuthority {
@@ -151,6 +161,8 @@ pub enum Deed {
     },
     /// Issues a certificate and writes it with its key.
     IssueIdentity(Box<Issue>),
+    /// Writes a certificate that exists with its key to another place: of its own node, or of a node that shares it.
+    CopyIdentity(Box<IdentityCopy>),
     /// Changes the CA certificates in a kubeconfig and nothing else.
     UpdateKubeconfig {
         /// The kubeconfig.
@@ -310,6 +322,16 @@ pub enum Undo {
 }
 
 impl Deed {
+    /// The certificate that it issues.
+    pub fn issue(&self) -> Option<&Issue> {
+        if let Deed::IssueIdentity(issue) = self { Some(issue) } else { None }
+    }
+
+    /// The certificate that it copies.
+    pub fn copy(&self) -> Option<&IdentityCopy> {
+        if let Deed::CopyIdentity(copy) = self { Some(copy) } else { None }
+    }
+
     /// The verb, as addresses of actions and JSON call it.
     pub fn verb(&self) -> &'static str {
         match self {
@@ -317,6 +339,7 @@ impl Deed {
             Deed::Snapshot { .. } => "snapshot",
             Deed::MakeDirectory { .. } => "make-directory",
             Deed::MakeLink { .. } => "make-link",
+            Deed::MoveDirectory { .. } => "move-directory",
             Deed::CreateAuthority { .. } => "create-authority",
             Deed::InstallAuthority { .. } => "install-authority",
             Deed::CopyAuthorityCertificate { .. } => "copy-authority-certificate",
@@ -325,6 +348,7 @@ impl Deed {
             Deed::WritePublicKey { .. } => "write-public-key",
             Deed::WriteBundle { .. } => "write-bundle",
             Deed::IssueIdentity(_) => "issue-identity",
+            Deed::CopyIdentity(_) => "copy-identity",
             Deed::UpdateKubeconfig { .. } => "update-kubeconfig",
             Deed::SetPermissions { .. } => "set-permissions",
             Deed::Restart { .. } => "restart",
@@ -345,6 +369,7 @@ impl Deed {
             | Deed::InstallAuthority { certificate, key, .. } => {
                 vec![&key.path, &certificate.path]
             }
+            Deed::MoveDirectory { link, path, .. } => vec![link, path],
             Deed::CopyAuthorityCertificate { file, .. }
             | Deed::CopyKey { file, .. }
             | Deed::WriteBundle { file, .. }
@@ -354,6 +379,9 @@ impl Deed {
             Deed::WritePublicKey { public, .. } => vec![&public.path],
             Deed::IssueIdentity(issue) => {
                 issue.storage.files().into_iter().map(|file| file.path.as_str()).collect()
+            }
+            Deed::CopyIdentity(copy) => {
+                copy.target.files().into_iter().map(|file| file.path.as_str()).collect()
             }
         }
     }
@@ -365,6 +393,7 @@ impl Deed {
             Deed::Restart { .. } => Undo::Inverse,
             Deed::MakeDirectory { .. }
             | Deed::MakeLink { .. }
+            | Deed::MoveDirectory { .. }
             | Deed::CreateAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
@@ -373,6 +402,7 @@ impl Deed {
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }
             | Deed::IssueIdentity(_)
+            | Deed::CopyIdentity(_)
             | Deed::UpdateKubeconfig { .. }
             | Deed::SetPermissions { .. }
             | Deed::Restore { .. } => Undo::Restore,

@@ -1,6 +1,6 @@
 //! What a person can do about a finding that a plan does not mend: the texts, and nothing else.
 
-use crate::diff::Reason;
+use crate::diff::{Obstacle, Reason};
 use crate::ids::{Address, Subject};
 
 /// Why something that is due is in no plan, and the way out.
@@ -36,6 +36,23 @@ pub(super) fn help(reason: &Reason, address: &Address) -> Option<String> {
             "find out which CA the cluster really uses; if the CA on {node} is right, reissue: pki plan --replace {subject}@{node} --only {subject}@{node}"
         ));
     }
+    if let Reason::LinkIsDirectory { wanted, .. } = reason {
+        return Some(format!(
+            "declare `migrate: true` in `directories` to have it moved to {wanted} and the link put in its place; programs that read below it have to be restarted then"
+        ));
+    }
+    if let Reason::CannotMove { obstacle, .. } = reason {
+        return Some(match obstacle {
+            Obstacle::HoldsFiles { .. } => "look at both on the node: pki never merges two directories. Move away the one that is not in use".to_owned(),
+            Obstacle::IsLink { .. } | Obstacle::IsNoDirectory => "look at it on the node: pki never replaces something that is there. Move it away, or declare another `path`".to_owned(),
+            Obstacle::IsMounted => "the files are on a file system of their own already: remove `link` and let `path` name this place, or mount it elsewhere".to_owned(),
+        });
+    }
+    if matches!(reason, Reason::LinkIsFile { .. }) {
+        return Some(
+            "look at the file on the node and move it away; the next plan makes the link".to_owned(),
+        );
+    }
     if *subject == Subject::Node && matches!(reason, Reason::Unknown { .. }) {
         return Some(format!("plan for the other nodes with --only @NODE, or make {node} reachable"));
     }
@@ -47,10 +64,7 @@ pub(super) fn help(reason: &Reason, address: &Address) -> Option<String> {
         "take the node out of the spec, and renew its certificates as its distribution does"
     } else if matches!(reason, Reason::ClockSkew { .. }) {
         "set the node's clock right, for example with chrony, and plan again"
-    } else if matches!(
-        reason,
-        Reason::LinkLoops { .. } | Reason::LinkDiffers { .. } | Reason::LinkIsDirectory { .. }
-    ) {
+    } else if matches!(reason, Reason::LinkLoops { .. } | Reason::LinkDiffers { .. }) {
         "look at the link on the node; pki never replaces something that is there"
     } else {
         return None;

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{DesiredNode, FileSpec};
-use crate::diff::{AuthorityView, Effect, Finding, Reason, authority_views};
-use crate::ids::{Address, AuthorityName, NodeName, ServiceName, Subject};
+use crate::diff::{AuthorityView, Effect, Finding, Reason, SharedView, authority_views, shared_views};
+use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
 use crate::observed::{NodeFacts, Seen};
-use crate::profile::{Reload, What};
-use crate::spec::types::Restart;
+use crate::profile::Keep;
 
 use super::advice::{help, not_mended};
 use super::authorities::Sources;
-use super::{Blocked, Deed, Input, ManualRestart, Noted, Why, authorities, identities};
+use super::{Blocked, Deed, Input, ManualRestart, Noted, Why, authorities, copies, identities};
 
 /// Deeds without an order, and what cannot be done.
 #[derive(Default)]
@@ -30,7 +29,7 @@ impl Draft {
     }
 
     /// The deeds on one node so far.
-    fn on(&self, node: &NodeName) -> &[DraftDeed] {
+    pub(super) fn on(&self, node: &NodeName) -> &[DraftDeed] {
         self.deeds.get(node).map_or(&[], Vec::as_slice)
     }
 }
@@ -49,6 +48,7 @@ pub(super) struct DraftDeed {
 pub(super) struct Builder<'a> {
     pub(super) input: &'a Input<'a>,
     pub(super) views: BTreeMap<AuthorityName, AuthorityView>,
+    pub(super) shared: BTreeMap<IdentityName, SharedView>,
     pub(super) sources: Sources,
     pub(super) draft: Draft,
 }
@@ -65,6 +65,7 @@ pub(super) fn draft(input: &Input<'_>) -> Draft {
     for (name, node) in &survey.desired.nodes {
         let Some(facts) = survey.observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
         builder.directories(name, node);
+        copies::of_authorities(&mut builder, name, node, facts);
         identities::build(&mut builder, name, node, facts);
         builder.permissions(name, node, facts);
         builder.parents(name, node, facts);
@@ -79,8 +80,10 @@ pub(super) fn draft(input: &Input<'_>) -> Draft {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(input: &'a Input<'a>) -> Self {
-        let views = authority_views(&input.survey.desired, &input.survey.observed);
-        Self { input, views, sources: Sources::default(), draft: Draft::default() }
+        let (desired, observed) = (&input.survey.desired, &input.survey.observed);
+        let views = authority_views(desired, observed);
+        let shared = shared_views(desired, observed, input.now);
+        Self { input, views, shared, sources: Sources::default(), draft: Draft::default() }
     }
 
     /// A finding with the place in the spec behind it.
@@ -131,30 +134,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What is said of everything behind a link that this plan makes: it is seen, and planned, only once the link is there.
-    fn behind_missing_links(&mut self) -> BTreeSet<Finding> {
-        let mut behind = BTreeSet::new();
-        let all = self.input.differences.findings.values().flatten();
-        let unknown: BTreeSet<&Finding> = all.filter(|finding| finding.effect == Effect::Unknown).collect();
-        for (name, node) in &self.input.survey.desired.nodes {
-            for (directory, wanted) in &node.directories {
-                let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
-                let missing = |finding: &Finding| matches!(finding.reason, Reason::LinkMissing { .. });
-                let hidden = crate::diff::hidden(directory, wanted, name);
-                if self.findings(&address).iter().any(missing) && unknown.contains(&hidden) {
-                    let because = format!(
-                        "what lies behind {} can be seen only once the link is made",
-                        wanted.known_as()
-                    );
-                    let help = Some("plan again after that".to_owned());
-                    self.draft.elsewhere.push(Blocked { address, because, help, findings: Vec::new() });
-                    behind.insert(hidden);
-                }
-            }
-        }
-        behind
-    }
-
     /// What a crash left half done is undone first. What else is due can only be seen once that has happened, so the plan holds nothing else.
     fn undo_what_is_open(&mut self) -> bool {
         for (name, answer) in &self.input.survey.observed.nodes {
@@ -198,105 +177,18 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn directories(&mut self, name: &NodeName, node: &DesiredNode) {
-        for (directory, wanted) in &node.directories {
-            let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
-            let due: Vec<Finding> = self
-                .findings(&address)
-                .iter()
-                .filter(|finding| finding.effect == Effect::Due)
-                .cloned()
-                .collect();
-            let (Some(link), false) = (&wanted.link, due.is_empty()) else { continue };
-            let reasons: Vec<Why> = due.iter().map(|finding| self.why(finding)).collect();
-            if due.iter().any(|finding| matches!(finding.reason, Reason::LinkMissing { .. })) {
-                let deed = Deed::MakeLink { path: link.clone(), target: wanted.path.clone() };
-                self.add(address, deed, reasons, false);
-            }
-        }
-    }
-
-    /// Makes the directories that the deeds so far need and that are not there.
-    fn parents(&mut self, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
-        let mut missing: BTreeSet<String> = BTreeSet::new();
-        for deed in self.draft.on(name) {
-            let targets: Vec<&str> = match &deed.deed {
-                Deed::MakeLink { target, path } => vec![target, path],
-                Deed::UndoOpen { .. }
-                | Deed::Snapshot { .. }
-                | Deed::MakeDirectory { .. }
-                | Deed::CreateAuthority { .. }
-                | Deed::InstallAuthority { .. }
-                | Deed::CopyAuthorityCertificate { .. }
-                | Deed::CopyKey { .. }
-                | Deed::CreateKeyPair { .. }
-                | Deed::WritePublicKey { .. }
-                | Deed::WriteBundle { .. }
-                | Deed::IssueIdentity(_)
-                | Deed::UpdateKubeconfig { .. }
-                | Deed::SetPermissions { .. }
-                | Deed::Restart { .. }
-                | Deed::Verify { .. }
-                | Deed::Restore { .. } => deed.deed.paths(),
-            };
-            for path in targets {
-                missing.extend(
-                    ancestors(path).filter(|ancestor| is_missing(facts, ancestor)).map(str::to_owned),
-                );
-            }
-            if let Deed::MakeLink { target, .. } = &deed.deed
-                && is_missing(facts, target)
-            {
-                missing.insert(target.clone());
-            }
-        }
-        for directory in node.directories.values().filter(|directory| directory.link.is_some()) {
-            // The link itself is made by its own deed, or is there and dangling.
-            missing.remove(directory.known_as());
-            if missing.iter().any(|path| path.starts_with(&format!("{}/", directory.known_as())))
-                || self.writes_below(name, directory.known_as())
-            {
-                if is_missing(facts, &directory.path) {
-                    missing.insert(directory.path.clone());
-                }
-                missing.extend(
-                    ancestors(&directory.path).filter(|path| is_missing(facts, path)).map(str::to_owned),
-                );
-            }
-        }
-        for path in missing {
-            let known = node
-                .directories
-                .iter()
-                .find(|(_, directory)| directory.path == path || directory.known_as() == path);
-            let mode =
-                known.map_or(crate::spec::scalars::FileMode::DIRECTORY, |(_, directory)| directory.mode);
-            let subject = match known {
-                Some((name, _)) => Subject::Directory(name.clone()),
-                None => Subject::Node,
-            };
-            let directory = FileSpec { path, user: "root".to_owned(), group: "root".to_owned(), mode };
-            self.add(
-                Address { subject, node: name.clone() },
-                Deed::MakeDirectory { directory },
-                Vec::new(),
-                false,
-            );
-        }
-    }
-
-    fn writes_below(&self, node: &NodeName, directory: &str) -> bool {
-        let below = |path: &str| path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
-        self.draft.on(node).iter().flat_map(|deed| deed.deed.paths()).any(below)
-    }
-
     /// Owners and permission bits, of whatever this plan does not write anew with the right ones.
     fn permissions(&mut self, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
         let identities = node.identities.iter().flat_map(|(identity, wanted)| {
-            wanted.storage.files().into_iter().map(move |file| (Subject::Identity(identity.clone()), file))
+            let kept = wanted.copies.values().filter(|copy| copy.keep != Keep::Report);
+            let storages = kept.map(|copy| &copy.storage).chain([&wanted.storage]);
+            storages
+                .flat_map(|storage| storage.files())
+                .map(move |file| (Subject::Identity(identity.clone()), file))
         });
         let authorities = node.authorities.iter().flat_map(|(authority, copy)| {
-            [&copy.certificate, &copy.key].map(|file| (Subject::Authority(authority.clone()), file))
+            let files = copy.copies.values().chain([&copy.certificate, &copy.key]);
+            files.map(|file| (Subject::Authority(authority.clone()), file))
         });
         let pairs = node.key_pairs.iter().flat_map(|(pair, wanted)| {
             [&wanted.private, &wanted.public].map(|file| (Subject::KeyPair(pair.clone()), file))
@@ -326,123 +218,8 @@ impl<'a> Builder<'a> {
             self.add(address, deed, due, false);
         }
     }
-
-    /// Restarts of services that read something that is replaced and do not notice.
-    pub(super) fn restarts(&mut self, name: &NodeName, node: &DesiredNode) {
-        let mut changed: BTreeMap<What, Vec<Why>> = BTreeMap::new();
-        for deed in self.draft.on(name).iter().filter(|deed| deed.replaces) {
-            for what in changes(deed) {
-                changed.entry(what).or_default().extend(deed.reasons.iter().cloned());
-            }
-        }
-        for (service, wanted) in &node.services {
-            let stale: Vec<&What> = wanted
-                .reads
-                .iter()
-                .filter(|read| read.reload(self.input.survey.desired.version) == Reload::Start)
-                .map(|read| &read.what)
-                .filter(|what| changed.contains_key(*what))
-                .collect();
-            if stale.is_empty() {
-                continue;
-            }
-            let reads: BTreeSet<String> = stale.iter().map(|what| what_name(what)).collect();
-            match wanted.restart.as_ref().and_then(|restart| restart.command.clone()) {
-                Some(command) => {
-                    let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
-                    let timeout = self.input.survey.desired.rollout.timeout;
-                    self.add(address, Deed::Restart { command, timeout }, Vec::new(), true);
-                }
-                None => self.restart_by_hand(service, name, &reads, wanted.restart.as_ref()),
-            }
-        }
-    }
-
-    fn restart_by_hand(
-        &mut self,
-        service: &ServiceName,
-        node: &NodeName,
-        reads: &BTreeSet<String>,
-        restart: Option<&Restart>,
-    ) {
-        let how = match restart {
-            Some(Restart { systemd: Some(unit), .. }) => format!("systemctl restart {unit}"),
-            Some(Restart { static_pod: Some(manifest), .. }) => {
-                format!("its static pod {manifest}, by a changed annotation in the manifest")
-            }
-            Some(Restart { systemd: None, static_pod: None, .. }) | None => "as it was started".to_owned(),
-        };
-        let reads: Vec<String> = reads.iter().cloned().collect();
-        let same = |manual: &&mut ManualRestart| {
-            manual.service == *service && manual.reads == reads && manual.how == how
-        };
-        match self.draft.restart_yourself.iter_mut().find(same) {
-            Some(manual) => manual.nodes.push(node.clone()),
-            None => self.draft.restart_yourself.push(ManualRestart {
-                service: service.clone(),
-                nodes: vec![node.clone()],
-                reads,
-                how,
-            }),
-        }
-    }
-}
-
-/// What a deed changes, as services name what they read.
-pub(super) fn changes(deed: &DraftDeed) -> Vec<What> {
-    match (&deed.deed, &deed.address.subject) {
-        (Deed::Restore { .. }, Subject::Identity(identity)) => {
-            vec![What::Identity(identity.clone()), What::KubeconfigTrust(identity.clone())]
-        }
-        (Deed::IssueIdentity(issue), Subject::Identity(identity)) => {
-            let mut changes = vec![What::Identity(identity.clone())];
-            if issue.trusted.is_some() {
-                changes.push(What::KubeconfigTrust(identity.clone()));
-            }
-            changes
-        }
-        (Deed::UpdateKubeconfig { .. }, Subject::Identity(identity)) => {
-            vec![What::KubeconfigTrust(identity.clone())]
-        }
-        (
-            Deed::WriteBundle { .. } | Deed::CopyAuthorityCertificate { .. } | Deed::Restore { .. },
-            Subject::Authority(authority),
-        ) => {
-            vec![What::Trust(authority.clone()), What::Signer(authority.clone())]
-        }
-        (
-            Deed::CopyKey { .. } | Deed::WritePublicKey { .. } | Deed::Restore { .. },
-            Subject::KeyPair(pair),
-        ) => {
-            vec![What::KeyPair(pair.clone())]
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// What a service reads, as people call it.
-fn what_name(what: &What) -> String {
-    match what {
-        What::Identity(identity) => identity.to_string(),
-        What::Trust(authority) | What::Signer(authority) => format!("ca/{authority}"),
-        What::KubeconfigTrust(identity) => format!("the CA data of {identity}"),
-        What::KeyPair(pair) => format!("key/{pair}"),
-    }
 }
 
 fn is_about_permissions(reason: &Reason, file: &str) -> bool {
     matches!(reason, Reason::PermissionsDiffer { path, .. } | Reason::OwnerDiffers { path, .. } if path == file)
-}
-
-/// The directories above a path, `/` left out, outermost first.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices('/').filter_map(|(index, _)| path.get(..index)).filter(|ancestor| !ancestor.is_empty())
-}
-
-/// Whether a directory is not there, or only as a link to nothing.
-fn is_missing(facts: &NodeFacts, path: &str) -> bool {
-    match facts.files.get(path) {
-        Some(Seen::Absent | Seen::Dangling { .. }) => true,
-        Some(Seen::Present(_) | Seen::Looping { .. } | Seen::Unknown { .. }) | None => false,
-    }
 }

@@ -7,29 +7,41 @@ use crate::desired::{DesiredIdentity, DesiredNode, Storage};
 use crate::diff::{Effect, Finding, IdentityView, Reason, identity_view};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
-use crate::observed::{Content, NodeFacts};
+use crate::observed::NodeFacts;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm as FoundAlgorithm};
 
 use super::authorities::Signer;
 use super::build::Builder;
-use super::{Blocked, Deed, Issue, KeySource, Trusted, Why};
+use super::{Blocked, Deed, Issue, KeySource, Trusted, Why, copies, shared};
 
 pub(super) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
     for (identity, wanted) in &node.identities {
         let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
-        let case = Case { name, node, wanted, facts, view: identity_view(wanted, facts), address };
-        case.build(builder);
+        let view = identity_view(wanted, facts);
+        let model = view.certificate.clone();
+        let case = Case { name, node, wanted, storage: &wanted.storage, facts, view, model, address };
+        if wanted.shared {
+            shared::build(builder, case, identity);
+        } else {
+            case.build(builder);
+        }
+        copies::of_identity(builder, (identity, wanted), name, node, facts);
     }
 }
 
-struct Case<'a> {
-    name: &'a NodeName,
-    node: &'a DesiredNode,
-    wanted: &'a DesiredIdentity,
-    facts: &'a NodeFacts,
-    view: IdentityView,
-    address: Address,
+/// One place of one identity on one node.
+pub(super) struct Case<'a> {
+    pub(super) name: &'a NodeName,
+    pub(super) node: &'a DesiredNode,
+    pub(super) wanted: &'a DesiredIdentity,
+    pub(super) storage: &'a Storage,
+    pub(super) facts: &'a NodeFacts,
+    /// What is there.
+    pub(super) view: IdentityView,
+    /// The certificate whose names, subject and usages a new one keeps.
+    pub(super) model: Option<Certificate>,
+    pub(super) address: Address,
 }
 
 impl Case<'_> {
@@ -43,45 +55,42 @@ impl Case<'_> {
         if builder.input.options.replaces(&self.address) && builder.input.options.selects(&self.address) {
             reasons.push(Finding::due(Reason::Requested));
         }
-        let trust: Vec<Finding> = findings
-            .iter()
-            .filter(|finding| {
-                finding.effect == Effect::Due && matches!(finding.reason, Reason::BundleLacks { .. })
-            })
-            .cloned()
-            .collect();
         if reasons.is_empty() {
-            self.update_trust(builder, &trust);
-            return;
+            self.update_trust(builder, &trust(&findings));
+        } else if !self.is_blocked(builder, &findings) {
+            reasons.extend(trust(&findings));
+            self.write_new(builder, reasons);
         }
-        if self.is_blocked(builder, &findings) {
-            return;
-        }
-        reasons.extend(trust);
+    }
+
+    /// Issues it, or says why not.
+    pub(super) fn write_new(&self, builder: &mut Builder<'_>, reasons: Vec<Finding>) {
         let why: Vec<Why> = reasons.iter().map(|finding| builder.why(finding)).collect();
         match self.issue(builder, &reasons) {
             Ok(issue) => {
                 let replaces = issue.before.is_some();
                 builder.add(self.address.clone(), Deed::IssueIdentity(Box::new(issue)), why, replaces);
             }
-            Err(Obstacle::Elsewhere(because, help)) => builder.draft.elsewhere.push(Blocked {
-                address: self.address.clone(),
-                because,
-                help: Some(help),
-                findings: why,
-            }),
-            Err(Obstacle::Blocked(because, help)) => builder.draft.blocked.push(Blocked {
-                address: self.address.clone(),
-                because,
-                help,
-                findings: why,
-            }),
+            Err(obstacle) => self.stopped(builder, obstacle, why),
+        }
+    }
+
+    /// Says why something is not done.
+    pub(super) fn stopped(&self, builder: &mut Builder<'_>, obstacle: Obstacle, findings: Vec<Why>) {
+        let address = self.address.clone();
+        match obstacle {
+            Obstacle::Elsewhere(because, help) => {
+                builder.draft.elsewhere.push(Blocked { address, because, help: Some(help), findings });
+            }
+            Obstacle::Blocked(because, help) => {
+                builder.draft.blocked.push(Blocked { address, because, help, findings });
+            }
         }
     }
 
     /// Whether a finding about the identity itself forbids touching it; the user was told by `note_everything`. A request by address overrides
     /// a wrong issuer: then the CA on disk was looked at and found right.
-    fn is_blocked(&self, builder: &Builder<'_>, findings: &[Finding]) -> bool {
+    pub(super) fn is_blocked(&self, builder: &Builder<'_>, findings: &[Finding]) -> bool {
         let requested = builder.input.options.replaces(&self.address);
         findings.iter().any(|finding| match finding.effect {
             Effect::Unknown => true,
@@ -90,8 +99,8 @@ impl Case<'_> {
         })
     }
 
-    fn update_trust(&self, builder: &mut Builder<'_>, trust: &[Finding]) {
-        let Storage::Kubeconfig { file, trusts, .. } = &self.wanted.storage else { return };
+    pub(super) fn update_trust(&self, builder: &mut Builder<'_>, trust: &[Finding]) {
+        let Storage::Kubeconfig { file, trusts, .. } = self.storage else { return };
         if trust.is_empty() {
             return;
         }
@@ -125,8 +134,8 @@ impl Case<'_> {
         })?;
         self.kubeconfig_can_be_edited()?;
         let signer = self.signer(builder, &authority)?;
-        self.authority_is_sound(builder, &authority, &signer)?;
-        let old = self.view.certificate.as_ref();
+        self.authority_is_sound(builder, &authority, &signer.node)?;
+        let old = self.model.as_ref();
         let now = builder.input.now;
         let declared_end = self.wanted.validity.value.after(now);
         let not_after = declared_end.min(signer.not_after);
@@ -141,19 +150,8 @@ impl Case<'_> {
             .filter(|cut_off| *cut_off <= now);
         let back_dated = super::BACKDATE.before(now);
         let (dns, ip) = self.names(old)?;
-        let verified_by = self.node.authorities.get(&authority).map(|copy| copy.certificate.path.clone());
-        let trusted = match &self.wanted.storage {
-            Storage::Kubeconfig { trusts, .. } => self.trusted_if_needed(builder, trusts, reasons),
-            Storage::Pair { .. } | Storage::Combined { .. } => None,
-        };
-        if let Storage::Kubeconfig { server: None, .. } = &self.wanted.storage
-            && self.view.form_is_absent()
-        {
-            return Err(Obstacle::Blocked(
-                "the API server's address is not known, so the kubeconfig cannot be made".to_owned(),
-                Some("declare spec.cluster.controlPlaneEndpoint, or the node's address".to_owned()),
-            ));
-        }
+        let lacks = reasons.iter().any(|finding| matches!(finding.reason, Reason::BundleLacks { .. }));
+        let trusted = self.trusted_if_needed(builder, lacks);
         Ok(Issue {
             subject: self.subject(old)?,
             usages: self.usages(old),
@@ -163,11 +161,11 @@ impl Case<'_> {
             not_after,
             clamped: signer.not_after < declared_end,
             key: self.key(old, reasons),
-            storage: self.wanted.storage.clone(),
+            storage: self.storage.clone(),
             // A node without a copy of the authority's certificate checks against the signer's, which apply brings along.
-            verified_by: verified_by.unwrap_or_default(),
+            verified_by: self.verified_by(),
             trusted,
-            before: old.cloned(),
+            before: self.view.certificate.clone(),
             issuer: signer.certificate.as_ref().map(|certificate| *certificate.fingerprint()),
             signer_certificate: signer.files.certificate.path.clone(),
             signer_key: signer.files.key.path.clone(),
@@ -176,14 +174,16 @@ impl Case<'_> {
         })
     }
 
+    /// The file with the authority's certificates on this node.
+    pub(super) fn verified_by(&self) -> String {
+        let authority = self.wanted.authority.as_ref();
+        let copy = authority.and_then(|authority| self.node.authorities.get(authority));
+        copy.map(|copy| copy.certificate.path.clone()).unwrap_or_default()
+    }
+
     /// A kubeconfig that is made anew, or lacks the authority, gets the CA certificates too.
-    fn trusted_if_needed(
-        &self,
-        builder: &Builder<'_>,
-        trusts: &AuthorityName,
-        reasons: &[Finding],
-    ) -> Option<Trusted> {
-        let lacks = reasons.iter().any(|finding| matches!(finding.reason, Reason::BundleLacks { .. }));
+    pub(super) fn trusted_if_needed(&self, builder: &Builder<'_>, lacks: bool) -> Option<Trusted> {
+        let Storage::Kubeconfig { trusts, .. } = self.storage else { return None };
         // One that names a file of CA certificates trusts what is in that file, and goes on doing so.
         let names_file = self
             .kubeconfig()
@@ -194,26 +194,20 @@ impl Case<'_> {
     }
 
     fn kubeconfig(&self) -> Option<&KubeconfigFacts> {
-        let Storage::Kubeconfig { file, .. } = &self.wanted.storage else { return None };
-        match &self.facts.files.get(&file.path)?.present()?.content {
-            Content::Kubeconfig(config) => Some(config),
-            Content::Pem(_)
-            | Content::Empty
-            | Content::Manifest(_)
-            | Content::Kubelet(_)
-            | Content::Directory { .. }
-            | Content::Opaque
-            | Content::NotRead
-            | Content::Unreadable { .. } => None,
-        }
+        let Storage::Kubeconfig { file, .. } = self.storage else { return None };
+        self.facts.files.get(&file.path)?.present()?.content.kubeconfig()
     }
 
     /// Only data that a kubeconfig itself holds are changed, in the place where they stand.
-    fn kubeconfig_can_be_edited(&self) -> Result<(), Obstacle> {
-        let (Storage::Kubeconfig { file, .. }, Some(config)) = (&self.wanted.storage, self.kubeconfig())
-        else {
-            return Ok(());
-        };
+    pub(super) fn kubeconfig_can_be_edited(&self) -> Result<(), Obstacle> {
+        let Storage::Kubeconfig { file, server, .. } = self.storage else { return Ok(()) };
+        if server.is_none() && self.view.form_is_absent() {
+            return Err(Obstacle::Blocked(
+                "the API server's address is not known, so the kubeconfig cannot be made".to_owned(),
+                Some("declare spec.cluster.controlPlaneEndpoint, or the node's address".to_owned()),
+            ));
+        }
+        let Some(config) = self.kubeconfig() else { return Ok(()) };
         let is_empty = config.problems.contains(&KubeconfigProblem::Empty);
         let named = match config.current() {
             None if is_empty => return Ok(()),
@@ -269,17 +263,27 @@ impl Case<'_> {
                 Some(format!("add --only ca/{authority}")),
             ));
         }
-        Err(Obstacle::Blocked(format!("no usable key of {authority} was seen on any node"), None))
+        let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
+        let of_authority = |node: &NodeName| {
+            let subject = Subject::Authority(authority.clone());
+            builder.input.differences.of(&Address { subject, node: node.clone() })
+        };
+        let because = if builder.input.survey.desired.nodes.keys().flat_map(of_authority).any(is_grave) {
+            format!("it needs ca/{authority}, about which there is an error of its own")
+        } else {
+            format!("no usable key of {authority} was seen on any node")
+        };
+        Err(Obstacle::Blocked(because, None))
     }
 
     /// What is wrong with the authority here or where it signs forbids issuing from it.
-    fn authority_is_sound(
+    pub(super) fn authority_is_sound(
         &self,
         builder: &Builder<'_>,
         authority: &AuthorityName,
-        signer: &Signer,
+        other: &NodeName,
     ) -> Result<(), Obstacle> {
-        for node in BTreeSet::from([self.name, &signer.node]) {
+        for node in BTreeSet::from([self.name, other]) {
             let address = Address { subject: Subject::Authority(authority.clone()), node: node.clone() };
             let findings = builder.input.differences.of(&address);
             let grave =
@@ -386,8 +390,16 @@ fn issuable(found: &FoundAlgorithm) -> Option<KeyAlgorithm> {
     .find(|algorithm| FoundAlgorithm::from(*algorithm) == *found)
 }
 
+/// The findings that a kubeconfig's own CA certificates are not right.
+pub(super) fn trust(findings: &[Finding]) -> Vec<Finding> {
+    let is_trust = |finding: &&Finding| {
+        finding.effect == Effect::Due && matches!(finding.reason, Reason::BundleLacks { .. })
+    };
+    findings.iter().filter(is_trust).cloned().collect()
+}
+
 /// Why an identity is not issued.
-enum Obstacle {
+pub(super) enum Obstacle {
     /// Somebody else signs; why and what to do.
     Elsewhere(String, String),
     /// It cannot be done; why and the way out.
@@ -395,7 +407,7 @@ enum Obstacle {
 }
 
 /// Whether a reason is mended by issuing the certificate anew.
-fn reissues(reason: &Reason) -> bool {
+pub(super) fn reissues(reason: &Reason) -> bool {
     match reason {
         Reason::Missing
         | Reason::Requested
@@ -434,7 +446,12 @@ fn reissues(reason: &Reason) -> bool {
         | Reason::LinkDiffers { .. }
         | Reason::LinkLoops { .. }
         | Reason::LinkIsDirectory { .. }
+        | Reason::LinkIsFile { .. }
+        | Reason::CannotMove { .. }
         | Reason::DiffersBetweenNodes { .. }
+        | Reason::CopyMissing { .. }
+        | Reason::CopyDiffers { .. }
+        | Reason::CopyOutdated { .. }
         | Reason::ServedDiffersFromFile { .. }
         | Reason::StartedBeforeFile { .. }
         | Reason::CaKeyOnWrongNode { .. }

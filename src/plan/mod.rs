@@ -8,22 +8,27 @@ mod action;
 mod advice;
 mod authorities;
 mod build;
+mod copies;
+mod copy;
+mod directories;
 mod fact;
 mod graph;
 mod identities;
 mod install;
 mod options;
 mod order;
+mod restarts;
 mod rollback;
+mod shared;
 mod summary;
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the tests unpack the files of a real cluster")]
 mod tests;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use action::{Action, Deed, Disruption, Issue, KeySource, RootSource, Trusted, Undo, Why};
+pub use copy::IdentityCopy;
 pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use options::{Options, Selector, SelectorError};

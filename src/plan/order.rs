@@ -11,6 +11,7 @@ use crate::observed::NodeFacts;
 use crate::profile::Reload;
 
 use super::build::DraftDeed;
+use super::directories::{lies_below, reads_below};
 use super::graph::{Cycle, Graph};
 use super::{Action, Deed, Disruption, Expected, Fact, Input, Precondition, Visit, fact};
 
@@ -45,10 +46,18 @@ fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeNa
             let source = match &deed.deed {
                 Deed::CopyAuthorityCertificate { from, .. } | Deed::CopyKey { from, .. } => Some(from),
                 Deed::IssueIdentity(issue) => Some(&issue.signer),
+                // Its own kind of making: other nodes wait only for the identity that they copy.
+                Deed::CopyIdentity(copy) => {
+                    if copy.from() != node && issues(by_node, copy.from(), &deed.address.subject) {
+                        graph.edge(copy.from(), node);
+                    }
+                    None
+                }
                 Deed::UndoOpen { .. }
                 | Deed::Snapshot { .. }
                 | Deed::MakeDirectory { .. }
                 | Deed::MakeLink { .. }
+                | Deed::MoveDirectory { .. }
                 | Deed::CreateAuthority { .. }
                 | Deed::InstallAuthority { .. }
                 | Deed::CreateKeyPair { .. }
@@ -69,6 +78,12 @@ fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeNa
         }
     }
     graph.order()
+}
+
+/// Whether an identity is issued on a node.
+fn issues(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>, node: &NodeName, subject: &Subject) -> bool {
+    let mut deeds = by_node.get(node).into_iter().flatten();
+    deeds.any(|deed| deed.address.subject == *subject && matches!(deed.deed, Deed::IssueIdentity(_)))
 }
 
 fn makes_material(deed: &DraftDeed) -> bool {
@@ -93,17 +108,20 @@ impl fmt::Display for Key {
 }
 
 /// Deeds of different kinds come in this order unless edges say otherwise.
-fn rank(deed: &Deed) -> u8 {
-    match deed {
+fn rank(deed: &DraftDeed) -> u8 {
+    match &deed.deed {
         Deed::UndoOpen { .. } => 0,
         Deed::Snapshot { .. } => 1,
         Deed::MakeDirectory { .. } => 2,
-        Deed::MakeLink { .. } => 3,
+        Deed::MakeLink { .. } | Deed::MoveDirectory { .. } => 3,
         Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } => 4,
         Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
         Deed::CopyKey { .. } | Deed::CreateKeyPair { .. } => 6,
         Deed::WritePublicKey { .. } => 7,
         Deed::IssueIdentity(_) => 8,
+        // What another node gives is what further places of this node are copied from.
+        Deed::CopyIdentity(copy) if *copy.from() != deed.address.node => 8,
+        Deed::CopyIdentity(_) => 9,
         Deed::UpdateKubeconfig { .. } => 9,
         Deed::SetPermissions { .. } => 10,
         Deed::Restore { .. } => 11,
@@ -114,7 +132,7 @@ fn rank(deed: &Deed) -> u8 {
 
 fn key(deed: &DraftDeed) -> Key {
     let path = deed.deed.paths().first().map(|path| (*path).to_owned()).unwrap_or_default();
-    Key { rank: rank(&deed.deed), address: deed.address.clone(), path }
+    Key { rank: rank(deed), address: deed.address.clone(), path }
 }
 
 fn actions(
@@ -137,10 +155,11 @@ fn actions(
         })
         .collect();
     let mut left_by: BTreeMap<String, u32> = BTreeMap::new();
+    let moved: BTreeSet<&str> = deeds.values().filter_map(super::directories::moved).collect();
     let mut actions = Vec::new();
     for key in order {
         let (Some(deed), Some(number)) = (deeds.get(&key), numbers.get(&key)) else { continue };
-        let preconditions = facts.map_or_else(Vec::new, |facts| preconditions(&deed.deed, facts, &left_by));
+        let preconditions = facts.map_or_else(Vec::new, |facts| preconditions(deed, facts, &left_by));
         for path in deed.deed.paths() {
             left_by.insert(path.to_owned(), *number);
         }
@@ -149,7 +168,7 @@ fn actions(
             address: deed.address.clone(),
             reasons: deed.reasons.clone(),
             preconditions,
-            disruption: disruption(deed, node, input),
+            disruption: disruption(deed, node, input, &moved),
             undo: deed.deed.undo(),
             after: graph.before(&key).iter().filter_map(|key| numbers.get(key).copied()).collect(),
             deed: deed.deed.clone(),
@@ -167,7 +186,9 @@ fn add_frame(deeds: &mut Vec<DraftDeed>, node: &NodeName) {
     let paths: BTreeSet<String> =
         deeds.iter().flat_map(|deed| deed.deed.paths()).map(str::to_owned).collect();
     let identities = deeds.iter().filter_map(|deed| match (&deed.deed, &deed.address.subject) {
-        (Deed::IssueIdentity(_), Subject::Identity(identity)) => Some(identity.clone()),
+        (Deed::IssueIdentity(_) | Deed::CopyIdentity(_), Subject::Identity(identity)) => {
+            Some(identity.clone())
+        }
         _ => None,
     });
     let verify = Deed::Verify { identities: identities.collect() };
@@ -213,9 +234,12 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             }
             Deed::IssueIdentity(issue) => vec![&issue.verified_by],
             Deed::WritePublicKey { private, .. } => vec![&private.path],
+            Deed::CopyIdentity(copy) => copy.source_here(&deed.address.node),
+            Deed::CopyAuthorityCertificate { from, source, .. } if *from == deed.address.node => vec![source],
             Deed::UndoOpen { .. }
             | Deed::Snapshot { .. }
             | Deed::MakeDirectory { .. }
+            | Deed::MoveDirectory { .. }
             | Deed::CreateAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
@@ -249,9 +273,12 @@ fn is_barrier(before: u8, after: u8) -> bool {
     before < after && (before <= SNAPSHOT || after >= RESTART)
 }
 
-fn preconditions(deed: &Deed, facts: &NodeFacts, left_by: &BTreeMap<String, u32>) -> Vec<Precondition> {
-    deed.paths()
+fn preconditions(deed: &DraftDeed, facts: &NodeFacts, left_by: &BTreeMap<String, u32>) -> Vec<Precondition> {
+    let read = deed.deed.copy().map(|copy| copy.source_here(&deed.address.node)).unwrap_or_default();
+    deed.deed
+        .paths()
         .into_iter()
+        .chain(read)
         .map(|path| {
             let expected = match left_by.get(path) {
                 Some(number) => Expected::AsLeftBy(*number),
@@ -263,8 +290,8 @@ fn preconditions(deed: &Deed, facts: &NodeFacts, left_by: &BTreeMap<String, u32>
         .collect()
 }
 
-/// What a deed means for the services that read what it changes.
-fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>) -> Disruption {
+/// What a deed means for the services that read what it changes. Below a directory that is `moved`, none of them finds it before it is restarted.
+fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>, moved: &BTreeSet<&str>) -> Disruption {
     if !deed.replaces {
         return Disruption::None;
     }
@@ -273,12 +300,17 @@ fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>) -> Disruptio
     }
     let desired = &input.survey.desired;
     let Some(wanted) = desired.nodes.get(node) else { return Disruption::None };
-    let changed = super::build::changes(deed);
+    let changed = super::restarts::changes(deed);
+    let own_move = super::directories::moved(deed);
+    let is_behind = deed.deed.paths().iter().any(|path| moved.iter().any(|moved| lies_below(path, moved)));
     let mut restarts: BTreeSet<ServiceName> = BTreeSet::new();
     let mut reloads: BTreeSet<String> = BTreeSet::new();
     for (service, service_wanted) in &wanted.services {
+        if own_move.is_some_and(|moved| reads_below(service_wanted, wanted, moved)) {
+            restarts.insert(service.clone());
+        }
         for read in service_wanted.reads.iter().filter(|read| changed.contains(&read.what)) {
-            match read.reload(desired.version) {
+            match if is_behind { Reload::Start } else { read.reload(desired.version) } {
                 Reload::Start => {
                     restarts.insert(service.clone());
                 }

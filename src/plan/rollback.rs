@@ -80,8 +80,8 @@ pub fn rollback(
         let mut visits: Vec<&SnapshotFacts> = kept.iter().filter(of_run).collect();
         visits.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.id.visit));
         for snapshot in visits {
-            for changed in &snapshot.paths {
-                put_back(&mut builder, name, node, snapshot, changed, input.now, &mut expired);
+            for changed in by_path(&snapshot.paths) {
+                put_back(&mut builder, name, node, snapshot, &changed, input.now, &mut expired);
             }
         }
         builder.restarts(name, node);
@@ -107,17 +107,32 @@ pub fn rollback(
     Ok(Rollback { plan, expired })
 }
 
+/// What was changed at each path, in order. A directory that was moved is changed in two places, and goes back in both or in none.
+fn by_path(changes: &[ChangedPath]) -> Vec<Vec<&ChangedPath>> {
+    let mut paths: Vec<Vec<&ChangedPath>> = Vec::new();
+    for changed in changes {
+        let same = |known: &&mut Vec<&ChangedPath>| known.iter().any(|known| known.path == changed.path);
+        match paths.iter_mut().find(same) {
+            Some(known) => known.push(changed),
+            None => paths.push(vec![changed]),
+        }
+    }
+    paths
+}
+
 fn put_back(
     builder: &mut Builder<'_>,
     name: &NodeName,
     node: &DesiredNode,
     snapshot: &SnapshotFacts,
-    changed: &ChangedPath,
+    all: &[&ChangedPath],
     now: jiff::Timestamp,
     expired: &mut Vec<String>,
 ) {
+    // Of the places of one path, its own is what people know: there the link is, or the directory.
+    let Some(changed) = all.iter().find(|changed| is_own_place(changed)).or(all.last()) else { return };
     let address = Address { subject: subject_of(node, &changed.path), node: name.clone() };
-    if !changed.unchanged_since {
+    if !all.iter().all(|changed| changed.unchanged_since) {
         builder.draft.elsewhere.push(Blocked {
             address,
             because: format!(
@@ -132,7 +147,7 @@ fn put_back(
         });
         return;
     }
-    if let Brief::File(file) = &changed.before {
+    for file in files(&changed.before) {
         let gone = file.certificates.iter().filter(|certificate| certificate.facts().not_after < now);
         expired.extend(
             gone.map(|certificate| format!("{address} (expired {})", instant(certificate.facts().not_after))),
@@ -145,8 +160,30 @@ fn put_back(
         now: changed.after.as_ref().map_or_else(|| "unknown".to_owned(), brief),
         then: brief(&changed.before),
     };
-    let replaces = matches!(changed.before, Brief::File(_));
+    let replaces = [Some(&changed.before), changed.after.as_ref()]
+        .into_iter()
+        .flatten()
+        .any(|brief| matches!(brief, Brief::Tree { .. }))
+        || matches!(changed.before, Brief::File(_));
     builder.draft.add(DraftDeed { address, deed, reasons: Vec::new(), replaces });
+}
+
+/// Whether a directory, or the link in its place, was changed.
+fn is_own_place(changed: &ChangedPath) -> bool {
+    let is_tree = |brief: &Brief| matches!(brief, Brief::Tree { .. });
+    let is_link = |brief: &Brief| matches!(brief, Brief::Link { .. });
+    let after = changed.after.as_ref();
+    is_tree(&changed.before) && after.is_some_and(is_link)
+        || is_link(&changed.before) && after.is_some_and(is_tree)
+}
+
+/// The files that come back.
+fn files(brief: &Brief) -> Vec<&FileBrief> {
+    match brief {
+        Brief::File(file) => vec![file],
+        Brief::Tree { files } => files.values().collect(),
+        Brief::Absent | Brief::Directory | Brief::Link { .. } => Vec::new(),
+    }
 }
 
 /// The thing to which a file belongs.
@@ -154,11 +191,14 @@ fn subject_of(node: &DesiredNode, path: &str) -> Subject {
     let identity = node
         .identities
         .iter()
-        .find(|(_, wanted)| wanted.storage.files().iter().any(|file| file.path == path));
+        .find(|(_, wanted)| wanted.places().any(|place| place.files().iter().any(|file| file.path == path)));
     if let Some((identity, _)) = identity {
         return Subject::Identity(identity.clone());
     }
-    let holds = |copy: &crate::desired::AuthorityCopy| copy.certificate.path == path || copy.key.path == path;
+    let holds = |copy: &crate::desired::AuthorityCopy| {
+        let files = copy.copies.values().chain([&copy.certificate, &copy.key]);
+        files.into_iter().any(|file| file.path == path)
+    };
     if let Some((authority, _)) = node.authorities.iter().find(|(_, copy)| holds(copy)) {
         return Subject::Authority(authority.clone());
     }
@@ -180,6 +220,7 @@ fn brief(brief: &Brief) -> String {
         Brief::Absent => "nothing".to_owned(),
         Brief::Directory => "a directory".to_owned(),
         Brief::Link { target } => format!("a link to {target}"),
+        Brief::Tree { files } => format!("a directory with {} files in it", files.len()),
         Brief::File(FileBrief { mode, size, certificates, private_keys, .. }) => {
             let mut parts = vec![format!("{size} bytes, mode {:04o}", mode & 0o7777)];
             parts.extend(certificates.first().map(|certificate| {

@@ -25,6 +25,8 @@ pub struct Summary {
     pub repair: usize,
     /// Paths that are put back as they were.
     pub restore: usize,
+    /// Places to which a certificate is copied with its key. A renewal that lies in several places is one renewal, and its further places are counted here.
+    pub copy: usize,
     /// Certificates with their keys, on all nodes.
     pub certificates: usize,
     /// Authorities.
@@ -102,9 +104,10 @@ impl Summary {
     fn count(&mut self, deed: &Deed) {
         match deed {
             Deed::UndoOpen { .. } | Deed::Snapshot { .. } | Deed::Verify { .. } => {}
-            Deed::MakeDirectory { .. } | Deed::MakeLink { .. } | Deed::SetPermissions { .. } => {
-                self.repair += 1
-            }
+            Deed::MakeDirectory { .. }
+            | Deed::MakeLink { .. }
+            | Deed::MoveDirectory { .. }
+            | Deed::SetPermissions { .. } => self.repair += 1,
             Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } | Deed::CreateKeyPair { .. } => {
                 self.issue += 1
             }
@@ -117,6 +120,7 @@ impl Summary {
                 Some(_) => self.renew += 1,
                 None => self.issue += 1,
             },
+            Deed::CopyIdentity(_) => self.copy += 1,
             Deed::Restart { .. } => self.restart += 1,
             Deed::Restore { .. } => self.restore += 1,
         }

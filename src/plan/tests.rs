@@ -1,61 +1,11 @@
 //! Start in agreement, change one thing, look at the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
-use std::sync::OnceLock;
 
 use super::*;
 use crate::diff::diff;
-use crate::node::{Inspect, Local};
 use crate::observed::{Answer, OpenTransaction, Seen};
-use crate::profile::Profile;
-use crate::spec::types::{ClusterPki, ProfileName};
-use crate::survey::{Nodes, survey};
-
-const SPEC: &str = r#"
-apiVersion: pki/v1alpha1
-kind: ClusterPKI
-metadata: { name: prod-eu1 }
-spec:
-  profile: kubeadm
-  cluster: { controlPlaneEndpoint: "api.prod-eu1.example:6443", serviceSubnet: 10.96.0.0/12 }
-  nodes:
-    cp-1: { address: 10.0.0.11, roles: [control-plane, etcd] }
-    cp-2: { address: 10.0.0.12, roles: [control-plane, etcd] }
-    cp-3: { address: 10.0.0.13, roles: [control-plane, etcd] }
-"#;
-
-fn now() -> Timestamp {
-    "2026-12-01T00:00:00Z".parse().unwrap()
-}
-
-fn surveyed(fill: impl Fn(&std::path::Path)) -> Survey {
-    let folder = tempfile::tempdir().unwrap();
-    fill(folder.path());
-    let spec: ClusterPki = serde_saphyr::from_str(SPEC).unwrap();
-    let node = |name: &NodeName| -> Box<dyn Inspect + Send + Sync> {
-        Box::new(Local::created_at_need(folder.path().join(name.as_str()), now))
-    };
-    let nodes: Nodes = spec.spec.nodes.keys().map(|name| (name.clone(), node(name))).collect();
-    survey(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &nodes, now()).unwrap()
-}
-
-/// Three control planes that kubeadm 1.20.2 made.
-fn agreement() -> Survey {
-    static SURVEYED: OnceLock<Survey> = OnceLock::new();
-    let unpack = |folder: &std::path::Path| {
-        let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kubeadm-v1.20.2.tar");
-        let mut tar = Command::new("tar");
-        tar.args(["--no-same-owner", "-pxf", archive, "-C"]).arg(folder);
-        assert!(tar.status().unwrap().success());
-    };
-    SURVEYED.get_or_init(|| surveyed(unpack)).clone()
-}
-
-/// The same cluster before anything was made.
-fn nothing() -> Survey {
-    surveyed(|_| {})
-}
+use crate::survey::tests::{SPEC, agreement, nothing, now};
 
 fn plan_of(survey: &Survey, options: &Options) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now());

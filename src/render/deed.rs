@@ -13,9 +13,15 @@ pub fn deed(action: &Action) -> String {
         Deed::Snapshot { paths } => format!("snapshot {}", counted(paths.len(), "path", "paths")),
         Deed::MakeDirectory { directory } => format!("make directory {}", escaped(&directory.path)),
         Deed::MakeLink { path, target } => format!("link {} -> {}", escaped(path), escaped(target)),
+        Deed::MoveDirectory { link, path, .. } => {
+            format!("move {} to {}, link in its place", escaped(link), escaped(path))
+        }
         Deed::CreateAuthority { .. } => format!("create {subject}"),
         Deed::InstallAuthority { source, .. } => {
             format!("install {subject} from {}", escaped(&source.certificate))
+        }
+        Deed::CopyAuthorityCertificate { from, file, .. } if *from == action.address.node => {
+            format!("copy the certificate of {subject} to {}", escaped(&file.path))
         }
         Deed::CopyAuthorityCertificate { from, .. } => {
             format!("copy the certificate of {subject} from {from}")
@@ -28,6 +34,10 @@ pub fn deed(action: &Action) -> String {
             Some(_) => format!("renew {subject}"),
             None => format!("issue {subject}"),
         },
+        Deed::CopyIdentity(copy) if *copy.from() != action.address.node => {
+            format!("copy {subject} from {}", copy.from())
+        }
+        Deed::CopyIdentity(copy) => format!("copy {subject} to {}", escaped(copy.target.certificate_path())),
         Deed::UpdateKubeconfig { .. } => format!("update the CA data of {subject}"),
         Deed::SetPermissions { file, .. } => format!("set owner and mode of {}", escaped(&file.path)),
         Deed::Restart { .. } => format!("restart {subject}"),

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
-use crate::plan::{Issue, KeySource, Trusted};
+use crate::ids::NodeName;
+use crate::plan::{IdentityCopy, Issue, KeySource, Trusted};
 use crate::spec::types::SubjectName;
 use crate::x509::Certificate;
 
@@ -58,6 +59,35 @@ pub(super) fn issue_lines(body: &mut Lines, issue: &Issue, now: Timestamp) {
         body.add("trusts", trusted_text(trusted));
     }
     for file in issue.storage.files() {
+        body.file(file);
+    }
+}
+
+/// A certificate that goes to another place as it is. Where the key passes from node to node, that is said.
+pub(super) fn copy_lines(body: &mut Lines, copy: &IdentityCopy, node: &NodeName, now: Timestamp) {
+    let end = |not_after: Timestamp| format!("{} ({})", instant(not_after), left(not_after, now));
+    match copy.before.as_ref().map(Certificate::facts) {
+        Some(old) if old.not_after != copy.not_after => body.add(
+            "not after",
+            format!("{} ({}) -> {}", date(old.not_after), left(old.not_after, now), end(copy.not_after)),
+        ),
+        Some(_) | None => body.add("not after", end(copy.not_after)),
+    }
+    let what = match &copy.certificate {
+        Some(certificate) => certificate.fingerprint().short(),
+        None => "the new one".to_owned(),
+    };
+    let source = escaped(copy.source.certificate_path());
+    if copy.from() == node {
+        body.add("copied", format!("{what}, from {source} on this node, with its key"));
+    } else {
+        body.add("copied", format!("{what}, from {source} on {}", copy.from()));
+        body.add("private key", format!("the shared one, from {} through memory to this node", copy.from()));
+    }
+    if let Some(trusted) = &copy.trusted {
+        body.add("trusts", trusted_text(trusted));
+    }
+    for file in copy.target.files() {
         body.file(file);
     }
 }

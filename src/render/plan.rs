@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
-
 use super::deed::{counted, deed};
-use super::issue::{Lines, certificate_name, fingerprints, issue_lines, trusted_text};
+use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_lines, trusted_text};
 use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::Effect;
 use crate::diff::{date, instant};
+use crate::ids::Subject;
 use crate::plan::{Action, Blocked, Deed, Disruption, KeySource, Plan, Why};
+use crate::visits::temporary_name;
 
 /// The whole plan as text.
 pub fn plan(plan: &Plan) -> String {
@@ -81,6 +81,7 @@ fn verdict(plan: &Plan) -> String {
         (summary.restart, "restart", "service", "services"),
         (summary.repair, "put right", "link, directory or mode", "links, directories or modes"),
         (summary.restore, "put back", "path", "paths"),
+        (summary.copy, "copy a certificate to", "place", "places"),
     ]
     .into_iter()
     .filter(|(count, ..)| *count > 0)
@@ -125,7 +126,7 @@ fn errors(plan: &Plan) -> String {
 fn blocks(plan: &Plan) -> String {
     let mut groups: Vec<(String, String, Vec<&Action>)> = Vec::new();
     for action in plan.actions() {
-        let Some((title, body)) = block(action, plan.created) else { continue };
+        let Some((title, body)) = block(action, plan) else { continue };
         match groups.iter_mut().find(|(known, text, _)| *known == title && *text == body) {
             Some((_, _, members)) => members.push(action),
             None => groups.push((title, body, vec![action])),
@@ -158,6 +159,7 @@ fn kept_key(action: &Action) -> Option<String> {
         | Deed::Snapshot { .. }
         | Deed::MakeDirectory { .. }
         | Deed::MakeLink { .. }
+        | Deed::MoveDirectory { .. }
         | Deed::CreateAuthority { .. }
         | Deed::InstallAuthority { .. }
         | Deed::CopyAuthorityCertificate { .. }
@@ -165,6 +167,7 @@ fn kept_key(action: &Action) -> Option<String> {
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
         | Deed::WriteBundle { .. }
+        | Deed::CopyIdentity(_)
         | Deed::UpdateKubeconfig { .. }
         | Deed::SetPermissions { .. }
         | Deed::Restart { .. }
@@ -192,8 +195,8 @@ fn reasons<'a>(reasons: impl IntoIterator<Item = &'a Why>) -> Vec<String> {
 }
 
 /// Title and body of an action's block; `None` for what frames the others.
-fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
-    let subject = &action.address.subject;
+fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
+    let (subject, now) = (&action.address.subject, plan.created);
     let mut body = Lines::default();
     let sign = match &action.deed {
         Deed::Snapshot { .. } | Deed::Verify { .. } => return None,
@@ -208,6 +211,20 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
         Deed::MakeLink { path, target } => {
             body.add("link", format!("{} -> {}", escaped(path), escaped(target)));
             '+'
+        }
+        Deed::MoveDirectory { link, path, keeps_old } => {
+            body.add("moves", format!("{} -> {}, everything in it", escaped(link), escaped(path)));
+            body.add("how", "copied first; then a link takes the directory's place in one step".to_owned());
+            let (above, name) = link.rsplit_once('/').unwrap_or_default();
+            let aside = format!("{}/{}", escaped(above), temporary_name(&escaped(name), &plan.id));
+            let old = match keeps_old {
+                true => format!(
+                    "{aside}; those who have it open go on, until the next run on this node removes it"
+                ),
+                false => format!("{aside}; removed at the end of the visit, when its readers are restarted"),
+            };
+            body.add("set aside as", old);
+            '~'
         }
         Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after } => {
             body.add("subject", super::issue::subject(subject));
@@ -230,8 +247,12 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
             body.file(key);
             '+'
         }
-        Deed::CopyAuthorityCertificate { from, file, .. } => {
-            body.add("certificate", format!("the one made on {from}"));
+        Deed::CopyAuthorityCertificate { from, source, file } => {
+            let one = match *from == action.address.node {
+                true => format!("the one in {} on this node", escaped(source)),
+                false => format!("the one made on {from}"),
+            };
+            body.add("certificate", one);
             body.file(file);
             '+'
         }
@@ -260,6 +281,10 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
         Deed::IssueIdentity(issue) => {
             issue_lines(&mut body, issue, now);
             if issue.before.is_some() { '~' } else { '+' }
+        }
+        Deed::CopyIdentity(copy) => {
+            copy_lines(&mut body, copy, &action.address.node, now);
+            if copy.before.is_some() { '~' } else { '+' }
         }
         Deed::UpdateKubeconfig { file, trusted, before } => {
             body.add("trusts", format!("{} -> {}", fingerprints(before), trusted_text(trusted)));
@@ -296,10 +321,20 @@ fn block(action: &Action, now: Timestamp) -> Option<(String, String)> {
         Disruption::Reload { when } => body.add("takes effect", format!("{when}; no restart")),
         Disruption::Restart { services } if !matches!(action.deed, Deed::Restart { .. }) => {
             let services: Vec<&str> = services.iter().map(|service| service.as_str()).collect();
-            body.add(
-                "takes effect",
-                format!("when {} is restarted: read at its start only", services.join(", ")),
-            );
+            let services = services.join(", ");
+            // Whatever is put back at the address of a directory and has to be restarted for is a directory.
+            let is_directory = matches!(action.address.subject, Subject::Directory(_));
+            let is_removed = is_directory && matches!(action.deed, Deed::Restore { .. });
+            let when = match (is_directory, is_removed) {
+                (_, true) => {
+                    format!("when restarted: {services}; what they have open is removed, so do not wait")
+                }
+                (true, false) => {
+                    format!("when restarted: {services}; until then they have the old directory open")
+                }
+                (false, false) => format!("when {services} is restarted: read at its start only"),
+            };
+            body.add("takes effect", when);
         }
         Disruption::Restart { .. } => {}
     }
@@ -396,6 +431,9 @@ fn last_line(plan: &Plan) -> String {
     );
     if summary.restore > 0 {
         let _ = write!(text, ", restore {}", summary.restore);
+    }
+    if summary.copy > 0 {
+        let _ = write!(text, ", copy {}", summary.copy);
     }
     text.push_str(".\n");
     text

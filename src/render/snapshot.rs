@@ -70,7 +70,7 @@ fn state(state: VisitState) -> &'static str {
 fn kind(brief: &Brief) -> &'static str {
     match brief {
         Brief::Absent => "nothing",
-        Brief::Directory => "directory",
+        Brief::Directory | Brief::Tree { .. } => "directory",
         Brief::Link { .. } => "link",
         Brief::File(_) => "file",
     }

@@ -5,6 +5,7 @@
 //! never opens a file: of those that `source` names the content is handed in.
 
 mod lifetimes;
+mod places;
 mod relations;
 mod roots;
 mod values;
@@ -50,14 +51,18 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
     lifetimes::leaf_outlives_authority,
     lifetimes::cut_off_in_future,
     relations::not_exactly_one,
+    places::place_form,
+    places::invalid_server,
     relations::shared_root,
     relations::half_source,
-    relations::shared_file,
+    places::shared_file,
     relations::unknown_reference,
     relations::incomplete_addition,
     relations::link_loop,
     relations::no_nodes,
     relations::contradiction,
+    places::shared_differs,
+    relations::migration_without_link,
 ];
 
 /// What the checks found.

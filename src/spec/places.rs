@@ -64,7 +64,7 @@ pub struct CombinedFile {
 pub struct KubeconfigFile {
     /// The file, an absolute path on the node. `{node}` stands for the node's name, `{address}` for its address.
     pub path: String,
-    /// The URL of the API server. Without it, that of the control plane endpoint.
+    /// The URL of the API server. Without it, that of the kubeconfig that it is a copy of, or else that of the control plane endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     /// The owner, `USER` or `USER:GROUP`; root when absent.
@@ -122,4 +122,8 @@ pub struct Directory {
     /// A symbolic link that leads there: the path under which programs know the directory. Without it, programs know `path` itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// Whether a real directory that stands where the link should be is moved to `path`, with everything in it, and the link put in its place. Programs
+    /// that read below it have to be restarted: one that runs still has the old directory open. Without it, such a directory is reported and left alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub migrate: bool,
 }

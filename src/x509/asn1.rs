@@ -7,7 +7,7 @@ use const_oid::ObjectIdentifier;
 use der::Sequence;
 use der::asn1::{AnyRef, BitStringRef, IntRef, OctetStringRef, UintRef};
 
-/// Certificate (RFC 5280 4.1): the frame, which x509-parser reads without noticing what is left over.
+/// Certificate (RFC 5280 4.1) and CertificationRequest (RFC 2986 4.2), which are the same: the frame, which x509-parser reads without noticing what is left over.
 #[derive(Sequence)]
 pub(super) struct Certificate<'a> {
     pub(crate) signed: AnyRef<'a>,

@@ -136,28 +136,14 @@ impl PemProblem {
 impl Reading {
     /// The certificates, in the order of the file.
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
-        self.items.iter().filter_map(|item| match item {
-            Item::Certificate(certificate) => Some(certificate),
-            Item::PrivateKey(_)
-            | Item::EncryptedKey
-            | Item::PublicKey(_)
-            | Item::CertificateRequest
-            | Item::Parameters
-            | Item::Other(_) => None,
+        self.items.iter().filter_map(|item| {
+            if let Item::Certificate(certificate) = item { Some(certificate) } else { None }
         })
     }
 
     /// The private keys that could be read, in the order of the file.
     pub fn private_keys(&self) -> impl Iterator<Item = &PrivateKey> {
-        self.items.iter().filter_map(|item| match item {
-            Item::PrivateKey(key) => Some(key),
-            Item::Certificate(_)
-            | Item::EncryptedKey
-            | Item::PublicKey(_)
-            | Item::CertificateRequest
-            | Item::Parameters
-            | Item::Other(_) => None,
-        })
+        self.items.iter().filter_map(|item| if let Item::PrivateKey(key) = item { Some(key) } else { None })
     }
 }
 

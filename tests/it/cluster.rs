@@ -189,6 +189,11 @@ pub(crate) fn plan_text(plan: &Plan, ours: &BTreeSet<String>) -> String {
     normalised(&pki::render::plan(plan).replace(&plan.id, "<plan>"), ours)
 }
 
+/// Whether files can be given away.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// Says which test was left out and why; `cargo test -- --nocapture` shows it.
 #[expect(clippy::print_stdout, reason = "what was not tested must be seen")]
 pub(crate) fn left_out(name: &str, reason: &str) {

@@ -7,12 +7,24 @@ use std::process::Command;
 use crate::cluster::ROOT;
 use crate::schema::PUBLISHED;
 
-const EXAMPLES: [&str; 5] = ["custom", "etcd-systemd", "kubeadm-external-etcd", "kubeadm-ha", "quickstart"];
+const FOLDERS: [&str; 3] = ["examples", "examples/ack", "examples/starlingx"];
+const EXAMPLES: [&str; 9] = [
+    "ack/moved-directory",
+    "ack/on-a-master",
+    "custom",
+    "etcd-systemd",
+    "kubeadm-external-etcd",
+    "kubeadm-ha",
+    "quickstart",
+    "starlingx/nightly",
+    "starlingx/own-root",
+];
 
 #[test]
 fn every_example_is_valid() {
     let output = Command::new(env!("CARGO_BIN_EXE_pki"))
-        .args(["validate", "examples"])
+        .arg("validate")
+        .args(FOLDERS)
         .current_dir(ROOT)
         .output()
         .unwrap();
@@ -22,7 +34,11 @@ fn every_example_is_valid() {
         valid: prod-eu2   profile kubeadm   3 nodes   examples/kubeadm-external-etcd.yaml\n\
         valid: prod-eu2-etcd   profile etcd   3 nodes   examples/kubeadm-external-etcd.yaml\n\
         valid: prod-eu1   profile kubeadm   5 nodes   examples/kubeadm-ha.yaml\n\
-        valid: quickstart   profile kubeadm   3 nodes   examples/quickstart.yaml\n";
+        valid: quickstart   profile kubeadm   3 nodes   examples/quickstart.yaml\n\
+        valid: ack-data-disk   profile ack   3 nodes   examples/ack/moved-directory.yaml\n\
+        valid: ack-hangzhou   profile ack   3 nodes   examples/ack/on-a-master.yaml\n\
+        valid: starlingx-1   profile starlingx   2 nodes   examples/starlingx/nightly.yaml\n\
+        valid: starlingx-2   profile starlingx   1 node   examples/starlingx/own-root.yaml\n";
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
 }
 
@@ -41,5 +57,7 @@ fn editors_find_the_schema_of_every_example_and_agree() {
             assert!(errors.is_empty(), "{name}: {errors:?}");
         }
     }
-    assert_eq!(std::fs::read_dir(Path::new(ROOT).join("examples")).unwrap().count(), EXAMPLES.len());
+    let files = FOLDERS.iter().flat_map(|folder| std::fs::read_dir(Path::new(ROOT).join(folder)).unwrap());
+    let is_spec = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "yaml");
+    assert_eq!(files.map(|entry| entry.unwrap().path()).filter(is_spec).count(), EXAMPLES.len());
 }

@@ -10,7 +10,7 @@ use pki::plan::Options;
 use serde_json::Value;
 
 use crate::cli;
-use crate::cluster::{Cluster, left_out};
+use crate::cluster::{Cluster, is_root, left_out};
 use crate::listing::{differing, listing};
 use crate::made::{Made, Spec};
 
@@ -29,10 +29,6 @@ fn due(script: &str, more: &str) -> Made {
     );
     made.spec(&Spec { more: &more, ..Spec::renewing() });
     made
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().unwrap().stdout.trim_ascii() == b"0"
 }
 
 #[test]
@@ -211,7 +207,9 @@ fn a_node_that_somebody_else_works_on_is_left_alone() {
 #[test]
 fn an_interrupted_run_puts_its_node_back() {
     for (node, code, kept) in [("cp-1", 10, 0), ("cp-2", 11, 1)] {
-        let script = format!("case $PKI_ROOT in */{node}) echo > ../started; read line < ../go;; esac");
+        let wait =
+            "if [ -p ../go ]; then echo >../started; read line <../go; rm ../go; else echo >../again; fi";
+        let script = format!("case $PKI_ROOT in */{node}) {wait};; esac");
         let made = due(&script, "");
         let before = made.listing();
         for fifo in ["started", "go"] {
@@ -228,6 +226,7 @@ fn an_interrupted_run_puts_its_node_back() {
         assert_eq!(cli::code(&output), code, "{}{}", cli::stdout(&output), cli::stderr(&output));
         assert!(cli::stdout(&output).contains("the run was asked to stop"), "{}", cli::stdout(&output));
         assert_eq!(differing(&before, &made.listing()).len(), kept);
+        assert!(made.at("again").exists(), "what runs on the new files is restarted with the old ones");
     }
 }
 

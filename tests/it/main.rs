@@ -7,11 +7,13 @@
 
 mod cli;
 mod cluster;
+mod directories;
 mod examples;
 mod failures;
 mod issuing;
 mod key_and_pem_shapes;
 mod kubeconfigs;
+mod layouts;
 mod listing;
 mod made;
 mod mutations;
@@ -27,6 +29,7 @@ mod renewal;
 mod scenarios;
 mod schema;
 mod secrets;
+mod shared;
 mod specs;
 mod status;
 mod tidy;

@@ -13,7 +13,7 @@ use pki::plan::Options;
 use pki::root_files;
 
 use crate::cli;
-use crate::cluster::{Cluster, ROOT, golden, left_out, normalised};
+use crate::cluster::{Cluster, ROOT, golden, is_root, left_out, normalised};
 use crate::listing::{Listing, differing, listing};
 use crate::secrets;
 
@@ -149,10 +149,6 @@ impl Etcd {
     fn golden(name: &str, text: &str) {
         golden(&Path::new(ROOT).join(format!("tests/golden/{name}.txt")), text).unwrap();
     }
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().unwrap().stdout.trim_ascii() == b"0"
 }
 
 #[test]

@@ -36,6 +36,20 @@ spec:
   nodes:
 ";
 
+/// What all control planes share, and further places of it, of a kubeconfig and of an authority.
+const PLACES: &str = "  authorities: { ca: { copies: { system: { path: /etc/ssl/ca.pem } } } }
+  certificates:
+    admin.conf: { copies: { ops: { kubeconfig: { path: /etc/ops/admin.conf } } } }
+    front:
+      authority: ca
+      subject: { commonName: front.example }
+      usages: [server]
+      files: { certificate: /etc/front/tls.crt, key: /etc/front/tls.key }
+      holders: shared
+      copies: { haproxy: { combined: { path: /etc/haproxy/front.pem } } }
+      on: { role: control-plane }
+";
+
 const NODES: [(&str, &str); 5] = [
     ("cp-1", "[control-plane, etcd]"),
     ("cp-2", "[control-plane, etcd]"),
@@ -44,7 +58,7 @@ const NODES: [(&str, &str); 5] = [
     ("worker-1", "[worker]"),
 ];
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 19] = [
     "/etc/kubernetes/admin.conf",
     "/etc/kubernetes/scheduler.conf",
     "/etc/kubernetes/kubelet.conf",
@@ -59,6 +73,11 @@ const FILES: [&str; 14] = [
     "/etc/kubernetes/pki/etcd/ca.key",
     "/etc/kubernetes/pki/sa.key",
     "/etc/kubernetes/pki/sa.pub",
+    "/etc/front/tls.crt",
+    "/etc/front/tls.key",
+    "/etc/haproxy/front.pem",
+    "/etc/ops/admin.conf",
+    "/etc/ssl/ca.pem",
 ];
 
 /// The present when the cluster was made, and later ones: nothing is due, leaves are due, leaves have expired, the authorities have too.
@@ -234,7 +253,7 @@ impl Cluster {
             let (name, roles) = NODES[*index];
             format!("    {name}: {{ address: 10.0.0.{index}1, roles: {roles} }}\n")
         };
-        let text = format!("{HEAD}{}", chosen.iter().map(line).collect::<String>());
+        let text = format!("{HEAD}{}{PLACES}", chosen.iter().map(line).collect::<String>());
         let source = Source::from_bytes("spec.yaml", text.into_bytes()).unwrap();
         let known = BTreeMap::from([(ProfileName::Kubeadm, profile().known_names())]);
         let options = ReadOptions {

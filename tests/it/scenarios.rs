@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pki::apply::Outcome;
 use pki::plan::{Options, Plan};
 
-use crate::cluster::{Cluster, ROOT, golden, left_out, normalised, plan_text};
+use crate::cluster::{Cluster, ROOT, golden, is_root, left_out, normalised, plan_text};
 use crate::listing::{differing, listing};
 
 /// Scenarios at the same time.
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 4;
 const ROOT_ONLY: [&str; 1] = ["other-owner"];
 
 /// Scenarios in which there is nothing that pki does, and why.
-const NOTHING_TO_DO: [(&str, &str); 20] = [
+const NOTHING_TO_DO: [(&str, &str); 22] = [
     ("in-agreement", "nothing is wrong"),
     ("version-1.31", "nothing is wrong with another version"),
     ("worker", "nothing is wrong with another role"),
@@ -46,6 +46,8 @@ const NOTHING_TO_DO: [(&str, &str); 20] = [
     ("kubelet-current-missing", "the file belongs to the kubelet"),
     ("kubelet-current-of-another-key", "the file belongs to the kubelet"),
     ("node-of-k3s", "the node's own program takes care of its certificates"),
+    ("shared-in-agreement", "nothing is wrong with what is shared and copied"),
+    ("root-kubeconfig-stale", "what a person copied for himself is his own to renew"),
     ("not-a-file", "what is no file is never removed"),
 ];
 
@@ -69,7 +71,7 @@ fn every_scenario_is_told_as_its_golden_text_says() {
     assert!(failures.is_empty(), "{} scenarios differ\n{}", failures.len(), failures.join("\n"));
 }
 
-fn folders(parent: &Path) -> Vec<PathBuf> {
+pub(crate) fn folders(parent: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().path());
     let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
     folders.sort();
@@ -82,6 +84,15 @@ fn run(folder: &Path, ours: &BTreeSet<String>) -> Result<(), String> {
         left_out(name, "only root can give files away");
         return Ok(());
     }
+    let cluster = set_up(folder)?;
+    let text = cluster.report().text().replace(cluster.path().to_str().unwrap(), "<folder>");
+    golden(&folder.join("findings.txt"), &normalised(findings(&text), ours))?;
+    planned(folder, name, &cluster, ours)
+}
+
+/// A fresh cluster with the fault of a scenario in it.
+pub(crate) fn set_up(folder: &Path) -> Result<Cluster, String> {
+    let name = folder.file_name().unwrap().to_str().unwrap();
     let cluster = Cluster::unpack();
     let own_spec = folder.join("spec.yaml");
     if own_spec.exists() {
@@ -99,9 +110,7 @@ fn run(folder: &Path, ours: &BTreeSet<String>) -> Result<(), String> {
     if !change.status.success() {
         return Err(format!("{name}: change.sh failed\n{}", String::from_utf8_lossy(&change.stderr)));
     }
-    let text = cluster.report().text().replace(cluster.path().to_str().unwrap(), "<folder>");
-    golden(&folder.join("findings.txt"), &normalised(findings(&text), ours))?;
-    planned(folder, name, &cluster, ours)
+    Ok(cluster)
 }
 
 /// The plan is as `plan.txt` says. What can be done is done, and then nothing is left to do; what is blocked touches nothing.
@@ -155,11 +164,6 @@ fn told(name: &str, cluster: &Cluster, plan: &Plan) -> Result<(), String> {
     } else {
         Err(format!("{name}: still due and not told: {untold:?}\n{text}"))
     }
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().unwrap();
-    id.stdout.trim_ascii() == b"0"
 }
 
 /// The part of the report below its tables.

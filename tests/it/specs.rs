@@ -198,22 +198,6 @@ fn valid_specs_are_read() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-#[test]
-fn examples_are_read_without_a_word() {
-    for path in yaml_files(&Path::new(ROOT).join("examples")) {
-        let source = load(&path);
-        if source.text.contains("kind: ClusterPKI") {
-            let reading = read_text(&source);
-            let report = render(&reading.problems, &[source], RenderStyle::PLAIN);
-            assert!(
-                reading.problems.is_empty() && !reading.specs.is_empty(),
-                "{}:\n{report}",
-                path.display()
-            );
-        }
-    }
-}
-
 /// A document as the JSON that a schema validator sees.
 fn to_json(node: &Node) -> serde_json::Value {
     match &node.value {

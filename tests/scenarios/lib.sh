@@ -121,3 +121,21 @@ add_worker() {
   kubeconfig_set "$node/$KUBERNETES/kubelet.conf" client-certificate-data "$work/worker.crt"
   kubeconfig_set "$node/$KUBERNETES/kubelet.conf" client-key-data "$work/worker.key"
 }
+
+# front [END]: a pair that all nodes share, with every copy that the specs of these scenarios declare, all as they should be.
+front() {
+  local node
+  mkdir -p cp-1/etc/front
+  issue cp-1/etc/front/tls cp-1/$PKI/ca /CN=front.prod-eu1.example $CA_STARTS "${1:-20271121234434Z}" \
+    "extendedKeyUsage=serverAuth" "subjectAltName=DNS:front.prod-eu1.example"
+  for node in "${NODES[@]}"; do
+    mkdir -p "$node/etc/front" "$node/etc/ssl" "$node/etc/haproxy" "$node/home/ops/.kube"
+    [ "$node" = cp-1 ] || cp -p cp-1/etc/front/tls.crt cp-1/etc/front/tls.key "$node/etc/front/"
+    front_copy "$node"
+    cp -p "$node/$PKI/ca.crt" "$node/etc/ssl/kubernetes-ca.pem"
+    cp -p "$node/$KUBERNETES/admin.conf" "$node/home/ops/.kube/config"
+  done
+}
+
+# front_copy NODE: the combined file of the pair, as HAProxy reads it.
+front_copy() { (umask 077 && cat "$1/etc/front/tls.crt" "$1/etc/front/tls.key" >"$1/etc/haproxy/front.pem"); }

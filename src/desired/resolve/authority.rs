@@ -132,13 +132,7 @@ impl Resolver<'_> {
                 defaults.authority_validity,
                 "authorityValidity",
             ),
-            renew_before: decide(
-                declared.renew_before,
-                &section,
-                "renewBefore",
-                defaults.renew_before,
-                "renewBefore",
-            ),
+            renew_before: self.renew_before(declared.renew_before, &section),
             alarm_before: decide(
                 declared.alarm_before,
                 &section,
@@ -146,9 +140,7 @@ impl Resolver<'_> {
                 defaults.authority_alarm_before,
                 "authorityAlarmBefore",
             ),
-            key_algorithm: declared.key_algorithm.or(defaults.key_algorithm).map(|default| {
-                decide(declared.key_algorithm, &section, "keyAlgorithm", default, "keyAlgorithm")
-            }),
+            key_algorithm: self.key_algorithm(declared.key_algorithm, &section),
             external: declared.external,
             source: declared.source.map(|value| Decided { value, by: Some(at("source")) }),
             root: None,

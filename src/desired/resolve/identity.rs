@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::parts::{add_name, fill_subject, owned_file, pair};
 use super::{ResolveError, Resolver, decide, placed, spec_path, unknown_placeholder};
 use crate::desired::template::Values;
-use crate::desired::{DesiredCopy, DesiredIdentity, DesiredNames, Storage};
+use crate::desired::{DesiredCopy, DesiredIdentity, DesiredNames, DesiredNode, Storage};
 use crate::ids::{AuthorityName, CopyName, IdentityName, NodeName};
 use crate::profile::{
     CombinedEntry, IdentityEntry, Keep, KubeconfigEntry, NamesOf, PlaceEntry, StorageEntry, applicable,
@@ -104,16 +104,18 @@ impl Resolver<'_> {
             Some(subject) => (fill(subject), fill(subject).into_iter().collect()),
             None => {
                 let accepted = entry.subjects.iter().filter(|subject| subject.held_up_to(self.version));
-                let accepted = accepted.filter_map(|subject| fill(&subject.value)).collect();
+                let accepted: Vec<_> = accepted.filter_map(|subject| fill(&subject.value)).collect();
                 (applicable(&entry.subjects, self.version).and_then(fill), accepted)
             }
         };
         let authority = declared.authority.clone().or_else(|| entry.authority.clone());
+        // A user of a kubeconfig needs a name before the version is known, and subjects differ between versions in their groups only.
+        let named = subject.as_ref().or(accepted_subjects.first()).cloned();
         let own = (declared.files.as_ref(), declared.kubeconfig.as_ref());
         let storage = match own {
             (None, None) => entry_storage(&entry.storage, values),
             (files, kubeconfig) => {
-                declared_storage(files, kubeconfig, subject.as_ref(), authority.as_ref(), values)
+                declared_storage(files, kubeconfig, named.as_ref(), authority.as_ref(), values)
             }
         };
         let Some(storage) = storage else {
@@ -124,7 +126,8 @@ impl Resolver<'_> {
         copies.extend(declared_copies(
             name,
             declared,
-            subject.as_ref(),
+            &storage,
+            named.as_ref(),
             authority.as_ref(),
             values,
             problems,
@@ -206,7 +209,15 @@ impl Resolver<'_> {
             usages: usages.clone(),
             names: self.names(name, &[], &declared.names, values),
             shared: declared.holders == Some(Holders::Shared),
-            copies: declared_copies(name, declared, Some(&subject), Some(authority), values, problems),
+            copies: declared_copies(
+                name,
+                declared,
+                &storage,
+                Some(&subject),
+                Some(authority),
+                values,
+                problems,
+            ),
             subject: Some(subject),
             ..self.common(name, declared, storage)
         })
@@ -223,13 +234,7 @@ impl Resolver<'_> {
             usages: BTreeSet::new(),
             names: DesiredNames::default(),
             validity: decide(declared.validity, &section, "validity", defaults.validity, "validity"),
-            renew_before: decide(
-                declared.renew_before,
-                &section,
-                "renewBefore",
-                defaults.renew_before,
-                "renewBefore",
-            ),
+            renew_before: self.renew_before(declared.renew_before, &section),
             alarm_before: decide(
                 declared.alarm_before,
                 &section,
@@ -237,9 +242,7 @@ impl Resolver<'_> {
                 defaults.alarm_before,
                 "alarmBefore",
             ),
-            key_algorithm: declared.key_algorithm.or(defaults.key_algorithm).map(|default| {
-                decide(declared.key_algorithm, &section, "keyAlgorithm", default, "keyAlgorithm")
-            }),
+            key_algorithm: self.key_algorithm(declared.key_algorithm, &section),
             reuse_key: declared.reuse_keys.unwrap_or(defaults.reuse_keys),
             storage,
             optional: false,
@@ -297,6 +300,26 @@ fn fill_name(names: &mut DesiredNames, template: &str, values: &Values) {
     }
 }
 
+/// Shared identities whose subject or names would be others on another node: the profile has a placeholder in them.
+pub(super) fn shared_and_different(nodes: &BTreeMap<NodeName, DesiredNode>) -> Vec<ResolveError> {
+    let mut first: BTreeMap<&IdentityName, (&NodeName, &DesiredIdentity)> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (node, wanted) in nodes {
+        for (name, identity) in wanted.identities.iter().filter(|(_, identity)| identity.shared) {
+            let (other, known) = *first.entry(name).or_insert((node, identity));
+            if known.subject != identity.subject || known.names != identity.names {
+                let message = format!(
+                    "its nodes share one certificate, and its subject or names are others on {node} than on {other}; \
+                     declare `subject` and `names.only` that hold for all of them"
+                );
+                problems
+                    .push(ResolveError::new(&["spec", "certificates", name.as_str(), "holders"], message));
+            }
+        }
+    }
+    problems
+}
+
 /// The name of an identity that exists once for each member; `None` when it is too long.
 pub(super) fn member_name(identity: &IdentityName, member: &NodeName) -> Option<IdentityName> {
     format!("{identity}-{member}").parse().ok()
@@ -320,6 +343,17 @@ fn entry_storage(entry: &StorageEntry, values: &Values) -> Option<Storage> {
                 rotated: rotated.clone(),
             })
         }
+    }
+}
+
+/// A copy of a kubeconfig leads to the same server.
+fn with_server_of(main: &Storage, copy: Storage) -> Storage {
+    match (main, copy) {
+        (
+            Storage::Kubeconfig { server: Some(known), .. },
+            Storage::Kubeconfig { file, user, trusts, rotated, .. },
+        ) => Storage::Kubeconfig { file, server: Some(known.clone()), user, trusts, rotated },
+        (_, copy) => copy,
     }
 }
 
@@ -349,6 +383,7 @@ fn declared_storage(
 fn declared_copies(
     name: &IdentityName,
     declared: &Certificate,
+    main: &Storage,
     subject: Option<&SubjectName>,
     authority: Option<&AuthorityName>,
     values: &Values,
@@ -364,7 +399,8 @@ fn declared_copies(
             }
             None => declared_storage(files.as_ref(), kubeconfig.as_ref(), subject, authority, values),
         };
-        match storage {
+        let names_server = kubeconfig.as_ref().is_some_and(|kubeconfig| kubeconfig.server.is_some());
+        match storage.map(|storage| if names_server { storage } else { with_server_of(main, storage) }) {
             Some(storage) => {
                 copies.insert(copy.clone(), DesiredCopy { storage, keep: Keep::Always });
             }

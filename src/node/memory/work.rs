@@ -10,10 +10,10 @@ use jiff::Timestamp;
 
 use super::{Entry, Memory, Object, is_below};
 use crate::node::error::HostError;
-use crate::node::image::{Access, FileImage, Image};
+use crate::node::image::{Access, FileImage, Image, TreeImage};
 use crate::node::lock::{Claim, Holder, LockState};
 use crate::node::order::{Answer, Begin, Order, VisitId};
-use crate::node::visit::{Earlier, Objects, Touch, Visit};
+use crate::node::visit::{Change, Earlier, Objects, Touch, Visit, made_below};
 use crate::node::{Host, perform};
 use crate::observed::{NodeFacts, OpenTransaction, PastTransaction, Seen, ServedBy, VisitState};
 use crate::secret::Secret;
@@ -50,8 +50,10 @@ pub(super) struct Work {
 struct Kept {
     about: OpenTransaction,
     state: VisitState,
+    paths: BTreeSet<String>,
     before: BTreeMap<String, Image>,
     touched: Vec<Touch>,
+    ran: Vec<Vec<String>>,
     after: BTreeMap<String, Image>,
 }
 
@@ -123,6 +125,56 @@ impl Memory {
         }
     }
 
+    /// A directory with everything in it; anything else as it is.
+    fn whole(&self, location: &str) -> Result<Image, HostError> {
+        let Image::Directory(_) = self.image(location) else { return Ok(self.image(location)) };
+        let below = self.entries.keys().filter_map(|key| key.strip_prefix(location)?.strip_prefix('/'));
+        let names: BTreeSet<&str> = below
+            .flat_map(|name| {
+                let above = name.match_indices('/').filter_map(|(index, _)| name.get(..index));
+                above.chain([name])
+            })
+            .chain([""])
+            .collect();
+        let mut tree = TreeImage { entries: BTreeMap::new() };
+        for name in names {
+            let path = if name.is_empty() { location.to_owned() } else { format!("{location}/{name}") };
+            match self.image(&path) {
+                Image::Other | Image::Tree(_) | Image::Absent => {
+                    let reason =
+                        "it is a FIFO, socket or device, and its directory is not moved with such in it";
+                    return Err(HostError::Refused { path, reason: reason.to_owned() });
+                }
+                image @ (Image::Directory(_) | Image::Link { .. } | Image::File(_)) => tree.set(name, &image),
+            }
+        }
+        Ok(Image::Tree(tree))
+    }
+
+    /// Makes one location what an image says, trees included.
+    fn become_like(&mut self, Change { location, image, takes }: &Change) {
+        for name in takes.iter().rev() {
+            let keeps = matches!(image, Image::Tree(tree) if tree.entries.contains_key(name));
+            if !keeps {
+                self.put(&format!("{location}/{name}"), &Image::Absent);
+            }
+        }
+        match image {
+            Image::Tree(tree) => {
+                self.entries.remove(location);
+                for name in tree.entries.keys() {
+                    let path = if name.is_empty() { location.clone() } else { format!("{location}/{name}") };
+                    self.put(&path, &tree.at(name));
+                }
+            }
+            Image::Link { .. } => {
+                self.entries.retain(|key, _| !is_below(key, location));
+                self.put(location, image);
+            }
+            Image::Absent | Image::Directory(_) | Image::File(_) | Image::Other => self.put(location, image),
+        }
+    }
+
     fn put(&mut self, location: &str, image: &Image) {
         let has_children = self.entries.keys().any(|key| is_below(key, location));
         let modified = self.clock;
@@ -132,7 +184,7 @@ impl Memory {
         let new = match image {
             // A directory that others use stays; a device is never touched.
             Image::Absent if has_children => return,
-            Image::Other => return,
+            Image::Other | Image::Tree(_) => return,
             Image::Absent => None,
             Image::Directory(access) => entry(Object::Directory, *access, modified),
             Image::Link { target, uid, gid } => {
@@ -197,18 +249,24 @@ impl Memory {
         })?;
         let Some(kept) = self.open() else { return Ok(None) };
         kept.state = VisitState::Undone;
-        let Kept { about, before, touched, .. } = kept.clone();
+        let Kept { about, before, touched, paths, ran, .. } = kept.clone();
+        let trees =
+            touched.iter().filter_map(|touch| Some((touch, before.get(&touch.location)?.tree()?.names())));
+        let trees: Vec<(&Touch, BTreeSet<String>)> = trees.collect();
         let mut undone =
             Undone { id: id_of(&about), state: VisitState::Undone, restored: Vec::new(), left: Vec::new() };
         for touch in touched.iter().rev() {
             let Some(before) = before.get(&touch.location) else { continue };
-            if self.image(&touch.location).same_as(before) {
+            let now = |memory: &Self| memory.capture_as(&touch.location, before).unwrap_or(Image::Other);
+            if now(self).same_as(before) {
                 continue;
             }
-            self.put(&touch.location, before);
-            let is_back = self.image(&touch.location).same_as(before);
+            let takes = made_below(touch, &trees, &paths);
+            self.become_like(&Change { location: touch.location.clone(), image: before.clone(), takes });
+            let is_back = now(self).same_as(before);
             if is_back { &mut undone.restored } else { &mut undone.left }.push(touch.path.clone());
         }
+        self.work.ran.extend(ran);
         Ok(Some(undone))
     }
 }
@@ -251,8 +309,10 @@ impl Host for Memory {
         self.work.visits.push(Kept {
             about: OpenTransaction { run, visit: number, begun_at: self.clock, note: begin.note.clone() },
             state: VisitState::Open,
+            paths: begin.paths.clone(),
             before: visit.known.clone(),
             touched: Vec::new(),
+            ran: Vec::new(),
             after: BTreeMap::new(),
         });
         self.work.visit = Some(visit);
@@ -322,7 +382,9 @@ impl Host for Memory {
                     location: touch.location.clone(),
                     before: kept.before.get(&touch.location).unwrap_or(&Image::Absent).brief(),
                     after: after.map(Image::brief),
-                    unchanged_since: after.is_some_and(|after| self.image(&touch.location).same_as(after)),
+                    unchanged_since: after.is_some_and(|after| {
+                        self.capture_as(&touch.location, after).is_ok_and(|now| now.same_as(after))
+                    }),
                 }
             };
             SnapshotFacts {
@@ -354,6 +416,10 @@ impl Objects for Memory {
         Ok(self.image(location))
     }
 
+    fn capture_tree(&self, location: &str) -> Result<Image, HostError> {
+        self.whole(location)
+    }
+
     fn announce(&mut self, touch: &Touch, unrecorded: Option<&Image>) -> Result<(), HostError> {
         let kept = self.open().ok_or(HostError::NotOpen)?;
         if let Some(image) = unrecorded {
@@ -363,23 +429,24 @@ impl Objects for Memory {
         Ok(())
     }
 
-    fn replace(&mut self, changes: &[(String, Image)]) -> Result<(), HostError> {
-        for (location, image) in changes {
+    fn replace(&mut self, changes: &[Change]) -> Result<(), HostError> {
+        for Change { location, image, .. } in changes {
             let current = self.image(location);
             let fits = match (image, &current) {
                 (Image::Directory(_), Image::Directory(_) | Image::Absent)
-                | (Image::Absent, Image::Directory(_)) => true,
-                (Image::Directory(_), _) | (_, Image::Directory(_) | Image::Other) | (Image::Other, _) => {
-                    false
-                }
+                | (Image::Absent | Image::Link { .. }, Image::Directory(_))
+                | (Image::Tree(_), Image::Directory(_) | Image::Absent | Image::Link { .. }) => true,
+                (Image::Directory(_) | Image::Tree(_), _)
+                | (_, Image::Directory(_) | Image::Other)
+                | (Image::Other, _) => false,
                 (Image::Absent | Image::Link { .. } | Image::File(_), _) => true,
             };
             if !fits {
                 return Err(HostError::Occupied { path: location.clone(), found: current.kind().into() });
             }
         }
-        for (location, image) in changes {
-            self.put(location, image);
+        for change in changes {
+            self.become_like(change);
         }
         Ok(())
     }
@@ -390,6 +457,10 @@ impl Objects for Memory {
 
     fn run(&mut self, argv: &[String], _: Duration) -> Result<(), HostError> {
         self.work.ran.push(argv.to_vec());
+        let kept = self.open().ok_or(HostError::NotOpen)?;
+        if !kept.ran.contains(&argv.to_vec()) {
+            kept.ran.push(argv.to_vec());
+        }
         Ok(())
     }
 

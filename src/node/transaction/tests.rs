@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::desired::{FileSpec, Storage};
 use crate::node::Inspect as _;
+use crate::node::confined::Outcome;
 use crate::node::disk::Fuse;
 use crate::node::order::{IdentityCheck, Slot};
 use crate::observed::{ObserveRequest, Seen};
@@ -22,6 +23,7 @@ use crate::visits::Brief;
 use crate::x509::pem;
 
 mod crash;
+mod directory;
 mod identity;
 
 pub(super) const STATE: &str = "/var/lib/pki";
@@ -61,9 +63,18 @@ impl Node {
     }
 
     pub(super) fn begun(&self, paths: &[&str]) -> Local {
+        self.begun_as("7f3a-91c2", paths)
+    }
+
+    pub(super) fn begun_as(&self, run: &str, paths: &[&str]) -> Local {
         let mut local = self.local();
-        local.begin(&begin("7f3a-91c2", 1, paths)).unwrap();
+        local.begin(&begin(run, 1, paths)).unwrap();
         local
+    }
+
+    /// Whether a program that opens this path finds something, every link followed.
+    pub(super) fn resolved(&self, path: &Path) -> bool {
+        matches!(self.local().tree().unwrap().walk(path.to_str().unwrap()).outcome, Outcome::Found(_))
     }
 
     pub(super) fn text(&self, path: &str) -> String {
@@ -91,6 +102,8 @@ fn collect(root: &Path, directory: &Path, found: &mut BTreeMap<PathBuf, String>)
         } else if status.is_dir() {
             collect(root, &path, found);
             "directory".to_owned()
+        } else if !status.is_file() {
+            "other".to_owned()
         } else {
             let attribute = attribute(&path, "user.note");
             format!("file {:?} {attribute:?} {}", fs::read(&path).unwrap(), status.mtime_nsec())

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 /// The longest first message of each side.
 pub(in crate::node) const HELLO_LIMIT: usize = 64 * 1024;
-/// The longest request: a file of shared keys is at most 16 MiB, as base64 a third more.
-pub(in crate::node) const REQUEST_LIMIT: usize = 32 * 1024 * 1024;
+/// The longest request: shared key material is at most two files of 16 MiB, as base64 a third more.
+pub(in crate::node) const REQUEST_LIMIT: usize = 48 * 1024 * 1024;
 /// The longest answer.
 pub(in crate::node) const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 

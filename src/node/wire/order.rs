@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{FileSpec, Storage};
-use crate::node::order::{Answer, AuthorityFiles, IdentityCheck, Order, SignRequest, Slot, VisitId};
+use crate::node::order::{
+    Answer, AuthorityFiles, IdentityCheck, Order, SharedIdentity, SignRequest, Slot, VisitId,
+};
 use crate::secret::Secret;
 use crate::spec::scalars::FileMode;
 use crate::spec::types::{KeyAlgorithm, SubjectName};
@@ -28,6 +30,11 @@ pub(super) enum WireOrder {
     MakeLink {
         path: String,
         target: String,
+    },
+    MoveDirectory {
+        link: String,
+        path: String,
+        keeps_old: bool,
     },
     MakeKeys {
         keys: BTreeMap<Slot, KeyAlgorithm>,
@@ -50,6 +57,24 @@ pub(super) enum WireOrder {
         slot: Slot,
         certificate: Certificate,
         chain: Vec<Certificate>,
+        storage: Storage,
+        trusted: Vec<Certificate>,
+        cluster: String,
+    },
+    CopyIdentity {
+        source: Storage,
+        certificate: Sha256,
+        target: Storage,
+        trusted: Vec<Certificate>,
+        cluster: String,
+    },
+    ReadSharedIdentity {
+        storage: Storage,
+    },
+    WriteSharedIdentity {
+        #[serde(with = "WireSharedIdentity")]
+        content: SharedIdentity,
+        certificate: Sha256,
         storage: Storage,
         trusted: Vec<Certificate>,
         cluster: String,
@@ -112,6 +137,17 @@ pub(super) enum WireAnswer {
     PublicKeys(BTreeMap<Slot, PublicKey>),
     Certificate(Certificate),
     Shared(#[serde(with = "secret")] Secret),
+    SharedIdentity(#[serde(with = "WireSharedIdentity")] SharedIdentity),
+}
+
+/// How a [`SharedIdentity`] is written.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SharedIdentity", rename_all = "camelCase", deny_unknown_fields)]
+struct WireSharedIdentity {
+    #[serde(with = "secret")]
+    certificate: Secret,
+    #[serde(with = "secret")]
+    key: Secret,
 }
 
 /// How a [`Secret`] is written.

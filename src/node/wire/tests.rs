@@ -10,7 +10,7 @@ use super::*;
 use crate::desired::{FileSpec, Storage};
 use crate::kubeconfig::edit::EditError;
 use crate::material::tests::pair;
-use crate::node::order::{AuthorityFiles, IdentityCheck, SignRequest, Slot, VisitId};
+use crate::node::order::{AuthorityFiles, IdentityCheck, SharedIdentity, SignRequest, Slot, VisitId};
 use crate::node::{Holder, LockState, NodeError};
 use crate::secret::Secret;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
@@ -47,6 +47,10 @@ fn material() -> (Certificate, PublicKey) {
     (certificate, key)
 }
 
+fn identity() -> SharedIdentity {
+    SharedIdentity { certificate: Secret::new(b"public".to_vec()), key: Secret::new(b"hunter2".to_vec()) }
+}
+
 fn orders() -> Vec<Order> {
     let (certificate, key) = material();
     let now = "2026-11-21T12:00:00.123456789Z".parse().unwrap();
@@ -76,6 +80,22 @@ fn orders() -> Vec<Order> {
             mode: "0700".parse().unwrap(),
         },
         Order::MakeLink { path: path.clone(), target: "../b".to_owned() },
+        Order::MoveDirectory { link: path.clone(), path: "/b".to_owned(), keeps_old: true },
+        Order::CopyIdentity {
+            source: storage.clone(),
+            certificate: Sha256::of(b"x"),
+            target: storage.clone(),
+            trusted: vec![certificate.clone()],
+            cluster: "c".to_owned(),
+        },
+        Order::ReadSharedIdentity { storage: storage.clone() },
+        Order::WriteSharedIdentity {
+            content: identity(),
+            certificate: Sha256::of(b"x"),
+            storage: storage.clone(),
+            trusted: vec![],
+            cluster: "c".to_owned(),
+        },
         Order::MakeKeys { keys: BTreeMap::from([(slot.clone(), KeyAlgorithm::EcdsaP256)]) },
         Order::TakeKey { slot: slot.clone(), storage: storage.clone() },
         Order::Sign { authority: authority.clone(), request: Box::new(request) },
@@ -137,6 +157,10 @@ fn every_answer_crosses_unchanged() {
         panic!("another answer")
     };
     assert_eq!(secret.reveal(), b"hunter2");
+    let Answer::SharedIdentity(identity) = answered(Answer::SharedIdentity(identity())) else {
+        panic!("another answer")
+    };
+    assert_eq!((identity.certificate.reveal(), identity.key.reveal()), (&b"public"[..], &b"hunter2"[..]));
 }
 
 #[test]
@@ -233,7 +257,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_messages_do_no_harm(which in 0_usize..18, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn damaged_messages_do_no_harm(which in 0_usize..22, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let order = orders().swap_remove(which);
         let mut frame = frame::encode(&Request::Perform(order), frame::REQUEST_LIMIT).unwrap();
         let at = at.index(frame.len());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, Path};
 use crate::diagnostic::{Code, all_of, nearest, one_of, quoted};
-use crate::spec::types::{Connection, Files, Placement, ProfileName, Restart, Role, Spec};
+use crate::spec::types::{Connection, ProfileName, Restart};
 
 /// Both or none of fields of which exactly one is wanted.
 pub(super) fn not_exactly_one(checker: &mut Checker<'_>) {
@@ -31,7 +31,7 @@ pub(super) fn not_exactly_one(checker: &mut Checker<'_>) {
     }
 }
 
-fn choose_one(checker: &mut Checker<'_>, path: Path<'_>, fields: &[(&str, bool)]) {
+pub(super) fn choose_one(checker: &mut Checker<'_>, path: Path<'_>, fields: &[(&str, bool)]) {
     let given: Vec<&str> = fields.iter().filter(|(_, given)| *given).map(|(field, _)| *field).collect();
     let possible = one_of(fields.iter().map(|(field, _)| *field));
     // A field that decoding dropped was given too: then nothing is missing.
@@ -127,66 +127,6 @@ pub(super) fn half_source(checker: &mut Checker<'_>) {
     }
 }
 
-/// One file of a spec, for the comparison.
-struct Used<'spec> {
-    path: Vec<&'spec str>,
-    file: &'spec str,
-    nodes: Option<BTreeSet<&'spec str>>,
-    what: String,
-}
-
-/// The same file for two certificates, or for a certificate and its key.
-pub(super) fn shared_file(checker: &mut Checker<'_>) {
-    let spec = checker.spec;
-    let authorities = spec.authorities.iter().map(|(name, authority)| {
-        ("authorities", name.as_str(), authority.files.as_ref(), authority.on.as_ref())
-    });
-    let certificates = spec.certificates.iter().map(|(name, certificate)| {
-        ("certificates", name.as_str(), certificate.files.as_ref(), certificate.on.as_ref())
-    });
-    let mut used: Vec<Used<'_>> = Vec::new();
-    for (kind, name, files, on) in authorities.chain(certificates) {
-        let Some(Files { certificate, key, .. }) = files else { continue };
-        for (field, file) in [("certificate", certificate), ("key", key)] {
-            used.push(Used {
-                path: vec![kind, name, "files", field],
-                file,
-                nodes: on.map(|placement| nodes_of(spec, placement)),
-                what: format!("the {field} of {}", quoted(name)),
-            });
-        }
-    }
-    for (index, second) in used.iter().enumerate() {
-        let is_same = |first: &&Used<'_>| first.file == second.file && meet(first, second);
-        let Some(first) = used.iter().take(index).find(is_same) else { continue };
-        if second.file.is_empty() {
-            continue;
-        }
-        checker.report_with(
-            Code::SharedFile,
-            &second.path,
-            &format!("{} would hold both {} and {}", quoted(second.file), first.what, second.what),
-            &second.what,
-            "give each its own file; each would overwrite the other on every run",
-            vec![(first.path.clone(), first.what.clone())],
-        );
-    }
-}
-
-fn meet(first: &Used<'_>, second: &Used<'_>) -> bool {
-    match (&first.nodes, &second.nodes) {
-        (Some(first), Some(second)) => !first.is_disjoint(second),
-        // Without a word about nodes the profile places it: it may be anywhere.
-        (None, _) | (_, None) => true,
-    }
-}
-
-fn nodes_of<'spec>(spec: &'spec Spec, placement: &'spec Placement) -> BTreeSet<&'spec str> {
-    let has_role = |role: Role| spec.nodes.iter().filter(move |(_, node)| node.roles.contains(&role));
-    let by_role = placement.role.into_iter().flat_map(has_role).map(|(name, _)| name.as_str());
-    by_role.chain(placement.nodes.iter().map(|name| name.as_str())).collect()
-}
-
 /// A reference to an authority, certificate or node that neither the spec nor the profile has.
 pub(super) fn unknown_reference(checker: &mut Checker<'_>) {
     let spec = checker.spec;
@@ -268,7 +208,7 @@ pub(super) fn incomplete_addition(checker: &mut Checker<'_>) {
         let fields = [
             ("authority", certificate.authority.is_some()),
             ("subject", certificate.subject.is_some()),
-            ("files", certificate.files.is_some()),
+            ("files", certificate.files.is_some() || certificate.kubeconfig.is_some()),
             ("on", certificate.on.is_some()),
         ];
         let names = known.certificates.keys().map(String::as_str);
@@ -383,6 +323,23 @@ pub(super) fn link_loop(checker: &mut Checker<'_>) {
             "`path` is where the files really are, `link` is the old path that programs know; they cannot be the same or one inside the other",
             others.collect(),
         );
+    }
+}
+
+/// A directory that is to be moved, and no link that is to take its place.
+pub(super) fn migration_without_link(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    for (name, directory) in spec.directories.iter().filter(|(_, directory)| directory.migrate) {
+        let link = ["directories", name.as_str(), "link"];
+        if directory.link.is_none() && !checker.is_written(&link) {
+            checker.report(
+                Code::MigrationWithoutLink,
+                &["directories", name.as_str(), "migrate"],
+                "`migrate` moves a directory away from where a link should be, and there is no `link`",
+                "needs a `link`",
+                "write in `link` the path under which programs know the directory, or remove `migrate`",
+            );
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Checks of single values whose types are plain texts or numbers.
 
-mod forms;
+pub(super) mod forms;
 
 use std::collections::BTreeSet;
 
-use super::Checker;
+use super::{Checker, places};
 use crate::diagnostic::{Code, escaped, is_deceiving, quoted};
 use crate::duration::Duration;
 use crate::spec::yaml::{Entry, Value};
@@ -211,14 +211,7 @@ pub(super) fn invalid_host(checker: &mut Checker<'_>) {
 pub(super) fn invalid_path(checker: &mut Checker<'_>) {
     let spec = checker.spec;
     let mut paths: Vec<Vec<&str>> = vec![vec!["snapshots", "directory"]];
-    for name in spec.authorities.keys() {
-        paths.push(vec!["authorities", name.as_str(), "files", "certificate"]);
-        paths.push(vec!["authorities", name.as_str(), "files", "key"]);
-    }
-    for name in spec.certificates.keys() {
-        paths.push(vec!["certificates", name.as_str(), "files", "certificate"]);
-        paths.push(vec!["certificates", name.as_str(), "files", "key"]);
-    }
+    paths.extend(places::paths(spec));
     for name in spec.directories.keys() {
         paths.push(vec!["directories", name.as_str(), "path"]);
         paths.push(vec!["directories", name.as_str(), "link"]);
@@ -324,11 +317,7 @@ pub(super) fn invalid_fingerprint(checker: &mut Checker<'_>) {
 /// An owner that is not `USER` or `USER:GROUP`.
 pub(super) fn invalid_owner(checker: &mut Checker<'_>) {
     let spec = checker.spec;
-    let authorities =
-        spec.authorities.keys().map(|name| vec!["authorities", name.as_str(), "files", "owner"]);
-    let certificates =
-        spec.certificates.keys().map(|name| vec!["certificates", name.as_str(), "files", "owner"]);
-    for field in authorities.chain(certificates).collect::<Vec<_>>() {
+    for field in places::owners(spec) {
         for (path, text) in checker.texts(&field) {
             let mut parts = text.split(':');
             let is_owner = parts.clone().count() <= 2 && parts.all(forms::is_account);

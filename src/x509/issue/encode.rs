@@ -24,12 +24,14 @@ use x509_cert::time::{Time, Validity};
 
 use super::{IssueError, Refusal};
 use crate::spec::types::{SubjectName, Usage};
+use crate::x509::asn1;
 use crate::x509::{Certificate, KeyAlgorithm, PrivateKey, SerialNumber};
 
 /// First second of 2050, since 1970: from then on dates are GeneralizedTime (RFC 5280 4.1.2.5).
 const YEAR_2050: u64 = 2_524_608_000;
 
-/// TBSCertificate, with everything but the version as raw bytes. (`x509_cert::TbsCertificate` has no public fields, and would decode the names.)
+/// TBSCertificate, with everything but the version as raw bytes. (`x509_cert::TbsCertificate` has no public fields, and would decode the names;
+/// [`asn1::Signed`] takes serial number and dates apart, which here have to stay as they are.)
 #[derive(Sequence)]
 pub(super) struct ToBeSigned<'a> {
     #[asn1(context_specific = "0", default = "Default::default")]
@@ -48,20 +50,12 @@ pub(super) struct ToBeSigned<'a> {
     pub(super) extensions: Option<Vec<AnyRef<'a>>>,
 }
 
-/// What is common to certificates and certificate requests.
-#[derive(Sequence)]
-struct Signed<'a> {
-    contents: AnyRef<'a>,
-    algorithm: AnyRef<'a>,
-    signature: BitStringRef<'a>,
-}
-
 /// Signs an encoded TBSCertificate or CertificationRequestInfo, which must name the algorithm of this key.
 pub(super) fn sign(contents: &[u8], key: &PrivateKey) -> Result<Vec<u8>, IssueError> {
     let algorithm = signature_algorithm(key.algorithm())?;
     let signature = key.sign(contents).map_err(IssueError::Sign)?;
-    let signed = Signed {
-        contents: raw(contents)?,
+    let signed = asn1::Certificate {
+        signed: raw(contents)?,
         algorithm: raw(&algorithm)?,
         signature: BitStringRef::from_bytes(&signature)?,
     };

@@ -123,6 +123,57 @@ fn told(node: &dyn Host) -> BTreeMap<String, String> {
     facts.files.iter().map(|(path, seen)| (path.clone(), tell(seen))).collect()
 }
 
+#[test]
+fn a_directory_is_moved_with_everything_in_it_and_comes_back() {
+    let node = || {
+        Memory::new(clock())
+            .file("/etc/pki/a", "old a", 0o644)
+            .file("/etc/pki/etcd/b", "old b", 0o600)
+            .link("/etc/pki/etcd/c", "b")
+            .directory("/etc/pki", 0o711)
+            .directory("/data", 0o755)
+    };
+    let paths = ["/etc/pki", "/data/pki", "/etc/pki/a", "/etc/pki/new"];
+    let begin = |run: &str| Begin { paths: paths.map(str::to_owned).into(), ..begin(run) };
+    let moving = |link: &str, path: &str| Order::MoveDirectory {
+        link: link.to_owned(),
+        path: path.to_owned(),
+        keeps_old: false,
+    };
+    let work = |node: &mut Memory| {
+        node.begin(&begin("r")).unwrap();
+        node.perform(moving("/etc/pki", "/data/pki")).unwrap();
+        node.perform(write("/etc/pki/a", "new a")).unwrap();
+        node.perform(write("/etc/pki/new", "new")).unwrap();
+    };
+    let before = node();
+    let mut moved = node();
+    work(&mut moved);
+    assert_eq!(moved.bytes("/data/pki/a"), Some(b"new a".as_slice()));
+    assert_eq!(moved.bytes("/data/pki/etcd/b"), Some(b"old b".as_slice()));
+    assert_eq!(moved.bytes("/etc/pki/a"), None, "a link is there");
+    let mut undone = moved.clone();
+    undone.crash();
+    undone.undo_open("").unwrap();
+    assert!(undone.has_files_of(&before));
+    moved.commit().unwrap();
+    assert!(moved.snapshots("").unwrap()[0].paths.iter().all(|path| path.unchanged_since));
+    moved.begin(&begin("back")).unwrap();
+    let from = VisitId { run: "r".to_owned(), visit: 1 };
+    moved.perform(Order::Restore { from, path: "/etc/pki".to_owned() }).unwrap();
+    assert!(moved.has_files_of(&before));
+    moved.undo().unwrap();
+    assert_eq!(moved.bytes("/data/pki/new"), Some(b"new".as_slice()));
+
+    let mut full = node().file("/data/pki/x", "x", 0o600);
+    full.begin(&begin("r")).unwrap();
+    assert!(matches!(full.perform(moving("/etc/pki", "/data/pki")), Err(HostError::Occupied { .. })));
+    let mut odd = node().fifo("/etc/pki/etcd/fifo");
+    odd.begin(&begin("r")).unwrap();
+    assert!(matches!(odd.perform(moving("/etc/pki", "/data/pki")), Err(HostError::Refused { .. })));
+    assert!(odd.undo().unwrap().restored.is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 

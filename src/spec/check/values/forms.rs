@@ -61,7 +61,7 @@ pub(super) fn is_host(text: &str) -> bool {
 }
 
 /// `HOST` or `HOST:PORT`, with brackets around an IPv6 address that has a port.
-pub(super) fn is_endpoint(text: &str) -> bool {
+pub(in crate::spec::check) fn is_endpoint(text: &str) -> bool {
     if text.parse::<IpAddr>().is_ok() {
         return true;
     }

@@ -1,0 +1,165 @@
+//! What each reason says to a person: one sentence each, in which whatever nodes said is escaped.
+//!
+//! What enters is a [`Reason`]; what leaves is text. It decides nothing.
+
+use std::fmt;
+
+use super::Reason;
+use super::words::{date, instant, names};
+use crate::diagnostic::escaped;
+use crate::ids::NodeName;
+
+impl fmt::Display for Reason {
+    /// One clause for people, without a full stop; texts from nodes are escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Missing => f.write_str("missing"),
+            Reason::Requested => f.write_str("asked for with --replace"),
+            Reason::ExpiresSoon { not_after, renew_before } => {
+                write!(f, "expires {} and renewBefore is {renew_before}", date(*not_after))
+            }
+            Reason::Expired { not_after } => write!(f, "expired {}", instant(*not_after)),
+            Reason::NotYetValid { not_before } => write!(f, "not valid before {}", instant(*not_before)),
+            Reason::IssuedBefore { not_before, cut_off } => {
+                write!(f, "issued {}, before {}", instant(*not_before), instant(*cut_off))
+            }
+            Reason::IssuerEndsFirst { issuer_not_after } => {
+                write!(f, "its issuer ends {}, so renewing it would gain nothing", date(*issuer_not_after))
+            }
+            Reason::WrongIssuer { issuer, authority } => {
+                write!(
+                    f,
+                    "not signed by this node's {authority}; the issuer that it names is {}",
+                    escaped(issuer)
+                )
+            }
+            Reason::SubjectDiffers { found, wanted } => {
+                write!(f, "subject is {}, not {wanted}", escaped(found))
+            }
+            Reason::NamesMissing { dns, ip } => write!(f, "lacks the names {}", names(dns, ip)),
+            Reason::NamesUnwanted { dns, ip } => {
+                write!(f, "has names that names.only excludes: {}", names(dns, ip))
+            }
+            Reason::UsagesDiffer { missing } => {
+                let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                write!(f, "may not be used as {}", missing.join(" and "))
+            }
+            Reason::KeyAlgorithmDiffers { found, wanted } => {
+                write!(f, "key is {found}, declared is {wanted}")
+            }
+            Reason::KeyMismatch { certificate, key } => write!(
+                f,
+                "private key does not match: certificate has spki {}, key file {}",
+                certificate.short(),
+                key.short()
+            ),
+            Reason::PublicKeyMismatch { public, key } => write!(
+                f,
+                "public key does not match: its file holds {}, the private key belongs to {}",
+                public.short(),
+                key.short()
+            ),
+            Reason::KeyMissing => f.write_str("private key missing"),
+            Reason::PublicKeyMissing => f.write_str("public key missing"),
+            Reason::NotACa => f.write_str("is no CA certificate, so nothing it signed is accepted"),
+            Reason::OutlivesIssuer { not_after, issuer_not_after } => {
+                write!(
+                    f,
+                    "valid until {}, longer than its issuer ({})",
+                    date(*not_after),
+                    date(*issuer_not_after)
+                )
+            }
+            Reason::NotTrusted { because } => write!(f, "no verifier would accept it: {}", escaped(because)),
+            Reason::BundleLacks { fingerprint } => {
+                write!(f, "trust bundle lacks {}, the CA certificate in use", fingerprint.short())
+            }
+            Reason::RootDiffers { found, wanted, source } => write!(
+                f,
+                "the cluster runs on the CA {}, and source names another one, {} ({}); this version does not replace the root of a running cluster: remove `source` to stay with it",
+                found.short(),
+                wanted.short(),
+                escaped(source)
+            ),
+            Reason::BundleHasStray { fingerprint, subject } => {
+                write!(f, "trust bundle also holds {} ({})", fingerprint.short(), escaped(subject))
+            }
+            Reason::BundleDuplicates { fingerprint } => {
+                write!(f, "trust bundle holds {} more than once", fingerprint.short())
+            }
+            Reason::PermissionsDiffer { path, found, wanted } => {
+                write!(f, "{} has mode {found:04o}, not {wanted}", escaped(path))
+            }
+            Reason::OwnerDiffers { path, found, wanted } => {
+                write!(f, "{} belongs to {}, not {wanted}", escaped(path), escaped(found))
+            }
+            Reason::LinkMissing { wanted } => write!(f, "link to {} missing", escaped(wanted)),
+            Reason::LinkDiffers { found, wanted } => {
+                write!(f, "link leads to {}, not {}", escaped(found), escaped(wanted))
+            }
+            Reason::LinkDangling { path, target } => {
+                write!(f, "{} leads to {}, which does not exist", escaped(path), escaped(target))
+            }
+            Reason::LinkLoops { path } => write!(f, "the links at {} lead in a circle", escaped(path)),
+            Reason::LinkIsDirectory { path, wanted } => {
+                write!(f, "{} is a directory, not a link to {}", escaped(path), escaped(wanted))
+            }
+            Reason::LinkIsFile { path, wanted } => {
+                write!(f, "{} is a file, not a link to {}", escaped(path), escaped(wanted))
+            }
+            Reason::CannotMove { path, wanted, obstacle } => {
+                let (path, wanted) = (escaped(path), escaped(wanted));
+                write!(
+                    f,
+                    "{path} is a directory, not a link to {wanted}, and cannot be moved there: {obstacle}"
+                )
+            }
+            Reason::DiffersBetweenNodes { others, found, elsewhere } => {
+                let others: Vec<&str> = others.iter().map(NodeName::as_str).collect();
+                let (here, there) = (found.short(), elsewhere.short());
+                write!(f, "not the same as on {}: {here} here, {there} there", others.join(", "))
+            }
+            Reason::CopyMissing { path } => write!(f, "its copy {} is missing", escaped(path)),
+            Reason::CopyDiffers { path, of, held } => held.write(f, path, of),
+            Reason::CopyOutdated { path, of, held } => held.write_outdated(f, path, of),
+            Reason::ServedDiffersFromFile { served, file } => {
+                write!(f, "the process serves {}, the file holds {}", served.short(), file.short())
+            }
+            Reason::StartedBeforeFile { started, changed } => write!(
+                f,
+                "renewed {}, not in use: the process runs since {}",
+                instant(*changed),
+                instant(*started)
+            ),
+            Reason::CaKeyOnWrongNode { path } => {
+                write!(f, "{} is a CA key and does not belong here", escaped(path))
+            }
+            Reason::Unparseable { path, problem } => write!(f, "{}: {}", escaped(path), escaped(problem)),
+            Reason::ZeroLength { path } => write!(f, "{} is empty", escaped(path)),
+            Reason::NotPem { path } => {
+                write!(f, "{} is DER, and Kubernetes and etcd read PEM only", escaped(path))
+            }
+            Reason::KeyEncrypted { path } => {
+                write!(f, "{} is encrypted, and no component can ask for a passphrase", escaped(path))
+            }
+            Reason::NotAFile { path } => write!(f, "{} is not a regular file", escaped(path)),
+            Reason::NotADirectory { path } => write!(f, "{} is not a directory", escaped(path)),
+            Reason::KubeconfigIncomplete { problem } => f.write_str(&escaped(problem)),
+            Reason::TakesCareItself { distribution, path } => write!(
+                f,
+                "{path} belongs to {distribution}, whose own program makes and renews its certificates"
+            ),
+            Reason::ClockSkew { node, ours } => {
+                write!(f, "the node's clock says {}, ours {}", instant(*node), instant(*ours))
+            }
+            Reason::AuthorityKeyLost => f.write_str(
+                "no node holds its key; declare `external: true` if it is kept elsewhere on purpose",
+            ),
+            Reason::KubeletRotates => f.write_str("renewed by the kubelet itself"),
+            Reason::KubeletDoesNotRotate => {
+                f.write_str("embedded in kubelet.conf, so the kubelet does not renew it")
+            }
+            Reason::Unknown { because } => write!(f, "unknown: {}", escaped(because)),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! An identity as it is read from one place and written to another, on the same node or on one that shares it.
+//!
+//! What enters is the files of a place, or the bytes that another node gave; what leaves is the same certificates and key in the form of the other
+//! place. Nothing is written whose key does not belong to its certificate, or that is another certificate than the plan named.
+
+use super::error::HostError;
+use super::observe::Look;
+use super::order::SharedIdentity;
+use super::perform::{self, existing, key_pem, kubeconfig, pem_of, the_key};
+use super::visit::{Objects, Visit};
+use crate::desired::Storage;
+use crate::kubeconfig::edit;
+use crate::secret::Secret;
+use crate::x509::pem;
+use crate::x509::{Certificate, Sha256};
+
+/// What lies in a place. Of a pair these are the very bytes of its files.
+pub(super) fn read_identity(objects: &impl Look, storage: &Storage) -> Result<SharedIdentity, HostError> {
+    match storage {
+        Storage::Pair { certificate, key } => Ok(SharedIdentity {
+            certificate: existing(objects, &certificate.path)?,
+            key: existing(objects, &key.path)?,
+        }),
+        Storage::Combined { file } => {
+            let bytes = existing(objects, &file.path)?;
+            let certificates: Vec<Certificate> = pem::read(bytes.reveal()).certificates().cloned().collect();
+            Ok(SharedIdentity {
+                certificate: Secret::new(pem_of(&certificates).into_bytes()),
+                key: key_pem(&the_key(&file.path, bytes.reveal())?)?,
+            })
+        }
+        Storage::Kubeconfig { file, .. } => {
+            let bytes = existing(objects, &file.path)?;
+            let of_file = |source| kubeconfig(file, source);
+            Ok(SharedIdentity {
+                certificate: edit::current_certificate(bytes.reveal()).map_err(of_file)?,
+                key: edit::current_key(bytes.reveal()).map_err(of_file)?,
+            })
+        }
+    }
+}
+
+/// Puts it into a place, which must get the certificate that the plan named.
+pub(super) fn write_identity(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    content: SharedIdentity,
+    (wanted, storage): (&Sha256, &Storage),
+    (trusted, cluster): (&[Certificate], &str),
+) -> Result<(), HostError> {
+    let path = storage.certificate_path().to_owned();
+    let certificates: Vec<Certificate> =
+        pem::read(content.certificate.reveal()).certificates().cloned().collect();
+    let leaf = certificates.first().filter(|leaf| leaf.fingerprint() == wanted);
+    let Some(leaf) = leaf else { return Err(HostError::Changed { path }) };
+    let key = the_key(&path, content.key.reveal())?;
+    if key.public_key() != &leaf.facts().key {
+        return Err(HostError::PairMismatch { path });
+    }
+    match storage {
+        Storage::Pair { certificate, key } => {
+            visit.write(objects, vec![(key, content.key), (certificate, content.certificate)])
+        }
+        Storage::Combined { .. } | Storage::Kubeconfig { .. } => {
+            perform::write_identity(visit, objects, &key, &certificates, storage, (trusted, cluster))
+        }
+    }
+}

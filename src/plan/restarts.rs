@@ -1,0 +1,128 @@
+//! What has to be started anew to use what a plan writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::desired::DesiredNode;
+use crate::ids::{Address, NodeName, ServiceName, Subject};
+use crate::profile::{Reload, What};
+use crate::spec::types::Restart;
+
+use super::build::{Builder, DraftDeed};
+use super::directories::reads_below;
+use super::{Deed, ManualRestart, Why};
+
+impl Builder<'_> {
+    /// Restarts of services that read something that is replaced and do not notice.
+    pub(super) fn restarts(&mut self, name: &NodeName, node: &DesiredNode) {
+        let mut changed: BTreeMap<What, Vec<Why>> = BTreeMap::new();
+        for deed in self.draft.on(name).iter().filter(|deed| deed.replaces) {
+            for what in changes(deed) {
+                changed.entry(what).or_default().extend(deed.reasons.iter().cloned());
+            }
+        }
+        let moved = self.moved(name);
+        for (service, wanted) in &node.services {
+            let stale = wanted
+                .reads
+                .iter()
+                .filter(|read| read.reload(self.input.survey.desired.version) == Reload::Start)
+                .map(|read| &read.what)
+                .filter(|what| changed.contains_key(*what));
+            let mut reads: BTreeSet<String> = stale.map(what_name).collect();
+            // However it re-reads files, it has another directory open than the one that is there now.
+            let is_in_use = |directory: &&String| reads_below(wanted, node, directory);
+            reads
+                .extend(moved.iter().filter(is_in_use).map(|directory| format!("the directory {directory}")));
+            if reads.is_empty() {
+                continue;
+            }
+            match wanted.restart.as_ref().and_then(|restart| restart.command.clone()) {
+                Some(command) => {
+                    let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
+                    let timeout = self.input.survey.desired.rollout.timeout;
+                    self.add(address, Deed::Restart { command, timeout }, Vec::new(), true);
+                }
+                None => self.restart_by_hand(service, name, &reads, wanted.restart.as_ref()),
+            }
+        }
+    }
+
+    fn restart_by_hand(
+        &mut self,
+        service: &ServiceName,
+        node: &NodeName,
+        reads: &BTreeSet<String>,
+        restart: Option<&Restart>,
+    ) {
+        let how = match restart {
+            Some(Restart { systemd: Some(unit), .. }) => format!("systemctl restart {unit}"),
+            Some(Restart { static_pod: Some(manifest), .. }) => {
+                format!("its static pod {manifest}, by a changed annotation in the manifest")
+            }
+            Some(Restart { systemd: None, static_pod: None, .. }) | None => "as it was started".to_owned(),
+        };
+        let reads: Vec<String> = reads.iter().cloned().collect();
+        let same = |manual: &&mut ManualRestart| {
+            manual.service == *service && manual.reads == reads && manual.how == how
+        };
+        match self.draft.restart_yourself.iter_mut().find(same) {
+            Some(manual) => manual.nodes.push(node.clone()),
+            None => self.draft.restart_yourself.push(ManualRestart {
+                service: service.clone(),
+                nodes: vec![node.clone()],
+                reads,
+                how,
+            }),
+        }
+    }
+}
+
+/// What a deed changes, as services name what they read.
+pub(super) fn changes(deed: &DraftDeed) -> Vec<What> {
+    match (&deed.deed, &deed.address.subject) {
+        (Deed::Restore { .. }, Subject::Identity(identity)) => {
+            vec![What::Identity(identity.clone()), What::KubeconfigTrust(identity.clone())]
+        }
+        (Deed::IssueIdentity(issue), Subject::Identity(identity)) => {
+            let mut changes = vec![What::Identity(identity.clone())];
+            if issue.trusted.is_some() {
+                changes.push(What::KubeconfigTrust(identity.clone()));
+            }
+            changes
+        }
+        // Who reads an identity may read it in any of its places.
+        (Deed::CopyIdentity(copy), Subject::Identity(identity)) => {
+            let mut changes = vec![What::Identity(identity.clone())];
+            if copy.trusted.is_some() {
+                changes.push(What::KubeconfigTrust(identity.clone()));
+            }
+            changes
+        }
+        (Deed::UpdateKubeconfig { .. }, Subject::Identity(identity)) => {
+            vec![What::KubeconfigTrust(identity.clone())]
+        }
+        (
+            Deed::WriteBundle { .. } | Deed::CopyAuthorityCertificate { .. } | Deed::Restore { .. },
+            Subject::Authority(authority),
+        ) => {
+            vec![What::Trust(authority.clone()), What::Signer(authority.clone())]
+        }
+        (
+            Deed::CopyKey { .. } | Deed::WritePublicKey { .. } | Deed::Restore { .. },
+            Subject::KeyPair(pair),
+        ) => {
+            vec![What::KeyPair(pair.clone())]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What a service reads, as people call it.
+fn what_name(what: &What) -> String {
+    match what {
+        What::Identity(identity) => identity.to_string(),
+        What::Trust(authority) | What::Signer(authority) => format!("ca/{authority}"),
+        What::KubeconfigTrust(identity) => format!("the CA data of {identity}"),
+        What::KeyPair(pair) => format!("key/{pair}"),
+    }
+}

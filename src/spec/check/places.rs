@@ -1,0 +1,211 @@
+//! Checks of the places where certificates are kept: their form, their files, and whether several nodes can hold the same one.
+
+use std::collections::BTreeSet;
+
+use super::relations::choose_one;
+use super::values::forms;
+use super::{Checker, Path};
+use crate::diagnostic::{Code, quoted};
+use crate::spec::types::{Holders, Placement, Role, Spec};
+
+/// The fields of a place, each with the fields in it that are files.
+const FORMS: [(&str, &[&str]); 3] =
+    [("files", &["certificate", "key"]), ("combined", &["path"]), ("kubeconfig", &["path"])];
+
+/// Where the spec may write a file of an authority or certificate, in the order of reading.
+fn files<'spec>(spec: &'spec Spec, kind: &'spec str, name: &'spec str) -> Vec<Vec<&'spec str>> {
+    let mut fields = Vec::new();
+    let mut add = |place: &[&'spec str]| {
+        for (form, files) in FORMS {
+            fields.extend(files.iter().map(|file| [place, &[form, *file]].concat()));
+        }
+    };
+    add(&[kind, name]);
+    if kind == "certificates" {
+        let certificate = spec.certificates.iter().find(|(known, _)| known.as_str() == name);
+        for copy in certificate.into_iter().flat_map(|(_, certificate)| certificate.copies.keys()) {
+            add(&[kind, name, "copies", copy.as_str()]);
+        }
+    } else {
+        let authority = spec.authorities.iter().find(|(known, _)| known.as_str() == name);
+        for copy in authority.into_iter().flat_map(|(_, authority)| authority.copies.keys()) {
+            fields.push(vec![kind, name, "copies", copy.as_str(), "path"]);
+        }
+    }
+    fields
+}
+
+/// Every authority and certificate of the spec, with the nodes that it names.
+fn owners_of_files(spec: &Spec) -> Vec<(&'static str, &str, Option<&Placement>)> {
+    let authorities = spec.authorities.iter();
+    let authorities =
+        authorities.map(|(name, authority)| ("authorities", name.as_str(), authority.on.as_ref()));
+    let certificates = spec.certificates.iter();
+    let certificates =
+        certificates.map(|(name, certificate)| ("certificates", name.as_str(), certificate.on.as_ref()));
+    authorities.chain(certificates).collect()
+}
+
+/// Every field that is a file on a node.
+pub(super) fn paths(spec: &Spec) -> Vec<Vec<&str>> {
+    owners_of_files(spec).into_iter().flat_map(|(kind, name, _)| files(spec, kind, name)).collect()
+}
+
+/// Every field that names the owner of such a file.
+pub(super) fn owners(spec: &Spec) -> Vec<Vec<&str>> {
+    let mut owners: Vec<Vec<&str>> = Vec::new();
+    for path in paths(spec) {
+        let Some((_, place)) = path.split_last() else { continue };
+        let owner = [place, &["owner"]].concat();
+        if !owners.contains(&owner) {
+            owners.push(owner);
+        }
+    }
+    owners
+}
+
+/// A place of two forms or of none.
+pub(super) fn place_form(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    for (name, certificate) in &spec.certificates {
+        let own = [("files", certificate.files.is_some()), ("kubeconfig", certificate.kubeconfig.is_some())];
+        // Without either the profile places it.
+        if own.iter().all(|(_, given)| *given) {
+            choose_one(checker, &["certificates", name.as_str()], &own);
+        }
+        for (copy, place) in &certificate.copies {
+            let forms = [
+                ("files", place.files.is_some()),
+                ("combined", place.combined.is_some()),
+                ("kubeconfig", place.kubeconfig.is_some()),
+            ];
+            choose_one(checker, &["certificates", name.as_str(), "copies", copy.as_str()], &forms);
+        }
+    }
+}
+
+/// The server of a kubeconfig that no client could dial.
+pub(super) fn invalid_server(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    for path in paths(spec) {
+        let Some((_, place)) = path.split_last().filter(|(_, place)| place.last() == Some(&"kubeconfig"))
+        else {
+            continue;
+        };
+        for (path, text) in checker.texts(&[place, &["server"]].concat()) {
+            let filled = text.replace("{node}", "node").replace("{address}", "address");
+            if !filled.strip_prefix("https://").is_some_and(forms::is_endpoint) {
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                checker.report(
+                    Code::InvalidHost,
+                    &path,
+                    &format!("{} is not the URL of an API server", quoted(&text)),
+                    "this URL",
+                    "write https://HOST:PORT, such as https://api.example.com:6443",
+                );
+            }
+        }
+    }
+}
+
+/// A certificate that all nodes hold alike, with something in it that is another on each.
+pub(super) fn shared_differs(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    for (name, certificate) in &spec.certificates {
+        if certificate.holders != Some(Holders::Shared) {
+            continue;
+        }
+        let own = ["certificates", name.as_str()];
+        let fields: [&[&str]; 6] = [
+            &["subject", "commonName"],
+            &["subject", "organizations"],
+            &["names", "dns"],
+            &["names", "ip"],
+            &["names", "only", "dns"],
+            &["names", "only", "ip"],
+        ];
+        for field in fields {
+            for (path, text) in checker.texts(&[own.as_slice(), field].concat()) {
+                let Some(placeholder) = ["{node}", "{address}"].into_iter().find(|word| text.contains(word))
+                else {
+                    continue;
+                };
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                let holders = [own.as_slice(), &["holders"]].concat();
+                checker.report_with(
+                    Code::SharedDiffers,
+                    &path,
+                    &format!("{} is another on each node, and all hold the same certificate", quoted(placeholder)),
+                    "differs from node to node",
+                    "write what is true of every node, such as the names of all of them; or remove `holders: shared`",
+                    vec![(holders, "the same on all nodes".to_owned())],
+                );
+            }
+        }
+    }
+}
+
+/// A file as a message calls it.
+fn called(path: Path<'_>, name: &str) -> String {
+    let name = quoted(name);
+    match path {
+        [_, _, "files", field] => format!("the {field} of {name}"),
+        [_, _, "copies", copy, .., field @ ("certificate" | "key")] => {
+            format!("the {field} of {name} in its copy {}", quoted(copy))
+        }
+        [_, _, "copies", copy, ..] => format!("the copy {} of {name}", quoted(copy)),
+        _ => format!("the kubeconfig of {name}"),
+    }
+}
+
+/// One file of a spec, for the comparison.
+struct Used<'spec> {
+    path: Vec<&'spec str>,
+    file: String,
+    nodes: Option<BTreeSet<&'spec str>>,
+    what: String,
+}
+
+/// The same file for two certificates, or for a certificate and its key.
+pub(super) fn shared_file(checker: &mut Checker<'_>) {
+    let spec = checker.spec;
+    let mut used: Vec<Used<'_>> = Vec::new();
+    for (kind, name, on) in owners_of_files(spec) {
+        let own: Vec<Vec<&str>> = files(spec, kind, name);
+        for path in own {
+            let Some(file) = checker.texts(&path).into_iter().next().map(|(_, text)| text) else { continue };
+            let nodes = on.map(|placement| nodes_of(spec, placement));
+            let what = called(&path, name);
+            used.push(Used { path, file, nodes, what });
+        }
+    }
+    for (index, second) in used.iter().enumerate() {
+        let is_same = |first: &&Used<'_>| first.file == second.file && meet(first, second);
+        let Some(first) = used.iter().take(index).find(is_same) else { continue };
+        if second.file.is_empty() {
+            continue;
+        }
+        checker.report_with(
+            Code::SharedFile,
+            &second.path,
+            &format!("{} would hold both {} and {}", quoted(&second.file), first.what, second.what),
+            &second.what,
+            "give each its own file; each would overwrite the other on every run",
+            vec![(first.path.clone(), first.what.clone())],
+        );
+    }
+}
+
+fn meet(first: &Used<'_>, second: &Used<'_>) -> bool {
+    match (&first.nodes, &second.nodes) {
+        (Some(first), Some(second)) => !first.is_disjoint(second),
+        // Without a word about nodes the profile places it: it may be anywhere.
+        (None, _) | (_, None) => true,
+    }
+}
+
+fn nodes_of<'spec>(spec: &'spec Spec, placement: &'spec Placement) -> BTreeSet<&'spec str> {
+    let has_role = |role: Role| spec.nodes.iter().filter(move |(_, node)| node.roles.contains(&role));
+    let by_role = placement.role.into_iter().flat_map(has_role).map(|(name, _)| name.as_str());
+    by_role.chain(placement.nodes.iter().map(|name| name.as_str())).collect()
+}

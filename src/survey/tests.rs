@@ -1,0 +1,73 @@
+//! The clusters that tests of deciding start from.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+
+use super::{Nodes, Survey, survey};
+use crate::ids::NodeName;
+use crate::node::{Inspect, Local};
+use crate::observed::{Answer, Seen, ServedBy};
+use crate::profile::Profile;
+use crate::spec::types::{ClusterPki, ProfileName};
+
+pub(crate) const SPEC: &str = r#"
+apiVersion: pki/v1alpha1
+kind: ClusterPKI
+metadata: { name: prod-eu1 }
+spec:
+  profile: kubeadm
+  cluster: { controlPlaneEndpoint: "api.prod-eu1.example:6443", serviceSubnet: 10.96.0.0/12 }
+  nodes:
+    cp-1: { address: 10.0.0.11, roles: [control-plane, etcd] }
+    cp-2: { address: 10.0.0.12, roles: [control-plane, etcd] }
+    cp-3: { address: 10.0.0.13, roles: [control-plane, etcd] }
+"#;
+
+/// Ten days into the life of the certificates.
+pub(crate) fn now() -> Timestamp {
+    "2026-12-01T00:00:00Z".parse().unwrap()
+}
+
+/// A cluster in which everything is as it should be: three control planes that kubeadm 1.20.2 made.
+pub(crate) fn agreement() -> Survey {
+    static SURVEYED: OnceLock<Survey> = OnceLock::new();
+    let unpack = |folder: &Path| {
+        let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kubeadm-v1.20.2.tar");
+        let mut tar = Command::new("tar");
+        tar.args(["--no-same-owner", "-pxf", archive, "-C"]).arg(folder);
+        assert!(tar.status().unwrap().success());
+    };
+    SURVEYED.get_or_init(|| surveyed(unpack)).clone()
+}
+
+/// The same cluster before anything was made.
+pub(crate) fn nothing() -> Survey {
+    surveyed(|_| {})
+}
+
+fn surveyed(fill: impl Fn(&Path)) -> Survey {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path());
+    let spec: ClusterPki = serde_saphyr::from_str(SPEC).unwrap();
+    let node = |name: &NodeName| -> Box<dyn Inspect + Send + Sync> {
+        Box::new(Local::created_at_need(folder.path().join(name.as_str()), now))
+    };
+    let nodes: Nodes = spec.spec.nodes.keys().map(|name| (name.clone(), node(name))).collect();
+    let mut survey = survey(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &nodes, now()).unwrap();
+    survey.observed.nodes.values_mut().for_each(give_to_root);
+    survey
+}
+
+/// Whoever runs the tests: the nodes are root's.
+fn give_to_root(answer: &mut Answer) {
+    let Answer::Facts(facts) = answer else { panic!("{answer:?}") };
+    facts.served_by = ServedBy::default();
+    for seen in facts.files.values_mut() {
+        if let Seen::Present(file) = seen {
+            (file.uid, file.gid, file.owner, file.group) = (0, 0, None, None);
+        }
+    }
+}

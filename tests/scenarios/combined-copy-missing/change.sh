@@ -1,0 +1,3 @@
+# The file in which certificate and key are copied together is gone on one node.
+front
+rm cp-3/etc/haproxy/front.pem

@@ -1,0 +1,8 @@
+# A file stands where the directory should be moved.
+for node in cp-1 cp-3; do
+  mkdir -p "$node/data"
+  mv "$node/$PKI" "$node/data/pki"
+  ln -s /data/pki "$node/$PKI"
+done
+mkdir -p cp-2/data
+echo reserved >cp-2/data/pki

@@ -1,0 +1,3 @@
+# One node lacks the pair that all share, and what is copied from it.
+front
+rm -r cp-2/etc/front cp-2/etc/haproxy
