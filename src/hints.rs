@@ -13,7 +13,7 @@ use crate::observed::{NodeFacts, Observed};
 
 /// The hints of all nodes together.
 pub fn hints(observed: &Observed) -> Hints {
-    let mut hints = Hints::default();
+    let mut hints = Hints { asked: true, ..Hints::default() };
     for (name, answer) in &observed.nodes {
         let Some(facts) = answer.facts() else { continue };
         let version = facts.kubernetes_version.as_deref().and_then(|version| version.parse().ok());

@@ -315,6 +315,8 @@ pub struct DesiredService {
 /// What nodes say about things that a spec may leave open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hints {
+    /// Whether nodes were asked at all. Before that nothing is wrong with what is still open.
+    pub asked: bool,
     /// The Kubernetes version.
     pub version: Option<KubernetesVersion>,
     /// The service subnet, from the API server's `--service-cluster-ip-range`.

@@ -397,6 +397,27 @@ fn the_number_of_a_member_is_that_of_its_files() {
 }
 
 #[test]
+fn files_that_are_called_after_an_address_wait_for_the_nodes_to_tell_it() {
+    let spec = ACK.replace("address: 10.0.0.12, ", "");
+    let spec: ClusterPki = serde_saphyr::from_str(&spec).unwrap();
+    let profile = Profile::load(ProfileName::Ack).unwrap();
+    let members = |hints: &Hints| {
+        let desired = resolve(&spec, &profile, hints)?;
+        let names = desired.nodes["master-1"].identities.keys().map(ToString::to_string);
+        Ok::<_, Vec<crate::desired::ResolveError>>(
+            names.filter(|name| name.contains("member")).collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(members(&Hints::default()).unwrap(), ["etcd-member-master-1"], "nobody was asked");
+    let told = [("master-2".parse().unwrap(), "10.0.0.12".to_owned())].into();
+    let told = Hints { asked: true, addresses: told, ..Hints::default() };
+    assert_eq!(members(&told).unwrap(), ["etcd-member-master-1", "etcd-member-master-2"]);
+    let problems = members(&Hints { asked: true, ..Hints::default() }).unwrap_err();
+    assert_eq!(problems[0].path, ["spec", "nodes", "master-2"]);
+    assert!(problems[0].message.ends_with("declare its `address`"), "{}", problems[0].message);
+}
+
+#[test]
 fn starlingx_shares_etcds_pairs_under_the_floating_address() {
     let spec = ACK.replace("profile: ack", "profile: starlingx").replace(
         "  nodes:",

@@ -68,6 +68,15 @@ impl Resolver<'_> {
                 problems.push(ResolveError::new(&["spec", "nodes", member.as_str()], message));
                 continue;
             };
+            if values.fill("{member-address}").is_none() {
+                if self.hints.asked {
+                    let message = format!(
+                        "the files of {name} are called after the address of {member}, which is not known; declare its `address`"
+                    );
+                    problems.push(ResolveError::new(&["spec", "nodes", member.as_str()], message));
+                }
+                continue;
+            }
             instances.push((name, values));
         }
         instances
