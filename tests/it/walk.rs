@@ -31,7 +31,7 @@ const OPEN_STRIDE: usize = 53;
 const ERROR_STRIDE: usize = 5;
 
 /// Every kind of call that changes a disk, as the program makes them. `openat` makes files, and reads.
-const CALLS: [&str; 15] = [
+const CALLS: [&str; 16] = [
     "fsync",
     "renameat",
     "renameat2",
@@ -46,6 +46,7 @@ const CALLS: [&str; 15] = [
     "fallocate",
     "utimensat",
     "write",
+    "pwrite64",
     "openat",
 ];
 
@@ -142,7 +143,7 @@ impl Fault {
 
     /// A full disk is told by calls that take room.
     fn befalls(self, call: &str) -> bool {
-        self != Self::Full || ["write", "fallocate", "mkdirat", "openat"].contains(&call)
+        self != Self::Full || ["write", "pwrite64", "fallocate", "mkdirat", "openat"].contains(&call)
     }
 
     /// The first call that is hit, and the distance to the next ones.
