@@ -169,6 +169,13 @@ impl ClusterName {
     }
 }
 
+impl Subject {
+    /// The CA, when it is one.
+    pub fn authority(&self) -> Option<&AuthorityName> {
+        if let Self::Authority(name) = self { Some(name) } else { None }
+    }
+}
+
 /// What an address points at, before the `@`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -26,9 +26,13 @@ pub fn request(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
 /// Tells of what lies behind links that are missing as if they were there, so that one plan can make them and work behind them. What was asked for this
 /// alone is dropped.
 pub fn see_through_missing_links(node: &DesiredNode, facts: &mut NodeFacts) {
+    let links = links(node);
+    if links.is_empty() {
+        return;
+    }
     let mut asked = as_known(node, "").files;
     let own = asked.clone();
-    for (link, path) in links(node) {
+    for (link, path) in links {
         let is_missing = matches!(facts.files.get(link), Some(Seen::Absent));
         let leads_to_directory = |file: &FileFacts| file.kind == FileKind::Directory;
         let is_whole = facts.files.get(path).and_then(Seen::present).is_some_and(leads_to_directory);

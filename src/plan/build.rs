@@ -49,6 +49,8 @@ pub(super) struct Builder<'a> {
     pub(super) input: &'a Input<'a>,
     pub(super) views: BTreeMap<AuthorityName, AuthorityView>,
     pub(super) shared: BTreeMap<IdentityName, SharedView>,
+    /// The authorities about which a person has to look first, or too little is known, on any node.
+    pub(super) troubled: BTreeSet<AuthorityName>,
     pub(super) sources: Sources,
     pub(super) draft: Draft,
 }
@@ -83,7 +85,11 @@ impl<'a> Builder<'a> {
         let (desired, observed) = (&input.survey.desired, &input.survey.observed);
         let views = authority_views(desired, observed);
         let shared = shared_views(desired, observed, input.now);
-        Self { input, views, shared, sources: Sources::default(), draft: Draft::default() }
+        let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
+        let findings = input.differences.findings.iter();
+        let grave = findings.filter(|(_, findings)| findings.iter().any(is_grave));
+        let troubled = grave.filter_map(|(address, _)| address.subject.authority().cloned()).collect();
+        Self { input, views, shared, troubled, sources: Sources::default(), draft: Draft::default() }
     }
 
     /// A finding with the place in the spec behind it.

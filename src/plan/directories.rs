@@ -24,8 +24,11 @@ impl Builder<'_> {
             for (directory, wanted) in &node.directories {
                 let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
                 let missing = |finding: &Finding| matches!(finding.reason, Reason::LinkMissing { .. });
+                if !self.findings(&address).iter().any(missing) {
+                    continue;
+                }
                 let hidden = crate::diff::hidden(directory, wanted, name);
-                if self.findings(&address).iter().any(missing) && unknown.contains(&hidden) {
+                if unknown.contains(&hidden) {
                     let because = format!(
                         "what lies behind {} can be seen only once the link is made",
                         wanted.known_as()

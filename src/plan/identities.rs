@@ -263,12 +263,7 @@ impl Case<'_> {
                 Some(format!("add --only ca/{authority}")),
             ));
         }
-        let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
-        let of_authority = |node: &NodeName| {
-            let subject = Subject::Authority(authority.clone());
-            builder.input.differences.of(&Address { subject, node: node.clone() })
-        };
-        let because = if builder.input.survey.desired.nodes.keys().flat_map(of_authority).any(is_grave) {
+        let because = if builder.troubled.contains(authority) {
             format!("it needs ca/{authority}, about which there is an error of its own")
         } else {
             format!("no usable key of {authority} was seen on any node")
