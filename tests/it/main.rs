@@ -33,4 +33,5 @@ mod shared;
 mod specs;
 mod status;
 mod tidy;
+mod traces;
 mod walk;

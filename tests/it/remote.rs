@@ -10,8 +10,6 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use pki::apply::{Hosts, Outcome, Report, VisitEnd};
 use pki::node::order::{Begin, Order, VisitId};
 use pki::node::{Claim, Host, HostError, Inspect as _, Local, LockState, Remote, Session};
@@ -24,7 +22,8 @@ use crate::cluster::NODES;
 use crate::listing::{Listing, differing, without_contents};
 use crate::made;
 use crate::made::Made;
-use crate::secrets;
+use crate::traces;
+use crate::traces::{frames, windows_of};
 use far::{DEADLINE, Served, Spec, Then, now};
 
 const STATE: &str = "/var/lib/pki";
@@ -69,7 +68,7 @@ fn only_shared_keys_crossed(folder: &Path, taps: &[Arc<Mutex<far::Tap>>]) {
     for node in NODES {
         let kubernetes = folder.join(node).join("etc/kubernetes");
         for name in ["pki/ca.key", "pki/sa.key", "pki/front-proxy-ca.key", "pki/etcd/ca.key"] {
-            shared.extend(secrets::traces(&std::fs::read(kubernetes.join(name)).unwrap()));
+            shared.extend(traces::traces(&std::fs::read(kubernetes.join(name)).unwrap()));
         }
         for name in [
             "pki/apiserver.key",
@@ -84,7 +83,7 @@ fn only_shared_keys_crossed(folder: &Path, taps: &[Arc<Mutex<far::Tap>>]) {
             "scheduler.conf",
             "controller-manager.conf",
         ] {
-            own.extend(secrets::traces(&std::fs::read(kubernetes.join(name)).unwrap()));
+            own.extend(traces::traces(&std::fs::read(kubernetes.join(name)).unwrap()));
         }
     }
     assert!(own.len() >= 100 && shared.len() >= 15, "{} and {}", own.len(), shared.len());
@@ -106,32 +105,6 @@ fn only_shared_keys_crossed(folder: &Path, taps: &[Arc<Mutex<far::Tap>>]) {
     }
     assert!(messages > 200, "only {messages} messages");
     assert!(copied.len() >= 4, "the shared keys crossed, so they would be found anywhere: {}", copied.len());
-}
-
-fn frames(mut bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut frames = Vec::new();
-    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
-        let (frame, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
-        frames.push(frame.to_vec());
-        bytes = rest;
-    }
-    frames
-}
-
-/// Everything of a key's length in a message, also inside its strings where they are base64.
-fn windows_of(message: &[u8]) -> BTreeSet<Vec<u8>> {
-    let value: Value = serde_json::from_slice(message).unwrap();
-    let mut texts = vec![message.to_vec()];
-    let mut waiting = vec![&value];
-    while let Some(value) = waiting.pop() {
-        match value {
-            Value::Array(items) => waiting.extend(items),
-            Value::Object(fields) => waiting.extend(fields.values()),
-            Value::String(text) => texts.extend(STANDARD.decode(text)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
-    texts.iter().flat_map(|text| text.windows(secrets::LENGTH)).map(<[u8]>::to_vec).collect()
 }
 
 /// A cluster of which two things of one node are due.

@@ -1,5 +1,5 @@
-//! No private key leaves its file: not into what the program prints, nor into the journals and manifests that nodes keep. The keys are looked for as
-//! PEM, as base64 of their DER form and of its secret part, and as hexadecimal digits.
+//! No private key leaves its file: not into what the program prints, nor into the journals and manifests that nodes keep. The keys are looked for in
+//! all the forms of [`crate::traces`].
 #![expect(clippy::disallowed_methods, reason = "the tests read everything that nodes hold")]
 
 use std::collections::BTreeSet;
@@ -9,9 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::made::{Made, Spec};
-
-/// Bytes of a key that are looked for: so many cannot occur by chance.
-pub(crate) const LENGTH: usize = 24;
+use crate::traces::{LENGTH, of_der, traces};
 
 /// Asserts that no private key below `folder` occurs in `said`, nor in any file that nodes keep of runs, besides the copies of files.
 pub(crate) fn none_is_told(folder: &Path, said: &[u8]) {
@@ -69,56 +67,6 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     files
-}
-
-/// How the keys of a file could show: each as the first bytes of a text that holds it.
-pub(crate) fn traces(content: &[u8]) -> Vec<Vec<u8>> {
-    let text = String::from_utf8_lossy(content);
-    let mut traces = Vec::new();
-    for line in text.lines() {
-        if let Some(encoded) = line.trim().strip_prefix("client-key-data: ") {
-            let pem = STANDARD.decode(encoded).unwrap();
-            traces.push(encoded.bytes().skip(encoded.len() / 2).take(LENGTH).collect());
-            traces.extend(self::traces(&pem));
-        }
-    }
-    let mut inside = false;
-    let mut body = String::new();
-    for line in text.lines() {
-        if line.contains("-----BEGIN") && line.contains("PRIVATE KEY") {
-            (inside, body) = (true, String::new());
-        } else if line.starts_with("-----END") && inside {
-            inside = false;
-            let der = STANDARD.decode(&body).unwrap();
-            traces.extend(of_der(&der));
-            // As PEM: lines of 48 bytes. The rest of them is the public half, which certificates hold too.
-            let secret = if der.len() < 200 { 48..49 } else { 336..500 };
-            traces.extend(
-                secret.step_by(48).map(|start| body.bytes().skip(start / 3 * 4).take(LENGTH).collect()),
-            );
-        } else if inside {
-            body.push_str(line);
-        }
-    }
-    // The beginning of every key of one kind is the same, and no secret.
-    traces.retain(|trace: &Vec<u8>| trace.len() == LENGTH && !trace.starts_with(b"MI"));
-    traces
-}
-
-/// The secret part of a DER form: for P-256 in PKCS #8 it begins at byte 36; of RSA keys that place lies in the modulus, so the middle is taken.
-fn of_der(der: &[u8]) -> Vec<Vec<u8>> {
-    let start = if der.len() < 200 { 36 } else { der.len() / 2 };
-    let secret = der.get(start..start + 30).unwrap_or_default();
-    let hexadecimal: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    let forms = [
-        STANDARD.encode(secret),
-        STANDARD.encode(secret.get(1..).unwrap_or_default()),
-        STANDARD.encode(secret.get(2..).unwrap_or_default()),
-        hexadecimal.to_uppercase(),
-        hexadecimal,
-    ];
-    let raw = secret.iter().copied().take(LENGTH).collect();
-    forms.iter().map(|form| form.bytes().take(LENGTH).collect()).chain([raw]).collect()
 }
 
 #[test]
