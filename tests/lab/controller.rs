@@ -1,0 +1,166 @@
+//! The machine from which pki is run: this one, with a home, a directory for sockets and an SSH configuration of its own.
+//!
+//! Enters: nodes of the lab with the names and addresses that a spec has for them, and the spec. Leaves: runs of the real program over SSH, and that none of
+//! them leaves a socket, a file or a connection here. Everything that the program says is kept, so that keys can be looked for in it.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+
+use crate::nodes::{DEADLINE, Node, below, lab, wait_until, within};
+
+/// A node in a spec: its name, its address, and the machine behind it.
+pub(crate) type Place<'a> = (&'a str, &'a str, &'a Node);
+
+pub(crate) struct Controller {
+    folder: tempfile::TempDir,
+    said: Mutex<Vec<u8>>,
+}
+
+/// A run that goes on.
+pub(crate) struct Run {
+    pub(crate) child: Child,
+}
+
+impl Controller {
+    /// The addresses lead to the machines as in a person's own `~/.ssh/config`.
+    pub(crate) fn new(places: &[Place<'_>]) -> Self {
+        let controller = Self { folder: tempfile::tempdir().unwrap(), said: Mutex::default() };
+        for folder in ["home", "run", "tmp"] {
+            std::fs::create_dir(controller.at(folder)).unwrap();
+            std::fs::set_permissions(controller.at(folder), std::fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        let mut config = String::new();
+        for (_, address, node) in places.iter().filter(|(_, address, node)| node.address() != *address) {
+            writeln!(config, "Host {address}\n  HostName {}", node.address()).unwrap();
+        }
+        writeln!(config, "Host *\n  Include {}", lab().join("ssh_config").display()).unwrap();
+        std::fs::write(controller.at("ssh_config"), config).unwrap();
+        controller
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.path().join(path)
+    }
+
+    pub(crate) fn spec(&self, text: &str) {
+        std::fs::write(self.at("spec.yaml"), text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pki"));
+        let folders = [("HOME", "home"), ("XDG_RUNTIME_DIR", "run"), ("TMPDIR", "tmp")];
+        command
+            .current_dir(self.path())
+            .env_clear()
+            .envs(folders.map(|(name, folder)| (name, self.at(folder))));
+        command
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PKI_SSH_CONFIG", self.at("ssh_config"));
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn pki(&self, arguments: &[&str]) -> Output {
+        let run = Run { child: self.start(arguments).child };
+        self.ended(run)
+    }
+
+    /// Starts the program.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Run {
+        let mut command = self.command(arguments);
+        Run { child: command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap() }
+    }
+
+    /// Waits for a run's end, and keeps what it said.
+    pub(crate) fn ended(&self, mut run: Run) -> Output {
+        let mut errors = run.child.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut said = Vec::new();
+            errors.read_to_end(&mut said).unwrap();
+            said
+        });
+        let mut stdout = Vec::new();
+        run.child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+        let output = Output { status: run.child.wait().unwrap(), stdout, stderr: errors.join().unwrap() };
+        let mut said = self.said.lock().unwrap();
+        said.extend(&output.stdout);
+        said.extend(&output.stderr);
+        output
+    }
+
+    /// Runs the program, which must end with this code; what it printed.
+    #[track_caller]
+    pub(crate) fn ends(&self, code: i32, arguments: &[&str]) -> String {
+        ended_with(code, &self.pki(arguments))
+    }
+
+    /// Everything that was said by runs so far.
+    pub(crate) fn said(&self) -> Vec<u8> {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Nothing of the runs is left here: no socket, no file, and no connection that outlasts its idle time.
+    #[track_caller]
+    pub(crate) fn is_left_clean(&self) {
+        let mut found = Vec::new();
+        let clean = within(DEADLINE, || {
+            found.clear();
+            for folder in ["run", "tmp", "home"] {
+                below(&self.at(folder), &mut |path| found.push(path.to_owned()));
+            }
+            // Directories that are empty hold no socket and say nothing.
+            found.retain(|path| !path.is_dir());
+            found.is_empty()
+        });
+        assert!(clean, "left on the controller: {found:?}");
+        let here = self.path().display().to_string();
+        wait_until("a connection is left on the controller", || !is_run_with(&here));
+    }
+}
+
+/// Whether a process of this machine has these words among its arguments.
+fn is_run_with(words: &str) -> bool {
+    let mut found = false;
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        found |= String::from_utf8_lossy(&arguments).contains(words);
+    }
+    found
+}
+
+/// What a run printed that must have ended with this code.
+#[track_caller]
+pub(crate) fn ended_with(code: i32, output: &Output) -> String {
+    let [text, errors] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert_eq!(output.status.code(), Some(code), "{text}\n{errors}");
+    text
+}
+
+impl Run {
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends it a signal, as a person or a pipeline does.
+    pub(crate) fn signal(&self, name: &str) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &process]).status().unwrap().success());
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}

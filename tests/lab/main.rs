@@ -1,0 +1,38 @@
+//! pki against real machines: SSH, systemd, sudo, cut networks and lost power. `tests/run` starts the machines (`tests/lab/up`) and then these tests, which
+//! fail where there are none: `cargo test --test lab`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests on real machines; one that meets what it does not expect has failed"
+)]
+
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+#[path = "../it/cluster.rs"]
+mod cluster;
+mod controller;
+mod nodes;
+mod outcomes;
+mod places;
+mod rival;
+mod same;
+mod secrets;
+mod specs;
+mod tap;
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+#[path = "../it/traces.rs"]
+mod traces;
+mod walk;
+
+pub(crate) use cluster::ROOT;
+pub(crate) use nodes::well;
+
+/// Everything that a run said.
+pub(crate) fn both(output: &std::process::Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
+}
+
+/// The names and addresses of the nodes in the fixtures and the examples.
+pub(crate) const PLACES: [(&str, &str); 3] =
+    [("cp-1", "10.0.0.11"), ("cp-2", "10.0.0.12"), ("cp-3", "10.0.0.13")];

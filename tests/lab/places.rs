@@ -1,0 +1,104 @@
+//! Machines on which a program cannot simply be put and started: sudo, logins that take everything with them, a temporary directory in which nothing runs,
+//! and an older Debian.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::controller::{Controller, ended_with};
+use crate::nodes::{Node, wait_until};
+use crate::specs::{Reached, Spec, give, made};
+use crate::tap::Tap;
+use crate::{PLACES, both};
+
+fn on(node: &Node, ssh: &str, more: &str) -> Controller {
+    let (name, address) = PLACES[0];
+    let controller = Controller::new(&[(name, address, node)]);
+    controller.spec(&Spec { places: &PLACES[..1], ssh, more, ..Spec::default() }.text(Reached::There));
+    give(node, &made().join(name));
+    controller
+}
+
+/// Plans, applies and plans again.
+fn works(node: &Node, controller: &Controller) {
+    controller.ends(2, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    // The plan has left nothing, not even its own directory.
+    node.wait_until_left_alone();
+    assert_eq!(node.leftovers(), BTreeSet::new());
+    controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
+    controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    node.wait_until_left_alone();
+    assert_eq!(node.leftovers(), BTreeSet::new());
+    controller.is_left_clean();
+}
+
+#[test]
+fn a_node_without_pki() {
+    let node = Node::take(1).remove(0);
+    let controller = on(&node, "", "");
+    works(&node, &controller);
+    assert!(!node.disk("usr/local/bin/pki").exists());
+}
+
+#[test]
+fn a_node_with_another_pki() {
+    let node = Node::take(1).remove(0);
+    let controller = on(&node, "", "");
+    node.install(Path::new("/bin/false"), "usr/local/bin/pki");
+    works(&node, &controller);
+}
+
+#[test]
+fn operator_with_sudo_whose_logins_take_everything_with_them() {
+    let node = Node::with_option("kill-user-processes");
+    let restart = "echo >/var/lib/tests/begun; until test -e /var/lib/tests/may-end; do sleep 0.02; done";
+    let more = format!(
+        "  services: {{ kube-scheduler: {{ restart: {{ command: [/bin/sh, -c, '{restart}'] }} }} }}\n"
+    );
+    let ssh = "user: operator, sudo: true";
+    let controller = on(&node, ssh, &more);
+    std::fs::create_dir_all(node.disk("var/lib/tests")).unwrap();
+    let [begun, may_end] = ["var/lib/tests/begun", "var/lib/tests/may-end"].map(|path| node.disk(path));
+
+    // Once with the program on the node, which nothing in /tmp can be, and once with one that is copied there.
+    for installed in [true, false] {
+        give(&node, &made().join("cp-1"));
+        let before = std::fs::read(node.disk("etc/kubernetes/scheduler.conf")).unwrap();
+        if installed {
+            Tap::on(&node).order("");
+        } else {
+            node.reset();
+            give(&node, &made().join("cp-1"));
+            std::fs::create_dir_all(node.disk("var/lib/tests")).unwrap();
+        }
+        let mut run =
+            controller.start(&["apply", "-f", "spec.yaml", "--yes", "--only", "scheduler.conf@cp-1"]);
+        wait_until("the service is not restarted", || begun.exists());
+        let sessions = node.run("loginctl list-sessions --no-legend");
+        assert!(sessions.contains("operator"), "{sessions}");
+        run.kill();
+        // Only the login ends with the connection, and with it everything that is in it.
+        wait_until("the login does not end", || {
+            !node.run("loginctl list-sessions --no-legend").contains("operator")
+        });
+        std::fs::write(&may_end, "").unwrap();
+        node.wait_until_left_alone();
+        let after = std::fs::read(node.disk("etc/kubernetes/scheduler.conf")).unwrap();
+        assert!(before == after, "the node did not undo (installed: {installed})");
+        assert_eq!(node.leftovers(), BTreeSet::new());
+        works(&node, &controller);
+    }
+}
+
+#[test]
+fn an_older_libc() {
+    let node = Node::of_suite("bullseye");
+    let controller = on(&node, "", "");
+    let refused = controller.pki(&["plan", "-f", "spec.yaml"]);
+    let said = both(&refused);
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(said.contains("libc") && said.contains("static"), "it does not say what to install:\n{said}");
+    node.wait_until_left_alone();
+    assert_eq!(node.leftovers(), BTreeSet::new());
+    controller.is_left_clean();
+    ended_with(3, &refused);
+}
