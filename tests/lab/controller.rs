@@ -17,6 +17,8 @@ pub(crate) type Place<'a> = (&'a str, &'a str, &'a Node);
 
 pub(crate) struct Controller {
     folder: tempfile::TempDir,
+    /// The program that is run.
+    pub(crate) program: PathBuf,
     said: Mutex<Vec<u8>>,
 }
 
@@ -28,7 +30,8 @@ pub(crate) struct Run {
 impl Controller {
     /// The addresses lead to the machines as in a person's own `~/.ssh/config`.
     pub(crate) fn new(places: &[Place<'_>]) -> Self {
-        let controller = Self { folder: tempfile::tempdir().unwrap(), said: Mutex::default() };
+        let program = env!("CARGO_BIN_EXE_pki").into();
+        let controller = Self { folder: tempfile::tempdir().unwrap(), program, said: Mutex::default() };
         for folder in ["home", "run", "tmp"] {
             std::fs::create_dir(controller.at(folder)).unwrap();
             std::fs::set_permissions(controller.at(folder), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -55,7 +58,7 @@ impl Controller {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pki"));
+        let mut command = Command::new(&self.program);
         let folders = [("HOME", "home"), ("XDG_RUNTIME_DIR", "run"), ("TMPDIR", "tmp")];
         command
             .current_dir(self.path())

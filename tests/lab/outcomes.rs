@@ -159,7 +159,7 @@ fn a_node_that_is_off() {
 fn a_node_without_sshd_a_name_that_nobody_knows_and_a_user_who_may_not() {
     let cluster = Cluster::new();
     cluster.nodes[0].run("systemctl stop ssh.socket ssh.service 2>/dev/null || systemctl stop ssh.service");
-    cluster.first_is_out_of_reach(&["cp-1", "refused"]);
+    cluster.first_is_out_of_reach(&["cp-1", "refuses"]);
     cluster.nodes[0].power("kill");
     cluster.nodes[0].power("on");
     let config = std::fs::read(cluster.controller.at("ssh_config")).unwrap();
