@@ -1,6 +1,7 @@
 //! A cluster that a spec declares, with the nodes behind it: what `status`, `plan`, `apply` and `rollback` start from.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use pki::diagnostic::Source;
@@ -24,6 +25,8 @@ pub(super) struct Cluster {
     pub(super) loaded: Option<Loaded>,
     /// What plans refer to.
     pub(super) reference: SpecReference,
+    /// The configuration of the OpenSSH client that was named.
+    pub(super) ssh_config: Option<PathBuf>,
 }
 
 /// Reads the specs that the arguments name and tells every problem.
@@ -44,7 +47,14 @@ pub(super) fn load(arguments: &SpecArguments, global: &Global) -> Result<Vec<Clu
             sha256: Sha256::of(text.map(|source| source.text.as_bytes()).unwrap_or_default()),
         };
         let profile = Profile::load(loaded.spec.spec.profile).map_err(|error| internal(&error))?;
-        clusters.push(Cluster { spec: loaded.spec.clone(), profile, loaded: Some(loaded), reference });
+        let ssh_config = global.ssh_config.clone();
+        clusters.push(Cluster {
+            spec: loaded.spec.clone(),
+            profile,
+            loaded: Some(loaded),
+            reference,
+            ssh_config,
+        });
     }
     Ok(clusters)
 }
@@ -61,7 +71,8 @@ impl Cluster {
 
     /// The nodes behind the connections of the spec.
     pub(super) fn nodes(&self) -> nodes::Hosts {
-        self.loaded.as_ref().map(nodes::connect).unwrap_or_default()
+        let connect = |loaded| nodes::connect(loaded, self.ssh_config.as_deref());
+        self.loaded.as_ref().map(connect).unwrap_or_default()
     }
 
     /// What should be, and what is.

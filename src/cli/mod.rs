@@ -21,6 +21,7 @@ mod status;
 mod validate;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -44,6 +45,9 @@ struct Global {
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     color: Color,
+    /// The configuration of the OpenSSH client, instead of the user's and the system's
+    #[arg(long, global = true, value_name = "FILE", env = "PKI_SSH_CONFIG")]
+    ssh_config: Option<PathBuf>,
     /// Say less: no progress, no hints
     #[arg(short, long, global = true)]
     quiet: bool,

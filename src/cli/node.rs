@@ -1,6 +1,7 @@
+#![expect(clippy::disallowed_methods, reason = "removes its own copy from where it was put")]
 //! `pki node serve`: the far end of a connection. Nothing but messages for the near end is written, neither to standard output nor to standard error.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
@@ -30,12 +31,21 @@ enum Command {
         /// The directory that stands for this machine's `/`
         #[arg(long, value_name = "DIR", hide = true)]
         root: Option<PathBuf>,
+        /// This program is a copy in a directory of its own: both are removed first of all
+        #[arg(long, hide = true)]
+        uploaded: bool,
+        /// The directory around that one was made for it, and is removed as well unless something else is in it
+        #[arg(long, hide = true, requires = "uploaded")]
+        made: bool,
     },
 }
 
 /// Serves until the other end is gone.
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let Command::Serve { read_only, root } = &arguments.command;
+    let Command::Serve { read_only, root, uploaded, made } = &arguments.command;
+    if *uploaded {
+        remove_copy(*made);
+    }
     // A message of a bug would go where the messages for the near end go, and could hold anything.
     std::panic::set_hook(Box::new(|_| {}));
     // Not `io::stdin` and `io::stdout`, whose buffers keep what goes through them, keys too.
@@ -55,6 +65,19 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ending::Refused { .. } => Exit::Usage,
         Ending::Undone(_) => Exit::Undone,
         Ending::UndoFailed(_) => Exit::UndoFailed,
+    }
+}
+
+/// What begins the name of a directory that holds a copy of this program and nothing else.
+const COPY: &str = ".pki-upload-";
+
+/// Removes the copy that runs. What cannot be removed, the next copy removes.
+fn remove_copy(made: bool) {
+    let Ok(program) = std::env::current_exe() else { return };
+    let Some(directory) = program.parent() else { return };
+    let is_copy = directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with(COPY));
+    if is_copy && fs::remove_file(&program).is_ok() && fs::remove_dir(directory).is_ok() && made {
+        let _kept = directory.parent().map(fs::remove_dir);
     }
 }
 

@@ -1,31 +1,75 @@
+#![expect(clippy::disallowed_methods, reason = "reads from the environment where sockets belong")]
 //! From the connections of a spec to nodes that can be asked and worked on.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use pki::ids::NodeName;
-use pki::node::{Host, Local, Unreachable};
+use pki::node::ssh::{Client, ClientSettings, Ssh, Target};
+use pki::node::{Host, Local, Session, Unreachable};
 use pki::spec::Loaded;
 use pki::spec::types::{Connection, Local as LocalConnection};
 
 /// The nodes of a cluster.
 pub(super) type Hosts = BTreeMap<NodeName, Box<dyn Host + Send + Sync>>;
 
-/// The nodes of a spec. A node's own connection wins over the cluster's.
-pub(super) fn connect(loaded: &Loaded) -> Hosts {
+/// How long making a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest directory for sockets that leaves enough of the 108 bytes that the path of a socket may have (`unix(7)`).
+const LONGEST: usize = 32;
+
+/// The nodes of a spec. A node's own connection wins over the cluster's. Nodes over SSH are connected to when they are first asked something.
+pub(super) fn connect(loaded: &Loaded, ssh_config: Option<&Path>) -> Hosts {
     let spec = &loaded.spec.spec;
     let base = Path::new(loaded.document.file()).parent().unwrap_or(Path::new(""));
+    let mut client = None;
+    let mut ssh = || {
+        client
+            .get_or_insert_with(|| {
+                let settings = ClientSettings {
+                    config: ssh_config.map(|config| std::path::absolute(config).unwrap_or(config.to_owned())),
+                    runtime_directory: runtime_directory(),
+                    timeout: CONNECT_TIMEOUT,
+                };
+                Client::new(settings).map(Arc::new)
+            })
+            .clone()
+    };
+    let session = Session {
+        note: format!("{} from {}", loaded.spec.metadata.name, loaded.document.file()),
+        ..Session::default()
+    };
     let nodes = spec.nodes.iter().map(|(name, node)| {
         let connection = node.connection.as_ref().or(spec.connection.as_ref());
-        let node: Box<dyn Host + Send + Sync> = match connection {
+        let host: Box<dyn Host + Send + Sync> = match connection {
             Some(Connection { local: Some(local), .. }) => Box::new(self::local(local, base)),
-            Some(Connection { local: None, .. }) | None => Box::new(Unreachable::new(
-                "this version cannot connect over SSH; run it on the node itself with `connection: { local: {} }`",
-            )),
+            Some(Connection { local: None, ssh: Some(way) }) => match ssh() {
+                Ok(client) => {
+                    Box::new(Ssh::new(&client, Target::new(name, node, way, base), session.clone()))
+                }
+                Err(reason) => Box::new(Unreachable::new(reason)),
+            },
+            Some(Connection { local: None, ssh: None }) | None => {
+                Box::new(Unreachable::new("the spec does not say how; it lacks `connection`"))
+            }
         };
-        (name.clone(), node)
+        (name.clone(), host)
     });
     nodes.collect()
+}
+
+/// The user's own directory for sockets, or else one below /tmp that is the user's alone.
+fn runtime_directory() -> PathBuf {
+    let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let fits =
+        |path: &PathBuf| path.is_absolute() && path.as_os_str().as_bytes().len() <= LONGEST && path.is_dir();
+    match own.filter(fits) {
+        Some(directory) => directory.join("pki"),
+        None => PathBuf::from(format!("/tmp/pki-{}", rustix::process::geteuid().as_raw())),
+    }
 }
 
 fn local(connection: &LocalConnection, base: &Path) -> Local {

@@ -81,7 +81,7 @@ codes! {
 
     RenewBeforeTooLong = 1050, Error, "Renewal would be due at once";
     LeafOutlivesAuthority = 1051, Error, "A certificate longer than its authority";
-    SharedRoot = 1052, Error, "Two local nodes on one directory";
+    SharedRoot = 1052, Error, "Two nodes on one machine or directory";
     HalfSource = 1053, Error, "Half a root CA";
     SharedFile = 1054, Error, "Two things in one file";
     CutOffInFuture = 1055, Error, "A cut-off in the future";

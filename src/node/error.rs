@@ -107,6 +107,9 @@ pub enum HostError {
     /// An undo could not be finished. The transaction stays open, and undoing it again goes on where this ended.
     #[error("{path} could not be put back: {reason}. {instruction}")]
     UndoFailed { path: String, reason: String, instruction: String },
+    /// The node cannot be reached.
+    #[error("the node cannot be reached: {reason}")]
+    Unreachable { reason: String },
     /// The node is served for looking only.
     #[error("the node is served for reading only, and {request} is more than that")]
     ServedReadOnly { request: Cow<'static, str> },

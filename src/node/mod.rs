@@ -27,6 +27,7 @@ mod serve;
 mod shared;
 mod site;
 mod snapshot;
+pub mod ssh;
 mod store;
 mod transaction;
 mod unreachable;

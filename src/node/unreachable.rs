@@ -17,7 +17,7 @@ impl Unreachable {
     }
 
     fn error(&self) -> HostError {
-        HostError::Refused { path: "/".to_owned(), reason: self.reason.clone() }
+        HostError::Unreachable { reason: self.reason.clone() }
     }
 }
 

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::scalars::Port;
+use super::types::Node;
 use crate::duration::Duration;
-use crate::ids::IdentityName;
+use crate::ids::{IdentityName, NodeName};
 
 /// Something that runs and reads certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -105,24 +106,39 @@ pub struct Connection {
     pub local: Option<Local>,
 }
 
-/// A connection over SSH.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A connection over SSH, with the OpenSSH client of whoever runs `pki`: its configuration, agent and jump hosts apply.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Ssh {
-    /// The user to log in as.
-    pub user: String,
-    /// The port of sshd.
-    pub port: Port,
-    /// Whether commands run under `sudo -n`.
+    /// What to connect to, where that is not the node's address (or its name, when it has none). `{node}` stands for the node's name, `{address}` for its
+    /// address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The user to log in as. When absent, the one that the SSH configuration names, or else the name of the user who runs `pki`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The port of sshd. When absent, the one that the SSH configuration names, or else 22.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
+    /// Whether the program on the node runs under `sudo -n`.
     pub sudo: bool,
-    /// A known_hosts file, relative to the spec. The user's own when absent.
+    /// A known_hosts file, relative to the spec; no other is looked into. When absent, those of the SSH configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<String>,
+    /// The public keys of which the node must show one, such as `ssh-ed25519 AAAA...`, as in its `/etc/ssh/ssh_host_*_key.pub`. No known_hosts file is
+    /// looked into then.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub host_keys: BTreeSet<String>,
 }
 
-impl Default for Ssh {
-    fn default() -> Self {
-        Self { user: "root".to_owned(), port: Port::SSH, sudo: false, known_hosts: None }
+impl Ssh {
+    /// What is connected to for a node.
+    pub fn host_of(&self, name: &NodeName, node: &Node) -> String {
+        let address = node.address.as_deref().unwrap_or(name.as_str());
+        match &self.host {
+            None => address.to_owned(),
+            Some(host) => host.replace("{node}", name.as_str()).replace("{address}", address),
+        }
     }
 }
 

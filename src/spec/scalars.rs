@@ -100,9 +100,6 @@ impl JsonSchema for FileMode {
 pub struct Port(u16);
 
 impl Port {
-    /// sshd's port.
-    pub const SSH: Port = Port(22);
-
     /// The number.
     pub const fn number(self) -> u16 {
         self.0

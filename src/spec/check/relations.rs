@@ -56,33 +56,46 @@ pub(super) fn choose_one(checker: &mut Checker<'_>, path: Path<'_>, fields: &[(&
     }
 }
 
-/// Two nodes that are the same directory of this machine.
+/// Two nodes that are the same directory of this machine, or the same sshd.
 pub(super) fn shared_root(checker: &mut Checker<'_>) {
     let spec = checker.spec;
-    let mut roots: BTreeMap<Option<String>, &str> = BTreeMap::new();
+    let mut places: BTreeMap<String, &str> = BTreeMap::new();
     for (name, node) in &spec.nodes {
         let way = node.connection.as_ref().or(spec.connection.as_ref());
-        // With `ssh` beside it nobody knows which is meant: that is told already.
-        let Some(local) = way.filter(|way| way.ssh.is_none()).and_then(|way| way.local.as_ref()) else {
-            continue;
+        // With both of them nobody knows which is meant: that is told already.
+        let (field, shown) = match way {
+            Some(Connection { ssh: None, local: Some(local) }) => (
+                "local",
+                match &local.root {
+                    Some(root) => format!("the directory {}", quoted(&normalised(root))),
+                    None => "this machine".to_owned(),
+                },
+            ),
+            Some(Connection { ssh: Some(ssh), local: None }) => {
+                let port = ssh.port.map_or(String::new(), |port| format!(", port {}", port.number()));
+                ("ssh", format!("the host {}{port}", quoted(&ssh.host_of(name, node))))
+            }
+            Some(Connection { ssh: None, local: None } | Connection { ssh: Some(_), local: Some(_) })
+            | None => {
+                continue;
+            }
         };
-        let root = local.root.as_deref().map(normalised);
-        match roots.get(&root) {
+        match places.get(&shown) {
             None => {
-                roots.insert(root, name.as_str());
+                places.insert(shown, name.as_str());
             }
             Some(first) => {
-                let (path, other) = (root_path(checker, name.as_str()), root_path(checker, first));
-                let shown = root.as_deref().map_or_else(
-                    || "this machine".to_owned(),
-                    |root| format!("the directory {}", quoted(root)),
-                );
+                let (path, other) = (place_path(checker, name.as_str()), place_path(checker, first));
+                let way_out = match field {
+                    "local" => "give each local node a `connection.local.root` of its own",
+                    _ => "give each node an `address` of its own, or a `connection.ssh.host`",
+                };
                 checker.report_with(
                     Code::SharedRoot,
                     &path,
                     &format!("{} and {} are both {shown}", quoted(first), quoted(name.as_str())),
                     "this node",
-                    "give each local node a `connection.local.root` of its own: each would undo what the other one did",
+                    &format!("{way_out}: each would undo what the other one did"),
                     vec![(other, "and this one".to_owned())],
                 );
             }
@@ -90,10 +103,14 @@ pub(super) fn shared_root(checker: &mut Checker<'_>) {
     }
 }
 
-/// Where a node's root is written, or else the node.
-fn root_path<'name>(checker: &Checker<'_>, name: &'name str) -> Vec<&'name str> {
-    let root = vec!["nodes", name, "connection", "local", "root"];
-    if checker.is_written(&root) { root } else { vec!["nodes", name] }
+/// Where it is written which machine a node is, or else the node.
+fn place_path<'name>(checker: &Checker<'_>, name: &'name str) -> Vec<&'name str> {
+    let places = [
+        vec!["nodes", name, "connection", "local", "root"],
+        vec!["nodes", name, "connection", "ssh", "host"],
+        vec!["nodes", name, "address"],
+    ];
+    places.into_iter().find(|place| checker.is_written(place)).unwrap_or(vec!["nodes", name])
 }
 
 fn normalised(path: &str) -> String {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::{Checker, places};
 use crate::diagnostic::{Code, escaped, is_deceiving, quoted};
 use crate::duration::Duration;
+use crate::spec::types::Spec;
 use crate::spec::yaml::{Entry, Value};
 use forms::{DnsFault, PathFault};
 
@@ -189,11 +190,32 @@ pub(super) fn invalid_host(checker: &mut Checker<'_>) {
             );
         }
     }
-    let mut connections: Vec<Vec<&str>> = vec![vec!["connection", "ssh", "user"]];
-    connections
-        .extend(spec.nodes.keys().map(|name| vec!["nodes", name.as_str(), "connection", "ssh", "user"]));
-    for connection in connections {
-        for (path, text) in checker.texts(&connection) {
+    for connection in connections(spec) {
+        for (path, text) in checker.texts(&[connection.as_slice(), &["ssh", "host"]].concat()) {
+            report_placeholder(checker, &path, &text);
+            let filled = text.replace("{node}", "node").replace("{address}", "address");
+            if forms::unknown_placeholder(&text).is_none() && !forms::is_host(&filled) {
+                checker.report(
+                    Code::InvalidHost,
+                    &steps(&path),
+                    &format!("{} is not a host", quoted(&text)),
+                    "this host",
+                    "write an IP address, a host name or a `Host` of your SSH configuration, not starting with `-`",
+                );
+            }
+        }
+        for (path, text) in checker.texts(&[connection.as_slice(), &["ssh", "hostKeys"]].concat()) {
+            if !forms::is_host_key(&text) {
+                checker.report(
+                    Code::InvalidHost,
+                    &steps(&path),
+                    "this is not a public host key",
+                    "this key",
+                    "write one line of the node's /etc/ssh/ssh_host_*_key.pub, such as `ssh-ed25519 AAAA...`",
+                );
+            }
+        }
+        for (path, text) in checker.texts(&[connection.as_slice(), &["ssh", "user"]].concat()) {
             if !forms::is_account(&text) {
                 checker.report(
                     Code::InvalidHost,
@@ -205,6 +227,12 @@ pub(super) fn invalid_host(checker: &mut Checker<'_>) {
             }
         }
     }
+}
+
+/// The connections of the cluster and of its nodes.
+fn connections(spec: &Spec) -> Vec<Vec<&str>> {
+    let of_nodes = spec.nodes.keys().map(|name| vec!["nodes", name.as_str(), "connection"]);
+    std::iter::once(vec!["connection"]).chain(of_nodes).collect()
 }
 
 /// A path on a node that is relative, climbs with `..`, or is not written in its shortest form.

@@ -4,6 +4,9 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 /// What is wrong with a DNS name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DnsFault {
@@ -58,6 +61,20 @@ pub(super) fn is_subnet(text: &str) -> bool {
 pub(super) fn is_host(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@%-".contains(&byte);
     (1..=253).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(allowed)
+}
+
+/// `ssh-ed25519 AAAA...`, perhaps with a comment: the type of the key, and in base64 a text that begins with that type again (RFC 4253, 6.6).
+pub(super) fn is_host_key(text: &str) -> bool {
+    let mut words = text.split_ascii_whitespace();
+    let (Some(kind), Some(key)) = (words.next(), words.next()) else { return false };
+    let is_one_line = !text.contains(char::is_control) && text.len() <= 16_384;
+    let named = |bytes: &[u8]| {
+        bytes.split_first_chunk::<4>().is_some_and(|(length, rest)| {
+            usize::try_from(u32::from_be_bytes(*length))
+                .is_ok_and(|length| rest.get(..length) == Some(kind.as_bytes()))
+        })
+    };
+    is_one_line && STANDARD.decode(key).is_ok_and(|bytes| named(&bytes))
 }
 
 /// `HOST` or `HOST:PORT`, with brackets around an IPv6 address that has a port.

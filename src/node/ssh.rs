@@ -1,0 +1,122 @@
+//! A node over SSH.
+//!
+//! What enters is a [`Target`]; what leaves is a node like any other. It is connected to when it is first asked something, and never again: after a failure, or
+//! when the connection is lost, every further question is answered with the reason, because only a new survey can tell what has become of it.
+
+mod client;
+mod failure;
+mod far;
+mod private;
+mod target;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use client::{Client, ClientSettings};
+pub use failure::SshError;
+pub use target::{Known, Target};
+
+use super::order::{Answer, Begin, Order};
+use super::{Claim, Host, HostError, Inspect, LockState, NodeError, Remote, Session, SnapshotFacts, Undone};
+use crate::observed::{NodeFacts, ObserveRequest};
+
+/// A node over SSH.
+pub struct Ssh {
+    target: Target,
+    client: Arc<Client>,
+    session: Session,
+    state: Mutex<State>,
+}
+
+enum State {
+    NotConnected,
+    Connected(Box<Remote>),
+    Failed(SshError),
+}
+
+impl fmt::Debug for Ssh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ssh").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Ssh {
+    /// A node. Nothing is connected to yet.
+    pub fn new(client: &Arc<Client>, target: Target, session: Session) -> Self {
+        Self { target, client: Arc::clone(client), session, state: Mutex::new(State::NotConnected) }
+    }
+
+    /// Does something with the node, connected to if it is not yet.
+    fn with<T>(&self, ask: impl FnOnce(&mut Remote) -> T) -> Result<T, SshError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::NotConnected) {
+            *state = match far::connect(&self.client, &self.target, &self.session) {
+                Ok(remote) => State::Connected(Box::new(remote)),
+                Err(error) => State::Failed(error),
+            };
+        }
+        match &mut *state {
+            State::Connected(remote) => Ok(ask(remote)),
+            State::Failed(error) => Err(error.clone()),
+            State::NotConnected => {
+                Err(SshError::Ended { host: self.target.host.clone(), said: "it was never made".to_owned() })
+            }
+        }
+    }
+
+    fn order<T>(&self, ask: impl FnOnce(&mut Remote) -> Result<T, HostError>) -> Result<T, HostError> {
+        self.with(ask).unwrap_or_else(|error| Err(HostError::Unreachable { reason: error.to_string() }))
+    }
+}
+
+impl Inspect for Ssh {
+    fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
+        self.with(|remote| remote.observe(request))
+            .unwrap_or_else(|error| Err(NodeError::Unreachable { reason: error.to_string() }))
+    }
+}
+
+impl Host for Ssh {
+    fn lock(&mut self, claim: &Claim) -> Result<(), HostError> {
+        self.order(|remote| remote.lock(claim))
+    }
+
+    fn lock_state(&self) -> Result<LockState, HostError> {
+        self.order(|remote| remote.lock_state())
+    }
+
+    fn unlock(&mut self) {
+        // A node that was never connected to holds no lock of ours.
+        if let State::Connected(remote) = self.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            remote.unlock();
+        }
+    }
+
+    fn begin(&mut self, begin: &Begin) -> Result<(), HostError> {
+        self.order(|remote| remote.begin(begin))
+    }
+
+    fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
+        self.order(|remote| remote.perform(order))
+    }
+
+    fn commit(&mut self) -> Result<(), HostError> {
+        self.order(Remote::commit)
+    }
+
+    fn undo(&mut self) -> Result<Undone, HostError> {
+        self.order(Remote::undo)
+    }
+
+    fn undo_open(&mut self, state_directory: &str) -> Result<Option<Undone>, HostError> {
+        self.order(|remote| remote.undo_open(state_directory))
+    }
+
+    fn snapshots(&self, state_directory: &str) -> Result<Vec<SnapshotFacts>, HostError> {
+        self.order(|remote| remote.snapshots(state_directory))
+    }
+
+    fn prune(&mut self, state_directory: &str, keep: u32) -> Result<Vec<String>, HostError> {
+        self.order(|remote| remote.prune(state_directory, keep))
+    }
+}
