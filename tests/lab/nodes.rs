@@ -41,10 +41,11 @@ pub(crate) fn lab() -> PathBuf {
 }
 
 /// What tests make on nodes.
-const MADE: [&str; 7] = [
+const MADE: [&str; 8] = [
     "etc/kubernetes",
     "etc/etcd",
     "etc/sudoers.d/zz-tests",
+    "var/lib/kubelet",
     "var/lib/pki",
     "var/lib/pki-relay",
     "var/lib/tests",
@@ -270,7 +271,9 @@ impl Drop for Node {
 
 /// Whether something at this path is neither the cluster's nor what is kept of runs.
 fn is_left(path: &str) -> bool {
-    if path.starts_with("/var/lib/pki-relay") || path == "/usr/local/bin/pki" {
+    if ["/var/lib/pki-relay", "/var/lib/tests"].iter().any(|made| path.starts_with(made))
+        || path == "/usr/local/bin/pki"
+    {
         return false;
     }
     let name = path.rsplit('/').next().unwrap_or_default();

@@ -2,6 +2,7 @@
 //! and an older Debian.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::cluster::left_out;
@@ -41,11 +42,28 @@ fn a_node_without_pki() {
 }
 
 #[test]
-fn a_node_with_another_pki() {
+fn a_node_whose_pki_speaks_another_protocol() {
+    let node = Node::take(1).remove(0);
+    let controller = on(&node, "", "");
+    let hello = r#"{"protocol":{"major":99,"minor":0},"version":"99.0.0"}"#;
+    let program = controller.at("program");
+    let script =
+        format!("#!/bin/sh\nprintf '\\000\\000\\000\\{:o}%s' '{hello}'\nexec cat >/dev/null\n", hello.len());
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    node.install(&program, "usr/local/bin/pki");
+    works(&node, &controller);
+}
+
+#[test]
+fn a_node_whose_pki_is_something_else() {
     let node = Node::take(1).remove(0);
     let controller = on(&node, "", "");
     node.install(Path::new("/bin/false"), "usr/local/bin/pki");
-    works(&node, &controller);
+    let refused = controller.pki(&["plan", "-f", "spec.yaml"]);
+    let said = both(&refused);
+    assert!(refused.status.code() == Some(3) && said.contains("is not pki"), "{said}");
+    controller.is_left_clean();
 }
 
 #[test]
@@ -74,10 +92,11 @@ fn operator_with_sudo_whose_logins_take_everything_with_them() {
         let mut run =
             controller.start(&["apply", "-f", "spec.yaml", "--yes", "--only", "scheduler.conf@cp-1"]);
         wait_until("the service is not restarted", || begun.exists());
-        let sessions = node.run("loginctl list-sessions --no-legend");
-        assert!(sessions.contains("operator"), "{sessions}");
+        let login = || node.ssh("loginctl show-user operator --property=State --value").stdout;
+        assert!(login().starts_with(b"active"), "{:?}", String::from_utf8(login()));
         run.kill();
-        // Only the login ends with the connection, and with it everything that is in it.
+        // As when the machine with the controller is gone. The login ends with the connection, and with it everything that is in it.
+        node.kill_connections();
         wait_until("the login does not end", || {
             !node.run("loginctl list-sessions --no-legend").contains("operator")
         });

@@ -79,12 +79,13 @@ pub(crate) fn made() -> &'static Path {
     })
 }
 
-/// Gives a machine the files below a directory.
+/// Gives a machine the cluster's files below a directory.
 pub(crate) fn give(node: &Node, from: &Path) {
-    // As root, cp would give the directory's own owner and mode to the machine's root.
-    for entry in std::fs::read_dir(from).unwrap() {
-        let mut copy = Command::new("cp");
-        copy.arg("-a").arg(entry.unwrap().path()).arg(node.disk("/"));
-        well(&copy.output().unwrap());
+    for (folder, name) in [("etc", "kubernetes"), ("var/lib", "kubelet")] {
+        let from = from.join(folder).join(name);
+        if from.exists() {
+            remove(&node.disk(folder).join(name));
+            well(&Command::new("cp").arg("-a").arg(from).arg(node.disk(folder)).output().unwrap());
+        }
     }
 }

@@ -71,7 +71,7 @@ fn walk(machines: usize, blow: Blow, stride: usize) {
                 loop {
                     let number = next.fetch_add(stride, Ordering::Relaxed);
                     if number > last.load(Ordering::Relaxed) {
-                        return;
+                        break;
                     }
                     assert!(number < MOST_MESSAGES, "{blow:?}: the run has no end");
                     match step(&ground, blow, number) {
@@ -81,6 +81,7 @@ fn walk(machines: usize, blow: Blow, stride: usize) {
                         Some(end) => ends.lock().unwrap_or_else(PoisonError::into_inner).push((number, end)),
                     }
                 }
+                ground.controller.is_left_clean();
             });
         }
     });
