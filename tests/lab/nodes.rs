@@ -128,7 +128,7 @@ impl Node {
         }
         let init = self.init().unwrap();
         remove(Path::new(&format!("/proc/{init}/root/run/pki.lock")));
-        assert_eq!(self.leftovers(), BTreeSet::new(), "of an earlier test, on {}", self.name);
+        self.is_left_clean("an earlier test");
     }
 
     fn about(&self, file: &str) -> String {
@@ -214,10 +214,15 @@ impl Node {
         self.processes().into_iter().filter(|(_, words)| words.contains("pki")).collect()
     }
 
-    /// Waits until nothing of pki runs there any more.
+    /// Nothing of pki runs there any more, and nothing is left of it. systemd takes a moment to forget a scope.
     #[track_caller]
-    pub(crate) fn wait_until_left_alone(&self) {
-        wait_until("pki is still at work on the node", || self.ours().is_empty());
+    pub(crate) fn is_left_clean(&self, context: &str) {
+        let mut left = BTreeSet::new();
+        let clean = within(DEADLINE, || {
+            left = self.leftovers();
+            left.is_empty()
+        });
+        assert!(clean, "{context}: left on {}: {left:?}", self.name);
     }
 
     /// Kills the processes of sshd that serve connections, as when a connection breaks.
@@ -232,7 +237,7 @@ impl Node {
     }
 
     /// What pki has left in the node besides what it keeps: temporary files, sockets, programs, processes, units, and the lock, if it is held.
-    pub(crate) fn leftovers(&self) -> BTreeSet<String> {
+    fn leftovers(&self) -> BTreeSet<String> {
         let mut found: BTreeSet<String> = self.ours().into_iter().map(|(_, words)| words).collect();
         // What differs from what the node began with is all in one directory.
         let upper = self.folder.join("upper");

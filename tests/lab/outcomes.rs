@@ -1,6 +1,5 @@
 //! What can be wrong with one node of three, each with its own words and its own code, and with the two others unharmed.
 
-use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -77,8 +76,7 @@ impl Cluster {
     #[track_caller]
     fn is_left_clean(&self) {
         for node in &self.nodes {
-            node.wait_until_left_alone();
-            assert_eq!(node.leftovers(), BTreeSet::new(), "{}", node.name);
+            node.is_left_clean("afterwards");
         }
         self.controller.is_left_clean();
     }

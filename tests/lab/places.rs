@@ -1,7 +1,6 @@
 //! Machines on which a program cannot simply be put and started: sudo, logins that take everything with them, a temporary directory in which nothing runs,
 //! and an older Debian.
 
-use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -24,12 +23,10 @@ fn on(node: &Node, ssh: &str, more: &str) -> Controller {
 fn works(node: &Node, controller: &Controller) {
     controller.ends(2, &["plan", "-f", "spec.yaml", "--exit-code"]);
     // The plan has left nothing, not even its own directory.
-    node.wait_until_left_alone();
-    assert_eq!(node.leftovers(), BTreeSet::new());
+    node.is_left_clean("afterwards");
     controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
     controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
-    node.wait_until_left_alone();
-    assert_eq!(node.leftovers(), BTreeSet::new());
+    node.is_left_clean("afterwards");
     controller.is_left_clean();
 }
 
@@ -97,14 +94,11 @@ fn operator_with_sudo_whose_logins_take_everything_with_them() {
         run.kill();
         // As when the machine with the controller is gone. The login ends with the connection, and with it everything that is in it.
         node.kill_connections();
-        wait_until("the login does not end", || {
-            !node.run("loginctl list-sessions --no-legend").contains("operator")
-        });
+        wait_until("the login does not end", || !login().starts_with(b"active"));
         std::fs::write(&may_end, "").unwrap();
-        node.wait_until_left_alone();
+        node.is_left_clean("afterwards");
         let after = std::fs::read(node.disk("etc/kubernetes/scheduler.conf")).unwrap();
         assert!(before == after, "the node did not undo (installed: {installed})");
-        assert_eq!(node.leftovers(), BTreeSet::new());
         works(&node, &controller);
     }
 }
@@ -120,8 +114,7 @@ fn an_older_libc() {
         said.contains("C library") && said.contains("static"),
         "it does not say what to install:\n{said}"
     );
-    node.wait_until_left_alone();
-    assert_eq!(node.leftovers(), BTreeSet::new());
+    node.is_left_clean("afterwards");
     controller.is_left_clean();
 }
 

@@ -105,8 +105,7 @@ fn compared(
         assert!(before == nodes.iter().map(cluster).collect::<Vec<_>>(), "a rollback puts everything back");
     }
     for node in &nodes {
-        node.wait_until_left_alone();
-        assert_eq!(node.leftovers(), BTreeSet::new());
+        node.is_left_clean("afterwards");
     }
     controller.is_left_clean();
 }

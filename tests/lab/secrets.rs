@@ -55,8 +55,7 @@ fn no_key_is_told_on_the_way_to_machines() {
                 none_in(&path.display().to_string(), &std::fs::read(path).unwrap(), &all);
             }
         });
-        node.wait_until_left_alone();
-        assert_eq!(node.leftovers(), BTreeSet::new());
+        node.is_left_clean("afterwards");
         let places = ["tmp", "var/tmp", "run", "root", "home"].join(" /");
         let files = node.run(&format!("find /{places} -xdev -type f -size -2000k -not -path '/run/log/*' -exec cat {{}} + 2>/dev/null | base64 -w0"));
         none_in("a file of the node", &decoded(&files), &all);

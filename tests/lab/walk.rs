@@ -50,7 +50,7 @@ fn the_connection_is_cut_at_each_message() {
 #[test]
 fn the_connection_freezes_at_messages() {
     // Each time the node has to wait for its own deadline.
-    walk(2, Blow::Freeze(Duration::from_secs(1)), 4);
+    walk(2, Blow::Freeze(Duration::from_secs(1)), 2);
 }
 
 #[test]

@@ -142,8 +142,7 @@ impl<'a> Ground<'a> {
         self.is_new(&self.tree(), context);
         assert!(self.serves_its_file(), "{context}");
         ended_with(0, &self.controller.pki(&self.arguments("plan", &["--exit-code"])));
-        self.wait_until_left_alone_within(crate::nodes::DEADLINE, context);
-        assert_eq!(self.node.leftovers(), BTreeSet::new(), "{context}");
+        self.node.is_left_clean(context);
         end
     }
 
