@@ -8,6 +8,7 @@
 //! another is performed, and the end is `commit` or `undo`. A transaction whose process died is found open by the next one, which undoes it.
 
 mod accounts;
+mod boot;
 mod check;
 pub mod confined;
 mod content;

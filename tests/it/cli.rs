@@ -5,6 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use pki::node::order::{Begin, Order, VisitId};
+use pki::node::{Host as _, Local};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, NODES, left_out};
@@ -419,4 +421,38 @@ fn only_reads(command: &str) {
         assert!(!changes && !writes, "{line}");
     }
     assert_eq!(trace.matches("execve(").count(), 1, "no other program is started");
+}
+
+#[test]
+fn what_a_reboot_interrupted_is_undone_by_a_command_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("node");
+    for directory in ["data", "run", "var/lib"] {
+        std::fs::create_dir_all(root.join(directory)).unwrap();
+    }
+
+    let undo = ["node", "undo", "--state-directory", "/var/lib/pki", "--root", "node"];
+    let nothing = pki(folder.path(), &undo);
+    assert_eq!((code(&nothing), stdout(&nothing), stderr(&nothing)), (0, String::new(), String::new()));
+    let mut local = Local::new(Some(root.clone()), jiff::Timestamp::now);
+    let begin = Begin {
+        id: VisitId { run: "7f3a-91c2".to_owned(), visit: 1 },
+        paths: ["/data/link".to_owned()].into(),
+        state_directory: "/var/lib/pki".to_owned(),
+        keep: 3,
+        note: "a test".to_owned(),
+        units: ["etcd.service".to_owned()].into(),
+    };
+    local.begin(&begin).unwrap();
+    let busy = pki(folder.path(), &undo);
+    assert_eq!(code(&busy), 5, "who is at work undoes it himself: {}", stderr(&busy));
+    local.perform(Order::MakeLink { path: "/data/link".to_owned(), target: "a".to_owned() }).unwrap();
+    drop(local);
+    let undone = pki(folder.path(), &undo);
+    assert_eq!((code(&undone), root.join("data/link").exists()), (0, false));
+    assert_eq!(stderr(&undone), "transaction 7f3a-91c2/1 is undone\n  put back: /data/link\n");
+    std::fs::write(root.join("var/lib/pki/open"), "torn").unwrap();
+    let damaged = pki(folder.path(), &undo);
+    assert_eq!(code(&damaged), 1);
+    assert_eq!(stderr(&damaged), "error: /var/lib/pki/open is damaged: it cannot be understood\n");
 }

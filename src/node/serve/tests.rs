@@ -52,6 +52,7 @@ impl Served {
             state_directory: "/var/lib/pki".to_owned(),
             keep: 3,
             note: String::new(),
+            units: BTreeSet::new(),
         };
         assert_eq!(served.ask(&json!({ "begin": begin })), json!({ "done": null }));
         let link = json!({ "perform": { "makeLink": { "path": "/data/b", "target": "a" } } });
