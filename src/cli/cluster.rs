@@ -1,6 +1,7 @@
 //! A cluster that a spec declares, with the nodes behind it: what `status`, `plan`, `apply` and `rollback` start from.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use pki::diagnostic::Source;
@@ -24,6 +25,8 @@ pub(super) struct Cluster {
     pub(super) loaded: Option<Loaded>,
     /// What plans refer to.
     pub(super) reference: SpecReference,
+    /// How long a node may take for its connection and for each answer.
+    pub(super) patience: Duration,
 }
 
 /// Reads the specs that the arguments name and tells every problem.
@@ -44,7 +47,13 @@ pub(super) fn load(arguments: &SpecArguments, global: &Global) -> Result<Vec<Clu
             sha256: Sha256::of(text.map(|source| source.text.as_bytes()).unwrap_or_default()),
         };
         let profile = Profile::load(loaded.spec.spec.profile).map_err(|error| internal(&error))?;
-        clusters.push(Cluster { spec: loaded.spec.clone(), profile, loaded: Some(loaded), reference });
+        clusters.push(Cluster {
+            spec: loaded.spec.clone(),
+            profile,
+            loaded: Some(loaded),
+            reference,
+            patience: global.patience(),
+        });
     }
     Ok(clusters)
 }
@@ -77,7 +86,7 @@ impl Cluster {
     /// # Errors
     /// The exit code, after every problem of the spec was told.
     pub(super) fn survey_further(&self, nodes: &nodes::Hosts, known: Observed) -> Result<Survey, Exit> {
-        let survey = survey_further(&self.spec, &self.profile, nodes, known);
+        let survey = survey_further(&self.spec, &self.profile, nodes, known, self.patience);
         let mut survey = survey.map_err(|problems| {
             for problem in problems {
                 output::tell(&format!("error: {}: {problem}\n", problem.path.join(".")));

@@ -71,10 +71,12 @@ fn undo(state_directory: &str, root: Option<&PathBuf>) -> Exit {
         }
         Err(error) => {
             output::tell(&format!("error: {}\n", chain(&error)));
-            match error {
-                HostError::Locked { .. } => Exit::Locked,
-                HostError::UndoFailed { .. } => Exit::UndoFailed,
-                _ => Exit::Internal,
+            if matches!(error, HostError::Locked { .. }) {
+                Exit::Locked
+            } else if matches!(error, HostError::UndoFailed { .. }) {
+                Exit::UndoFailed
+            } else {
+                Exit::Internal
             }
         }
     }

@@ -109,7 +109,7 @@ fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Resul
     // What told the layout is not asked again.
     let answers = spec.spec.nodes.keys().map(|name| (name.clone(), Answer::Facts(facts.clone())));
     let known = Observed { observed_at: super::now(), nodes: answers.collect() };
-    let cluster = Cluster { spec, profile, loaded: None, reference };
+    let cluster = Cluster { spec, profile, loaded: None, reference, patience: global.patience() };
     let survey = cluster.survey_further(&nodes, known)?;
     Ok(report(&cluster, &survey, arguments, global, now))
 }

@@ -89,6 +89,10 @@ impl Inspect for Local {
         };
         Ok(observe(&tree, request, hostname, (self.clock)(), served_by()))
     }
+
+    fn detached(&self) -> Option<Box<dyn Inspect + Send>> {
+        Some(Box::new(self.clone()))
+    }
 }
 
 /// A file tree in which nothing is.

@@ -54,11 +54,21 @@ use order::{Answer, Begin, Order};
 pub trait Inspect {
     /// Answers one request. What of it cannot be seen is unknown in the answer; an error means that there is no answer at all.
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError>;
+
+    /// Another view of the same node that may outlive this one, so that nobody has to wait for a reading that hangs, as one of a dead network disk does.
+    /// None where every answer comes within a time of its own.
+    fn detached(&self) -> Option<Box<dyn Inspect + Send>> {
+        None
+    }
 }
 
 impl<T: Inspect + ?Sized> Inspect for Box<T> {
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
         (**self).observe(request)
+    }
+
+    fn detached(&self) -> Option<Box<dyn Inspect + Send>> {
+        (**self).detached()
     }
 }
 

@@ -10,6 +10,7 @@ use pki::apply::{Event, Hosts, Locking, Settings};
 use pki::diagnostic::{RenderStyle, Source, has_errors, render};
 use pki::diff::diff;
 use pki::node::{Host, Local};
+use pki::observe::PATIENCE;
 use pki::observed::Observed;
 use pki::own_root::RootKeys;
 use pki::plan::{Input, Options, Plan, Rollback, SpecReference};
@@ -62,7 +63,8 @@ impl Cluster {
     fn survey(&self, loaded: &Loaded) -> Survey {
         let profile = Profile::load(loaded.spec.spec.profile).unwrap();
         let nothing = Observed { observed_at: now(), nodes: BTreeMap::new() };
-        let mut survey = survey_further(&loaded.spec, &profile, &self.nodes(loaded), nothing).unwrap();
+        let mut survey =
+            survey_further(&loaded.spec, &profile, &self.nodes(loaded), nothing, PATIENCE).unwrap();
         survey.desired.take_roots(&loaded.roots);
         survey
     }
