@@ -153,6 +153,7 @@ mod tests {
                     let file = facts.files["/number"].present().unwrap();
                     assert_eq!(file.sha256, Some(crate::x509::Sha256::of(number.to_string().as_bytes())));
                 }
+                Answer::Skipped => panic!("every node was asked"),
                 Answer::Unreachable { reason } => {
                     let expected = (3, "the node cannot be reached: no route to host");
                     assert_eq!((number % 10, reason.as_str()), expected);

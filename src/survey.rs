@@ -89,7 +89,7 @@ fn questions<'a, N: Inspect + Sync>(
                     request.state_directory = None;
                 }
             }
-            Some(Answer::Unreachable { .. }) => continue,
+            Some(Answer::Unreachable { .. } | Answer::Skipped) => continue,
             None => {}
         }
         if request.files.is_empty() && request.state_directory.is_none() {
@@ -119,7 +119,7 @@ fn merge(observed: &mut Observed, name: NodeName, second: Answer) {
             }
             first.kubernetes_version = kubernetes_version(first.manifests().map(|(_, manifest)| manifest));
         }
-        (Some(Answer::Facts(_) | Answer::Unreachable { .. }) | None, second) => {
+        (Some(Answer::Facts(_) | Answer::Unreachable { .. } | Answer::Skipped) | None, second) => {
             observed.nodes.insert(name, second);
         }
     }

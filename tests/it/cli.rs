@@ -456,3 +456,44 @@ fn what_a_reboot_interrupted_is_undone_by_a_command_of_its_own() {
     assert_eq!(code(&damaged), 1);
     assert_eq!(stderr(&damaged), "error: /var/lib/pki/open is damaged: it cannot be understood\n");
 }
+
+#[test]
+fn a_node_that_is_down_for_repair_is_left_out_and_the_others_are_worked_on() {
+    let cluster = Cluster::unpack();
+    remove(&cluster, "cp-1/etc/kubernetes/pki/apiserver.crt");
+    std::fs::rename(cluster.path().join("cp-3"), cluster.path().join("away")).unwrap();
+    let pki = |arguments: &[&str]| pki(cluster.path(), &with(arguments, &["-f", "spec.yaml"]));
+    assert_eq!(code(&pki(&["apply", "--yes"])), 3, "a node that is not seen blocks");
+    let status = pki(&["status", "--skip-node", "cp-3", "--exit-code"]);
+    assert_eq!(code(&status), 2, "a due renewal counts for more than a node that was left out");
+    let apply = pki(&["apply", "--yes", "--skip-node", "cp-3"]);
+    assert_eq!(code(&apply), 0, "{}", stderr(&apply));
+    assert!(stdout(&apply).contains("node@cp-3: skipped, by --skip-node"), "{}", stdout(&apply));
+    assert!(cluster.path().join("cp-1/etc/kubernetes/pki/apiserver.crt").exists());
+    assert!(!cluster.path().join("cp-3").exists());
+    std::fs::rename(cluster.path().join("away"), cluster.path().join("cp-3")).unwrap();
+    assert_eq!(code(&pki(&["plan", "--exit-code"])), 0, "nothing is due where it comes back");
+}
+
+#[test]
+fn a_node_to_skip_must_be_one_and_some_must_be_left() {
+    let cluster = Cluster::unpack();
+    for (skipped, words) in [
+        (vec!["cp-4"], "error: --skip-node: there is no node cp-4\n  help: the nodes are cp-1, cp-2, cp-3\n"),
+        (vec!["cp-1", "cp-2", "cp-3"], "error: --skip-node leaves no node of prod-eu1\n"),
+    ] {
+        for command in ["status", "plan", "apply"] {
+            let mut arguments = vec![command, "-f", "spec.yaml"];
+            arguments.extend(skipped.iter().flat_map(|name| ["--skip-node", name]));
+            if command == "apply" {
+                arguments.push("--yes");
+            }
+            let output = pki(cluster.path(), &arguments);
+            assert_eq!((code(&output), stderr(&output).as_str()), (64, words), "{command}");
+        }
+    }
+    assert_eq!(code(&pki(cluster.path(), &["status", "--skip-node", "cp-1"])), 64, "no spec, no nodes");
+    assert_eq!(code(&pki(cluster.path(), &["plan", "-f", "spec.yaml", "--timeout", "0s"])), 64);
+    assert_eq!(code(&pki(cluster.path(), &["plan", "-f", "spec.yaml", "--timeout", "5"])), 64);
+    assert_eq!(code(&pki(cluster.path(), &["--timeout", "5m", "plan", "-f", "spec.yaml"])), 0);
+}
