@@ -44,6 +44,8 @@ pub use serve::{Ending, Login, Service, Stopper};
 pub use unreachable::Unreachable;
 pub use wire::Hello;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::observed::{NodeFacts, ObserveRequest};
@@ -124,6 +126,14 @@ pub enum NodeError {
     Disconnected {
         /// Why, in words for people.
         reason: String,
+    },
+    /// A message does not go through the connection, which is as before.
+    #[error("the {message} is larger than {mebibytes} MiB, the most that is sent at once")]
+    TooLarge {
+        /// Which one.
+        message: Cow<'static, str>,
+        /// The largest possible one.
+        mebibytes: usize,
     },
     /// The program on the node speaks another version of the protocol.
     #[error(
