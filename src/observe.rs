@@ -1,11 +1,14 @@
 //! All nodes asked at once.
 //!
 //! What enters is the nodes, each behind [`Inspect`] with its own request; what leaves is [`Observed`], with an answer for
-//! every node that was asked. A node that fails is unreachable with its reason, and delays the others no more than any node does.
+//! every node that was asked. A node that fails is unreachable with its reason, and delays the others no more than any node does; one that hangs is
+//! given up after a time, and whatever reads it may go on by itself.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -16,23 +19,30 @@ use crate::observed::{Answer, NodeFacts, ObserveRequest, Observed};
 /// Nodes that are asked at the same time: enough for the control planes there are, few enough for connections and open files.
 const AT_ONCE: usize = 32;
 
+/// How long a node may take to answer unless the user says otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A node and what it is asked.
 pub type Question<'a> = (&'a (dyn Inspect + Sync), ObserveRequest);
 
-/// Asks every node its question. `observed_at` is our own clock.
-pub fn observe_all(nodes: &BTreeMap<NodeName, Question<'_>>, observed_at: Timestamp) -> Observed {
+/// Asks every node its question, and waits for each as long as `patience`. `observed_at` is our own clock.
+pub fn observe_all(
+    nodes: &BTreeMap<NodeName, Question<'_>>,
+    observed_at: Timestamp,
+    patience: Duration,
+) -> Observed {
     let questions: Vec<(&NodeName, &Question<'_>)> = nodes.iter().collect();
     let next = AtomicUsize::new(0);
     let ask_until_done = || {
         let mut answers = Vec::new();
         while let Some((name, (node, request))) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
-            answers.push(((*name).clone(), answer(node.observe(request))));
+            answers.push(((*name).clone(), ask(*node, request, patience)));
         }
         answers
     };
     // A node without an answer must not be missing from the result, not even when the thread that asked it died.
-    let died = || Answer::Unreachable { reason: "the reading of this node broke off".to_owned() };
-    let mut answers: BTreeMap<NodeName, Answer> = nodes.keys().map(|name| (name.clone(), died())).collect();
+    let mut answers: BTreeMap<NodeName, Answer> =
+        nodes.keys().map(|name| (name.clone(), broke_off())).collect();
     std::thread::scope(|scope| {
         let threads: Vec<_> =
             (0..questions.len().min(AT_ONCE)).map(|_| scope.spawn(ask_until_done)).collect();
@@ -41,6 +51,28 @@ pub fn observe_all(nodes: &BTreeMap<NodeName, Question<'_>>, observed_at: Timest
         }
     });
     Observed { observed_at, nodes: answers }
+}
+
+/// The answer of one node.
+fn ask(node: &(dyn Inspect + Sync), request: &ObserveRequest, patience: Duration) -> Answer {
+    let Some(view) = node.detached() else { return answer(node.observe(request)) };
+    let (answered, arrival) = channel();
+    let request = request.clone();
+    std::thread::spawn(move || {
+        // Nobody waits any more when the time is over.
+        let _heard = answered.send(answer(view.observe(&request))).is_ok();
+    });
+    match arrival.recv_timeout(patience) {
+        Ok(answer) => answer,
+        Err(RecvTimeoutError::Timeout) => {
+            Answer::Unreachable { reason: format!("no answer within {} s", patience.as_secs_f32()) }
+        }
+        Err(RecvTimeoutError::Disconnected) => broke_off(),
+    }
+}
+
+fn broke_off() -> Answer {
+    Answer::Unreachable { reason: "the reading of this node broke off".to_owned() }
 }
 
 fn answer(result: Result<NodeFacts, NodeError>) -> Answer {
@@ -107,7 +139,7 @@ mod tests {
                 ),
             )
         });
-        observe_all(&questions.collect(), Timestamp::UNIX_EPOCH)
+        observe_all(&questions.collect(), Timestamp::UNIX_EPOCH, Duration::from_millis(200))
     }
 
     #[test]
@@ -124,6 +156,7 @@ mod tests {
                     let file = facts.files["/number"].present().unwrap();
                     assert_eq!(file.sha256, Some(crate::x509::Sha256::of(number.to_string().as_bytes())));
                 }
+                Answer::Skipped => panic!("every node was asked"),
                 Answer::Unreachable { reason } => {
                     let expected = (3, "the node cannot be reached: no route to host");
                     assert_eq!((number % 10, reason.as_str()), expected);
@@ -144,6 +177,37 @@ mod tests {
     #[test]
     fn a_bug_in_the_reading_of_one_node_leaves_it_unreachable_and_not_missing() {
         assert!(ask(&[Broken], "/x").nodes[&name(0)].facts().is_none());
+    }
+
+    /// A node that does not answer before its other end is dropped, or never.
+    #[derive(Clone)]
+    struct Hanging(Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>);
+
+    impl Inspect for Hanging {
+        fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
+            let _released = self.0.lock().unwrap().recv();
+            Memory::new(Timestamp::UNIX_EPOCH).observe(request)
+        }
+
+        fn detached(&self) -> Option<Box<dyn Inspect + Send>> {
+            Some(Box::new(self.clone()))
+        }
+    }
+
+    #[test]
+    fn a_node_that_hangs_is_given_up_and_the_others_are_seen() {
+        let (release, released) = channel();
+        let hanging = Hanging(Arc::new(released.into()));
+        let good = Memory::new(Timestamp::UNIX_EPOCH);
+        let nodes: [Box<dyn Inspect + Sync>; 2] = [Box::new(hanging), Box::new(good)];
+        let observed = ask(&nodes, "/x");
+        let expected = Answer::Unreachable { reason: "no answer within 0.2 s".to_owned() };
+        assert_eq!(observed.nodes[&name(0)], expected);
+        assert!(observed.nodes[&name(1)].facts().is_some());
+        drop(release);
+        let (release, released) = channel();
+        drop::<std::sync::mpsc::Sender<()>>(release);
+        assert!(ask(&[Hanging(Arc::new(released.into()))], "/x").nodes[&name(0)].facts().is_some());
     }
 
     #[test]

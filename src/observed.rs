@@ -37,6 +37,8 @@ pub enum Answer {
         /// Why, in words for people.
         reason: String,
     },
+    /// It was not asked, because the user said so; nothing is known about it either.
+    Skipped,
 }
 
 impl Answer {
@@ -44,7 +46,7 @@ impl Answer {
     pub fn facts(&self) -> Option<&NodeFacts> {
         match self {
             Self::Facts(facts) => Some(facts),
-            Self::Unreachable { .. } => None,
+            Self::Unreachable { .. } | Self::Skipped => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! whose components say that files lie elsewhere than the profile expects is asked a second time, about those files.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -13,7 +14,7 @@ use crate::hints::hints;
 use crate::ids::NodeName;
 use crate::manifest::kubernetes_version;
 use crate::node::Inspect;
-use crate::observe::{Question, observe_all};
+use crate::observe::{PATIENCE, Question, observe_all};
 use crate::observed::{Answer, Content, Expect, NodeFacts, Observed, Seen};
 use crate::profile::Profile;
 use crate::request::{request, see_through_missing_links};
@@ -32,10 +33,11 @@ pub fn survey<N: Inspect + Sync>(
     nodes: &BTreeMap<NodeName, N>,
     observed_at: Timestamp,
 ) -> Result<Survey, Vec<ResolveError>> {
-    survey_further(spec, profile, nodes, Observed { observed_at, nodes: BTreeMap::new() })
+    survey_further(spec, profile, nodes, Observed { observed_at, nodes: BTreeMap::new() }, PATIENCE)
 }
 
-/// Surveys a cluster of which something is `known` already, such as what told its layout; that is not asked again.
+/// Surveys a cluster of which something is `known` already, such as what told its layout; that is not asked again. Each node may take as long as
+/// `patience` for an answer.
 ///
 /// # Errors
 /// Every part of the spec that cannot be worked out.
@@ -44,14 +46,15 @@ pub fn survey_further<N: Inspect + Sync>(
     profile: &Profile,
     nodes: &BTreeMap<NodeName, N>,
     known: Observed,
+    patience: Duration,
 ) -> Result<Survey, Vec<ResolveError>> {
     let mut observed = known;
     let first = resolve(spec, profile, &Hints::default())?;
     let open = questions(&first, nodes, &observed);
-    ask(&mut observed, &open);
+    ask(&mut observed, &open, patience);
     let desired = resolve(spec, profile, &hints(&observed))?;
     let open = questions(&desired, nodes, &observed);
-    ask(&mut observed, &open);
+    ask(&mut observed, &open, patience);
     for (name, node) in &desired.nodes {
         if let Some(Answer::Facts(facts)) = observed.nodes.get_mut(name) {
             see_through_missing_links(node, facts);
@@ -60,9 +63,9 @@ pub fn survey_further<N: Inspect + Sync>(
     Ok(Survey { desired, observed })
 }
 
-fn ask(observed: &mut Observed, questions: &BTreeMap<NodeName, Question<'_>>) {
+fn ask(observed: &mut Observed, questions: &BTreeMap<NodeName, Question<'_>>, patience: Duration) {
     if !questions.is_empty() {
-        for (name, answer) in observe_all(questions, observed.observed_at).nodes {
+        for (name, answer) in observe_all(questions, observed.observed_at, patience).nodes {
             merge(observed, name, answer);
         }
     }
@@ -86,7 +89,7 @@ fn questions<'a, N: Inspect + Sync>(
                     request.state_directory = None;
                 }
             }
-            Some(Answer::Unreachable { .. }) => continue,
+            Some(Answer::Unreachable { .. } | Answer::Skipped) => continue,
             None => {}
         }
         if request.files.is_empty() && request.state_directory.is_none() {
@@ -116,7 +119,7 @@ fn merge(observed: &mut Observed, name: NodeName, second: Answer) {
             }
             first.kubernetes_version = kubernetes_version(first.manifests().map(|(_, manifest)| manifest));
         }
-        (Some(Answer::Facts(_) | Answer::Unreachable { .. }) | None, second) => {
+        (Some(Answer::Facts(_) | Answer::Unreachable { .. } | Answer::Skipped) | None, second) => {
             observed.nodes.insert(name, second);
         }
     }

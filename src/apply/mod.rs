@@ -7,7 +7,7 @@
 mod act;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -125,8 +125,7 @@ impl Run<'_, '_> {
 
     /// Locks every node of the plan, in the order of their names, so that two runs cannot wait for each other.
     fn lock(&mut self) -> Result<(), Failure> {
-        let nodes: std::collections::BTreeSet<&NodeName> =
-            self.plan.visits.iter().map(|visit| &visit.node).collect();
+        let nodes: BTreeSet<&NodeName> = self.plan.visits.iter().map(|visit| &visit.node).collect();
         let start = Instant::now();
         let deadline = start.checked_add(self.settings.locking.patience).unwrap_or(start);
         for node in nodes {
@@ -223,11 +222,19 @@ impl Run<'_, '_> {
             state_directory: self.settings.desired.snapshots.directory.clone(),
             keep: self.settings.desired.snapshots.keep,
             note: self.settings.note.clone(),
+            units: self.units(&visit.node),
         };
         match self.hosts.get_mut(&visit.node) {
             Some(host) => host.begin(&begin),
             None => Err(HostError::NotOpen),
         }
+    }
+
+    /// The systemd units on a node that read what may change.
+    fn units(&self, node: &NodeName) -> BTreeSet<String> {
+        let services =
+            self.settings.desired.nodes.get(node).into_iter().flat_map(|node| node.services.values());
+        services.filter_map(|service| service.restart.as_ref()?.systemd.clone()).collect()
     }
 
     /// Looks at the node again: a plan is done only where everything that it was made from still is as it was.
@@ -333,8 +340,7 @@ impl Run<'_, '_> {
 
     fn take_back(&mut self, visit: &Visit, visits: usize) -> Result<(), Failure> {
         let changed: Vec<&str> = visit.actions.iter().flat_map(|action| action.deed.paths()).collect();
-        let paths: std::collections::BTreeSet<String> =
-            changed.iter().map(|path| (*path).to_owned()).collect();
+        let paths: BTreeSet<String> = changed.iter().map(|path| (*path).to_owned()).collect();
         let from = VisitId { run: self.plan.id.clone(), visit: visit.number };
         let offset = u32::try_from(visits).unwrap_or(u32::MAX);
         let begin = Begin {
@@ -343,6 +349,7 @@ impl Run<'_, '_> {
             state_directory: self.settings.desired.snapshots.directory.clone(),
             keep: self.settings.desired.snapshots.keep,
             note: format!("taking back visit {from}"),
+            units: self.units(&visit.node),
         };
         let host = self.host(&visit.node)?;
         let on = |error| Failure::on(&visit.node, None, error);

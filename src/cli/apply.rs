@@ -10,7 +10,7 @@ use pki::render;
 use pki::spec::types::OnFailure;
 use serde::Serialize;
 
-use super::cluster::{self, Cluster};
+use super::cluster::Cluster;
 use super::exit::Outcome;
 use super::lock::LockArguments;
 use super::plan::PlanArguments;
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     if let Err(exit) = arguments.consent.possible() {
         return exit;
     }
-    let clusters = match cluster::load(&arguments.plan.spec, global) {
+    let clusters = match arguments.plan.load(global) {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };

@@ -1,12 +1,14 @@
 //! A cluster that a spec declares, with the nodes behind it: what `status`, `plan`, `apply` and `rollback` start from.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use pki::diagnostic::Source;
 use pki::diff::diff;
-use pki::observed::Observed;
+use pki::ids::NodeName;
+use pki::observed::{Answer, Observed};
 use pki::plan::{Input, Options, Plan, SpecReference};
 use pki::profile::Profile;
 use pki::spec::Loaded;
@@ -27,6 +29,48 @@ pub(super) struct Cluster {
     pub(super) reference: SpecReference,
     /// The configuration of the OpenSSH client that was named.
     pub(super) ssh_config: Option<PathBuf>,
+    /// How long a node may take for its connection and for each answer.
+    pub(super) patience: Duration,
+    /// The nodes that are not asked and not worked on, because the user said so.
+    pub(super) skipped: BTreeSet<NodeName>,
+}
+
+/// Which nodes are left alone.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct SkipArguments {
+    /// Do not ask this node and do nothing on it, such as one that is down for repair; may be given several times
+    #[arg(long, value_name = "NODE", requires = "files")]
+    skip_node: Vec<NodeName>,
+}
+
+impl SkipArguments {
+    /// Tells the clusters which of their nodes are left alone.
+    ///
+    /// # Errors
+    /// The exit code, after a node that no spec has was told, or that no node would be left.
+    pub(super) fn skip(&self, clusters: &mut [Cluster]) -> Result<(), Exit> {
+        for name in &self.skip_node {
+            if !clusters.iter().any(|cluster| cluster.spec.spec.nodes.contains_key(name)) {
+                let nodes = clusters.iter().flat_map(|cluster| cluster.spec.spec.nodes.keys());
+                let nodes: Vec<&str> = nodes.map(NodeName::as_str).collect();
+                output::tell(&format!(
+                    "error: --skip-node: there is no node {name}\n  help: the nodes are {}\n",
+                    nodes.join(", ")
+                ));
+                return Err(Exit::Usage);
+            }
+        }
+        for cluster in clusters {
+            let nodes = cluster.spec.spec.nodes.keys();
+            cluster.skipped = nodes.filter(|name| self.skip_node.contains(name)).cloned().collect();
+            if cluster.skipped.len() == cluster.spec.spec.nodes.len() {
+                let name = &cluster.spec.metadata.name;
+                output::tell(&format!("error: --skip-node leaves no node of {name}\n"));
+                return Err(Exit::Usage);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads the specs that the arguments name and tells every problem.
@@ -54,6 +98,8 @@ pub(super) fn load(arguments: &SpecArguments, global: &Global) -> Result<Vec<Clu
             loaded: Some(loaded),
             reference,
             ssh_config,
+            patience: global.patience(),
+            skipped: BTreeSet::new(),
         });
     }
     Ok(clusters)
@@ -71,8 +117,14 @@ impl Cluster {
 
     /// The nodes behind the connections of the spec.
     pub(super) fn nodes(&self) -> nodes::Hosts {
-        let connect = |loaded| nodes::connect(loaded, self.ssh_config.as_deref());
-        self.loaded.as_ref().map(connect).unwrap_or_default()
+        let Some(loaded) = &self.loaded else { return nodes::Hosts::new() };
+        if self.skipped.is_empty() {
+            return nodes::connect(loaded, self.ssh_config.as_deref(), self.patience);
+        }
+        // Nothing is opened to a node that is left alone.
+        let mut others = loaded.clone();
+        others.spec.spec.nodes.retain(|name, _| !self.skipped.contains(name));
+        nodes::connect(&others, self.ssh_config.as_deref(), self.patience)
     }
 
     /// What should be, and what is.
@@ -80,7 +132,8 @@ impl Cluster {
     /// # Errors
     /// The exit code, after every problem of the spec was told.
     pub(super) fn survey(&self, nodes: &nodes::Hosts) -> Result<Survey, Exit> {
-        self.survey_further(nodes, Observed { observed_at: super::now(), nodes: BTreeMap::new() })
+        let skipped = self.skipped.iter().map(|name| (name.clone(), Answer::Skipped));
+        self.survey_further(nodes, Observed { observed_at: super::now(), nodes: skipped.collect() })
     }
 
     /// What should be, and what is, where something is known already.
@@ -88,7 +141,7 @@ impl Cluster {
     /// # Errors
     /// The exit code, after every problem of the spec was told.
     pub(super) fn survey_further(&self, nodes: &nodes::Hosts, known: Observed) -> Result<Survey, Exit> {
-        let survey = survey_further(&self.spec, &self.profile, nodes, known);
+        let survey = survey_further(&self.spec, &self.profile, nodes, known, self.patience);
         let mut survey = survey.map_err(|problems| {
             for problem in problems {
                 output::tell(&format!("error: {}: {problem}\n", problem.path.join(".")));

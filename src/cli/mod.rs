@@ -27,6 +27,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub(crate) use exit::Exit;
 use output::Color;
+use pki::duration::Duration;
 
 /// Plan and apply the certificates of self-managed Kubernetes and etcd clusters.
 #[derive(Debug, Parser)]
@@ -51,6 +52,25 @@ struct Global {
     /// Say less: no progress, no hints
     #[arg(short, long, global = true)]
     quiet: bool,
+    /// How long to wait for a node: for the connection, and for each look at its files
+    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
+    timeout: Duration,
+}
+
+impl Global {
+    /// How long a node may take for its connection and for each answer.
+    fn patience(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.timeout.seconds())
+    }
+}
+
+/// A time that lets a node answer at all.
+fn timeout(text: &str) -> Result<Duration, String> {
+    match text.parse::<Duration>() {
+        Ok(time) if time.seconds() == 0 => Err("no node answers in no time".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The form of a result.

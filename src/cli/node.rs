@@ -1,5 +1,6 @@
 #![expect(clippy::disallowed_methods, reason = "removes its own copy from where it was put")]
-//! `pki node serve`: the far end of a connection. Nothing but messages for the near end is written, neither to standard output nor to standard error.
+//! `pki node`: what runs on the nodes themselves. `serve` is the far end of a connection and writes nothing but messages for the near end, neither to standard
+//! output nor to standard error; `undo` is run by systemd after a reboot in the middle of a change, and says in the system's journal what it did.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -8,11 +9,12 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use pki::node::{Ending, Local, Login, Service, Stopper};
+use pki::node::{Ending, HostError, Local, Login, Service, Stopper};
+use pki::observed::VisitState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-use super::Exit;
+use super::{Exit, chain, output};
 
 /// What `pki node` takes.
 #[derive(Debug, clap::Args)]
@@ -38,14 +40,62 @@ enum Command {
         #[arg(long, hide = true, requires = "uploaded")]
         made: bool,
     },
+    /// Internal: run by systemd when the machine starts, where it was stopped in the middle of a change
+    #[command(hide = true)]
+    Undo {
+        /// The directory in which the change is recorded
+        #[arg(long, value_name = "DIR")]
+        state_directory: String,
+        /// The directory that stands for this machine's `/`
+        #[arg(long, value_name = "DIR", hide = true)]
+        root: Option<PathBuf>,
+    },
+}
+
+/// Serves, or undoes.
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    match &arguments.command {
+        Command::Serve { read_only, root, uploaded, made } => {
+            if *uploaded {
+                remove_copy(*made);
+            }
+            serve(*read_only, root.as_ref())
+        }
+        Command::Undo { state_directory, root } => undo(state_directory, root.as_ref()),
+    }
+}
+
+/// Puts the files back that a reboot left half changed. What is said goes to the system's journal.
+fn undo(state_directory: &str, root: Option<&PathBuf>) -> Exit {
+    let mut host = Local::new(root.cloned(), super::now);
+    match host.undo_at_boot(state_directory) {
+        Ok(None) => Exit::Done,
+        Ok(Some(undone)) => {
+            let ended = match undone.state {
+                VisitState::Committed => "had ended well",
+                VisitState::Open | VisitState::Undone | VisitState::UndoFailed => "is undone",
+            };
+            let restored = undone.restored.iter().map(|path| format!("\n  put back: {path}"));
+            let left = undone.left.iter().map(|path| format!("\n  left, because others use it: {path}"));
+            let paths: String = restored.chain(left).collect();
+            output::tell(&format!("transaction {} {ended}{paths}\n", undone.id));
+            Exit::Done
+        }
+        Err(error) => {
+            output::tell(&format!("error: {}\n", chain(&error)));
+            if matches!(error, HostError::Locked { .. }) {
+                Exit::Locked
+            } else if matches!(error, HostError::UndoFailed { .. }) {
+                Exit::UndoFailed
+            } else {
+                Exit::Internal
+            }
+        }
+    }
 }
 
 /// Serves until the other end is gone.
-pub(super) fn run(arguments: &Arguments) -> Exit {
-    let Command::Serve { read_only, root, uploaded, made } = &arguments.command;
-    if *uploaded {
-        remove_copy(*made);
-    }
+fn serve(read_only: bool, root: Option<&PathBuf>) -> Exit {
     // A message of a bug would go where the messages for the near end go, and could hold anything.
     std::panic::set_hook(Box::new(|_| {}));
     // Not `io::stdin` and `io::stdout`, whose buffers keep what goes through them, keys too.
@@ -59,8 +109,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     if stop_on_signal(service.stopper()).is_err() {
         return Exit::Internal;
     }
-    let mut host = Local::new(root.clone(), super::now);
-    match service.serve(&mut host, output, *read_only, login) {
+    let mut host = Local::new(root.cloned(), super::now);
+    match service.serve(&mut host, output, read_only, login) {
         Ending::Closed => Exit::Done,
         Ending::Refused { .. } => Exit::Usage,
         Ending::Undone(_) => Exit::Undone,

@@ -9,20 +9,19 @@ use std::time::Duration;
 
 use pki::ids::NodeName;
 use pki::node::ssh::{Client, ClientSettings, Ssh, Target};
-use pki::node::{Host, Local, Session, Unreachable};
+use pki::node::{Deadlines, Host, Local, Session, Unreachable};
 use pki::spec::Loaded;
 use pki::spec::types::{Connection, Local as LocalConnection};
 
 /// The nodes of a cluster.
 pub(super) type Hosts = BTreeMap<NodeName, Box<dyn Host + Send + Sync>>;
 
-/// How long making a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest directory for sockets that leaves enough of the 108 bytes that the path of a socket may have (`unix(7)`).
 const LONGEST: usize = 32;
 
-/// The nodes of a spec. A node's own connection wins over the cluster's. Nodes over SSH are connected to when they are first asked something.
-pub(super) fn connect(loaded: &Loaded, ssh_config: Option<&Path>) -> Hosts {
+/// The nodes of a spec. A node's own connection wins over the cluster's. Nodes over SSH are connected to when they are first asked something; `patience` is
+/// for the connection, and for what they then tell of their files.
+pub(super) fn connect(loaded: &Loaded, ssh_config: Option<&Path>, patience: Duration) -> Hosts {
     let spec = &loaded.spec.spec;
     let base = Path::new(loaded.document.file()).parent().unwrap_or(Path::new(""));
     let mut client = None;
@@ -32,7 +31,7 @@ pub(super) fn connect(loaded: &Loaded, ssh_config: Option<&Path>) -> Hosts {
                 let settings = ClientSettings {
                     config: ssh_config.map(|config| std::path::absolute(config).unwrap_or(config.to_owned())),
                     runtime_directory: runtime_directory(),
-                    timeout: CONNECT_TIMEOUT,
+                    timeout: patience,
                 };
                 Client::new(settings).map(Arc::new)
             })
@@ -40,6 +39,8 @@ pub(super) fn connect(loaded: &Loaded, ssh_config: Option<&Path>) -> Hosts {
     };
     let session = Session {
         note: format!("{} from {}", loaded.spec.metadata.name, loaded.document.file()),
+        silence: Duration::from_secs(spec.rollout.silence.seconds()),
+        deadlines: Deadlines { hello: patience, observe: patience, ..Deadlines::default() },
         ..Session::default()
     };
     let nodes = spec.nodes.iter().map(|(name, node)| {

@@ -5,7 +5,7 @@ use pki::plan::{Options, Plan, Selector};
 use pki::render;
 use serde::Serialize;
 
-use super::cluster::{self, Cluster};
+use super::cluster::{self, Cluster, SkipArguments};
 use super::exit::Outcome;
 use super::input::SpecArguments;
 use super::{Exit, Format, Global, json, output, written};
@@ -14,7 +14,9 @@ use super::{Exit, Format, Global, json, output, written};
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct PlanArguments {
     #[command(flatten)]
-    pub(super) spec: SpecArguments,
+    spec: SpecArguments,
+    #[command(flatten)]
+    skip: SkipArguments,
     /// Plan only for this: NAME@NODE, NAME or @NODE, such as etcd-server@cp-2; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     only: Vec<Selector>,
@@ -24,6 +26,16 @@ pub(super) struct PlanArguments {
 }
 
 impl PlanArguments {
+    /// The clusters to plan for.
+    ///
+    /// # Errors
+    /// The exit code, after what is wrong was told.
+    pub(super) fn load(&self, global: &Global) -> Result<Vec<Cluster>, Exit> {
+        let mut clusters = cluster::load(&self.spec, global)?;
+        self.skip.skip(&mut clusters)?;
+        Ok(clusters)
+    }
+
     pub(super) fn options(&self, as_of: bool) -> Options {
         Options { only: self.only.clone(), replace: self.replace.clone(), as_of }
     }
@@ -56,7 +68,7 @@ struct Report<'a> {
 
 /// Plans.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    let clusters = match cluster::load(&arguments.plan.spec, global) {
+    let clusters = match arguments.plan.load(global) {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };

@@ -1,5 +1,6 @@
 //! `pki status`: reports every certificate, kubeconfig and CA.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -17,7 +18,7 @@ use pki::survey::Survey;
 use pki::x509::Sha256;
 use serde::Serialize;
 
-use super::cluster::{self, Cluster};
+use super::cluster::{self, Cluster, SkipArguments};
 use super::exit::Outcome;
 use super::input::SpecArguments;
 use super::nodes::Hosts;
@@ -28,6 +29,8 @@ use super::{Exit, Format, Global, internal, json, output, written};
 pub(super) struct Arguments {
     #[command(flatten)]
     spec: SpecArguments,
+    #[command(flatten)]
+    skip: SkipArguments,
     /// Without a spec: the directory that stands for this machine's `/`
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     root: Option<PathBuf>,
@@ -70,10 +73,13 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     if arguments.spec.files.is_empty() {
         return without_spec(arguments, global, now).unwrap_or_else(|exit| exit);
     }
-    let clusters = match cluster::load(&arguments.spec, global) {
+    let mut clusters = match cluster::load(&arguments.spec, global) {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };
+    if let Err(exit) = arguments.skip.skip(&mut clusters) {
+        return exit;
+    }
     let one = |cluster: &Cluster| {
         let nodes = cluster.nodes();
         let survey = cluster.survey(&nodes)?;
@@ -109,7 +115,15 @@ fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Resul
     // What told the layout is not asked again.
     let answers = spec.spec.nodes.keys().map(|name| (name.clone(), Answer::Facts(facts.clone())));
     let known = Observed { observed_at: super::now(), nodes: answers.collect() };
-    let cluster = Cluster { spec, profile, loaded: None, reference, ssh_config: global.ssh_config.clone() };
+    let cluster = Cluster {
+        spec,
+        profile,
+        loaded: None,
+        reference,
+        ssh_config: global.ssh_config.clone(),
+        patience: global.patience(),
+        skipped: BTreeSet::new(),
+    };
     let survey = cluster.survey_further(&nodes, known)?;
     Ok(report(&cluster, &survey, arguments, global, now))
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredNode};
 use crate::ids::{AuthorityName, NodeName};
-use crate::observed::{NodeFacts, Observed};
+use crate::observed::{Answer, NodeFacts, Observed};
 use crate::x509::{Certificate, Sha256};
 
 use super::key_pair::odd_ones_out;
@@ -22,6 +22,8 @@ pub struct AuthorityView {
     pub keys: BTreeMap<NodeName, Sha256>,
     /// The nodes of which it is not known what they hold.
     pub unknown: BTreeSet<NodeName>,
+    /// Those of them that were not asked because the user said so.
+    pub skipped: BTreeSet<NodeName>,
     /// What all nodes together say, worked out once: every check of every node asks for it.
     settled: Settled,
 }
@@ -65,6 +67,15 @@ impl AuthorityView {
         self.certificates.get(node).map(Vec::as_slice)
     }
 
+    /// The nodes of which it is not known what they hold, in words.
+    pub fn unknown_nodes(&self) -> String {
+        let word = |node: &NodeName| match self.skipped.contains(node) {
+            true => format!("{node} (skipped, by --skip-node)"),
+            false => node.to_string(),
+        };
+        self.unknown.iter().map(word).collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether no node holds the key, as far as every node was seen.
     pub fn key_is_nowhere(&self) -> bool {
         self.keys.is_empty() && self.unknown.is_empty()
@@ -75,13 +86,17 @@ impl AuthorityView {
 pub fn authority_views(desired: &Desired, observed: &Observed) -> BTreeMap<AuthorityName, AuthorityView> {
     let mut views: BTreeMap<AuthorityName, AuthorityView> = BTreeMap::new();
     for (node, wanted) in &desired.nodes {
-        let facts = observed.nodes.get(node).and_then(|answer| answer.facts());
+        let answer = observed.nodes.get(node);
+        let facts = answer.and_then(|answer| answer.facts());
         for (authority, copy) in &wanted.authorities {
             let view = views.entry(authority.clone()).or_default();
             match facts {
                 Some(facts) => gather(view, (node, wanted), copy, facts),
                 None => {
                     view.unknown.insert(node.clone());
+                    if answer == Some(&Answer::Skipped) {
+                        view.skipped.insert(node.clone());
+                    }
                 }
             }
         }
@@ -299,8 +314,7 @@ impl AuthorityCase<'_> {
         if self.view.unknown.is_empty() {
             return Some(Finding::note(Reason::AuthorityKeyLost));
         }
-        let unknown: Vec<&str> = self.view.unknown.iter().map(NodeName::as_str).collect();
-        let because = format!("whether {} holds the key of {}", unknown.join(", "), self.name);
+        let because = format!("whether {} holds the key of {}", self.view.unknown_nodes(), self.name);
         Some(Finding { effect: Effect::Unknown, reason: Reason::Unknown { because }, decided_by: None })
     }
 }

@@ -153,6 +153,9 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
             Some(Answer::Unreachable { reason }) => {
                 differences.add(Subject::Node, name, vec![unreachable(reason)])
             }
+            Some(Answer::Skipped) => {
+                differences.add(Subject::Node, name, vec![Finding::note(Reason::Skipped)])
+            }
             None => differences.add(Subject::Node, name, vec![unreachable("the node was not asked")]),
         }
         differences.findings

@@ -324,6 +324,8 @@ pub enum Reason {
     KubeletRotates,
     /// The kubelet does not renew it: the kubeconfig embeds the certificate instead of pointing at the kubelet's own file.
     KubeletDoesNotRotate,
+    /// The user does not want it to be asked, so nothing is known of it.
+    Skipped,
     /// It could not be read, so nothing is known of it.
     Unknown {
         /// Why.
@@ -387,6 +389,7 @@ impl Reason {
             Reason::AuthorityKeyLost => "AuthorityKeyLost",
             Reason::KubeletRotates => "KubeletRotates",
             Reason::KubeletDoesNotRotate => "KubeletDoesNotRotate",
+            Reason::Skipped => "Skipped",
             Reason::Unknown { .. } => "Unknown",
         }
     }

@@ -159,6 +159,9 @@ impl fmt::Display for Reason {
             Reason::KubeletDoesNotRotate => {
                 f.write_str("embedded in kubelet.conf, so the kubelet does not renew it")
             }
+            Reason::Skipped => {
+                f.write_str("skipped, by --skip-node; nothing is known of it and nothing is done on it")
+            }
             Reason::Unknown { because } => write!(f, "unknown: {}", escaped(because)),
         }
     }

@@ -35,6 +35,7 @@ impl World {
         match self.observed.nodes.get_mut(node).unwrap() {
             Answer::Facts(facts) => facts,
             Answer::Unreachable { reason } => panic!("{reason}"),
+            Answer::Skipped => panic!("it was not asked"),
         }
     }
 

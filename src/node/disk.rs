@@ -19,6 +19,7 @@ use super::error::HostError;
 use super::image::{Access, FileImage, Image};
 use crate::secret::Secret;
 
+mod program;
 mod tree;
 
 /// Most bytes of a file that a transaction copies or keeps.

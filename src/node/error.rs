@@ -113,6 +113,9 @@ pub enum HostError {
     /// The node is served for looking only.
     #[error("the node is served for reading only, and {request} is more than that")]
     ServedReadOnly { request: Cow<'static, str> },
+    /// A message does not go through the connection. It was not sent, and the connection and the transaction are as before.
+    #[error("the {message} is larger than {mebibytes} MiB, the most that is sent at once")]
+    TooLarge { message: Cow<'static, str>, mebibytes: usize },
     /// The connection to the node was lost, before or after it did what it was told.
     #[error(
         "the connection to the node is lost: {reason}. What was not committed there, the node undoes by itself"

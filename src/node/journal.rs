@@ -33,6 +33,8 @@ pub(super) struct Line {
 pub(super) enum Event {
     /// Everything known is copied.
     Begun,
+    /// Should the machine restart before the end, nothing will undo this transaction by itself.
+    NoUndoAtBoot { reason: String },
     /// A location is about to change for the first time.
     Writing {
         #[serde(flatten)]
@@ -118,7 +120,11 @@ pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
     for line in lines {
         state = match &line.event {
             Event::Begun | Event::Undoing => Some(VisitState::Open),
-            Event::Writing { .. } | Event::Wrote { .. } | Event::Running { .. } | Event::Ran { .. } => state,
+            Event::NoUndoAtBoot { .. }
+            | Event::Writing { .. }
+            | Event::Wrote { .. }
+            | Event::Running { .. }
+            | Event::Ran { .. } => state,
             Event::Committed { .. } => Some(VisitState::Committed),
             Event::Undone { .. } => Some(VisitState::Undone),
             Event::UndoFailed { .. } => Some(VisitState::UndoFailed),
@@ -132,6 +138,7 @@ pub(super) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
     let touched = lines.iter().filter_map(|line| match &line.event {
         Event::Writing { touch, before } => Some((touch, before.as_ref())),
         Event::Begun
+        | Event::NoUndoAtBoot { .. }
         | Event::Wrote { .. }
         | Event::Running { .. }
         | Event::Ran { .. }
@@ -167,6 +174,7 @@ pub(super) fn programs(lines: &[Line]) -> Vec<Program<'_>> {
                 ended.for_each(|program| program.went_well = true);
             }
             Event::Begun
+            | Event::NoUndoAtBoot { .. }
             | Event::Writing { .. }
             | Event::Wrote { .. }
             | Event::Committed { .. }
@@ -193,6 +201,7 @@ pub(super) fn keeping(lines: &[Line]) -> BTreeSet<String> {
     let committed = lines.iter().filter_map(|line| match &line.event {
         Event::Committed { keeping } => Some(keeping),
         Event::Begun
+        | Event::NoUndoAtBoot { .. }
         | Event::Writing { .. }
         | Event::Wrote { .. }
         | Event::Running { .. }

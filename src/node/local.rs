@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::boot::Boot;
 use super::confined::{Outcome, Tree, TreeError, Walk};
 use super::disk::Fuse;
 use super::lock::Lock;
@@ -26,6 +27,8 @@ pub struct Local {
     /// A root that is not there is an empty node, and is made when the node is first worked on.
     pub(super) is_created_at_need: bool,
     pub(super) clock: fn() -> Timestamp,
+    /// How a reboot is provided for; a directory that stands for a node is never started.
+    pub(super) boot: Option<Boot>,
     pub(super) lock: Option<Lock>,
     pub(super) transaction: Option<Transaction>,
     pub(super) fuse: Fuse,
@@ -34,7 +37,16 @@ pub struct Local {
 impl Local {
     /// A node whose `/` is `root`, or this machine's own when there is none, and whose clock is `clock`.
     pub fn new(root: Option<PathBuf>, clock: fn() -> Timestamp) -> Self {
-        Self { root, is_created_at_need: false, clock, lock: None, transaction: None, fuse: Fuse::default() }
+        let boot = if root.is_none() { Boot::of_machine() } else { None };
+        Self {
+            root,
+            is_created_at_need: false,
+            clock,
+            boot,
+            lock: None,
+            transaction: None,
+            fuse: Fuse::default(),
+        }
     }
 
     /// A node whose `/` is `root`, which is made when the node is first worked on. Until then it is an empty node.
@@ -56,6 +68,7 @@ impl Clone for Local {
             root: self.root.clone(),
             is_created_at_need: self.is_created_at_need,
             clock: self.clock,
+            boot: self.boot.clone(),
             lock: None,
             transaction: None,
             fuse: self.fuse.clone(),
@@ -75,6 +88,10 @@ impl Inspect for Local {
             Some(_) => None,
         };
         Ok(observe(&tree, request, hostname, (self.clock)(), served_by()))
+    }
+
+    fn detached(&self) -> Option<Box<dyn Inspect + Send>> {
+        Some(Box::new(self.clone()))
     }
 }
 

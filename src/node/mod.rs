@@ -8,6 +8,7 @@
 //! another is performed, and the end is `commit` or `undo`. A transaction whose process died is found open by the next one, which undoes it.
 
 mod accounts;
+mod boot;
 mod check;
 pub mod confined;
 mod content;
@@ -44,6 +45,8 @@ pub use serve::{Ending, Login, Service, Stopper};
 pub use unreachable::Unreachable;
 pub use wire::Hello;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::observed::{NodeFacts, ObserveRequest};
@@ -54,11 +57,21 @@ use order::{Answer, Begin, Order};
 pub trait Inspect {
     /// Answers one request. What of it cannot be seen is unknown in the answer; an error means that there is no answer at all.
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError>;
+
+    /// Another view of the same node that may outlive this one, so that nobody has to wait for a reading that hangs, as one of a dead network disk does.
+    /// None where every answer comes within a time of its own.
+    fn detached(&self) -> Option<Box<dyn Inspect + Send>> {
+        None
+    }
 }
 
 impl<T: Inspect + ?Sized> Inspect for Box<T> {
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
         (**self).observe(request)
+    }
+
+    fn detached(&self) -> Option<Box<dyn Inspect + Send>> {
+        (**self).detached()
     }
 }
 
@@ -114,6 +127,14 @@ pub enum NodeError {
     Disconnected {
         /// Why, in words for people.
         reason: String,
+    },
+    /// A message does not go through the connection, which is as before.
+    #[error("the {message} is larger than {mebibytes} MiB, the most that is sent at once")]
+    TooLarge {
+        /// Which one.
+        message: Cow<'static, str>,
+        /// The largest possible one.
+        mebibytes: usize,
     },
     /// The program on the node speaks another version of the protocol.
     #[error(

@@ -36,6 +36,9 @@ pub struct Begin {
     pub keep: u32,
     /// What the run is about, for the journal: cluster, who, command line's reason. Shown to the next one who finds the transaction open.
     pub note: String,
+    /// The systemd units on the node that read its files: after a reboot in the middle of it they start only once it is taken back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub units: BTreeSet<String>,
 }
 
 /// A private key that a transaction holds in memory until it is written.

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use super::error::HostError;
 use super::lock::{Claim, LockState};
 use super::order::{Answer, Begin, Order, Slot};
-use super::wire::frame;
+use super::wire::frame::{self, FrameError};
 use super::wire::{Greeting, Hello, Introduction, Outcome, PROTOCOL, Performed, Request, VERSION};
 use super::{Host, Inspect, NodeError, SnapshotFacts, Undone};
 use crate::observed::{NodeFacts, ObserveRequest};
@@ -109,7 +109,7 @@ impl Remote {
         let lost = |Broken(reason): Broken| NodeError::Disconnected { reason };
         let mut link = Link::new(input, output);
         let first = link.receive(deadlines.hello).map_err(lost)?;
-        let unknown = |error: frame::FrameError| NodeError::Disconnected { reason: error.to_string() };
+        let unknown = |error: FrameError| NodeError::Disconnected { reason: error.to_string() };
         let Introduction { protocol, version } = frame::decode(&first).map_err(unknown)?;
         if protocol.major != PROTOCOL.major {
             return Err(NodeError::Incompatible {
@@ -147,24 +147,56 @@ impl Remote {
         &self,
         request: &impl Serialize,
         deadline: Duration,
-    ) -> Result<Result<T, E>, Broken> {
-        let frame = frame::encode(request, frame::REQUEST_LIMIT)
-            .map_err(|error| Broken(format!("the request cannot be sent: {error}")))?;
+    ) -> Result<Result<T, E>, NoAnswer> {
+        let frame = frame::encode(request, frame::REQUEST_LIMIT).map_err(|error| match error {
+            FrameError::TooLong { .. } => NoAnswer::TooLarge,
+            FrameError::Closed
+            | FrameError::Torn
+            | FrameError::Failed { .. }
+            | FrameError::NotAFrame { .. }
+            | FrameError::NotUnderstood { .. } => {
+                NoAnswer::Lost(format!("the request cannot be sent: {error}"))
+            }
+        })?;
         let mut link = self.link();
         let answer = link.exchange(frame, deadline)?;
         match frame::decode::<Outcome<T, E>>(&answer) {
             Ok(Outcome::Done(done)) => Ok(Ok(done)),
             Ok(Outcome::Failed(error)) => Ok(Err(error)),
-            Ok(Outcome::Ended(reason)) => Err(link.give_up(format!("the node ended it: {reason}"))),
-            Err(error) => Err(link.give_up(format!("the node's answer is not what was asked for: {error}"))),
+            Ok(Outcome::Ended(reason)) => Err(link.give_up(format!("the node ended it: {reason}")).into()),
+            Err(error) => {
+                Err(link.give_up(format!("the node's answer is not what was asked for: {error}")).into())
+            }
         }
     }
 
     fn order<T: DeserializeOwned>(&self, request: &Request, deadline: Duration) -> Result<T, HostError> {
         match self.ask(request, deadline) {
             Ok(answer) => answer,
-            Err(Broken(reason)) => Err(HostError::Disconnected { reason }),
+            Err(NoAnswer::Lost(reason)) => Err(HostError::Disconnected { reason }),
+            Err(NoAnswer::TooLarge) => {
+                Err(HostError::TooLarge { message: REQUEST.into(), mebibytes: LARGEST_REQUEST })
+            }
         }
+    }
+}
+
+/// What a message is called that is too large to be sent.
+const REQUEST: &str = "request to the node";
+/// The largest one, in MiB.
+const LARGEST_REQUEST: usize = frame::REQUEST_LIMIT / frame::MEBIBYTE;
+
+/// Why a request has no answer.
+enum NoAnswer {
+    /// Nothing more can be asked.
+    Lost(String),
+    /// It was not sent.
+    TooLarge,
+}
+
+impl From<Broken> for NoAnswer {
+    fn from(Broken(reason): Broken) -> Self {
+        Self::Lost(reason)
     }
 }
 
@@ -172,7 +204,10 @@ impl Inspect for Remote {
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
         match self.ask(&Request::Observe(request.clone()), self.deadlines.observe) {
             Ok(answer) => answer,
-            Err(Broken(reason)) => Err(NodeError::Disconnected { reason }),
+            Err(NoAnswer::Lost(reason)) => Err(NodeError::Disconnected { reason }),
+            Err(NoAnswer::TooLarge) => {
+                Err(NodeError::TooLarge { message: REQUEST.into(), mebibytes: LARGEST_REQUEST })
+            }
         }
     }
 }

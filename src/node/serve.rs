@@ -10,6 +10,7 @@
 mod inbox;
 mod login;
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,8 @@ const LONGEST_SILENCE: u64 = 60;
 #[derive(Debug)]
 pub struct Service {
     inbox: Arc<Inbox>,
+    /// The longest answer.
+    limit: usize,
 }
 
 /// Ends a service from another thread.
@@ -83,7 +86,8 @@ impl From<FrameError> for End {
 impl Service {
     /// Begins to listen. The stream is read by a thread of its own, to its end.
     pub fn listen(input: impl Read + Send + 'static) -> Self {
-        Self { inbox: Inbox::listen(input, Duration::from_secs(LONGEST_SILENCE)) }
+        let inbox = Inbox::listen(input, Duration::from_secs(LONGEST_SILENCE));
+        Self { inbox, limit: frame::ANSWER_LIMIT }
     }
 
     /// What can end the service from another thread.
@@ -95,6 +99,7 @@ impl Service {
     pub fn serve(self, host: &mut impl Host, output: impl Write, read_only: bool, login: Login) -> Ending {
         let mut session = Session {
             inbox: self.inbox,
+            limit: self.limit,
             host,
             output,
             read_only,
@@ -109,6 +114,7 @@ impl Service {
 
 struct Session<'a, H, W> {
     inbox: Arc<Inbox>,
+    limit: usize,
     host: &'a mut H,
     output: W,
     read_only: bool,
@@ -168,10 +174,10 @@ impl<H: Host, W: Write> Session<'_, H, W> {
         }
         match request {
             Request::Heartbeat => Ok(()),
-            Request::Observe(request) => match self.host.observe(&request) {
-                Ok(facts) => self.send(&Outcome::<_, NodeError>::Done(facts)),
-                Err(error) => self.send(&Outcome::<(), _>::Failed(error)),
-            },
+            Request::Observe(request) => {
+                let observed = self.host.observe(&request);
+                self.tell_or(observed, |message, mebibytes| NodeError::TooLarge { message, mebibytes })
+            }
             Request::Lock(claim) => {
                 let locked = self.host.lock(&claim);
                 self.tell(locked)
@@ -241,20 +247,31 @@ impl<H: Host, W: Write> Session<'_, H, W> {
     }
 
     fn tell<T: Serialize>(&mut self, result: Result<T, HostError>) -> Result<(), FrameError> {
-        match result {
-            Ok(done) => self.send(&Outcome::<T>::Done(done)),
-            Err(error) => self.send(&Outcome::<T>::Failed(error)),
-        }
+        self.tell_or(result, |message, mebibytes| HostError::TooLarge { message, mebibytes })
     }
 
-    fn send(&mut self, message: &impl Serialize) -> Result<(), FrameError> {
-        let frame = match frame::encode(message, frame::ANSWER_LIMIT) {
-            Err(error @ FrameError::TooLong { .. }) => {
-                let ended = Outcome::<()>::Ended(format!("the answer is too long: {error}"));
-                frame::encode(&ended, frame::ANSWER_LIMIT)?
+    /// An answer, or that it is too large: then the session goes on, and what was done is as done as if it had been told.
+    fn tell_or<T: Serialize, E: Serialize>(
+        &mut self,
+        result: Result<T, E>,
+        too_large: impl FnOnce(Cow<'static, str>, usize) -> E,
+    ) -> Result<(), FrameError> {
+        let outcome = match result {
+            Ok(done) => Outcome::Done(done),
+            Err(error) => Outcome::Failed(error),
+        };
+        let frame = match frame::encode(&outcome, self.limit) {
+            Err(FrameError::TooLong { limit, .. }) => {
+                let error = too_large("node's answer".into(), limit / frame::MEBIBYTE);
+                frame::encode(&Outcome::<T, E>::Failed(error), frame::ANSWER_LIMIT)?
             }
             other => other?,
         };
+        frame::write(&mut self.output, &frame)
+    }
+
+    fn send(&mut self, message: &impl Serialize) -> Result<(), FrameError> {
+        let frame = frame::encode(message, frame::ANSWER_LIMIT)?;
         frame::write(&mut self.output, &frame)
     }
 

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::boot::{self, Boot, Undoing};
 use super::confined::{Tree, TreeError};
 use super::disk::{Dir, Fuse, Removal};
 use super::error::HostError;
 use super::image::{FileImage, Image, TreeImage};
 use super::journal::{self, Event, Journal};
 use super::observe::{Look, Sight, Want};
-use super::order::VisitId;
+use super::order::{Begin, VisitId};
 use super::program;
 use super::snapshot;
 use super::store::Store;
@@ -35,6 +36,8 @@ pub(super) struct Site {
     /// The directory of the visit, once it has one, and its journal.
     pub(super) visit: Option<(Dir, Journal)>,
     pub(super) clock: fn() -> Timestamp,
+    /// How a reboot is provided for.
+    pub(super) boot: Option<Boot>,
     pub(super) fuse: Fuse,
 }
 
@@ -108,6 +111,32 @@ impl Look for Site {
 }
 
 impl Site {
+    /// Provides for a reboot, from when on the transaction is found open; the journal says why where that is not possible.
+    pub(super) fn provide_for_reboot<'a>(
+        &mut self,
+        begin: &Begin,
+        locations: impl Iterator<Item = &'a String>,
+    ) {
+        let Some(boot) = &self.boot else { return };
+        let undoing = Undoing {
+            state_directory: &begin.state_directory,
+            locations: locations.map(String::as_str).collect(),
+            units: &begin.units,
+        };
+        if let Err(error) = boot.place(&self.tree, &self.store.directory, &undoing, &self.fuse) {
+            // The line is for people; without it the transaction is as good.
+            let _noted = self.note(Event::NoUndoAtBoot { reason: error.to_string() });
+        }
+    }
+
+    /// Removes what was provided for a reboot; to be called before the transaction's marker goes. What cannot be removed does nothing without the
+    /// marker and goes with the next transaction.
+    pub(super) fn no_reboot_to_provide_for(&self) {
+        if self.boot.is_some() {
+            let _removed = boot::remove(&self.tree, &self.store.directory, &self.fuse);
+        }
+    }
+
     pub(super) fn note(&mut self, event: Event) -> Result<(), HostError> {
         let Some((directory, journal)) = &mut self.visit else { return Err(HostError::NotOpen) };
         journal.add(directory, (self.clock)(), event)

@@ -10,7 +10,7 @@ mod private;
 mod target;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, TryLockError};
 
 pub use client::{Client, ClientSettings};
 pub use failure::SshError;
@@ -21,11 +21,13 @@ use super::{Claim, Host, HostError, Inspect, LockState, NodeError, Remote, Sessi
 use crate::observed::{NodeFacts, ObserveRequest};
 
 /// A node over SSH.
+#[derive(Clone)]
 pub struct Ssh {
     target: Target,
     client: Arc<Client>,
     session: Session,
-    state: Mutex<State>,
+    /// Shared with whoever was told to ask and may be waiting longer than anybody waits for him.
+    state: Arc<Mutex<State>>,
 }
 
 enum State {
@@ -43,12 +45,19 @@ impl fmt::Debug for Ssh {
 impl Ssh {
     /// A node. Nothing is connected to yet.
     pub fn new(client: &Arc<Client>, target: Target, session: Session) -> Self {
-        Self { target, client: Arc::clone(client), session, state: Mutex::new(State::NotConnected) }
+        Self { target, client: Arc::clone(client), session, state: Arc::new(Mutex::new(State::NotConnected)) }
     }
 
     /// Does something with the node, connected to if it is not yet.
     fn with<T>(&self, ask: impl FnOnce(&mut Remote) -> T) -> Result<T, SshError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(state)) => state.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                let said = "it has not answered what it was asked before".to_owned();
+                return Err(SshError::Ended { host: self.target.host.clone(), said });
+            }
+        };
         if matches!(*state, State::NotConnected) {
             *state = match far::connect(&self.client, &self.target, &self.session) {
                 Ok(remote) => State::Connected(Box::new(remote)),
@@ -74,6 +83,10 @@ impl Inspect for Ssh {
         self.with(|remote| remote.observe(request))
             .unwrap_or_else(|error| Err(NodeError::Unreachable { reason: error.to_string() }))
     }
+
+    fn detached(&self) -> Option<Box<dyn Inspect + Send>> {
+        Some(Box::new(self.clone()))
+    }
 }
 
 impl Host for Ssh {
@@ -86,8 +99,10 @@ impl Host for Ssh {
     }
 
     fn unlock(&mut self) {
-        // A node that was never connected to holds no lock of ours.
-        if let State::Connected(remote) = self.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        // A node that was never connected to holds no lock of ours, and one that does not answer gives it back when its connection ends.
+        if let Ok(mut state) = self.state.try_lock()
+            && let State::Connected(remote) = &mut *state
+        {
             remote.unlock();
         }
     }

@@ -108,6 +108,7 @@ impl Host for Local {
             // What is only for the way back is not needed any more; if it stays, the snapshot is larger for nothing.
             let _released = snapshot::release_reserve(directory);
         }
+        site.no_reboot_to_provide_for();
         site.store.end(open, VisitState::Committed)?;
         let keep = usize::try_from(visit.begin.keep).unwrap_or(usize::MAX);
         // The transaction has ended well; old snapshots that cannot be removed now are removed after the next one.
@@ -122,7 +123,7 @@ impl Host for Local {
         let Transaction { site, open, took_lock, .. } =
             self.transaction.as_mut().ok_or(HostError::NotOpen)?;
         let took_lock = *took_lock;
-        let undone = undo(site, open)?;
+        let undone = undo(site, open, Restarts::Repeated)?;
         self.transaction = None;
         self.release(took_lock);
         Ok(undone)
@@ -132,14 +133,7 @@ impl Host for Local {
         if self.transaction.is_some() {
             return self.undo().map(Some);
         }
-        let tree = self.tree()?;
-        let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(None) };
-        let Some(found) = store.marker()? else { return Ok(None) };
-        let took_lock = self.lock.is_none();
-        self.lock(&Claim::of_run(&found.run))?;
-        let undone = self.undo_found(tree, store);
-        self.release(took_lock);
-        undone
+        self.undo_left_open(state_directory, Restarts::Repeated)
     }
 
     fn snapshots(&self, state_directory: &str) -> Result<Vec<SnapshotFacts>, HostError> {
@@ -179,7 +173,38 @@ impl Host for Local {
     }
 }
 
+/// Whether an undo runs the programs again that the transaction ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Restarts {
+    Repeated,
+    /// What they restart has not started yet.
+    Needless,
+}
+
 impl Local {
+    /// Ends a transaction that a reboot interrupted, before the services start that read its files. As [`Host::undo_open`], but runs no program.
+    ///
+    /// # Errors
+    /// When something could not be put back; the transaction is then still open, and the journal tells why.
+    pub fn undo_at_boot(&mut self, state_directory: &str) -> Result<Option<Undone>, HostError> {
+        self.undo_left_open(state_directory, Restarts::Needless)
+    }
+
+    fn undo_left_open(
+        &mut self,
+        state_directory: &str,
+        restarts: Restarts,
+    ) -> Result<Option<Undone>, HostError> {
+        let tree = self.tree()?;
+        let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(None) };
+        let Some(found) = store.marker()? else { return Ok(None) };
+        let took_lock = self.lock.is_none();
+        self.lock(&Claim::of_run(&found.run))?;
+        let undone = self.undo_found(tree, store, restarts);
+        self.release(took_lock);
+        undone
+    }
+
     /// Makes the directory that stands for the node, where the spec wants that. It is no part of a transaction: an empty directory is an empty node.
     #[expect(clippy::disallowed_methods, reason = "makes the one directory that is not inside a node")]
     fn make_root(&self) -> Result<(), HostError> {
@@ -218,6 +243,7 @@ impl Local {
             run: begin.id.run.clone(),
             visit: None,
             clock: self.clock,
+            boot: self.boot.clone(),
             fuse: self.fuse.clone(),
         };
         let visit = Visit::open(begin, &site)?;
@@ -236,6 +262,7 @@ impl Local {
             let _unmarked = site.store.directory.remove_file(super::observe::OPEN);
             return Err(error);
         }
+        site.provide_for_reboot(begin, visit.known.keys());
         Ok(Transaction { visit, site, open, took_lock })
     }
 
@@ -256,7 +283,7 @@ impl Local {
         Ok(())
     }
 
-    fn undo_found(&self, tree: Tree, store: Store) -> Result<Option<Undone>, HostError> {
+    fn undo_found(&self, tree: Tree, store: Store, restarts: Restarts) -> Result<Option<Undone>, HostError> {
         // Who held the lock may have settled it just before.
         let Some(open) = store.marker()? else { return Ok(None) };
         let id = id_of(&open);
@@ -272,9 +299,10 @@ impl Local {
             run: open.run.clone(),
             visit: Some((directory, journal)),
             clock: self.clock,
+            boot: self.boot.clone(),
             fuse: self.fuse.clone(),
         };
-        undo(&mut site, &open).map(Some)
+        undo(&mut site, &open, restarts).map(Some)
     }
 
     fn changed_paths(
@@ -316,7 +344,7 @@ impl Local {
 }
 
 /// Takes back what the journal says may have been done, from the copies alone: the memory of the process that did it may be gone.
-fn undo(site: &mut Site, open: &OpenTransaction) -> Result<Undone, HostError> {
+fn undo(site: &mut Site, open: &OpenTransaction, restarts: Restarts) -> Result<Undone, HostError> {
     let id = id_of(open);
     let lines = site.visit.as_ref().map(|(_, journal)| journal.lines.clone()).unwrap_or_default();
     let mut undone = Undone { id, state: VisitState::Undone, restored: Vec::new(), left: Vec::new() };
@@ -330,6 +358,7 @@ fn undo(site: &mut Site, open: &OpenTransaction) -> Result<Undone, HostError> {
                     site.remove_aside(&touch.location)?;
                 }
             }
+            site.no_reboot_to_provide_for();
             site.store.end(open, state)?;
             return Ok(undone);
         }
@@ -365,7 +394,11 @@ fn undo(site: &mut Site, open: &OpenTransaction) -> Result<Undone, HostError> {
         return Err(failed(site, path, &error));
     }
     // What was restarted with the new files runs on them, or has a directory open that is gone.
-    for Program { argv, timeout, went_well } in journal::programs(&lines) {
+    let programs = match restarts {
+        Restarts::Repeated => journal::programs(&lines),
+        Restarts::Needless => Vec::new(),
+    };
+    for Program { argv, timeout, went_well } in programs {
         let outcome = site.start(argv, timeout);
         // One that failed before is why this is undone; nobody can expect it to work now, but it may.
         if let (true, Err(error)) = (went_well, outcome) {
@@ -374,6 +407,7 @@ fn undo(site: &mut Site, open: &OpenTransaction) -> Result<Undone, HostError> {
     }
     // A line that is missing makes this snapshot look like one that never began, which is as true.
     let _noted = site.note(Event::Undone { left: undone.left.clone() });
+    site.no_reboot_to_provide_for();
     site.store.end(open, VisitState::Undone)?;
     Ok(undone)
 }
@@ -458,4 +492,4 @@ fn id_of(open: &OpenTransaction) -> VisitId {
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the tests make the files that are changed")]
-mod tests;
+pub(super) mod tests;

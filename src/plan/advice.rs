@@ -54,7 +54,7 @@ pub(super) fn help(reason: &Reason, address: &Address) -> Option<String> {
         );
     }
     if *subject == Subject::Node && matches!(reason, Reason::Unknown { .. }) {
-        return Some(format!("plan for the other nodes with --only @NODE, or make {node} reachable"));
+        return Some(format!("leave it out with --skip-node {node}, or make it reachable"));
     }
     let text = if matches!(reason, Reason::DiffersBetweenNodes { .. }) {
         "copy the right one to this node by hand; which one that is only you can tell"

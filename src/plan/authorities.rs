@@ -6,7 +6,7 @@ use crate::desired::{AuthorityCopy, DesiredAuthority, FileSpec};
 use crate::diff::{Effect, Finding, Reason};
 use crate::ids::{Address, AuthorityName, KeyPairName, NodeName, Subject};
 use crate::material::PemFacts;
-use crate::observed::{Content, NodeFacts};
+use crate::observed::{Answer, Content, NodeFacts};
 use crate::spec::types::KeyAlgorithm;
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, Sha256};
@@ -182,6 +182,15 @@ fn create(
     let spki = root.map(|root| root.facts().key.spki_sha256);
     let keys = builder.views.get(name).is_some_and(|view| view.keys.values().any(|key| Some(*key) != spki));
     let unreadable = due.len() < copies.len();
+    let not_asked = builder.views.get(name).filter(|view| !view.skipped.is_empty());
+    if let Some(view) = not_asked.filter(|_| !keys && orphans.is_empty()) {
+        let because = format!(
+            "whether {} holds {name} is not known, and a new authority would not be trusted where another one is",
+            view.unknown_nodes()
+        );
+        builder.block(&at, because, Some("plan with all its nodes".to_owned()), &[]);
+        return;
+    }
     if keys || unreadable || !orphans.is_empty() {
         let because = format!(
             "the certificate of {name} is on no node, but what belongs to it is ({}); a new authority would not be trusted by the rest",
@@ -267,11 +276,15 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
     let mut holder: Option<(NodeName, FileSpec)> = None;
     let mut due: Vec<(NodeName, Vec<Why>, bool)> = Vec::new();
     let mut remnants = false;
+    let is_skipped = |node: &NodeName| survey.observed.nodes.get(node) == Some(&Answer::Skipped);
+    let mut skipped: Vec<&str> = Vec::new();
     for (node, wanted) in &survey.desired.nodes {
         let (Some(pair), Some(facts)) =
             (wanted.key_pairs.get(name), survey.observed.nodes.get(node).and_then(|answer| answer.facts()))
         else {
-            remnants |= wanted.key_pairs.contains_key(name);
+            let should_hold = wanted.key_pairs.contains_key(name);
+            remnants |= should_hold;
+            skipped.extend(Some(node.as_str()).filter(|_| should_hold && is_skipped(node)));
             continue;
         };
         let private = pem(facts, &pair.private.path);
@@ -307,9 +320,15 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
         && remnants
         && let Some((node, _, _)) = due.first()
     {
-        let because = format!(
-            "the private key of {name} is on no node that was seen, but its public key or an unseen node is"
-        );
+        let because = match skipped.as_slice() {
+            [] => format!(
+                "the private key of {name} is on no node that was seen, but its public key or an unseen node is"
+            ),
+            skipped => format!(
+                "the private key of {name} is on no node that was seen, and {} may hold it (skipped, by --skip-node)",
+                skipped.join(", ")
+            ),
+        };
         let help = "put it back from a backup: tokens that it signed are in use".to_owned();
         builder.block(&address(node), because, Some(help), &[]);
         return;

@@ -456,6 +456,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::AuthorityKeyLost
         | Reason::KubeletRotates
         | Reason::KubeletDoesNotRotate
+        | Reason::Skipped
         | Reason::Unknown { .. } => false,
     }
 }

@@ -18,6 +18,7 @@ fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut crate::observed::Nod
     match survey.observed.nodes.get_mut(node).unwrap() {
         Answer::Facts(facts) => facts,
         Answer::Unreachable { reason } => panic!("{reason}"),
+        Answer::Skipped => panic!("it was not asked"),
     }
 }
 

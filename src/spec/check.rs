@@ -47,6 +47,7 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
     values::invalid_restart,
     values::invalid_subject,
     values::control_character,
+    lifetimes::silence_out_of_range,
     lifetimes::renew_before_too_long,
     lifetimes::leaf_outlives_authority,
     lifetimes::cut_off_in_future,

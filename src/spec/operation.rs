@@ -51,6 +51,13 @@ pub struct Rollout {
     pub timeout: Duration,
     /// What happens to work already done when a step fails.
     pub on_failure: OnFailure,
+    /// After so long without a word from `pki` a node takes it for dead and undoes what is open: from 1s to 60s.
+    pub silence: Duration,
+}
+
+impl Rollout {
+    /// The shortest and the longest silence. A node never waits longer, whatever it is told.
+    pub const SILENCE: [Duration; 2] = [Duration::from_seconds(1), Duration::from_seconds(60)];
 }
 
 impl Default for Rollout {
@@ -60,6 +67,7 @@ impl Default for Rollout {
             settle: Duration::from_seconds(5),
             timeout: Duration::from_seconds(300),
             on_failure: OnFailure::UndoNode,
+            silence: Duration::from_seconds(60),
         }
     }
 }

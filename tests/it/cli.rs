@@ -5,6 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use pki::node::order::{Begin, Order, VisitId};
+use pki::node::{Host as _, Local};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, NODES, left_out};
@@ -419,4 +421,79 @@ fn only_reads(command: &str) {
         assert!(!changes && !writes, "{line}");
     }
     assert_eq!(trace.matches("execve(").count(), 1, "no other program is started");
+}
+
+#[test]
+fn what_a_reboot_interrupted_is_undone_by_a_command_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("node");
+    for directory in ["data", "run", "var/lib"] {
+        std::fs::create_dir_all(root.join(directory)).unwrap();
+    }
+
+    let undo = ["node", "undo", "--state-directory", "/var/lib/pki", "--root", "node"];
+    let nothing = pki(folder.path(), &undo);
+    assert_eq!((code(&nothing), stdout(&nothing), stderr(&nothing)), (0, String::new(), String::new()));
+    let mut local = Local::new(Some(root.clone()), jiff::Timestamp::now);
+    let begin = Begin {
+        id: VisitId { run: "7f3a-91c2".to_owned(), visit: 1 },
+        paths: ["/data/link".to_owned()].into(),
+        state_directory: "/var/lib/pki".to_owned(),
+        keep: 3,
+        note: "a test".to_owned(),
+        units: ["etcd.service".to_owned()].into(),
+    };
+    local.begin(&begin).unwrap();
+    let busy = pki(folder.path(), &undo);
+    assert_eq!(code(&busy), 5, "who is at work undoes it himself: {}", stderr(&busy));
+    local.perform(Order::MakeLink { path: "/data/link".to_owned(), target: "a".to_owned() }).unwrap();
+    drop(local);
+    let undone = pki(folder.path(), &undo);
+    assert_eq!((code(&undone), root.join("data/link").exists()), (0, false));
+    assert_eq!(stderr(&undone), "transaction 7f3a-91c2/1 is undone\n  put back: /data/link\n");
+    std::fs::write(root.join("var/lib/pki/open"), "torn").unwrap();
+    let damaged = pki(folder.path(), &undo);
+    assert_eq!(code(&damaged), 1);
+    assert_eq!(stderr(&damaged), "error: /var/lib/pki/open is damaged: it cannot be understood\n");
+}
+
+#[test]
+fn a_node_that_is_down_for_repair_is_left_out_and_the_others_are_worked_on() {
+    let cluster = Cluster::unpack();
+    remove(&cluster, "cp-1/etc/kubernetes/pki/apiserver.crt");
+    std::fs::rename(cluster.path().join("cp-3"), cluster.path().join("away")).unwrap();
+    let pki = |arguments: &[&str]| pki(cluster.path(), &with(arguments, &["-f", "spec.yaml"]));
+    assert_eq!(code(&pki(&["apply", "--yes"])), 3, "a node that is not seen blocks");
+    let status = pki(&["status", "--skip-node", "cp-3", "--exit-code"]);
+    assert_eq!(code(&status), 2, "a due renewal counts for more than a node that was left out");
+    let apply = pki(&["apply", "--yes", "--skip-node", "cp-3"]);
+    assert_eq!(code(&apply), 0, "{}", stderr(&apply));
+    assert!(stdout(&apply).contains("node@cp-3: skipped, by --skip-node"), "{}", stdout(&apply));
+    assert!(cluster.path().join("cp-1/etc/kubernetes/pki/apiserver.crt").exists());
+    assert!(!cluster.path().join("cp-3").exists());
+    std::fs::rename(cluster.path().join("away"), cluster.path().join("cp-3")).unwrap();
+    assert_eq!(code(&pki(&["plan", "--exit-code"])), 0, "nothing is due where it comes back");
+}
+
+#[test]
+fn a_node_to_skip_must_be_one_and_some_must_be_left() {
+    let cluster = Cluster::unpack();
+    for (skipped, words) in [
+        (vec!["cp-4"], "error: --skip-node: there is no node cp-4\n  help: the nodes are cp-1, cp-2, cp-3\n"),
+        (vec!["cp-1", "cp-2", "cp-3"], "error: --skip-node leaves no node of prod-eu1\n"),
+    ] {
+        for command in ["status", "plan", "apply"] {
+            let mut arguments = vec![command, "-f", "spec.yaml"];
+            arguments.extend(skipped.iter().flat_map(|name| ["--skip-node", name]));
+            if command == "apply" {
+                arguments.push("--yes");
+            }
+            let output = pki(cluster.path(), &arguments);
+            assert_eq!((code(&output), stderr(&output).as_str()), (64, words), "{command}");
+        }
+    }
+    assert_eq!(code(&pki(cluster.path(), &["status", "--skip-node", "cp-1"])), 64, "no spec, no nodes");
+    assert_eq!(code(&pki(cluster.path(), &["plan", "-f", "spec.yaml", "--timeout", "0s"])), 64);
+    assert_eq!(code(&pki(cluster.path(), &["plan", "-f", "spec.yaml", "--timeout", "5"])), 64);
+    assert_eq!(code(&pki(cluster.path(), &["--timeout", "5m", "plan", "-f", "spec.yaml"])), 0);
 }

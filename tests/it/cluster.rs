@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use pki::apply::{Event, Hosts, Locking, Settings};
 use pki::diagnostic::{RenderStyle, Source, has_errors, render};
 use pki::diff::diff;
+use pki::ids::NodeName;
 use pki::node::{Host, Local};
-use pki::observed::Observed;
+use pki::observe::PATIENCE;
+use pki::observed::{Answer, Observed};
 use pki::own_root::RootKeys;
 use pki::plan::{Input, Options, Plan, Rollback, SpecReference};
 use pki::profile::Profile;
@@ -61,10 +63,17 @@ impl Cluster {
 
     fn survey(&self, loaded: &Loaded) -> Survey {
         let profile = Profile::load(loaded.spec.spec.profile).unwrap();
-        let nothing = Observed { observed_at: now(), nodes: BTreeMap::new() };
-        let mut survey = survey_further(&loaded.spec, &profile, &self.nodes(loaded), nothing).unwrap();
+        let known = Observed { observed_at: now(), nodes: self.skipped() };
+        let mut survey =
+            survey_further(&loaded.spec, &profile, &self.nodes(loaded), known, PATIENCE).unwrap();
         survey.desired.take_roots(&loaded.roots);
         survey
+    }
+
+    /// The nodes that a scenario wants to be left out, one a line in a file of its own.
+    fn skipped(&self) -> BTreeMap<NodeName, Answer> {
+        let names = std::fs::read_to_string(self.path().join("skip-node")).unwrap_or_default();
+        names.lines().map(|name| (name.parse().unwrap(), Answer::Skipped)).collect()
     }
 
     /// What would be done.
@@ -145,7 +154,7 @@ impl Cluster {
     }
 
     fn nodes(&self, loaded: &Loaded) -> Hosts {
-        let node = |(name, node): (&pki::ids::NodeName, &pki::spec::types::Node)| {
+        let node = |(name, node): (&NodeName, &pki::spec::types::Node)| {
             let local = node.connection.as_ref().unwrap().local.as_ref().unwrap();
             let root = self.path().join(local.root.as_ref().unwrap());
             let node: Box<dyn Host + Send + Sync> = Box::new(Local::new(Some(root), now));

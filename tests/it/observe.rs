@@ -10,7 +10,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use pki::ids::NodeName;
 use pki::node::Local;
-use pki::observe::{Question, observe_all};
+use pki::observe::{PATIENCE, Question, observe_all};
 use pki::observed::{Content, Expect, FileFacts, NodeFacts, ObserveRequest, Observed, Seen};
 
 use crate::cluster::{Cluster, NODES};
@@ -44,7 +44,7 @@ fn observe(root: &Path) -> Observed {
     let questions = nodes
         .iter()
         .map(|(name, node)| -> (NodeName, Question<'_>) { (name.parse().unwrap(), (node, request())) });
-    observe_all(&questions.collect(), now())
+    observe_all(&questions.collect(), now(), PATIENCE)
 }
 
 fn facts<'a>(observed: &'a Observed, node: &str) -> &'a NodeFacts {

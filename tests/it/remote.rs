@@ -172,6 +172,7 @@ impl Due {
             state_directory: STATE.to_owned(),
             keep: 3,
             note: "a test".to_owned(),
+            units: BTreeSet::new(),
         };
         remote.begin(&begin).unwrap();
         remote.perform(Order::MakeLink { path, target: "x".to_owned() }).unwrap();

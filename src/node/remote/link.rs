@@ -63,7 +63,7 @@ impl Link {
     pub(super) fn receive(&mut self, deadline: Duration) -> Result<Frame, Broken> {
         match self.input.recv_timeout(deadline) {
             Ok(Ok(frame)) => Ok(frame),
-            Ok(Err(error)) => Err(self.give_up(error.to_string())),
+            Ok(Err(error)) => Err(self.give_up(in_words(&error))),
             Err(RecvTimeoutError::Timeout) => {
                 Err(self.give_up(format!("no answer came within {} s", deadline.as_secs_f32())))
             }
@@ -88,7 +88,7 @@ impl Link {
                 };
                 return Err(self.give_up(reason));
             }
-            Ok(Err(error)) => return Err(self.give_up(error.to_string())),
+            Ok(Err(error)) => return Err(self.give_up(in_words(&error))),
         }
         match self.send(frame) {
             Ok(()) => self.receive(deadline),
@@ -100,6 +100,20 @@ impl Link {
     pub(super) fn give_up(&mut self, reason: String) -> Broken {
         self.output = None;
         Broken(self.broken.get_or_insert(reason).clone())
+    }
+}
+
+fn in_words(error: &FrameError) -> String {
+    match error {
+        FrameError::TooLong { limit, .. } if *limit >= frame::MEBIBYTE => {
+            format!("the node's answer is larger than {} MiB", limit / frame::MEBIBYTE)
+        }
+        FrameError::TooLong { .. }
+        | FrameError::Closed
+        | FrameError::Torn
+        | FrameError::Failed { .. }
+        | FrameError::NotAFrame { .. }
+        | FrameError::NotUnderstood { .. } => error.to_string(),
     }
 }
 

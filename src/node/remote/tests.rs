@@ -78,6 +78,25 @@ fn a_node_is_asked_and_told_through_a_connection() {
 }
 
 #[test]
+fn a_request_that_is_too_large_is_not_sent_and_the_next_one_is_answered() {
+    let (input, to) = pipe().unwrap();
+    let (from, output) = pipe().unwrap();
+    let served = std::thread::spawn(move || {
+        Service::listen(input).serve(&mut node(), output, false, Login::LeaveForSession)
+    });
+    let mut remote = Remote::connect(from, to, Box::new(()), &Session::default()).unwrap();
+    let claim = Claim { user: "x".repeat(frame::REQUEST_LIMIT), ..Claim::of_run("7f3a-91c2") };
+    let error = remote.lock(&claim).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the request to the node is larger than 48 MiB, the most that is sent at once"
+    );
+    assert_eq!(remote.lock_state(), Ok(LockState::Free));
+    drop(remote);
+    assert_eq!(served.join().unwrap(), crate::node::Ending::Closed);
+}
+
+#[test]
 fn another_version_is_told_with_both_versions() {
     let error = to(&frame_of(&json!({ "protocol": { "major": 7, "minor": 0 }, "version": "9.9.9" })), true);
     let text = error.unwrap_err().to_string();
@@ -113,7 +132,7 @@ fn an_answer_that_does_not_fit_ends_the_connection() {
         (vec![], false, "the other end has closed it"),
         (frame_of(&json!({ "ended": "it is late" })), true, "the node ended it: it is late"),
         (unasked, true, ""),
-        (b"\xff\xff\xff\xff".to_vec(), true, "a message of 4294967295 bytes was announced"),
+        (b"\xff\xff\xff\xff".to_vec(), true, "the node's answer is larger than 64 MiB"),
         (frame_of(&json!({ "done": null }))[..9].to_vec(), false, "it ended in the middle of a message"),
     ] {
         let found = refused(&said, stays);

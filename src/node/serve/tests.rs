@@ -24,10 +24,14 @@ struct Served {
 }
 
 impl Served {
-    fn new(mut host: Memory, read_only: bool) -> Self {
+    fn new(host: Memory, read_only: bool) -> Self {
+        Self::limited(host, read_only, frame::ANSWER_LIMIT)
+    }
+
+    fn limited(mut host: Memory, read_only: bool, limit: usize) -> Self {
         let (input, to) = pipe().unwrap();
         let (from, output) = pipe().unwrap();
-        let service = Service::listen(input);
+        let service = Service { limit, ..Service::listen(input) };
         let stopper = service.stopper();
         let thread = std::thread::spawn(move || {
             let ending = service.serve(&mut host, output, read_only, Login::LeaveForSession);
@@ -37,7 +41,11 @@ impl Served {
     }
 
     fn greeted(host: Memory, read_only: bool, silence: u64) -> Self {
-        let mut served = Self::new(host, read_only);
+        Self::new(host, read_only).greet(silence)
+    }
+
+    fn greet(self, silence: u64) -> Self {
+        let mut served = self;
         assert_eq!(served.hear()["protocol"]["major"], 1);
         served.say(&json!({ "protocol": PROTOCOL, "version": "0", "note": "", "silenceSeconds": silence }));
         served
@@ -52,6 +60,7 @@ impl Served {
             state_directory: "/var/lib/pki".to_owned(),
             keep: 3,
             note: String::new(),
+            units: BTreeSet::new(),
         };
         assert_eq!(served.ask(&json!({ "begin": begin })), json!({ "done": null }));
         let link = json!({ "perform": { "makeLink": { "path": "/data/b", "target": "a" } } });
@@ -215,4 +224,18 @@ fn a_node_for_reading_only_can_be_looked_at_and_nothing_else() {
     let (host, ending) = served.closed();
     assert_eq!(ending, Ending::Closed);
     assert!(host.has_files_of(&node()));
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_told_and_the_transaction_goes_on() {
+    let host = node().file("/data/large", "x".repeat(frame::MEBIBYTE), 0o600);
+    let mut served = Served::limited(host, false, frame::MEBIBYTE).greet(60);
+    let too_large = json!({ "failed": { "tooLarge": { "message": "node's answer", "mebibytes": 1 } } });
+    let read = json!({ "perform": { "readShared": { "path": "/data/large" } } });
+    assert_eq!(served.ask(&read), too_large);
+    let files: serde_json::Map<String, Value> =
+        (0..20_000).map(|number| (format!("/data/{number:0>60}"), json!("text"))).collect();
+    assert_eq!(served.ask(&json!({ "observe": { "files": files } })), too_large);
+    assert_eq!(served.ask(&json!("lockState")), json!({ "done": "free" }));
+    assert_eq!(served.closed().1, Ending::Closed);
 }

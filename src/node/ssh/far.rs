@@ -4,6 +4,7 @@
 //! nothing is left once it runs: it removes itself first of all. The copy is compared by its digest and tried before it serves. Everything that a shell
 //! reads is written here, and nothing of the spec or of the node goes into it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -44,7 +45,10 @@ fn installed(
         Ok(remote) => Ok(Some(remote)),
         Err(NodeError::Incompatible { .. }) => Ok(None),
         Err(
-            error @ (NodeError::NoFiles(_) | NodeError::Unreachable { .. } | NodeError::Disconnected { .. }),
+            error @ (NodeError::NoFiles(_)
+            | NodeError::Unreachable { .. }
+            | NodeError::Disconnected { .. }
+            | NodeError::TooLarge { .. }),
         ) => match ending(target, &far, &error) {
             Said::NoProgram => Ok(None),
             Said::Wrong(error) => Err(error),
@@ -138,7 +142,7 @@ fn not_copied(target: &Target, far: &Far, otherwise: &str) -> SshError {
     match code {
         Some(3) => SshError::NoPlace { host, said, version: VERSION },
         Some(4) => SshError::Ended { host, said },
-        Some(5) => SshError::LibraryTooOld { host, said, version: VERSION },
+        Some(5) => SshError::LibraryTooOld { host, said: loader(&words), version: VERSION },
         None | Some(_) => match failure::of_program(target, code, &words) {
             Said::Wrong(error @ SshError::SudoRefused { .. }) => error,
             Said::Wrong(_) | Said::NoProgram if words.trim().is_empty() => {
@@ -147,6 +151,18 @@ fn not_copied(target: &Target, far: &Far, otherwise: &str) -> SshError {
             Said::Wrong(error) => error,
             Said::NoProgram => SshError::Protocol { host, said },
         },
+    }
+}
+
+/// What the dynamic loader misses (ld.so of glibc, dl-version.c), or else all that it says.
+fn loader(words: &str) -> String {
+    let missing =
+        words.split('`').filter_map(|part| part.split_once("' not found").map(|(version, _)| version));
+    match missing.collect::<BTreeSet<_>>() {
+        missing if missing.is_empty() => failure::bounded(words),
+        missing => {
+            failure::bounded(&format!("it lacks {}", missing.into_iter().collect::<Vec<_>>().join(", ")))
+        }
     }
 }
 
@@ -195,6 +211,13 @@ fn spelled(machine: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_loader_misses_is_told_and_not_all_its_words() {
+        let words = "/a/pki: /lib/libc.so.6: version `GLIBC_2.34' not found (required by /a/pki)\n/a/pki: /lib/libc.so.6: version `GLIBC_2.33' not found (required by /a/pki)";
+        assert_eq!(loader(words), "it lacks GLIBC_2.33, GLIBC_2.34");
+        assert_eq!(loader("cannot execute\n"), "cannot execute");
+    }
 
     #[test]
     fn machines_are_spelled_as_by_rust() {

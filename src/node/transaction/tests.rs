@@ -26,19 +26,19 @@ mod crash;
 mod directory;
 mod identity;
 
-pub(super) const STATE: &str = "/var/lib/pki";
+pub(in crate::node) const STATE: &str = "/var/lib/pki";
 
-pub(super) fn clock() -> Timestamp {
+pub(in crate::node) fn clock() -> Timestamp {
     "2026-11-21T12:00:00Z".parse().unwrap()
 }
 
 /// A directory that stands for a node, and what it holds.
-pub(super) struct Node {
-    pub(super) root: TempDir,
+pub(in crate::node) struct Node {
+    pub(in crate::node) root: TempDir,
 }
 
 impl Node {
-    pub(super) fn new() -> Self {
+    pub(in crate::node) fn new() -> Self {
         let root = TempDir::new().unwrap();
         for directory in ["etc/kubernetes/pki/etcd", "var/lib", "run", "data", "usr/local/bin"] {
             fs::create_dir_all(root.path().join(directory)).unwrap();
@@ -49,40 +49,40 @@ impl Node {
         Self { root }
     }
 
-    pub(super) fn at(&self, path: &str) -> PathBuf {
+    pub(in crate::node) fn at(&self, path: &str) -> PathBuf {
         self.root.path().join(path.trim_start_matches('/'))
     }
 
-    pub(super) fn file(&self, path: &str, bytes: impl AsRef<[u8]>, mode: u32) {
+    pub(in crate::node) fn file(&self, path: &str, bytes: impl AsRef<[u8]>, mode: u32) {
         fs::write(self.at(path), bytes).unwrap();
         fs::set_permissions(self.at(path), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    pub(super) fn local(&self) -> Local {
+    pub(in crate::node) fn local(&self) -> Local {
         Local::new(Some(self.root.path().to_path_buf()), clock)
     }
 
-    pub(super) fn begun(&self, paths: &[&str]) -> Local {
+    pub(in crate::node) fn begun(&self, paths: &[&str]) -> Local {
         self.begun_as("7f3a-91c2", paths)
     }
 
-    pub(super) fn begun_as(&self, run: &str, paths: &[&str]) -> Local {
+    pub(in crate::node) fn begun_as(&self, run: &str, paths: &[&str]) -> Local {
         let mut local = self.local();
         local.begin(&begin(run, 1, paths)).unwrap();
         local
     }
 
     /// Whether a program that opens this path finds something, every link followed.
-    pub(super) fn resolved(&self, path: &Path) -> bool {
+    pub(in crate::node) fn resolved(&self, path: &Path) -> bool {
         matches!(self.local().tree().unwrap().walk(path.to_str().unwrap()).outcome, Outcome::Found(_))
     }
 
-    pub(super) fn text(&self, path: &str) -> String {
+    pub(in crate::node) fn text(&self, path: &str) -> String {
         fs::read_to_string(self.at(path)).unwrap()
     }
 
     /// Everything that a reader of the node can tell apart, the transactions' own directory left out.
-    pub(super) fn everything(&self) -> BTreeMap<PathBuf, String> {
+    pub(in crate::node) fn everything(&self) -> BTreeMap<PathBuf, String> {
         let mut found = BTreeMap::new();
         collect(self.root.path(), self.root.path(), &mut found);
         found
@@ -112,23 +112,24 @@ fn collect(root: &Path, directory: &Path, found: &mut BTreeMap<PathBuf, String>)
     }
 }
 
-pub(super) fn attribute(path: &Path, name: &str) -> Option<String> {
+pub(in crate::node) fn attribute(path: &Path, name: &str) -> Option<String> {
     let mut value = vec![0; 100];
     let length = rustix::fs::getxattr(path, name, value.as_mut_slice()).ok()?;
     Some(String::from_utf8_lossy(&value[..length]).into_owned())
 }
 
-pub(super) fn begin(run: &str, visit: u32, paths: &[&str]) -> Begin {
+pub(in crate::node) fn begin(run: &str, visit: u32, paths: &[&str]) -> Begin {
     Begin {
         id: VisitId { run: run.to_owned(), visit },
         paths: paths.iter().map(|path| (*path).to_owned()).collect(),
         state_directory: STATE.to_owned(),
         keep: 3,
         note: "prod-eu1, by a test".to_owned(),
+        units: BTreeSet::new(),
     }
 }
 
-pub(super) fn spec(path: &str, mode: &str) -> FileSpec {
+pub(in crate::node) fn spec(path: &str, mode: &str) -> FileSpec {
     FileSpec {
         path: path.to_owned(),
         user: "root".to_owned(),
@@ -137,7 +138,7 @@ pub(super) fn spec(path: &str, mode: &str) -> FileSpec {
     }
 }
 
-pub(super) fn write(path: &str, text: &str) -> Order {
+pub(in crate::node) fn write(path: &str, text: &str) -> Order {
     Order::WriteShared { file: spec(path, "0600"), content: Secret::new(text.as_bytes().to_vec()) }
 }
 

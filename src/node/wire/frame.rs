@@ -15,6 +15,9 @@ pub(in crate::node) const REQUEST_LIMIT: usize = 48 * 1024 * 1024;
 /// The longest answer.
 pub(in crate::node) const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
+/// In which sizes are told to people.
+pub(in crate::node) const MEBIBYTE: usize = 1024 * 1024;
+
 const HEADER: usize = 4;
 /// How much is read at once, so that whoever sends a long message slowly is not taken for silent.
 const CHUNK: usize = 64 * 1024;

@@ -3,6 +3,7 @@
 use super::Checker;
 use crate::diagnostic::{Code, quoted};
 use crate::duration::Duration;
+use crate::spec::types::Rollout;
 
 /// A lifetime: how long something is valid and how long before its end it is renewed.
 struct Lifetime<'spec> {
@@ -91,6 +92,26 @@ fn check_lifetime(checker: &mut Checker<'_>, lifetime: &Lifetime<'_>) {
     if checker.is_intact(&other) {
         checker.report_with(Code::RenewBeforeTooLong, &at, &message, label, &help, others);
     }
+}
+
+/// A silence after which nodes would undo what is well under way, or one that they do not wait for.
+pub(super) fn silence_out_of_range(checker: &mut Checker<'_>) {
+    let silence = checker.spec.rollout.silence;
+    let [shortest, longest] = Rollout::SILENCE;
+    let label = if silence < shortest {
+        "no connection is that steady"
+    } else if silence > longest {
+        "a node does not wait that long"
+    } else {
+        return;
+    };
+    checker.report(
+        Code::InvalidDuration,
+        &["rollout", "silence"],
+        &format!("{silence} is not within {shortest} and {longest}"),
+        label,
+        "write a length from 1s to 60s; pki says four times in it that it is alive",
+    );
 }
 
 /// A certificate that would outlive the authority that issues it, where the spec declares both lengths.

@@ -17,6 +17,7 @@ use pki::apply::{Hosts, Locking, Report, Settings, apply};
 use pki::diff::diff;
 use pki::ids::NodeName;
 use pki::node::{Host, Local, Remote, Session};
+use pki::observe::PATIENCE;
 use pki::observed::Observed;
 use pki::own_root::RootKeys;
 use pki::plan::{Input, Options, Plan, SpecReference};
@@ -186,7 +187,7 @@ impl Spec {
     fn survey(&self, hosts: &Hosts) -> Survey {
         let profile = Profile::load(self.loaded.spec.spec.profile).unwrap();
         let nothing = Observed { observed_at: now(), nodes: BTreeMap::new() };
-        survey_further(&self.loaded.spec, &profile, hosts, nothing).unwrap()
+        survey_further(&self.loaded.spec, &profile, hosts, nothing, PATIENCE).unwrap()
     }
 
     pub(super) fn plan(&self, hosts: &Hosts, options: &Options) -> Plan {

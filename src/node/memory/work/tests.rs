@@ -1,6 +1,6 @@
 //! A node in memory fails where it is told, and else does what real files do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
@@ -32,6 +32,7 @@ fn begin(run: &str) -> Begin {
         state_directory: "/var/lib/pki".to_owned(),
         keep: 2,
         note: String::new(),
+        units: BTreeSet::new(),
     }
 }
 
