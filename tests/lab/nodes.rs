@@ -41,10 +41,12 @@ pub(crate) fn lab() -> PathBuf {
 }
 
 /// What tests make on nodes.
-const MADE: [&str; 8] = [
+const MADE: [&str; 10] = [
     "etc/kubernetes",
     "etc/etcd",
     "etc/sudoers.d/zz-tests",
+    "etc/systemd/system/kubelet.service",
+    "etc/systemd/system/multi-user.target.wants/kubelet.service",
     "var/lib/kubelet",
     "var/lib/pki",
     "var/lib/pki-relay",

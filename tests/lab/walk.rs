@@ -50,18 +50,19 @@ fn the_connection_is_cut_at_each_message() {
 #[test]
 fn the_connection_freezes_at_messages() {
     // Each time the node has to wait for its own deadline.
-    walk(2, Blow::Freeze(Duration::from_secs(1)), 2);
+    walk(2, Blow::Freeze(Duration::from_secs(1)), 3);
 }
 
 #[test]
 fn the_node_loses_its_power_at_messages() {
-    walk(2, Blow::PowerCycle, 4);
+    walk(2, Blow::PowerCycle, 2);
 }
 
 /// Goes through the messages, each `stride`th, on so many machines at once.
 fn walk(machines: usize, blow: Blow, stride: usize) {
     let nodes = Node::take(machines);
-    let next = AtomicUsize::new(1);
+    // Until the greeting tells a node how long it is to wait, it waits for a minute, with nothing open.
+    let next = AtomicUsize::new(if matches!(blow, Blow::Freeze(_)) { 2 } else { 1 });
     let last = AtomicUsize::new(usize::MAX);
     let ends = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -93,10 +94,9 @@ fn walk(machines: usize, blow: Blow, stride: usize) {
         ends.len() * stride > 20 && old > 4 && new >= 1,
         "{blow:?}: old {old}, new {new}, open {open}: {ends:?}"
     );
-    // Only a process that was killed itself cannot undo.
-    let may_be_open = matches!(blow, Blow::KillNode | Blow::PowerCycle);
+    // Only a process that was killed itself cannot undo; after a loss of power the next start of the machine does.
+    let may_be_open = blow == Blow::KillNode;
     assert!(open == 0 || may_be_open, "{blow:?}: {ends:?}");
-    // Every undo was found, or made, once the visit had begun: only then was there something to undo.
     assert!(open > 4 || blow != Blow::KillNode, "{ends:?}");
 }
 

@@ -13,6 +13,13 @@ use crate::nodes::{Node, below, remove, within};
 use crate::specs::{Reached, Spec, give, made};
 use crate::tap::Tap;
 
+/// What starts the service with the machine, as a kubelet does: after the undo of what a reboot has interrupted, or it has read another file.
+const UNIT: &str = "[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'sha256sum </etc/kubernetes/scheduler.conf >/var/lib/tests/served'
+";
+const UNIT_FILE: &str = "etc/systemd/system/kubelet.service";
+const UNIT_LINK: &str = "etc/systemd/system/multi-user.target.wants/kubelet.service";
 /// What the service reads, and where its program writes down what it has read.
 const READ: &str = "etc/kubernetes/scheduler.conf";
 const SERVED: &str = "var/lib/tests/served";
@@ -52,6 +59,10 @@ impl<'a> Ground<'a> {
         );
         let spec = Spec { places: &PLACES[..1], more: &more, ..Spec::default() };
         controller.spec(&spec.text(Reached::There));
+        if blow == Blow::PowerCycle {
+            std::fs::write(node.disk(UNIT_FILE), UNIT).unwrap();
+            std::os::unix::fs::symlink("../kubelet.service", node.disk(UNIT_LINK)).unwrap();
+        }
         let mut ground = Self { node, tap: Tap::on(node), controller, before: Tree::new() };
         ground.begin();
         ground.before = ground.tree();
