@@ -58,7 +58,10 @@ fn ask(node: &(dyn Inspect + Sync), request: &ObserveRequest, patience: Duration
     let Some(view) = node.detached() else { return answer(node.observe(request)) };
     let (answered, arrival) = channel();
     let request = request.clone();
-    std::thread::spawn(move || answered.send(answer(view.observe(&request))));
+    std::thread::spawn(move || {
+        // Nobody may wait for it any more.
+        let _heard = answered.send(answer(view.observe(&request))).is_ok();
+    });
     match arrival.recv_timeout(patience) {
         Ok(answer) => answer,
         Err(RecvTimeoutError::Timeout) => {
