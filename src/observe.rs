@@ -31,26 +31,36 @@ pub fn observe_all(
     observed_at: Timestamp,
     patience: Duration,
 ) -> Observed {
-    let questions: Vec<(&NodeName, &Question<'_>)> = nodes.iter().collect();
+    let mut answers = at_once(nodes, |(node, request)| ask(*node, request, patience));
+    // A node without an answer must not be missing from the result, not even when the thread that asked it died.
+    for name in nodes.keys() {
+        answers.entry(name.clone()).or_insert_with(broke_off);
+    }
+    Observed { observed_at, nodes: answers }
+}
+
+/// Does the same with every node, with many of them at the same time. A node with which that panics is missing from the result.
+pub fn at_once<'n, N: Sync, T: Send>(
+    nodes: &'n BTreeMap<NodeName, N>,
+    ask: impl Fn(&'n N) -> T + Sync,
+) -> BTreeMap<NodeName, T> {
+    let waiting: Vec<(&NodeName, &N)> = nodes.iter().collect();
     let next = AtomicUsize::new(0);
     let ask_until_done = || {
         let mut answers = Vec::new();
-        while let Some((name, (node, request))) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
-            answers.push(((*name).clone(), ask(*node, request, patience)));
+        while let Some((name, node)) = waiting.get(next.fetch_add(1, Ordering::Relaxed)) {
+            answers.push(((*name).clone(), ask(node)));
         }
         answers
     };
-    // A node without an answer must not be missing from the result, not even when the thread that asked it died.
-    let mut answers: BTreeMap<NodeName, Answer> =
-        nodes.keys().map(|name| (name.clone(), broke_off())).collect();
+    let mut answers = BTreeMap::new();
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..questions.len().min(AT_ONCE)).map(|_| scope.spawn(ask_until_done)).collect();
+        let threads: Vec<_> = (0..waiting.len().min(AT_ONCE)).map(|_| scope.spawn(ask_until_done)).collect();
         for thread in threads {
             answers.extend(thread.join().unwrap_or_default());
         }
     });
-    Observed { observed_at, nodes: answers }
+    answers
 }
 
 /// The answer of one node.

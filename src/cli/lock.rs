@@ -9,7 +9,8 @@ use clap::Subcommand;
 use pki::apply::Locking;
 use pki::duration::Duration;
 use pki::ids::NodeName;
-use pki::node::{Claim, LockState};
+use pki::node::{Claim, HostError, LockState};
+use pki::observe::at_once;
 use serde::Serialize;
 
 use super::cluster::{self, Cluster};
@@ -97,13 +98,17 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
 }
 
 fn one(cluster: &Cluster, format: Format) -> Exit {
-    let told = |state: Result<LockState, _>| match state {
+    let told = |state: Result<LockState, HostError>| match state {
         Ok(state) => Told::Known(state),
         Err(error) => Told::Unknown { reason: chain(&error) },
     };
     let nodes = cluster.nodes();
-    let nodes: BTreeMap<NodeName, Told> =
-        nodes.iter().map(|(name, node)| (name.clone(), told(node.lock_state()))).collect();
+    let mut states = at_once(&nodes, |node| node.lock_state());
+    let broke_off = || Err(HostError::Unreachable { reason: "its reading broke off".to_owned() });
+    let nodes: BTreeMap<NodeName, Told> = nodes
+        .keys()
+        .map(|name| (name.clone(), told(states.remove(name).unwrap_or_else(broke_off))))
+        .collect();
     let is_unknown = nodes.values().any(|told| matches!(told, Told::Unknown { .. }));
     let exit = if is_unknown { Exit::Blocked } else { Exit::Done };
     let text = match format {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use pki::ids::NodeName;
+use pki::node::HostError;
+use pki::observe::at_once;
 use pki::own_root::RootKeys;
 use pki::plan::{Input, Options, rollback};
 use pki::render;
@@ -96,9 +98,11 @@ pub(super) fn snapshots(
     nodes: &Hosts,
     directory: &str,
 ) -> Result<BTreeMap<NodeName, Vec<SnapshotFacts>>, Exit> {
+    let mut told = at_once(nodes, |node| node.snapshots(directory));
     let mut snapshots = BTreeMap::new();
-    for (name, node) in nodes {
-        let kept = node.snapshots(directory).map_err(|error| {
+    for name in nodes.keys() {
+        let broke_off = || Err(HostError::Unreachable { reason: "its reading broke off".to_owned() });
+        let kept = told.remove(name).unwrap_or_else(broke_off).map_err(|error| {
             output::tell(&format!("error: {name}: {}\n", chain(&error)));
             Exit::Blocked
         })?;

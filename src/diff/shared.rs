@@ -13,15 +13,27 @@ use crate::observed::Observed;
 use crate::x509::Certificate;
 
 use super::identity::{IdentityCase, Standing};
-use super::{AuthorityView, Finding, Reason, authority_views, directory, identity_view};
+use super::{AuthorityView, Finding, Reason, directory, identity_view};
 
 /// What the nodes that were seen hold of an identity that they share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SharedView {
     held: BTreeMap<NodeName, (Standing, Option<Certificate>)>,
+    /// The nodes of [`SharedView::best`] and [`SharedView::home`], worked out once: each holder asks for them.
+    best: Option<NodeName>,
+    home: Option<NodeName>,
 }
 
 impl SharedView {
+    fn new(held: BTreeMap<NodeName, (Standing, Option<Certificate>)>) -> Self {
+        let mut view = Self { held, best: None, home: None };
+        view.best = view.find_best().cloned();
+        let mut held = view.held.iter();
+        view.home =
+            held.find(|(_, (standing, _))| *standing > Standing::Barred).map(|(node, _)| node.clone());
+        view
+    }
+
     /// The nodes that were seen and should hold it.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeName> {
         self.held.keys()
@@ -34,21 +46,28 @@ impl SharedView {
 
     /// The one that all should hold: on which node it is, what it is, and how good. Only one with its own key can be that.
     pub fn best(&self) -> Option<(&NodeName, &Certificate, Standing)> {
+        let node = self.best.as_ref()?;
+        let (standing, certificate) = self.held.get(node)?;
+        Some((node, certificate.as_ref()?, *standing))
+    }
+
+    fn find_best(&self) -> Option<&NodeName> {
         let usable = self.held.iter().filter_map(|(node, (standing, certificate))| {
             let certificate = certificate.as_ref().filter(|_| *standing >= Standing::Due)?;
             Some((node, certificate, *standing))
         });
-        usable.reduce(|best, next| {
+        let best = usable.reduce(|best, next| {
             let rank = |(_, certificate, standing): &(_, &Certificate, Standing)| {
                 (*standing, certificate.facts().not_after)
             };
             if rank(&next) > rank(&best) { next } else { best }
-        })
+        });
+        best.map(|(node, ..)| node)
     }
 
     /// The node on which a new one is issued: the first by name on which nothing forbids it.
     pub fn home(&self) -> Option<&NodeName> {
-        self.held.iter().find(|(_, (standing, _))| *standing > Standing::Barred).map(|(node, _)| node)
+        self.home.as_ref()
     }
 }
 
@@ -56,12 +75,13 @@ impl SharedView {
 pub fn shared_views(
     desired: &Desired,
     observed: &Observed,
+    authorities: &BTreeMap<AuthorityName, AuthorityView>,
     now: Timestamp,
 ) -> BTreeMap<IdentityName, SharedView> {
     if !desired.nodes.values().any(|node| node.identities.values().any(|identity| identity.shared)) {
         return BTreeMap::new();
     }
-    views(desired, observed, &authority_views(desired, observed), now)
+    views(desired, observed, authorities, now)
 }
 
 pub(super) fn views(
@@ -70,7 +90,8 @@ pub(super) fn views(
     authorities: &BTreeMap<AuthorityName, AuthorityView>,
     now: Timestamp,
 ) -> BTreeMap<IdentityName, SharedView> {
-    let mut views: BTreeMap<IdentityName, SharedView> = BTreeMap::new();
+    let mut views: BTreeMap<IdentityName, BTreeMap<NodeName, (Standing, Option<Certificate>)>> =
+        BTreeMap::new();
     for (name, node) in &desired.nodes {
         let Some(facts) = observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
         for (identity, wanted) in node.identities.iter().filter(|(_, wanted)| wanted.shared) {
@@ -81,10 +102,10 @@ pub(super) fn views(
             let case = IdentityCase { now, wanted, view: &view, authority, node: name, facts };
             let standing = if hidden { Standing::Barred } else { case.standing() };
             let certificate = view.certificate.clone().filter(|_| !hidden);
-            views.entry(identity.clone()).or_default().held.insert(name.clone(), (standing, certificate));
+            views.entry(identity.clone()).or_default().insert(name.clone(), (standing, certificate));
         }
     }
-    views
+    views.into_iter().map(|(identity, held)| (identity, SharedView::new(held))).collect()
 }
 
 /// The authority of an identity with what is wanted of it and what all nodes hold of it.

@@ -46,7 +46,7 @@ pub(super) fn build(builder: &mut Builder<'_>) {
 }
 
 fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAuthority) {
-    let Some(view) = builder.views.get(name).cloned() else { return };
+    let Some(view) = builder.held.authorities.get(name).cloned() else { return };
     let desired = &builder.input.survey.desired;
     let copies: Vec<(&NodeName, &AuthorityCopy)> = desired
         .nodes
@@ -116,7 +116,13 @@ fn repair(
     }
     let why = reasons(builder, &about_certificate);
     if !why.is_empty() {
-        let held = builder.views.get(name).and_then(|view| view.on_node(node)).unwrap_or_default().to_vec();
+        let held = builder
+            .held
+            .authorities
+            .get(name)
+            .and_then(|view| view.on_node(node))
+            .unwrap_or_default()
+            .to_vec();
         let before: Vec<Sha256> = held.iter().map(|certificate| *certificate.fingerprint()).collect();
         let certificates = deduplicated(signer, &held);
         let deed = Deed::WriteBundle { file: copy.certificate.clone(), certificates, before: before.clone() };
@@ -125,7 +131,7 @@ fn repair(
     let missing_whole = due.iter().any(|finding| finding.reason == Reason::Missing);
     let mut why = reasons(builder, &about_key);
     if missing_whole && why.is_empty() && copy.may_hold_key {
-        let keyless = builder.views.get(name).is_some_and(|view| !view.keys.contains_key(node));
+        let keyless = builder.held.authorities.get(name).is_some_and(|view| !view.keys.contains_key(node));
         if keyless {
             why = reasons(builder, &about_certificate);
         }
@@ -180,9 +186,13 @@ fn create(
     let root = wanted.root.as_ref().and_then(|root| root.certificate.as_ref());
     let orphans = builder.certificates_of(name, root);
     let spki = root.map(|root| root.facts().key.spki_sha256);
-    let keys = builder.views.get(name).is_some_and(|view| view.keys.values().any(|key| Some(*key) != spki));
+    let keys = builder
+        .held
+        .authorities
+        .get(name)
+        .is_some_and(|view| view.keys.values().any(|key| Some(*key) != spki));
     let unreadable = due.len() < copies.len();
-    let not_asked = builder.views.get(name).filter(|view| !view.skipped.is_empty());
+    let not_asked = builder.held.authorities.get(name).filter(|view| !view.skipped.is_empty());
     if let Some(view) = not_asked.filter(|_| !keys && orphans.is_empty()) {
         let because = format!(
             "whether {} holds {name} is not known, and a new authority would not be trusted where another one is",
@@ -256,13 +266,11 @@ impl Builder<'_> {
         let survey = self.input.survey;
         let mut found = Vec::new();
         for (node, wanted) in &survey.desired.nodes {
-            let Some(facts) = survey.observed.nodes.get(node).and_then(|answer| answer.facts()) else {
-                continue;
-            };
             for (identity, wanted) in &wanted.identities {
+                let held = self.held.identity(node, identity);
                 let belongs = wanted.authority.as_ref() == Some(name);
                 let is_other = |held: Certificate| !root.is_some_and(|root| is_issued_by(&held, root));
-                if belongs && crate::diff::identity_view(wanted, facts).certificate.is_some_and(is_other) {
+                if belongs && held.and_then(|held| held.certificate.clone()).is_some_and(is_other) {
                     found.push(format!("{identity}@{node}"));
                 }
             }

@@ -1,15 +1,20 @@
 //! From findings to deeds: what has to be done about each thing, and what cannot be done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use crate::desired::{DesiredNode, FileSpec};
-use crate::diff::{AuthorityView, Effect, Finding, Reason, SharedView, authority_views, shared_views};
+use crate::diff::{
+    AuthorityView, Effect, Finding, IdentityView, Reason, Survey, authority_views, identity_view,
+    shared_views,
+};
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
 use crate::observed::{NodeFacts, Seen};
 use crate::profile::Keep;
 
 use super::advice::{help, not_mended};
 use super::authorities::Sources;
+use super::shared::Shared;
 use super::{Blocked, Deed, Input, ManualRestart, Noted, Why, authorities, copies, identities};
 
 /// Deeds without an order, and what cannot be done.
@@ -44,11 +49,37 @@ pub(super) struct DraftDeed {
     pub(super) replaces: bool,
 }
 
+/// What the nodes hold, gathered once.
+pub(super) struct Held<'a> {
+    pub(super) authorities: BTreeMap<AuthorityName, AuthorityView>,
+    /// Of nodes that were seen.
+    pub(super) identities: BTreeMap<&'a NodeName, BTreeMap<&'a IdentityName, Rc<IdentityView>>>,
+}
+
+impl<'a> Held<'a> {
+    fn new(survey: &'a Survey) -> Self {
+        let (desired, observed) = (&survey.desired, &survey.observed);
+        let of_node = |(name, node): (&'a NodeName, &'a DesiredNode)| {
+            let facts = observed.nodes.get(name)?.facts()?;
+            let views = node.identities.iter();
+            let views = views.map(|(identity, wanted)| (identity, Rc::new(identity_view(wanted, facts))));
+            Some((name, views.collect()))
+        };
+        let identities = desired.nodes.iter().filter_map(of_node).collect();
+        Self { authorities: authority_views(desired, observed), identities }
+    }
+
+    /// What a node holds of an identity; `None` when it was not seen.
+    pub(super) fn identity(&self, node: &NodeName, identity: &IdentityName) -> Option<&Rc<IdentityView>> {
+        self.identities.get(node)?.get(identity)
+    }
+}
+
 /// What every builder looks at.
 pub(super) struct Builder<'a> {
     pub(super) input: &'a Input<'a>,
-    pub(super) views: BTreeMap<AuthorityName, AuthorityView>,
-    pub(super) shared: BTreeMap<IdentityName, SharedView>,
+    pub(super) held: Held<'a>,
+    pub(super) shared: BTreeMap<IdentityName, Rc<Shared<'a>>>,
     /// The authorities about which a person has to look first, or too little is known, on any node.
     pub(super) troubled: BTreeSet<AuthorityName>,
     pub(super) sources: Sources,
@@ -56,11 +87,11 @@ pub(super) struct Builder<'a> {
 }
 
 /// Works out every deed.
-pub(super) fn draft(input: &Input<'_>) -> Draft {
+pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     let survey = input.survey;
     let mut builder = Builder::new(input);
     if builder.undo_what_is_open() {
-        return builder.draft;
+        return (builder.draft, builder.held);
     }
     builder.note_everything();
     authorities::build(&mut builder);
@@ -77,19 +108,21 @@ pub(super) fn draft(input: &Input<'_>) -> Draft {
     builder.draft.blocked.sort();
     builder.draft.blocked.dedup();
     builder.draft.elsewhere.sort();
-    builder.draft
+    (builder.draft, builder.held)
 }
 
 impl<'a> Builder<'a> {
     pub(super) fn new(input: &'a Input<'a>) -> Self {
         let (desired, observed) = (&input.survey.desired, &input.survey.observed);
-        let views = authority_views(desired, observed);
-        let shared = shared_views(desired, observed, input.now);
+        let held = Held::new(input.survey);
+        let shared = shared_views(desired, observed, &held.authorities, input.now).into_iter();
+        let shared =
+            shared.map(|(name, view)| (name.clone(), Rc::new(Shared::new(input, name, view)))).collect();
         let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
         let findings = input.differences.findings.iter();
         let grave = findings.filter(|(_, findings)| findings.iter().any(is_grave));
         let troubled = grave.filter_map(|(address, _)| address.subject.authority().cloned()).collect();
-        Self { input, views, shared, troubled, sources: Sources::default(), draft: Draft::default() }
+        Self { input, held, shared, troubled, sources: Sources::default(), draft: Draft::default() }
     }
 
     /// A finding with the place in the spec behind it.

@@ -1,7 +1,9 @@
 //! Deeds about further places: files on the same node that hold what the main place holds, or will hold once this plan is done.
 
+use std::rc::Rc;
+
 use crate::desired::{DesiredIdentity, DesiredNode, Storage};
-use crate::diff::{CopyHeld, Effect, Finding, Reason, identity_view, storage_view};
+use crate::diff::{CopyHeld, Effect, Finding, Reason, storage_view};
 use crate::ids::{Address, IdentityName, NodeName, Subject};
 use crate::observed::NodeFacts;
 use crate::profile::Keep;
@@ -24,7 +26,7 @@ pub(super) fn of_identity(
         return;
     }
     let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
-    let main = identity_view(wanted, facts);
+    let Some(main) = builder.held.identity(name, identity).cloned() else { return };
     let renewed = renewed(builder, &address, wanted);
     // What stands in a main place without its own key is no model for anything.
     let certificate = main.certificate.as_ref().filter(|certificate| {
@@ -34,7 +36,7 @@ pub(super) fn of_identity(
     let barred = findings.iter().any(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown));
     for copy in wanted.copies.values() {
         let storage = &copy.storage;
-        let view = storage_view(storage, facts);
+        let view = Rc::new(storage_view(storage, facts));
         if copy.keep == Keep::Report {
             let current = certificate.filter(|held| view.certificate.as_ref() == Some(held));
             if let (Some(held), Some(_)) = (current, &renewed) {
@@ -142,7 +144,12 @@ pub(super) fn of_authorities(
             };
             let due: Vec<Why> =
                 findings.iter().filter(is_about).map(|finding| builder.why(finding)).collect();
-            let held = builder.views.get(authority).and_then(|view| view.on_node(name)).map(<[_]>::to_vec);
+            let held = builder
+                .held
+                .authorities
+                .get(authority)
+                .and_then(|view| view.on_node(name))
+                .map(<[_]>::to_vec);
             let Some((content, reasons)) = coming(builder, &address, &copy.certificate.path)
                 .or_else(|| Some((Content::Known(held?), Vec::new())))
             else {

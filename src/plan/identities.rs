@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use crate::desired::{DesiredIdentity, DesiredNode, Storage};
-use crate::diff::{Effect, Finding, IdentityView, Reason, identity_view};
+use crate::diff::{Effect, Finding, IdentityView, Reason};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
 use crate::observed::NodeFacts;
@@ -18,7 +19,7 @@ use super::{Blocked, Deed, Issue, KeySource, Trusted, Why, copies, shared};
 pub(super) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
     for (identity, wanted) in &node.identities {
         let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
-        let view = identity_view(wanted, facts);
+        let Some(view) = builder.held.identity(name, identity).cloned() else { continue };
         let model = view.certificate.clone();
         let case = Case { name, node, wanted, storage: &wanted.storage, facts, view, model, address };
         if wanted.shared {
@@ -38,7 +39,7 @@ pub(super) struct Case<'a> {
     pub(super) storage: &'a Storage,
     pub(super) facts: &'a NodeFacts,
     /// What is there.
-    pub(super) view: IdentityView,
+    pub(super) view: Rc<IdentityView>,
     /// The certificate whose names, subject and usages a new one keeps.
     pub(super) model: Option<Certificate>,
     pub(super) address: Address,
@@ -115,7 +116,7 @@ impl Case<'_> {
     /// The CA certificates that a kubeconfig should hold: the authority's own bundle on this node, as it will be.
     fn trusted(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Option<Trusted> {
         let signer = builder.sources.signers.get(authority);
-        match (builder.views.get(authority).and_then(|view| view.signer()), signer) {
+        match (builder.held.authorities.get(authority).and_then(|view| view.signer()), signer) {
             (Some(certificate), _) => {
                 // What the kubeconfig trusts besides is somebody's decision: trust is never dropped by itself.
                 let mut certificates = vec![certificate.clone()];
@@ -247,7 +248,7 @@ impl Case<'_> {
             .authorities
             .get(authority)
             .is_some_and(|authority| authority.external);
-        let view = builder.views.get(authority);
+        let view = builder.held.authorities.get(authority);
         if external || view.is_some_and(|view| view.key_is_nowhere() && !view.certificates.is_empty()) {
             return Err(Obstacle::Elsewhere(
                 format!("no node holds the key of {authority}, so its certificates are signed elsewhere"),

@@ -163,7 +163,7 @@ pub struct Input<'a> {
 /// # Errors
 /// Only a fault of the planner: actions that wait for each other.
 pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
-    let draft = build::draft(input);
+    let (draft, held) = build::draft(input);
     let visits = order::visits(draft.deeds, input)?;
     let mut plan = Plan {
         format_version: FORMAT_VERSION.to_owned(),
@@ -173,7 +173,7 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
         spec: input.spec.clone(),
         created: input.now,
         applicable: draft.blocked.is_empty() && !input.options.as_of,
-        summary: Summary::of(input, &visits, &draft.blocked),
+        summary: Summary::of(input, &held, &visits, &draft.blocked),
         visits,
         blocked: draft.blocked,
         elsewhere: draft.elsewhere,

@@ -96,7 +96,7 @@ pub fn rollback(
         spec: input.spec.clone(),
         created: input.now,
         applicable: true,
-        summary: Summary::of(input, &visits, &[]),
+        summary: Summary::of(input, &builder.held, &visits, &[]),
         visits,
         blocked: Vec::new(),
         elsewhere: draft.elsewhere,

@@ -7,29 +7,52 @@ use crate::x509::Certificate;
 use super::build::Builder;
 use super::copy::{Copied, IdentityCopy};
 use super::identities::{Case, reissues, trust};
-use super::{Blocked, Deed, Why};
+use super::{Blocked, Deed, Input, Why};
 
 /// What has to be done about it on one node. Nodes come in the order of their names, so that the one on which it is issued comes before the others.
 pub(super) fn build(builder: &mut Builder<'_>, case: Case<'_>, identity: &IdentityName) {
-    let Some(view) = builder.shared.get(identity).cloned() else { return };
+    let Some(shared) = builder.shared.get(identity).cloned() else { return };
     if builder.input.options.selects(&case.address) {
-        Shared { identity, view: &view }.build(builder, case);
+        shared.build(builder, case);
     }
 }
 
-struct Shared<'a> {
-    identity: &'a IdentityName,
-    view: &'a SharedView,
+/// An identity that its nodes share, with what is the same for all of them, worked out once.
+pub(super) struct Shared<'a> {
+    input: &'a Input<'a>,
+    identity: IdentityName,
+    view: SharedView,
+    /// Whether the user asked for a new one: on any node is on all.
+    requested: bool,
+    /// Whether another certificate mends anything on any node.
+    is_due: bool,
+    /// The nodes that the user did not select.
+    left_out: Vec<NodeName>,
 }
 
-impl Shared<'_> {
+impl<'a> Shared<'a> {
+    pub(super) fn new(input: &'a Input<'a>, identity: IdentityName, view: SharedView) -> Self {
+        let mut shared =
+            Self { input, identity, view, requested: false, is_due: false, left_out: Vec::new() };
+        for node in shared.view.nodes() {
+            let address = shared.address(node);
+            let is_selected = input.options.selects(&address);
+            shared.requested |= is_selected && input.options.replaces(&address);
+            shared.is_due |= !shared.due_on(node).is_empty();
+            if !is_selected {
+                shared.left_out.push(node.clone());
+            }
+        }
+        shared
+    }
+
     fn build(&self, builder: &mut Builder<'_>, mut case: Case<'_>) {
         let best = self
             .view
             .best()
             .map(|(node, certificate, standing)| (node.clone(), certificate.clone(), standing));
-        let requested = self.is_requested(builder);
-        let due = self.due_on(builder, case.name);
+        let requested = self.requested;
+        let due = self.due_on(case.name);
         let findings = builder.findings(&case.address).to_vec();
         let kept = best.as_ref().filter(|(.., standing)| *standing == Standing::Good && !requested);
         if let Some((from, certificate, _)) = kept {
@@ -41,7 +64,7 @@ impl Shared<'_> {
             }
             return;
         }
-        let is_due = requested || self.view.nodes().any(|node| !self.due_on(builder, node).is_empty());
+        let is_due = requested || self.is_due;
         let Some(home) = self.view.home().filter(|_| is_due) else {
             case.update_trust(builder, &trust(&findings));
             return;
@@ -55,7 +78,7 @@ impl Shared<'_> {
                 reasons.push(Finding::due(Reason::Requested));
             }
             if reasons.is_empty() {
-                reasons = self.view.nodes().flat_map(|node| self.due_on(builder, node)).collect();
+                reasons = self.view.nodes().flat_map(|node| self.due_on(node)).collect();
                 reasons.sort();
                 reasons.dedup();
             }
@@ -81,20 +104,13 @@ impl Shared<'_> {
         Address { subject: Subject::Identity(self.identity.clone()), node: node.clone() }
     }
 
-    /// Whether the user asked for a new one: on any node is on all.
-    fn is_requested(&self, builder: &Builder<'_>) -> bool {
-        let options = builder.input.options;
-        let mut addresses = self.view.nodes().map(|node| self.address(node));
-        addresses.any(|address| options.selects(&address) && options.replaces(&address))
-    }
-
     /// The findings on a node that another certificate mends, whether the user selected it or not.
-    fn due_on(&self, builder: &Builder<'_>, node: &NodeName) -> Vec<Finding> {
+    fn due_on(&self, node: &NodeName) -> Vec<Finding> {
         let is_mended = |finding: &&Finding| {
             finding.effect == Effect::Due
                 && (reissues(&finding.reason) || matches!(finding.reason, Reason::DiffersBetweenNodes { .. }))
         };
-        builder.input.differences.of(&self.address(node)).iter().filter(is_mended).cloned().collect()
+        self.input.differences.of(&self.address(node)).iter().filter(is_mended).cloned().collect()
     }
 
     fn why(&self, builder: &Builder<'_>, due: &[Finding], findings: &[Finding]) -> Vec<Why> {
@@ -109,15 +125,10 @@ impl Shared<'_> {
         home: &NodeName,
         due: &[Finding],
     ) -> bool {
-        let left_out: Vec<&str> = self
-            .view
-            .nodes()
-            .filter(|node| !builder.input.options.selects(&self.address(node)))
-            .map(NodeName::as_str)
-            .collect();
-        if left_out.is_empty() {
+        if self.left_out.is_empty() {
             return false;
         }
+        let left_out: Vec<&str> = self.left_out.iter().map(NodeName::as_str).collect();
         let because = format!(
             "it is the same on all its nodes, so it is issued once, on {home}, for all of them; --only leaves out {}",
             left_out.join(", ")
@@ -145,7 +156,7 @@ impl Shared<'_> {
             return;
         }
         let desired = &builder.input.survey.desired;
-        let there = desired.nodes.get(from).and_then(|node| node.identities.get(self.identity));
+        let there = desired.nodes.get(from).and_then(|node| node.identities.get(&self.identity));
         let Some(there) = there.filter(|there| there.shared) else { return };
         let places = ((from, &there.storage), (case.name, case.storage));
         let lacks = why.iter().any(|why| matches!(why.finding.reason, Reason::BundleLacks { .. }));

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::diff::{IdentityView, authority_views, identity_view};
 use jiff::Timestamp;
 
+use super::build::Held;
 use super::{Blocked, Deed, Input, Visit};
 
 /// How many things there are, and what happens to them.
@@ -56,7 +56,7 @@ pub struct Upcoming {
 }
 
 impl Summary {
-    pub(super) fn of(input: &Input<'_>, visits: &[Visit], blocked: &[Blocked]) -> Self {
+    pub(super) fn of(input: &Input<'_>, held: &Held<'_>, visits: &[Visit], blocked: &[Blocked]) -> Self {
         let mut summary = Summary::default();
         let mut touched = std::collections::BTreeSet::new();
         for action in visits.iter().flat_map(|visit| &visit.actions) {
@@ -65,14 +65,12 @@ impl Summary {
         }
         touched.extend(blocked.iter().map(|blocked| &blocked.address));
         let survey = input.survey;
-        let views = authority_views(&survey.desired, &survey.observed);
         for (name, node) in &survey.desired.nodes {
-            let facts = survey.observed.nodes.get(name).and_then(|answer| answer.facts());
             summary.nodes += 1;
-            summary.nodes_seen += usize::from(facts.is_some());
+            summary.nodes_seen += usize::from(held.identities.contains_key(name));
             for (identity, wanted) in &node.identities {
-                let view: Option<IdentityView> = facts.map(|facts| identity_view(wanted, facts));
-                let certificate = view.and_then(|view| view.certificate);
+                let view = held.identity(name, identity);
+                let certificate = view.and_then(|view| view.certificate.as_ref());
                 let kept = !wanted.optional || certificate.is_some();
                 summary.certificates += usize::from(kept);
                 let address = crate::ids::Address {
@@ -88,7 +86,7 @@ impl Summary {
                 }
             }
         }
-        for (name, view) in &views {
+        for (name, view) in &held.authorities {
             summary.authorities += 1;
             if let Some(signer) = view.signer() {
                 let expires = signer.facts().not_after;

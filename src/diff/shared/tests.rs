@@ -33,7 +33,7 @@ fn view(held: &[(&str, Standing, Option<&Certificate>)]) -> SharedView {
     let held = held.iter().map(|(node, standing, certificate)| {
         (node.parse().unwrap(), (*standing, certificate.map(Clone::clone)))
     });
-    SharedView { held: held.collect() }
+    SharedView::new(held.collect())
 }
 
 fn best(view: &SharedView) -> Option<String> {
