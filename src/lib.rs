@@ -35,6 +35,7 @@ pub mod render;
 pub mod request;
 pub mod root_files;
 pub mod secret;
+pub mod simulate;
 pub mod spec;
 pub mod status;
 pub mod survey;

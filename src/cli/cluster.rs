@@ -11,6 +11,7 @@ use pki::ids::NodeName;
 use pki::observed::{Answer, Observed};
 use pki::plan::{Input, Options, Plan, SpecReference};
 use pki::profile::Profile;
+use pki::simulate::{Processes, checked};
 use pki::spec::Loaded;
 use pki::spec::types::ClusterPki;
 use pki::survey::{Survey, survey_further};
@@ -154,7 +155,7 @@ impl Cluster {
         Ok(survey)
     }
 
-    /// The plan for an instant.
+    /// The plan for an instant, simulated: one that would break something without saying so is never shown.
     ///
     /// # Errors
     /// The exit code, after an internal error was told.
@@ -170,6 +171,7 @@ impl Cluster {
             options,
             place: &|path| self.place(path),
         };
-        pki::plan::plan(&input).map_err(|cycle| internal(&cycle))
+        let plan = pki::plan::plan(&input).map_err(|cycle| internal(&cycle))?;
+        checked(plan, survey, &Processes::default()).map_err(|counterexample| internal(&counterexample))
     }
 }

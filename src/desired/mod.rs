@@ -19,7 +19,7 @@ use crate::ids::{
     AuthorityName, ClusterName, CopyName, DirectoryName, IdentityName, KeyPairName, NodeName, ServiceName,
 };
 use crate::own_root::OwnRoot;
-use crate::profile::{Endpoint, Keep, Read};
+use crate::profile::{Dial, Endpoint, Keep, Read};
 use crate::spec::scalars::{FileMode, KubernetesVersion};
 use crate::spec::types::{
     KeyAlgorithm, OnExpiry, ProfileName, Restart, Role, Rollout, Snapshots, Source, SubjectName, Usage,
@@ -124,6 +124,8 @@ pub struct DesiredNode {
     pub key_pairs: BTreeMap<KeyPairName, DesiredKeyPair>,
     /// Its services.
     pub services: BTreeMap<ServiceName, DesiredService>,
+    /// What programs that are started on it anew for each use connect to.
+    pub programs: BTreeMap<ServiceName, Vec<Dial>>,
 }
 
 /// A directory as it should be.
@@ -300,7 +302,7 @@ pub struct DesiredKeyPair {
 }
 
 /// A service as it should be.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DesiredService {
     /// How it is restarted.
     pub restart: Option<Restart>,
@@ -310,6 +312,8 @@ pub struct DesiredService {
     pub endpoints: Vec<Endpoint>,
     /// What it reads.
     pub reads: Vec<Read>,
+    /// What it connects to.
+    pub dials: Vec<Dial>,
 }
 
 /// What nodes say about things that a spec may leave open.

@@ -12,7 +12,7 @@ use super::template::Values;
 use super::{Decided, Desired, DesiredDirectory, DesiredKeyPair, DesiredNode, DesiredService, Hints};
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, DirectoryName, IdentityName, NodeName, ServiceName};
-use crate::profile::{Endpoint, Profile, Read, Versioned, What};
+use crate::profile::{Dial, Endpoint, Held, Profile, Read, Versioned, What};
 use crate::spec::scalars::KubernetesVersion;
 use crate::spec::types::{ClusterPki, KeyAlgorithm, Node, Placement, Role, Service, Spec};
 
@@ -144,6 +144,7 @@ impl<'a> Resolver<'a> {
             identities: self.identities(name, node, &values, problems),
             key_pairs: self.key_pairs(node, &values),
             services: self.services(name, node, &values),
+            programs: self.programs(name, node, &values),
         }
     }
 
@@ -244,17 +245,16 @@ impl<'a> Resolver<'a> {
                     endpoints: entry
                         .endpoints
                         .iter()
-                        .map(|endpoint| self.own_endpoint(endpoint, node_name))
+                        .map(|endpoint| self.own_endpoint(endpoint, node_name, values))
                         .collect(),
                     reads: entry.reads.iter().map(|read| self.own_read(read, node_name)).collect(),
+                    dials: entry.dials.iter().map(|dial| self.own_dial(dial, node_name, values)).collect(),
                 };
                 services.insert(name.clone(), self.with_declared(name, service));
             }
         }
         for name in self.spec.services.keys().filter(|name| !self.profile.services.contains_key(*name)) {
-            let service =
-                DesiredService { restart: None, restart_by: None, endpoints: Vec::new(), reads: Vec::new() };
-            services.insert(name.clone(), self.with_declared(name, service));
+            services.insert(name.clone(), self.with_declared(name, DesiredService::default()));
         }
         services
     }
@@ -265,9 +265,24 @@ impl<'a> Resolver<'a> {
         each.and_then(|_| identity::member_name(identity, node)).unwrap_or_else(|| identity.clone())
     }
 
-    fn own_endpoint(&self, endpoint: &Endpoint, node: &NodeName) -> Endpoint {
+    fn own_endpoint(&self, endpoint: &Endpoint, node: &NodeName, values: &Values) -> Endpoint {
         let serves = endpoint.serves.as_ref().map(|identity| self.own_identity(identity, node));
-        Endpoint { serves, ..endpoint.clone() }
+        let bind = endpoint.bind.iter().filter_map(|address| values.fill(address)).collect();
+        Endpoint { serves, bind, ..endpoint.clone() }
+    }
+
+    fn own_dial(&self, dial: &Dial, node: &NodeName, values: &Values) -> Dial {
+        let shows = dial.shows.as_ref();
+        let shows = shows
+            .map(|held| Held { identity: self.own_identity(&held.identity, node), copy: held.copy.clone() });
+        let name = dial.name.as_deref().and_then(|name| values.fill(name));
+        Dial { shows, name, ..dial.clone() }
+    }
+
+    fn programs(&self, name: &NodeName, node: &Node, values: &Values) -> BTreeMap<ServiceName, Vec<Dial>> {
+        let entries = self.profile.programs.iter().filter(|(_, entry)| self.applies(&entry.on, None, node));
+        let dials = |dials: &[Dial]| dials.iter().map(|dial| self.own_dial(dial, name, values)).collect();
+        entries.map(|(program, entry)| (program.clone(), dials(&entry.dials))).collect()
     }
 
     fn own_read(&self, read: &Read, node: &NodeName) -> Read {

@@ -37,6 +37,7 @@ pub use summary::{Summary, Upcoming};
 
 use crate::diff::{Differences, Finding, Survey};
 use crate::ids::{Address, ClusterName, NodeName, ServiceName};
+use crate::simulate::Checked;
 use crate::spec::types::ProfileName;
 use crate::x509::Sha256;
 
@@ -78,6 +79,9 @@ pub struct Plan {
     pub notes: Vec<Noted>,
     /// How many things there are, and what happens to them.
     pub summary: Summary,
+    /// What its simulation says; none before it was simulated, which is no part of what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Checked>,
 }
 
 /// Which spec a plan was made from.
@@ -179,6 +183,7 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
         elsewhere: draft.elsewhere,
         restart_yourself: draft.restart_yourself,
         notes: draft.notes,
+        checked: None,
     };
     plan.id = short_id(&plan);
     Ok(plan)

@@ -102,6 +102,7 @@ pub fn rollback(
         elsewhere: draft.elsewhere,
         restart_yourself: draft.restart_yourself,
         notes: Vec::new(),
+        checked: None,
     };
     plan.id = super::short_id(&plan);
     Ok(Rollback { plan, expired })

@@ -10,6 +10,7 @@
 //! `{dns-domain}`; of an identity that exists once for each member also `{member}`, `{member-address}`, `{member-dashed}` (the address with hyphens
 //! for dots) and `{member-index}` (its place among the members, from 1).
 
+mod dial;
 mod foreign;
 mod version;
 
@@ -18,6 +19,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+pub use dial::{At, Dial, Held, ProgramEntry, Trusts};
 pub use foreign::{FOREIGN, Foreign, foreign};
 pub use version::{Versioned, applicable};
 
@@ -60,6 +62,9 @@ pub struct Profile {
     /// Services, by name.
     #[serde(default)]
     pub services: BTreeMap<ServiceName, ServiceEntry>,
+    /// Programs that connect to services and do not run all the time, by name.
+    #[serde(default)]
+    pub programs: BTreeMap<ServiceName, ProgramEntry>,
 }
 
 /// What of its base a layout does not have.
@@ -293,6 +298,9 @@ pub struct ServiceEntry {
     /// What it reads.
     #[serde(default)]
     pub reads: Vec<Read>,
+    /// What it connects to.
+    #[serde(default)]
+    pub dials: Vec<Dial>,
 }
 
 /// A listening TLS port.
@@ -301,6 +309,9 @@ pub struct ServiceEntry {
 pub struct Endpoint {
     /// The port.
     pub port: u16,
+    /// The addresses on which the layout has it listen; all of the node's when there are none.
+    #[serde(default)]
+    pub bind: Vec<String>,
     /// The certificate that it serves; none where the service makes its own in memory.
     #[serde(default)]
     pub serves: Option<IdentityName>,
@@ -419,6 +430,7 @@ impl Profile {
         base.identities.extend(self.identities);
         base.key_pairs.extend(self.key_pairs);
         base.services.extend(self.services);
+        base.programs.extend(self.programs);
         base.manifests.extend(self.manifests);
         Profile { description: self.description, detect: self.detect, base: self.base, ..base }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::checked::checked;
 use super::deed::{counted, deed};
 use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_lines, trusted_text};
 use super::status::left;
@@ -27,6 +28,7 @@ pub fn plan(plan: &Plan) -> String {
     text.push_str(&elsewhere(plan));
     text.push_str(&notes(plan));
     text.push_str(&order(plan));
+    text.push_str(&checked(plan.checked.as_ref()));
     let _ = writeln!(text, "\n{} unchanged.", counted(plan.summary.unchanged, "certificate", "certificates"));
     text.push_str(&last_line(plan));
     text

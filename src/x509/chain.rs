@@ -11,7 +11,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use super::certificate::{Certificate, CertificateFacts};
-use super::extensions::{ExtendedKeyUsage, KeyUsage};
+use super::extensions::{ExtendedKeyUsage, KeyUsage, SubjectNames};
 use super::name::{Name, escape};
 use super::verify::SignatureError;
 
@@ -153,6 +153,11 @@ pub fn verify(
         return Ok(path);
     }
     search.extend(std::slice::from_ref(leaf))
+}
+
+/// Whether one of the names of a certificate is the one that is dialled. The common name is not asked.
+pub fn is_for(names: &SubjectNames, dialled: &ServerName) -> bool {
+    host::matches(names, dialled)
 }
 
 /// Whether `issuer` issued `certificate`, whatever their dates: it has the name of its issuer and the key that signed it, and may sign.

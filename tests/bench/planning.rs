@@ -56,6 +56,79 @@ fn main() {
             ten_thousand.as_secs_f64() / thousand.as_secs_f64()
         );
     }
+    let (planned, simulated) = renewal_of_a_cluster(folder.path(), 1_000);
+    println!(
+        "renewal of all leaves, 3 control planes and 1,000 workers   plan {:>8.1} ms   simulate {:>8.1} ms",
+        planned.as_secs_f64() * 1000.0,
+        simulated.as_secs_f64() * 1000.0
+    );
+}
+
+/// Planning and simulating the renewal of every leaf of a cluster with many workers, which all have the files of the first node.
+fn renewal_of_a_cluster(folder: &Path, workers: usize) -> (Duration, Duration) {
+    let mut text = HEAD.to_owned();
+    for number in 1..=3 {
+        writeln!(text, "    cp-{number}: {{ address: 10.0.0.1{number}, roles: [control-plane, etcd] }}")
+            .unwrap();
+    }
+    for number in 0..workers {
+        let (high, low) = (number / 250, number % 250 + 1);
+        writeln!(text, "    n-{number}: {{ address: 10.1.{high}.{low}, roles: [worker] }}").unwrap();
+    }
+    let spec: pki::spec::types::ClusterPki = serde_saphyr::from_str(&text).unwrap();
+    let profile = Profile::load(ProfileName::Kubeadm).unwrap();
+    let first = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
+    let seen = |name: &str, kind: &str| -> Arc<str> {
+        let request = pki::request::request(&first.nodes[kind], &first.snapshots.directory);
+        let facts = Local::new(Some(folder.join(name)), now).observe(&request).unwrap();
+        serde_json::to_string(&facts).unwrap().into()
+    };
+    let worker = seen("cp-1", "n-0");
+    let nodes: BTreeMap<_, _> = spec
+        .spec
+        .nodes
+        .keys()
+        .map(|name| {
+            let is_worker = name.as_str().starts_with("n-");
+            let answer = if is_worker { worker.clone() } else { seen(name.as_str(), name.as_str()) };
+            (name.clone(), Seen(answer))
+        })
+        .collect();
+    let survey = survey(&spec, &profile, &nodes, now()).unwrap();
+    let replace = [
+        "admin.conf",
+        "apiserver",
+        "apiserver-etcd-client",
+        "apiserver-kubelet-client",
+        "controller-manager.conf",
+    ];
+    let more = [
+        "etcd-healthcheck-client",
+        "etcd-peer",
+        "etcd-server",
+        "front-proxy-client",
+        "scheduler.conf",
+        "kubelet.conf",
+    ];
+    let replace = replace.iter().chain(&more).map(|name| name.parse().unwrap()).collect();
+    let options = Options { replace, ..Options::default() };
+    let start = Instant::now();
+    let differences = diff(&survey.desired, &survey.observed, now());
+    let plan = plan(&Input {
+        survey: &survey,
+        differences: &differences,
+        now: now(),
+        spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b"") },
+        options: &options,
+        place: &|_| None,
+    })
+    .unwrap();
+    let planned = start.elapsed();
+    let start = Instant::now();
+    let checked = pki::simulate::simulate(&plan, &survey, &pki::simulate::Processes::default()).unwrap();
+    let simulated = start.elapsed();
+    println!("  {} renewals, {} connections, {:?}", plan.summary.renew, checked.connections, checked.least);
+    (planned, simulated)
 }
 
 fn milliseconds(times: &[Duration]) -> f64 {

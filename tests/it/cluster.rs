@@ -17,6 +17,7 @@ use pki::own_root::RootKeys;
 use pki::plan::{Input, Options, Plan, Rollback, SpecReference};
 use pki::profile::Profile;
 use pki::root_files;
+use pki::simulate::{Processes, checked};
 use pki::spec::types::ProfileName;
 use pki::spec::{Loaded, ReadOptions, read};
 use pki::status::Status;
@@ -78,7 +79,10 @@ impl Cluster {
 
     /// What would be done.
     pub(crate) fn plan(&self, options: &Options) -> Plan {
-        self.input(options, |input| pki::plan::plan(input).unwrap())
+        self.input(options, |input| {
+            let plan = pki::plan::plan(input).unwrap();
+            checked(plan, input.survey, &Processes::default()).unwrap()
+        })
     }
 
     /// The way back to before a run. It is named, because on a clock that stands still no run is the latest.

@@ -18,6 +18,7 @@ use pki::observed::{NodeFacts, ObserveRequest};
 use pki::own_root::{CertificateFile, RootKeys};
 use pki::plan::{Deed, Input, Options, Plan, SpecReference, plan, rollback};
 use pki::profile::Profile;
+use pki::simulate::{Processes, checked};
 use pki::spec::types::{ClusterPki, OnFailure, ProfileName};
 use pki::spec::{ReadOptions, read};
 use pki::survey::{Survey, survey};
@@ -289,7 +290,10 @@ impl Cluster {
     }
 
     fn plan(&self) -> Plan {
-        self.input(None, |input| plan(input).unwrap())
+        self.input(None, |input| {
+            let plan = plan(input).unwrap();
+            checked(plan, input.survey, &Processes::default()).unwrap()
+        })
     }
 
     fn apply(&self, plan: &Plan) -> Report {

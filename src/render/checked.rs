@@ -1,0 +1,71 @@
+//! What the simulation of a plan says, as text: one line that can be read at a glance, and one for each thing that the plan interrupts.
+
+use std::fmt::Write as _;
+
+use super::deed::counted;
+use crate::diagnostic::escaped;
+use crate::simulate::{Checked, Interruption, Least};
+
+/// The lines; none for a plan that was not simulated.
+pub(super) fn checked(checked: Option<&Checked>) -> String {
+    let Some(checked) = checked else { return String::new() };
+    let mut parts = vec![connections(checked)];
+    // With one instance there is nothing to count.
+    parts.extend(checked.least.iter().filter(|least| least.of > 1).map(at_least));
+    let mut text = format!("\n  Checked: {}\n", parts.join("; "));
+    for interruption in &checked.interruptions {
+        text.push_str(&line(interruption));
+    }
+    text
+}
+
+fn connections(checked: &Checked) -> String {
+    if checked.too_many {
+        return "not verified, because there are too many connections".to_owned();
+    }
+    let is_broken = |found: &&Interruption| matches!(found, Interruption::UntilRestarted { .. });
+    let broken = checked.interruptions.iter().filter(is_broken).count();
+    match (checked.connections, broken) {
+        (0, _) => "no connection is known to work before this plan, so none can break".to_owned(),
+        (_, 0) => "no connection breaks".to_owned(),
+        (_, broken) => {
+            format!(
+                "{} until you restart what is named",
+                counted(broken, "connection breaks", "connections break")
+            )
+        }
+    }
+}
+
+fn at_least(least: &Least) -> String {
+    let Least { service, of, before, least } = least;
+    match before {
+        0 => format!("no {service} is known to work before this plan"),
+        before if before < of && before == least => format!("{service} {least} of {of}, as before"),
+        _ => format!("{service} {least} of {of} at least"),
+    }
+}
+
+fn line(interruption: &Interruption) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = match interruption {
+        Interruption::Restart { service, node, step, of, accepted } => {
+            let why = match (accepted, of) {
+                (true, _) => "as accepted".to_owned(),
+                (false, 1) => "it is the only one".to_owned(),
+                (false, of) => format!("there are only {of}"),
+            };
+            writeln!(text, "    {service} stands still while step {step} restarts it on {node}: {why}")
+        }
+        Interruption::UntilRestarted { connection, step, reason, restart } => {
+            let restart = restart.join(" and ");
+            writeln!(
+                text,
+                "    {connection} breaks at step {step}, until you restart {restart}\n      {}",
+                escaped(reason)
+            )
+        }
+    };
+    text
+}

@@ -1,0 +1,251 @@
+//! What each deed of a plan does to the disks and to what runs.
+//!
+//! What enters is one action; what leaves is its [`Effect`], after the disks have been changed. It reads of an action only what it does, never why
+//! or what it is said to disturb, so that a mistake of the planner does not repeat itself here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::disk::{Disks, File, Lies};
+use super::material::{CertificateId, Issuer, Key, Material, Planned};
+use crate::desired::Storage;
+use crate::ids::{AuthorityName, NodeName, ServiceName, Subject};
+use crate::plan::{Action, Deed, Issue, KeySource, Trusted};
+use crate::x509::SubjectNames;
+
+/// Everything that deeds change.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub(super) disks: Disks,
+    pub(super) material: Material,
+    /// The authorities that the plan has made so far.
+    pub(super) made: BTreeMap<AuthorityName, CertificateId>,
+}
+
+/// What an action did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing that a connection depends on.
+    None,
+    /// It wrote these paths.
+    Wrote(Vec<String>),
+    /// It put another directory in the place of this one: what has the old one open does not see what is written from here on.
+    Moved(String),
+    /// The service on the node stops and starts again.
+    Restarted(ServiceName),
+}
+
+impl World {
+    /// Does what an action does.
+    pub(super) fn act(&mut self, action: &Action) -> Effect {
+        let (node, number) = (&action.address.node, action.number);
+        match &action.deed {
+            Deed::Snapshot { .. }
+            | Deed::MakeDirectory { .. }
+            | Deed::SetPermissions { .. }
+            | Deed::Verify { .. } => Effect::None,
+            Deed::Restart { .. } => match &action.address.subject {
+                Subject::Service(service) => Effect::Restarted(service.clone()),
+                Subject::Authority(_)
+                | Subject::Identity(_)
+                | Subject::KeyPair(_)
+                | Subject::Directory(_)
+                | Subject::Node => Effect::None,
+            },
+            // What a crash left half done, or a snapshot holds, the plan does not say.
+            Deed::UndoOpen { .. } => {
+                let disk = self.disks.entry(node.clone()).or_default();
+                let paths: Vec<String> = disk.paths().cloned().collect();
+                paths.iter().for_each(|path| disk.put(path, Lies::Unknown));
+                Effect::Wrote(paths)
+            }
+            Deed::Restore { path, .. } => self.write(node, path, Lies::Unknown),
+            Deed::MakeLink { path, target } => self.link(node, path, target),
+            Deed::MoveDirectory { link, .. } => Effect::Moved(link.clone()),
+            Deed::CreateAuthority { certificate, key, subject, not_before, not_after, .. } => {
+                let made = self.material.planned(Planned {
+                    subject: subject.common_name.clone(),
+                    names: SubjectNames::default(),
+                    usages: Default::default(),
+                    not_before: *not_before,
+                    not_after: *not_after,
+                    issuer: Issuer::Itself,
+                    key: Key::Made(number),
+                });
+                self.remember(&action.address.subject, made);
+                self.pair(node, (&certificate.path, &key.path), made, Key::Made(number))
+            }
+            Deed::InstallAuthority { certificate, key, root, .. } => {
+                let made = self.material.real(root);
+                self.remember(&action.address.subject, made);
+                let own = Key::Known(root.facts().key.spki_sha256);
+                self.pair(node, (&certificate.path, &key.path), made, own)
+            }
+            Deed::CopyAuthorityCertificate { from, source, file } => {
+                let lies = match self.lies(from, source) {
+                    Lies::File(found) => certificates(found.certificates.clone()),
+                    Lies::Nothing => Lies::Nothing,
+                    Lies::Unknown => Lies::Unknown,
+                };
+                self.write(node, &file.path, lies)
+            }
+            Deed::CopyKey { from, source, file } => {
+                let lies = self.lies(from, source);
+                self.write(node, &file.path, lies)
+            }
+            Deed::CreateKeyPair { private, public, .. } => {
+                let key = File { key: Some(Key::Made(number)), ..File::default() };
+                self.write(node, &private.path, Lies::File(Arc::new(key)));
+                self.write(node, &public.path, Lies::Unknown)
+            }
+            Deed::WritePublicKey { public, .. } => self.write(node, &public.path, Lies::Unknown),
+            Deed::WriteBundle { file, certificates: bundle, .. } => {
+                let bundle = bundle.iter().map(|certificate| self.material.real(certificate)).collect();
+                self.write(node, &file.path, certificates(bundle))
+            }
+            Deed::IssueIdentity(issue) => self.issue(node, number, issue),
+            Deed::CopyIdentity(copy) => {
+                let (shown, key) = match self.shown(copy.from(), &copy.source) {
+                    (Some(shown), key) => (shown, key),
+                    (None, _) => match &copy.certificate {
+                        Some(certificate) => {
+                            let id = self.material.real(certificate);
+                            (vec![id], self.material.key_of(id))
+                        }
+                        None => (Vec::new(), None),
+                    },
+                };
+                self.keep(node, &copy.target, shown, key, copy.trusted.as_ref())
+            }
+            Deed::UpdateKubeconfig { file, trusted, .. } => {
+                let trusted = self.trusted(trusted);
+                let known = self.disk_file(node, &file.path);
+                let updated = File { trusted, trusted_file: None, ..known };
+                self.write(node, &file.path, Lies::File(Arc::new(updated)))
+            }
+        }
+    }
+
+    fn issue(&mut self, node: &NodeName, number: u32, issue: &Issue) -> Effect {
+        let issuer = match &issue.issuer {
+            Some(digest) => self.material.with_digest(digest),
+            None => self.made.get(&issue.authority).copied(),
+        };
+        let key = match issue.key {
+            KeySource::New(_) => Key::Made(number),
+            KeySource::Kept(spki) => Key::Known(spki),
+        };
+        let made = self.material.planned(Planned {
+            subject: issue.subject.common_name.clone(),
+            names: SubjectNames { dns: issue.dns.clone(), ip: issue.ip.clone(), ..SubjectNames::default() },
+            usages: issue.usages.clone(),
+            not_before: issue.not_before,
+            not_after: issue.not_after,
+            issuer: issuer.map_or(Issuer::Unknown, Issuer::Certificate),
+            key,
+        });
+        self.keep(node, &issue.storage, vec![made], Some(key), issue.trusted.as_ref())
+    }
+
+    /// Writes certificates with a key to a place.
+    fn keep(
+        &mut self,
+        node: &NodeName,
+        place: &Storage,
+        shown: Vec<CertificateId>,
+        key: Option<Key>,
+        trusted: Option<&Trusted>,
+    ) -> Effect {
+        match place {
+            Storage::Pair { certificate, key: key_file } => {
+                let beside = File { key, ..File::default() };
+                self.write(node, &key_file.path, Lies::File(Arc::new(beside)));
+                self.write(node, &certificate.path, certificates(shown));
+                Effect::Wrote(vec![key_file.path.clone(), certificate.path.clone()])
+            }
+            Storage::Combined { file } => {
+                let both = File { certificates: shown, key, ..File::default() };
+                self.write(node, &file.path, Lies::File(Arc::new(both)))
+            }
+            Storage::Kubeconfig { file, .. } => {
+                let known = self.disk_file(node, &file.path);
+                let mut updated =
+                    File { certificates: shown, key, certificate_file: None, key_file: None, ..known };
+                if let Some(trusted) = trusted {
+                    (updated.trusted, updated.trusted_file) = (self.trusted(trusted), None);
+                }
+                self.write(node, &file.path, Lies::File(Arc::new(updated)))
+            }
+        }
+    }
+
+    /// What a place holds.
+    fn shown(&self, node: &NodeName, place: &Storage) -> (Option<Vec<CertificateId>>, Option<Key>) {
+        let file = |path: &str| self.disks.get(node).and_then(|disk| disk.file(path)).cloned();
+        let (certificate, key) = match place {
+            Storage::Pair { certificate, key } => (file(&certificate.path), file(&key.path)),
+            Storage::Combined { file: both } | Storage::Kubeconfig { file: both, .. } => {
+                (file(&both.path), file(&both.path))
+            }
+        };
+        (certificate.map(|file| file.certificates.clone()), key.and_then(|file| file.key))
+    }
+
+    fn trusted(&mut self, trusted: &Trusted) -> Vec<CertificateId> {
+        match trusted {
+            Trusted::Certificates(known) => known.iter().map(|one| self.material.real(one)).collect(),
+            Trusted::Made(authority) => self.made.get(authority).copied().into_iter().collect(),
+        }
+    }
+
+    fn remember(&mut self, subject: &Subject, made: CertificateId) {
+        if let Subject::Authority(authority) = subject {
+            self.made.insert(authority.clone(), made);
+        }
+    }
+
+    fn pair(
+        &mut self,
+        node: &NodeName,
+        (certificate, key): (&str, &str),
+        made: CertificateId,
+        own: Key,
+    ) -> Effect {
+        let beside = File { key: Some(own), ..File::default() };
+        self.write(node, key, Lies::File(Arc::new(beside)));
+        self.write(node, certificate, certificates(vec![made]))
+    }
+
+    /// A link in the place of nothing: everything below the target is below the link too. What was seen there already was looked up behind the
+    /// missing link.
+    fn link(&mut self, node: &NodeName, path: &str, target: &str) -> Effect {
+        let disk = self.disks.entry(node.clone()).or_default();
+        let below = |known: &String| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        let unseen = |known: &&String| below(known) && *disk.at(known) == Lies::Nothing;
+        let paths: Vec<String> = disk.paths().filter(unseen).cloned().collect();
+        for known in &paths {
+            let behind = known.strip_prefix(path).map(|rest| format!("{target}{rest}"));
+            let lies = behind.map_or(Lies::Unknown, |behind| disk.at(&behind).clone());
+            disk.put(known, lies);
+        }
+        Effect::Wrote(paths)
+    }
+
+    fn disk_file(&self, node: &NodeName, path: &str) -> File {
+        let found = self.disks.get(node).and_then(|disk| disk.file(path));
+        found.map(|file| (**file).clone()).unwrap_or_default()
+    }
+
+    fn lies(&self, node: &NodeName, path: &str) -> Lies {
+        self.disks.get(node).map_or(Lies::Unknown, |disk| disk.at(path).clone())
+    }
+
+    fn write(&mut self, node: &NodeName, path: &str, lies: Lies) -> Effect {
+        self.disks.entry(node.clone()).or_default().put(path, lies);
+        Effect::Wrote(vec![path.to_owned()])
+    }
+}
+
+fn certificates(certificates: Vec<CertificateId>) -> Lies {
+    Lies::File(Arc::new(File { certificates, ..File::default() }))
+}

@@ -1,0 +1,150 @@
+//! What the simulation of a plan says: that it breaks nothing, what it interrupts on purpose, or a counterexample.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{NodeName, ServiceName};
+
+/// A plan that breaks nothing without saying so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checked {
+    /// How many connections are known to work before the plan, each of which was verified after every step.
+    pub connections: usize,
+    /// Whether there were too many connections to look at any.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub too_many: bool,
+    /// Services with several instances on which a cluster stands: the members of etcd and the API servers.
+    pub least: Vec<Least>,
+    /// What the plan interrupts, as it says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interruptions: Vec<Interruption>,
+}
+
+/// How many instances of a service work at the worst moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Least {
+    /// The service.
+    pub service: ServiceName,
+    /// How many instances there are.
+    pub of: usize,
+    /// How many are known to work before the plan.
+    pub before: usize,
+    /// How many work at the worst moment, those that are being restarted not counted.
+    pub least: usize,
+}
+
+/// Something that a plan interrupts and that cannot be had otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Interruption {
+    /// Too few instances are left while one is restarted.
+    Restart {
+        /// The service.
+        service: ServiceName,
+        /// The node of the instance.
+        node: NodeName,
+        /// The action that restarts it.
+        step: u32,
+        /// How many instances there are.
+        of: usize,
+        /// Whether that was accepted; otherwise there are too few instances for anything else.
+        accepted: bool,
+    },
+    /// A connection does not work until a person has restarted services, as the plan says.
+    UntilRestarted {
+        /// The connection.
+        connection: String,
+        /// The action from which on it does not.
+        step: u32,
+        /// Why.
+        reason: String,
+        /// What has to be restarted, as `SERVICE@NODE`.
+        restart: Vec<String>,
+    },
+}
+
+/// A plan that breaks something without saying so: a fault of the planner, never of the user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Counterexample {
+    /// A connection that worked stops working.
+    #[error("the plan is wrong, so it is not shown: {when} breaks {connection}: {reason}; {heals}")]
+    Broken {
+        /// When.
+        when: When,
+        /// The connection.
+        connection: String,
+        /// Why it does not work.
+        reason: String,
+        /// When it works again.
+        heals: Heals,
+    },
+    /// Too few instances of a service are left.
+    #[error(
+        "the plan is wrong, so it is not shown: {when} leaves {left} of {of} {service}, and {needed} are needed"
+    )]
+    TooFew {
+        /// When.
+        when: When,
+        /// The service.
+        service: ServiceName,
+        /// How many are left.
+        left: usize,
+        /// How many there are.
+        of: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+}
+
+/// A moment of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum When {
+    /// When this action is done.
+    Step(u32),
+    /// When the visit with this action is undone after it.
+    WayBack(u32),
+}
+
+impl When {
+    /// The number of the action.
+    pub fn step(self) -> u32 {
+        match self {
+            Self::Step(step) | Self::WayBack(step) => step,
+        }
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(step) => write!(f, "step {step}"),
+            Self::WayBack(step) => write!(f, "the way back from the visit with step {step}"),
+        }
+    }
+}
+
+/// When a broken connection works again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Heals {
+    /// When this action is done.
+    Step(u32),
+    /// When these are restarted, which the plan does not do.
+    Restart(Vec<String>),
+    /// Not by this plan.
+    Never,
+}
+
+impl fmt::Display for Heals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(step) => write!(f, "step {step} mends it"),
+            Self::Restart(services) => {
+                write!(f, "it works again once {} is restarted", services.join(" and "))
+            }
+            Self::Never => f.write_str("nothing in the plan mends it"),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The trust simulation: a plan is played on a model of the cluster before anybody sees it.
+//!
+//! What enters is a finished [`Plan`], what should be, what is, and what is known of running processes; what leaves is [`Checked`], or a
+//! [`Counterexample`]: the first step at which a connection between components that worked stops working without the plan saying so, or at which
+//! too few members of etcd or API servers are left. The model is written apart from the planner: it reads of a plan only what the deeds do, in
+//! their order. Pure.
+//!
+//! Of each instance of a service it knows what lies on disk, what it may have loaded (by the catalogue's reload table, in the worst case) and whether it
+//! is up; after each action every connection that the action can affect is verified again, each way, and so at each instant of the way back that undoes the
+//! visit. What it does not model: the instant between the two renames of a pair of files, name constraints on certificates that do not exist yet, how long
+//! anything takes (a process that polls may have read a change or not, until it is restarted), and tokens.
+
+mod deeds;
+mod disk;
+mod finding;
+mod health;
+mod judge;
+mod material;
+mod play;
+mod state;
+#[cfg(test)]
+mod tests;
+mod topology;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+pub use finding::{Checked, Counterexample, Heals, Interruption, Least, When};
+
+use crate::diff::Survey;
+use crate::ids::{NodeName, ServiceName};
+use crate::plan::{Plan, Visit};
+use crate::x509::Certificate;
+use deeds::World;
+use disk::{Disk, Source};
+use judge::Verdict;
+use material::{Holding, HoldingId};
+use play::{Break, Play, Shortage, waves};
+use state::State;
+use topology::{Input, InstanceId, TakesUp, Topology, topology};
+
+/// What is known of processes besides their files. Of a process that is not in it, it is assumed that it is up and has loaded what lies on its disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Processes {
+    /// The processes, by service and node.
+    pub known: BTreeMap<(ServiceName, NodeName), Process>,
+    /// Whether an outage was accepted.
+    pub outage_accepted: bool,
+}
+
+/// What is known of a running process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Process {
+    /// When it started. What was written after that it has not loaded, unless it reads it again.
+    pub started: Option<Timestamp>,
+    /// The certificate that it serves at each port, with what follows it.
+    pub served: BTreeMap<u16, Vec<Certificate>>,
+}
+
+/// Plays a plan.
+///
+/// # Errors
+/// It breaks something without saying so.
+pub fn simulate(plan: &Plan, survey: &Survey, processes: &Processes) -> Result<Checked, Counterexample> {
+    simulate_waves(plan, &waves(&plan.visits), survey, processes)
+}
+
+/// The plan with what its simulation says in it.
+///
+/// # Errors
+/// It breaks something without saying so.
+pub fn checked(mut plan: Plan, survey: &Survey, processes: &Processes) -> Result<Plan, Counterexample> {
+    if !plan.visits.is_empty() {
+        plan.checked = Some(simulate(&plan, survey, processes)?);
+    }
+    Ok(plan)
+}
+
+fn simulate_waves(
+    plan: &Plan,
+    waves: &[Vec<&Visit>],
+    survey: &Survey,
+    processes: &Processes,
+) -> Result<Checked, Counterexample> {
+    let mut world = World::default();
+    for (name, answer) in &survey.observed.nodes {
+        if let Some(facts) = answer.facts() {
+            let disk = Disk::of(facts, &mut world.material);
+            world.disks.insert(name.clone(), disk);
+        }
+    }
+    let topology = topology(&survey.desired, &survey.observed, &world.disks);
+    let loaded_otherwise =
+        |input: &Input, world: &mut World| otherwise(input, world, &topology, survey, processes);
+    let state = State::new(world, &topology, plan.created, loaded_otherwise);
+    let connections = (0..topology.links.len())
+        .filter(|index| *state.link(topology::LinkId(*index)) == Verdict::Holds)
+        .count();
+    let mut play = Play::new(state, told(plan, &topology));
+    for wave in waves {
+        play.wave(wave);
+    }
+    let mut interruptions = BTreeSet::new();
+    let mut faults: Vec<(When, Counterexample)> = Vec::new();
+    for shortage in std::mem::take(&mut play.shortages) {
+        match shortage_of(shortage, &topology, processes) {
+            Ok(named) => interruptions.extend(named),
+            Err((when, fault)) => faults.push((when, fault)),
+        }
+    }
+    for found in std::mem::take(&mut play.breaks) {
+        match break_of(found, &mut play, &topology) {
+            Ok(named) => {
+                interruptions.insert(named);
+            }
+            Err((when, fault)) => faults.push((when, fault)),
+        }
+    }
+    // Of two faults of one step the shortage comes first: it was found first.
+    if let Some((_, first)) = faults.into_iter().min_by_key(|(when, _)| (when.step(), *when)) {
+        return Err(first);
+    }
+    let least = play.before.iter().zip(&play.lowest).map(|(before, lowest)| Least {
+        service: before.service.clone(),
+        of: before.of,
+        before: before.healthy,
+        least: lowest.healthy,
+    });
+    Ok(Checked {
+        connections,
+        too_many: topology.too_many,
+        least: least.collect(),
+        interruptions: interruptions.into_iter().collect(),
+    })
+}
+
+/// The instances that the plan tells a person to restart.
+fn told(plan: &Plan, topology: &Topology) -> BTreeSet<InstanceId> {
+    let all = plan.restart_yourself.iter();
+    all.flat_map(|manual| manual.nodes.iter().filter_map(|node| topology.of(&manual.service, node))).collect()
+}
+
+/// What a process has loaded where that is known to be something else than what lies on its disk.
+fn otherwise(
+    input: &Input,
+    world: &mut World,
+    topology: &Topology,
+    survey: &Survey,
+    processes: &Processes,
+) -> Option<HoldingId> {
+    let instance = topology.instance(input.instance)?;
+    let process = processes.known.get(&(instance.service.clone(), instance.node.clone()))?;
+    let node = survey.desired.nodes.get(&instance.node)?;
+    let service = node.services.get(&instance.service)?;
+    let serves_this = |port: &u16| {
+        let endpoint = service.endpoints.iter().find(|endpoint| endpoint.port == *port);
+        let identity = endpoint.and_then(|endpoint| endpoint.serves.as_ref());
+        let storage =
+            identity.and_then(|identity| node.identities.get(identity)).map(|wanted| &wanted.storage);
+        storage.is_some_and(|storage| Source::of(storage) == input.source)
+    };
+    if let Some((_, served)) = process.served.iter().find(|(port, _)| serves_this(port))
+        && let Some((leaf, followers)) = served.split_first()
+    {
+        let certificate = world.material.real(leaf);
+        let chain = followers.iter().map(|follower| world.material.real(follower)).collect();
+        return Some(world.material.hold(Holding::Pair { certificate, chain, fits: true }));
+    }
+    let facts = survey.observed.nodes.get(&instance.node).and_then(|answer| answer.facts())?;
+    let started = process.started?;
+    let paths = world.disks.get(&instance.node)?.paths_of(&input.source);
+    let is_newer = |path: &String| {
+        facts.files.get(path).and_then(|seen| seen.present()).is_some_and(|file| started < file.modified)
+    };
+    let is_stale = input.takes_up == TakesUp::AtStart && paths.iter().any(is_newer);
+    is_stale.then(|| world.material.hold(Holding::Unknown))
+}
+
+/// A shortage is an interruption where there are too few instances for anything else, or where it was accepted.
+fn shortage_of(
+    Shortage { when, count, down }: Shortage,
+    topology: &Topology,
+    processes: &Processes,
+) -> Result<Vec<Interruption>, (When, Counterexample)> {
+    let accepted = processes.outage_accepted;
+    if !count.inherent && !accepted {
+        let fault = Counterexample::TooFew {
+            when,
+            service: count.service,
+            left: count.healthy,
+            of: count.of,
+            needed: count.needed,
+        };
+        return Err((when, fault));
+    }
+    // The way back restarts what the way forth restarted, which is named already.
+    let down = if matches!(when, When::WayBack(_)) { BTreeSet::new() } else { down };
+    let down = down.into_iter().filter_map(|instance| topology.instance(instance));
+    let of_service = down.filter(|instance| instance.service == count.service);
+    let named = of_service.map(|instance| Interruption::Restart {
+        service: instance.service.clone(),
+        node: instance.node.clone(),
+        step: when.step(),
+        of: count.of,
+        accepted: !count.inherent,
+    });
+    Ok(named.collect())
+}
+
+/// A break is an interruption where the plan tells a person to restart what mends it.
+fn break_of(
+    found: Break,
+    play: &mut Play<'_>,
+    topology: &Topology,
+) -> Result<Interruption, (When, Counterexample)> {
+    let connection = topology.words(found.link);
+    let names = |instances: &BTreeSet<InstanceId>| {
+        instances.iter().filter_map(|id| topology.instance(*id)).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    if !found.told.is_empty() {
+        return Ok(Interruption::UntilRestarted {
+            connection,
+            step: found.when.step(),
+            reason: found.reason,
+            restart: names(&found.told),
+        });
+    }
+    let heals = match (found.mended, play.would_mend(found.link)) {
+        (Some(step), _) => Heals::Step(step),
+        (None, Some(instances)) => Heals::Restart(names(&instances)),
+        (None, None) => Heals::Never,
+    };
+    Err((found.when, Counterexample::Broken { when: found.when, connection, reason: found.reason, heals }))
+}

@@ -1,0 +1,295 @@
+//! A plan played on the model: each action, each visit's way back, and whatever can happen at the same time.
+//!
+//! What enters is the state before the plan and its visits in waves; what leaves is every link that stopped working, with what mends it, and the
+//! lowest counts. In a wave the visits to several nodes may come in any order and overlap: since each side of a link is one input on one node,
+//! all orders are covered by trying every state that one node passes through against every one of the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::deeds::Effect;
+use super::finding::When;
+use super::health::{Count, Health};
+use super::judge::Verdict;
+use super::state::{Before, Loaded, State};
+use super::topology::{InputId, InstanceId, Kind, LinkId};
+use crate::plan::Visit;
+
+/// A link that worked and does not.
+#[derive(Debug, Clone)]
+pub(super) struct Break {
+    pub(super) link: LinkId,
+    pub(super) when: When,
+    pub(super) reason: String,
+    /// The action that mended it.
+    pub(super) mended: Option<u32>,
+    /// It holds as soon as these are restarted, which the plan tells a person to do.
+    pub(super) told: BTreeSet<InstanceId>,
+}
+
+/// Too few instances at a moment.
+#[derive(Debug, Clone)]
+pub(super) struct Shortage {
+    pub(super) when: When,
+    pub(super) count: Count,
+    /// What is down then.
+    pub(super) down: BTreeSet<InstanceId>,
+}
+
+/// A plan that is played.
+pub(super) struct Play<'a> {
+    pub(super) state: State<'a>,
+    health: Health,
+    /// Instances that a person is told to restart after the plan.
+    told: BTreeSet<InstanceId>,
+    pub(super) before: Vec<Count>,
+    pub(super) lowest: Vec<Count>,
+    pub(super) breaks: Vec<Break>,
+    pub(super) shortages: Vec<Shortage>,
+    /// Every state that the inputs of the visit pass through.
+    passed: BTreeMap<InputId, Vec<Loaded>>,
+    /// How links stood before the visit, of those that stand otherwise since.
+    stood: BTreeMap<LinkId, Verdict>,
+}
+
+impl<'a> Play<'a> {
+    pub(super) fn new(state: State<'a>, told: BTreeSet<InstanceId>) -> Self {
+        let health = Health::new(state.topology);
+        let before = health.count(&state, &BTreeSet::new());
+        Self {
+            state,
+            health,
+            told,
+            lowest: before.clone(),
+            before,
+            breaks: Vec::new(),
+            shortages: Vec::new(),
+            passed: BTreeMap::new(),
+            stood: BTreeMap::new(),
+        }
+    }
+
+    /// Visits that are made at the same time.
+    pub(super) fn wave(&mut self, visits: &[&Visit]) {
+        if let [visit] = visits {
+            self.forth(visit, true);
+            return;
+        }
+        let mut all: Vec<BTreeMap<InputId, Vec<Loaded>>> = Vec::new();
+        let mut restarted: BTreeMap<InstanceId, u32> = BTreeMap::new();
+        for visit in visits {
+            let before = self.state.before(&visit.node);
+            self.passed.clear();
+            restarted.extend(self.forth(visit, true));
+            self.state.go_back(&before);
+            all.push(std::mem::take(&mut self.passed));
+        }
+        self.all_down(&restarted);
+        self.at_once(&all);
+        for visit in visits {
+            self.forth(visit, false);
+        }
+    }
+
+    /// One visit, action by action; with the way back from its end, which passes through every state that a way back from its middle can.
+    fn forth(&mut self, visit: &Visit, and_back: bool) -> BTreeMap<InstanceId, u32> {
+        let before = self.state.before(&visit.node);
+        self.stood.clear();
+        let mut restarted: BTreeMap<InstanceId, u32> = BTreeMap::new();
+        for action in &visit.actions {
+            let changed = match self.state.world.act(action) {
+                Effect::None => continue,
+                Effect::Wrote(paths) => self.state.wrote(&visit.node, &paths, action.number),
+                Effect::Moved(directory) => {
+                    self.state.moved(&visit.node, &directory);
+                    continue;
+                }
+                Effect::Restarted(service) => {
+                    let Some(instance) = self.state.topology.of(&service, &visit.node) else { continue };
+                    restarted.insert(instance, action.number);
+                    self.down(&BTreeSet::from([instance]), When::Step(action.number));
+                    self.state.start(instance, action.number)
+                }
+            };
+            self.changed(&changed, When::Step(action.number));
+        }
+        if and_back {
+            self.back(visit, &before, &restarted);
+        }
+        restarted
+    }
+
+    /// The snapshot is put back, last write first, and what was restarted is restarted again.
+    fn back(&mut self, visit: &Visit, before: &Before, restarted: &BTreeMap<InstanceId, u32>) {
+        let Some(last) = visit.actions.last().map(|action| action.number) else { return };
+        let after = self.state.before(&visit.node);
+        let when = When::WayBack(last);
+        for action in visit.actions.iter().rev() {
+            let changed = self.state.put_back(before, &action.deed.paths(), last);
+            self.changed(&changed, when);
+        }
+        for instance in restarted.keys().rev() {
+            self.down(&BTreeSet::from([*instance]), when);
+            let changed = self.state.start(*instance, last);
+            self.changed(&changed, when);
+        }
+        self.state.go_back(&after);
+    }
+
+    /// Some inputs are in another state: which links stand otherwise, and what does that leave?
+    fn changed(&mut self, inputs: &BTreeSet<InputId>, when: When) {
+        for input in inputs {
+            let passed = self.passed.entry(*input).or_default();
+            let loaded = self.state.loaded(*input);
+            passed
+                .extend(loaded.iter().filter(|loaded| !passed.contains(loaded)).copied().collect::<Vec<_>>());
+        }
+        let mut counts = false;
+        for (link, was, _) in self.state.look_again(inputs) {
+            counts |= self.health.depends_on(self.state.topology, link);
+            let stood = self.stood.entry(link).or_insert_with(|| was.clone()).clone();
+            match (was, self.state.link(link).clone()) {
+                // A way back may lead to where it did not work before.
+                (Verdict::Holds, Verdict::Fails(_))
+                    if matches!(when, When::WayBack(_)) && stood != Verdict::Holds => {}
+                (Verdict::Holds, Verdict::Fails(reason)) => self.broken(link, when, &reason),
+                (_, Verdict::Holds) => self.mended(link, when),
+                (
+                    Verdict::Holds | Verdict::Unknown | Verdict::Fails(_),
+                    Verdict::Unknown | Verdict::Fails(_),
+                ) => {}
+            }
+        }
+        if counts {
+            let found = self.health.count(&self.state, &BTreeSet::new());
+            self.keep_lowest(&found);
+        }
+    }
+
+    fn broken(&mut self, link: LinkId, when: When, reason: &str) {
+        let told = match self.state.verdict(link, &self.told.clone()).0 {
+            Verdict::Holds => self.stale(link),
+            Verdict::Unknown | Verdict::Fails(_) => BTreeSet::new(),
+        };
+        self.breaks.push(Break { link, when, reason: reason.to_owned(), mended: None, told });
+    }
+
+    /// The instances at the ends of a link that a person is told to restart and that have not loaded what lies on their disks.
+    fn stale(&mut self, link: LinkId) -> BTreeSet<InstanceId> {
+        let Some(found) = self.state.topology.links.get(link.0) else { return BTreeSet::new() };
+        let ends = [found.client, found.server];
+        let inputs: Vec<InputId> = match &found.kind {
+            Kind::Signing(input) => vec![*input],
+            Kind::Connection(halves) => {
+                halves.iter().flat_map(|half| [Some(half.shows), half.checks]).flatten().collect()
+            }
+        };
+        let mut stale = BTreeSet::new();
+        for input in inputs {
+            let Some(instance) = self.state.topology.inputs.get(input.0).map(|input| input.instance) else {
+                continue;
+            };
+            let on_disk = self.state.on_disk(input);
+            let differs = self.state.loaded(input).iter().any(|loaded| loaded.holding != on_disk);
+            if differs && ends.contains(&instance) && self.told.contains(&instance) {
+                stale.insert(instance);
+            }
+        }
+        stale
+    }
+
+    fn mended(&mut self, link: LinkId, when: When) {
+        // What is mended on a way back is not mended on the way forth, nor the other way round.
+        let same_way = |found: When| match (found, when) {
+            (When::Step(_), When::Step(_)) => true,
+            (When::WayBack(found), When::WayBack(now)) => found == now,
+            (When::Step(_), When::WayBack(_)) | (When::WayBack(_), When::Step(_)) => false,
+        };
+        let open = self
+            .breaks
+            .iter_mut()
+            .filter(|found| found.link == link && found.mended.is_none() && same_way(found.when));
+        open.for_each(|found| found.mended = Some(when.step()));
+    }
+
+    /// Some instances are down together.
+    fn down(&mut self, down: &BTreeSet<InstanceId>, when: When) {
+        if !down.iter().any(|instance| self.health.counts_on(*instance)) {
+            return;
+        }
+        let without = self.health.count(&self.state, &BTreeSet::new());
+        let found = self.health.count(&self.state, down);
+        self.keep_lowest(&found);
+        for (found, without) in found.into_iter().zip(without) {
+            // What was short before is not short because of this.
+            if found.healthy < found.needed && without.healthy >= without.needed {
+                self.shortages.push(Shortage { when, count: found, down: down.clone() });
+            }
+        }
+    }
+
+    fn keep_lowest(&mut self, found: &[Count]) {
+        for (lowest, found) in self.lowest.iter_mut().zip(found) {
+            lowest.healthy = lowest.healthy.min(found.healthy);
+        }
+    }
+
+    /// Nothing says in which order the instances that a wave restarts come back.
+    fn all_down(&mut self, restarted: &BTreeMap<InstanceId, u32>) {
+        if let Some(last) = restarted.values().max() {
+            self.down(&restarted.keys().copied().collect(), When::Step(*last));
+        }
+    }
+
+    /// Every state of one node of a wave against every state of each other one.
+    fn at_once(&mut self, visits: &[BTreeMap<InputId, Vec<Loaded>>]) {
+        let topology = self.state.topology;
+        let mut visit_of: BTreeMap<InputId, usize> = BTreeMap::new();
+        for (index, passed) in visits.iter().enumerate() {
+            visit_of.extend(passed.keys().map(|input| (*input, index)));
+        }
+        let links: BTreeSet<LinkId> =
+            visit_of.keys().filter_map(|input| topology.links_of.get(input)).flatten().copied().collect();
+        for id in links {
+            let Some(Kind::Connection(halves)) = topology.links.get(id.0).map(|link| &link.kind) else {
+                continue;
+            };
+            if *self.state.link(id) != Verdict::Holds {
+                continue;
+            }
+            for half in halves {
+                let Some(checks) = half.checks else { continue };
+                let (Some(one), Some(other)) = (visit_of.get(&half.shows), visit_of.get(&checks)) else {
+                    continue;
+                };
+                if one == other {
+                    continue;
+                }
+                let states = |play: &Self, visit: &usize, input: InputId| {
+                    let mut states = play.state.loaded(input).to_vec();
+                    states.extend(
+                        visits.get(*visit).and_then(|passed| passed.get(&input)).into_iter().flatten(),
+                    );
+                    states
+                };
+                let (shown, checked) = (states(self, one, half.shows), states(self, other, checks));
+                if let (Verdict::Fails(reason), since) = self.state.half(half, &shown, Some(&checked)) {
+                    self.broken(id, When::Step(since), &reason);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// What mends a link that is still broken at the end.
+    pub(super) fn would_mend(&mut self, link: LinkId) -> Option<BTreeSet<InstanceId>> {
+        let found = self.state.topology.links.get(link.0)?;
+        let (client, server) = (found.client, found.server);
+        let candidates = [[client].into(), [server].into(), BTreeSet::from([client, server])];
+        candidates.into_iter().find(|these| self.state.verdict(link, these).0 == Verdict::Holds)
+    }
+}
+
+/// The visits in waves, as a plan has them made: one after the other.
+pub(super) fn waves(visits: &[Visit]) -> Vec<Vec<&Visit>> {
+    visits.iter().map(|visit| vec![visit]).collect()
+}
