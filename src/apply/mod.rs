@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 pub use report::{Event, Failure, FailureKind, Outcome, Report, VisitEnd, VisitReport};
 
-use crate::desired::Desired;
+use crate::desired::{Desired, DesiredNode};
 use crate::ids::{Address, AuthorityName, NodeName};
 use crate::node::order::{Begin, Slot, VisitId};
 use crate::node::{Claim, Host, HostError, Undone};
@@ -25,7 +25,7 @@ use crate::observed::{Content, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
 use crate::plan::{Action, Deed, Expected, Plan, Visit, fact};
 use crate::request::{request, see_through_missing_links};
-use crate::spec::types::OnFailure;
+use crate::spec::types::{OnFailure, Role};
 use crate::x509::{Certificate, PublicKey};
 
 /// The nodes of a run.
@@ -123,9 +123,19 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Locks every node of the plan, in the order of their names, so that two runs cannot wait for each other.
+    /// Locks nodes in the order of their names, so that two runs cannot wait for each other: every node of the plan, and where something is restarted also
+    /// every other one with etcd or a control plane, so that no two runs take down two of them at once. One of those that cannot be reached keeps
+    /// nobody from working on the others, and nobody from here works on it either.
     fn lock(&mut self) -> Result<(), Failure> {
-        let nodes: BTreeSet<&NodeName> = self.plan.visits.iter().map(|visit| &visit.node).collect();
+        let visited: BTreeSet<&NodeName> = self.plan.visits.iter().map(|visit| &visit.node).collect();
+        let mut nodes = visited.clone();
+        if self.plan.actions().any(|action| matches!(action.deed, Deed::Restart { .. })) {
+            let bears = |node: &DesiredNode| {
+                node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd)
+            };
+            let bearing = self.settings.desired.nodes.iter().filter(|(_, node)| bears(node));
+            nodes.extend(bearing.map(|(name, _)| name).filter(|name| self.hosts.contains_key(*name)));
+        }
         let start = Instant::now();
         let deadline = start.checked_add(self.settings.locking.patience).unwrap_or(start);
         for node in nodes {
@@ -135,6 +145,9 @@ impl Run<'_, '_> {
             while let Err(error) = host.lock(&claim) {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let is_held = matches!(error, HostError::Locked { .. });
+                if matches!(error, HostError::Unreachable { .. }) && !visited.contains(node) {
+                    break;
+                }
                 if !is_held || left.is_zero() || self.settings.interrupted.load(Ordering::Relaxed) {
                     return Err(Failure::on(node, None, error));
                 }

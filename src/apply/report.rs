@@ -252,6 +252,10 @@ impl Report {
         self.outcome = self.judge();
     }
 
+    fn was_interrupted(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Interrupted)
+    }
+
     fn judge(&self) -> Outcome {
         let mut kept = false;
         let mut put_back = false;
@@ -271,6 +275,8 @@ impl Report {
             (true, true, _) | (true, false, Some(_)) => Outcome::Partial,
             (true, false, None) if self.failure.is_some() => Outcome::Partial,
             (true, false, None) => Outcome::Done,
+            // Whoever stops a run has not seen it fail.
+            (false, true, _) if self.was_interrupted() => Outcome::Partial,
             (false, true, _) => Outcome::Undone,
             (false, false, Some(failure)) => Outcome::of_refusal(failure),
             (false, false, None) => Outcome::Refused,

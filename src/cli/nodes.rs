@@ -16,6 +16,8 @@ use pki::spec::types::{Connection, Local as LocalConnection};
 /// The nodes of a cluster.
 pub(super) type Hosts = BTreeMap<NodeName, Box<dyn Host + Send + Sync>>;
 
+/// The longest time for making a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest directory for sockets that leaves enough of the 108 bytes that the path of a socket may have (`unix(7)`).
 const LONGEST: usize = 32;
 
@@ -31,7 +33,8 @@ pub(super) fn connect(loaded: &Loaded, ssh_config: Option<&Path>, patience: Dura
                 let settings = ClientSettings {
                     config: ssh_config.map(|config| std::path::absolute(config).unwrap_or(config.to_owned())),
                     runtime_directory: runtime_directory(),
-                    timeout: patience,
+                    // Sooner than the wait for the node's answer, so that it is told why there was none.
+                    timeout: (patience / 2).clamp(Duration::from_secs(1), CONNECT_TIMEOUT),
                 };
                 Client::new(settings).map(Arc::new)
             })

@@ -63,13 +63,14 @@ pub fn report(plan: &Plan, report: &Report) -> String {
                 report.run
             );
         }
+        Outcome::Partial => text.push_str("Next: run `pki apply` again; it goes on.\n"),
         Outcome::Undone | Outcome::Stale | Outcome::Locked | Outcome::Refused => {
             text.push_str("Next: mend the cause, then run `pki apply` again.\n");
         }
         Outcome::UndoFailed => {
             text.push_str("Next: do what is said above on that node, then run `pki apply`: it undoes what is open first.\n");
         }
-        Outcome::Done | Outcome::Partial | Outcome::InterruptedUntouched => {}
+        Outcome::Done | Outcome::InterruptedUntouched => {}
     }
     text
 }

@@ -206,7 +206,7 @@ fn a_node_that_somebody_else_works_on_is_left_alone() {
 
 #[test]
 fn an_interrupted_run_puts_its_node_back() {
-    for (node, code, kept) in [("cp-1", 10, 0), ("cp-2", 11, 1)] {
+    for (node, code, kept) in [("cp-1", 11, 0), ("cp-2", 11, 1)] {
         let wait =
             "if [ -p ../go ]; then echo >../started; read line <../go; rm ../go; else echo >../again; fi";
         let script = format!("case $PKI_ROOT in */{node}) {wait};; esac");

@@ -161,7 +161,7 @@ fn the_first_interrupt_finishes_or_undoes_the_node_in_hand() {
     run.signal("INT");
     cluster.may_end(0, 1);
     cluster.may_end(0, 2);
-    let told = ended_with(10, &cluster.controller.ended(run));
+    let told = ended_with(11, &cluster.controller.ended(run));
     assert!(told.contains("asked to stop") && told.contains("not started"), "{told}");
     assert_eq!((cluster.scheduler(1), cluster.restarts(1)), (before, 0));
     cluster.may_end(0, 3);

@@ -15,6 +15,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -302,6 +303,8 @@ pub(super) struct Channel {
 pub(super) struct Far {
     child: Mutex<Option<openssh::Child<Arc<Session>>>>,
     said: Arc<Mutex<Vec<u8>>>,
+    /// Tells by its end that all was heard.
+    heard: Mutex<Receiver<()>>,
     // Dropped after the connection, whose socket is in its directory.
     client: Arc<Client>,
 }
@@ -309,10 +312,14 @@ pub(super) struct Far {
 impl Far {
     fn new(client: &Arc<Client>, child: openssh::Child<Arc<Session>>, errors: File) -> Self {
         let said = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&said);
+        let words = Arc::clone(&said);
+        let (hearing, heard) = channel();
         // To the end, so that the program never waits for a reader.
-        std::thread::spawn(move || listen(errors, &heard));
-        Self { child: Mutex::new(Some(child)), said, client: Arc::clone(client) }
+        std::thread::spawn(move || {
+            listen(errors, &words);
+            drop::<Sender<()>>(hearing);
+        });
+        Self { child: Mutex::new(Some(child)), said, heard: Mutex::new(heard), client: Arc::clone(client) }
     }
 
     /// Waits for the program's end: its exit code, if it has one, and what it said. Its input must be closed.
@@ -329,6 +336,9 @@ impl Far {
                 Ok(Err(_)) | Err(_) => None,
             }
         });
+        // The last words may come behind the exit code. Nothing is ever sent: what is waited for is the end.
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ended = heard.recv_timeout(ENDING);
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         (code, String::from_utf8_lossy(&said).into_owned())
     }
