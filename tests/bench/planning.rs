@@ -79,7 +79,8 @@ fn renewal_of_a_cluster(folder: &Path, workers: usize) -> (Duration, Duration) {
     let profile = Profile::load(ProfileName::Kubeadm).unwrap();
     let first = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
     let seen = |name: &str, kind: &str| -> Arc<str> {
-        let request = pki::request::request(&first.nodes[kind], &first.snapshots.directory);
+        let node = first.nodes.get(kind).unwrap();
+        let request = pki::request::request(node, &first.snapshots.directory);
         let facts = Local::new(Some(folder.join(name)), now).observe(&request).unwrap();
         serde_json::to_string(&facts).unwrap().into()
     };
