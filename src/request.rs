@@ -6,6 +6,7 @@ mod live;
 
 use std::collections::BTreeMap;
 
+pub(crate) use live::LOOPBACK_NAME;
 pub use live::live_request;
 
 use crate::desired::{DesiredNode, Storage};

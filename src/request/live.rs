@@ -14,7 +14,7 @@ use crate::spec::types::Usage;
 /// The service with a certificate in memory for its own calls to itself.
 const API_SERVER: &str = "kube-apiserver";
 /// The name under which it serves that one (apiserver `pkg/server/options`, all versions).
-const LOOPBACK_NAME: &str = "apiserver-loopback-client";
+pub(crate) const LOOPBACK_NAME: &str = "apiserver-loopback-client";
 /// The service that is asked about its members.
 const ETCD: &str = "etcd";
 /// Its port for clients (IANA).
