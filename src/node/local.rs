@@ -90,7 +90,7 @@ impl Inspect for Local {
         let mut facts = observe(&tree, request, hostname, (self.clock)(), served_by());
         // On a directory nothing runs.
         if self.root.is_none() && !request.live.is_empty() {
-            live::observe(&mut facts, &request.live, self.clock);
+            live::observe(&mut facts, &request.live, &tree, self.clock);
         }
         Ok(facts)
     }

@@ -84,3 +84,57 @@ fn etcd_question(node: &DesiredNode) -> Option<EtcdQuestion> {
         key: key.path.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::desired::{Hints, resolve};
+    use crate::observed::LiveRequest;
+    use crate::profile::Profile;
+    use crate::spec::types::{ClusterPki, ProfileName};
+
+    use super::live_request;
+
+    /// What a node with all roles is asked in a layout.
+    fn asked(profile: ProfileName) -> LiveRequest {
+        let text = format!(
+            "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: {{ name: x }}\nspec:\n  profile: {profile}\n  cluster: {{ controlPlaneEndpoint: \"api.example:6443\", serviceSubnet: 10.96.0.0/12 }}\n  nodes:\n    cp-1: {{ address: 10.0.0.11, roles: [control-plane, etcd] }}\n"
+        );
+        let spec: ClusterPki = serde_saphyr::from_str(&text).unwrap();
+        let desired = resolve(&spec, &Profile::load(profile).unwrap(), &Hints::default()).unwrap();
+        live_request(&desired.nodes["cp-1"])
+    }
+
+    #[test]
+    fn each_port_is_asked_about_and_the_api_server_also_by_the_name_that_it_calls_itself() {
+        let live = asked(ProfileName::Kubeadm);
+        let ports = |service: &str| -> Vec<(u16, Option<String>)> {
+            let endpoints = &live.services[service].endpoints;
+            endpoints.iter().map(|endpoint| (endpoint.port, endpoint.server_name.clone())).collect()
+        };
+        let loopback = Some("apiserver-loopback-client".to_owned());
+        assert_eq!(ports("kube-apiserver"), [(6443, loopback), (6443, None)]);
+        assert_eq!(ports("etcd"), [(2379, None), (2380, None)]);
+        assert_eq!(ports("kubelet"), [(10250, None)]);
+        assert_eq!(live.services["kubelet"].unit.as_deref(), Some("kubelet.service"));
+        assert_eq!(live.services["etcd"].unit, None);
+        let addresses: Vec<String> =
+            live.services["etcd"].endpoints[0].addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["127.0.0.1", "10.0.0.11"]);
+    }
+
+    #[test]
+    fn etcd_is_asked_with_a_client_certificate_that_it_accepts() {
+        for (profile, expected) in [
+            (ProfileName::Kubeadm, "/etc/kubernetes/pki/etcd/healthcheck-client.crt"),
+            (ProfileName::Etcd, "client.crt"),
+            (ProfileName::Ack, "client"),
+            (ProfileName::Starlingx, "client"),
+            (ProfileName::KubesprayEtcd, "/etc/ssl/etcd/ssl/admin-cp-1.pem"),
+            (ProfileName::Rke1, "kube"),
+        ] {
+            let etcd = asked(profile).etcd.unwrap_or_else(|| panic!("{profile}"));
+            assert!(etcd.certificate.contains(expected), "{profile}: {}", etcd.certificate);
+        }
+        assert_eq!(asked(ProfileName::Custom), LiveRequest::default());
+    }
+}

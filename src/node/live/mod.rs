@@ -1,9 +1,10 @@
 //! What runs on this machine: who listens, what is served, which process that is, and what systemd says of it.
 //!
-//! What enters is a [`LiveRequest`] and the facts of the node's files, whose manifests may move ports; what leaves is [`ServiceFacts`]. Everything is looked at
-//! from the machine itself, all at the same time, and nothing waits longer than [`PATIENCE`]. It changes nothing: a handshake without a client certificate,
-//! and reading below `/proc`.
+//! What enters is a [`LiveRequest`] and the facts of the node's files, whose manifests may move ports; what leaves is [`ServiceFacts`] and what etcd says. Everything is looked at
+//! from the machine itself, all at the same time, and nothing waits longer than [`PATIENCE`]. It changes nothing: handshakes without a client
+//! certificate, questions to etcd with one, and reading below `/proc`.
 
+mod etcd;
 mod listeners;
 #[cfg(test)]
 #[expect(
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::observe::Look;
 use crate::ids::ServiceName;
 use crate::observed::{
     EndpointFacts, EndpointQuestion, LiveRequest, NodeFacts, Probe, ProcessFacts, Seen, ServiceFacts,
@@ -31,8 +33,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Most endpoints that are looked at on one node: several times what any has.
 const ENDPOINT_LIMIT: usize = 64;
 
-/// Adds what runs to the facts of this machine. `clock` is its own.
-pub(super) fn observe(facts: &mut NodeFacts, request: &LiveRequest, clock: fn() -> Timestamp) {
+/// Adds what runs to the facts of this machine, whose files are in `tree`. `clock` is its own.
+pub(super) fn observe(
+    facts: &mut NodeFacts,
+    request: &LiveRequest,
+    tree: &(impl Look + Sync),
+    clock: fn() -> Timestamp,
+) {
     let deadline = Instant::now() + PATIENCE;
     let listeners = Listeners::read();
     let mut dials: Vec<Dial<'_>> = Vec::new();
@@ -42,6 +49,14 @@ pub(super) fn observe(facts: &mut NodeFacts, request: &LiveRequest, clock: fn() 
         }
     }
     dials.truncate(ENDPOINT_LIMIT);
+    let member: Vec<SocketAddr> = match &request.etcd {
+        Some(etcd) => {
+            let ports =
+                dials.iter().filter(|dial| *dial.service == etcd.service && dial.question.port == etcd.port);
+            ports.flat_map(Dial::addresses).collect()
+        }
+        None => Vec::new(),
+    };
     let sockets: BTreeSet<u64> = dials.iter().flat_map(Dial::sockets).collect();
     let mut services: BTreeMap<ServiceName, ServiceFacts> = BTreeMap::new();
     std::thread::scope(|scope| {
@@ -53,6 +68,8 @@ pub(super) fn observe(facts: &mut NodeFacts, request: &LiveRequest, clock: fn() 
             .collect();
         let probes: Vec<_> =
             dials.iter().map(|dial| (dial, scope.spawn(move || dial.probe(deadline)))).collect();
+        let etcd =
+            request.etcd.as_ref().map(|etcd| scope.spawn(|| etcd::observe(etcd, tree, &member, deadline)));
         let processes = listeners::processes(&sockets, deadline, clock);
         for service in request.services.keys() {
             services.insert(service.clone(), ServiceFacts::default());
@@ -62,6 +79,10 @@ pub(super) fn observe(facts: &mut NodeFacts, request: &LiveRequest, clock: fn() 
             if let Some(facts) = services.get_mut(service) {
                 facts.unit = Some(unit.join().unwrap_or_else(|_| broke_off()));
             }
+        }
+        if let Some(etcd) = etcd {
+            let broke_off = |_| Seen::Unknown { reason: "the look at it broke off".to_owned() };
+            facts.etcd = etcd.join().unwrap_or_else(broke_off);
         }
         for (dial, probe) in probes {
             let broke_off = |_| (None, Probe::Unknown { reason: "the look at it broke off".to_owned() });
@@ -148,6 +169,16 @@ impl Dial<'_> {
             Target::Listening { socket, .. } => Some(socket),
             Target::Nothing | Target::Unseen { .. } => None,
         }
+    }
+
+    /// Where it is called.
+    fn addresses(&self) -> Vec<SocketAddr> {
+        let addresses = match &self.target {
+            Target::Listening { addresses, .. } => addresses.as_slice(),
+            Target::Unseen { address, .. } => std::slice::from_ref(address),
+            Target::Nothing => &[],
+        };
+        addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect()
     }
 
     /// Calls it. Of several addresses the first one counts that does not refuse.

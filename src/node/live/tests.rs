@@ -21,11 +21,11 @@ fn certificates() -> TempDir {
     folder
 }
 
-fn make(folder: &Path, name: &str, subject: &str, issuer: Option<&str>) {
+pub(super) fn make(folder: &Path, name: &str, subject: &str, issuer: Option<&str>) {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
     openssl.args(["-days", "2", "-subj", subject, "-keyout", &format!("{name}.key")]);
-    openssl.args(["-out", &format!("{name}.crt")]);
+    openssl.args(["-out", &format!("{name}.crt"), "-addext", "subjectAltName=IP:127.0.0.1"]);
     if let Some(issuer) = issuer {
         openssl.args(["-CA", &format!("{issuer}.crt"), "-CAkey", &format!("{issuer}.key")]);
     }

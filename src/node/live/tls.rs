@@ -155,7 +155,7 @@ impl Call {
 
 /// What was seen of the server during a handshake.
 #[derive(Debug)]
-struct Sight {
+pub(super) struct Sight {
     provider: Arc<CryptoProvider>,
     chain: Mutex<Vec<Vec<u8>>>,
     /// None as long as no client certificate was asked for.
@@ -163,9 +163,15 @@ struct Sight {
 }
 
 impl Sight {
-    fn new() -> Self {
+    /// Of a server that has not been called yet.
+    pub(super) fn new() -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         Self { provider, chain: Mutex::default(), accepted: Mutex::default() }
+    }
+
+    /// The algorithms that are spoken.
+    pub(super) fn provider(&self) -> Arc<CryptoProvider> {
+        self.provider.clone()
     }
 
     fn chain(&self) -> Vec<Vec<u8>> {
