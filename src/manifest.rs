@@ -13,6 +13,7 @@ use crate::node_yaml::{self, null_is_default};
 
 mod files;
 mod flags;
+mod listening;
 
 pub use files::{FileUse, NamedFile};
 pub use flags::Flags;

@@ -12,6 +12,7 @@ mod identity;
 mod key_pair;
 mod reason;
 mod sentences;
+mod service;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -215,6 +216,11 @@ fn node_differences(
         let findings = hidden(&[&wanted.private.path, &wanted.public.path]);
         let findings = findings.unwrap_or_else(|| key_pair::findings(wanted, facts));
         differences.add(Subject::KeyPair(pair.clone()), name, findings);
+    }
+    for (service, wanted) in &node.services {
+        let Some(live) = facts.services.get(service) else { continue };
+        let case = service::ServiceCase { version: desired.version, node, wanted, live, facts };
+        differences.add(Subject::Service(service.clone()), name, case.findings());
     }
 }
 

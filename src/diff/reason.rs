@@ -250,17 +250,28 @@ pub enum Reason {
     },
     /// The process serves another certificate than the file holds.
     ServedDiffersFromFile {
+        /// The address and port at which it does.
+        at: String,
         /// The certificate served.
         served: Sha256,
+        /// The file.
+        path: String,
         /// The certificate in the file.
         file: Sha256,
     },
     /// The process started before the file changed, and does not read it again.
     StartedBeforeFile {
+        /// The file.
+        path: String,
         /// When the process started.
         started: Timestamp,
         /// When the file changed.
         changed: Timestamp,
+    },
+    /// The certificate in its memory with which an API server calls itself ends; only a restart makes another one.
+    LoopbackEnds {
+        /// When it ends.
+        not_after: Timestamp,
     },
     /// The node belongs to a distribution whose own program takes care of its certificates.
     TakesCareItself {
@@ -376,6 +387,7 @@ impl Reason {
             Reason::CopyOutdated { .. } => "CopyOutdated",
             Reason::ServedDiffersFromFile { .. } => "ServedDiffersFromFile",
             Reason::StartedBeforeFile { .. } => "StartedBeforeFile",
+            Reason::LoopbackEnds { .. } => "LoopbackEnds",
             Reason::CaKeyOnWrongNode { .. } => "CaKeyOnWrongNode",
             Reason::Unparseable { .. } => "Unparseable",
             Reason::ZeroLength { .. } => "ZeroLength",

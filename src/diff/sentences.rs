@@ -122,14 +122,25 @@ impl fmt::Display for Reason {
             Reason::CopyMissing { path } => write!(f, "its copy {} is missing", escaped(path)),
             Reason::CopyDiffers { path, of, held } => held.write(f, path, of),
             Reason::CopyOutdated { path, of, held } => held.write_outdated(f, path, of),
-            Reason::ServedDiffersFromFile { served, file } => {
-                write!(f, "the process serves {}, the file holds {}", served.short(), file.short())
-            }
-            Reason::StartedBeforeFile { started, changed } => write!(
+            Reason::ServedDiffersFromFile { at, served, path, file } => write!(
                 f,
-                "renewed {}, not in use: the process runs since {}",
+                "renewed, not in use: {} serves {}, {} holds {}",
+                escaped(at),
+                served.short(),
+                escaped(path),
+                file.short()
+            ),
+            Reason::StartedBeforeFile { path, started, changed } => write!(
+                f,
+                "renewed, not in use: {} changed {}, and the process that read it at its start runs since {}",
+                escaped(path),
                 instant(*changed),
                 instant(*started)
+            ),
+            Reason::LoopbackEnds { not_after } => write!(
+                f,
+                "the certificate in its memory with which it calls itself ends {}; only a restart makes another one",
+                instant(*not_after)
             ),
             Reason::CaKeyOnWrongNode { path } => {
                 write!(f, "{} is a CA key and does not belong here", escaped(path))

@@ -16,6 +16,7 @@ mod disk;
 mod error;
 mod image;
 mod journal;
+mod live;
 mod local;
 mod lock;
 mod memory;

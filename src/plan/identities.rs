@@ -450,6 +450,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::CopyOutdated { .. }
         | Reason::ServedDiffersFromFile { .. }
         | Reason::StartedBeforeFile { .. }
+        | Reason::LoopbackEnds { .. }
         | Reason::CaKeyOnWrongNode { .. }
         | Reason::NotAFile { .. }
         | Reason::ClockSkew { .. }

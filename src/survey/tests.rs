@@ -1,15 +1,17 @@
 //! The clusters that tests of deciding start from.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 
 use super::{Nodes, Survey, survey};
 use crate::ids::NodeName;
-use crate::node::{Inspect, Local};
-use crate::observed::{Answer, Seen, ServedBy};
+use crate::node::{Inspect, Local, Memory, NodeError};
+use crate::observed::{Answer, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts};
 use crate::profile::Profile;
 use crate::spec::types::{ClusterPki, ProfileName};
 
@@ -69,5 +71,34 @@ fn give_to_root(answer: &mut Answer) {
         if let Seen::Present(file) = seen {
             (file.uid, file.gid, file.owner, file.group) = (0, 0, None, None);
         }
+    }
+}
+
+/// A node in memory on which etcd runs, and how often it was asked what runs.
+struct Running {
+    node: Memory,
+    asked: AtomicUsize,
+}
+
+impl Inspect for Running {
+    fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
+        self.asked.fetch_add(usize::from(!request.live.is_empty()), Ordering::Relaxed);
+        self.node.observe(request)
+    }
+}
+
+#[test]
+fn what_runs_is_asked_once_and_is_in_the_survey() {
+    let spec: ClusterPki = serde_saphyr::from_str(SPEC).unwrap();
+    let node = |name: &NodeName| {
+        let node = Memory::new(now()).service("etcd".parse().unwrap(), ServiceFacts::default());
+        (name.clone(), Running { node, asked: AtomicUsize::new(0) })
+    };
+    let nodes: BTreeMap<NodeName, Running> = spec.spec.nodes.keys().map(node).collect();
+    let survey = survey(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &nodes, now()).unwrap();
+    for (name, node) in &nodes {
+        assert_eq!(node.asked.load(Ordering::Relaxed), 1);
+        let facts = survey.observed.nodes[name].facts().unwrap();
+        assert_eq!(facts.services.keys().map(|service| service.as_str()).collect::<Vec<_>>(), ["etcd"]);
     }
 }
