@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::node_yaml::{self, null_is_default};
 
+mod annotate;
 mod files;
 mod flags;
 
+pub use annotate::{AnnotateError, annotate};
 pub use files::{FileUse, NamedFile};
 pub use flags::Flags;
 

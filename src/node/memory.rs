@@ -189,6 +189,11 @@ impl Inspect for Memory {
 }
 
 impl Look for Memory {
+    /// What it does not have works.
+    fn holds(&self, _: &Gate) -> Result<(), String> {
+        Ok(())
+    }
+
     fn look(&self, path: &str, want: Want) -> Sight {
         if !path.starts_with('/') {
             return Sight::Failed { reason: format!("{path:?} is not an absolute path") };

@@ -33,6 +33,14 @@ pub(super) const LAST: &str = "last";
 pub(super) trait Look {
     /// Walks to a path through every link, and takes from there what is wanted.
     fn look(&self, path: &str, want: Want) -> Sight;
+
+    /// Whether a gate holds, or why not.
+    fn holds(&self, gate: &Gate) -> Result<(), String>
+    where
+        Self: Sized,
+    {
+        gates::holds(self, gate)
+    }
 }
 
 /// What is taken from the object at the end of a path.

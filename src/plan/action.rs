@@ -53,6 +53,27 @@ pub struct Why {
     pub place: Option<String>,
 }
 
+/// How a service is restarted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum RestartMethod {
+    /// By a program with its arguments; no shell is involved.
+    Command {
+        /// The program with its arguments.
+        argv: Vec<String>,
+    },
+    /// By systemd, which waits until it has started.
+    Systemd {
+        /// The unit.
+        unit: String,
+    },
+    /// By the kubelet, which replaces a static pod whose manifest has changed: an annotation in it is.
+    StaticPod {
+        /// The manifest.
+        manifest: String,
+    },
+}
+
 /// What is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", rename_all_fields = "camelCase")]
@@ -183,8 +204,8 @@ pub enum Deed {
     },
     /// Restarts a service.
     Restart {
-        /// The program with its arguments.
-        command: Vec<String>,
+        /// How.
+        how: RestartMethod,
         /// The longest wait for it to end.
         timeout: Duration,
     },
@@ -360,9 +381,11 @@ impl Deed {
     /// The paths that it may write, make or remove.
     pub fn paths(&self) -> Vec<&str> {
         match self {
-            Deed::UndoOpen { .. } | Deed::Snapshot { .. } | Deed::Restart { .. } | Deed::Verify { .. } => {
-                Vec::new()
-            }
+            Deed::Restart { how: RestartMethod::StaticPod { manifest }, .. } => vec![manifest],
+            Deed::Restart { how: RestartMethod::Command { .. } | RestartMethod::Systemd { .. }, .. }
+            | Deed::UndoOpen { .. }
+            | Deed::Snapshot { .. }
+            | Deed::Verify { .. } => Vec::new(),
             Deed::MakeDirectory { directory } => vec![&directory.path],
             Deed::MakeLink { path, .. } | Deed::Restore { path, .. } => vec![path],
             Deed::CreateAuthority { certificate, key, .. }

@@ -9,7 +9,7 @@ use crate::spec::types::Restart;
 
 use super::build::{Builder, DraftDeed};
 use super::directories::reads_below;
-use super::{Deed, ManualRestart, Why};
+use super::{Deed, ManualRestart, RestartMethod, Why};
 
 impl Builder<'_> {
     /// Restarts of services that read something that is replaced and do not notice.
@@ -37,10 +37,15 @@ impl Builder<'_> {
                 continue;
             }
             match wanted.restart.as_ref().and_then(|restart| restart.command.clone()) {
-                Some(command) => {
+                Some(argv) => {
                     let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
                     let timeout = self.input.survey.desired.rollout.timeout;
-                    self.add(address, Deed::Restart { command, timeout }, Vec::new(), true);
+                    self.add(
+                        address,
+                        Deed::Restart { how: RestartMethod::Command { argv }, timeout },
+                        Vec::new(),
+                        true,
+                    );
                 }
                 None => self.restart_by_hand(service, name, &reads, wanted.restart.as_ref()),
             }

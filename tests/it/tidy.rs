@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::cluster::ROOT;
 
 /// Modules that decide. They are given everything they know, so that the same input always gives the same output.
-const PURE: [&str; 24] = [
+const PURE: [&str; 26] = [
     "desired",
     "detect",
     "diagnostic",
     "diff",
     "duration",
     "explain",
+    "gate",
     "hints",
     "ids",
     "kubeconfig",
@@ -31,6 +32,7 @@ const PURE: [&str; 24] = [
     "status",
     "visits",
     "x509",
+    "yaml_edit",
 ];
 
 /// Modules that ask nodes and change them.
