@@ -3,6 +3,7 @@
 //! What enters is what a service should show when it works; what leaves is a value that plans can hold and nodes can look for. Nothing is looked for here.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,15 +18,15 @@ pub enum Gate {
     },
     /// A process listens with TLS.
     Listens {
-        /// Where it may listen; one of them is enough.
-        addresses: Vec<String>,
+        /// Where.
+        address: IpAddr,
         /// The port.
         port: u16,
     },
     /// A process listens with TLS and shows the first certificate of a file: what was written is in use.
     Serves {
-        /// Where it may listen; one of them is enough.
-        addresses: Vec<String>,
+        /// Where.
+        address: IpAddr,
         /// The port.
         port: u16,
         /// The file.
@@ -37,8 +38,10 @@ impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Gate::Active { unit } => write!(f, "{unit} is active"),
-            Gate::Listens { port, .. } => write!(f, "port {port} answers with TLS"),
-            Gate::Serves { port, certificate, .. } => write!(f, "port {port} shows the certificate of {certificate}"),
+            Gate::Listens { address, port } => write!(f, "{} answers with TLS", SocketAddr::new(*address, *port)),
+            Gate::Serves { address, port, certificate } => {
+                write!(f, "{} shows the certificate of {certificate}", SocketAddr::new(*address, *port))
+            }
         }
     }
 }

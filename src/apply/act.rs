@@ -106,6 +106,15 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             let word = format!("{}-{}", run.plan.id, action.number);
             done(run, node, Order::AnnotatePod { manifest: manifest.clone(), word })
         }
+        Deed::AwaitHealthy { gates, settle, timeout } => done(
+            run,
+            node,
+            Order::Await {
+                gates: gates.clone(),
+                settle_seconds: settle.seconds(),
+                timeout_seconds: timeout.seconds(),
+            },
+        ),
         Deed::Verify { identities } => verify(run, action, identities),
         Deed::Restore { run: earlier, visit, path, .. } => done(
             run,

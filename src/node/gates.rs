@@ -3,11 +3,19 @@
 //! What enters is [gates](Gate) and the node; what leaves is that they hold, or which do not and why. It only looks. Every wait has an end.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::error::HostError;
+use super::live::tls;
 use super::observe::Look;
+use super::program;
 use crate::gate::Gate;
+use crate::x509::{Sha256, pem};
+
+/// How long one look may take.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How often a gate that does not hold is looked for again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -24,13 +32,27 @@ pub(super) fn holds(node: &impl Look, gate: &Gate) -> Result<(), String> {
             let arguments = ["is-active", "--quiet", "--", unit].map(str::to_owned);
             program::run(Path::new("systemctl"), &arguments, None, LOOK).map_err(|error| error.to_string())
         }
-        Gate::Listens { addresses, port } => shown(addresses, *port).map(|_| ()),
-        Gate::Serves { addresses, port, certificate } => {
+        Gate::Listens { address, port } => shown(*address, *port).map(|_| ()),
+        Gate::Serves { address, port, certificate } => {
             let wanted = first_certificate(node, certificate)?;
-            let shown = shown(addresses, *port)?;
+            let shown = shown(*address, *port)?;
             if shown == wanted { Ok(()) } else { Err(format!("it shows sha256:{shown}, and the file has sha256:{wanted}")) }
         }
     }
+}
+
+/// The digest of the certificate that is shown.
+fn shown(address: IpAddr, port: u16) -> Result<Sha256, String> {
+    let served = tls::served(SocketAddr::new(address, port), None, LOOK)?;
+    Ok(served.fingerprint())
+}
+
+/// The digest of the first certificate of a file.
+fn first_certificate(node: &impl Look, path: &str) -> Result<Sha256, String> {
+    let bytes = super::visit::read(node, path).map_err(|error| error.to_string())?;
+    let items = pem::read(bytes.reveal());
+    let first = items.certificates().next().ok_or_else(|| format!("{path} has no certificate"))?;
+    Ok(first.fingerprint())
 }
 
 /// Waits until all gates hold and have held for `settle`.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{FileSpec, Storage};
 use crate::diff::Finding;
 use crate::duration::Duration;
+use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName};
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, Sha256};
@@ -209,6 +210,15 @@ pub enum Deed {
         /// The longest wait for it to end.
         timeout: Duration,
     },
+    /// Waits until a service works.
+    AwaitHealthy {
+        /// What must hold.
+        gates: BTreeSet<Gate>,
+        /// How long it must hold without a break.
+        settle: Duration,
+        /// The longest wait for it.
+        timeout: Duration,
+    },
     /// Checks that everything that was written is whole. The visit is committed only if it is.
     Verify {
         /// The identities.
@@ -373,6 +383,7 @@ impl Deed {
             Deed::UpdateKubeconfig { .. } => "update-kubeconfig",
             Deed::SetPermissions { .. } => "set-permissions",
             Deed::Restart { .. } => "restart",
+            Deed::AwaitHealthy { .. } => "await-healthy",
             Deed::Verify { .. } => "verify",
             Deed::Restore { .. } => "restore",
         }
@@ -383,6 +394,7 @@ impl Deed {
         match self {
             Deed::Restart { how: RestartMethod::StaticPod { manifest }, .. } => vec![manifest],
             Deed::Restart { how: RestartMethod::Command { .. } | RestartMethod::Systemd { .. }, .. }
+            | Deed::AwaitHealthy { .. }
             | Deed::UndoOpen { .. }
             | Deed::Snapshot { .. }
             | Deed::Verify { .. } => Vec::new(),
@@ -412,7 +424,10 @@ impl Deed {
     /// How it is undone.
     pub fn undo(&self) -> Undo {
         match self {
-            Deed::UndoOpen { .. } | Deed::Snapshot { .. } | Deed::Verify { .. } => Undo::None,
+            Deed::UndoOpen { .. }
+            | Deed::Snapshot { .. }
+            | Deed::AwaitHealthy { .. }
+            | Deed::Verify { .. } => Undo::None,
             Deed::Restart { .. } => Undo::Inverse,
             Deed::MakeDirectory { .. }
             | Deed::MakeLink { .. }

@@ -171,6 +171,7 @@ fn kept_key(action: &Action) -> Option<String> {
         | Deed::UpdateKubeconfig { .. }
         | Deed::SetPermissions { .. }
         | Deed::Restart { .. }
+        | Deed::AwaitHealthy { .. }
         | Deed::Verify { .. }
         | Deed::Restore { .. } => None,
     }
@@ -320,6 +321,13 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
                 }
             }
             body.add("waits", format!("at most {timeout}"));
+            '!'
+        }
+        Deed::AwaitHealthy { gates, settle, timeout } => {
+            for gate in gates {
+                body.add("until", escaped(&gate.to_string()));
+            }
+            body.add("waits", format!("at most {timeout}; it must hold for {settle}"));
             '!'
         }
         Deed::Restore { run, visit, path, now, then } => {
