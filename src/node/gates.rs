@@ -12,6 +12,7 @@ use super::live::tls;
 use super::observe::Look;
 use super::program;
 use crate::gate::Gate;
+use crate::observed::Probe;
 use crate::x509::{Sha256, pem};
 
 /// How long one look may take.
@@ -43,8 +44,12 @@ pub(super) fn holds(node: &impl Look, gate: &Gate) -> Result<(), String> {
 
 /// The digest of the certificate that is shown.
 fn shown(address: IpAddr, port: u16) -> Result<Sha256, String> {
-    let served = tls::served(SocketAddr::new(address, port), None, LOOK)?;
-    Ok(served.fingerprint())
+    match tls::probe(SocketAddr::new(address, port), None, Instant::now() + LOOK) {
+        Probe::Served(served) => Ok(served.certificate.fingerprint()),
+        Probe::Refused => Err("the connection is refused".to_owned()),
+        Probe::NotListening => Err("nothing listens".to_owned()),
+        Probe::Unknown { reason } => Err(reason),
+    }
 }
 
 /// The digest of the first certificate of a file.
