@@ -14,6 +14,7 @@ use crate::node_yaml::{self, null_is_default};
 mod annotate;
 mod files;
 mod flags;
+mod listening;
 
 pub use annotate::{AnnotateError, annotate};
 pub use files::{FileUse, NamedFile};

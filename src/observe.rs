@@ -145,6 +145,7 @@ mod tests {
                     ObserveRequest {
                         files: BTreeMap::from([(path.to_owned(), Expect::Text)]),
                         state_directory: None,
+                        ..ObserveRequest::default()
                     },
                 ),
             )

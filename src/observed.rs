@@ -6,10 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod live;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::NodeName;
+pub use live::{
+    ClientCertificate, EndpointFacts, EndpointQuestion, EtcdFacts, EtcdId, EtcdQuestion, LiveRequest,
+    MemberFacts, MemberStatus, Probe, ProcessFacts, Served, ServiceFacts, ServiceQuestion, UnitFacts,
+};
+
+use crate::ids::{NodeName, ServiceName};
 use crate::kubeconfig::KubeconfigFacts;
 use crate::kubelet::KubeletFacts;
 use crate::manifest::ManifestFacts;
@@ -76,6 +83,12 @@ pub struct NodeFacts {
     /// The last transaction that ended, which says whether it was undone. Unknown when nobody looked.
     #[serde(default = "not_looked", skip_serializing_if = "Seen::is_unlooked")]
     pub last_transaction: Seen<PastTransaction>,
+    /// What runs. Empty for a node on which nothing runs because it is a directory.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<ServiceName, ServiceFacts>,
+    /// What the node's etcd member says. Unknown when nobody looked.
+    #[serde(default = "not_looked", skip_serializing_if = "Seen::is_unlooked")]
+    pub etcd: Seen<EtcdFacts>,
 }
 
 /// A transaction whose process is gone.
@@ -330,6 +343,9 @@ pub struct ObserveRequest {
     /// The directory with the node's snapshots and journals, when it is asked whether a transaction is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_directory: Option<String>,
+    /// What is asked about what runs.
+    #[serde(default, skip_serializing_if = "LiveRequest::is_empty")]
+    pub live: LiveRequest,
 }
 
 impl NodeFacts {

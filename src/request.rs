@@ -2,7 +2,11 @@
 //!
 //! What enters is a [`DesiredNode`]; what leaves is the one request that answers every question of [`crate::diff`]. Pure.
 
+mod live;
+
 use std::collections::BTreeMap;
+
+pub use live::live_request;
 
 use crate::desired::{DesiredNode, Storage};
 use crate::observed::{Expect, FileFacts, FileKind, NodeFacts, ObserveRequest, Seen};

@@ -15,9 +15,9 @@ use crate::ids::NodeName;
 use crate::manifest::kubernetes_version;
 use crate::node::Inspect;
 use crate::observe::{PATIENCE, Question, observe_all};
-use crate::observed::{Answer, Content, Expect, NodeFacts, Observed, Seen};
+use crate::observed::{Answer, Content, Expect, LiveRequest, NodeFacts, Observed, Seen};
 use crate::profile::Profile;
-use crate::request::{request, see_through_missing_links};
+use crate::request::{live_request, request, see_through_missing_links};
 use crate::spec::types::ClusterPki;
 
 /// The nodes of a cluster, each behind the reading half of its connection.
@@ -49,11 +49,12 @@ pub fn survey_further<N: Inspect + Sync>(
     patience: Duration,
 ) -> Result<Survey, Vec<ResolveError>> {
     let mut observed = known;
+    let mut asked = BTreeMap::new();
     let first = resolve(spec, profile, &Hints::default())?;
-    let open = questions(&first, nodes, &observed);
+    let open = questions(&first, nodes, &observed, &mut asked);
     ask(&mut observed, &open, patience);
     let desired = resolve(spec, profile, &hints(&observed))?;
-    let open = questions(&desired, nodes, &observed);
+    let open = questions(&desired, nodes, &observed, &mut asked);
     ask(&mut observed, &open, patience);
     for (name, node) in &desired.nodes {
         if let Some(Answer::Facts(facts)) = observed.nodes.get_mut(name) {
@@ -71,16 +72,19 @@ fn ask(observed: &mut Observed, questions: &BTreeMap<NodeName, Question<'_>>, pa
     }
 }
 
-/// What to ask each node: what its answer does not hold yet.
+/// What to ask each node: what its answer does not hold yet. What it has been `asked` about its services is not asked again, unless it is another question now
+/// and the node is one that looks at them.
 fn questions<'a, N: Inspect + Sync>(
     desired: &Desired,
     nodes: &'a BTreeMap<NodeName, N>,
     known: &Observed,
+    asked: &mut BTreeMap<NodeName, LiveRequest>,
 ) -> BTreeMap<NodeName, Question<'a>> {
     let mut questions: BTreeMap<NodeName, Question<'a>> = BTreeMap::new();
     for (name, wanted) in &desired.nodes {
         let Some(node) = nodes.get(name) else { continue };
         let mut request = request(wanted, &desired.snapshots.directory);
+        request.live = live_request(wanted);
         match known.nodes.get(name) {
             Some(Answer::Facts(facts)) => {
                 request.files.retain(|path, expect| !is_known(facts, path, *expect));
@@ -88,12 +92,20 @@ fn questions<'a, N: Inspect + Sync>(
                 if !matches!(facts.open_transaction, Seen::Unknown { .. }) {
                     request.state_directory = None;
                 }
+                let is_answered =
+                    asked.get(name).is_some_and(|asked| *asked == request.live || facts.services.is_empty());
+                if is_answered {
+                    request.live = LiveRequest::default();
+                }
             }
             Some(Answer::Unreachable { .. } | Answer::Skipped) => continue,
             None => {}
         }
-        if request.files.is_empty() && request.state_directory.is_none() {
+        if request.files.is_empty() && request.state_directory.is_none() && request.live.is_empty() {
             continue;
+        }
+        if !request.live.is_empty() {
+            asked.insert(name.clone(), request.live.clone());
         }
         questions.insert(name.clone(), (node as &(dyn Inspect + Sync), request));
     }
@@ -116,6 +128,10 @@ fn merge(observed: &mut Observed, name: NodeName, second: Answer) {
             if matches!(first.open_transaction, Seen::Unknown { .. }) {
                 first.open_transaction = second.open_transaction;
                 first.last_transaction = second.last_transaction;
+            }
+            if !second.services.is_empty() {
+                first.services = second.services;
+                first.etcd = second.etcd;
             }
             first.kubernetes_version = kubernetes_version(first.manifests().map(|(_, manifest)| manifest));
         }

@@ -14,7 +14,7 @@ use super::lock::Lock;
 use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe};
 use super::site::served_by;
 use super::transaction::Transaction;
-use super::{Inspect, NodeError};
+use super::{Inspect, NodeError, live};
 use crate::observed::{NodeFacts, ObserveRequest};
 
 /// How often a file is walked to again that was replaced while it was read. Whoever renews files replaces each once.
@@ -87,7 +87,12 @@ impl Inspect for Local {
             None => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
             Some(_) => None,
         };
-        Ok(observe(&tree, request, hostname, (self.clock)(), served_by()))
+        let mut facts = observe(&tree, request, hostname, (self.clock)(), served_by());
+        // On a directory nothing runs.
+        if self.root.is_none() && !request.live.is_empty() {
+            live::observe(&mut facts, &request.live, self.clock);
+        }
+        Ok(facts)
     }
 
     fn detached(&self) -> Option<Box<dyn Inspect + Send>> {

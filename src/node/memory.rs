@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use super::confined::{Listing, Status};
 use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe};
 use super::{Inspect, NodeError};
-use crate::observed::{FileKind, Hop, NodeFacts, ObserveRequest, ServedBy};
+use crate::ids::ServiceName;
+use crate::observed::{EtcdFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts};
 
 mod work;
 
@@ -27,6 +28,8 @@ pub struct Memory {
     hostname: Option<String>,
     clock: Timestamp,
     unreachable: Option<String>,
+    services: BTreeMap<ServiceName, ServiceFacts>,
+    etcd: Option<Seen<EtcdFacts>>,
     work: work::Work,
 }
 
@@ -56,6 +59,8 @@ impl Memory {
             hostname: None,
             clock,
             unreachable: None,
+            services: BTreeMap::new(),
+            etcd: None,
             work: work::Work::default(),
         }
     }
@@ -71,6 +76,20 @@ impl Memory {
     #[must_use]
     pub fn unreachable(mut self, reason: &str) -> Self {
         self.unreachable = Some(reason.to_owned());
+        self
+    }
+
+    /// Makes a service run as these facts say.
+    #[must_use]
+    pub fn service(mut self, name: ServiceName, facts: ServiceFacts) -> Self {
+        self.services.insert(name, facts);
+        self
+    }
+
+    /// Makes the node's etcd member say this of its cluster.
+    #[must_use]
+    pub fn etcd(mut self, facts: Seen<EtcdFacts>) -> Self {
+        self.etcd = Some(facts);
         self
     }
 
@@ -181,6 +200,12 @@ impl Inspect for Memory {
                     observe(self, request, self.hostname.clone(), self.clock, ServedBy::default());
                 if request.state_directory.is_some() {
                     self.add_transactions(&mut facts);
+                }
+                let asked = |name: &ServiceName| request.live.services.contains_key(name);
+                let services = self.services.iter().filter(|(name, _)| asked(name));
+                facts.services = services.map(|(name, facts)| (name.clone(), facts.clone())).collect();
+                if let (Some(etcd), Some(_)) = (&self.etcd, &request.live.etcd) {
+                    facts.etcd = etcd.clone();
                 }
                 Ok(facts)
             }

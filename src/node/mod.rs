@@ -17,6 +17,7 @@ mod error;
 mod gates;
 mod image;
 mod journal;
+mod live;
 mod local;
 mod lock;
 mod memory;

@@ -119,6 +119,8 @@ pub(super) fn observe(
         named_by,
         open_transaction,
         last_transaction,
+        services: BTreeMap::new(),
+        etcd: not_looked(),
     };
     facts.kubernetes_version = manifest::kubernetes_version(facts.manifests().map(|(_, manifest)| manifest));
     facts

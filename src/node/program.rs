@@ -1,11 +1,11 @@
 //! Running a program without a shell.
 //!
-//! What enters is a program with its arguments, a place and a time; what leaves is that it ended well, or the error with the end of what it said. It gets
-//! no input and none of our environment, and after its time it is killed with everything that it started. What looks like key material in its output
+//! What enters is a program with its arguments, a place and a time; what leaves is that it ended well, or what it said, or the error with the end of that. It
+//! gets no input and none of our environment, and after its time it is killed with everything that it started. What looks like key material in its output
 //! is not repeated. For a node that is a directory, the program runs in that directory and finds its absolute path in `PKI_ROOT`.
 #![expect(clippy::disallowed_methods, reason = "the one place where programs are started")]
 
-use std::io::Read;
+use std::io::{PipeReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -23,6 +23,9 @@ const TAIL: usize = 1024;
 /// How long the output is waited for once the program has ended: something that it started may still hold it open.
 const DRAIN: Duration = Duration::from_millis(500);
 
+/// How much of the output is kept of a program that is run for it.
+const ANSWER: u64 = 64 * 1024;
+
 /// Where a program finds the directory that stands for its node.
 const ROOT: &str = "PKI_ROOT";
 
@@ -33,6 +36,23 @@ pub(super) fn run(
     root: Option<&Path>,
     timeout: Duration,
 ) -> Result<(), HostError> {
+    start(program, arguments, root, timeout, tail).map(|_| ())
+}
+
+/// Runs a program of this machine for what it says.
+pub(super) fn read(program: &Path, arguments: &[String], timeout: Duration) -> Result<String, HostError> {
+    let output = start(program, arguments, None, timeout, beginning)?;
+    Ok(output.recv_timeout(DRAIN).unwrap_or_default())
+}
+
+/// Runs a program and waits for its end. What it said comes from `keep`.
+fn start(
+    program: &Path,
+    arguments: &[String],
+    root: Option<&Path>,
+    timeout: Duration,
+    keep: fn(PipeReader) -> String,
+) -> Result<mpsc::Receiver<String>, HostError> {
     let failed = |reason: String, output: String| HostError::Program {
         program: program.to_string_lossy().into_owned(),
         reason,
@@ -62,7 +82,7 @@ pub(super) fn run(
     drop(command);
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let (said, output) = mpsc::channel();
-    std::thread::spawn(move || said.send(tail(reader)));
+    std::thread::spawn(move || said.send(keep(reader)));
     let (ended, end) = mpsc::channel();
     std::thread::spawn(move || ended.send(child.wait()));
     let status = match end.recv_timeout(timeout) {
@@ -76,7 +96,7 @@ pub(super) fn run(
         }
     };
     match status {
-        Ok(status) if status.success() => Ok(()),
+        Ok(status) if status.success() => Ok(output),
         Ok(status) => {
             let output = output.recv_timeout(DRAIN).unwrap_or_default();
             Err(failed(format!("failed ({status})"), output))
@@ -85,8 +105,17 @@ pub(super) fn run(
     }
 }
 
+/// The beginning of what a program says.
+fn beginning(mut output: PipeReader) -> String {
+    let mut kept = Vec::new();
+    let whole = output.by_ref().take(ANSWER).read_to_end(&mut kept);
+    // A program that nobody listens to any more might not end.
+    let _rest = whole.and_then(|_| std::io::copy(&mut output, &mut std::io::sink()));
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
 /// The end of what a program says, made harmless.
-fn tail(mut output: impl Read) -> String {
+fn tail(mut output: PipeReader) -> String {
     let mut kept: Vec<u8> = Vec::new();
     let mut buffer = [0; 4096];
     let mut holds_key = false;
@@ -141,6 +170,15 @@ mod tests {
         );
         let missing = run(Path::new("/no/such/program"), &[], None, Duration::from_secs(1)).unwrap_err();
         assert_eq!(missing.to_string(), "/no/such/program cannot be run: No such file or directory");
+    }
+
+    #[test]
+    fn a_program_is_heard_out() {
+        let arguments = ["-c".to_owned(), "printf 'A=1\\nB=2\\n'".to_owned()];
+        assert_eq!(read(Path::new("sh"), &arguments, Duration::from_secs(10)).unwrap(), "A=1\nB=2\n");
+        let arguments = ["-c".to_owned(), "head -c 1000000 /dev/zero".to_owned()];
+        let long = read(Path::new("sh"), &arguments, Duration::from_secs(10)).unwrap();
+        assert_eq!(u64::try_from(long.len()).unwrap(), ANSWER);
     }
 
     #[test]

@@ -23,6 +23,7 @@ fn request(files: &[(&str, Expect)]) -> ObserveRequest {
     ObserveRequest {
         files: files.iter().map(|(path, expect)| ((*path).to_owned(), *expect)).collect(),
         state_directory: None,
+        ..ObserveRequest::default()
     }
 }
 
@@ -435,6 +436,6 @@ proptest! {
         .collect();
         let node = files.keys().fold(memory(), |node, path| node.file(path, bytes.clone(), 0o600));
         let node = node.file("/etc/passwd", bytes.clone(), 0o644).file("/etc/hostname", bytes, 0o644);
-        node.observe(&ObserveRequest { files, state_directory: None }).unwrap();
+        node.observe(&ObserveRequest { files, state_directory: None, ..ObserveRequest::default() }).unwrap();
     }
 }

@@ -39,6 +39,11 @@ pub struct Attribute {
 }
 
 impl Name {
+    /// Reads one DER Name; `None` when it is none.
+    pub fn from_der(der: &[u8]) -> Option<Self> {
+        Self::parse(der).ok()
+    }
+
     /// Reads the SEQUENCE of a Name. Goes through it itself, because x509-parser's own name ends before the first part it cannot read.
     pub(super) fn parse(der: &[u8]) -> Result<Self, X509Error> {
         let (_, sequence) = Sequence::from_der(der)?;

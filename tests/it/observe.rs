@@ -36,6 +36,7 @@ fn request() -> ObserveRequest {
     ObserveRequest {
         files: manifests.into_iter().chain(kubeconfigs).chain(others).collect(),
         state_directory: None,
+        ..ObserveRequest::default()
     }
 }
 

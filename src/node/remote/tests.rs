@@ -60,7 +60,7 @@ fn a_node_is_asked_and_told_through_a_connection() {
     let mut remote = Remote::connect(from, to, Box::new(()), &Session::default()).unwrap();
     assert_eq!(remote.hello().pid, std::process::id());
     let files = [("/data/a".to_owned(), Expect::Text)];
-    let request = ObserveRequest { files: files.into(), state_directory: None };
+    let request = ObserveRequest { files: files.into(), state_directory: None, ..ObserveRequest::default() };
     assert_eq!(remote.observe(&request), node().observe(&request));
     let claim = Claim { user: "alice".to_owned(), ..Claim::of_run("7f3a-91c2") };
     remote.lock(&claim).unwrap();

@@ -107,7 +107,8 @@ fn real() -> tempfile::TempDir {
 /// What both kinds of node tell of the paths.
 fn told(node: &dyn Host) -> BTreeMap<String, String> {
     let files = PATHS.iter().map(|path| ((*path).to_owned(), Expect::Text)).collect();
-    let facts = node.observe(&ObserveRequest { files, state_directory: None }).unwrap();
+    let facts =
+        node.observe(&ObserveRequest { files, state_directory: None, ..ObserveRequest::default() }).unwrap();
     let tell = |seen: &Seen<_>| match seen {
         Seen::Present(crate::observed::FileFacts { kind, mode, size, content, sha256, .. }) => {
             // Of a directory the real node has the transaction's own entries besides.
