@@ -38,7 +38,9 @@ impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Gate::Active { unit } => write!(f, "{unit} is active"),
-            Gate::Listens { address, port } => write!(f, "{} answers with TLS", SocketAddr::new(*address, *port)),
+            Gate::Listens { address, port } => {
+                write!(f, "{} answers with TLS", SocketAddr::new(*address, *port))
+            }
             Gate::Serves { address, port, certificate } => {
                 write!(f, "{} shows the certificate of {certificate}", SocketAddr::new(*address, *port))
             }

@@ -380,7 +380,11 @@ impl Run<'_, '_> {
             }
         }
         // What runs has read what was there before.
-        for action in visit.actions.iter().filter(|action| matches!(action.deed, Deed::Restart { .. } | Deed::AwaitHealthy { .. })) {
+        for action in visit
+            .actions
+            .iter()
+            .filter(|action| matches!(action.deed, Deed::Restart { .. } | Deed::AwaitHealthy { .. }))
+        {
             if let Err(failure) = self.act(action) {
                 self.host(&visit.node)?.undo().map_err(on)?;
                 return Err(failure);

@@ -37,7 +37,11 @@ pub(super) fn holds(node: &impl Look, gate: &Gate) -> Result<(), String> {
         Gate::Serves { address, port, certificate } => {
             let wanted = first_certificate(node, certificate)?;
             let shown = shown(*address, *port)?;
-            if shown == wanted { Ok(()) } else { Err(format!("it shows sha256:{shown}, and the file has sha256:{wanted}")) }
+            if shown == wanted {
+                Ok(())
+            } else {
+                Err(format!("it shows sha256:{shown}, and the file has sha256:{wanted}"))
+            }
         }
     }
 }
@@ -45,7 +49,7 @@ pub(super) fn holds(node: &impl Look, gate: &Gate) -> Result<(), String> {
 /// The digest of the certificate that is shown.
 fn shown(address: IpAddr, port: u16) -> Result<Sha256, String> {
     match tls::probe(SocketAddr::new(address, port), None, Instant::now() + LOOK) {
-        Probe::Served(served) => Ok(served.certificate.fingerprint()),
+        Probe::Served(served) => Ok(*served.certificate.fingerprint()),
         Probe::Refused => Err("the connection is refused".to_owned()),
         Probe::NotListening => Err("nothing listens".to_owned()),
         Probe::Unknown { reason } => Err(reason),
@@ -55,9 +59,10 @@ fn shown(address: IpAddr, port: u16) -> Result<Sha256, String> {
 /// The digest of the first certificate of a file.
 fn first_certificate(node: &impl Look, path: &str) -> Result<Sha256, String> {
     let bytes = super::visit::read(node, path).map_err(|error| error.to_string())?;
+    let bytes = bytes.ok_or_else(|| format!("{path} is not there"))?;
     let items = pem::read(bytes.reveal());
     let first = items.certificates().next().ok_or_else(|| format!("{path} has no certificate"))?;
-    Ok(first.fingerprint())
+    Ok(*first.fingerprint())
 }
 
 /// Waits until all gates hold and have held for `settle`.

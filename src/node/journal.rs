@@ -14,6 +14,7 @@ use super::disk::Dir;
 use super::error::HostError;
 use super::snapshot::Record;
 use super::visit::Touch;
+use crate::gate::Gate;
 use crate::observed::VisitState;
 
 const NAME: &str = "journal.jsonl";
@@ -123,7 +124,7 @@ pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
         state = match &line.event {
             Event::Begun | Event::Undoing => Some(VisitState::Open),
             Event::NoUndoAtBoot { .. }
- | Event::Healthy { .. }
+            | Event::Healthy { .. }
             | Event::Writing { .. }
             | Event::Wrote { .. }
             | Event::Running { .. }
@@ -142,7 +143,7 @@ pub(super) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
         Event::Writing { touch, before } => Some((touch, before.as_ref())),
         Event::Begun
         | Event::NoUndoAtBoot { .. }
- | Event::Healthy { .. }
+        | Event::Healthy { .. }
         | Event::Wrote { .. }
         | Event::Running { .. }
         | Event::Ran { .. }
@@ -190,7 +191,7 @@ pub(super) fn programs(lines: &[Line]) -> Vec<Program<'_>> {
             }
             Event::Begun
             | Event::NoUndoAtBoot { .. }
- | Event::Healthy { .. }
+            | Event::Healthy { .. }
             | Event::Writing { .. }
             | Event::Wrote { .. }
             | Event::Committed { .. }
@@ -218,7 +219,7 @@ pub(super) fn keeping(lines: &[Line]) -> BTreeSet<String> {
         Event::Committed { keeping } => Some(keeping),
         Event::Begun
         | Event::NoUndoAtBoot { .. }
- | Event::Healthy { .. }
+        | Event::Healthy { .. }
         | Event::Writing { .. }
         | Event::Wrote { .. }
         | Event::Running { .. }

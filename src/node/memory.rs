@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::confined::{Listing, Status};
 use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe};
 use super::{Inspect, NodeError};
+use crate::gate::Gate;
 use crate::ids::ServiceName;
 use crate::observed::{EtcdFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts};
 

@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 use super::accounts::Accounts;
 use super::confined::{Listing, Status};
 use super::content;
+use super::gates;
+use crate::gate::Gate;
 use crate::manifest;
 use crate::observed::{
     Content, Expect, FileFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy, not_looked,

@@ -155,7 +155,11 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
     }
 }
 
-fn wait(objects: &impl Look, gates: &BTreeSet<Gate>, (settle, timeout): (u64, u64)) -> Result<Answer, HostError> {
+fn wait(
+    objects: &impl Look,
+    gates: &BTreeSet<Gate>,
+    (settle, timeout): (u64, u64),
+) -> Result<Answer, HostError> {
     super::gates::wait(objects, gates, Duration::from_secs(settle), Duration::from_secs(timeout))?;
     Ok(Answer::Done)
 }

@@ -5,6 +5,7 @@
 //! journal names what may have been touched, and the copies beside it are on the disk. So the process may end between any two system calls.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::confined::Tree;
 use super::disk::Dir;

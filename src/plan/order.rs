@@ -66,7 +66,6 @@ fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeNa
                 | Deed::UpdateKubeconfig { .. }
                 | Deed::SetPermissions { .. }
                 | Deed::Restart { .. }
-            | Deed::AwaitHealthy { .. }
                 | Deed::AwaitHealthy { .. }
                 | Deed::Verify { .. }
                 | Deed::Restore { .. } => None,
@@ -256,6 +255,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::UpdateKubeconfig { .. }
             | Deed::SetPermissions { .. }
             | Deed::Restart { .. }
+            | Deed::AwaitHealthy { .. }
             | Deed::Verify { .. }
             | Deed::Restore { .. } => Vec::new(),
         };

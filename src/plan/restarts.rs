@@ -60,9 +60,12 @@ impl Builder<'_> {
     /// How a service is to be restarted, by what runs on the node.
     fn way(&self, service: &ServiceName, node: &NodeName, restart: Option<&Restart>) -> Way {
         let services = self.live(node);
-        let is_active = |unit: Option<&Seen<UnitFacts>>| unit.and_then(Seen::present).map(UnitFacts::is_active);
+        let is_active =
+            |unit: Option<&Seen<UnitFacts>>| unit.and_then(Seen::present).map(UnitFacts::is_active);
         match restart {
-            Some(Restart { command: Some(argv), .. }) => Way::Restart(RestartMethod::Command { argv: argv.clone() }),
+            Some(Restart { command: Some(argv), .. }) => {
+                Way::Restart(RestartMethod::Command { argv: argv.clone() })
+            }
             Some(Restart { systemd: Some(unit), .. }) => {
                 let facts = services.and_then(|services| services.get(service));
                 match is_active(facts.and_then(|facts| facts.unit.as_ref())) {
@@ -74,7 +77,8 @@ impl Builder<'_> {
             }
             Some(Restart { static_pod: Some(manifest), .. }) => {
                 // Nobody else replaces the pod.
-                let mut kubelets = services.into_iter().flatten().filter(|(name, _)| name.as_str() == KUBELET);
+                let mut kubelets =
+                    services.into_iter().flatten().filter(|(name, _)| name.as_str() == KUBELET);
                 match kubelets.next().and_then(|(_, facts)| is_active(facts.unit.as_ref())) {
                     Some(true) => Way::Restart(RestartMethod::StaticPod { manifest: manifest.clone() }),
                     Some(false) | None => Way::ByHand,
