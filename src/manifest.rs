@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::node_yaml::{self, null_is_default};
 
+mod annotate;
 mod files;
 mod flags;
 mod listening;
 
+pub use annotate::{AnnotateError, annotate};
 pub use files::{FileUse, NamedFile};
 pub use flags::Flags;
 

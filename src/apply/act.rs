@@ -9,7 +9,7 @@ use crate::node::HostError;
 use crate::node::order::{
     Answer, AuthorityFiles, IdentityCheck, Order, SharedIdentity, SignRequest, Slot, VisitId,
 };
-use crate::plan::{Action, Deed, IdentityCopy, Issue, KeySource, Trusted};
+use crate::plan::{Action, Deed, IdentityCopy, Issue, KeySource, RestartMethod, Trusted};
 use crate::secret::Secret;
 use crate::spec::types::KeyAlgorithm;
 use crate::x509::{Certificate, PublicKey};
@@ -95,9 +95,26 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             done(run, node, Order::WriteTrusted { file: file.clone(), trusted })
         }
         Deed::SetPermissions { file, .. } => done(run, node, Order::SetPermissions { file: file.clone() }),
-        Deed::Restart { command, timeout } => {
-            done(run, node, Order::Run { argv: command.clone(), timeout_seconds: timeout.seconds() })
+        Deed::Restart { how: RestartMethod::Command { argv }, timeout } => {
+            done(run, node, Order::Run { argv: argv.clone(), timeout_seconds: timeout.seconds() })
         }
+        Deed::Restart { how: RestartMethod::Systemd { unit }, timeout } => {
+            let argv = ["systemctl", "restart", "--", unit].map(str::to_owned).to_vec();
+            done(run, node, Order::Run { argv, timeout_seconds: timeout.seconds() })
+        }
+        Deed::Restart { how: RestartMethod::StaticPod { manifest }, .. } => {
+            let word = format!("{}-{}", run.plan.id, action.number);
+            done(run, node, Order::AnnotatePod { manifest: manifest.clone(), word })
+        }
+        Deed::AwaitHealthy { gates, settle, timeout } => done(
+            run,
+            node,
+            Order::Await {
+                gates: gates.clone(),
+                settle_seconds: settle.seconds(),
+                timeout_seconds: timeout.seconds(),
+            },
+        ),
         Deed::Verify { identities } => verify(run, action, identities),
         Deed::Restore { run: earlier, visit, path, .. } => done(
             run,

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 pub use report::{Event, Failure, FailureKind, Outcome, Report, VisitEnd, VisitReport};
 
 use crate::desired::{Desired, DesiredNode};
+use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, NodeName};
 use crate::node::order::{Begin, Slot, VisitId};
 use crate::node::{Claim, Host, HostError, Undone};
@@ -96,6 +97,15 @@ pub fn apply(
     run.visits(tell);
     run.unlock();
     run.report
+}
+
+/// What works on a node before a visit must work after its undo.
+fn gates(visit: &Visit) -> BTreeSet<Gate> {
+    let gates = visit.actions.iter().filter_map(|action| match &action.deed {
+        Deed::AwaitHealthy { gates, .. } => Some(gates),
+        _ => None,
+    });
+    gates.flatten().cloned().collect()
 }
 
 struct Run<'a, 'h> {
@@ -236,6 +246,8 @@ impl Run<'_, '_> {
             keep: self.settings.desired.snapshots.keep,
             note: self.settings.note.clone(),
             units: self.units(&visit.node),
+            gates: gates(visit),
+            gates_seconds: self.settings.desired.rollout.timeout.seconds(),
         };
         match self.hosts.get_mut(&visit.node) {
             Some(host) => host.begin(&begin),
@@ -363,6 +375,8 @@ impl Run<'_, '_> {
             keep: self.settings.desired.snapshots.keep,
             note: format!("taking back visit {from}"),
             units: self.units(&visit.node),
+            gates: gates(visit),
+            gates_seconds: self.settings.desired.rollout.timeout.seconds(),
         };
         let host = self.host(&visit.node)?;
         let on = |error| Failure::on(&visit.node, None, error);
@@ -378,7 +392,18 @@ impl Run<'_, '_> {
                 }
             }
         }
-        host.commit().map_err(on)
+        // What runs has read what was there before.
+        for action in visit
+            .actions
+            .iter()
+            .filter(|action| matches!(action.deed, Deed::Restart { .. } | Deed::AwaitHealthy { .. }))
+        {
+            if let Err(failure) = self.act(action) {
+                self.host(&visit.node)?.undo().map_err(on)?;
+                return Err(failure);
+            }
+        }
+        self.host(&visit.node)?.commit().map_err(on)
     }
 
     /// One action, as orders to its node.

@@ -172,6 +172,7 @@ impl Cluster {
             place: &|path| self.place(path),
         };
         let plan = pki::plan::plan(&input).map_err(|cycle| internal(&cycle))?;
-        checked(plan, survey, &Processes::default()).map_err(|counterexample| internal(&counterexample))
+        let processes = Processes::of(&survey.observed);
+        checked(plan, survey, &processes).map_err(|counterexample| internal(&counterexample))
     }
 }

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Field, KubeconfigFacts, Material, decode};
-use crate::diagnostic::{Source, Span};
+use crate::diagnostic::Source;
 use crate::secret::Secret;
 use crate::spec::yaml::{self, Entry, Node, Value};
 use crate::x509::{Certificate, PrivateKey, pem};
+use crate::yaml_edit::{Text, child, forget, same};
 
 mod create;
 
@@ -198,81 +199,9 @@ impl<'a> Read<'a> {
 
     /// One field changed or added.
     fn set(&self, field: Field, pem: &Secret) -> Result<Zeroizing<String>, EditError> {
-        let value = base64_of(pem);
         let (home_key, home) = self.home(field)?;
-        let name = data_name(field);
-        match child(home, &name) {
-            Some(entry) if entry.value.span.length == 0 => {
-                self.insert(self.after_colon(entry)?, &[" ", &value])
-            }
-            Some(entry) => self.replace(entry.value.span, &value),
-            None => match &home.value {
-                Value::Mapping(entries) if self.written(home.span).starts_with('{') => {
-                    let separator = if entries.is_empty() { "" } else { ", " };
-                    self.insert(home.span.start + 1, &[&name, ": ", &value, separator])
-                }
-                Value::Mapping(entries) => {
-                    let first = entries.first().ok_or(EditError::Entangled)?.key.span.start;
-                    let indent = self.indent(first);
-                    self.insert(first, &[&name, ": ", &value, self.line_end(), &indent])
-                }
-                Value::Null if home.span.length == 0 => {
-                    self.insert(self.after_colon(home_key)?, &[" {", &name, ": ", &value, "}"])
-                }
-                Value::Null => self.replace_with(home.span, &["{", &name, ": ", &value, "}"]),
-                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_) => {
-                    Err(EditError::Entangled)
-                }
-            },
-        }
-    }
-
-    /// A value takes the place of another, in the same quotes. Base64 needs none.
-    fn replace(&self, span: Span, value: &str) -> Result<Zeroizing<String>, EditError> {
-        let written = self.written(span);
-        let quote = written.chars().next().filter(|first| matches!(first, '"' | '\''));
-        let quote = quote.map(String::from).unwrap_or_default();
-        // A block scalar reaches up to the next line that is not empty. Its `|` and its indentation stand before it and stay.
-        let kept = written.get(written.trim_end().len()..).unwrap_or_default();
-        self.replace_with(span, &[&quote, value, &quote, kept])
-    }
-
-    fn insert(&self, at: usize, parts: &[&str]) -> Result<Zeroizing<String>, EditError> {
-        self.replace_with(Span { start: at, length: 0 }, parts)
-    }
-
-    fn replace_with(&self, span: Span, parts: &[&str]) -> Result<Zeroizing<String>, EditError> {
-        let (Some(before), Some(after)) = (self.text.get(..span.start), self.text.get(span.end()..)) else {
-            return Err(EditError::Entangled);
-        };
-        let length = before.len() + parts.iter().map(|part| part.len()).sum::<usize>() + after.len();
-        let mut edited = Zeroizing::new(String::with_capacity(length));
-        edited.push_str(before);
-        parts.iter().for_each(|part| edited.push_str(part));
-        edited.push_str(after);
-        Ok(edited)
-    }
-
-    fn after_colon(&self, entry: &Entry) -> Result<usize, EditError> {
-        let rest = self.text.get(entry.key.span.end()..).ok_or(EditError::Entangled)?;
-        let colon =
-            rest.find(':').filter(|colon| rest.get(..*colon).is_some_and(|gap| gap.trim().is_empty()));
-        colon.map(|colon| entry.key.span.end() + colon + 1).ok_or(EditError::Entangled)
-    }
-
-    /// What the next line of the same mapping starts with.
-    fn indent(&self, at: usize) -> String {
-        let before = self.text.get(..at).unwrap_or_default();
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        " ".repeat(line.chars().count())
-    }
-
-    fn line_end(&self) -> &'static str {
-        if self.text.contains("\r\n") { "\r\n" } else { "\n" }
-    }
-
-    fn written(&self, span: Span) -> &str {
-        self.text.get(span.start..span.end()).unwrap_or_default()
+        let text = Text(self.text);
+        text.set(home_key, home, &data_name(field), &base64_of(pem)).ok_or(EditError::Entangled)
     }
 
     /// Whether the new text says the same as this one, but for the fields, and those what was asked.
@@ -313,13 +242,6 @@ fn base64_of(pem: &Secret) -> Zeroizing<String> {
     Zeroizing::new(STANDARD.encode(pem.reveal()))
 }
 
-fn child<'a>(node: &'a Node, name: &str) -> Option<&'a Entry> {
-    match &node.value {
-        Value::Mapping(entries) => entries.iter().find(|entry| entry.key.name == name),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Sequence(_) => None,
-    }
-}
-
 /// A text of a mapping. A name such as `1` or `true` is one too: client-go reads it so.
 fn string<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
     match &child(node, name)?.value.value {
@@ -341,39 +263,6 @@ fn is_empty(node: &Node) -> bool {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
         Value::Bool(_) | Value::Number(_) | Value::Sequence(_) | Value::Mapping(_) => false,
-    }
-}
-
-/// Takes a field out of the mapping that is written at a place. Where an alias repeats the mapping, the field stays in the repetition, so that
-/// a change of it is seen. Tells whether the mapping was found.
-fn forget(node: &mut Node, home: Span, name: &str) -> bool {
-    let is_home = node.span == home;
-    match &mut node.value {
-        Value::Mapping(entries) if is_home => {
-            entries.retain(|entry| entry.key.name != name);
-            if entries.is_empty() {
-                node.value = Value::Null;
-            }
-            true
-        }
-        Value::Mapping(entries) => entries.iter_mut().any(|entry| forget(&mut entry.value, home, name)),
-        Value::Sequence(items) => items.iter_mut().any(|item| forget(item, home, name)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
-
-/// Whether two trees say the same, wherever it is written.
-fn same(one: &Node, two: &Node) -> bool {
-    match (&one.value, &two.value) {
-        (Value::Mapping(one), Value::Mapping(two)) => {
-            let pairs = || one.iter().zip(two);
-            one.len() == two.len()
-                && pairs().all(|(one, two)| one.key.name == two.key.name && same(&one.value, &two.value))
-        }
-        (Value::Sequence(one), Value::Sequence(two)) => {
-            one.len() == two.len() && one.iter().zip(two).all(|(one, two)| same(one, two))
-        }
-        (one, two) => one == two,
     }
 }
 

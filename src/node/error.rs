@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::lock::Holder;
 use super::order::{Slot, VisitId};
 use crate::kubeconfig::edit::EditError;
+use crate::manifest::AnnotateError;
 
 /// Why an order, or the beginning or end of a transaction, failed. After any of them the transaction can be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -95,9 +96,19 @@ pub enum HostError {
         #[source]
         source: EditError,
     },
+    /// The manifest of a static pod cannot be edited.
+    #[error("{path} cannot be edited")]
+    Manifest {
+        path: String,
+        #[source]
+        source: AnnotateError,
+    },
     /// A written identity is not what it should be.
     #[error("{path}: {reason}")]
     CheckFailed { path: String, reason: String },
+    /// What had to hold did not, in time.
+    #[error("not healthy within {seconds} s: {}", reasons.join("; "))]
+    NotHealthy { reasons: Vec<String>, seconds: u64 },
     /// A program failed.
     #[error("{program} {reason}{}", if output.is_empty() { String::new() } else { format!("; it said: {output}") })]
     Program { program: String, reason: String, output: String },

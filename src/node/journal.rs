@@ -14,6 +14,7 @@ use super::disk::Dir;
 use super::error::HostError;
 use super::snapshot::Record;
 use super::visit::Touch;
+use crate::gate::Gate;
 use crate::observed::VisitState;
 
 const NAME: &str = "journal.jsonl";
@@ -35,6 +36,8 @@ pub(super) enum Event {
     Begun,
     /// Should the machine restart before the end, nothing will undo this transaction by itself.
     NoUndoAtBoot { reason: String },
+    /// Gates that held before anything was touched: after an undo they must hold again, within this time.
+    Healthy { gates: BTreeSet<Gate>, timeout_seconds: u64 },
     /// A location is about to change for the first time.
     Writing {
         #[serde(flatten)]
@@ -121,6 +124,7 @@ pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
         state = match &line.event {
             Event::Begun | Event::Undoing => Some(VisitState::Open),
             Event::NoUndoAtBoot { .. }
+            | Event::Healthy { .. }
             | Event::Writing { .. }
             | Event::Wrote { .. }
             | Event::Running { .. }
@@ -139,6 +143,7 @@ pub(super) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
         Event::Writing { touch, before } => Some((touch, before.as_ref())),
         Event::Begun
         | Event::NoUndoAtBoot { .. }
+        | Event::Healthy { .. }
         | Event::Wrote { .. }
         | Event::Running { .. }
         | Event::Ran { .. }
@@ -148,6 +153,17 @@ pub(super) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
         | Event::UndoFailed { .. } => None,
     });
     touched.collect()
+}
+
+/// What held before anything was touched, and how long an undo waits for it.
+pub(super) fn healthy(lines: &[Line]) -> (BTreeSet<Gate>, Duration) {
+    let mut healthy = (BTreeSet::new(), Duration::ZERO);
+    for line in lines {
+        if let Event::Healthy { gates, timeout_seconds } = &line.event {
+            healthy = (gates.clone(), Duration::from_secs(*timeout_seconds));
+        }
+    }
+    healthy
 }
 
 /// A program that a transaction has run.
@@ -175,6 +191,7 @@ pub(super) fn programs(lines: &[Line]) -> Vec<Program<'_>> {
             }
             Event::Begun
             | Event::NoUndoAtBoot { .. }
+            | Event::Healthy { .. }
             | Event::Writing { .. }
             | Event::Wrote { .. }
             | Event::Committed { .. }
@@ -202,6 +219,7 @@ pub(super) fn keeping(lines: &[Line]) -> BTreeSet<String> {
         Event::Committed { keeping } => Some(keeping),
         Event::Begun
         | Event::NoUndoAtBoot { .. }
+        | Event::Healthy { .. }
         | Event::Writing { .. }
         | Event::Wrote { .. }
         | Event::Running { .. }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::confined::{Listing, Status};
 use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe};
 use super::{Inspect, NodeError};
+use crate::gate::Gate;
 use crate::ids::ServiceName;
 use crate::observed::{EtcdFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts};
 
@@ -214,6 +215,11 @@ impl Inspect for Memory {
 }
 
 impl Look for Memory {
+    /// What it does not have works.
+    fn holds(&self, _: &Gate) -> Result<(), String> {
+        Ok(())
+    }
+
     fn look(&self, path: &str, want: Want) -> Sight {
         if !path.starts_with('/') {
             return Sight::Failed { reason: format!("{path:?} is not an absolute path") };

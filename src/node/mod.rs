@@ -14,6 +14,7 @@ pub mod confined;
 mod content;
 mod disk;
 mod error;
+mod gates;
 mod image;
 mod journal;
 mod live;

@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 use super::accounts::Accounts;
 use super::confined::{Listing, Status};
 use super::content;
+use super::gates;
+use crate::gate::Gate;
 use crate::manifest;
 use crate::observed::{
     Content, Expect, FileFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy, not_looked,
@@ -33,6 +35,14 @@ pub(super) const LAST: &str = "last";
 pub(super) trait Look {
     /// Walks to a path through every link, and takes from there what is wanted.
     fn look(&self, path: &str, want: Want) -> Sight;
+
+    /// Whether a gate holds, or why not.
+    fn holds(&self, gate: &Gate) -> Result<(), String>
+    where
+        Self: Sized,
+    {
+        gates::holds(self, gate)
+    }
 }
 
 /// What is taken from the object at the end of a path.

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{FileSpec, Storage};
+use crate::gate::Gate;
 use crate::secret::Secret;
 use crate::spec::scalars::FileMode;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
@@ -39,6 +40,12 @@ pub struct Begin {
     /// The systemd units on the node that read its files: after a reboot in the middle of it they start only once it is taken back.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub units: BTreeSet<String>,
+    /// What is looked at before anything is touched: of these gates, those that hold then must hold again after an undo.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gates: BTreeSet<Gate>,
+    /// How long an undo waits for them.
+    #[serde(default)]
+    pub gates_seconds: u64,
 }
 
 /// A private key that a transaction holds in memory until it is written.
@@ -217,6 +224,22 @@ pub enum Order {
     SetPermissions {
         /// What is there, and what it should be.
         file: FileSpec,
+    },
+    /// Changes an annotation in the manifest of a static pod, so that the kubelet replaces the pod. All else in it stays as it is.
+    AnnotatePod {
+        /// The manifest.
+        manifest: String,
+        /// What the annotation is to say: letters, digits and hyphens.
+        word: String,
+    },
+    /// Waits until gates hold, and have held for a while. Needs no transaction.
+    Await {
+        /// The gates.
+        gates: BTreeSet<Gate>,
+        /// How long they must hold without a break.
+        settle_seconds: u64,
+        /// The longest wait for it.
+        timeout_seconds: u64,
     },
     /// Runs a program without a shell. Output is discarded but for its end, which goes into the error.
     ///

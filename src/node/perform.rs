@@ -3,7 +3,7 @@
 //! What enters is an order and the transaction that it belongs to; what leaves is its answer. Keys are made, taken and kept in the transaction's memory;
 //! the only bytes of them that leave are those for files and [`Answer::Shared`]. It decides nothing and touches nothing but through [`Visit`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +16,11 @@ use super::order::{Answer, AuthorityFiles, Order, SignRequest, Slot};
 use super::visit::{Objects, Visit, read};
 use super::{check, shared};
 use crate::desired::{FileSpec, Storage};
+use crate::gate::Gate;
 use crate::kubeconfig::KubeconfigFacts;
 use crate::kubeconfig::edit::{self, EditError, NewIdentity};
 use crate::secret::Secret;
+use crate::spec::scalars::FileMode;
 use crate::spec::types::{KeyAlgorithm, SubjectName};
 use crate::x509::issue::{self, LeafRequest, RootRequest};
 use crate::x509::pem::{self, Item};
@@ -105,6 +107,10 @@ pub(super) fn perform(
         Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
         Order::WriteShared { file, content } => visit.write(objects, vec![(&file, content)]).map(done),
         Order::SetPermissions { file } => visit.set_permissions(objects, &file).map(done),
+        Order::AnnotatePod { manifest, word } => annotate(visit, objects, &manifest, &word),
+        Order::Await { gates, settle_seconds, timeout_seconds } => {
+            wait(objects, &gates, (settle_seconds, timeout_seconds))
+        }
         Order::Run { argv, timeout_seconds } => {
             objects.run(&argv, Duration::from_secs(timeout_seconds)).map(done)
         }
@@ -121,6 +127,9 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
             extend(objects, &authority, &certificate, (not_before, not_after)).map(Answer::Certificate)
         }
         Order::Check { identity } => check::check(objects, &identity).map(|()| Answer::Done),
+        Order::Await { gates, settle_seconds, timeout_seconds } => {
+            wait(objects, &gates, (settle_seconds, timeout_seconds))
+        }
         Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
         Order::ReadSharedIdentity { storage } => {
             shared::read_identity(objects, &storage).map(Answer::SharedIdentity)
@@ -140,9 +149,35 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
         | Order::WriteCertificates { .. }
         | Order::WriteShared { .. }
         | Order::SetPermissions { .. }
+        | Order::AnnotatePod { .. }
         | Order::Run { .. }
         | Order::Restore { .. } => Err(HostError::NotOpen),
     }
+}
+
+fn wait(
+    objects: &impl Look,
+    gates: &BTreeSet<Gate>,
+    (settle, timeout): (u64, u64),
+) -> Result<Answer, HostError> {
+    super::gates::wait(objects, gates, Duration::from_secs(settle), Duration::from_secs(timeout))?;
+    Ok(Answer::Done)
+}
+
+/// The file stays who it belongs to and as open as it is.
+fn annotate(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    path: &str,
+    word: &str,
+) -> Result<Answer, HostError> {
+    let old = existing(objects, path)?;
+    let edited = crate::manifest::annotate(old.reveal(), word)
+        .map_err(|source| HostError::Manifest { path: path.to_owned(), source })?;
+    let root = || "root".to_owned();
+    let file = FileSpec { path: path.to_owned(), user: root(), group: root(), mode: FileMode::ALL };
+    visit.write(objects, vec![(&file, Secret::new(edited))])?;
+    Ok(Answer::Done)
 }
 
 /// An RSA key takes long to find and how long is luck, so all cores look for all keys at once.

@@ -5,10 +5,12 @@
 //! journal names what may have been touched, and the copies beside it are on the disk. So the process may end between any two system calls.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::confined::Tree;
 use super::disk::Dir;
 use super::error::HostError;
+use super::gates;
 use super::image::Image;
 use super::journal::{self, Event, Journal, Program};
 use super::local::Local;
@@ -263,6 +265,11 @@ impl Local {
             return Err(error);
         }
         site.provide_for_reboot(begin, visit.known.keys());
+        if !begin.gates.is_empty() {
+            let gates = gates::holding(&site.tree, &begin.gates);
+            // Without the line an undo does not wait, and is as good otherwise.
+            let _noted = site.note(Event::Healthy { gates, timeout_seconds: begin.gates_seconds });
+        }
         Ok(Transaction { visit, site, open, took_lock })
     }
 
@@ -405,6 +412,12 @@ fn undo(site: &mut Site, open: &OpenTransaction, restarts: Restarts) -> Result<U
             return Err(not_restarted(site, argv, &error));
         }
     }
+    if restarts == Restarts::Repeated {
+        let (gates, timeout) = journal::healthy(&lines);
+        if let Err(error) = gates::wait(&site.tree, &gates, Duration::ZERO, timeout) {
+            return Err(not_healthy(site, &error));
+        }
+    }
     // A line that is missing makes this snapshot look like one that never began, which is as true.
     let _noted = site.note(Event::Undone { left: undone.left.clone() });
     site.no_reboot_to_provide_for();
@@ -483,6 +496,13 @@ fn not_restarted(site: &mut Site, argv: &[String], error: &HostError) -> HostErr
     let instruction =
         "All files are back; this has to be run again so that they are used. Remove the cause and undo again"
             .to_owned();
+    HostError::UndoFailed { path, reason, instruction }
+}
+
+fn not_healthy(site: &mut Site, error: &HostError) -> HostError {
+    let (path, reason) = ("what was healthy before".to_owned(), error.to_string());
+    let _noted = site.note(Event::UndoFailed { path: path.clone(), reason: reason.clone() });
+    let instruction = "All files are back and what was restarted was restarted again. Look why it does not work, and undo again".to_owned();
     HostError::UndoFailed { path, reason, instruction }
 }
 

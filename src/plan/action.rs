@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{FileSpec, Storage};
 use crate::diff::Finding;
 use crate::duration::Duration;
+use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName};
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, Sha256};
@@ -51,6 +52,27 @@ pub struct Why {
     /// `FILE:LINE` in the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+}
+
+/// How a service is restarted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum RestartMethod {
+    /// By a program with its arguments; no shell is involved.
+    Command {
+        /// The program with its arguments.
+        argv: Vec<String>,
+    },
+    /// By systemd, which waits until it has started.
+    Systemd {
+        /// The unit.
+        unit: String,
+    },
+    /// By the kubelet, which replaces a static pod whose manifest has changed: an annotation in it is.
+    StaticPod {
+        /// The manifest.
+        manifest: String,
+    },
 }
 
 /// What is done.
@@ -183,9 +205,18 @@ pub enum Deed {
     },
     /// Restarts a service.
     Restart {
-        /// The program with its arguments.
-        command: Vec<String>,
+        /// How.
+        how: RestartMethod,
         /// The longest wait for it to end.
+        timeout: Duration,
+    },
+    /// Waits until a service works.
+    AwaitHealthy {
+        /// What must hold.
+        gates: BTreeSet<Gate>,
+        /// How long it must hold without a break.
+        settle: Duration,
+        /// The longest wait for it.
         timeout: Duration,
     },
     /// Checks that everything that was written is whole. The visit is committed only if it is.
@@ -352,6 +383,7 @@ impl Deed {
             Deed::UpdateKubeconfig { .. } => "update-kubeconfig",
             Deed::SetPermissions { .. } => "set-permissions",
             Deed::Restart { .. } => "restart",
+            Deed::AwaitHealthy { .. } => "await-healthy",
             Deed::Verify { .. } => "verify",
             Deed::Restore { .. } => "restore",
         }
@@ -360,9 +392,12 @@ impl Deed {
     /// The paths that it may write, make or remove.
     pub fn paths(&self) -> Vec<&str> {
         match self {
-            Deed::UndoOpen { .. } | Deed::Snapshot { .. } | Deed::Restart { .. } | Deed::Verify { .. } => {
-                Vec::new()
-            }
+            Deed::Restart { how: RestartMethod::StaticPod { manifest }, .. } => vec![manifest],
+            Deed::Restart { how: RestartMethod::Command { .. } | RestartMethod::Systemd { .. }, .. }
+            | Deed::AwaitHealthy { .. }
+            | Deed::UndoOpen { .. }
+            | Deed::Snapshot { .. }
+            | Deed::Verify { .. } => Vec::new(),
             Deed::MakeDirectory { directory } => vec![&directory.path],
             Deed::MakeLink { path, .. } | Deed::Restore { path, .. } => vec![path],
             Deed::CreateAuthority { certificate, key, .. }
@@ -389,7 +424,10 @@ impl Deed {
     /// How it is undone.
     pub fn undo(&self) -> Undo {
         match self {
-            Deed::UndoOpen { .. } | Deed::Snapshot { .. } | Deed::Verify { .. } => Undo::None,
+            Deed::UndoOpen { .. }
+            | Deed::Snapshot { .. }
+            | Deed::AwaitHealthy { .. }
+            | Deed::Verify { .. } => Undo::None,
             Deed::Restart { .. } => Undo::Inverse,
             Deed::MakeDirectory { .. }
             | Deed::MakeLink { .. }

@@ -125,6 +125,7 @@ impl Builder<'_> {
                 | Deed::UpdateKubeconfig { .. }
                 | Deed::SetPermissions { .. }
                 | Deed::Restart { .. }
+                | Deed::AwaitHealthy { .. }
                 | Deed::Verify { .. }
                 | Deed::Restore { .. } => deed.deed.paths(),
             };

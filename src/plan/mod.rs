@@ -27,7 +27,7 @@ mod tests;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use action::{Action, Deed, Disruption, Issue, KeySource, RootSource, Trusted, Undo, Why};
+pub use action::{Action, Deed, Disruption, Issue, KeySource, RestartMethod, RootSource, Trusted, Undo, Why};
 pub use copy::IdentityCopy;
 pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};

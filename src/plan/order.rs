@@ -66,6 +66,7 @@ fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeNa
                 | Deed::UpdateKubeconfig { .. }
                 | Deed::SetPermissions { .. }
                 | Deed::Restart { .. }
+                | Deed::AwaitHealthy { .. }
                 | Deed::Verify { .. }
                 | Deed::Restore { .. } => None,
             };
@@ -125,13 +126,18 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::UpdateKubeconfig { .. } => 9,
         Deed::SetPermissions { .. } => 10,
         Deed::Restore { .. } => 11,
-        Deed::Restart { .. } => 12,
+        // A service is awaited before the next one is restarted.
+        Deed::Restart { .. } | Deed::AwaitHealthy { .. } => 12,
         Deed::Verify { .. } => 13,
     }
 }
 
 fn key(deed: &DraftDeed) -> Key {
-    let path = deed.deed.paths().first().map(|path| (*path).to_owned()).unwrap_or_default();
+    let path = match &deed.deed {
+        // Behind the restart of the same service, whatever that writes.
+        Deed::AwaitHealthy { .. } => "~".to_owned(),
+        deed => deed.paths().first().map(|path| (*path).to_owned()).unwrap_or_default(),
+    };
     Key { rank: rank(deed), address: deed.address.clone(), path }
 }
 
@@ -249,6 +255,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::UpdateKubeconfig { .. }
             | Deed::SetPermissions { .. }
             | Deed::Restart { .. }
+            | Deed::AwaitHealthy { .. }
             | Deed::Verify { .. }
             | Deed::Restore { .. } => Vec::new(),
         };

@@ -3,13 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::DesiredNode;
+use crate::gate::Gate;
 use crate::ids::{Address, NodeName, ServiceName, Subject};
+use crate::observed::{Seen, ServiceFacts, UnitFacts};
 use crate::profile::{Reload, What};
 use crate::spec::types::Restart;
 
 use super::build::{Builder, DraftDeed};
 use super::directories::reads_below;
-use super::{Deed, ManualRestart, Why};
+use super::{Deed, ManualRestart, RestartMethod, Why};
+
+/// The service that replaces static pods, by the name that every layout gives it.
+const KUBELET: &str = "kubelet";
+
+/// How a service comes to use what is new.
+enum Way {
+    Restart(RestartMethod),
+    /// It does not run.
+    NotRunning,
+    ByHand,
+}
 
 impl Builder<'_> {
     /// Restarts of services that read something that is replaced and do not notice.
@@ -36,14 +49,77 @@ impl Builder<'_> {
             if reads.is_empty() {
                 continue;
             }
-            match wanted.restart.as_ref().and_then(|restart| restart.command.clone()) {
-                Some(command) => {
-                    let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
-                    let timeout = self.input.survey.desired.rollout.timeout;
-                    self.add(address, Deed::Restart { command, timeout }, Vec::new(), true);
-                }
-                None => self.restart_by_hand(service, name, &reads, wanted.restart.as_ref()),
+            match self.way(service, name, wanted.restart.as_ref()) {
+                Way::Restart(how) => self.restart(service, name, node, how),
+                Way::NotRunning => {}
+                Way::ByHand => self.restart_by_hand(service, name, &reads, wanted.restart.as_ref()),
             }
+        }
+    }
+
+    /// How a service is to be restarted, by what runs on the node.
+    fn way(&self, service: &ServiceName, node: &NodeName, restart: Option<&Restart>) -> Way {
+        let services = self.live(node);
+        let is_active =
+            |unit: Option<&Seen<UnitFacts>>| unit.and_then(Seen::present).map(UnitFacts::is_active);
+        match restart {
+            Some(Restart { command: Some(argv), .. }) => {
+                Way::Restart(RestartMethod::Command { argv: argv.clone() })
+            }
+            Some(Restart { systemd: Some(unit), .. }) => {
+                let facts = services.and_then(|services| services.get(service));
+                match is_active(facts.and_then(|facts| facts.unit.as_ref())) {
+                    Some(true) => Way::Restart(RestartMethod::Systemd { unit: unit.clone() }),
+                    // It reads what is there when somebody starts it.
+                    Some(false) => Way::NotRunning,
+                    None => Way::ByHand,
+                }
+            }
+            Some(Restart { static_pod: Some(manifest), .. }) => {
+                // Nobody else replaces the pod.
+                let mut kubelets =
+                    services.into_iter().flatten().filter(|(name, _)| name.as_str() == KUBELET);
+                match kubelets.next().and_then(|(_, facts)| is_active(facts.unit.as_ref())) {
+                    Some(true) => Way::Restart(RestartMethod::StaticPod { manifest: manifest.clone() }),
+                    Some(false) | None => Way::ByHand,
+                }
+            }
+            Some(Restart { systemd: None, static_pod: None, command: None }) | None => Way::ByHand,
+        }
+    }
+
+    fn live(&self, node: &NodeName) -> Option<&BTreeMap<ServiceName, ServiceFacts>> {
+        let answer = self.input.survey.observed.nodes.get(node)?;
+        answer.facts().map(|facts| &facts.services)
+    }
+
+    /// The restart, and the wait until what worked before works again with what is new.
+    fn restart(&mut self, service: &ServiceName, name: &NodeName, node: &DesiredNode, how: RestartMethod) {
+        let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
+        let (timeout, settle) = {
+            let rollout = &self.input.survey.desired.rollout;
+            (rollout.timeout, rollout.settle)
+        };
+        let mut gates = BTreeSet::new();
+        if let RestartMethod::Systemd { unit } = &how {
+            gates.insert(Gate::Active { unit: unit.clone() });
+        }
+        let facts = self.live(name).and_then(|services| services.get(service));
+        for endpoint in facts.into_iter().flat_map(|facts| &facts.endpoints) {
+            let (Some(address), Some(_)) = (endpoint.address, endpoint.probe.served()) else { continue };
+            let port = endpoint.port;
+            let identity = endpoint.serves.as_ref().and_then(|identity| node.identities.get(identity));
+            gates.insert(match identity {
+                Some(identity) => {
+                    let certificate = identity.storage.certificate_path().to_owned();
+                    Gate::Serves { address, port, certificate }
+                }
+                None => Gate::Listens { address, port },
+            });
+        }
+        self.add(address.clone(), Deed::Restart { how, timeout }, Vec::new(), true);
+        if !gates.is_empty() {
+            self.add(address, Deed::AwaitHealthy { gates, settle, timeout }, Vec::new(), false);
         }
     }
 

@@ -101,7 +101,10 @@ impl Summary {
 
     fn count(&mut self, deed: &Deed) {
         match deed {
-            Deed::UndoOpen { .. } | Deed::Snapshot { .. } | Deed::Verify { .. } => {}
+            Deed::UndoOpen { .. }
+            | Deed::Snapshot { .. }
+            | Deed::AwaitHealthy { .. }
+            | Deed::Verify { .. } => {}
             Deed::MakeDirectory { .. }
             | Deed::MakeLink { .. }
             | Deed::MoveDirectory { .. }

@@ -41,6 +41,7 @@ pub fn deed(action: &Action) -> String {
         Deed::UpdateKubeconfig { .. } => format!("update the CA data of {subject}"),
         Deed::SetPermissions { file, .. } => format!("set owner and mode of {}", escaped(&file.path)),
         Deed::Restart { .. } => format!("restart {subject}"),
+        Deed::AwaitHealthy { .. } => format!("wait until {subject} works"),
         Deed::Verify { identities } if identities.is_empty() => "commit".to_owned(),
         Deed::Verify { identities } => {
             format!("verify {}, commit", counted(identities.len(), "certificate", "certificates"))

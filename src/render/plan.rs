@@ -11,7 +11,7 @@ use crate::diagnostic::escaped;
 use crate::diff::Effect;
 use crate::diff::{date, instant};
 use crate::ids::Subject;
-use crate::plan::{Action, Blocked, Deed, Disruption, KeySource, Plan, Why};
+use crate::plan::{Action, Blocked, Deed, Disruption, KeySource, Plan, RestartMethod, Why};
 use crate::visits::temporary_name;
 
 /// The whole plan as text.
@@ -173,6 +173,7 @@ fn kept_key(action: &Action) -> Option<String> {
         | Deed::UpdateKubeconfig { .. }
         | Deed::SetPermissions { .. }
         | Deed::Restart { .. }
+        | Deed::AwaitHealthy { .. }
         | Deed::Verify { .. }
         | Deed::Restore { .. } => None,
     }
@@ -304,11 +305,31 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.add("file", escaped(&file.path));
             '~'
         }
-        Deed::Restart { command, timeout } => {
-            // A reviewer must see every program that a spec makes run, word for word.
-            let words: Vec<String> = command.iter().map(|word| format!("{word:?}")).collect();
-            body.add("runs", words.join(" "));
+        Deed::Restart { how, timeout } => {
+            match how {
+                RestartMethod::Command { argv } => {
+                    // A reviewer must see every program that a spec makes run, word for word.
+                    let words: Vec<String> = argv.iter().map(|word| format!("{word:?}")).collect();
+                    body.add("runs", words.join(" "));
+                }
+                RestartMethod::Systemd { unit } => {
+                    body.add("runs", format!("systemctl restart {}", escaped(unit)))
+                }
+                RestartMethod::StaticPod { manifest } => {
+                    body.add(
+                        "annotates",
+                        format!("{}, upon which the kubelet replaces the pod", escaped(manifest)),
+                    );
+                }
+            }
             body.add("waits", format!("at most {timeout}"));
+            '!'
+        }
+        Deed::AwaitHealthy { gates, settle, timeout } => {
+            for gate in gates {
+                body.add("until", escaped(&gate.to_string()));
+            }
+            body.add("waits", format!("at most {timeout}; it must hold for {settle}"));
             '!'
         }
         Deed::Restore { run, visit, path, now, then } => {

@@ -43,6 +43,7 @@ impl World {
             Deed::Snapshot { .. }
             | Deed::MakeDirectory { .. }
             | Deed::SetPermissions { .. }
+            | Deed::AwaitHealthy { .. }
             | Deed::Verify { .. } => Effect::None,
             Deed::Restart { .. } => match &action.address.subject {
                 Subject::Service(service) => Effect::Restarted(service.clone()),

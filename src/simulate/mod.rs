@@ -30,6 +30,7 @@ pub use finding::{Checked, Counterexample, Heals, Interruption, Least, When};
 
 use crate::diff::Survey;
 use crate::ids::{NodeName, ServiceName};
+use crate::observed::Observed;
 use crate::plan::{Plan, Visit};
 use crate::x509::Certificate;
 use deeds::World;
@@ -47,6 +48,28 @@ pub struct Processes {
     pub known: BTreeMap<(ServiceName, NodeName), Process>,
     /// Whether an outage was accepted.
     pub outage_accepted: bool,
+}
+
+impl Processes {
+    /// What the nodes told of their processes.
+    pub fn of(observed: &Observed) -> Self {
+        let mut known = BTreeMap::new();
+        for (node, answer) in &observed.nodes {
+            for (service, facts) in answer.facts().into_iter().flat_map(|facts| &facts.services) {
+                let served = facts.endpoints.iter().filter_map(|endpoint| {
+                    let served = endpoint.probe.served()?;
+                    let chain = std::iter::once(&served.certificate).chain(&served.chain);
+                    Some((endpoint.port, chain.cloned().collect()))
+                });
+                // Of several the one that has loaded the oldest files.
+                let process = Process { started: facts.started().first().copied(), served: served.collect() };
+                if process != Process::default() {
+                    known.insert((service.clone(), node.clone()), process);
+                }
+            }
+        }
+        Self { known, outage_accepted: false }
+    }
 }
 
 /// What is known of a running process.

@@ -8,7 +8,8 @@ use crate::duration::Duration;
 use crate::ids::{Address, AuthorityName, Subject};
 use crate::observed::Answer;
 use crate::plan::{
-    Action, Deed, Disruption, Input as PlanInput, Issue, ManualRestart, Options, SpecReference, plan,
+    Action, Deed, Disruption, Input as PlanInput, Issue, ManualRestart, Options, RestartMethod,
+    SpecReference, plan,
 };
 use crate::survey::tests::{SPEC, agreement, nothing, now};
 use crate::x509::Sha256;
@@ -90,7 +91,10 @@ fn bundle(name: &str, of: &[&str]) -> (Subject, Deed) {
 }
 
 fn restart(service: &str) -> (Subject, Deed) {
-    let deed = Deed::Restart { command: vec!["/bin/true".to_owned()], timeout: Duration::from_seconds(60) };
+    let deed = Deed::Restart {
+        how: RestartMethod::Command { argv: vec!["/bin/true".to_owned()] },
+        timeout: Duration::from_seconds(60),
+    };
     (Subject::Service(service.parse().unwrap()), deed)
 }
 

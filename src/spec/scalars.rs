@@ -38,6 +38,9 @@ impl FileMode {
     /// Readable by everyone: certificates.
     pub const PUBLIC: FileMode = FileMode(0o644);
 
+    /// Everything that a file grants may stay granted.
+    pub const ALL: FileMode = FileMode(0o777);
+
     /// The bits.
     pub const fn bits(self) -> u32 {
         self.0

@@ -442,6 +442,8 @@ fn what_a_reboot_interrupted_is_undone_by_a_command_of_its_own() {
         keep: 3,
         note: "a test".to_owned(),
         units: ["etcd.service".to_owned()].into(),
+        gates: std::collections::BTreeSet::new(),
+        gates_seconds: 0,
     };
     local.begin(&begin).unwrap();
     let busy = pki(folder.path(), &undo);

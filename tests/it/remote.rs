@@ -173,6 +173,8 @@ impl Due {
             keep: 3,
             note: "a test".to_owned(),
             units: BTreeSet::new(),
+            gates: BTreeSet::new(),
+            gates_seconds: 0,
         };
         remote.begin(&begin).unwrap();
         remote.perform(Order::MakeLink { path, target: "x".to_owned() }).unwrap();

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::cluster::ROOT;
 
 /// Modules that decide. They are given everything they know, so that the same input always gives the same output.
-const PURE: [&str; 25] = [
+const PURE: [&str; 27] = [
     "desired",
     "detect",
     "diagnostic",
     "diff",
     "duration",
     "explain",
+    "gate",
     "hints",
     "ids",
     "kubeconfig",
@@ -32,6 +33,7 @@ const PURE: [&str; 25] = [
     "status",
     "visits",
     "x509",
+    "yaml_edit",
 ];
 
 /// Modules that ask nodes and change them.

@@ -12,7 +12,7 @@ mod listeners;
     reason = "the tests have the openssl program make certificates and serve them"
 )]
 mod tests;
-mod tls;
+pub(super) mod tls;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -28,7 +28,7 @@ const NAMES_LIMIT: usize = 64;
 const SECOND_THOUGHT: Duration = Duration::from_millis(500);
 
 /// Makes a handshake with `address`, and calls the server by `server_name` if there is one.
-pub(super) fn probe(address: SocketAddr, server_name: Option<&str>, deadline: Instant) -> Probe {
+pub(in crate::node) fn probe(address: SocketAddr, server_name: Option<&str>, deadline: Instant) -> Probe {
     let unknown = |reason: String| Probe::Unknown { reason };
     let stream = match TcpStream::connect_timeout(&address, remaining(deadline)) {
         Ok(stream) => stream,

@@ -61,6 +61,8 @@ impl Served {
             keep: 3,
             note: String::new(),
             units: BTreeSet::new(),
+            gates: BTreeSet::new(),
+            gates_seconds: 0,
         };
         assert_eq!(served.ask(&json!({ "begin": begin })), json!({ "done": null }));
         let link = json!({ "perform": { "makeLink": { "path": "/data/b", "target": "a" } } });

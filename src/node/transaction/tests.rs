@@ -126,6 +126,8 @@ pub(in crate::node) fn begin(run: &str, visit: u32, paths: &[&str]) -> Begin {
         keep: 3,
         note: "prod-eu1, by a test".to_owned(),
         units: BTreeSet::new(),
+        gates: BTreeSet::new(),
+        gates_seconds: 0,
     }
 }
 

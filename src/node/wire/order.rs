@@ -3,12 +3,13 @@
 //! What enters is an [`Order`] or an [`Answer`]; what leaves is its JSON, and the other way round. The types themselves cannot be serialised, and these forms
 //! can be neither made nor printed: they only tell serde how. A secret is base64 in it, in memory that is wiped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{FileSpec, Storage};
+use crate::gate::Gate;
 use crate::node::order::{
     Answer, AuthorityFiles, IdentityCheck, Order, SharedIdentity, SignRequest, Slot, VisitId,
 };
@@ -114,6 +115,15 @@ pub(super) enum WireOrder {
     },
     SetPermissions {
         file: FileSpec,
+    },
+    AnnotatePod {
+        manifest: String,
+        word: String,
+    },
+    Await {
+        gates: BTreeSet<Gate>,
+        settle_seconds: u64,
+        timeout_seconds: u64,
     },
     Run {
         argv: Vec<String>,

@@ -33,6 +33,8 @@ fn begin(run: &str) -> Begin {
         keep: 2,
         note: String::new(),
         units: BTreeSet::new(),
+        gates: std::collections::BTreeSet::new(),
+        gates_seconds: 0,
     }
 }
 
