@@ -14,9 +14,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, ProtocolVersion, SignatureScheme,
-};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 
 use crate::observed::{ClientCertificate, Probe, Served};
 use crate::x509::{Certificate, Name};
@@ -124,10 +122,8 @@ impl Call {
         }
         self.connection.process_new_packets().map(|_| ()).map_err(|error| {
             self.was_alerted = matches!(error, Error::AlertReceived(_));
-            match error {
-                Error::InvalidMessage(_) => "what it answers is not TLS".to_owned(),
-                error => error.to_string(),
-            }
+            let is_tls = !matches!(error, Error::InvalidMessage(_));
+            if is_tls { error.to_string() } else { "what it answers is not TLS".to_owned() }
         })
     }
 
@@ -145,11 +141,9 @@ impl Call {
 
     fn version(&self) -> Option<String> {
         let version = self.connection.protocol_version()?;
-        Some(match version {
-            ProtocolVersion::TLSv1_2 => "1.2".to_owned(),
-            ProtocolVersion::TLSv1_3 => "1.3".to_owned(),
-            other => format!("{other:?}"),
-        })
+        let name =
+            version.as_str().and_then(|name| name.strip_prefix("TLSv")).map(|name| name.replace('_', "."));
+        Some(name.unwrap_or_else(|| format!("{version:?}")))
     }
 }
 
@@ -239,12 +233,13 @@ fn remaining(deadline: Instant) -> Duration {
 }
 
 fn in_words(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => "no answer in time".to_owned(),
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "it ended the connection".to_owned(),
-        _ => {
-            let text = error.to_string();
-            text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
-        }
+    let kind = error.kind();
+    if matches!(kind, ErrorKind::TimedOut | ErrorKind::WouldBlock) {
+        return "no answer in time".to_owned();
     }
+    if matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
+        return "it ended the connection".to_owned();
+    }
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
 }
