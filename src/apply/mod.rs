@@ -101,9 +101,8 @@ pub fn apply(
 
 /// What works on a node before a visit must work after its undo.
 fn gates(visit: &Visit) -> BTreeSet<Gate> {
-    let gates = visit.actions.iter().filter_map(|action| match &action.deed {
-        Deed::AwaitHealthy { gates, .. } => Some(gates),
-        _ => None,
+    let gates = visit.actions.iter().filter_map(|action| {
+        if let Deed::AwaitHealthy { gates, .. } = &action.deed { Some(gates) } else { None }
     });
     gates.flatten().cloned().collect()
 }

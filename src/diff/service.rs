@@ -21,9 +21,9 @@ use super::{Finding, Reason};
 /// How long before the end of an API server's own certificate in memory its restart is called for. It lives a year from the start (1.20; longer since k8s#130047).
 const LOOPBACK_WINDOW: Duration = Duration::from_days(30);
 
-/// Something that a service should use and does not. A plan cannot restart a service for this reason alone, so it is said and left alone.
+/// Something that a service should use and does not.
 fn not_in_use(reason: Reason) -> Finding {
-    Finding::note(reason)
+    Finding::due(reason)
 }
 
 /// One running service on one node.

@@ -232,10 +232,12 @@ impl Host for Remote {
 
     fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
         let expected = Expected::of(&order);
-        let of_program = match &order {
-            Order::Run { timeout_seconds, .. } | Order::Await { timeout_seconds, .. } => *timeout_seconds,
-            _ => 0,
-        };
+        let of_program =
+            if let Order::Run { timeout_seconds, .. } | Order::Await { timeout_seconds, .. } = &order {
+                *timeout_seconds
+            } else {
+                0
+            };
         let deadline = self.deadlines.perform.saturating_add(Duration::from_secs(of_program));
         let Performed(answer) = self.order(&Request::Perform(order), deadline)?;
         if expected.fits(&answer) {

@@ -133,10 +133,11 @@ fn rank(deed: &DraftDeed) -> u8 {
 }
 
 fn key(deed: &DraftDeed) -> Key {
-    let path = match &deed.deed {
+    let path = if matches!(deed.deed, Deed::AwaitHealthy { .. }) {
         // Behind the restart of the same service, whatever that writes.
-        Deed::AwaitHealthy { .. } => "~".to_owned(),
-        deed => deed.paths().first().map(|path| (*path).to_owned()).unwrap_or_default(),
+        "~".to_owned()
+    } else {
+        deed.deed.paths().first().map(|path| (*path).to_owned()).unwrap_or_default()
     };
     Key { rank: rank(deed), address: deed.address.clone(), path }
 }

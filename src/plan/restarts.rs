@@ -1,11 +1,14 @@
 //! What has to be started anew to use what a plan writes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use crate::desired::DesiredNode;
+use crate::desired::{DesiredNode, DesiredService};
+use crate::diff::Effect;
+use crate::duration::Duration;
 use crate::gate::Gate;
-use crate::ids::{Address, NodeName, ServiceName, Subject};
-use crate::observed::{Seen, ServiceFacts, UnitFacts};
+use crate::ids::{Address, IdentityName, NodeName, ServiceName, Subject};
+use crate::observed::{EndpointFacts, Seen, ServiceFacts, UnitFacts};
 use crate::profile::{Reload, What};
 use crate::spec::types::Restart;
 
@@ -19,8 +22,8 @@ const KUBELET: &str = "kubelet";
 /// How a service comes to use what is new.
 enum Way {
     Restart(RestartMethod),
-    /// It does not run.
-    NotRunning,
+    /// It does not run, or uses all that is there.
+    Needless,
     ByHand,
 }
 
@@ -46,15 +49,40 @@ impl Builder<'_> {
             let is_in_use = |directory: &&String| reads_below(wanted, node, directory);
             reads
                 .extend(moved.iter().filter(is_in_use).map(|directory| format!("the directory {directory}")));
-            if reads.is_empty() {
-                continue;
+            let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
+            let due = self.findings(&address).iter().filter(|finding| finding.effect == Effect::Due);
+            let due: Vec<Why> = due.map(|finding| self.why(finding)).collect();
+            let way = match reads.is_empty() && due.is_empty() {
+                true => Way::Needless,
+                false => self.way(service, name, wanted.restart.as_ref()),
+            };
+            match way {
+                Way::Restart(how) => {
+                    let gates = self.gates(service, name, node, &how);
+                    let timeout = self.input.survey.desired.rollout.timeout;
+                    self.add(address.clone(), Deed::Restart { how, timeout }, due, true);
+                    self.await_healthy(address, gates, self.input.survey.desired.rollout.settle);
+                    continue;
+                }
+                Way::ByHand if !reads.is_empty() => {
+                    self.restart_by_hand(service, name, &reads, wanted.restart.as_ref());
+                }
+                Way::ByHand | Way::Needless => {}
             }
-            match self.way(service, name, wanted.restart.as_ref()) {
-                Way::Restart(how) => self.restart(service, name, node, how),
-                Way::NotRunning => {}
-                Way::ByHand => self.restart_by_hand(service, name, &reads, wanted.restart.as_ref()),
-            }
+            // It takes up by itself what is new; that it does is seen before the node counts as done.
+            let gates = self.served(service, name, node).into_iter();
+            let renewed =
+                gates.filter(|(identity, _)| changed.contains_key(&What::Identity(identity.clone())));
+            let gates = renewed.filter(|(identity, _)| self.is_read_again(wanted, identity));
+            let gates = gates.map(|(_, gate)| gate).collect();
+            self.await_healthy(address, gates, Duration::from_seconds(0));
         }
+    }
+
+    fn is_read_again(&self, wanted: &DesiredService, identity: &IdentityName) -> bool {
+        let version = self.input.survey.desired.version;
+        let mut reads = wanted.reads.iter().filter(|read| read.what == What::Identity(identity.clone()));
+        reads.any(|read| read.reload(version) != Reload::Start)
     }
 
     /// How a service is to be restarted, by what runs on the node.
@@ -71,7 +99,7 @@ impl Builder<'_> {
                 match is_active(facts.and_then(|facts| facts.unit.as_ref())) {
                     Some(true) => Way::Restart(RestartMethod::Systemd { unit: unit.clone() }),
                     // It reads what is there when somebody starts it.
-                    Some(false) => Way::NotRunning,
+                    Some(false) => Way::Needless,
                     None => Way::ByHand,
                 }
             }
@@ -93,32 +121,61 @@ impl Builder<'_> {
         answer.facts().map(|facts| &facts.services)
     }
 
-    /// The restart, and the wait until what worked before works again with what is new.
-    fn restart(&mut self, service: &ServiceName, name: &NodeName, node: &DesiredNode, how: RestartMethod) {
-        let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
-        let (timeout, settle) = {
-            let rollout = &self.input.survey.desired.rollout;
-            (rollout.timeout, rollout.settle)
-        };
-        let mut gates = BTreeSet::new();
-        if let RestartMethod::Systemd { unit } = &how {
+    /// What shows that a restarted service works with what is new: its unit, and every port that answered before.
+    fn gates(
+        &self,
+        service: &ServiceName,
+        name: &NodeName,
+        node: &DesiredNode,
+        how: &RestartMethod,
+    ) -> BTreeSet<Gate> {
+        let mut gates: BTreeSet<Gate> =
+            self.served(service, name, node).into_iter().map(|(_, gate)| gate).collect();
+        if let RestartMethod::Systemd { unit } = how {
             gates.insert(Gate::Active { unit: unit.clone() });
         }
-        let facts = self.live(name).and_then(|services| services.get(service));
-        for endpoint in facts.into_iter().flat_map(|facts| &facts.endpoints) {
-            let (Some(address), Some(_)) = (endpoint.address, endpoint.probe.served()) else { continue };
-            let port = endpoint.port;
-            let identity = endpoint.serves.as_ref().and_then(|identity| node.identities.get(identity));
-            gates.insert(match identity {
-                Some(identity) => {
-                    let certificate = identity.storage.certificate_path().to_owned();
-                    Gate::Serves { address, port, certificate }
-                }
-                None => Gate::Listens { address, port },
-            });
+        for (address, endpoint) in self.answering(service, name) {
+            if endpoint.serves.as_ref().is_none_or(|identity| !node.identities.contains_key(identity)) {
+                gates.insert(Gate::Listens { address, port: endpoint.port });
+            }
         }
-        self.add(address.clone(), Deed::Restart { how, timeout }, Vec::new(), true);
+        gates
+    }
+
+    /// The ports at which a service serves certificates of the node's files, with the identities.
+    fn served(
+        &self,
+        service: &ServiceName,
+        name: &NodeName,
+        node: &DesiredNode,
+    ) -> Vec<(IdentityName, Gate)> {
+        let endpoints = self.answering(service, name);
+        let served = endpoints.filter_map(|(address, endpoint)| {
+            let identity = endpoint.serves.clone()?;
+            let certificate = node.identities.get(&identity)?.storage.certificate_path().to_owned();
+            Some((identity, Gate::Serves { address, port: endpoint.port, certificate }))
+        });
+        served.collect()
+    }
+
+    /// The ports of a service that answer with TLS now.
+    fn answering(
+        &self,
+        service: &ServiceName,
+        name: &NodeName,
+    ) -> impl Iterator<Item = (IpAddr, &EndpointFacts)> {
+        let facts = self.live(name).and_then(|services| services.get(service));
+        let endpoints = facts.into_iter().flat_map(|facts| &facts.endpoints);
+        endpoints.filter_map(|endpoint| {
+            endpoint.probe.served()?;
+            // What is served under a name of its own no file holds.
+            if endpoint.server_name.is_some() { None } else { Some((endpoint.address?, endpoint)) }
+        })
+    }
+
+    fn await_healthy(&mut self, address: Address, gates: BTreeSet<Gate>, settle: Duration) {
         if !gates.is_empty() {
+            let timeout = self.input.survey.desired.rollout.timeout;
             self.add(address, Deed::AwaitHealthy { gates, settle, timeout }, Vec::new(), false);
         }
     }

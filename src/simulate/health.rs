@@ -99,7 +99,8 @@ impl Health {
     pub(super) fn count(&self, state: &State<'_>, down: &BTreeSet<InstanceId>) -> Vec<Count> {
         let mut healthy: BTreeSet<InstanceId> = BTreeSet::new();
         let mut counts = Vec::new();
-        let works = |link: &LinkId| *state.link(*link) == Verdict::Holds;
+        // Of a process that started before its files were written nobody knows what it has loaded; that it fails would be a guess as well.
+        let works = |link: &LinkId| matches!(state.link(*link), Verdict::Holds | Verdict::Unknown);
         for group in &self.groups {
             let up: Vec<InstanceId> =
                 group.members.iter().filter(|member| !down.contains(member)).copied().collect();

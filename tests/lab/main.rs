@@ -12,6 +12,7 @@
 #[path = "../it/cluster.rs"]
 mod cluster;
 mod controller;
+mod etcd;
 mod nodes;
 mod outcomes;
 mod places;

@@ -41,12 +41,15 @@ pub(crate) fn lab() -> PathBuf {
 }
 
 /// What tests make on nodes.
-const MADE: [&str; 10] = [
+const MADE: [&str; 13] = [
+    "etc/default/etcd",
     "etc/kubernetes",
     "etc/etcd",
     "etc/sudoers.d/zz-tests",
+    "etc/systemd/system/etcd.service.d",
     "etc/systemd/system/kubelet.service",
     "etc/systemd/system/multi-user.target.wants/kubelet.service",
+    "var/lib/etcd/default",
     "var/lib/kubelet",
     "var/lib/pki",
     "var/lib/pki-relay",
@@ -121,7 +124,8 @@ impl Node {
         if std::fs::read_to_string(link).unwrap().trim() != "up" {
             self.net("join");
         }
-        if self.init().is_none() || !self.ours().is_empty() {
+        let runs_etcd = self.processes().iter().any(|(_, words)| words.starts_with("/usr/bin/etcd"));
+        if self.init().is_none() || runs_etcd || !self.ours().is_empty() {
             self.power("kill");
             self.power("on");
         }

@@ -1,0 +1,236 @@
+//! A running etcd cluster with TLS and client certificates everywhere: made, renewed and restarted under a writer whose acknowledged writes must all be there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::controller::Controller;
+use crate::nodes::{Node, wait_until};
+
+/// Where the writer keeps which writes were acknowledged, and when.
+const WRITES: &str = "var/lib/tests/writes";
+/// Writes numbered keys until it is told to stop. A line is on the disk before the next key is written.
+const WRITER: &str = r#"
+mkdir -p /var/lib/tests
+. /var/lib/tests/client
+number=0
+while [ ! -e /var/lib/tests/stop ]; do
+  number=$((number + 1))
+  if etcdctl --endpoints "$all" --command-timeout 2s put "key-$number" "$number" >/dev/null 2>&1; then
+    echo "$(date +%s%N) $number" >>/var/lib/tests/writes
+    sync /var/lib/tests/writes
+  fi
+done
+touch /var/lib/tests/stopped
+"#;
+
+struct Cluster {
+    nodes: Vec<Node>,
+    controller: Controller,
+}
+
+impl Cluster {
+    /// Three members whose files pki has made over SSH.
+    fn new() -> Self {
+        let nodes = Node::take(3);
+        let cluster = Self { nodes, controller: Controller::new(&[]) };
+        cluster.spec("");
+        cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
+        let of_peer = |node: &Node| format!("{}=https://{}:2380", node.name, node.address());
+        let peers = cluster.nodes.iter().map(of_peer).collect::<Vec<_>>().join(",");
+        let all = cluster.nodes.iter().map(|node| format!("https://{}:2379", node.address()));
+        let all = all.collect::<Vec<_>>().join(",");
+        for node in &cluster.nodes {
+            let (name, address) = (&node.name, node.address());
+            let settings = format!(
+                "ETCD_NAME={name}\nETCD_DATA_DIR=/var/lib/etcd/default\nETCD_INITIAL_CLUSTER={peers}\n\
+                 ETCD_LISTEN_PEER_URLS=https://{address}:2380\nETCD_INITIAL_ADVERTISE_PEER_URLS=https://{address}:2380\n\
+                 ETCD_LISTEN_CLIENT_URLS=https://{address}:2379,https://127.0.0.1:2379\n\
+                 ETCD_ADVERTISE_CLIENT_URLS=https://{address}:2379\nETCD_CLIENT_CERT_AUTH=true\nETCD_PEER_CLIENT_CERT_AUTH=true\n\
+                 ETCD_CERT_FILE=/etc/etcd/pki/server.crt\nETCD_KEY_FILE=/etc/etcd/pki/server.key\nETCD_TRUSTED_CA_FILE=/etc/etcd/pki/ca.crt\n\
+                 ETCD_PEER_CERT_FILE=/etc/etcd/pki/peer.crt\nETCD_PEER_KEY_FILE=/etc/etcd/pki/peer.key\n\
+                 ETCD_PEER_TRUSTED_CA_FILE=/etc/etcd/pki/ca.crt\n"
+            );
+            std::fs::write(node.disk("etc/default/etcd"), settings).unwrap();
+            let client = format!(
+                "export ETCDCTL_API=3 ETCDCTL_CACERT=/etc/etcd/pki/ca.crt ETCDCTL_CERT=/etc/etcd/pki/client.crt \
+                 ETCDCTL_KEY=/etc/etcd/pki/client.key\nall={all}\nown=https://{address}:2379\n"
+            );
+            std::fs::create_dir_all(node.disk("var/lib/tests")).unwrap();
+            std::fs::write(node.disk("var/lib/tests/client"), client).unwrap();
+            node.run("systemctl start --no-block etcd");
+        }
+        cluster.is_healthy();
+        cluster
+    }
+
+    fn spec(&self, more: &str) {
+        let nodes = self.nodes.iter();
+        let nodes = nodes
+            .map(|node| format!("    {}: {{ address: {}, roles: [etcd] }}\n", node.name, node.address()));
+        let nodes: String = nodes.collect();
+        self.controller.spec(&format!(
+            "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: {{ name: etcd-1 }}\nspec:\n  profile: etcd\n  \
+             connection: {{ ssh: {{}} }}\n  rollout: {{ settle: 1s, timeout: 20s }}\n{more}  nodes:\n{nodes}"
+        ));
+    }
+
+    /// Every member answers with the cluster behind it.
+    fn is_healthy(&self) {
+        wait_until("etcd is healthy", || {
+            self.nodes[0]
+                .ssh(". /var/lib/tests/client; etcdctl --endpoints $all endpoint health")
+                .status
+                .success()
+        });
+    }
+
+    /// Which start of etcd each node has.
+    fn starts(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.run("systemctl show etcd -p InvocationID --value")).collect()
+    }
+
+    fn write(&self) {
+        std::fs::write(self.nodes[0].disk("var/lib/tests/writer"), WRITER).unwrap();
+        self.nodes[0].run("setsid sh /var/lib/tests/writer </dev/null >/dev/null 2>&1 &");
+        wait_until("writes are acknowledged", || self.written().len() > 10);
+    }
+
+    /// The acknowledged writes, with their times in nanoseconds.
+    fn written(&self) -> Vec<(u128, u64)> {
+        let text = std::fs::read_to_string(self.nodes[0].disk(WRITES)).unwrap_or_default();
+        let line = |line: &str| {
+            let (time, number) = line.split_once(' ')?;
+            Some((time.parse().ok()?, number.parse().ok()?))
+        };
+        text.lines().filter_map(line).collect()
+    }
+
+    /// Ends the writer; each acknowledged write must be read back from each member alone.
+    fn everything_written_is_there(&self) {
+        std::fs::write(self.nodes[0].disk("var/lib/tests/stop"), "").unwrap();
+        wait_until("the writer has stopped", || self.nodes[0].disk("var/lib/tests/stopped").exists());
+        self.is_healthy();
+        let written = self.written();
+        for node in &self.nodes {
+            let read =
+                node.run(". /var/lib/tests/client; etcdctl --endpoints $own get --prefix key- | paste - -");
+            let read: BTreeMap<&str, &str> = read.lines().filter_map(|line| line.split_once('\t')).collect();
+            for (_, number) in &written {
+                let (key, value) = (format!("key-{number}"), number.to_string());
+                assert_eq!(read.get(key.as_str()), Some(&value.as_str()), "{key} on {}", node.name);
+            }
+        }
+        let gaps = written.iter().zip(written.iter().skip(1)).map(|((one, _), (next, _))| next - one);
+        println!("{} writes, longest gap {} ms", written.len(), gaps.max().unwrap_or(0) / 1_000_000);
+    }
+
+    /// What each port of a member shows, by openssl.
+    fn shows(&self, node: &Node, port: u16) -> String {
+        node.run(&format!(
+            "openssl s_client -connect {}:{port} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256",
+            node.address()
+        ))
+    }
+
+    fn in_file(&self, node: &Node, name: &str) -> String {
+        node.run(&format!("openssl x509 -noout -fingerprint -sha256 -in /etc/etcd/pki/{name}.crt"))
+    }
+
+    fn is_left_clean(&self) {
+        for node in &self.nodes {
+            node.is_left_clean("afterwards");
+        }
+    }
+}
+
+/// An instant to which nothing that is made later is back-dated.
+fn after_everything_made_so_far(node: &Node) -> String {
+    let dates = node.run(
+        "for file in server peer client; do openssl x509 -noout -startdate -in /etc/etcd/pki/$file.crt; done",
+    );
+    assert_eq!(dates.lines().count(), 3);
+    // Certificates begin five minutes before they are made, so each of an hour's certificates begins before this.
+    node.run("date -u -d '4 minutes ago' +%Y-%m-%dT%H:%M:%SZ").trim().to_owned()
+}
+
+#[test]
+fn a_running_cluster_is_renewed_without_a_restart_and_uses_what_is_new() {
+    let cluster = Cluster::new();
+    let starts = cluster.starts();
+    let shown = |cluster: &Cluster| -> Vec<String> {
+        cluster.nodes.iter().flat_map(|node| [2379, 2380].map(|port| cluster.shows(node, port))).collect()
+    };
+    let before = shown(&cluster);
+    cluster.write();
+    let cut_off = after_everything_made_so_far(&cluster.nodes[0]);
+    cluster.spec(&format!("  authorities: {{ etcd-ca: {{ reissueIssuedBefore: \"{cut_off}\" }} }}\n"));
+    let text = cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
+    assert!(text.contains("Checked: no connection breaks; etcd 3 of 3 at least"), "{text}");
+    assert!(text.contains("Plan: renew 9, issue 0, trust 0, remove 0, restart 0, repair 0."), "{text}");
+    assert_eq!(cluster.starts(), starts, "nothing that the plan does not list was restarted");
+    let after = shown(&cluster);
+    assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{before:?} {after:?}");
+    for node in &cluster.nodes {
+        assert_eq!(cluster.shows(node, 2379), cluster.in_file(node, "server"));
+        assert_eq!(cluster.shows(node, 2380), cluster.in_file(node, "peer"));
+    }
+    cluster.everything_written_is_there();
+    cluster.controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    cluster.is_left_clean();
+}
+
+#[test]
+fn what_was_changed_by_hand_and_is_not_in_use_is_restarted_one_member_after_the_other() {
+    let cluster = Cluster::new();
+    cluster.write();
+    let starts = cluster.starts();
+    // As after a renewal by hand: the file is newer than the process that has read it.
+    cluster.nodes[1].run("touch /etc/etcd/pki/ca.crt");
+    let text = cluster.controller.ends(0, &["status", "-f", "spec.yaml"]);
+    assert!(text.contains("renewed, not in use: /etc/etcd/pki/ca.crt changed"), "{text}");
+    cluster.controller.ends(2, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    let text = cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
+    assert!(text.contains("Plan: renew 0, issue 0, trust 0, remove 0, restart 1, repair 0."), "{text}");
+    let now = cluster.starts();
+    assert_eq!((&now[0], &now[2]), (&starts[0], &starts[2]));
+    assert_ne!(now[1], starts[1]);
+    cluster.nodes.iter().for_each(|node| {
+        node.run("touch /etc/etcd/pki/ca.crt");
+    });
+    let text = cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
+    assert!(text.contains("restart 3, repair 0.") && text.contains("etcd 2 of 3 at least"), "{text}");
+    assert!(cluster.starts().iter().zip(&now).all(|(one, other)| one != other));
+    cluster.everything_written_is_there();
+    cluster.controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    cluster.is_left_clean();
+}
+
+#[test]
+fn a_member_that_does_not_come_back_stops_the_run_and_a_person_is_told() {
+    let cluster = Cluster::new();
+    let folder = cluster.nodes[1].disk("etc/systemd/system/etcd.service.d");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(
+        folder.join("refuse.conf"),
+        "[Service]\nRestart=no\nExecStartPre=/usr/bin/test ! -e /var/lib/tests/refuse\n",
+    )
+    .unwrap();
+    cluster.nodes[1].run("systemctl daemon-reload; touch /var/lib/tests/refuse");
+    let starts = cluster.starts();
+    cluster.nodes.iter().for_each(|node| {
+        node.run("touch /etc/etcd/pki/ca.crt");
+    });
+    let text = cluster.controller.ends(12, &["apply", "-f", "spec.yaml", "--yes"]);
+    assert!(text.contains("A person is needed") && text.contains("etcd.service is active"), "{text}");
+    // The first one was restarted and works, the last one was not touched.
+    assert_eq!(cluster.starts()[2], starts[2]);
+    let healthy = ". /var/lib/tests/client; etcdctl --endpoints $own endpoint health";
+    assert!(cluster.nodes[0].ssh(healthy).status.success() && cluster.nodes[2].ssh(healthy).status.success());
+    crate::nodes::remove(Path::new(&cluster.nodes[1].disk("var/lib/tests/refuse")));
+    cluster.nodes[1].run("systemctl reset-failed etcd");
+    // The node tries again to put itself back when it is left alone, and holds its lock as long.
+    cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes", "--lock-timeout", "1m"]);
+    cluster.is_healthy();
+    cluster.controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    cluster.is_left_clean();
+}
