@@ -176,7 +176,7 @@ impl<T> Seen<T> {
     }
 }
 
-const NOT_LOOKED: &str = "nobody looked";
+pub(crate) const NOT_LOOKED: &str = "nobody looked";
 
 /// Nothing is known because nothing was asked.
 pub(crate) fn not_looked<T>() -> Seen<T> {
@@ -184,7 +184,7 @@ pub(crate) fn not_looked<T>() -> Seen<T> {
 }
 
 impl<T> Seen<T> {
-    fn is_unlooked(&self) -> bool {
+    pub(crate) fn is_unlooked(&self) -> bool {
         match self {
             Self::Unknown { reason } => reason == NOT_LOOKED,
             Self::Present(_) | Self::Absent | Self::Dangling { .. } | Self::Looping { .. } => false,

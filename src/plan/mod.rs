@@ -17,6 +17,7 @@ mod identities;
 mod install;
 mod options;
 mod order;
+mod quorum;
 mod restarts;
 mod rollback;
 mod shared;

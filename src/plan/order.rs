@@ -13,6 +13,7 @@ use crate::profile::Reload;
 use super::build::DraftDeed;
 use super::directories::{lies_below, reads_below};
 use super::graph::{Cycle, Graph};
+use super::quorum;
 use super::{Action, Deed, Disruption, Expected, Fact, Input, Precondition, Visit, fact};
 
 /// The visits, in order, with numbered actions.
@@ -23,7 +24,7 @@ pub(super) fn visits(
     mut by_node: BTreeMap<NodeName, Vec<DraftDeed>>,
     input: &Input<'_>,
 ) -> Result<Vec<Visit>, Cycle> {
-    let order = node_order(&by_node)?;
+    let order = node_order(&by_node, quorum::leader(&input.survey.observed))?;
     let mut visits = Vec::new();
     let mut next = 1;
     for (position, node) in order.into_iter().enumerate() {
@@ -37,7 +38,11 @@ pub(super) fn visits(
 }
 
 /// A node from which another one copies, or which signs with an authority that is made in this plan, comes before it.
-fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeName>, Cycle> {
+/// The node whose etcd `leader` is restarted after those of the others, unless they wait for something from it.
+fn node_order(
+    by_node: &BTreeMap<NodeName, Vec<DraftDeed>>,
+    leader: Option<&NodeName>,
+) -> Result<Vec<NodeName>, Cycle> {
     let mut graph = Graph::new(by_node.keys().cloned());
     let makers: BTreeSet<&NodeName> =
         by_node.iter().filter(|(_, deeds)| deeds.iter().any(makes_material)).map(|(node, _)| node).collect();
@@ -76,6 +81,19 @@ fn node_order(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>) -> Result<Vec<NodeNa
             {
                 graph.edge(source, node);
             }
+        }
+    }
+    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. }) if quorum::is_member(service));
+    if let Some(leader) =
+        leader.filter(|leader| by_node.get(*leader).is_some_and(|deeds| deeds.iter().any(restarts)))
+    {
+        let mut last = graph.clone();
+        for (node, _) in by_node.iter().filter(|(node, deeds)| *node != leader && deeds.iter().any(restarts))
+        {
+            last.edge(node, leader);
+        }
+        if let Ok(order) = last.order() {
+            return Ok(order);
         }
     }
     graph.order()

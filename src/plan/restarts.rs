@@ -14,6 +14,7 @@ use crate::spec::types::Restart;
 
 use super::build::{Builder, DraftDeed};
 use super::directories::reads_below;
+use super::quorum;
 use super::{Deed, ManualRestart, RestartMethod, Why};
 
 /// The service that replaces static pods, by the name that every layout gives it.
@@ -88,6 +89,8 @@ impl Builder<'_> {
     /// How a service is to be restarted, by what runs on the node.
     fn way(&self, service: &ServiceName, node: &NodeName, restart: Option<&Restart>) -> Way {
         let services = self.live(node);
+        let observed = &self.input.survey.observed;
+        let is_safe = !quorum::is_member(service) || quorum::can_do_without(node, observed);
         let is_active =
             |unit: Option<&Seen<UnitFacts>>| unit.and_then(Seen::present).map(UnitFacts::is_active);
         match restart {
@@ -97,7 +100,8 @@ impl Builder<'_> {
             Some(Restart { systemd: Some(unit), .. }) => {
                 let facts = services.and_then(|services| services.get(service));
                 match is_active(facts.and_then(|facts| facts.unit.as_ref())) {
-                    Some(true) => Way::Restart(RestartMethod::Systemd { unit: unit.clone() }),
+                    Some(true) if is_safe => Way::Restart(RestartMethod::Systemd { unit: unit.clone() }),
+                    Some(true) => Way::ByHand,
                     // It reads what is there when somebody starts it.
                     Some(false) => Way::Needless,
                     None => Way::ByHand,
@@ -108,8 +112,10 @@ impl Builder<'_> {
                 let mut kubelets =
                     services.into_iter().flatten().filter(|(name, _)| name.as_str() == KUBELET);
                 match kubelets.next().and_then(|(_, facts)| is_active(facts.unit.as_ref())) {
-                    Some(true) => Way::Restart(RestartMethod::StaticPod { manifest: manifest.clone() }),
-                    Some(false) | None => Way::ByHand,
+                    Some(true) if is_safe => {
+                        Way::Restart(RestartMethod::StaticPod { manifest: manifest.clone() })
+                    }
+                    Some(true | false) | None => Way::ByHand,
                 }
             }
             Some(Restart { systemd: None, static_pod: None, command: None }) | None => Way::ByHand,

@@ -146,7 +146,7 @@ fn a_renewed_certificate_that_is_not_served_is_named_with_both_fingerprints() {
     assert_eq!(
         world.findings(),
         [format!(
-            "svc/etcd@cp-1 Note renewed, not in use: 127.0.0.1:2380 serves {served}, {ETCD} holds {file}"
+            "svc/etcd@cp-1 Due renewed, not in use: 127.0.0.1:2380 serves {served}, {ETCD} holds {file}"
         )]
     );
 }
@@ -161,7 +161,7 @@ fn files_that_changed_after_the_process_read_them_for_the_only_time_are_named() 
     let changed = "renewed, not in use: /etc/kubernetes/pki/etcd/ca.crt changed 2026-11-30 00:00Z, and the process that read it at its start runs since 2026-11-28 10:00Z";
     assert_eq!(
         world.findings(),
-        [format!("svc/etcd@cp-1 Note {changed}"), format!("svc/kube-apiserver@cp-1 Note {changed}")]
+        [format!("svc/etcd@cp-1 Due {changed}"), format!("svc/kube-apiserver@cp-1 Due {changed}")]
     );
     world.touch("/etc/kubernetes/pki/etcd/ca.crt", "2026-11-28T10:00:00Z");
     assert_eq!(world.findings(), Vec::<String>::new());
@@ -172,7 +172,7 @@ fn the_process_of_a_unit_counts_where_no_port_shows_one() {
     let mut world = World::running();
     world.touch("/etc/kubernetes/kubelet.conf", "2026-11-30T00:00:00Z");
     let [finding] = world.findings().try_into().unwrap();
-    assert!(finding.starts_with("svc/kubelet@cp-1 Note renewed, not in use: /etc/kubernetes/kubelet.conf"));
+    assert!(finding.starts_with("svc/kubelet@cp-1 Due renewed, not in use: /etc/kubernetes/kubelet.conf"));
     let kubelet = world.node("cp-1").services.get_mut("kubelet").unwrap();
     if let Some(Seen::Present(unit)) = &mut kubelet.unit {
         unit.active_state = "failed".to_owned();

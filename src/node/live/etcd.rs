@@ -241,6 +241,8 @@ where
     })
 }
 
+const NOT_ACCEPTED: &str = "etcd does not accept the client certificate";
+
 /// The innermost error, which is the one that says what happened.
 fn last_cause(error: &(dyn Error + 'static)) -> String {
     let mut last = error;
@@ -252,7 +254,11 @@ fn last_cause(error: &(dyn Error + 'static)) -> String {
     if let Some(alert) = text.strip_prefix("received fatal alert: ")
         && (alert.contains("Certificate") || alert == "UnknownCA")
     {
-        return format!("etcd does not accept the client certificate ({alert})");
+        return format!("{NOT_ACCEPTED} ({alert})");
+    }
+    // In TLS 1.3 the server says so only after the handshake, and whoever still writes then may find the connection closed before he reads why.
+    if text.contains("broken pipe") || text.contains("Broken pipe") || text.contains("Connection reset") {
+        return format!("{NOT_ACCEPTED}, or has just ended");
     }
     shortened(text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned()))
 }

@@ -146,8 +146,8 @@ fn a_real_cluster_tells_its_members_its_leader_and_where_their_logs_are() {
     assert_eq!(alone.own_status().unwrap().alarms, ["etcdserver: no leader"]);
 
     // A certificate that etcd does not accept, one that is not there, and no etcd at all.
-    let reason = "etcd does not accept the client certificate (BadCertificate)".to_owned();
-    assert_eq!(members.ask("stranger").etcd, Seen::Unknown { reason });
+    let Seen::Unknown { reason } = members.ask("stranger").etcd else { panic!() };
+    assert!(reason.starts_with("etcd does not accept the client certificate"), "{reason}");
     let Seen::Unknown { reason } = members.ask("nobody").etcd else { panic!() };
     assert!(reason.ends_with("nobody.crt is not there, and etcd cannot be asked without it"), "{reason}");
     members.kill(0);

@@ -1,0 +1,123 @@
+//! What the members of etcd say about being restarted: whether the others can do without one of them, and which one leads.
+//!
+//! What enters is the facts of the nodes; what leaves is an answer. Restarting a member is safe only where the others keep a quorum without it, and
+//! costs an election only where it leads (etcd raft: an election takes from one to two election timeouts, a second or two by default).
+
+use crate::ids::{NodeName, ServiceName};
+use crate::observed::{MemberStatus, Observed, Seen};
+
+/// The service whose instances are members, by the name that every layout gives it.
+const ETCD: &str = "etcd";
+
+/// Whether the instances of a service are members of one etcd cluster.
+pub(super) fn is_member(service: &ServiceName) -> bool {
+    service.as_str() == ETCD
+}
+
+/// Whether the other members keep a quorum, as the member on this node sees them. A single member has no others to ask, and of two each is needed: that such a
+/// restart interrupts them is said of the plan as a whole. A member that was asked and gave no answer says nothing, so it is left to a person.
+pub(super) fn can_do_without(node: &NodeName, observed: &Observed) -> bool {
+    let Some(facts) = observed.nodes.get(node).and_then(|answer| answer.facts()) else { return false };
+    let etcd = match &facts.etcd {
+        Seen::Present(etcd) => etcd,
+        // No client certificate is known with which it could be asked, or the node is no member.
+        unlooked if unlooked.is_unlooked() => return true,
+        Seen::Unknown { .. } | Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => return false,
+    };
+    let voters = etcd.members.iter().filter(|(_, member)| !member.is_learner);
+    let needed = voters.clone().count() / 2 + 1;
+    let follows =
+        |status: &Seen<MemberStatus>| status.present().is_some_and(|status| status.leader.is_some());
+    let others = voters.clone().filter(|(id, member)| **id != etcd.member && follows(&member.status)).count();
+    voters.count() < 3 || others >= needed
+}
+
+/// The node whose member leads, by its own word.
+pub(super) fn leader(observed: &Observed) -> Option<&NodeName> {
+    let mut leading = observed.nodes.iter().filter(|(_, answer)| {
+        let etcd = answer.facts().and_then(|facts| facts.etcd.present());
+        etcd.is_some_and(|etcd| etcd.own_status().is_some_and(|own| own.leader == Some(etcd.member)))
+    });
+    leading.next().map(|(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::node::{Inspect as _, Memory};
+    use crate::observed::{Answer, EtcdFacts, EtcdId, MemberFacts, ObserveRequest};
+
+    /// A cluster whose members, numbered from 1, are or are not there; the first that is there leads.
+    fn cluster(members: &[bool]) -> Observed {
+        let leader = members.iter().position(|up| *up).map(|position| EtcdId(position as u64 + 1));
+        let member = |up: bool| MemberFacts {
+            name: String::new(),
+            peer_urls: Vec::new(),
+            client_urls: Vec::new(),
+            is_learner: false,
+            status: match up {
+                true => Seen::Present(MemberStatus {
+                    version: "3.5.1".to_owned(),
+                    leader,
+                    raft_term: 2,
+                    raft_index: 9,
+                    raft_applied_index: 9,
+                    database_bytes: 1,
+                    alarms: Vec::new(),
+                }),
+                false => Seen::Unknown { reason: "the connection is refused".to_owned() },
+            },
+        };
+        let all: BTreeMap<EtcdId, MemberFacts> =
+            members.iter().zip(1..).map(|(up, id)| (EtcdId(id), member(*up))).collect();
+        let node = |id: u64| {
+            let request = ObserveRequest::default();
+            let mut facts = Memory::new(Timestamp::UNIX_EPOCH).observe(&request).unwrap();
+            facts.etcd =
+                Seen::Present(EtcdFacts { cluster: EtcdId(7), member: EtcdId(id), members: all.clone() });
+            (format!("cp-{id}").parse().unwrap(), Answer::Facts(facts))
+        };
+        Observed { nodes: (1..=members.len() as u64).map(node).collect(), ..Observed::default() }
+    }
+
+    fn name(number: usize) -> NodeName {
+        format!("cp-{number}").parse().unwrap()
+    }
+
+    #[test]
+    fn a_member_can_be_restarted_while_the_others_keep_a_quorum() {
+        for (members, number, can) in [
+            (&[true, true, true][..], 1, true),
+            (&[true, false, true], 1, false),
+            (&[true, false, true], 2, true),
+            (&[true, true, false, true, true], 1, true),
+            (&[true, true, false, false, true], 1, false),
+            (&[true], 1, true),
+            (&[true, true], 1, true),
+        ] {
+            assert_eq!(can_do_without(&name(number), &cluster(members)), can, "{members:?} without {number}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_gave_no_answer_is_left_to_a_person_and_one_that_was_not_asked_is_not() {
+        let mut observed = cluster(&[true, true, true]);
+        for (etcd, can) in [("no answer in time", false), (crate::observed::NOT_LOOKED, true)] {
+            if let Some(Answer::Facts(facts)) = observed.nodes.get_mut(&name(1)) {
+                facts.etcd = Seen::Unknown { reason: etcd.to_owned() };
+            }
+            assert_eq!(can_do_without(&name(1), &observed), can);
+        }
+        assert!(!can_do_without(&name(9), &observed));
+    }
+
+    #[test]
+    fn the_leader_is_found_by_its_own_word() {
+        assert_eq!(leader(&cluster(&[false, true, true])), Some(&name(2)));
+        assert_eq!(leader(&cluster(&[false, false])), None);
+    }
+}
