@@ -1,6 +1,6 @@
 //! What a node has to be asked about its running services, worked out from what it should be.
 //!
-//! What enters is [`Desired`] and a node of it; what leaves is the [`LiveRequest`] that answers every question of [`crate::diff`] about what is in use. Pure.
+//! What enters is [`Desired`](crate::desired::Desired) and a node of it; what leaves is the [`LiveRequest`] that answers every question of [`crate::diff`] about what is in use. Pure.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};

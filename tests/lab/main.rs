@@ -16,6 +16,7 @@ mod etcd;
 mod nodes;
 mod outcomes;
 mod places;
+mod pods;
 mod rival;
 mod same;
 mod secrets;

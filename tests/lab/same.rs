@@ -60,7 +60,7 @@ fn a_cluster_of_kubeadm_over_ssh_is_what_it_is_here() {
 }
 
 /// The spec with its nodes behind SSH.
-fn without_connections(text: &str) -> String {
+pub(crate) fn without_connections(text: &str) -> String {
     let mut spec = String::new();
     for line in text.lines() {
         let line = line.split(", connection:").next().unwrap();
