@@ -1,6 +1,7 @@
 //! A running etcd cluster with TLS and client certificates everywhere: made, renewed and restarted under a writer whose acknowledged writes must all be there.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
 
 use crate::controller::Controller;
@@ -121,7 +122,9 @@ impl Cluster {
             }
         }
         let gaps = written.iter().zip(written.iter().skip(1)).map(|((one, _), (next, _))| next - one);
-        println!("{} writes, longest gap {} ms", written.len(), gaps.max().unwrap_or(0) / 1_000_000);
+        let told =
+            format!("{} writes, longest gap {} ms\n", written.len(), gaps.max().unwrap_or(0) / 1_000_000);
+        std::io::stderr().write_all(told.as_bytes()).unwrap();
     }
 
     /// What each port of a member shows, by openssl.
