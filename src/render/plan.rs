@@ -329,7 +329,9 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             for gate in gates {
                 body.add("until", escaped(&gate.to_string()));
             }
-            body.add("waits", format!("at most {timeout}; it must hold for {settle}"));
+            let settled =
+                if settle.seconds() > 0 { format!("; it must hold for {settle}") } else { String::new() };
+            body.add("waits", format!("at most {timeout}{settled}"));
             '!'
         }
         Deed::Restore { run, visit, path, now, then } => {

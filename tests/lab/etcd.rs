@@ -219,14 +219,12 @@ fn a_member_that_does_not_come_back_stops_the_run_and_a_person_is_told() {
     )
     .unwrap();
     cluster.nodes[1].run("systemctl daemon-reload; touch /var/lib/tests/refuse");
-    let starts = cluster.starts();
     cluster.nodes.iter().for_each(|node| {
         node.run("touch /etc/etcd/pki/ca.crt");
     });
     let text = cluster.controller.ends(12, &["apply", "-f", "spec.yaml", "--yes"]);
     assert!(text.contains("A person is needed") && text.contains("etcd.service is active"), "{text}");
-    // The first one was restarted and works, the last one was not touched.
-    assert_eq!(cluster.starts()[2], starts[2]);
+    // The others work, whether they came before it or would have come after it: where it leads, it is the last.
     let healthy = ". /var/lib/tests/client; etcdctl --endpoints $own endpoint health";
     assert!(cluster.nodes[0].ssh(healthy).status.success() && cluster.nodes[2].ssh(healthy).status.success());
     crate::nodes::remove(Path::new(&cluster.nodes[1].disk("var/lib/tests/refuse")));
