@@ -12,7 +12,7 @@ use super::health::{Count, Health};
 use super::judge::Verdict;
 use super::state::{Before, Loaded, State};
 use super::topology::{InputId, InstanceId, Kind, LinkId};
-use crate::plan::Visit;
+use crate::plan::{Deed, Visit};
 
 /// A link that worked and does not.
 #[derive(Debug, Clone)]
@@ -123,7 +123,10 @@ impl<'a> Play<'a> {
         let Some(last) = visit.actions.last().map(|action| action.number) else { return };
         let after = self.state.before(&visit.node);
         let when = When::WayBack(last);
-        for action in visit.actions.iter().rev() {
+        // What a file holds goes back with whatever wrote it, a pair as one; permissions are not played.
+        let writing =
+            visit.actions.iter().rev().filter(|action| !matches!(action.deed, Deed::SetPermissions { .. }));
+        for action in writing {
             let changed = self.state.put_back(before, &action.deed.paths(), last);
             self.changed(&changed, when);
         }
