@@ -69,8 +69,11 @@ fn ask(node: &(dyn Inspect + Sync), request: &ObserveRequest, patience: Duration
     let (answered, arrival) = channel();
     let request = request.clone();
     std::thread::spawn(move || {
+        let told = answer(view.observe(&request));
+        // Before the answer, with which the program may end: whoever lets go of a connection last closes it.
+        drop(view);
         // Nobody waits any more when the time is over.
-        let _heard = answered.send(answer(view.observe(&request))).is_ok();
+        let _heard = answered.send(told).is_ok();
     });
     match arrival.recv_timeout(patience) {
         Ok(answer) => answer,
