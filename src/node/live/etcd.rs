@@ -257,7 +257,8 @@ fn last_cause(error: &(dyn Error + 'static)) -> String {
         return format!("{NOT_ACCEPTED} ({alert})");
     }
     // In TLS 1.3 the server says so only after the handshake, and whoever still writes then may find the connection closed before he reads why.
-    if text.contains("broken pipe") || text.contains("Broken pipe") || text.contains("Connection reset") {
+    let has_ended = ["broken pipe", "Broken pipe", "Connection reset", "connection closed"];
+    if has_ended.iter().any(|words| text.contains(words)) {
         return format!("{NOT_ACCEPTED}, or has just ended");
     }
     shortened(text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned()))
