@@ -24,7 +24,7 @@ use crate::node::{Claim, Host, HostError, Undone};
 use crate::observe::Question;
 use crate::observed::{Content, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
-use crate::plan::{Action, Deed, Expected, Plan, Visit, fact};
+use crate::plan::{Action, Deed, Expected, Plan, RestartMethod, Visit, fact};
 use crate::request::{request, see_through_missing_links};
 use crate::spec::types::{OnFailure, Role};
 use crate::x509::{Certificate, PublicKey};
@@ -391,12 +391,13 @@ impl Run<'_, '_> {
                 }
             }
         }
-        // What runs has read what was there before.
-        for action in visit
-            .actions
-            .iter()
-            .filter(|action| matches!(action.deed, Deed::Restart { .. } | Deed::AwaitHealthy { .. }))
-        {
+        // What runs has read what was there before. A static pod has been replaced with its manifest, which is as it was; another annotation would undo that.
+        let by_manifest =
+            |deed: &Deed| matches!(deed, Deed::Restart { how: RestartMethod::StaticPod { .. }, .. });
+        let restarts = |deed: &Deed| {
+            matches!(deed, Deed::Restart { .. } | Deed::AwaitHealthy { .. }) && !by_manifest(deed)
+        };
+        for action in visit.actions.iter().filter(|action| restarts(&action.deed)) {
             if let Err(failure) = self.act(action) {
                 self.host(&visit.node)?.undo().map_err(on)?;
                 return Err(failure);

@@ -61,7 +61,9 @@ impl Builder<'_> {
                 Way::Restart(how) => {
                     let gates = self.gates(service, name, node, &how);
                     let timeout = self.input.survey.desired.rollout.timeout;
-                    self.add(address.clone(), Deed::Restart { how, timeout }, due, true);
+                    if !self.is_put_back(name, &how) {
+                        self.add(address.clone(), Deed::Restart { how, timeout }, due, true);
+                    }
                     self.await_healthy(address, gates, self.input.survey.desired.rollout.settle);
                     continue;
                 }
@@ -78,6 +80,14 @@ impl Builder<'_> {
             let gates = gates.map(|(_, gate)| gate).collect();
             self.await_healthy(address, gates, Duration::from_seconds(0));
         }
+    }
+
+    /// Whether the manifest of a static pod goes back to what it was, upon which the kubelet replaces the pod. An annotation would make it another one again.
+    fn is_put_back(&self, node: &NodeName, how: &RestartMethod) -> bool {
+        let RestartMethod::StaticPod { manifest } = how else { return false };
+        let restores =
+            |deed: &DraftDeed| matches!(&deed.deed, Deed::Restore { path, .. } if path == manifest);
+        self.draft.on(node).iter().any(restores)
     }
 
     fn is_read_again(&self, wanted: &DesiredService, identity: &IdentityName) -> bool {
