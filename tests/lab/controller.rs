@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 
+use crate::PLACES;
 use crate::nodes::{DEADLINE, Node, below, lab, wait_until, within};
 
 /// A node in a spec: its name, its address, and the machine behind it.
@@ -43,6 +44,15 @@ impl Controller {
         writeln!(config, "Host *\n  Include {}", lab().join("ssh_config").display()).unwrap();
         std::fs::write(controller.at("ssh_config"), config).unwrap();
         controller
+    }
+
+    /// Three machines with the names and addresses of the fixtures, and what they are reached from.
+    pub(crate) fn of_cluster() -> (Vec<Node>, Self) {
+        let nodes = Node::take(PLACES.len());
+        let places: Vec<_> =
+            PLACES.iter().zip(&nodes).map(|((name, address), node)| (*name, *address, node)).collect();
+        let controller = Self::new(&places);
+        (nodes, controller)
     }
 
     pub(crate) fn path(&self) -> &Path {

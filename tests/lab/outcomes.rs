@@ -18,10 +18,8 @@ struct Cluster {
 
 impl Cluster {
     fn new() -> Self {
-        let nodes = Node::take(3);
-        let places: Vec<_> =
-            PLACES.iter().zip(&nodes).map(|((name, address), node)| (*name, *address, node)).collect();
-        let cluster = Self { controller: Controller::new(&places), nodes };
+        let (nodes, controller) = Controller::of_cluster();
+        let cluster = Self { nodes, controller };
         cluster.spec("", "");
         for ((name, _), node) in PLACES.iter().zip(&cluster.nodes) {
             give(node, &made().join(name));

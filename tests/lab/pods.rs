@@ -39,10 +39,7 @@ const UNIT: &str = "[Service]\nExecStart=/bin/bash /var/lib/tests/kubelet\n";
 /// A control plane with the files of a real cluster, whose static pods run.
 fn control_plane() -> (Vec<Node>, Controller) {
     let fixture = Fixture::unpack();
-    let nodes = Node::take(3);
-    let places: Vec<_> =
-        PLACES.iter().zip(&nodes).map(|((name, address), node)| (*name, *address, node)).collect();
-    let controller = Controller::new(&places);
+    let (nodes, controller) = Controller::of_cluster();
     let text = std::fs::read_to_string(fixture.path().join("spec.yaml")).unwrap();
     let text = text.replace(
         "validity: 365d, renewBefore: 30d",

@@ -31,10 +31,7 @@ struct Cluster {
 
 impl Cluster {
     fn new() -> Self {
-        let nodes = Node::take(3);
-        let places: Vec<_> =
-            PLACES.iter().zip(&nodes).map(|((name, address), node)| (*name, *address, node)).collect();
-        let controller = Controller::new(&places);
+        let (nodes, controller) = Controller::of_cluster();
         let more =
             "  services: { kube-scheduler: { restart: { command: [/bin/sh, /var/lib/tests/restart] } } }\n";
         controller.spec(&Spec { more, ..Spec::default() }.text(Reached::There));

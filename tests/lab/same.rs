@@ -79,10 +79,7 @@ fn compared(
     give_files: impl FnOnce(&Controller, &[Node]),
     steps: &[(i32, &[&str])],
 ) {
-    let nodes = Node::take(3);
-    let places: Vec<_> =
-        PLACES.iter().zip(&nodes).map(|((name, address), node)| (*name, *address, node)).collect();
-    let controller = Controller::new(&places);
+    let (nodes, controller) = Controller::of_cluster();
     give_files(&controller, &nodes);
     let cluster = |node: &Node| digests(&node.disk("etc/kubernetes"));
     let before: Vec<_> = nodes.iter().map(cluster).collect();
