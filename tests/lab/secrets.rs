@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::PLACES;
 use crate::controller::Controller;
 use crate::nodes::{Node, below};
 use crate::specs::{Reached, Spec};
@@ -18,10 +17,7 @@ const SHARED: [&str; 4] = ["pki/ca.key", "pki/sa.key", "pki/front-proxy-ca.key",
 
 #[test]
 fn no_key_is_told_on_the_way_to_machines() {
-    let nodes = Node::take(3);
-    let places: Vec<_> =
-        PLACES.iter().zip(&nodes).map(|((name, address), node)| (*name, *address, node)).collect();
-    let controller = Controller::new(&places);
+    let (nodes, controller) = Controller::of_cluster();
     controller.spec(&Spec::default().text(Reached::There));
     let taps: Vec<_> = nodes.iter().map(Tap::on).collect();
     taps.iter().for_each(|tap| tap.order(""));
