@@ -5,9 +5,10 @@
 //! Never touches a process or file outside the lab.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::ROOT;
@@ -57,14 +58,15 @@ const MADE: [&str; 13] = [
     "usr/local/bin/pki",
 ];
 
-/// The nodes that are taken.
-static TAKEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-static RETURNED: Condvar = Condvar::new();
+/// Only one test at a time looks for free nodes: it takes all that it needs, or none.
+static CHOOSING: Mutex<()> = Mutex::new(());
 
 /// A machine of the lab, of which the test has the only use.
 pub(crate) struct Node {
     pub(crate) name: String,
     folder: PathBuf,
+    /// Held while the node is taken, against the tests of other processes too.
+    _taken: File,
 }
 
 /// What was said by a command in a node, which must have ended well.
@@ -100,18 +102,12 @@ impl Node {
             "the lab has {} such nodes, not {count}; tests/run starts it",
             fitting.len()
         );
-        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = loop {
-            let free: Vec<_> = fitting.difference(&taken).take(count).cloned().collect();
-            if free.len() == count {
-                break free;
+        let nodes = loop {
+            if let Some(nodes) = take_free(&fitting, count) {
+                break nodes;
             }
-            taken = RETURNED.wait(taken).unwrap_or_else(PoisonError::into_inner);
+            std::thread::sleep(PAUSE);
         };
-        taken.extend(free.iter().cloned());
-        drop(taken);
-        let nodes: Vec<_> =
-            free.into_iter().map(|name| Self { folder: lab().join("nodes").join(&name), name }).collect();
         for node in &nodes {
             node.reset();
         }
@@ -275,11 +271,19 @@ impl Node {
     }
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        TAKEN.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
-        RETURNED.notify_all();
-    }
+/// So many of these nodes, if as many are free.
+fn take_free(names: &BTreeSet<String>, count: usize) -> Option<Vec<Node>> {
+    let _choosing = CHOOSING.lock().unwrap_or_else(PoisonError::into_inner);
+    let nodes = File::open(lab().join("nodes")).unwrap();
+    nodes.lock().unwrap();
+    let free = names.iter().filter_map(|name| {
+        let folder = lab().join("nodes").join(name);
+        let taken = File::create(folder.join("taken")).unwrap();
+        taken.try_lock().ok()?;
+        Some(Node { name: name.clone(), folder, _taken: taken })
+    });
+    let free: Vec<Node> = free.take(count).collect();
+    (free.len() == count).then_some(free)
 }
 
 /// Whether something at this path is neither the cluster's nor what is kept of runs.
