@@ -177,8 +177,7 @@ impl Subject {
 }
 
 /// What an address points at, before the `@`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// A CA: `ca/etcd-ca`.
     Authority(AuthorityName),
@@ -202,13 +201,17 @@ impl fmt::Display for Subject {
             Subject::KeyPair(name) => write!(f, "key/{name}"),
             Subject::Directory(name) => write!(f, "dir/{name}"),
             Subject::Service(name) => write!(f, "svc/{name}"),
-            Subject::Node => f.write_str("node"),
+            Subject::Node => f.write_str(NODE),
         }
     }
 }
 
+/// What the node itself is called in an address, so no certificate can be called so.
+pub const NODE: &str = "node";
+
 /// One thing on one node, written `etcd-server@cp-2`, `ca/etcd-ca@cp-1` or `svc/etcd@cp-3`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Address {
     /// What is meant.
     pub subject: Subject,
@@ -222,9 +225,69 @@ impl fmt::Display for Address {
     }
 }
 
+/// A text is not an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// There is no `@` in it.
+    #[error("`{0}` is no address; write NAME@NODE")]
+    Shape(String),
+    /// A part of it is no name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (subject, node) = text.split_once('@').ok_or_else(|| AddressError::Shape(shown(text)))?;
+        let subject = match subject.split_once('/') {
+            Some(("ca", name)) => Subject::Authority(name.parse()?),
+            Some(("key", name)) => Subject::KeyPair(name.parse()?),
+            Some(("dir", name)) => Subject::Directory(name.parse()?),
+            Some(("svc", name)) => Subject::Service(name.parse()?),
+            None if subject == NODE => Subject::Node,
+            Some(_) | None => Subject::Identity(subject.parse()?),
+        };
+        Ok(Self { subject, node: node.parse()? })
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = AddressError;
+
+    fn try_from(text: String) -> Result<Self, AddressError> {
+        text.parse()
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_read_as_it_is_written() {
+        for text in [
+            "etcd-server@cp-2",
+            "ca/etcd-ca@cp-1",
+            "svc/etcd@cp-3",
+            "key/sa@cp-1",
+            "dir/etcd-pki@a.b",
+            "node@cp-1",
+            "admin.conf@cp-1",
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for text in ["", "@", "a@", "@b", "x/y@b", "ca/@b", "a@b@c", "A@b"] {
+            assert!(text.parse::<Address>().is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn names_are_plain_lower_case_words() {

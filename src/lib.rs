@@ -35,6 +35,7 @@ pub mod profile;
 pub mod render;
 pub mod request;
 pub mod root_files;
+pub mod saved;
 pub mod secret;
 pub mod simulate;
 pub mod spec;

@@ -24,7 +24,7 @@ use crate::node::{Claim, Host, HostError, Undone};
 use crate::observe::Question;
 use crate::observed::{Content, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
-use crate::plan::{Action, Deed, Expected, Plan, RestartMethod, Visit, fact};
+use crate::plan::{Action, Deed, Expected, Fact, Made, Plan, Precondition, RestartMethod, Visit, fact};
 use crate::request::{request, see_through_missing_links};
 use crate::spec::types::{OnFailure, Role};
 use crate::x509::{Certificate, PublicKey};
@@ -46,8 +46,19 @@ pub struct Settings<'a> {
     pub locking: Locking,
     /// The clock.
     pub now: fn() -> Timestamp,
+    /// The visits of a saved plan that are done already and are passed over, with what they have made.
+    pub done: Done,
     /// Set when the user asked the run to stop: the node in hand is put back, and no other is begun.
     pub interrupted: &'a AtomicBool,
+}
+
+/// What of a saved plan is done already.
+#[derive(Debug, Clone, Default)]
+pub struct Done {
+    /// The numbers of the visits.
+    pub visits: BTreeSet<u32>,
+    /// What they have made.
+    pub made: Made,
 }
 
 /// How nodes are locked.
@@ -83,8 +94,8 @@ pub fn apply(
         plan,
         hosts,
         settings,
-        made: BTreeMap::new(),
-        issued: BTreeMap::new(),
+        made: settings.done.made.authorities.clone(),
+        issued: settings.done.made.identities.clone(),
         keys: BTreeMap::new(),
         report: Report::new(plan),
     };
@@ -97,6 +108,16 @@ pub fn apply(
     run.visits(tell);
     run.unlock();
     run.report
+}
+
+/// What an action needs to find at paths of its own node. What it needs of others was looked at when the run began.
+fn needed(action: &Action) -> impl Iterator<Item = (&str, &Fact)> {
+    action.preconditions.iter().filter_map(|precondition| match precondition {
+        Precondition::File { node: None, path, expected: Expected::Fact(fact) } => {
+            Some((path.as_str(), fact))
+        }
+        Precondition::File { .. } | Precondition::Service { .. } | Precondition::Members { .. } => None,
+    })
 }
 
 /// What works on a node before a visit must work after its undo.
@@ -176,8 +197,12 @@ impl Run<'_, '_> {
     fn visits(&mut self, tell: &mut dyn FnMut(&Event<'_>)) {
         let plan = self.plan;
         for (position, visit) in plan.visits.iter().enumerate() {
+            if self.settings.done.visits.contains(&visit.number) {
+                self.report.ended(position, VisitEnd::DoneBefore);
+                continue;
+            }
             if self.settings.interrupted.load(Ordering::Relaxed) {
-                self.report.interrupted(position);
+                self.report.interrupted();
                 return;
             }
             tell(&Event::VisitBegins { visit, of: plan.visits.len() });
@@ -269,23 +294,21 @@ impl Run<'_, '_> {
         };
         let mut question: Question<'_> = (host.as_ref(), request(wanted, &desired.snapshots.directory));
         for action in &visit.actions {
-            for precondition in &action.preconditions {
-                let files = &mut question.1.files;
-                files.entry(precondition.path.clone()).or_insert(crate::observed::Expect::Link);
+            for (path, _) in needed(action) {
+                question.1.files.entry(path.to_owned()).or_insert(crate::observed::Expect::Link);
             }
         }
         let mut facts =
             question.0.observe(&question.1).map_err(|error| Failure::unreachable(&visit.node, &error))?;
         see_through_missing_links(wanted, &mut facts);
         for action in &visit.actions {
-            for precondition in &action.preconditions {
-                let Expected::Fact(expected) = &precondition.expected else { continue };
-                let found = fact(&facts, &precondition.path);
+            for (path, expected) in needed(action) {
+                let found = fact(&facts, path);
                 if found != *expected {
-                    if let Some(reason) = facts.files.get(&precondition.path).and_then(unseen) {
-                        return Err(Failure::unseen(&visit.node, action, &precondition.path, reason));
+                    if let Some(reason) = facts.files.get(path).and_then(unseen) {
+                        return Err(Failure::unseen(&visit.node, action, path, reason));
                     }
-                    return Err(Failure::stale(&visit.node, action, &precondition.path));
+                    return Err(Failure::stale(&visit.node, action, path));
                 }
             }
         }

@@ -130,6 +130,8 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 pub enum VisitEnd {
     /// It was not begun.
     NotStarted,
+    /// It was not begun, because what it was for had been reached already.
+    DoneBefore,
     /// Everything was done, checked and kept.
     Committed,
     /// Nothing was touched, because the node was not as the plan needs it.
@@ -219,7 +221,7 @@ impl Report {
     /// Whether anything on a node was changed, even if it was put back.
     pub fn touched(&self) -> bool {
         self.visits.iter().any(|visit| match &visit.end {
-            VisitEnd::NotStarted | VisitEnd::Refused(_) => false,
+            VisitEnd::NotStarted | VisitEnd::DoneBefore | VisitEnd::Refused(_) => false,
             VisitEnd::Committed
             | VisitEnd::Undone(_)
             | VisitEnd::TakenBack
@@ -229,13 +231,13 @@ impl Report {
         })
     }
 
-    pub(super) fn interrupted(&mut self, begun: usize) {
-        self.outcome = if begun == 0 { Outcome::InterruptedUntouched } else { Outcome::Partial };
+    pub(super) fn interrupted(&mut self) {
+        self.outcome = if self.touched() { Outcome::Partial } else { Outcome::InterruptedUntouched };
     }
 
     pub(super) fn ended(&mut self, position: usize, end: VisitEnd) {
         match &end {
-            VisitEnd::NotStarted | VisitEnd::Committed | VisitEnd::TakenBack => {}
+            VisitEnd::NotStarted | VisitEnd::DoneBefore | VisitEnd::Committed | VisitEnd::TakenBack => {}
             VisitEnd::Refused(failure)
             | VisitEnd::Undone(failure)
             | VisitEnd::Left(failure)
@@ -262,7 +264,7 @@ impl Report {
         let mut refused = None;
         for visit in &self.visits {
             match &visit.end {
-                VisitEnd::NotStarted => {}
+                VisitEnd::NotStarted | VisitEnd::DoneBefore => {}
                 VisitEnd::Committed | VisitEnd::Left(_) => kept = true,
                 // Nobody knows yet which of the two.
                 VisitEnd::Disconnected(_) => (kept, put_back) = (true, true),

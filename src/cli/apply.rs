@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pki::apply::{Locking, Outcome as RunOutcome, Report, Settings, apply};
+use pki::apply::{Done, Locking, Outcome as RunOutcome, Report, Settings, apply};
 use pki::own_root::RootKeys;
-use pki::plan::Plan;
+use pki::plan::{Plan, SpecReference};
 use pki::render;
 use pki::spec::types::OnFailure;
 use serde::Serialize;
@@ -15,23 +15,32 @@ use super::exit::Outcome;
 use super::lock::LockArguments;
 use super::plan::PlanArguments;
 use super::progress::Progress;
+use super::saved_plan::{self, SavedArguments};
 use super::{Exit, Format, Global, consent, json, output, own_root, written};
 
 /// What `pki apply` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    plan: PlanArguments,
+    pub(super) saved: SavedArguments,
+    #[command(flatten)]
+    pub(super) plan: PlanArguments,
     #[command(flatten)]
     pub(super) consent: consent::Consent,
     #[command(flatten)]
     locking: LockArguments,
     /// The form of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    pub(super) format: Format,
     /// What happens to work already done when a step fails; the spec's rollout.onFailure when not given
     #[arg(long, value_enum, value_name = "WHAT")]
     on_failure: Option<FailurePolicy>,
+}
+
+impl Arguments {
+    fn policy(&self, spec: OnFailure) -> OnFailure {
+        self.on_failure.map_or(spec, OnFailure::from)
+    }
 }
 
 /// What happens to work already done when a step fails.
@@ -65,6 +74,9 @@ struct Result<'a> {
 
 /// Applies.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
+    if let Some(path) = &arguments.saved.plan_file {
+        return saved_plan::run(path, arguments, global).unwrap_or_else(|exit| exit);
+    }
     // Missing approval is found before any node is asked anything.
     if let Err(exit) = arguments.consent.possible() {
         return exit;
@@ -107,24 +119,55 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> std::result
             return Ok(finish(&plan, exit, false, arguments));
         }
         arguments.consent.ask(&plan)?;
-        let root_keys = match own_root::keys(&plan) {
-            Ok(keys) => keys,
-            Err(exit) => return Ok(finish(&plan, exit, false, arguments)),
-        };
-        let locking = arguments.locking.locking();
-        let on_failure = arguments.on_failure.map_or(survey.desired.rollout.on_failure, OnFailure::from);
-        let report = carry_out(&plan, &mut nodes, &survey.desired, (on_failure, &root_keys), locking, global);
-        exit = exit_of(report.outcome);
-        if arguments.format == Format::Text {
-            exit = exit.max(written(output::print(&render::report(&plan, &report))));
-        }
+        let done = Done::default();
+        let (told, touched) =
+            do_it(&plan, (&mut nodes, &survey.desired), &cluster.reference, done, arguments, global);
+        exit = told;
         let was_undo = plan.actions().all(|action| matches!(action.deed, pki::plan::Deed::UndoOpen { .. }));
         if exit != Exit::Done || !was_undo {
-            let touched = report.touched();
             return Ok(finish(&plan, exit, touched, arguments));
         }
     }
     Ok(exit)
+}
+
+/// Does what was approved, and tells how it ended; and whether anything was touched.
+pub(super) fn do_it(
+    plan: &Plan,
+    (nodes, desired): (&mut super::nodes::Hosts, &pki::desired::Desired),
+    spec: &SpecReference,
+    done: Done,
+    arguments: &Arguments,
+    global: &Global,
+) -> (Exit, bool) {
+    let root_keys = match own_root::keys(plan, &spec.file) {
+        Ok(keys) => keys,
+        Err(exit) => return (exit, false),
+    };
+    let policy = Policy {
+        on_failure: arguments.policy(desired.rollout.on_failure),
+        root_keys: &root_keys,
+        locking: arguments.locking.locking(),
+        done,
+    };
+    let report = carry_out(plan, nodes, desired, policy, global);
+    let mut exit = exit_of(report.outcome);
+    if arguments.format == Format::Text {
+        exit = exit.max(written(output::print(&render::report(plan, &report))));
+    }
+    (exit, report.touched())
+}
+
+/// How a plan is carried out.
+pub(super) struct Policy<'a> {
+    /// What happens when a step fails.
+    pub(super) on_failure: OnFailure,
+    /// The keys of the roots that it installs.
+    pub(super) root_keys: &'a RootKeys,
+    /// How nodes are locked.
+    pub(super) locking: Locking,
+    /// What is done already.
+    pub(super) done: Done,
 }
 
 /// Carries out a plan with progress on standard error.
@@ -132,18 +175,18 @@ pub(super) fn carry_out(
     plan: &Plan,
     nodes: &mut super::nodes::Hosts,
     desired: &pki::desired::Desired,
-    (on_failure, root_keys): (OnFailure, &RootKeys),
-    locking: Locking,
+    policy: Policy<'_>,
     global: &Global,
 ) -> Report {
     let interrupted = Arc::new(AtomicBool::new(false));
     super::signals::stop_on_signal(&interrupted);
     let settings = Settings {
         desired,
-        on_failure,
-        root_keys,
+        on_failure: policy.on_failure,
+        root_keys: policy.root_keys,
         note: format!("{} from {}", plan.cluster, plan.spec.file),
-        locking,
+        locking: policy.locking,
+        done: policy.done,
         now: super::now,
         interrupted: &interrupted,
     };
@@ -165,7 +208,7 @@ pub(super) fn exit_of(outcome: RunOutcome) -> Exit {
     }
 }
 
-fn finish(plan: &Plan, exit: Exit, touched: bool, arguments: &Arguments) -> Exit {
+pub(super) fn finish(plan: &Plan, exit: Exit, touched: bool, arguments: &Arguments) -> Exit {
     match arguments.format {
         Format::Text => exit,
         Format::Json => {

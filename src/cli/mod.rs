@@ -5,16 +5,20 @@ mod cluster;
 mod consent;
 mod exit;
 mod explain;
+mod files;
 mod input;
 mod lock;
 mod node;
 mod nodes;
+mod observe;
 mod output;
 mod own_root;
 mod plan;
 mod progress;
 mod rollback;
+mod saved_plan;
 mod schema;
+mod show;
 mod signals;
 mod snapshot;
 mod status;
@@ -28,6 +32,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 pub(crate) use exit::Exit;
 use output::Color;
 use pki::duration::Duration;
+use pki::saved::to_text as json;
 
 /// Plan and apply the certificates of self-managed Kubernetes and etcd clusters.
 #[derive(Debug, Parser)]
@@ -89,12 +94,16 @@ enum Command {
     Validate(validate::Arguments),
     /// Show what would be done, step by step, without doing it
     Plan(plan::Arguments),
+    /// Show a saved plan once more, without asking any node
+    Show(show::Arguments),
     /// Do what the plan shows: snapshot, write, verify, and undo a node on which a step fails
     Apply(apply::Arguments),
     /// Put everything back as it was before a run, where nothing else has changed it since
     Rollback(rollback::Arguments),
     /// What the nodes keep of earlier runs
     Snapshot(snapshot::Arguments),
+    /// Write down what the nodes tell, for planning without access to them
+    Observe(observe::Arguments),
     /// Report every certificate, kubeconfig and CA: when it expires and what is wrong with it
     Status(status::Arguments),
     /// Who is at work on the nodes
@@ -121,6 +130,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match command {
         Command::Validate(arguments) => validate::run(&arguments, &global),
         Command::Plan(arguments) => plan::run(&arguments, &global),
+        Command::Show(arguments) => show::run(&arguments),
+        Command::Observe(arguments) => observe::run(&arguments, &global),
         Command::Apply(arguments) => apply::run(&arguments, &global),
         Command::Rollback(arguments) => rollback::run(&arguments, &global),
         Command::Snapshot(arguments) => snapshot::run(&arguments, &global),
@@ -188,14 +199,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         text.push_str(&format!(": {cause}"));
         source = cause.source();
     }
-    text
-}
-
-/// A result as JSON, one line feed at its end.
-fn json(value: &impl serde::Serialize) -> String {
-    // Only maps with keys that are no strings could fail, and no result has any.
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.push('\n');
     text
 }
 

@@ -15,12 +15,13 @@ pub(super) fn folder(file: &str) -> Option<PathBuf> {
     (file != STDIN).then(|| Path::new(file).parent().unwrap_or(Path::new("")).to_owned())
 }
 
-/// The keys of the roots that a plan installs, read before any node is touched.
+/// The keys of the roots that a plan installs, read before any node is touched. Relative paths count from the folder of the spec that was given, whatever a
+/// saved plan says of it.
 ///
 /// # Errors
 /// The exit code, after everything that is wrong with the files was told.
-pub(super) fn keys(plan: &Plan) -> Result<RootKeys, Exit> {
-    match root_files::keys(plan, folder(&plan.spec.file).as_deref()) {
+pub(super) fn keys(plan: &Plan, spec: &str) -> Result<RootKeys, Exit> {
+    match root_files::keys(plan, folder(spec).as_deref()) {
         Ok(Keys { keys, open }) => {
             for (path, mode) in open {
                 output::tell(&format!(

@@ -1,12 +1,21 @@
 //! `pki plan`: shows what would be done. It takes no lock and changes nothing.
 
+use std::path::{Path, PathBuf};
+
 use jiff::Timestamp;
+use pki::diagnostic::escaped;
+use pki::ids::NodeName;
+use pki::observed::Observed;
 use pki::plan::{Options, Plan, Selector};
 use pki::render;
+use pki::saved::{Facts, to_text};
+use pki::survey::Survey;
+use pki::x509::Sha256;
 use serde::Serialize;
 
 use super::cluster::{self, Cluster, SkipArguments};
 use super::exit::Outcome;
+use super::files;
 use super::input::SpecArguments;
 use super::{Exit, Format, Global, json, output, written};
 
@@ -36,6 +45,27 @@ impl PlanArguments {
         Ok(clusters)
     }
 
+    /// The clusters of the spec from which a saved plan was made, unless another place of it is named, without the nodes that the plan leaves alone.
+    ///
+    /// # Errors
+    /// The exit code, after what is wrong was told.
+    pub(super) fn load_for(
+        &self,
+        file: &str,
+        skipped: &[NodeName],
+        global: &Global,
+    ) -> Result<Vec<Cluster>, Exit> {
+        let mut spec = self.spec.clone();
+        if spec.files.is_empty() {
+            spec.files.push(PathBuf::from(file));
+        }
+        let mut clusters = cluster::load(&spec, global)?;
+        for cluster in &mut clusters {
+            cluster.skipped = skipped.iter().cloned().collect();
+        }
+        Ok(clusters)
+    }
+
     pub(super) fn options(&self, as_of: bool) -> Options {
         Options { only: self.only.clone(), replace: self.replace.clone(), as_of }
     }
@@ -55,15 +85,21 @@ pub(super) struct Arguments {
     /// End with 2 when there is something to do
     #[arg(long, visible_alias = "detailed-exitcode")]
     exit_code: bool,
+    /// Save the plan too, for `pki show` and `pki apply`; it holds no secret
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Plan from what `pki observe` has written, without asking any node
+    #[arg(long, value_name = "FILE")]
+    facts: Option<PathBuf>,
 }
 
 /// The result for programs.
 #[derive(Serialize)]
-struct Report<'a> {
+pub(super) struct Report<'a> {
     #[serde(flatten)]
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     #[serde(flatten)]
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
 }
 
 /// Plans.
@@ -72,25 +108,74 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };
+    if clusters.len() > 1 && (arguments.out.is_some() || arguments.facts.is_some()) {
+        output::tell("error: --out and --facts are about one cluster; name its spec alone with -f\n");
+        return Exit::Usage;
+    }
     let exits = clusters.iter().map(|cluster| one(cluster, arguments).unwrap_or_else(|exit| exit));
     exits.max().unwrap_or(Exit::Done)
 }
 
 fn one(cluster: &Cluster, arguments: &Arguments) -> Result<Exit, Exit> {
-    let nodes = cluster.nodes();
-    let survey = cluster.survey(&nodes)?;
+    let survey = match &arguments.facts {
+        Some(path) => from_facts(cluster, path)?,
+        None => cluster.survey(&cluster.nodes())?,
+    };
     let now = arguments.as_of.unwrap_or_else(super::now);
     let plan = cluster.plan(&survey, &arguments.plan.options(arguments.as_of.is_some()), now)?;
-    let exit = if !plan.blocked.is_empty() {
-        Exit::Blocked
-    } else if arguments.exit_code && !plan.is_empty() {
-        Exit::ChangesPending
-    } else {
-        Exit::Done
-    };
+    let exit = exit_of(&plan, arguments.exit_code);
     let text = match arguments.format {
         Format::Text => render::plan(&plan),
         Format::Json => json(&Report { plan: &plan, outcome: Outcome::untouched(exit) }),
     };
-    Ok(exit.max(written(output::print(&text))))
+    let printed = written(output::print(&text));
+    match &arguments.out {
+        Some(_) if !plan.applicable => output::tell("No plan was saved: this one cannot be applied.\n"),
+        Some(path) => save(&plan, path)?,
+        None => {}
+    }
+    Ok(exit.max(printed))
+}
+
+/// The exit code of a plan that is only shown.
+pub(super) fn exit_of(plan: &Plan, tells_changes: bool) -> Exit {
+    if !plan.blocked.is_empty() {
+        Exit::Blocked
+    } else if tells_changes && !plan.is_empty() {
+        Exit::ChangesPending
+    } else {
+        Exit::Done
+    }
+}
+
+/// What was told earlier, as if the nodes told it now. What it does not say is unknown: no node is asked.
+fn from_facts(cluster: &Cluster, path: &Path) -> Result<Survey, Exit> {
+    let (facts, _): (Facts, _) = files::read(path)?;
+    if facts.cluster != cluster.spec.metadata.name {
+        output::tell(&format!(
+            "error: {} is about the cluster {}, and the spec is about {}\n",
+            files::shown(path),
+            facts.cluster,
+            cluster.spec.metadata.name
+        ));
+        return Err(Exit::Usage);
+    }
+    let mut observed: Observed = facts.observed;
+    // A node that the spec no longer has says nothing about it.
+    observed.nodes.retain(|name, _| cluster.spec.spec.nodes.contains_key(name));
+    cluster.survey_further(&super::nodes::Hosts::new(), observed)
+}
+
+fn save(plan: &Plan, path: &Path) -> Result<(), Exit> {
+    let text = to_text(plan);
+    files::write(path, &text, files::PRIVATE)?;
+    output::tell(&format!(
+        "Saved plan {} to {}, good until {}.\n  digest  sha256:{}\n  apply   pki apply {}\n",
+        plan.id,
+        files::shown(path),
+        plan.expires.strftime("%Y-%m-%d %H:%MZ"),
+        Sha256::of(text.as_bytes()),
+        escaped(&path.display().to_string())
+    ));
+    Ok(())
 }

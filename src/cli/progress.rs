@@ -54,6 +54,7 @@ impl Progress {
 fn word(end: &VisitEnd) -> &'static str {
     match end {
         VisitEnd::NotStarted => "not started",
+        VisitEnd::DoneBefore => "done before",
         VisitEnd::Committed => "done",
         VisitEnd::Refused(_) => "not touched",
         VisitEnd::Undone(_) => "UNDONE: as before, checked",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pki::apply::Done;
 use pki::ids::NodeName;
 use pki::node::HostError;
 use pki::observe::at_once;
@@ -10,7 +11,7 @@ use pki::plan::{Input, Options, rollback};
 use pki::render;
 use pki::visits::SnapshotFacts;
 
-use super::apply::{carry_out, exit_of};
+use super::apply::{Policy, carry_out, exit_of};
 use super::cluster::{self, Cluster};
 use super::consent::{self, Tier};
 use super::input::SpecArguments;
@@ -84,9 +85,9 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
     };
     arguments.consent.ask_for(&back.plan, &tier)?;
     let on_failure = survey.desired.rollout.on_failure;
-    let policy = (on_failure, &RootKeys::default());
-    let report =
-        carry_out(&back.plan, &mut nodes, &survey.desired, policy, arguments.locking.locking(), global);
+    let (root_keys, locking) = (RootKeys::default(), arguments.locking.locking());
+    let policy = Policy { on_failure, root_keys: &root_keys, locking, done: Done::default() };
+    let report = carry_out(&back.plan, &mut nodes, &survey.desired, policy, global);
     Ok(exit_of(report.outcome).max(written(output::print(&render::report(&back.plan, &report)))))
 }
 

@@ -111,7 +111,7 @@ fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Resul
     let node = || Box::new(Local::new(arguments.root.clone(), super::now)) as _;
     let nodes: Hosts = spec.spec.nodes.keys().map(|name| (name.clone(), node())).collect();
     let profile = Profile::load(spec.spec.profile).map_err(|error| internal(&error))?;
-    let reference = SpecReference { file: String::new(), sha256: Sha256::of(&[]) };
+    let reference = SpecReference { file: String::new(), sha256: Sha256::of(&[]), commit: None };
     // What told the layout is not asked again.
     let answers = spec.spec.nodes.keys().map(|name| (name.clone(), Answer::Facts(facts.clone())));
     let known = Observed { observed_at: super::now(), nodes: answers.collect() };

@@ -1,21 +1,43 @@
 //! What an action needs to find: only the facts that its decision needs, in a form that both planning and applying compute from the same
 //! observation.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
+use crate::ids::{NodeName, ServiceName};
 use crate::kubeconfig::Material;
 use crate::material::PemFacts;
 use crate::observed::{Content, FileFacts, NodeFacts, Seen};
 use crate::x509::Sha256;
 
-/// What must be found at a path before an action.
+/// What must be so before an action: everything that its decision was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Precondition {
-    /// The path.
-    pub path: String,
-    /// What must be there.
-    pub expected: Expected,
+#[serde(tag = "of", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Precondition {
+    /// What lies at a path.
+    File {
+        /// The node; none for that of the action.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<NodeName>,
+        /// The path.
+        path: String,
+        /// What must be there.
+        expected: Expected,
+    },
+    /// Whether the unit of a service is active on the node of the action.
+    Service {
+        /// The service.
+        service: ServiceName,
+        /// Whether it must be.
+        active: bool,
+    },
+    /// Who the members of etcd are, by their names, as the node's own member tells. Who leads them, and how far they are, decides nothing.
+    Members {
+        /// The names.
+        names: BTreeSet<String>,
+    },
 }
 
 /// What must be there.
@@ -63,6 +85,35 @@ pub enum Fact {
     },
     /// Nothing is known of it.
     Unknown,
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fact::Absent => f.write_str("nothing"),
+            Fact::BrokenLink => f.write_str("a link that leads nowhere"),
+            Fact::Directory => f.write_str("a directory"),
+            Fact::Pem { certificates, keys } => f.write_str(&material(certificates, keys, &[])),
+            Fact::Kubeconfig { certificates, keys, trusted } => {
+                write!(f, "a kubeconfig with {}", material(certificates, keys, trusted))
+            }
+            Fact::Other { size, sha256: Some(digest) } => {
+                write!(f, "{size} bytes, sha256 {}", digest.short())
+            }
+            Fact::Other { size, sha256: None } => write!(f, "{size} bytes"),
+            Fact::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+fn material(certificates: &[Sha256], keys: &[Sha256], trusted: &[Sha256]) -> String {
+    let list = |what: &str, digests: &[Sha256]| {
+        let digests: Vec<String> = digests.iter().map(Sha256::short).collect();
+        (!digests.is_empty()).then(|| format!("{what} {}", digests.join(" ")))
+    };
+    let parts = [list("certificate", certificates), list("key with spki", keys), list("trust in", trusted)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "no certificate and no key".to_owned() } else { parts.join(", ") }
 }
 
 /// The fact about one path of a node.

@@ -15,12 +15,14 @@ mod fact;
 mod graph;
 mod identities;
 mod install;
+mod needs;
 mod options;
 mod order;
 mod quorum;
 mod restarts;
 mod rollback;
 mod shared;
+mod standing;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -34,19 +36,22 @@ pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use options::{Options, Selector, SelectorError};
 pub use rollback::{Rollback, RollbackError, rollback, runs};
+pub use standing::{Changed, Made, Standing, Standings, standing};
 pub use summary::{Summary, Upcoming};
 
 use crate::diff::{Differences, Finding, Survey};
 use crate::ids::{Address, ClusterName, NodeName, ServiceName};
+use crate::observed::Answer;
+use crate::saved::{FORMAT_VERSION, TOOL};
 use crate::simulate::Checked;
 use crate::spec::types::ProfileName;
 use crate::x509::Sha256;
 
-/// The version of the JSON form: minor steps only add, a reader refuses a major one that it does not know.
-pub const FORMAT_VERSION: &str = "1.0";
-
 /// How long before `now` a new certificate begins, so that a clock that runs a little behind accepts it (kubernetes#118922 uses the same).
 pub const BACKDATE: crate::duration::Duration = crate::duration::Duration::from_seconds(300);
+
+/// How long a plan may be applied after it was made: what was true of certificates a day ago mostly still is, and reviews take that long.
+pub const PLAN_LIFE: crate::duration::Duration = crate::duration::Duration::from_seconds(24 * 60 * 60);
 
 /// What will be done, in order.
 #[must_use]
@@ -64,8 +69,21 @@ pub struct Plan {
     pub profile: ProfileName,
     /// The spec.
     pub spec: SpecReference,
+    /// The program that made it, with its version.
+    pub tool: String,
     /// The instant for which it was made.
     pub created: Timestamp,
+    /// When the nodes told what it was made from.
+    pub observed_at: Timestamp,
+    /// When it is too old to be applied.
+    #[serde(rename = "expires_at")]
+    pub expires: Timestamp,
+    /// What the user asked for besides the spec.
+    #[serde(default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
+    /// The nodes that were left alone because the user said so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<NodeName>,
     /// Whether it may be applied: nothing blocks it, and it was made for the present.
     pub applicable: bool,
     /// The nodes' work, in order.
@@ -93,6 +111,9 @@ pub struct SpecReference {
     pub file: String,
     /// SHA-256 of its text.
     pub sha256: Sha256,
+    /// The commit that the pipeline says it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
 }
 
 /// The work on one node, done or undone as a whole.
@@ -170,38 +191,68 @@ pub struct Input<'a> {
 pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
     let (draft, held) = build::draft(input);
     let visits = order::visits(draft.deeds, input)?;
-    let mut plan = Plan {
-        format_version: FORMAT_VERSION.to_owned(),
-        id: String::new(),
-        cluster: input.survey.desired.cluster.clone(),
-        profile: input.survey.desired.profile,
-        spec: input.spec.clone(),
-        created: input.now,
-        applicable: draft.blocked.is_empty() && !input.options.as_of,
-        summary: Summary::of(input, &held, &visits, &draft.blocked),
-        visits,
-        blocked: draft.blocked,
-        elsewhere: draft.elsewhere,
-        restart_yourself: draft.restart_yourself,
-        notes: draft.notes,
-        checked: None,
-    };
-    plan.id = short_id(&plan);
-    Ok(plan)
-}
-
-/// Eight hexadecimal digits of the digest of everything else in the plan.
-fn short_id(plan: &Plan) -> String {
-    // A plan is made of types that always serialise; an empty text would still give an id.
-    let text = serde_json::to_string(plan).unwrap_or_default();
-    let digest = Sha256::of(text.as_bytes()).short();
-    match digest.split_at_checked(4) {
-        Some((first, second)) => format!("{first}-{second}"),
-        None => digest,
-    }
+    let summary = Summary::of(input, &held, &visits, &draft.blocked);
+    let mut plan = Plan::new(input, visits, summary);
+    plan.applicable = draft.blocked.is_empty() && !input.options.as_of;
+    plan.blocked = draft.blocked;
+    plan.elsewhere = draft.elsewhere;
+    plan.restart_yourself = draft.restart_yourself;
+    plan.notes = draft.notes;
+    Ok(plan.named())
 }
 
 impl Plan {
+    /// A plan with nothing but its work in it.
+    fn new(input: &Input<'_>, visits: Vec<Visit>, summary: Summary) -> Self {
+        let observed = &input.survey.observed;
+        let skipped = observed.nodes.iter().filter(|(_, answer)| matches!(answer, Answer::Skipped));
+        Self {
+            format_version: FORMAT_VERSION.to_owned(),
+            id: String::new(),
+            cluster: input.survey.desired.cluster.clone(),
+            profile: input.survey.desired.profile,
+            spec: input.spec.clone(),
+            tool: TOOL.to_owned(),
+            created: input.now,
+            observed_at: observed.observed_at,
+            // Of what was seen long ago, no new plan is made by looking at it late.
+            expires: PLAN_LIFE.after(observed.observed_at.min(input.now)),
+            options: input.options.clone(),
+            skipped: skipped.map(|(name, _)| name.clone()).collect(),
+            applicable: true,
+            visits,
+            blocked: Vec::new(),
+            elsewhere: Vec::new(),
+            restart_yourself: Vec::new(),
+            notes: Vec::new(),
+            summary,
+            checked: None,
+        }
+    }
+
+    /// With its name: eight hexadecimal digits of the digest of everything else in it but what its simulation says.
+    fn named(mut self) -> Self {
+        self.id = self.fitting_id();
+        self
+    }
+
+    /// Whether its name fits what it says. If not, somebody has changed it by hand.
+    pub fn is_as_made(&self) -> bool {
+        self.id == self.fitting_id()
+    }
+
+    /// The name that its content gives it.
+    fn fitting_id(&self) -> String {
+        let nameless = Self { id: String::new(), checked: None, ..self.clone() };
+        // A plan is made of types that always serialise; an empty text would still give an id.
+        let text = serde_json::to_string(&nameless).unwrap_or_default();
+        let digest = Sha256::of(text.as_bytes()).short();
+        match digest.split_at_checked(4) {
+            Some((first, second)) => format!("{first}-{second}"),
+            None => digest,
+        }
+    }
+
     /// Every action, in order.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {
         self.visits.iter().flat_map(|visit| &visit.actions)

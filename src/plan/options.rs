@@ -3,20 +3,35 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{Address, Subject};
 
 /// What the user asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Options {
     /// Only these things; everything when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Selector>,
     /// Replaced even if nothing is wrong with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replace: Vec<Selector>,
     /// The plan is made for another instant than the present, so it is never applicable.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub as_of: bool,
 }
 
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl Options {
+    /// Whether the user asked for nothing in particular.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether a thing belongs to the plan.
     pub fn selects(&self, address: &Address) -> bool {
         self.only.is_empty() || self.only.iter().any(|selector| selector.matches(address))
@@ -29,7 +44,8 @@ impl Options {
 }
 
 /// An address, or a part of one: `etcd-server@cp-2`, `etcd-server` on every node, `@cp-2` for everything on a node.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Selector {
     subject: Option<String>,
     node: Option<String>,
@@ -60,6 +76,20 @@ impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.subject.as_deref().unwrap_or(""))?;
         self.node.as_ref().map_or(Ok(()), |node| write!(f, "@{node}"))
+    }
+}
+
+impl TryFrom<String> for Selector {
+    type Error = SelectorError;
+
+    fn try_from(text: String) -> Result<Self, SelectorError> {
+        text.parse()
+    }
+}
+
+impl From<Selector> for String {
+    fn from(selector: Selector) -> Self {
+        selector.to_string()
     }
 }
 

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::ids::{Address, NodeName, ServiceName, Subject};
-use crate::observed::NodeFacts;
 use crate::profile::Reload;
 
 use super::build::DraftDeed;
 use super::directories::{lies_below, reads_below};
 use super::graph::{Cycle, Graph};
+use super::needs::{self, LeftBy};
 use super::quorum;
-use super::{Action, Deed, Disruption, Expected, Fact, Input, Precondition, Visit, fact};
+use super::{Action, Deed, Disruption, Input, Visit};
 
 /// The visits, in order, with numbered actions.
 ///
@@ -27,11 +27,11 @@ pub(super) fn visits(
     let order = node_order(&by_node, quorum::leader(&input.survey.observed))?;
     let mut visits = Vec::new();
     let mut next = 1;
+    let mut left_by = LeftBy::default();
     for (position, node) in order.into_iter().enumerate() {
         let deeds = by_node.remove(&node).unwrap_or_default();
-        let facts = input.survey.observed.nodes.get(&node).and_then(|answer| answer.facts());
         let number = u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1);
-        let actions = actions(deeds, &node, facts, input, &mut next)?;
+        let actions = actions(deeds, &node, input, &mut left_by, &mut next)?;
         visits.push(Visit { number, node, actions });
     }
     Ok(visits)
@@ -163,8 +163,8 @@ fn key(deed: &DraftDeed) -> Key {
 fn actions(
     mut deeds: Vec<DraftDeed>,
     node: &NodeName,
-    facts: Option<&NodeFacts>,
     input: &Input<'_>,
+    left_by: &mut LeftBy,
     next: &mut u32,
 ) -> Result<Vec<Action>, Cycle> {
     add_frame(&mut deeds, node);
@@ -179,14 +179,13 @@ fn actions(
             (key.clone(), number)
         })
         .collect();
-    let mut left_by: BTreeMap<String, u32> = BTreeMap::new();
     let moved: BTreeSet<&str> = deeds.values().filter_map(super::directories::moved).collect();
     let mut actions = Vec::new();
     for key in order {
         let (Some(deed), Some(number)) = (deeds.get(&key), numbers.get(&key)) else { continue };
-        let preconditions = facts.map_or_else(Vec::new, |facts| preconditions(deed, facts, &left_by));
+        let preconditions = needs::preconditions(deed, &input.survey.observed, left_by);
         for path in deed.deed.paths() {
-            left_by.insert(path.to_owned(), *number);
+            left_by.insert(node.clone(), path, *number);
         }
         actions.push(Action {
             number: *number,
@@ -297,23 +296,6 @@ fn is_barrier(before: u8, after: u8) -> bool {
     const SNAPSHOT: u8 = 1;
     const RESTART: u8 = 12;
     before < after && (before <= SNAPSHOT || after >= RESTART)
-}
-
-fn preconditions(deed: &DraftDeed, facts: &NodeFacts, left_by: &BTreeMap<String, u32>) -> Vec<Precondition> {
-    let read = deed.deed.copy().map(|copy| copy.source_here(&deed.address.node)).unwrap_or_default();
-    deed.deed
-        .paths()
-        .into_iter()
-        .chain(read)
-        .map(|path| {
-            let expected = match left_by.get(path) {
-                Some(number) => Expected::AsLeftBy(*number),
-                None => Expected::Fact(fact(facts, path)),
-            };
-            Precondition { path: path.to_owned(), expected }
-        })
-        .filter(|precondition| precondition.expected != Expected::Fact(Fact::Unknown))
-        .collect()
 }
 
 /// What a deed means for the services that read what it changes. Below a directory that is `moved`, none of them finds it before it is restarted.

@@ -20,6 +20,11 @@ use super::{Deed, ManualRestart, RestartMethod, Why};
 /// The service that replaces static pods, by the name that every layout gives it.
 const KUBELET: &str = "kubelet";
 
+/// Whether a service is the one that replaces static pods.
+pub(super) fn is_kubelet(service: &ServiceName) -> bool {
+    service.as_str() == KUBELET
+}
+
 /// How a service comes to use what is new.
 enum Way {
     Restart(RestartMethod),
@@ -119,8 +124,7 @@ impl Builder<'_> {
             }
             Some(Restart { static_pod: Some(manifest), .. }) => {
                 // Nobody else replaces the pod.
-                let mut kubelets =
-                    services.into_iter().flatten().filter(|(name, _)| name.as_str() == KUBELET);
+                let mut kubelets = services.into_iter().flatten().filter(|(name, _)| is_kubelet(name));
                 match kubelets.next().and_then(|(_, facts)| is_active(facts.unit.as_ref())) {
                     Some(true) if is_safe => {
                         Way::Restart(RestartMethod::StaticPod { manifest: manifest.clone() })

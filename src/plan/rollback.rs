@@ -88,24 +88,11 @@ pub fn rollback(
     }
     let draft = builder.draft;
     let visits = order::visits(draft.deeds, input)?;
-    let mut plan = Plan {
-        format_version: super::FORMAT_VERSION.to_owned(),
-        id: String::new(),
-        cluster: input.survey.desired.cluster.clone(),
-        profile: input.survey.desired.profile,
-        spec: input.spec.clone(),
-        created: input.now,
-        applicable: true,
-        summary: Summary::of(input, &builder.held, &visits, &[]),
-        visits,
-        blocked: Vec::new(),
-        elsewhere: draft.elsewhere,
-        restart_yourself: draft.restart_yourself,
-        notes: Vec::new(),
-        checked: None,
-    };
-    plan.id = super::short_id(&plan);
-    Ok(Rollback { plan, expired })
+    let summary = Summary::of(input, &builder.held, &visits, &[]);
+    let mut plan = Plan::new(input, visits, summary);
+    plan.elsewhere = draft.elsewhere;
+    plan.restart_yourself = draft.restart_yourself;
+    Ok(Rollback { plan: plan.named(), expired })
 }
 
 /// What was changed at each path, in order. A directory that was moved is changed in two places, and goes back in both or in none.

@@ -1,6 +1,6 @@
 //! Start in agreement, change one thing, look at the plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::diff::diff;
@@ -9,7 +9,8 @@ use crate::survey::tests::{SPEC, agreement, nothing, now};
 
 fn plan_of(survey: &Survey, options: &Options) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now());
-    let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()) };
+    let spec =
+        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
     let (differences, place) = (&differences, &|_: &[String]| None);
     plan(&Input { survey, differences, now: now(), spec, options, place }).unwrap()
 }
@@ -85,14 +86,22 @@ fn a_missing_certificate_is_issued_between_snapshot_and_check() {
     assert_eq!(deeds(&plan), ["snapshot node@cp-2", "issue-identity apiserver@cp-2", "verify node@cp-2"]);
     let Deed::Snapshot { paths } = &plan.visits[0].actions[0].deed else { panic!() };
     assert_eq!(*paths, BTreeSet::from(PAIR.map(str::to_owned)));
-    let expected =
-        PAIR.map(|path| Precondition { path: path.to_owned(), expected: Expected::Fact(Fact::Absent) });
-    let found: BTreeMap<&str, &Expected> = plan.visits[0].actions[1]
-        .preconditions
-        .iter()
-        .map(|one| (one.path.as_str(), &one.expected))
-        .collect();
-    assert_eq!(found, expected.iter().map(|one| (one.path.as_str(), &one.expected)).collect());
+    let needed = plan.visits[0].actions[1].preconditions.iter().map(|one| match one {
+        Precondition::File { node, path, expected: Expected::Fact(fact) } => {
+            (node.as_ref().map_or("", |node| node.as_str()), path.as_str(), *fact == Fact::Absent)
+        }
+        other => panic!("{other:?}"),
+    });
+    // What is written, what signs, and what it is checked with.
+    let ca = ["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"];
+    let expected = [
+        ("", PAIR[1], true),
+        ("", PAIR[0], true),
+        ("cp-1", ca[0], false),
+        ("cp-1", ca[1], false),
+        ("", ca[0], false),
+    ];
+    assert_eq!(needed.collect::<Vec<_>>(), expected);
     assert_eq!(plan.visits[0].actions[2].after, [1, 2]);
 }
 
@@ -196,7 +205,7 @@ fn a_due_finding_that_nothing_mends_is_named() {
     let survey = agreement();
     let later: Timestamp = "2036-11-10T00:00:00Z".parse().unwrap();
     let differences = diff(&survey.desired, &survey.observed, later);
-    let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b"") };
+    let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None };
     let options = &Options::default();
     let input =
         Input { survey: &survey, differences: &differences, now: later, spec, options, place: &|_| None };

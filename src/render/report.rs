@@ -78,6 +78,7 @@ pub fn report(plan: &Plan, report: &Report) -> String {
 fn end(end: &VisitEnd) -> String {
     match end {
         VisitEnd::NotStarted => "not started".to_owned(),
+        VisitEnd::DoneBefore => "done before".to_owned(),
         VisitEnd::Committed => "done, checked, kept".to_owned(),
         VisitEnd::Refused(failure) => format!("not touched: {}", because(failure)),
         VisitEnd::Undone(failure) => format!("UNDONE, as before: {}", because(failure)),

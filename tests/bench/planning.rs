@@ -119,7 +119,7 @@ fn renewal_of_a_cluster(folder: &Path, workers: usize) -> (Duration, Duration) {
         survey: &survey,
         differences: &differences,
         now: now(),
-        spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b"") },
+        spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
         options: &options,
         place: &|_| None,
     })
@@ -226,7 +226,7 @@ fn planning(node: &Local, count: usize, due: bool) -> Duration {
         survey: &survey,
         differences: &differences,
         now,
-        spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b"") },
+        spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
         options: &Options::default(),
         place: &|_| None,
     });

@@ -100,7 +100,7 @@ impl Cluster {
         let loaded = self.spec();
         let survey = self.survey(&loaded);
         let differences = diff(&survey.desired, &survey.observed, now());
-        let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b"") };
+        let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None };
         let place = |path: &[String]| place(&loaded, path);
         let (survey, differences) = (&survey, &differences);
         make(&Input { survey, differences, now: now(), spec, options, place: &place })
@@ -127,6 +127,7 @@ impl Cluster {
         let loaded = self.spec();
         let desired = self.survey(&loaded).desired;
         let settings = Settings {
+            done: pki::apply::Done::default(),
             desired: &desired,
             on_failure: desired.rollout.on_failure,
             root_keys,

@@ -26,6 +26,7 @@ mod properties;
 mod quickstart;
 mod remote;
 mod renewal;
+mod saved;
 mod scenarios;
 mod schema;
 mod secrets;

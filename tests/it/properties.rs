@@ -283,7 +283,7 @@ impl Cluster {
             survey: &survey,
             differences: &differences,
             now,
-            spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b"") },
+            spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
             options: &Options::default(),
             place: &|_| None,
         })
@@ -304,6 +304,7 @@ impl Cluster {
             .collect();
         let desired = self.survey().desired;
         let settings = Settings {
+            done: pki::apply::Done::default(),
             desired: &desired,
             on_failure: OnFailure::UndoNode,
             root_keys: &RootKeys::default(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cluster::ROOT;
 
 /// Modules that decide. They are given everything they know, so that the same input always gives the same output.
-const PURE: [&str; 27] = [
+const PURE: [&str; 28] = [
     "desired",
     "detect",
     "diagnostic",
@@ -27,6 +27,7 @@ const PURE: [&str; 27] = [
     "profile",
     "render",
     "request",
+    "saved",
     "secret",
     "simulate",
     "spec",

@@ -180,6 +180,15 @@ pub(super) fn unknown_reference(checker: &mut Checker<'_>) {
     let mut certificates = checker.written_names(&["certificates"]);
     certificates.extend(known.certificates.keys().map(String::as_str));
     for (name, certificate) in &spec.certificates {
+        if name.as_str() == crate::ids::NODE {
+            checker.report(
+                Code::InvalidName,
+                &["certificates", name.as_str()],
+                "no certificate can be called `node`: in addresses that is the node itself",
+                "this name",
+                "give it another name",
+            );
+        }
         if let Some(authority) = &certificate.authority {
             let path = ["certificates", name.as_str(), "authority"];
             refer(checker, &path, "authority", authority.as_str(), &authorities);

@@ -198,7 +198,7 @@ impl Spec {
             survey: &survey,
             differences: &differences,
             now,
-            spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b"") },
+            spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
             options,
             place: &|_| None,
         };
@@ -210,6 +210,7 @@ impl Spec {
         let directories: Hosts = self.nodes(|_| Box::new(Local::created_at_need("/nowhere".into(), now)));
         let desired = self.survey(&directories).desired;
         let settings = Settings {
+            done: pki::apply::Done::default(),
             desired: &desired,
             on_failure: desired.rollout.on_failure,
             root_keys: &RootKeys::default(),

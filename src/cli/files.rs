@@ -1,0 +1,85 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads and writes the files that were named on the command line"
+)]
+//! Files that commands write and read again: plans, facts and reports.
+//!
+//! What enters is finished text and a path as typed. A file is there as a whole or not at all: it is written beside its place and then takes it. Plans and facts
+//! show how a cluster is laid out, so they are for their owner alone; reports are made to be shown.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use pki::diagnostic::quoted;
+use pki::saved::MAX_BYTES;
+use serde::de::DeserializeOwned;
+
+use super::{Exit, chain, output};
+
+/// The mode of plans and facts.
+pub(super) const PRIVATE: u32 = 0o600;
+
+/// Writes a file with these permission bits.
+///
+/// # Errors
+/// The exit code, after it was told.
+pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), Exit> {
+    replace(path, text.as_bytes(), mode).map_err(|error| {
+        output::tell(&format!("error: cannot write {}: {error}\n", shown(path)));
+        Exit::Internal
+    })
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // What is no file, such as /dev/stdout, has nothing in its place that could be half.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return File::options().write(true).open(path)?.write_all(bytes);
+    }
+    let mut file = tempfile::Builder::new().prefix(".pki-").tempfile_in(folder)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Reads a plan or facts.
+///
+/// # Errors
+/// The exit code, after it was told.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<(T, Vec<u8>), Exit> {
+    let bytes = bytes(path).map_err(|error| {
+        output::tell(&format!("error: cannot read {}: {error}\n", shown(path)));
+        Exit::Internal
+    })?;
+    match pki::saved::from_text(&bytes) {
+        Ok(value) => Ok((value, bytes)),
+        Err(error) => {
+            output::tell(&format!("error: {}: {}\n", shown(path), chain(&error)));
+            Err(match error {
+                pki::saved::SavedError::Unreadable(_) => Exit::InvalidSpec,
+                pki::saved::SavedError::Format { .. } => Exit::Stale,
+            })
+        }
+    }
+}
+
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    let source: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(File::open(path)?) };
+    source.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {MAX_BYTES} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// A path, safe to show.
+pub(super) fn shown(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}

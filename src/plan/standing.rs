@@ -1,0 +1,231 @@
+//! How a saved plan stands against what is there now: what is still to do, what is done already, and what has changed under it.
+//!
+//! What enters is a plan and a new survey with its differences; what leaves is a verdict for each visit, and what the visits that are done have made. A visit is
+//! stale when a fact that one of its decisions needed is another one now, unless nothing of it is due any more: then what it was for has been reached. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::needs::{facts_of, is_active, members};
+use super::{Action, Deed, Expected, Fact, Plan, Precondition, Visit, fact};
+use crate::diff::{Differences, Effect, Survey, authority_views, identity_view, instant};
+use crate::ids::{Address, AuthorityName, NodeName, Subject};
+use crate::observed::{Answer, Seen};
+use crate::x509::Certificate;
+
+/// How one visit stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything is as it was when the plan was made.
+    ToDo,
+    /// What it was for has been reached.
+    Done,
+    /// Something that it was made from is different now.
+    Stale(Vec<Changed>),
+    /// Its node cannot be seen.
+    Unseen {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A fact that has changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Changed {
+    /// The node.
+    pub node: NodeName,
+    /// What has changed: a path, a service, the members of etcd.
+    pub what: String,
+    /// What was found when the plan was made.
+    pub was: String,
+    /// What is found now.
+    pub is: String,
+}
+
+/// How a plan stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standings {
+    /// Each visit, by its number.
+    pub visits: BTreeMap<u32, Standing>,
+    /// What visits that are done have made, which later ones go by.
+    pub made: Made,
+}
+
+/// Certificates that a plan has made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Made {
+    /// The certificates of authorities.
+    pub authorities: BTreeMap<AuthorityName, Certificate>,
+    /// Certificates, by the place where they are.
+    pub identities: BTreeMap<Address, Certificate>,
+}
+
+impl Standings {
+    /// Every fact that has changed, each once.
+    pub fn changed(&self) -> BTreeSet<&Changed> {
+        let stale = self.visits.values().filter_map(|standing| match standing {
+            Standing::Stale(changed) => Some(changed),
+            Standing::ToDo | Standing::Done | Standing::Unseen { .. } => None,
+        });
+        stale.flatten().collect()
+    }
+
+    /// The visits that are still to be made.
+    pub fn to_do(&self) -> impl Iterator<Item = u32> {
+        let open = self.visits.iter().filter(|(_, standing)| **standing == Standing::ToDo);
+        open.map(|(number, _)| *number)
+    }
+}
+
+/// How each visit of a plan stands.
+pub fn standing(plan: &Plan, survey: &Survey, differences: &Differences) -> Standings {
+    let mut standings = Standings::default();
+    for visit in &plan.visits {
+        let standing = of_visit(visit, survey, differences);
+        if standing == Standing::Done {
+            remember(&mut standings.made, visit, survey);
+        }
+        standings.visits.insert(visit.number, standing);
+    }
+    standings
+}
+
+fn of_visit(visit: &Visit, survey: &Survey, differences: &Differences) -> Standing {
+    match survey.observed.nodes.get(&visit.node) {
+        Some(Answer::Facts(_)) => {}
+        Some(Answer::Unreachable { reason }) => return Standing::Unseen { reason: reason.clone() },
+        Some(Answer::Skipped) | None => {
+            return Standing::Unseen { reason: "the node was not asked".to_owned() };
+        }
+    }
+    let changed: BTreeSet<Changed> =
+        visit.actions.iter().flat_map(|action| changed(action, survey)).collect();
+    let is_restart = |action: &Action| matches!(action.deed, Deed::Restart { .. });
+    let only_restarts =
+        !visit.actions.iter().any(|action| !action.deed.paths().is_empty() && !is_restart(action));
+    if (!changed.is_empty() || only_restarts) && is_reached(visit, survey, differences) {
+        return Standing::Done;
+    }
+    if changed.is_empty() { Standing::ToDo } else { Standing::Stale(changed.into_iter().collect()) }
+}
+
+/// Whether nothing of what a visit was for is due any more.
+fn is_reached(visit: &Visit, survey: &Survey, differences: &Differences) -> bool {
+    let is_open = |address: &Address| {
+        differences.of(address).iter().any(|finding| match finding.effect {
+            Effect::Blocks | Effect::Unknown | Effect::Due => true,
+            Effect::Note => false,
+        })
+    };
+    visit.actions.iter().all(|action| !is_open(&action.address) && is_as_made(action, survey))
+}
+
+/// An authority counts as made only by what this very plan says: what comes after it was planned from its dates.
+fn is_as_made(action: &Action, survey: &Survey) -> bool {
+    let facts = facts_of(&survey.observed, &action.address.node);
+    let first = |path: &str| {
+        let file = facts?.files.get(path)?.present()?;
+        file.content.pem()?.certificates.first().cloned()
+    };
+    let digest = |path: &str| match fact(facts?, path) {
+        Fact::Pem { certificates, .. } | Fact::Kubeconfig { certificates, .. } => {
+            certificates.first().copied()
+        }
+        Fact::Absent | Fact::BrokenLink | Fact::Directory | Fact::Other { .. } | Fact::Unknown => None,
+    };
+    match &action.deed {
+        Deed::CreateAuthority { certificate, subject, not_before, not_after, .. } => first(&certificate.path)
+            .is_some_and(|made| {
+                let facts = made.facts();
+                facts.subject.common_name() == Some(subject.common_name.as_str())
+                    && (facts.not_before, facts.not_after) == (*not_before, *not_after)
+            }),
+        Deed::InstallAuthority { certificate, root, .. } => {
+            first(&certificate.path).is_some_and(|made| made.fingerprint() == root.fingerprint())
+        }
+        Deed::UndoOpen { .. } => facts.is_some_and(|facts| facts.open_transaction == Seen::Absent),
+        // What was asked for by hand leaves no finding behind, so its certificate must be another one.
+        Deed::IssueIdentity(issue) => issue.before.as_ref().is_none_or(|before| {
+            digest(issue.storage.certificate_path()).is_some_and(|now| now != *before.fingerprint())
+        }),
+        Deed::Snapshot { .. }
+        | Deed::MakeDirectory { .. }
+        | Deed::MakeLink { .. }
+        | Deed::MoveDirectory { .. }
+        | Deed::CopyAuthorityCertificate { .. }
+        | Deed::CopyKey { .. }
+        | Deed::CreateKeyPair { .. }
+        | Deed::WritePublicKey { .. }
+        | Deed::WriteBundle { .. }
+        | Deed::CopyIdentity(_)
+        | Deed::UpdateKubeconfig { .. }
+        | Deed::SetPermissions { .. }
+        | Deed::Restart { .. }
+        | Deed::AwaitHealthy { .. }
+        | Deed::Verify { .. } => true,
+        // Nothing but the run itself says what a snapshot holds.
+        Deed::Restore { .. } => false,
+    }
+}
+
+/// The facts that an action needs and that are different now.
+fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
+    let own = &action.address.node;
+    let changed = action.preconditions.iter().filter_map(|precondition| match precondition {
+        Precondition::File { expected: Expected::AsLeftBy(_), .. } => None,
+        Precondition::File { node, path, expected: Expected::Fact(was) } => {
+            let node = node.as_ref().unwrap_or(own);
+            let Some(facts) = facts_of(&survey.observed, node) else {
+                let is = "unknown, because the node cannot be seen".to_owned();
+                return Some(Changed { node: node.clone(), what: path.clone(), was: was.to_string(), is });
+            };
+            let now = fact(facts, path);
+            if now == *was {
+                return None;
+            }
+            let written = facts.files.get(path).and_then(Seen::present);
+            let written = written.map(|file| format!(" (written {})", instant(file.modified)));
+            let is = format!("{now}{}", written.unwrap_or_default());
+            Some(Changed { node: node.clone(), what: path.clone(), was: was.to_string(), is })
+        }
+        Precondition::Service { service, active } => {
+            let words = |active: bool| if active { "active" } else { "not active" }.to_owned();
+            let now = facts_of(&survey.observed, own).and_then(|facts| is_active(facts, service));
+            let is = now.map_or_else(|| "unknown".to_owned(), words);
+            let what = format!("the service {service}");
+            (now != Some(*active)).then(|| Changed { node: own.clone(), what, was: words(*active), is })
+        }
+        Precondition::Members { names } => {
+            let words = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+            let now = facts_of(&survey.observed, own).and_then(members);
+            let is = now.as_ref().map_or_else(|| "unknown".to_owned(), words);
+            let what = "the members of etcd".to_owned();
+            (now.as_ref() != Some(names)).then(|| Changed { node: own.clone(), what, was: words(names), is })
+        }
+    });
+    changed.collect()
+}
+
+fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
+    let Some(node) = survey.desired.nodes.get(&visit.node) else { return };
+    let views = authority_views(&survey.desired, &survey.observed);
+    for action in &visit.actions {
+        if let (Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. }, Subject::Authority(authority)) =
+            (&action.deed, &action.address.subject)
+        {
+            let certificates = views.get(authority).and_then(|view| view.certificates.get(&visit.node));
+            if let Some(certificate) = certificates.and_then(|certificates| certificates.first()) {
+                made.authorities.insert(authority.clone(), certificate.clone());
+            }
+        }
+        if let (Deed::IssueIdentity(_) | Deed::CopyIdentity(_), Subject::Identity(identity)) =
+            (&action.deed, &action.address.subject)
+        {
+            let facts = facts_of(&survey.observed, &visit.node);
+            let view =
+                node.identities.get(identity).zip(facts).map(|(wanted, facts)| identity_view(wanted, facts));
+            if let Some(certificate) = view.and_then(|view| view.certificate) {
+                made.identities.insert(action.address.clone(), certificate);
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Plans and facts as files: written once, read by people and programs, used later.
+//!
+//! What enters or leaves is text. The form is canonical: the same value is the same bytes, so that a digest stands for it. It holds no secret, because no type in
+//! a plan or in facts can. What is read is somebody else's word: its size is bounded by the caller, unknown names of a later minor format are passed over where
+//! the type allows it, and an unknown major one is refused. No file is touched here.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ClusterName;
+use crate::observed::Observed;
+use crate::plan::SpecReference;
+
+/// The version of the JSON forms: minor steps only add, a reader refuses a major one that it does not know.
+pub const FORMAT_VERSION: &str = "1.0";
+
+/// The program that writes, with its version.
+pub(crate) const TOOL: &str = concat!("pki ", env!("CARGO_PKG_VERSION"));
+
+/// The largest file that is read, in bytes: a renewal of everything on a thousand nodes, or all that these nodes tell, is a fraction of it.
+pub const MAX_BYTES: usize = 256 * 1024 * 1024;
+
+/// Why a text cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedError {
+    /// It is no JSON, or not that of such a value.
+    #[error("this is not what this program has written")]
+    Unreadable(#[source] serde_json::Error),
+    /// It was made by a program that knows more.
+    #[error("it has format {found}, and this program knows {FORMAT_VERSION}; use the program that made it")]
+    Format {
+        /// Its format.
+        found: String,
+    },
+}
+
+/// The part of every format that says which one it is.
+#[derive(Deserialize)]
+struct Head {
+    format_version: String,
+}
+
+/// The canonical text of a value, with one line feed at its end.
+pub fn to_text(value: &impl Serialize) -> String {
+    // Only maps with keys that are no strings could fail, and nothing that is saved has any.
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Reads what [`to_text`] wrote.
+///
+/// # Errors
+/// It is something else, or of a later format.
+pub fn from_text<T: DeserializeOwned>(text: &[u8]) -> Result<T, SavedError> {
+    let head: Head = serde_json::from_slice(text).map_err(SavedError::Unreadable)?;
+    let major = |version: &str| version.split('.').next().unwrap_or_default().to_owned();
+    if major(&head.format_version) != major(FORMAT_VERSION) {
+        let found = head.format_version.escape_debug().take(20).collect();
+        return Err(SavedError::Format { found });
+    }
+    serde_json::from_slice(text).map_err(SavedError::Unreadable)
+}
+
+/// What the nodes of a cluster told, for planning without access to any of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    /// [`FORMAT_VERSION`].
+    #[serde(rename = "format_version")]
+    pub format_version: String,
+    /// The program that asked, with its version.
+    pub tool: String,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The spec that said what to ask.
+    pub spec: SpecReference,
+    /// What they told.
+    pub observed: Observed,
+}
+
+impl Facts {
+    /// What was told about a cluster.
+    pub fn new(cluster: ClusterName, spec: SpecReference, observed: Observed) -> Self {
+        Self { format_version: FORMAT_VERSION.to_owned(), tool: TOOL.to_owned(), cluster, spec, observed }
+    }
+}
