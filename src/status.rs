@@ -125,6 +125,8 @@ pub struct AuthorityStatus {
     pub name: AuthorityName,
     /// The nodes that hold this certificate first in the authority's file.
     pub nodes: Vec<NodeName>,
+    /// The file that holds it, on the first of them.
+    pub path: String,
     /// The nodes that hold its key.
     pub signers: Vec<NodeName>,
     /// No node holds its key, or the spec says that it is elsewhere.
@@ -155,6 +157,12 @@ pub struct CertificateFields {
     pub subject: String,
     /// The issuer.
     pub issuer: String,
+    /// The subject's common name; empty where it has none.
+    #[serde(skip)]
+    pub subject_common_name: String,
+    /// The issuer's common name; empty where it has none.
+    #[serde(skip)]
+    pub issuer_common_name: String,
     /// The serial number, hexadecimal.
     pub serial: String,
     /// The beginning of its life.
@@ -315,8 +323,10 @@ fn authority_statuses(
             let subject = Subject::Authority(name.clone());
             findings_of(differences, &Address { subject, node: node.clone() })
         });
+        let first = nodes.first().and_then(|node| desired.nodes.get(node)?.authorities.get(name));
         rows.push(AuthorityStatus {
             name: name.clone(),
+            path: first.map(|copy| copy.certificate.path.clone()).unwrap_or_default(),
             signers: signers.collect(),
             externally_managed: is_external(desired, name, Some(view)),
             certificate: certificate.map(|certificate| fields(certificate, now)),
@@ -346,6 +356,8 @@ fn fields(certificate: &Certificate, now: Timestamp) -> CertificateFields {
     CertificateFields {
         subject: facts.subject.to_string(),
         issuer: facts.issuer.to_string(),
+        subject_common_name: facts.subject.common_name().unwrap_or_default().to_owned(),
+        issuer_common_name: facts.issuer.common_name().unwrap_or_default().to_owned(),
         serial: facts.serial.to_string(),
         not_before: facts.not_before,
         expires: facts.not_after,

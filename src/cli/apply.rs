@@ -1,9 +1,11 @@
 //! `pki apply`: shows the plan, asks, and does exactly that.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pki::apply::{Done, Locking, Outcome as RunOutcome, Report, Settings, apply};
+use clap::ValueEnum;
+use pki::apply::{Done, Event, Locking, Outcome as RunOutcome, Report, Settings, apply};
 use pki::own_root::RootKeys;
 use pki::plan::{Plan, SpecReference};
 use pki::render;
@@ -16,7 +18,7 @@ use super::lock::LockArguments;
 use super::plan::PlanArguments;
 use super::progress::Progress;
 use super::saved_plan::{self, SavedArguments};
-use super::{Exit, Format, Global, consent, json, output, own_root, written};
+use super::{Exit, Global, consent, json, output, own_root, written};
 
 /// What `pki apply` takes.
 #[derive(Debug, clap::Args)]
@@ -31,16 +33,10 @@ pub(super) struct Arguments {
     locking: LockArguments,
     /// The form of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(super) format: Format,
+    format: Format,
     /// What happens to work already done when a step fails; the spec's rollout.onFailure when not given
     #[arg(long, value_enum, value_name = "WHAT")]
     on_failure: Option<FailurePolicy>,
-}
-
-impl Arguments {
-    fn policy(&self, spec: OnFailure) -> OnFailure {
-        self.on_failure.map_or(spec, OnFailure::from)
-    }
 }
 
 /// What happens to work already done when a step fails.
@@ -72,22 +68,52 @@ struct Result<'a> {
     outcome: Outcome,
 }
 
+/// The form of what apply tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs, at the end.
+    Json,
+    /// For programs, as it happens: one event a line, always ended by an outcome.
+    Ndjson,
+}
+
+/// One call of the command.
+pub(super) struct Call<'a> {
+    pub(super) arguments: &'a Arguments,
+    pub(super) global: &'a Global,
+    /// Whether anything on a node was touched.
+    touched: Cell<bool>,
+}
+
 /// Applies.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    if let Some(path) = &arguments.saved.plan_file {
-        return saved_plan::run(path, arguments, global).unwrap_or_else(|exit| exit);
+    let call = Call { arguments, global, touched: Cell::new(false) };
+    let exit = match &arguments.saved.plan_file {
+        Some(path) => saved_plan::run(path, &call).unwrap_or_else(|exit| exit),
+        None => made_now(&call),
+    };
+    if arguments.format == Format::Ndjson {
+        return exit.max(written(output::print(&call.outcome(exit).line())));
     }
+    exit
+}
+
+/// Makes plans and applies them.
+fn made_now(call: &Call<'_>) -> Exit {
     // Missing approval is found before any node is asked anything.
-    if let Err(exit) = arguments.consent.possible() {
+    if let Err(exit) = call.arguments.consent.possible() {
         return exit;
     }
-    let clusters = match arguments.plan.load(global) {
+    let clusters = match call.arguments.plan.load(call.global) {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };
     let mut gravest = Exit::Done;
     for cluster in &clusters {
-        let exit = one(cluster, arguments, global).unwrap_or_else(|exit| exit);
+        let exit = one(cluster, call).unwrap_or_else(|exit| exit);
         gravest = gravest.max(exit);
         if exit != Exit::Done {
             // The next cluster is not begun on top of a failure.
@@ -100,62 +126,90 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
 /// Work that an interrupted run left open is undone by a first round; only then can be seen what else is due.
 const ROUNDS: usize = 2;
 
-fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> std::result::Result<Exit, Exit> {
+fn one(cluster: &Cluster, call: &Call<'_>) -> std::result::Result<Exit, Exit> {
     let mut exit = Exit::Done;
     for _ in 0..ROUNDS {
         let mut nodes = cluster.nodes();
         let survey = cluster.survey(&nodes)?;
-        let plan = cluster.plan(&survey, &arguments.plan.options(false), super::now())?;
-        if arguments.format == Format::Text {
-            let shown = written(output::print(&render::plan(&plan)));
-            if shown != Exit::Done {
-                return Err(shown);
-            }
-        }
+        let plan = cluster.plan(&survey, &call.arguments.plan.options(false), super::now())?;
+        call.show(&plan)?;
         if !plan.applicable {
-            return Ok(finish(&plan, Exit::Blocked, false, arguments));
+            return Ok(call.finish(&plan, Exit::Blocked));
         }
         if plan.visits.is_empty() {
-            return Ok(finish(&plan, exit, false, arguments));
+            return Ok(call.finish(&plan, exit));
         }
-        arguments.consent.ask(&plan)?;
-        let done = Done::default();
-        let (told, touched) =
-            do_it(&plan, (&mut nodes, &survey.desired), &cluster.reference, done, arguments, global);
-        exit = told;
+        call.arguments.consent.ask(&plan)?;
+        exit = call.carry_out(&plan, (&mut nodes, &survey.desired), &cluster.reference, Done::default());
         let was_undo = plan.actions().all(|action| matches!(action.deed, pki::plan::Deed::UndoOpen { .. }));
         if exit != Exit::Done || !was_undo {
-            return Ok(finish(&plan, exit, touched, arguments));
+            return Ok(call.finish(&plan, exit));
         }
     }
     Ok(exit)
 }
 
-/// Does what was approved, and tells how it ended; and whether anything was touched.
-pub(super) fn do_it(
-    plan: &Plan,
-    (nodes, desired): (&mut super::nodes::Hosts, &pki::desired::Desired),
-    spec: &SpecReference,
-    done: Done,
-    arguments: &Arguments,
-    global: &Global,
-) -> (Exit, bool) {
-    let root_keys = match own_root::keys(plan, &spec.file) {
-        Ok(keys) => keys,
-        Err(exit) => return (exit, false),
-    };
-    let policy = Policy {
-        on_failure: arguments.policy(desired.rollout.on_failure),
-        root_keys: &root_keys,
-        locking: arguments.locking.locking(),
-        done,
-    };
-    let report = carry_out(plan, nodes, desired, policy, global);
-    let mut exit = exit_of(report.outcome);
-    if arguments.format == Format::Text {
-        exit = exit.max(written(output::print(&render::report(plan, &report))));
+impl Call<'_> {
+    /// Shows what will be done.
+    ///
+    /// # Errors
+    /// The exit code, when it could not be shown: then it is not done either.
+    pub(super) fn show(&self, plan: &Plan) -> std::result::Result<(), Exit> {
+        let shown = match self.arguments.format {
+            Format::Text => written(output::print(&render::plan(plan))),
+            Format::Json => Exit::Done,
+            Format::Ndjson => written(output::print(&render::version(plan))),
+        };
+        if shown == Exit::Done { Ok(()) } else { Err(shown) }
     }
-    (exit, report.touched())
+
+    /// Does what was approved, and tells how it ended.
+    pub(super) fn carry_out(
+        &self,
+        plan: &Plan,
+        (nodes, desired): (&mut super::nodes::Hosts, &pki::desired::Desired),
+        spec: &SpecReference,
+        done: Done,
+    ) -> Exit {
+        let root_keys = match own_root::keys(plan, &spec.file) {
+            Ok(keys) => keys,
+            Err(exit) => return exit,
+        };
+        let policy = Policy {
+            on_failure: self.arguments.on_failure.map_or(desired.rollout.on_failure, OnFailure::from),
+            root_keys: &root_keys,
+            locking: self.arguments.locking.locking(),
+            done,
+        };
+        let mut progress = Progress::new(self.global);
+        let mut unwritten = Exit::Done;
+        let report = carry_out(plan, nodes, desired, policy, &mut |event| match self.arguments.format {
+            // A reader that has gone away is no reason to stop in the middle of a node.
+            Format::Ndjson => unwritten = unwritten.max(written(output::print(&render::event(event)))),
+            Format::Text | Format::Json => progress.tell(event),
+        });
+        self.touched.set(self.touched.get() || report.touched());
+        let mut exit = exit_of(report.outcome).max(unwritten);
+        if self.arguments.format == Format::Text {
+            exit = exit.max(written(output::print(&render::report(plan, &report))));
+        }
+        exit
+    }
+
+    /// Ends with a plan.
+    pub(super) fn finish(&self, plan: &Plan, exit: Exit) -> Exit {
+        match self.arguments.format {
+            Format::Text | Format::Ndjson => exit,
+            Format::Json => {
+                let outcome = self.outcome(exit);
+                exit.max(written(output::print(&json(&Result { plan, outcome }))))
+            }
+        }
+    }
+
+    fn outcome(&self, exit: Exit) -> Outcome {
+        if self.touched.get() { Outcome::touched(exit) } else { Outcome::untouched(exit) }
+    }
 }
 
 /// How a plan is carried out.
@@ -170,13 +224,13 @@ pub(super) struct Policy<'a> {
     pub(super) done: Done,
 }
 
-/// Carries out a plan with progress on standard error.
+/// Carries out a plan, which a signal stops; every event is told.
 pub(super) fn carry_out(
     plan: &Plan,
     nodes: &mut super::nodes::Hosts,
     desired: &pki::desired::Desired,
     policy: Policy<'_>,
-    global: &Global,
+    tell: &mut dyn FnMut(&Event<'_>),
 ) -> Report {
     let interrupted = Arc::new(AtomicBool::new(false));
     super::signals::stop_on_signal(&interrupted);
@@ -190,8 +244,7 @@ pub(super) fn carry_out(
         now: super::now,
         interrupted: &interrupted,
     };
-    let mut progress = Progress::new(global);
-    apply(plan, nodes, &settings, &mut |event| progress.tell(event))
+    apply(plan, nodes, &settings, tell)
 }
 
 /// The exit code of a run.
@@ -205,15 +258,5 @@ pub(super) fn exit_of(outcome: RunOutcome) -> Exit {
         RunOutcome::Undone => Exit::Undone,
         RunOutcome::Partial => Exit::Partial,
         RunOutcome::UndoFailed => Exit::UndoFailed,
-    }
-}
-
-pub(super) fn finish(plan: &Plan, exit: Exit, touched: bool, arguments: &Arguments) -> Exit {
-    match arguments.format {
-        Format::Text => exit,
-        Format::Json => {
-            let outcome = if touched { Outcome::touched(exit) } else { Outcome::untouched(exit) };
-            exit.max(written(output::print(&json(&Result { plan, outcome }))))
-        }
     }
 }

@@ -15,6 +15,7 @@ mod output;
 mod own_root;
 mod plan;
 mod progress;
+mod reports;
 mod rollback;
 mod saved_plan;
 mod schema;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use jiff::Timestamp;
 use pki::diagnostic::escaped;
 use pki::ids::NodeName;
@@ -17,7 +18,7 @@ use super::cluster::{self, Cluster, SkipArguments};
 use super::exit::Outcome;
 use super::files;
 use super::input::SpecArguments;
-use super::{Exit, Format, Global, json, output, written};
+use super::{Exit, Global, json, output, reports, written};
 
 /// What decides about the content of a plan besides the spec.
 #[derive(Debug, Clone, clap::Args)]
@@ -76,9 +77,8 @@ impl PlanArguments {
 pub(super) struct Arguments {
     #[command(flatten)]
     plan: PlanArguments,
-    /// The form of the result
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    #[command(flatten)]
+    form: FormArguments,
     /// Plan as if it were this instant, such as 2027-01-31T00:00:00Z; such a plan cannot be applied
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
@@ -93,13 +93,55 @@ pub(super) struct Arguments {
     facts: Option<PathBuf>,
 }
 
+/// In which forms a plan is shown.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct FormArguments {
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+    /// Write the same result in another form to a file: text, json, markdown or gitlab; may be given several times
+    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<Format>)]
+    report: Vec<(Format, PathBuf)>,
+    /// The most bytes of Markdown; the middle is cut, never the summary or the errors
+    #[arg(long, value_name = "BYTES", default_value_t = reports::COMMENT_BYTES)]
+    max_bytes: usize,
+}
+
+/// The form of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// For a comment on a pull request.
+    Markdown,
+    /// What GitLab shows at a merge request.
+    Gitlab,
+}
+
+impl FormArguments {
+    /// Prints a plan, and writes its reports.
+    pub(super) fn show(&self, plan: &Plan, digest: Option<&Sha256>, exit: Exit) -> Exit {
+        let text = |format| match format {
+            Format::Text => render::plan(plan),
+            Format::Json => json(&Report { plan, outcome: Outcome::untouched(exit) }),
+            Format::Markdown => render::markdown(plan, digest, self.max_bytes),
+            Format::Gitlab => render::gitlab(plan),
+        };
+        let printed = written(output::print(&text(self.format)));
+        printed.max(reports::write(&self.report, text))
+    }
+}
+
 /// The result for programs.
 #[derive(Serialize)]
-pub(super) struct Report<'a> {
+struct Report<'a> {
     #[serde(flatten)]
-    pub(super) plan: &'a Plan,
+    plan: &'a Plan,
     #[serde(flatten)]
-    pub(super) outcome: Outcome,
+    outcome: Outcome,
 }
 
 /// Plans.
@@ -124,17 +166,17 @@ fn one(cluster: &Cluster, arguments: &Arguments) -> Result<Exit, Exit> {
     let now = arguments.as_of.unwrap_or_else(super::now);
     let plan = cluster.plan(&survey, &arguments.plan.options(arguments.as_of.is_some()), now)?;
     let exit = exit_of(&plan, arguments.exit_code);
-    let text = match arguments.format {
-        Format::Text => render::plan(&plan),
-        Format::Json => json(&Report { plan: &plan, outcome: Outcome::untouched(exit) }),
-    };
-    let printed = written(output::print(&text));
-    match &arguments.out {
-        Some(_) if !plan.applicable => output::tell("No plan was saved: this one cannot be applied.\n"),
-        Some(path) => save(&plan, path)?,
-        None => {}
+    let saved = arguments.out.as_ref().filter(|_| plan.applicable).map(|path| (path, to_text(&plan)));
+    let digest = saved.as_ref().map(|(_, text)| Sha256::of(text.as_bytes()));
+    let shown = arguments.form.show(&plan, digest.as_ref(), exit);
+    match (&saved, &digest) {
+        (Some((path, text)), Some(digest)) => save(&plan, (path, text), digest)?,
+        _ if arguments.out.is_some() => {
+            output::tell("No plan was saved: this one cannot be applied.\n");
+        }
+        _ => {}
     }
-    Ok(exit.max(printed))
+    Ok(exit.max(shown))
 }
 
 /// The exit code of a plan that is only shown.
@@ -166,15 +208,13 @@ fn from_facts(cluster: &Cluster, path: &Path) -> Result<Survey, Exit> {
     cluster.survey_further(&super::nodes::Hosts::new(), observed)
 }
 
-fn save(plan: &Plan, path: &Path) -> Result<(), Exit> {
-    let text = to_text(plan);
-    files::write(path, &text, files::PRIVATE)?;
+fn save(plan: &Plan, (path, text): (&Path, &str), digest: &Sha256) -> Result<(), Exit> {
+    files::write(path, text, files::PRIVATE)?;
     output::tell(&format!(
-        "Saved plan {} to {}, good until {}.\n  digest  sha256:{}\n  apply   pki apply {}\n",
+        "Saved plan {} to {}, good until {}.\n  digest  sha256:{digest}\n  apply   pki apply {}\n",
         plan.id,
         files::shown(path),
         plan.expires.strftime("%Y-%m-%d %H:%MZ"),
-        Sha256::of(text.as_bytes()),
         escaped(&path.display().to_string())
     ));
     Ok(())

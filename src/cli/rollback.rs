@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pki::apply::Done;
+use pki::apply::{Done, Event};
 use pki::ids::NodeName;
 use pki::node::HostError;
 use pki::observe::at_once;
@@ -17,6 +17,7 @@ use super::consent::{self, Tier};
 use super::input::SpecArguments;
 use super::lock::LockArguments;
 use super::nodes::Hosts;
+use super::progress::Progress;
 use super::{Exit, Global, chain, output, written};
 
 /// What `pki rollback` takes.
@@ -87,7 +88,9 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
     let on_failure = survey.desired.rollout.on_failure;
     let (root_keys, locking) = (RootKeys::default(), arguments.locking.locking());
     let policy = Policy { on_failure, root_keys: &root_keys, locking, done: Done::default() };
-    let report = carry_out(&back.plan, &mut nodes, &survey.desired, policy, global);
+    let mut progress = Progress::new(global);
+    let tell = &mut |event: &Event<'_>| progress.tell(event);
+    let report = carry_out(&back.plan, &mut nodes, &survey.desired, policy, tell);
     Ok(exit_of(report.outcome).max(written(output::print(&render::report(&back.plan, &report)))))
 }
 

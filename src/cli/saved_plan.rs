@@ -11,14 +11,13 @@ use pki::apply::Done;
 use pki::diagnostic::escaped;
 use pki::diff::diff;
 use pki::plan::{Plan, Standing, Standings, standing};
-use pki::render;
 use pki::simulate::{Processes, simulate};
 use pki::survey::Survey;
 use pki::x509::Sha256;
 
-use super::apply::{Arguments, do_it, finish};
+use super::apply::{Arguments, Call};
 use super::cluster::Cluster;
-use super::{Exit, Format, Global, files, output, written};
+use super::{Exit, Global, files, output};
 
 /// What names a saved plan.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,9 +39,10 @@ fn digest(text: &str) -> Result<Sha256, String> {
 ///
 /// # Errors
 /// The exit code, after everything that speaks against it was told.
-pub(super) fn run(path: &Path, arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
+pub(super) fn run(path: &Path, call: &Call<'_>) -> Result<Exit, Exit> {
+    let arguments = call.arguments;
     let (plan, bytes): (Plan, _) = files::read(path)?;
-    let cluster = fitting(&plan, &Sha256::of(&bytes), arguments, global)?;
+    let cluster = fitting(&plan, &Sha256::of(&bytes), arguments, call.global)?;
     arguments.consent.possible()?;
     let mut nodes = cluster.nodes();
     let survey = cluster.survey(&nodes)?;
@@ -50,25 +50,19 @@ pub(super) fn run(path: &Path, arguments: &Arguments, global: &Global) -> Result
     let standings = standing(&plan, &survey, &differences);
     stands(&plan, &standings)?;
     let plan = checked(plan, &standings, &survey)?;
-    if arguments.format == Format::Text {
-        let shown = written(output::print(&render::plan(&plan)));
-        if shown != Exit::Done {
-            return Err(shown);
-        }
-    }
+    call.show(&plan)?;
     let Standings { visits, made } = standings;
     let visits = visits.into_iter().filter(|(_, standing)| *standing == Standing::Done);
     let done = Done { visits: visits.map(|(number, _)| number).collect(), made };
     if done.visits.len() == plan.visits.len() {
-        if arguments.format == Format::Text && !plan.visits.is_empty() {
+        if !plan.visits.is_empty() {
             output::tell(&format!("Plan {} is done already: nothing was touched.\n", plan.id));
         }
-        return Ok(finish(&plan, Exit::Done, false, arguments));
+        return Ok(call.finish(&plan, Exit::Done));
     }
     arguments.consent.ask(&plan)?;
-    let (exit, touched) =
-        do_it(&plan, (&mut nodes, &survey.desired), &cluster.reference, done, arguments, global);
-    Ok(finish(&plan, exit, touched, arguments))
+    let exit = call.carry_out(&plan, (&mut nodes, &survey.desired), &cluster.reference, done);
+    Ok(call.finish(&plan, exit))
 }
 
 /// The cluster, if the plan is one for it that may still be applied.

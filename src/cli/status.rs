@@ -22,7 +22,7 @@ use super::cluster::{self, Cluster, SkipArguments};
 use super::exit::Outcome;
 use super::input::SpecArguments;
 use super::nodes::Hosts;
-use super::{Exit, Format, Global, internal, json, output, written};
+use super::{Exit, Global, internal, json, output, reports, written};
 
 /// What `pki status` takes.
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,9 @@ pub(super) struct Arguments {
     /// The form of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
+    /// Write the same result in another form to a file: text, json, junit or prometheus; may be given several times
+    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<Format>)]
+    report: Vec<(Format, PathBuf)>,
     /// What stands first
     #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
     sort: Sort,
@@ -46,6 +49,20 @@ pub(super) struct Arguments {
     /// End with 2 when an action is due, with 3 when something is blocked or unknown
     #[arg(long, visible_alias = "detailed-exitcode")]
     exit_code: bool,
+}
+
+/// The form of a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// Test cases, for the widgets of pipelines.
+    Junit,
+    /// Metrics, for the textfile collector of node_exporter.
+    Prometheus,
 }
 
 /// The order of a report.
@@ -80,12 +97,15 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     if let Err(exit) = arguments.skip.skip(&mut clusters) {
         return exit;
     }
-    let one = |cluster: &Cluster| {
-        let nodes = cluster.nodes();
-        let survey = cluster.survey(&nodes)?;
-        Ok(report(cluster, &survey, arguments, global, now))
-    };
-    clusters.iter().map(|cluster| one(cluster).unwrap_or_else(|exit: Exit| exit)).max().unwrap_or(Exit::Done)
+    let mut exit = Exit::Done;
+    let mut looks = Vec::new();
+    for cluster in clusters {
+        match cluster.survey(&cluster.nodes()) {
+            Ok(survey) => looks.push(Look::new(cluster, survey, arguments, now)),
+            Err(failed) => exit = exit.max(failed),
+        }
+    }
+    exit.max(report(&looks, arguments, global))
 }
 
 /// Reports on this machine, or on a directory that stands for one, without a spec.
@@ -125,34 +145,58 @@ fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Resul
         skipped: BTreeSet::new(),
     };
     let survey = cluster.survey_further(&nodes, known)?;
-    Ok(report(&cluster, &survey, arguments, global, now))
+    Ok(report(&[Look::new(cluster, survey, arguments, now)], arguments, global))
 }
 
-fn report(
-    cluster: &Cluster,
-    survey: &Survey,
-    arguments: &Arguments,
-    global: &Global,
-    now: Timestamp,
-) -> Exit {
-    let Survey { desired, observed } = survey;
-    let differences = diff(desired, observed, now);
-    let mut status = Status::new(desired, observed, &differences, now);
-    if arguments.sort == Sort::Expiry {
-        status.sort_by_expiry();
-    }
-    let exit = match status.gravest() {
-        Some(Effect::Blocks | Effect::Unknown) if arguments.exit_code => Exit::Blocked,
-        Some(Effect::Due) if arguments.exit_code => Exit::ChangesPending,
-        Some(Effect::Blocks | Effect::Unknown | Effect::Due | Effect::Note) | None => Exit::Done,
-    };
-    let result = match arguments.format {
-        Format::Text => {
-            let style = output::stdout_style(global.color);
-            let style = StatusStyle { color: style.color, unicode: style.unicode };
-            output::print(&render::status(&status, style, &|path| cluster.place(path)))
+/// A cluster as it was found.
+struct Look {
+    cluster: Cluster,
+    survey: Survey,
+    status: Status,
+    exit: Exit,
+}
+
+impl Look {
+    fn new(cluster: Cluster, survey: Survey, arguments: &Arguments, now: Timestamp) -> Self {
+        let Survey { desired, observed } = &survey;
+        let differences = diff(desired, observed, now);
+        let mut status = Status::new(desired, observed, &differences, now);
+        if arguments.sort == Sort::Expiry {
+            status.sort_by_expiry();
         }
-        Format::Json => output::print(&json(&Report { status: &status, outcome: Outcome::untouched(exit) })),
+        let exit = match status.gravest() {
+            Some(Effect::Blocks | Effect::Unknown) if arguments.exit_code => Exit::Blocked,
+            Some(Effect::Due) if arguments.exit_code => Exit::ChangesPending,
+            Some(Effect::Blocks | Effect::Unknown | Effect::Due | Effect::Note) | None => Exit::Done,
+        };
+        Self { cluster, survey, status, exit }
+    }
+}
+
+fn report(looks: &[Look], arguments: &Arguments, global: &Global) -> Exit {
+    let text = |format, style| match format {
+        Format::Text => {
+            let one = |look: &Look| render::status(&look.status, style, &|path| look.cluster.place(path));
+            looks.iter().map(one).collect()
+        }
+        Format::Json => {
+            let one =
+                |look: &Look| json(&Report { status: &look.status, outcome: Outcome::untouched(look.exit) });
+            looks.iter().map(one).collect()
+        }
+        Format::Junit => render::junit_of_status(looks.iter().map(|look| &look.status)),
+        Format::Prometheus => {
+            let all: Vec<_> = looks.iter().map(|look| (&look.status, &look.survey.observed)).collect();
+            // Two metrics of one name would be a fault of this program, which the tests would show.
+            render::metrics(&all).unwrap_or_default()
+        }
     };
-    exit.max(written(result))
+    let stdout = output::stdout_style(global.color);
+    let style = StatusStyle { color: stdout.color, unicode: stdout.unicode };
+    let printed = written(output::print(&text(arguments.format, style)));
+    // A file is no terminal.
+    let plain = StatusStyle { color: false, unicode: false };
+    let reported = reports::write(&arguments.report, |format| text(format, plain));
+    let gravest = looks.iter().map(|look| look.exit).max().unwrap_or(Exit::Done);
+    gravest.max(printed).max(reported)
 }

@@ -1,23 +1,39 @@
 //! `pki validate`: checks specs without touching any node.
 
+use std::path::PathBuf;
+
+use clap::ValueEnum;
 use pki::diagnostic::{Severity, escaped};
+use pki::render;
 use serde::Serialize;
 
 use super::exit::Outcome;
 use super::input::{self, Input, SpecArguments};
-use super::{Exit, Format, Global, output, written};
+use super::{Exit, Format, Global, output, reports, written};
 
 /// What `pki validate` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Specs, folders of specs, or `-`
     #[arg(value_name = "SPEC")]
-    specs: Vec<std::path::PathBuf>,
+    specs: Vec<PathBuf>,
     #[command(flatten)]
     spec: SpecArguments,
     /// The form of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
+    /// Write the same result in another form to a file: json or junit; may be given several times
+    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<ReportKind>)]
+    report: Vec<(ReportKind, PathBuf)>,
+}
+
+/// The form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportKind {
+    /// For programs.
+    Json,
+    /// Test cases, for the widgets of pipelines.
+    Junit,
 }
 
 /// The result for programs.
@@ -62,7 +78,14 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
         }
         Format::Json => output::print(&super::json(&report(&input, exit))),
     };
-    let written = written(result);
+    let reported = reports::write(&arguments.report, |kind| match kind {
+        ReportKind::Json => super::json(&report(&input, exit)),
+        ReportKind::Junit => {
+            let files: Vec<String> = input.sources.iter().map(|source| source.name.clone()).collect();
+            render::junit_of_validation(&files, &input.reading.problems)
+        }
+    });
+    let written = written(result).max(reported);
     if written == Exit::Done { exit } else { written }
 }
 

@@ -2,13 +2,21 @@
 
 mod checked;
 mod deed;
+mod event;
 mod issue;
+mod markdown;
+mod metrics;
+mod pipeline;
 mod plan;
 mod report;
 mod snapshot;
 mod status;
 
 pub use deed::deed;
+pub use event::{event, version};
+pub use markdown::{markdown, marker};
+pub use metrics::metrics;
+pub use pipeline::{gitlab, junit_of_status, junit_of_validation};
 pub use plan::plan;
 pub use report::report;
 pub use snapshot::{snapshot, snapshots};

@@ -108,7 +108,7 @@ fn verdict(plan: &Plan) -> String {
     text
 }
 
-fn errors(plan: &Plan) -> String {
+pub(super) fn errors(plan: &Plan) -> String {
     let mut grouped: BTreeMap<(&str, Option<&str>), Vec<&Blocked>> = BTreeMap::new();
     for blocked in &plan.blocked {
         grouped.entry((&blocked.because, blocked.help.as_deref())).or_default().push(blocked);
@@ -124,18 +124,32 @@ fn errors(plan: &Plan) -> String {
     text
 }
 
+/// Actions of which nothing but the node differs.
+pub(super) struct Group<'a> {
+    /// Sign and subject, such as `~ etcd-server`.
+    pub(super) title: String,
+    body: String,
+    pub(super) members: Vec<&'a Action>,
+}
+
 /// The actions that a reader has to judge, grouped where nothing but the node differs.
-fn blocks(plan: &Plan) -> String {
-    let mut groups: Vec<(String, String, Vec<&Action>)> = Vec::new();
+pub(super) fn groups(plan: &Plan) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut known: BTreeMap<(String, String), usize> = BTreeMap::new();
     for action in plan.actions() {
         let Some((title, body)) = block(action, plan) else { continue };
-        match groups.iter_mut().find(|(known, text, _)| *known == title && *text == body) {
-            Some((_, _, members)) => members.push(action),
-            None => groups.push((title, body, vec![action])),
+        let position = *known.entry((title.clone(), body.clone())).or_insert(groups.len());
+        match groups.get_mut(position) {
+            Some(group) => group.members.push(action),
+            None => groups.push(Group { title, body, members: vec![action] }),
         }
     }
+    groups
+}
+
+fn blocks(plan: &Plan) -> String {
     let mut text = String::new();
-    for (title, body, members) in groups {
+    for Group { title, body, members } in groups(plan) {
         let nodes: Vec<&str> = members.iter().map(|action| action.address.node.as_str()).collect();
         let _ = writeln!(text, "\n  {title} @ {}", nodes.join(", "));
         text.push_str(&body);
@@ -444,7 +458,7 @@ fn order(plan: &Plan) -> String {
 }
 
 /// The contract with scripts: fixed counters in a fixed order.
-fn last_line(plan: &Plan) -> String {
+pub(super) fn last_line(plan: &Plan) -> String {
     if !plan.blocked.is_empty() {
         let errors = counted(plan.blocked.len(), "error", "errors");
         return format!("Plan: blocked by {errors}.\n");

@@ -1,0 +1,36 @@
+//! Further renderings of one result: `--report KIND=PATH`, so that a pipeline looks at its nodes once and writes what each of its readers wants.
+//!
+//! What enters is the option as typed; what leaves is a kind and a path. Which kinds there are is each command's own.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::{Exit, files};
+
+/// The permission bits of reports, which are made to be shown.
+const SHOWN: u32 = 0o644;
+
+/// The most bytes that a comment on a pull request of GitHub may have.
+pub(super) const COMMENT_BYTES: usize = 65_536;
+
+/// Reads `KIND=PATH`.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn report<K: ValueEnum>(text: &str) -> Result<(K, PathBuf), String> {
+    let names = K::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let names: Vec<String> = names.map(|value| value.get_name().to_owned()).collect();
+    let wrong = || format!("write KIND=PATH, with one of {}", names.join(", "));
+    let (kind, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(wrong)?;
+    Ok((K::from_str(kind, false).map_err(|_| wrong())?, PathBuf::from(path)))
+}
+
+/// Writes each report; what is wrong with one keeps no other from being written.
+pub(super) fn write<K: Copy>(reports: &[(K, PathBuf)], text: impl Fn(K) -> String) -> Exit {
+    let exits = reports.iter().map(|(kind, path)| match files::write(path, &text(*kind), SHOWN) {
+        Ok(()) => Exit::Done,
+        Err(exit) => exit,
+    });
+    exits.max().unwrap_or(Exit::Done)
+}

@@ -1,0 +1,231 @@
+//! A plan as Markdown, for a comment on a pull request or a job's summary.
+//!
+//! What enters is a finished plan and how many bytes the result may have; what leaves is text that stays within them: first the drawing of the order goes, then the
+//! middle of the text, then the middle of the table. The head, the errors and the last line stay as they are. A comment is found again by the hidden marker in its
+//! first line. Names that come from nodes and certificates stand in code spans, where Markdown, HTML and mentions mean nothing.
+
+use std::fmt::Write as _;
+
+use super::deed::counted;
+use super::plan::{Group, errors, groups, last_line, plan as text_of};
+use crate::diagnostic::escaped;
+use crate::diff::instant;
+use crate::plan::{Action, Deed, Disruption, Plan, Undo};
+use crate::x509::Sha256;
+
+/// What is left when something had to be cut.
+const CUT: &str = "... cut: ";
+
+/// The plan as Markdown of at most `max_bytes`, with the digest of its saved form where it was saved.
+pub fn markdown(plan: &Plan, digest: Option<&Sha256>, max_bytes: usize) -> String {
+    let (head, tail) = (head(plan), tail(plan, digest));
+    let room = max_bytes.saturating_sub(head.len() + tail.len());
+    let table = table(plan);
+    let text = fold("The whole plan", "diff", &as_diff(&text_of(plan)));
+    let drawing = fold("The order", "mermaid", &drawing(plan));
+    let body = if table.len() + text.len() + drawing.len() <= room {
+        [table, text, drawing].concat()
+    } else if table.len() + text.len() <= room {
+        [table, text].concat()
+    } else {
+        let table = cut_table(&table, room / 2);
+        let left = room.saturating_sub(table.len());
+        let text = cut_fold(plan, left);
+        [table, text].concat()
+    };
+    [head, body, tail].concat()
+}
+
+/// The hidden marker by which a comment is found again.
+pub fn marker(cluster: &str) -> String {
+    format!("<!-- pki plan {cluster} -->")
+}
+
+/// Everything that may not be cut at the beginning: what it is about, the verdict, and the errors.
+fn head(plan: &Plan) -> String {
+    let mut text = format!("{}\n### pki plan: {}\n\n", marker(plan.cluster.as_str()), verdict(plan));
+    let commit = plan.spec.commit.as_ref().map(|commit| format!(" at {}", commit.get(..7).unwrap_or(commit)));
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "Cluster {}, {}{}, {} of {} nodes seen\n",
+        code(plan.cluster.as_str()),
+        code(&plan.spec.file),
+        commit.unwrap_or_default(),
+        plan.summary.nodes_seen,
+        plan.summary.nodes
+    );
+    let errors = errors(plan);
+    if !errors.is_empty() {
+        let _ = writeln!(text, "{}", fenced("text", errors.trim_start_matches('\n')));
+    }
+    text
+}
+
+fn verdict(plan: &Plan) -> String {
+    if !plan.blocked.is_empty() {
+        return format!("blocked by {}", counted(plan.blocked.len(), "error", "errors"));
+    }
+    if plan.is_empty() {
+        return "no changes".to_owned();
+    }
+    let line = last_line(plan);
+    let counts = line.trim_start_matches("Plan: ").trim_end_matches(['.', '\n']);
+    let counts: Vec<&str> = counts.split(", ").filter(|count| !count.ends_with(" 0")).collect();
+    if counts.is_empty() { "nothing that this plan can do".to_owned() } else { counts.join(", ") }
+}
+
+/// Everything that may not be cut at the end.
+fn tail(plan: &Plan, digest: Option<&Sha256>) -> String {
+    let mut text = format!("\nPlan {}", code(&plan.id));
+    if let Some(digest) = digest {
+        let _ = write!(text, ", digest {}", code(&format!("sha256:{digest}")));
+    }
+    let _ = write!(text, ", good until {}\n\n**{}**\n", instant(plan.expires), last(plan));
+    text
+}
+
+fn last(plan: &Plan) -> String {
+    if plan.is_empty() { "Plan: nothing to do.".to_owned() } else { last_line(plan).trim_end().to_owned() }
+}
+
+const TABLE_HEAD: &str = "| | What | Nodes | Disruption | Undo |\n|---|---|---|---|---|\n";
+
+/// A row for each change that is the same on several nodes.
+fn table(plan: &Plan) -> String {
+    let rows: String = groups(plan).iter().map(row).collect();
+    if rows.is_empty() { String::new() } else { format!("{TABLE_HEAD}{rows}\n") }
+}
+
+fn row(group: &Group<'_>) -> String {
+    let (sign, what) = group.title.split_once(' ').unwrap_or(("", &group.title));
+    let nodes: Vec<&str> = group.members.iter().map(|action| action.address.node.as_str()).collect();
+    let first = group.members.first();
+    let disruption = first.map_or_else(String::new, |action| disruption(action));
+    let undo = first.map_or("", |action| undo(action.undo));
+    format!("| `{sign}` | {} | {} | {} | {undo} |\n", cell(what), cell(&nodes.join(", ")), cell(&disruption))
+}
+
+fn disruption(action: &Action) -> String {
+    match &action.disruption {
+        Disruption::None => "none".to_owned(),
+        Disruption::Reload { when } => when.clone(),
+        Disruption::Restart { services } if matches!(action.deed, Deed::Restart { .. }) => {
+            format!("restart of {}", names(services))
+        }
+        Disruption::Restart { services } => format!("when {} is restarted", names(services)),
+    }
+}
+
+fn names(services: &std::collections::BTreeSet<crate::ids::ServiceName>) -> String {
+    services.iter().map(|service| service.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn undo(undo: Undo) -> &'static str {
+    match undo {
+        Undo::Restore => "from the snapshot",
+        Undo::Inverse => "restarted again",
+        Undo::None => "none needed",
+    }
+}
+
+/// The text with its signs at the beginning of lines, where a diff has its own.
+fn as_diff(text: &str) -> String {
+    let line = |line: &str| match line.as_bytes() {
+        [b' ', b' ', b'+', b' ', ..] => format!("+ {}\n", line.get(4..).unwrap_or_default()),
+        [b' ', b' ', b'~' | b'!', b' ', ..] => format!("! {}\n", line.get(4..).unwrap_or_default()),
+        // What begins like a change in a diff is none here.
+        [b'+' | b'-' | b'!' | b'@', ..] => format!(" {line}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+/// The visits, one after the other. Node names are plain words, and nothing else stands in it.
+fn drawing(plan: &Plan) -> String {
+    let mut text = String::from("flowchart LR\n");
+    for visit in &plan.visits {
+        let count = counted(visit.actions.len(), "step", "steps");
+        let _ = writeln!(text, "  v{}[\"{} {}: {count}\"]", visit.number, visit.number, visit.node);
+    }
+    for pair in plan.visits.windows(2) {
+        if let [before, after] = pair {
+            let _ = writeln!(text, "  v{} --> v{}", before.number, after.number);
+        }
+    }
+    text
+}
+
+fn fold(title: &str, kind: &str, text: &str) -> String {
+    format!("<details><summary>{title}</summary>\n\n{}</details>\n\n", fenced(kind, text))
+}
+
+/// Text in a fence that nothing in it can close.
+fn fenced(kind: &str, text: &str) -> String {
+    let fence = "`".repeat(longest_run(text).max(2) + 1);
+    format!("{fence}{kind}\n{}\n{fence}\n\n", text.trim_end_matches('\n'))
+}
+
+/// The most backticks in a row.
+fn longest_run(text: &str) -> usize {
+    text.split(|character| character != '`').map(str::len).max().unwrap_or(0)
+}
+
+/// A code span: in it nothing has a meaning but backticks, which it outnumbers.
+fn code(text: &str) -> String {
+    let text = escaped(text);
+    let quotes = "`".repeat(longest_run(&text) + 1);
+    let space = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
+    format!("{quotes}{space}{text}{space}{quotes}")
+}
+
+/// A code span in a table, whose columns end with bars.
+fn cell(text: &str) -> String {
+    code(text).replace('|', "\\|")
+}
+
+/// The table with rows of its middle left out.
+fn cut_table(table: &str, room: usize) -> String {
+    if table.len() <= room {
+        return table.to_owned();
+    }
+    let rows: Vec<&str> = table.lines().skip(2).filter(|line| !line.is_empty()).collect();
+    let note = format!("| | {CUT}{} | | | |\n", counted(rows.len(), "row in all", "rows in all"));
+    let (first, last) = ends(&rows, room.saturating_sub(TABLE_HEAD.len() + note.len() + 1));
+    if first.is_empty() && last.is_empty() {
+        return String::new();
+    }
+    format!("{TABLE_HEAD}{first}{note}{last}\n")
+}
+
+/// The text with lines of its middle left out; nothing where not even its ends have room.
+fn cut_fold(plan: &Plan, room: usize) -> String {
+    let text = as_diff(&text_of(plan));
+    let lines: Vec<&str> = text.lines().collect();
+    let note = format!("{CUT}{} in all, the saved plan has them\n", counted(lines.len(), "line", "lines"));
+    let empty = fold("The plan, shortened", "diff", &note).len() + longest_run(&text) * 2;
+    let (first, last) = ends(&lines, room.saturating_sub(empty + 2));
+    if first.is_empty() {
+        return String::new();
+    }
+    fold("The plan, shortened", "diff", &format!("{first}{note}{last}"))
+}
+
+/// As many lines of both ends as have room together: two of the beginning for each one of the end.
+fn ends(lines: &[&str], room: usize) -> (String, String) {
+    let (mut first, mut last): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    let mut left = room;
+    let mut rest = lines.iter();
+    for turn in 0_usize.. {
+        let from_end = turn % 3 == 2;
+        let Some(line) = (if from_end { rest.next_back() } else { rest.next() }) else { break };
+        if line.len() + 1 > left {
+            break;
+        }
+        left -= line.len() + 1;
+        if from_end { last.push(line) } else { first.push(line) }
+    }
+    last.reverse();
+    let text = |lines: Vec<&str>| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    (text(first), text(last))
+}
