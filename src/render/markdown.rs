@@ -22,7 +22,11 @@ pub fn markdown(plan: &Plan, digest: Option<&Sha256>, max_bytes: usize) -> Strin
     let room = max_bytes.saturating_sub(head.len() + tail.len());
     let table = table(plan);
     let text = fold("The whole plan", "diff", &as_diff(&text_of(plan)));
-    let drawing = fold("The order", "mermaid", &drawing(plan));
+    // Of one visit there is no order to draw.
+    let drawing = match plan.visits.len() {
+        0 | 1 => String::new(),
+        _ => fold("The order", "mermaid", &drawing(plan)),
+    };
     let body = if table.len() + text.len() + drawing.len() <= room {
         [table, text, drawing].concat()
     } else if table.len() + text.len() <= room {
@@ -89,7 +93,7 @@ fn last(plan: &Plan) -> String {
     if plan.is_empty() { "Plan: nothing to do.".to_owned() } else { last_line(plan).trim_end().to_owned() }
 }
 
-const TABLE_HEAD: &str = "| | What | Nodes | Disruption | Undo |\n|---|---|---|---|---|\n";
+const TABLE_HEAD: &str = "| | What | Nodes | Change | Disruption | Undo |\n|---|---|---|---|---|---|\n";
 
 /// A row for each change that is the same on several nodes.
 fn table(plan: &Plan) -> String {
@@ -103,7 +107,14 @@ fn row(group: &Group<'_>) -> String {
     let first = group.members.first();
     let disruption = first.map_or_else(String::new, |action| disruption(action));
     let undo = first.map_or("", |action| undo(action.undo));
-    format!("| `{sign}` | {} | {} | {} | {undo} |\n", cell(what), cell(&nodes.join(", ")), cell(&disruption))
+    let (nodes, change) = (nodes.join(", "), group.change());
+    format!(
+        "| `{sign}` | {} | {} | {} | {} | {undo} |\n",
+        cell(what),
+        cell(&nodes),
+        cell(&change),
+        cell(&disruption)
+    )
 }
 
 fn disruption(action: &Action) -> String {
@@ -173,6 +184,9 @@ fn longest_run(text: &str) -> usize {
 
 /// A code span: in it nothing has a meaning but backticks, which it outnumbers.
 fn code(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
     let text = escaped(text);
     let quotes = "`".repeat(longest_run(&text) + 1);
     let space = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
@@ -190,7 +204,7 @@ fn cut_table(table: &str, room: usize) -> String {
         return table.to_owned();
     }
     let rows: Vec<&str> = table.lines().skip(2).filter(|line| !line.is_empty()).collect();
-    let note = format!("| | {CUT}{} | | | |\n", counted(rows.len(), "row in all", "rows in all"));
+    let note = format!("| | {CUT}{} | | | | |\n", counted(rows.len(), "row in all", "rows in all"));
     let (first, last) = ends(&rows, room.saturating_sub(TABLE_HEAD.len() + note.len() + 1));
     if first.is_empty() && last.is_empty() {
         return String::new();

@@ -132,6 +132,14 @@ pub(super) struct Group<'a> {
     pub(super) members: Vec<&'a Action>,
 }
 
+impl Group<'_> {
+    /// The first line of its body, which says what changes.
+    pub(super) fn change(&self) -> String {
+        let words = self.body.lines().next().unwrap_or_default().split_whitespace();
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// The actions that a reader has to judge, grouped where nothing but the node differs.
 pub(super) fn groups(plan: &Plan) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();

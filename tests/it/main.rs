@@ -22,6 +22,7 @@ mod odd_cas;
 mod openssl;
 mod own_root;
 mod paths;
+mod pipelines;
 mod properties;
 mod quickstart;
 mod remote;
