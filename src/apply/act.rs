@@ -20,7 +20,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
     let node = &action.address.node;
     match &action.deed {
         // The transaction was opened with the snapshot.
-        Deed::Snapshot { .. } => make_keys(run, node),
+        Deed::Snapshot { .. } => make_keys(run, action),
         // What was open is undone by a visit of its own.
         Deed::UndoOpen { .. } => Ok(()),
         Deed::MakeDirectory { directory } => done(
@@ -136,9 +136,11 @@ pub(super) fn root_key(run: &Run<'_, '_>, action: &Action) -> Result<Secret, Hos
 }
 
 /// Every new key of the visit is made before the first write: together they take a fraction of the time, and nothing waits for them half done.
-fn make_keys(run: &mut Run<'_, '_>, node: &NodeName) -> Result<(), HostError> {
-    let visits = run.plan.visits.iter().filter(|visit| visit.node == *node);
-    let keys: BTreeMap<Slot, KeyAlgorithm> = visits
+fn make_keys(run: &mut Run<'_, '_>, snapshot: &Action) -> Result<(), HostError> {
+    let node = &snapshot.address.node;
+    let visit = run.plan.visit_of(snapshot);
+    let keys: BTreeMap<Slot, KeyAlgorithm> = visit
+        .into_iter()
         .flat_map(|visit| &visit.actions)
         .filter_map(|action| {
             let Deed::IssueIdentity(issue) = &action.deed else { return None };
@@ -245,11 +247,10 @@ fn verify(
     identities: &BTreeSet<IdentityName>,
 ) -> Result<(), HostError> {
     let node = &action.address.node;
-    let visits = &run.plan.visits;
+    let visit = run.plan.visit_of(action);
     let now = (run.settings.now)();
-    let checks: Vec<IdentityCheck> = visits
-        .iter()
-        .filter(|visit| visit.node == *node)
+    let checks: Vec<IdentityCheck> = visit
+        .into_iter()
         .flat_map(|visit| &visit.actions)
         .filter(|action| match &action.address.subject {
             Subject::Identity(identity) => identities.contains(identity),

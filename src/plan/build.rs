@@ -15,7 +15,7 @@ use crate::profile::Keep;
 use super::advice::{help, not_mended};
 use super::authorities::Sources;
 use super::shared::Shared;
-use super::{Blocked, Deed, Input, ManualRestart, Noted, Why, authorities, copies, identities};
+use super::{Blocked, Deed, Input, ManualRestart, Noted, Phase, Why, authorities, copies, identities};
 
 /// Deeds without an order, and what cannot be done.
 #[derive(Default)]
@@ -42,6 +42,7 @@ impl Draft {
 /// One deed without its place in the order.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct DraftDeed {
+    pub(super) phase: Phase,
     pub(super) address: Address,
     pub(super) deed: Deed,
     pub(super) reasons: Vec<Why>,
@@ -137,7 +138,7 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn add(&mut self, address: Address, deed: Deed, reasons: Vec<Why>, replaces: bool) {
-        self.draft.add(DraftDeed { address, deed, reasons, replaces });
+        self.draft.add(DraftDeed { phase: Phase::Ordinary, address, deed, reasons, replaces });
     }
 
     pub(super) fn block(

@@ -17,6 +17,7 @@ mod identities;
 mod install;
 mod options;
 mod order;
+mod phase;
 mod quorum;
 mod restarts;
 mod rollback;
@@ -33,6 +34,7 @@ pub use copy::IdentityCopy;
 pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use options::{Options, Selector, SelectorError};
+pub use phase::Phase;
 pub use rollback::{Rollback, RollbackError, rollback, runs};
 pub use summary::{Summary, Upcoming};
 
@@ -101,6 +103,9 @@ pub struct SpecReference {
 pub struct Visit {
     /// Its place among the visits, from 1.
     pub number: u32,
+    /// The phase to which it belongs. Visits come in the order of their phases.
+    #[serde(default, skip_serializing_if = "Phase::is_ordinary")]
+    pub phase: Phase,
     /// The node.
     pub node: NodeName,
     /// The actions, in order.
@@ -169,7 +174,7 @@ pub struct Input<'a> {
 /// Only a fault of the planner: actions that wait for each other.
 pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
     let (draft, held) = build::draft(input);
-    let visits = order::visits(draft.deeds, input)?;
+    let visits = order::visits(order::stages(draft.deeds), input)?;
     let mut plan = Plan {
         format_version: FORMAT_VERSION.to_owned(),
         id: String::new(),
@@ -205,6 +210,18 @@ impl Plan {
     /// Every action, in order.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {
         self.visits.iter().flat_map(|visit| &visit.actions)
+    }
+
+    /// The phases that it has, each with its visits.
+    pub fn phases(&self) -> impl Iterator<Item = (Phase, &[Visit])> {
+        let phases = self.visits.chunk_by(|one, next| one.phase == next.phase);
+        phases.filter_map(|visits| Some((visits.first()?.phase, visits)))
+    }
+
+    /// The visit to which an action belongs.
+    pub fn visit_of(&self, action: &Action) -> Option<&Visit> {
+        let is_here = |visit: &&Visit| visit.actions.iter().any(|own| own.number == action.number);
+        self.visits.iter().find(is_here)
     }
 
     /// Whether there is nothing to do.

@@ -8,7 +8,7 @@ use crate::duration::Duration;
 use crate::ids::{Address, AuthorityName, Subject};
 use crate::observed::Answer;
 use crate::plan::{
-    Action, Deed, Disruption, Input as PlanInput, Issue, ManualRestart, Options, RestartMethod,
+    Action, Deed, Disruption, Input as PlanInput, Issue, ManualRestart, Options, Phase, RestartMethod,
     SpecReference, plan,
 };
 use crate::survey::tests::{SPEC, agreement, nothing, now};
@@ -49,7 +49,8 @@ fn by_hand(visits: Vec<(&str, Vec<(Subject, Deed)>)>) -> Plan {
             }
         });
         let actions = actions.collect();
-        plan.visits.push(Visit { number: u32::try_from(place).unwrap() + 1, node: node.clone(), actions });
+        let number = u32::try_from(place).unwrap() + 1;
+        plan.visits.push(Visit { number, phase: Phase::Ordinary, node: node.clone(), actions });
     }
     plan
 }
