@@ -102,6 +102,9 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             let argv = ["systemctl", "restart", "--", unit].map(str::to_owned).to_vec();
             done(run, node, Order::Run { argv, timeout_seconds: timeout.seconds() })
         }
+        Deed::Restart { how: RestartMethod::Start { unit }, timeout } => {
+            start(run, node, unit, timeout.seconds())
+        }
         Deed::Restart { how: RestartMethod::StaticPod { manifest }, .. } => {
             let word = format!("{}-{}", run.plan.id, action.number);
             done(run, node, Order::AnnotatePod { manifest: manifest.clone(), word })
@@ -122,6 +125,20 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             Order::Restore { from: VisitId { run: earlier.clone(), visit: *visit }, path: path.clone() },
         ),
     }
+}
+
+/// A unit that has failed too often is not started again before that is forgotten. Of one that has not failed there is nothing to forget, and systemd may not
+/// even have it in memory, so whether it could be is told by the start alone.
+fn start(run: &mut Run<'_, '_>, node: &NodeName, unit: &str, timeout_seconds: u64) -> Result<(), HostError> {
+    let systemctl = |words: &[&str]| Order::Run {
+        argv: words.iter().map(|word| (*word).to_owned()).collect(),
+        timeout_seconds,
+    };
+    match perform(run, node, systemctl(&["systemctl", "reset-failed", "--", unit])) {
+        Ok(_) | Err(HostError::Program { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    done(run, node, systemctl(&["systemctl", "restart", "--no-block", "--", unit]))
 }
 
 /// The key of the root that an action installs, as it is written.

@@ -8,6 +8,7 @@ mod action;
 mod advice;
 mod authorities;
 mod build;
+mod cold;
 mod copies;
 mod copy;
 mod directories;
@@ -80,6 +81,9 @@ pub struct Plan {
     pub restart_yourself: Vec<ManualRestart>,
     /// What was found and is left alone.
     pub notes: Vec<Noted>,
+    /// The outages without which it could not be done and which were accepted, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted_outages: Vec<String>,
     /// How many things there are, and what happens to them.
     pub summary: Summary,
     /// What its simulation says; none before it was simulated, which is no part of what it is.
@@ -140,6 +144,9 @@ pub struct ManualRestart {
     pub reads: Vec<String>,
     /// How it is restarted, in words.
     pub how: String,
+    /// Why the plan does not do it, where it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// Something that was found and is left alone.
@@ -189,6 +196,7 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
         elsewhere: draft.elsewhere,
         restart_yourself: draft.restart_yourself,
         notes: draft.notes,
+        accepted_outages: draft.accepted,
         checked: None,
     };
     plan.id = short_id(&plan);

@@ -13,8 +13,11 @@ use crate::profile::Reload;
 use super::build::DraftDeed;
 use super::directories::{lies_below, reads_below};
 use super::graph::{Cycle, Graph};
-use super::quorum;
-use super::{Action, Deed, Disruption, Expected, Fact, Input, Phase, Precondition, Visit, fact};
+use super::restarts::is_kubelet;
+use super::{
+    Action, Deed, Disruption, Expected, Fact, Input, Phase, Precondition, RestartMethod, Visit, fact,
+};
+use super::{cold, quorum};
 
 /// What is done on several nodes before anything of the next stage is done on any.
 pub(super) struct Stage {
@@ -41,7 +44,12 @@ pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>
     let mut visits: Vec<Visit> = Vec::new();
     let mut progress = Progress { next: 1, left_by: BTreeMap::new() };
     for Stage { phase, mut by_node } in stages {
-        for node in node_order(&by_node, quorum::leader(&input.survey.observed))? {
+        let order = node_order(&by_node, quorum::leader(&input.survey.observed))?;
+        match phase {
+            Phase::Quorum => cold::await_quorum(&mut by_node, &order, input),
+            Phase::Ordinary => {}
+        }
+        for node in order {
             let deeds = by_node.remove(&node).unwrap_or_default();
             let number = u32::try_from(visits.len()).unwrap_or(u32::MAX).saturating_add(1);
             let actions = actions(deeds, &node, input, &mut progress)?;
@@ -260,6 +268,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             writers.entry(path).or_default().push(key);
         }
     }
+    kubelet_first(deeds, &mut graph);
     for (key, deed) in deeds {
         for (other, _) in deeds.range(..key.clone()).filter(|(other, _)| is_barrier(other.rank, key.rank)) {
             graph.edge(other, key);
@@ -318,6 +327,23 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
         }
     }
     graph
+}
+
+/// A kubelet that does not run is started before the pods that it is to replace.
+fn kubelet_first(deeds: &BTreeMap<Key, DraftDeed>, graph: &mut Graph<Key>) {
+    let is_started =
+        |deed: &DraftDeed| matches!(&deed.deed, Deed::Restart { how: RestartMethod::Start { .. }, .. });
+    let of_service = |key: &&Key| matches!(&key.address.subject, Subject::Service(_));
+    let is_own =
+        |key: &&Key| matches!(&key.address.subject, Subject::Service(service) if is_kubelet(service));
+    if !deeds.iter().any(|(key, deed)| is_own(&key) && is_started(deed)) {
+        return;
+    }
+    for own in deeds.keys().filter(is_own) {
+        for other in deeds.keys().filter(|key| of_service(key) && !is_own(key)) {
+            graph.edge(own, other);
+        }
+    }
 }
 
 /// The snapshot comes before everything, the check after everything, restarts after all writes.

@@ -113,7 +113,8 @@ pub fn rollback(
         blocked: Vec::new(),
         elsewhere: draft.elsewhere,
         restart_yourself: draft.restart_yourself,
-        notes: Vec::new(),
+        notes: draft.notes,
+        accepted_outages: draft.accepted,
         checked: None,
     };
     plan.id = super::short_id(&plan);

@@ -97,6 +97,9 @@ fn verdict(plan: &Plan) -> String {
     } else if plan.blocked.is_empty() {
         text.push_str("  Nothing of what is due can be done by this plan.\n");
     }
+    for outage in &plan.accepted_outages {
+        let _ = writeln!(text, "  Outage, accepted: {}.", escaped(outage));
+    }
     if !plan.applicable {
         let why = if plan.blocked.is_empty() {
             "it was made for another instant than now"
@@ -315,6 +318,11 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
                 RestartMethod::Systemd { unit } => {
                     body.add("runs", format!("systemctl restart {}", escaped(unit)))
                 }
+                RestartMethod::Start { unit } => {
+                    let unit = escaped(unit);
+                    body.add("runs", format!("systemctl reset-failed {unit}; it may fail"));
+                    body.add("runs", format!("systemctl restart --no-block {unit}"));
+                }
                 RestartMethod::StaticPod { manifest } => {
                     body.add(
                         "annotates",
@@ -381,6 +389,9 @@ fn restarts(plan: &Plan) -> String {
             manual.reads.join(", ")
         );
         let _ = writeln!(text, "      how: {}", escaped(&manual.how));
+        if let Some(because) = &manual.because {
+            let _ = writeln!(text, "      not by this plan: {}", escaped(because));
+        }
     }
     text
 }
