@@ -12,6 +12,7 @@ use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Subject};
 use crate::profile::{At, What};
 use crate::request::live_request;
+use crate::spec::types::Restart;
 
 use super::build::{Builder, DraftDeed};
 use super::quorum::{self, Quorum};
@@ -21,7 +22,7 @@ use super::{Deed, Input, Phase};
 impl Builder<'_> {
     /// Finds out whether this plan brings etcd back, and gives each deed its phase.
     pub(super) fn assign_phases(&mut self) {
-        if !self.has_no_quorum() {
+        if !self.has_no_quorum() || !self.can_have_one() {
             return;
         }
         let desired = &self.input.survey.desired;
@@ -53,6 +54,24 @@ impl Builder<'_> {
                 valid < quorum::needed(members.len())
             }
         }
+    }
+
+    /// Whether enough members run, or would be started. Where people have switched off the others, nothing that is waited for would come.
+    fn can_have_one(&self) -> bool {
+        let desired = &self.input.survey.desired;
+        let can_run = |name: &&&NodeName| {
+            let node = desired.nodes.get(**name);
+            let mut runs = node.into_iter().flat_map(|node| &node.services);
+            let member = runs.find(|(service, _)| quorum::is_member(service));
+            let unit = match member.and_then(|(service, wanted)| Some((service, wanted.restart.as_ref()?))) {
+                Some((_, Restart { static_pod: Some(_), .. })) => self.kubelet(name),
+                Some((service, _)) => self.unit(name, service),
+                None => None,
+            };
+            unit.is_none_or(|unit| unit.is_active() || unit.is_wanted())
+        };
+        let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
+        members.iter().filter(can_run).count() >= quorum::needed(members.len())
     }
 
     /// Whether a certificate that etcd shows has expired on a node.

@@ -204,12 +204,12 @@ impl Builder<'_> {
         false
     }
 
-    fn unit(&self, node: &NodeName, service: &ServiceName) -> Option<&UnitFacts> {
+    pub(super) fn unit(&self, node: &NodeName, service: &ServiceName) -> Option<&UnitFacts> {
         self.live(node)?.get(service)?.unit.as_ref()?.present()
     }
 
     /// What runs the pods of a node.
-    fn kubelet(&self, node: &NodeName) -> Option<&UnitFacts> {
+    pub(super) fn kubelet(&self, node: &NodeName) -> Option<&UnitFacts> {
         let (service, _) = self.live(node)?.iter().find(|(service, _)| is_kubelet(service))?;
         self.unit(node, service)
     }
