@@ -32,6 +32,22 @@ pub enum Gate {
         /// The file.
         certificate: String,
     },
+    /// A systemd unit is active, or is being started and does not fail at it.
+    Started {
+        /// The unit.
+        unit: String,
+    },
+    /// An etcd member follows a leader: the members have a quorum.
+    EtcdQuorum {
+        /// Where it listens for clients.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+        /// The file with a client certificate that it accepts.
+        certificate: String,
+        /// The file with its key.
+        key: String,
+    },
 }
 
 impl fmt::Display for Gate {
@@ -43,6 +59,10 @@ impl fmt::Display for Gate {
             }
             Gate::Serves { address, port, certificate } => {
                 write!(f, "{} shows the certificate of {certificate}", SocketAddr::new(*address, *port))
+            }
+            Gate::Started { unit } => write!(f, "{unit} is active or starting"),
+            Gate::EtcdQuorum { address, port, .. } => {
+                write!(f, "etcd at {} follows a leader", SocketAddr::new(*address, *port))
             }
         }
     }

@@ -8,12 +8,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::error::HostError;
-use super::live::tls;
+use super::live::{etcd, tls, unit};
 use super::observe::Look;
 use super::program;
+use jiff::Timestamp;
+
 use crate::gate::Gate;
-use crate::observed::Probe;
+use crate::observed::{EtcdQuestion, Probe, Seen};
 use crate::x509::{Sha256, pem};
+
+/// The service whose members are asked.
+const ETCD: &str = "etcd";
 
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(5);
@@ -33,6 +38,11 @@ pub(super) fn holds(node: &impl Look, gate: &Gate) -> Result<(), String> {
             let arguments = ["is-active", "--quiet", "--", unit].map(str::to_owned);
             program::run(Path::new("systemctl"), &arguments, None, LOOK).map_err(|error| error.to_string())
         }
+        Gate::Started { unit } => started(unit),
+        Gate::EtcdQuorum { address, port, certificate, key } => {
+            let (certificate, key) = (certificate.clone(), key.clone());
+            follows_a_leader(node, SocketAddr::new(*address, *port), (certificate, key))
+        }
         Gate::Listens { address, port } => shown(*address, *port).map(|_| ()),
         Gate::Serves { address, port, certificate } => {
             let wanted = first_certificate(node, certificate)?;
@@ -43,6 +53,39 @@ pub(super) fn holds(node: &impl Look, gate: &Gate) -> Result<(), String> {
                 Err(format!("it shows sha256:{shown}, and the file has sha256:{wanted}"))
             }
         }
+    }
+}
+
+/// Whether systemd has started a unit or is about to. One that is to be started again because it failed is neither.
+fn started(unit: &str) -> Result<(), String> {
+    match unit::observe(unit, LOOK, || Timestamp::UNIX_EPOCH) {
+        Seen::Present(facts) if facts.is_active() => Ok(()),
+        Seen::Present(facts) if facts.active_state == "activating" && facts.sub_state != "auto-restart" => {
+            Ok(())
+        }
+        Seen::Present(facts) => Err(format!("it is {} ({})", facts.active_state, facts.sub_state)),
+        Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => {
+            Err("systemd knows no such unit".to_owned())
+        }
+        Seen::Unknown { reason } => Err(reason),
+    }
+}
+
+fn follows_a_leader(
+    node: &impl Look,
+    address: SocketAddr,
+    (certificate, key): (String, String),
+) -> Result<(), String> {
+    let question =
+        EtcdQuestion { service: ETCD.parse().map_err(|_| ETCD)?, port: address.port(), certificate, key };
+    match etcd::observe(&question, node, &[address], Instant::now() + LOOK) {
+        Seen::Present(facts) => match facts.own_status() {
+            Some(own) if own.leader.is_some() => Ok(()),
+            Some(_) => Err("it has no leader".to_owned()),
+            None => Err("it does not say how it is".to_owned()),
+        },
+        Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => Err("it gives no answer".to_owned()),
+        Seen::Unknown { reason } => Err(reason),
     }
 }
 

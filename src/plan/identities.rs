@@ -455,6 +455,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::NotAFile { .. }
         | Reason::ClockSkew { .. }
         | Reason::TakesCareItself { .. }
+        | Reason::StoppedByHand { .. }
         | Reason::AuthorityKeyLost
         | Reason::KubeletRotates
         | Reason::KubeletDoesNotRotate

@@ -85,7 +85,8 @@ fn of_restart(how: &RestartMethod, service: &ServiceName, facts: &NodeFacts) -> 
             let mut names = facts.services.keys();
             names.find(|name| super::restarts::is_kubelet(name)).and_then(runs).into_iter().collect()
         }
-        RestartMethod::Command { .. } => Vec::new(),
+        // What is dead is started however it died, and a program takes care of itself.
+        RestartMethod::Start { .. } | RestartMethod::Command { .. } => Vec::new(),
     };
     if quorum::is_member(service)
         && let Some(names) = members(facts)

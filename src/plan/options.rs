@@ -20,6 +20,9 @@ pub struct Options {
     /// The plan is made for another instant than the present, so it is never applicable.
     #[serde(default, skip_serializing_if = "is_false")]
     pub as_of: bool,
+    /// What cannot be done without an outage is done all the same.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accept_outage: bool,
 }
 
 fn is_false(value: &bool) -> bool {

@@ -30,7 +30,7 @@ pub use finding::{Checked, Counterexample, Heals, Interruption, Least, When};
 
 use crate::diff::Survey;
 use crate::ids::{NodeName, ServiceName};
-use crate::observed::Observed;
+use crate::observed::{Observed, Seen};
 use crate::plan::{Plan, Visit};
 use crate::x509::Certificate;
 use deeds::World;
@@ -46,6 +46,8 @@ use topology::{Input, InstanceId, TakesUp, Topology, topology};
 pub struct Processes {
     /// The processes, by service and node.
     pub known: BTreeMap<(ServiceName, NodeName), Process>,
+    /// Those that do not work: their units do not run, or ports of theirs do not answer.
+    pub down: BTreeSet<(ServiceName, NodeName)>,
     /// Whether an outage was accepted.
     pub outage_accepted: bool,
 }
@@ -53,9 +55,15 @@ pub struct Processes {
 impl Processes {
     /// What the nodes told of their processes.
     pub fn of(observed: &Observed) -> Self {
-        let mut known = BTreeMap::new();
+        let (mut known, mut down) = (BTreeMap::new(), BTreeSet::new());
         for (node, answer) in &observed.nodes {
             for (service, facts) in answer.facts().into_iter().flat_map(|facts| &facts.services) {
+                let unit = facts.unit.as_ref().and_then(Seen::present);
+                if unit.is_some_and(|unit| !unit.is_active())
+                    || facts.endpoints.iter().any(|endpoint| endpoint.probe.served().is_none())
+                {
+                    down.insert((service.clone(), node.clone()));
+                }
                 let served = facts.endpoints.iter().filter_map(|endpoint| {
                     let served = endpoint.probe.served()?;
                     let chain = std::iter::once(&served.certificate).chain(&served.chain);
@@ -68,7 +76,7 @@ impl Processes {
                 }
             }
         }
-        Self { known, outage_accepted: false }
+        Self { known, down, outage_accepted: false }
     }
 }
 
@@ -120,7 +128,8 @@ fn simulate_waves(
     let connections = (0..topology.links.len())
         .filter(|index| *state.link(topology::LinkId(*index)) == Verdict::Holds)
         .count();
-    let mut play = Play::new(state, told(plan, &topology));
+    let down = processes.down.iter().filter_map(|(service, node)| topology.of(service, node)).collect();
+    let mut play = Play::new(state, told(plan, &topology), down);
     for wave in waves {
         play.wave(wave);
     }

@@ -52,8 +52,8 @@ pub(super) struct Play<'a> {
 }
 
 impl<'a> Play<'a> {
-    pub(super) fn new(state: State<'a>, told: BTreeSet<InstanceId>) -> Self {
-        let health = Health::new(state.topology);
+    pub(super) fn new(state: State<'a>, told: BTreeSet<InstanceId>, dead: BTreeSet<InstanceId>) -> Self {
+        let health = Health::new(state.topology, dead);
         let before = health.count(&state, &BTreeSet::new());
         Self {
             state,
@@ -107,6 +107,7 @@ impl<'a> Play<'a> {
                     let Some(instance) = self.state.topology.of(&service, &visit.node) else { continue };
                     restarted.insert(instance, action.number);
                     self.down(&BTreeSet::from([instance]), When::Step(action.number));
+                    self.health.lives(instance);
                     self.state.start(instance, action.number)
                 }
             };

@@ -4,7 +4,7 @@
 //! from the machine itself, all at the same time, and nothing waits longer than [`PATIENCE`]. It changes nothing: handshakes without a client
 //! certificate, questions to etcd with one, and reading below `/proc`.
 
-mod etcd;
+pub(super) mod etcd;
 mod listeners;
 #[cfg(test)]
 #[expect(
@@ -13,7 +13,7 @@ mod listeners;
 )]
 mod tests;
 pub(super) mod tls;
-mod unit;
+pub(super) mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
