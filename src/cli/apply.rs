@@ -13,6 +13,7 @@ use pki::spec::types::OnFailure;
 use serde::Serialize;
 
 use super::cluster::Cluster;
+use super::consent::Tied;
 use super::exit::Outcome;
 use super::lock::LockArguments;
 use super::plan::PlanArguments;
@@ -139,7 +140,9 @@ fn one(cluster: &Cluster, call: &Call<'_>) -> std::result::Result<Exit, Exit> {
         if plan.visits.is_empty() {
             return Ok(call.finish(&plan, exit));
         }
-        call.arguments.consent.ask(&plan)?;
+        let tied =
+            Tied::Anything { help: "save the plan with `pki plan -o`, apply that with --expect-digest" };
+        call.arguments.consent.ask(&plan, &plan.approval(), tied)?;
         exit = call.carry_out(&plan, (&mut nodes, &survey.desired), &cluster.reference, Done::default());
         let was_undo = plan.actions().all(|action| matches!(action.deed, pki::plan::Deed::UndoOpen { .. }));
         if exit != Exit::Done || !was_undo {

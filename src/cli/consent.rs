@@ -7,7 +7,8 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 
-use pki::plan::Plan;
+use pki::diagnostic::escaped;
+use pki::plan::{Approval, Plan};
 
 use super::{Exit, output};
 
@@ -25,13 +26,16 @@ pub(super) struct Consent {
     confirm: Option<String>,
 }
 
-/// What a plan needs to be approved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Tier {
-    /// A yes.
-    Ordinary,
-    /// The name, typed out, because there is no way back or it brings back what was given up.
-    Upper { name: String, why: String },
+/// What an approval on the command line is tied to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tied {
+    /// To exactly what was reviewed: a saved plan by its digest, or a run that was named.
+    Named,
+    /// To whatever is planned now.
+    Anything {
+        /// How it is tied, for the help.
+        help: &'static str,
+    },
 }
 
 impl Consent {
@@ -54,37 +58,26 @@ impl Consent {
         !self.no_input && !in_pipeline && OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
     }
 
-    /// Asks for an ordinary plan.
-    ///
-    /// # Errors
-    /// The exit code, when the answer was not yes.
-    pub(super) fn ask(&self, plan: &Plan) -> Result<(), Exit> {
-        self.ask_for(plan, &Tier::Ordinary)
-    }
-
-    /// Asks for a plan of a tier.
+    /// Asks, unless the command line has approved it. The upper tier is approved there only if it is tied to what was reviewed.
     ///
     /// # Errors
     /// The exit code, when approval was not given.
-    pub(super) fn ask_for(&self, plan: &Plan, tier: &Tier) -> Result<(), Exit> {
-        let (wanted, question) = match tier {
-            Tier::Ordinary if self.yes => return Ok(()),
-            Tier::Ordinary => {
+    pub(super) fn ask(&self, plan: &Plan, approval: &Approval, tied: Tied) -> Result<(), Exit> {
+        let (wanted, question) = match approval {
+            Approval::Ordinary if self.yes => return Ok(()),
+            Approval::Ordinary => {
                 ("yes", format!("\nApply plan {} to {}? Only `yes` is a yes: ", plan.id, plan.cluster))
             }
-            Tier::Upper { name, .. } if self.confirm.as_ref() == Some(name) => return Ok(()),
-            Tier::Upper { name, why } => {
+            Approval::Upper { name, .. } if self.confirm.as_ref() == Some(name) && tied == Tied::Named => {
+                return Ok(());
+            }
+            Approval::Upper { name, why } => {
+                let why = why.join("\n");
                 (name.as_str(), format!("\n{why}\nTo apply plan {} all the same, type {name}: ", plan.id))
             }
         };
         if !self.can_ask() {
-            if let Tier::Upper { name, why } = tier {
-                output::tell(&format!(
-                    "error: not approved: {why}\n  help: --yes does not cover this; add --confirm {name}\n"
-                ));
-            } else {
-                output::tell("error: not approved: there is nobody to ask; add --yes\n");
-            }
+            output::tell(&refusal(approval, tied));
             return Err(Exit::NotApproved);
         }
         match answer(&question) {
@@ -99,6 +92,19 @@ impl Consent {
             }
         }
     }
+}
+
+/// What is said where nobody can be asked.
+fn refusal(approval: &Approval, tied: Tied) -> String {
+    let Approval::Upper { name, why } = approval else {
+        return "error: not approved: there is nobody to ask; add --yes\n".to_owned();
+    };
+    let how = match tied {
+        Tied::Named => format!("add --confirm {name}"),
+        Tied::Anything { help } => format!("{help}, and add --confirm {name}"),
+    };
+    let why = escaped(&why.join(" "));
+    format!("error: not approved: {why}\n  help: --yes does not cover this; {how}\n")
 }
 
 fn answer(question: &str) -> std::io::Result<String> {

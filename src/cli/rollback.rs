@@ -7,13 +7,13 @@ use pki::ids::NodeName;
 use pki::node::HostError;
 use pki::observe::at_once;
 use pki::own_root::RootKeys;
-use pki::plan::{Input, Options, rollback};
+use pki::plan::{Approval, Input, Options, rollback};
 use pki::render;
 use pki::visits::SnapshotFacts;
 
 use super::apply::{Policy, carry_out, exit_of};
 use super::cluster::{self, Cluster};
-use super::consent::{self, Tier};
+use super::consent::{self, Tied};
 use super::input::SpecArguments;
 use super::lock::LockArguments;
 use super::nodes::Hosts;
@@ -76,15 +76,20 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
     if shown != Exit::Done || arguments.plan || back.plan.visits.is_empty() {
         return Ok(shown);
     }
-    let tier = if back.expired.is_empty() {
-        Tier::Ordinary
+    let approval = if back.expired.is_empty() {
+        Approval::Ordinary
     } else {
-        Tier::Upper {
+        let expired = back.expired.join(", ");
+        Approval::Upper {
             name: format!("{}/rollback", back.plan.cluster),
-            why: format!("This brings back certificates that have expired: {}.", back.expired.join(", ")),
+            why: vec![format!("This brings back certificates that have expired: {expired}.")],
         }
     };
-    arguments.consent.ask_for(&back.plan, &tier)?;
+    let tied = match arguments.run {
+        Some(_) => Tied::Named,
+        None => Tied::Anything { help: "name the run" },
+    };
+    arguments.consent.ask(&back.plan, &approval, tied)?;
     let on_failure = survey.desired.rollout.on_failure;
     let (root_keys, locking) = (RootKeys::default(), arguments.locking.locking());
     let policy = Policy { on_failure, root_keys: &root_keys, locking, done: Done::default() };

@@ -17,6 +17,7 @@ use pki::x509::Sha256;
 
 use super::apply::{Arguments, Call};
 use super::cluster::Cluster;
+use super::consent::Tied;
 use super::{Exit, Global, files, output};
 
 /// What names a saved plan.
@@ -60,7 +61,11 @@ pub(super) fn run(path: &Path, call: &Call<'_>) -> Result<Exit, Exit> {
         }
         return Ok(call.finish(&plan, Exit::Done));
     }
-    arguments.consent.ask(&plan)?;
+    let tied = match arguments.saved.expect_digest {
+        Some(_) => Tied::Named,
+        None => Tied::Anything { help: "add --expect-digest with the digest of what was reviewed" },
+    };
+    arguments.consent.ask(&plan, &plan.approval(), tied)?;
     let exit = call.carry_out(&plan, (&mut nodes, &survey.desired), &cluster.reference, done);
     Ok(call.finish(&plan, exit))
 }
@@ -141,9 +146,11 @@ fn stands(plan: &Plan, standings: &Standings) -> Result<(), Exit> {
 /// What is left of the plan, simulated on what is there now; and that the plan is the one that was made.
 fn checked(mut plan: Plan, standings: &Standings, survey: &Survey) -> Result<Plan, Exit> {
     let mut left = plan.clone();
+    let outage_accepted = !plan.accepted_outages.is_empty();
+    let processes = Processes { outage_accepted, ..Processes::of(&survey.observed) };
     let open: Vec<u32> = standings.to_do().collect();
     left.visits.retain(|visit| open.contains(&visit.number));
-    let checked = simulate(&left, survey, &Processes::of(&survey.observed)).map_err(|counterexample| {
+    let checked = simulate(&left, survey, &processes).map_err(|counterexample| {
         output::tell(&format!(
             "error: the plan would break something: {counterexample}\n  help: it was changed after it was made, or the cluster was; make a new one. Nothing was touched.\n"
         ));

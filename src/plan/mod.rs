@@ -6,6 +6,7 @@
 
 mod action;
 mod advice;
+mod approval;
 mod authorities;
 mod build;
 mod cold;
@@ -33,6 +34,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use action::{Action, Deed, Disruption, Issue, KeySource, RestartMethod, RootSource, Trusted, Undo, Why};
+pub use approval::Approval;
 pub use copy::IdentityCopy;
 pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};

@@ -1,5 +1,6 @@
 //! Texts for people. What enters are finished values; what leaves are strings with every line ended. No stream is written here.
 
+mod aside;
 mod checked;
 mod deed;
 mod event;

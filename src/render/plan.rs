@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::aside::{elsewhere, notes, restarts};
 use super::checked::checked;
 use super::deed::{counted, deed};
 use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_lines, trusted_text};
@@ -11,7 +12,9 @@ use crate::diagnostic::escaped;
 use crate::diff::Effect;
 use crate::diff::{date, instant};
 use crate::ids::Subject;
-use crate::plan::{Action, Blocked, Deed, Disruption, KeySource, Phase, Plan, RestartMethod, Visit, Why};
+use crate::plan::{
+    Action, Approval, Blocked, Deed, Disruption, KeySource, Phase, Plan, RestartMethod, Visit, Why,
+};
 use crate::visits::temporary_name;
 
 /// The whole plan as text.
@@ -99,6 +102,12 @@ fn verdict(plan: &Plan) -> String {
     }
     for outage in &plan.accepted_outages {
         let _ = writeln!(text, "  Outage, accepted: {}.", escaped(outage));
+    }
+    if let Approval::Upper { name, why } = plan.approval() {
+        let _ = writeln!(text, "  Needs --confirm {name}, for there is no ordinary yes to this:");
+        for why in why {
+            let _ = writeln!(text, "    {}", escaped(&why));
+        }
     }
     if !plan.applicable {
         let why = if plan.blocked.is_empty() {
@@ -210,7 +219,7 @@ fn why(members: &[&Action]) -> Vec<String> {
 }
 
 /// Reasons with the places that decided them, each once.
-fn reasons<'a>(reasons: impl IntoIterator<Item = &'a Why>) -> Vec<String> {
+pub(super) fn reasons<'a>(reasons: impl IntoIterator<Item = &'a Why>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for Why { finding, place } in reasons {
         let place = place.as_ref().map(|place| format!(" ({})", escaped(place))).unwrap_or_default();
@@ -394,67 +403,6 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
         Disruption::Restart { .. } => {}
     }
     Some((format!("{sign} {subject}"), body.0))
-}
-
-fn restarts(plan: &Plan) -> String {
-    if plan.restart_yourself.is_empty() {
-        return String::new();
-    }
-    let mut text = String::from("\n  Restart yourself, when the plan is applied:\n");
-    for manual in &plan.restart_yourself {
-        let nodes: Vec<&str> = manual.nodes.iter().map(|node| node.as_str()).collect();
-        let _ = writeln!(
-            text,
-            "    {} @ {}   reads {} only at its start",
-            manual.service,
-            nodes.join(", "),
-            manual.reads.join(", ")
-        );
-        let _ = writeln!(text, "      how: {}", escaped(&manual.how));
-        if let Some(because) = &manual.because {
-            let _ = writeln!(text, "      not by this plan: {}", escaped(because));
-        }
-    }
-    text
-}
-
-fn elsewhere(plan: &Plan) -> String {
-    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
-    for blocked in &plan.elsewhere {
-        let mut body = format!("    {}\n", escaped(&blocked.because));
-        for line in reasons(&blocked.findings) {
-            let _ = writeln!(body, "    because {line}");
-        }
-        if let Some(help) = &blocked.help {
-            let _ = writeln!(body, "    help: {}", escaped(help));
-        }
-        let address = blocked.address.to_string();
-        match groups.iter_mut().find(|(known, _)| *known == body) {
-            Some((_, addresses)) => addresses.push(address),
-            None => groups.push((body, vec![address])),
-        }
-    }
-    let mut text = String::new();
-    for (body, addresses) in groups {
-        let _ = write!(text, "\n  Not by this plan: {}\n{body}", addresses.join(", "));
-    }
-    text
-}
-
-/// What was found and is left alone. The same words on several nodes are one line.
-fn notes(plan: &Plan) -> String {
-    let mut grouped: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for noted in plan.notes.iter().filter(|noted| noted.finding.effect == Effect::Note) {
-        grouped.entry(noted.finding.reason.to_string()).or_default().push(noted.address.to_string());
-    }
-    let mut text = String::new();
-    for (reason, addresses) in grouped {
-        if text.is_empty() {
-            text.push_str("\n  Noted, and left alone:\n");
-        }
-        let _ = writeln!(text, "    {}: {reason}", addresses.join(", "));
-    }
-    text
 }
 
 /// The visits as they are carried out.

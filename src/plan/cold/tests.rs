@@ -17,7 +17,8 @@ fn later() -> Timestamp {
 
 fn plan_of(survey: &Survey) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, later());
-    let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
+    let spec =
+        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
     let (differences, options, place) = (&differences, &Options::default(), &|_: &[String]| None);
     plan(&Input { survey, differences, now: later(), spec, options, place }).unwrap()
 }
