@@ -18,6 +18,9 @@ pub(super) struct Consent {
     /// Do it without asking. Dropping trust and restoring expired material are never covered by this
     #[arg(short, long)]
     yes: bool,
+    /// For timers: do what an ordinary yes covers, and report what waits for more; never ask
+    #[arg(long, conflicts_with_all = ["yes", "confirm"])]
+    unattended: bool,
     /// Never ask: without approval on the command line, end with 6
     #[arg(long)]
     no_input: bool,
@@ -44,7 +47,7 @@ impl Consent {
     /// # Errors
     /// The exit code, when nobody can be asked and nothing was approved.
     pub(super) fn possible(&self) -> Result<(), Exit> {
-        if self.yes || self.confirm.is_some() || self.can_ask() {
+        if self.yes || self.unattended || self.confirm.is_some() || self.can_ask() {
             return Ok(());
         }
         output::tell("error: not approved: there is nobody to ask; look at `pki plan`, then add --yes\n");
@@ -55,7 +58,7 @@ impl Consent {
     fn can_ask(&self) -> bool {
         let in_pipeline = std::env::var_os("CI").is_some_and(|value| !value.is_empty())
             || std::env::var_os("PKI_NO_INPUT").is_some_and(|value| !value.is_empty());
-        !self.no_input && !in_pipeline && OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
+        !self.no_input && !self.unattended && !in_pipeline && OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
     }
 
     /// Asks, unless the command line has approved it. The upper tier is approved there only if it is tied to what was reviewed.
@@ -64,7 +67,7 @@ impl Consent {
     /// The exit code, when approval was not given.
     pub(super) fn ask(&self, plan: &Plan, approval: &Approval, tied: Tied) -> Result<(), Exit> {
         let (wanted, question) = match approval {
-            Approval::Ordinary if self.yes => return Ok(()),
+            Approval::Ordinary if self.yes || self.unattended => return Ok(()),
             Approval::Ordinary => {
                 ("yes", format!("\nApply plan {} to {}? Only `yes` is a yes: ", plan.id, plan.cluster))
             }
@@ -77,6 +80,9 @@ impl Consent {
             }
         };
         if !self.can_ask() {
+            if self.unattended {
+                output::tell("This plan waits for approval. Nothing was changed.\n");
+            }
             output::tell(&refusal(approval, tied));
             return Err(Exit::NotApproved);
         }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod cluster;
+mod completions;
 mod consent;
 mod exit;
 mod explain;
@@ -113,6 +114,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Print the JSON Schema of the spec
     Schema(schema::Arguments),
+    /// Print completions for a shell
+    Completions(completions::Arguments),
     /// Internal: run by pki on nodes, over SSH
     Node(node::Arguments),
     /// Print help on a command, or on `exit-codes`
@@ -140,6 +143,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Lock(arguments) => lock::run(&arguments, &global),
         Command::Explain(arguments) => explain::run(&arguments, &global),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Node(arguments) => node::run(&arguments),
         Command::Help { topic } => help(topic.as_deref()),
     }

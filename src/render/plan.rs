@@ -9,7 +9,6 @@ use super::deed::{counted, deed};
 use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_lines, trusted_text};
 use super::status::left;
 use crate::diagnostic::escaped;
-use crate::diff::Effect;
 use crate::diff::{date, instant};
 use crate::ids::Subject;
 use crate::plan::{
