@@ -58,7 +58,10 @@ impl Consent {
     fn can_ask(&self) -> bool {
         let in_pipeline = std::env::var_os("CI").is_some_and(|value| !value.is_empty())
             || std::env::var_os("PKI_NO_INPUT").is_some_and(|value| !value.is_empty());
-        !self.no_input && !self.unattended && !in_pipeline && OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
+        !self.no_input
+            && !self.unattended
+            && !in_pipeline
+            && OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
     }
 
     /// Asks, unless the command line has approved it. The upper tier is approved there only if it is tied to what was reviewed.

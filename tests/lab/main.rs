@@ -16,6 +16,7 @@ mod etcd;
 mod expired;
 mod nodes;
 mod outcomes;
+mod pipelines;
 mod places;
 mod pods;
 mod rival;
