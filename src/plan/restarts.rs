@@ -1,14 +1,12 @@
 //! What has to be started anew to use what a plan writes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::desired::{DesiredNode, DesiredService};
 use crate::diff::Effect;
 use crate::duration::Duration;
-use crate::gate::Gate;
-use crate::ids::{Address, IdentityName, NodeName, ServiceName, Subject};
-use crate::observed::{EndpointFacts, Seen, ServiceFacts, UnitFacts};
+use crate::ids::{Address, NodeName, ServiceName, Subject};
+use crate::observed::{Seen, ServiceFacts, UnitFacts};
 use crate::profile::{Reload, What};
 use crate::spec::types::Restart;
 
@@ -59,12 +57,12 @@ impl Builder<'_> {
             };
             match way {
                 Way::Restart(how) => {
-                    let gates = self.gates(service, name, node, &how);
+                    let awaited = self.after_restart((service, wanted), (name, node), &how);
                     let timeout = self.input.survey.desired.rollout.timeout;
                     if !self.is_put_back(name, &how) {
                         self.add(address.clone(), Deed::Restart { how, timeout }, due, true);
                     }
-                    self.await_healthy(address, gates, self.input.survey.desired.rollout.settle);
+                    self.await_healthy(address, awaited, self.input.survey.desired.rollout.settle);
                     continue;
                 }
                 Way::ByHand if !reads.is_empty() => {
@@ -73,13 +71,11 @@ impl Builder<'_> {
                 Way::ByHand | Way::Needless => {}
             }
             // It takes up by itself what is new; that it does is seen before the node counts as done.
-            let gates = self.served(service, name, node).into_iter();
-            let renewed =
-                gates.filter(|(identity, _)| changed.contains_key(&What::Identity(identity.clone())));
-            let gates = renewed.filter(|(identity, _)| self.is_read_again(wanted, identity));
-            let gates = gates.map(|(_, gate)| gate).collect();
-            self.await_healthy(address, gates, Duration::from_seconds(0));
+            let renewed = |what: &What| changed.contains_key(what) && self.is_read_again(wanted, what);
+            let awaited = self.after_reload((service, wanted), (name, node), &renewed);
+            self.await_healthy(address, awaited, Duration::from_seconds(0));
         }
+        self.await_clients((name, node), &|what| changed.contains_key(what));
     }
 
     /// Whether the manifest of a static pod goes back to what it was, upon which the kubelet replaces the pod. An annotation would make it another one again.
@@ -90,9 +86,9 @@ impl Builder<'_> {
         self.draft.on(node).iter().any(restores)
     }
 
-    fn is_read_again(&self, wanted: &DesiredService, identity: &IdentityName) -> bool {
+    fn is_read_again(&self, wanted: &DesiredService, what: &What) -> bool {
         let version = self.input.survey.desired.version;
-        let mut reads = wanted.reads.iter().filter(|read| read.what == What::Identity(identity.clone()));
+        let mut reads = wanted.reads.iter().filter(|read| read.what == *what);
         reads.any(|read| read.reload(version) != Reload::Start)
     }
 
@@ -132,68 +128,9 @@ impl Builder<'_> {
         }
     }
 
-    fn live(&self, node: &NodeName) -> Option<&BTreeMap<ServiceName, ServiceFacts>> {
+    pub(super) fn live(&self, node: &NodeName) -> Option<&BTreeMap<ServiceName, ServiceFacts>> {
         let answer = self.input.survey.observed.nodes.get(node)?;
         answer.facts().map(|facts| &facts.services)
-    }
-
-    /// What shows that a restarted service works with what is new: its unit, and every port that answered before.
-    fn gates(
-        &self,
-        service: &ServiceName,
-        name: &NodeName,
-        node: &DesiredNode,
-        how: &RestartMethod,
-    ) -> BTreeSet<Gate> {
-        let mut gates: BTreeSet<Gate> =
-            self.served(service, name, node).into_iter().map(|(_, gate)| gate).collect();
-        if let RestartMethod::Systemd { unit } = how {
-            gates.insert(Gate::Active { unit: unit.clone() });
-        }
-        for (address, endpoint) in self.answering(service, name) {
-            if endpoint.serves.as_ref().is_none_or(|identity| !node.identities.contains_key(identity)) {
-                gates.insert(Gate::Listens { address, port: endpoint.port });
-            }
-        }
-        gates
-    }
-
-    /// The ports at which a service serves certificates of the node's files, with the identities.
-    fn served(
-        &self,
-        service: &ServiceName,
-        name: &NodeName,
-        node: &DesiredNode,
-    ) -> Vec<(IdentityName, Gate)> {
-        let endpoints = self.answering(service, name);
-        let served = endpoints.filter_map(|(address, endpoint)| {
-            let identity = endpoint.serves.clone()?;
-            let certificate = node.identities.get(&identity)?.storage.certificate_path().to_owned();
-            Some((identity, Gate::Serves { address, port: endpoint.port, certificate }))
-        });
-        served.collect()
-    }
-
-    /// The ports of a service that answer with TLS now.
-    fn answering(
-        &self,
-        service: &ServiceName,
-        name: &NodeName,
-    ) -> impl Iterator<Item = (IpAddr, &EndpointFacts)> {
-        let facts = self.live(name).and_then(|services| services.get(service));
-        let endpoints = facts.into_iter().flat_map(|facts| &facts.endpoints);
-        endpoints.filter_map(|endpoint| {
-            endpoint.probe.served()?;
-            // What is served under a name of its own no file holds.
-            if endpoint.server_name.is_some() { None } else { Some((endpoint.address?, endpoint)) }
-        })
-    }
-
-    fn await_healthy(&mut self, address: Address, gates: BTreeSet<Gate>, settle: Duration) {
-        if !gates.is_empty() {
-            let timeout = self.input.survey.desired.rollout.timeout;
-            self.add(address, Deed::AwaitHealthy { gates, settle, timeout }, Vec::new(), false);
-        }
     }
 
     fn restart_by_hand(

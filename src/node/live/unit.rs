@@ -19,7 +19,7 @@ const PROPERTIES: &str =
     "--property=LoadState,ActiveState,SubState,InvocationID,MainPID,ExecMainStartTimestampMonotonic";
 
 /// Asks systemd about a unit.
-pub(super) fn observe(unit: &str, patience: Duration, clock: fn() -> Timestamp) -> Seen<UnitFacts> {
+pub(in crate::node) fn observe(unit: &str, patience: Duration, clock: fn() -> Timestamp) -> Seen<UnitFacts> {
     let arguments = ["show", "--no-pager", PROPERTIES, "--", unit].map(str::to_owned);
     match program::read(Path::new("systemctl"), &arguments, patience) {
         Ok(text) => facts(&text, before(clock(), ClockId::Monotonic)),
