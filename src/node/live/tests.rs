@@ -69,7 +69,9 @@ impl Server {
         let mut child =
             openssl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| line.unwrap().strip_prefix("ACCEPT ")?.parse().ok()).unwrap();
+        let said = lines.find_map(|line| line.unwrap().strip_prefix("ACCEPT").map(str::to_owned)).unwrap();
+        // It tells the port only if it has chosen it.
+        let address = said.trim().parse().unwrap_or_else(|_| at.parse().unwrap());
         // The pipe must stay open as long as the server has something to say.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address }
