@@ -14,6 +14,7 @@ use crate::profile::Keep;
 
 use super::advice::{help, not_mended};
 use super::authorities::Sources;
+use super::recovery::Recovery;
 use super::shared::Shared;
 use super::{Blocked, Deed, Input, ManualRestart, Noted, Phase, Why, authorities, copies, identities};
 
@@ -86,6 +87,7 @@ pub(super) struct Builder<'a> {
     /// The authorities about which a person has to look first, or too little is known, on any node.
     pub(super) troubled: BTreeSet<AuthorityName>,
     pub(super) sources: Sources,
+    pub(super) recovery: Recovery,
     /// The plan brings etcd back, which has no quorum.
     pub(super) is_cold: bool,
     pub(super) draft: Draft,
@@ -98,6 +100,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     if builder.undo_what_is_open() {
         return (builder.draft, builder.held);
     }
+    builder.find_mixed();
     builder.note_everything();
     authorities::build(&mut builder);
     for (name, node) in &survey.desired.nodes {
@@ -138,6 +141,7 @@ impl<'a> Builder<'a> {
             shared,
             troubled,
             sources: Sources::default(),
+            recovery: Recovery::default(),
             is_cold: false,
             draft: Draft::default(),
         }
@@ -193,7 +197,7 @@ impl<'a> Builder<'a> {
             let grave: Vec<&Finding> = findings
                 .iter()
                 .filter(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown))
-                .filter(|finding| !seen_later.contains(finding))
+                .filter(|finding| !seen_later.contains(finding) && !self.is_told(address, finding))
                 .collect();
             if let Some(first) = grave.first() {
                 let help = help(&first.reason, address);

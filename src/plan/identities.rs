@@ -10,6 +10,7 @@ use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
 use crate::observed::NodeFacts;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm as FoundAlgorithm};
 
 use super::authorities::Signer;
@@ -53,6 +54,7 @@ impl Case<'_> {
             .filter(|finding| finding.effect == Effect::Due && reissues(&finding.reason))
             .cloned()
             .collect();
+        reasons.extend(self.issued_by_the_other(builder));
         if builder.input.options.replaces(&self.address) && builder.input.options.selects(&self.address) {
             reasons.push(Finding::due(Reason::Requested));
         }
@@ -62,6 +64,14 @@ impl Case<'_> {
             reasons.extend(trust(&findings));
             self.write_new(builder, reasons);
         }
+    }
+
+    /// Of two CAs only one stays, and the other one issued it.
+    fn issued_by_the_other(&self, builder: &Builder<'_>) -> Option<Finding> {
+        let authority = self.wanted.authority.clone()?;
+        let (stays, held) = (builder.stays(&authority)?, self.view.certificate.as_ref()?);
+        let issuer = held.facts().issuer.to_string();
+        (!is_issued_by(held, stays)).then(|| Finding::blocks(Reason::WrongIssuer { issuer, authority }))
     }
 
     /// Issues it, or says why not.
@@ -95,6 +105,7 @@ impl Case<'_> {
         let requested = builder.input.options.replaces(&self.address);
         findings.iter().any(|finding| match finding.effect {
             Effect::Unknown => true,
+            Effect::Blocks if builder.is_recovered(&self.address, finding) => false,
             Effect::Blocks => !(requested && matches!(finding.reason, Reason::WrongIssuer { .. })),
             Effect::Due | Effect::Note => false,
         })
@@ -115,6 +126,9 @@ impl Case<'_> {
 
     /// The CA certificates that a kubeconfig should hold: the authority's own bundle on this node, as it will be.
     fn trusted(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Option<Trusted> {
+        if let Some(stays) = builder.stays(authority) {
+            return Some(Trusted::Certificates(vec![stays.clone()]));
+        }
         let signer = builder.sources.signers.get(authority);
         match (builder.held.authorities.get(authority).and_then(|view| view.signer()), signer) {
             (Some(certificate), _) => {
@@ -151,8 +165,9 @@ impl Case<'_> {
             .filter(|cut_off| *cut_off <= now);
         let back_dated = super::BACKDATE.before(now);
         let (dns, ip) = self.names(old)?;
+        let is_one_of_two = builder.stays(&authority).is_some();
         let lacks = reasons.iter().any(|finding| matches!(finding.reason, Reason::BundleLacks { .. }));
-        let trusted = self.trusted_if_needed(builder, lacks);
+        let trusted = self.trusted_if_needed(builder, lacks || is_one_of_two);
         Ok(Issue {
             subject: self.subject(old)?,
             usages: self.usages(old),
@@ -282,8 +297,10 @@ impl Case<'_> {
         for node in BTreeSet::from([self.name, other]) {
             let address = Address { subject: Subject::Authority(authority.clone()), node: node.clone() };
             let findings = builder.input.differences.of(&address);
-            let grave =
-                findings.iter().find(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown));
+            let grave = findings.iter().find(|finding| {
+                matches!(finding.effect, Effect::Blocks | Effect::Unknown)
+                    && !builder.is_recovered(&address, finding)
+            });
             if let Some(grave) = grave {
                 return Err(Obstacle::Blocked(format!("{address}: {}", grave.reason), None));
             }

@@ -20,6 +20,7 @@ mod options;
 mod order;
 mod phase;
 mod quorum;
+mod recovery;
 mod restarts;
 mod rollback;
 mod shared;

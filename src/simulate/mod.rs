@@ -17,6 +17,7 @@ mod health;
 mod judge;
 mod material;
 mod play;
+mod severed;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 pub use finding::{Checked, Counterexample, Heals, Interruption, Least, When};
+pub use severed::severed;
 
 use crate::diff::Survey;
 use crate::ids::{NodeName, ServiceName};
@@ -142,12 +144,15 @@ fn simulate_waves(
         }
     }
     for found in std::mem::take(&mut play.breaks) {
-        match break_of(found, &mut play, &topology) {
+        match break_of(found, &mut play, &topology, processes) {
             Ok(named) => {
                 interruptions.insert(named);
             }
             Err((when, fault)) => faults.push((when, fault)),
         }
+    }
+    if processes.outage_accepted {
+        faults.extend(severed::left(plan, &mut play, &topology, survey));
     }
     // Of two faults of one step the shortage comes first: it was found first.
     if let Some((_, first)) = faults.into_iter().min_by_key(|(when, _)| (when.step(), *when)) {
@@ -240,11 +245,12 @@ fn shortage_of(
     Ok(named.collect())
 }
 
-/// A break is an interruption where the plan tells a person to restart what mends it.
+/// A break is an interruption where the plan tells a person to restart what mends it, or where an outage was accepted and the plan itself ends it.
 fn break_of(
     found: Break,
     play: &mut Play<'_>,
     topology: &Topology,
+    processes: &Processes,
 ) -> Result<Interruption, (When, Counterexample)> {
     let connection = topology.words(found.link);
     let names = |instances: &BTreeSet<InstanceId>| {
@@ -263,5 +269,18 @@ fn break_of(
         (None, Some(instances)) => Heals::Restart(names(&instances)),
         (None, None) => Heals::Never,
     };
+    if processes.outage_accepted {
+        let (step, reason) = (found.when.step(), found.reason.clone());
+        match (found.when, &heals) {
+            (_, Heals::Step(until)) => {
+                return Ok(Interruption::Outage { connection, step, reason, until: Some(*until) });
+            }
+            // A way back from an outage leads to where it began.
+            (When::WayBack(_), Heals::Restart(_) | Heals::Never) => {
+                return Ok(Interruption::Outage { connection, step, reason, until: None });
+            }
+            (When::Step(_), Heals::Restart(_) | Heals::Never) => {}
+        }
+    }
     Err((found.when, Counterexample::Broken { when: found.when, connection, reason: found.reason, heals }))
 }
