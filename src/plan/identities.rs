@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use crate::desired::{DesiredIdentity, DesiredNode, Storage};
+use crate::desired::{DesiredIdentity, DesiredNode, FileSpec, Storage};
 use crate::diff::{Effect, Finding, IdentityView, Reason};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
@@ -61,9 +61,32 @@ impl Case<'_> {
         if reasons.is_empty() {
             self.update_trust(builder, &trust(&findings));
         } else if !self.is_blocked(builder, &findings) {
-            reasons.extend(trust(&findings));
-            self.write_new(builder, reasons);
+            match self.kubelets_own_file() {
+                Some(storage) => {
+                    let view = Rc::new(IdentityView::clone(&self.view));
+                    let (model, address) = (self.model.clone(), self.address.clone());
+                    let own = Case { storage: &storage, view, model, address, ..*self };
+                    own.write_new(builder, reasons);
+                    self.update_trust(builder, &trust(&findings));
+                }
+                None => {
+                    reasons.extend(trust(&findings));
+                    self.write_new(builder, reasons);
+                }
+            }
         }
+    }
+
+    /// The file to which a kubelet has pointed its kubeconfig. With what lies there it cannot ask for another certificate any more, else it would be left to it; with a
+    /// new one in the same place it goes on as before (kubeadm#2054).
+    fn kubelets_own_file(&self) -> Option<Storage> {
+        let Storage::Kubeconfig { file, rotated: Some(path), .. } = self.storage else { return None };
+        let (_, user) = self.kubeconfig().and_then(KubeconfigFacts::current)?;
+        let is_it =
+            |material: &Material| matches!(material, Material::File { path: named, .. } if named == path);
+        let is_there = self.facts.files.get(path).and_then(|seen| seen.present()).is_some();
+        (is_there && is_it(&user.certificate) && is_it(&user.key))
+            .then(|| Storage::Combined { file: FileSpec { path: path.clone(), ..file.clone() } })
     }
 
     /// Of two CAs only one stays, and the other one issued it.

@@ -29,7 +29,7 @@ pub(super) struct Recovery {
 /// Which CA stays.
 enum Choice {
     This(Box<Certificate>),
-    /// As many nodes hold one of them as the other.
+    /// No one of them is held by more nodes than any other.
     Tie,
     /// No node holds any of them with its key.
     None,
@@ -140,14 +140,25 @@ impl Builder<'_> {
     fn choose(&mut self, name: &AuthorityName, wanted: &DesiredAuthority) {
         let Some(view) = self.held.authorities.get(name).cloned() else { return };
         let choice = choice(&view, wanted, self.input.now);
-        let broken = format!(
-            "{name} has become two CAs, and what one of them signed the other side refuses: {}",
-            whose(&view)
-        );
+        let firsts = view.certificates.values().filter_map(|held| held.first());
+        let broken = match firsts.collect::<BTreeSet<_>>().len() {
+            0 | 1 => {
+                format!("certificates of {name} were signed by another CA, and are refused: {}", whose(&view))
+            }
+            2 => format!(
+                "{name} has become two CAs, and what one of them signed is refused by those who hold the other: {}",
+                whose(&view)
+            ),
+            many => format!(
+                "{name} has become {many} CAs, and what one of them signed is refused by those who hold another: {}",
+                whose(&view)
+            ),
+        };
         let stays = match choice {
             Choice::This(stays) => *stays,
             Choice::Tie => {
-                let because = format!("{broken}. As many nodes hold one of them with its key as the other");
+                let because =
+                    format!("{broken}. None of them is held with its key on more nodes than any other");
                 let help = format!(
                     "declare which one stays: spec.authorities.{name}.source, with the files of its certificate and key; then plan with --accept-outage"
                 );
@@ -182,7 +193,7 @@ impl Builder<'_> {
         };
         let because = format!("{broken}. No order of steps mends that without an outage");
         let help = format!(
-            "--accept-outage keeps {}, {how}, {} and restarts what has read the other one; to keep the other one, declare spec.authorities.{name}.source",
+            "--accept-outage keeps {}, {how}, {} and restarts what has read another one; to keep another one, declare spec.authorities.{name}.source",
             named(&stays),
             steps.join(", ")
         );

@@ -105,7 +105,9 @@ pub fn simulate(plan: &Plan, survey: &Survey, processes: &Processes) -> Result<C
 /// It breaks something without saying so.
 pub fn checked(mut plan: Plan, survey: &Survey, processes: &Processes) -> Result<Plan, Counterexample> {
     if !plan.visits.is_empty() {
-        plan.checked = Some(simulate(&plan, survey, processes)?);
+        let outage_accepted = processes.outage_accepted || !plan.accepted_outages.is_empty();
+        let processes = Processes { outage_accepted, ..processes.clone() };
+        plan.checked = Some(simulate(&plan, survey, &processes)?);
     }
     Ok(plan)
 }
@@ -278,6 +280,10 @@ fn break_of(
             // A way back from an outage leads to where it began.
             (When::WayBack(_), Heals::Restart(_) | Heals::Never) => {
                 return Ok(Interruption::Outage { connection, step, reason, until: None });
+            }
+            (When::Step(_), Heals::Restart(restart)) if play.is_mended_by_hand(found.link) => {
+                let restart = restart.clone();
+                return Ok(Interruption::UntilRestarted { connection, step, reason, restart });
             }
             (When::Step(_), Heals::Restart(_) | Heals::Never) => {}
         }

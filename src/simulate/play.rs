@@ -284,6 +284,12 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// Whether what a person is told to restart mends a link that is still broken at the end.
+    pub(super) fn is_mended_by_hand(&mut self, link: LinkId) -> bool {
+        let told = self.told.clone();
+        self.state.verdict(link, &told).0 == Verdict::Holds
+    }
+
     /// What mends a link that is still broken at the end.
     pub(super) fn would_mend(&mut self, link: LinkId) -> Option<BTreeSet<InstanceId>> {
         let found = self.state.topology.links.get(link.0)?;
