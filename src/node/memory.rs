@@ -3,7 +3,7 @@
 //! What enters is paths with their content; what leaves is the facts that the same files on a real node give: the content goes
 //! through the same code as [`super::Local`]'s. Only the walk is its own: links and directories are entries of a map. It touches nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -216,8 +216,8 @@ impl Inspect for Memory {
 
 impl Look for Memory {
     /// What it does not have works.
-    fn holds(&self, _: &Gate) -> Result<(), String> {
-        Ok(())
+    fn failing(&self, _: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
+        Vec::new()
     }
 
     fn look(&self, path: &str, want: Want) -> Sight {

@@ -1,6 +1,6 @@
 //! Actions: the closed list of deeds that a plan can hold, each with its reasons, its undo and what it needs to find.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -220,6 +220,12 @@ pub enum Deed {
     AwaitHealthy {
         /// What must hold.
         gates: BTreeSet<Gate>,
+        /// What must hold if it does before anything is touched: what a cluster is not required to have, such as anonymous access to a health check.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        kept: BTreeSet<Gate>,
+        /// The same, as other nodes see this one.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        elsewhere: BTreeMap<NodeName, BTreeSet<Gate>>,
         /// How long it must hold without a break.
         settle: Duration,
         /// The longest wait for it.

@@ -13,6 +13,7 @@ use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Su
 use crate::profile::{At, What};
 use crate::request::live_request;
 use crate::spec::types::Restart;
+use crate::x509::Certificate;
 
 use super::build::{Builder, DraftDeed};
 use super::quorum::{self, Quorum};
@@ -22,7 +23,7 @@ use super::{Deed, Input, Phase};
 impl Builder<'_> {
     /// Finds out whether this plan brings etcd back, and gives each deed its phase.
     pub(super) fn assign_phases(&mut self) {
-        if !self.has_no_quorum() || !self.can_have_one() {
+        if !self.has_no_quorum() || !self.can_have_one() || !self.has_had_one() {
             return;
         }
         let desired = &self.input.survey.desired;
@@ -82,16 +83,24 @@ impl Builder<'_> {
         members.iter().filter(can_run).count() >= quorum::needed(members.len())
     }
 
+    /// Whether there has been a cluster: of one that is only made now, nobody waits for the members to answer.
+    fn has_had_one(&self) -> bool {
+        let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
+        let has_certificates = |name: &&&NodeName| self.shown_by_etcd(name).next().is_some();
+        members.iter().filter(has_certificates).count() >= quorum::needed(members.len())
+    }
+
+    /// The certificates that etcd has to show on a node, as far as they are there.
+    fn shown_by_etcd(&self, name: &NodeName) -> impl Iterator<Item = &Certificate> {
+        let node = self.input.survey.desired.nodes.get(name).into_iter();
+        let services = node.flat_map(|node| &node.services).filter(|(service, _)| quorum::is_member(service));
+        let shown = services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what));
+        shown.filter_map(|identity| self.held.identity(name, identity)?.certificate.as_ref())
+    }
+
     /// Whether a certificate that etcd shows has expired on a node.
     fn has_expired(&self, name: &NodeName) -> bool {
-        let Some(node) = self.input.survey.desired.nodes.get(name) else { return false };
-        let services = node.services.iter().filter(|(service, _)| quorum::is_member(service));
-        let mut shown = services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what));
-        shown.any(|identity| {
-            let held = self.held.identity(name, identity);
-            let certificate = held.and_then(|held| held.certificate.as_ref());
-            certificate.is_some_and(|certificate| certificate.facts().not_after < self.input.now)
-        })
+        self.shown_by_etcd(name).any(|certificate| certificate.facts().not_after < self.input.now)
     }
 
     /// The phase in which a service of a node is restarted.
@@ -199,6 +208,8 @@ pub(super) fn await_quorum(
     }
     let deed = Deed::AwaitHealthy {
         gates: [gate].into(),
+        kept: BTreeSet::new(),
+        elsewhere: BTreeMap::new(),
         settle: desired.rollout.settle,
         timeout: desired.rollout.timeout,
     };
@@ -216,5 +227,5 @@ fn etcd_gate(node: &DesiredNode) -> Option<Gate> {
     let bound = endpoint.next().and_then(|endpoint| endpoint.bind.iter().find_map(|bind| bind.parse().ok()));
     let address = bound.or_else(|| address(node)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let (port, certificate, key) = (question.port, question.certificate, question.key);
-    Some(Gate::EtcdQuorum { address, port, certificate, key })
+    Some(Gate::Etcd { address, port, certificate, key })
 }

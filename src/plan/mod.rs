@@ -13,6 +13,7 @@ mod copies;
 mod copy;
 mod directories;
 mod fact;
+mod gates;
 mod graph;
 mod identities;
 mod install;

@@ -174,9 +174,10 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::UpdateKubeconfig { .. } => 9,
         Deed::SetPermissions { .. } => 10,
         Deed::Restore { .. } => 11,
-        // A service is awaited before the next one is restarted.
+        // What clients show is tried once everything runs that they show it to; a service is awaited before the next one is restarted.
+        Deed::AwaitHealthy { .. } if matches!(deed.address.subject, Subject::Identity(_)) => 13,
         Deed::Restart { .. } | Deed::AwaitHealthy { .. } => 12,
-        Deed::Verify { .. } => 13,
+        Deed::Verify { .. } => 14,
     }
 }
 

@@ -1,20 +1,18 @@
 //! What has to be started anew to use what a plan writes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::desired::{DesiredNode, DesiredService};
 use crate::diff::{Effect, Finding, Reason};
 use crate::duration::Duration;
-use crate::gate::Gate;
-use crate::ids::{Address, IdentityName, NodeName, ServiceName, Subject};
-use crate::observed::{EndpointFacts, ServiceFacts, UnitFacts};
+use crate::ids::{Address, NodeName, ServiceName, Subject};
+use crate::observed::{ServiceFacts, UnitFacts};
 use crate::profile::{Reload, What};
 use crate::spec::types::Restart;
 
 use super::build::{Builder, DraftDeed};
 use super::directories::reads_below;
-use super::{Deed, ManualRestart, Noted, Phase, RestartMethod, Why, cold, quorum};
+use super::{Deed, ManualRestart, Noted, Phase, RestartMethod, Why, quorum};
 
 /// The service that replaces static pods, by the name that every layout gives it.
 const KUBELET: &str = "kubelet";
@@ -33,15 +31,15 @@ const NO_QUORUM_WITHOUT: &str =
     "the other members of etcd would have no quorum without it; --accept-outage does it all the same";
 
 /// What a plan means for a service on a node.
-struct Cause<'a> {
-    service: &'a ServiceName,
-    node: &'a NodeName,
-    wanted: &'a DesiredService,
+pub(super) struct Cause<'a> {
+    pub(super) service: &'a ServiceName,
+    pub(super) node: &'a NodeName,
+    pub(super) wanted: &'a DesiredService,
     /// It reads something that is new at its start only, or does not use what is there.
     is_stale: bool,
     /// Something that it reads in any way is new.
     is_touched: bool,
-    phase: Phase,
+    pub(super) phase: Phase,
 }
 
 impl Builder<'_> {
@@ -84,12 +82,12 @@ impl Builder<'_> {
             };
             match self.way(&cause) {
                 Way::Restart(how) => {
-                    let gates = self.gates(&cause, node, &how);
+                    let awaited = self.after_restart(&cause, node, &how);
                     let timeout = self.input.survey.desired.rollout.timeout;
                     if !self.is_put_back(name, &how) {
                         self.add_in(phase, address.clone(), Deed::Restart { how, timeout }, due, true);
                     }
-                    self.await_healthy(phase, address, gates, self.input.survey.desired.rollout.settle);
+                    self.await_healthy(phase, address, awaited, self.input.survey.desired.rollout.settle);
                     continue;
                 }
                 Way::ByHand(because) if !reads.is_empty() => {
@@ -98,13 +96,11 @@ impl Builder<'_> {
                 Way::ByHand(_) | Way::Needless => {}
             }
             // It takes up by itself what is new; that it does is seen before the node counts as done.
-            let gates = self.served(service, name, node).into_iter();
-            let renewed =
-                gates.filter(|(identity, _)| changed.contains_key(&What::Identity(identity.clone())));
-            let gates = renewed.filter(|(identity, _)| self.is_read_again(wanted, identity));
-            let gates = gates.map(|(_, gate)| gate).collect();
-            self.await_healthy(phase, address, gates, Duration::from_seconds(0));
+            let renewed = |what: &What| changed.contains_key(what) && self.is_read_again(wanted, what);
+            let awaited = self.after_reload((service, wanted), (name, node), &renewed);
+            self.await_healthy(phase, address, awaited, Duration::from_seconds(0));
         }
+        self.await_clients((name, node), &|what| changed.contains_key(what));
     }
 
     /// Whether the manifest of a static pod goes back to what it was, upon which the kubelet replaces the pod. An annotation would make it another one again.
@@ -115,9 +111,9 @@ impl Builder<'_> {
         self.draft.on(node).iter().any(restores)
     }
 
-    fn is_read_again(&self, wanted: &DesiredService, identity: &IdentityName) -> bool {
+    fn is_read_again(&self, wanted: &DesiredService, what: &What) -> bool {
         let version = self.input.survey.desired.version;
-        let mut reads = wanted.reads.iter().filter(|read| read.what == What::Identity(identity.clone()));
+        let mut reads = wanted.reads.iter().filter(|read| read.what == *what);
         reads.any(|read| read.reload(version) != Reload::Start)
     }
 
@@ -222,95 +218,9 @@ impl Builder<'_> {
         self.draft.on(node).iter().any(by_manifest)
     }
 
-    fn live(&self, node: &NodeName) -> Option<&BTreeMap<ServiceName, ServiceFacts>> {
+    pub(super) fn live(&self, node: &NodeName) -> Option<&BTreeMap<ServiceName, ServiceFacts>> {
         let answer = self.input.survey.observed.nodes.get(node)?;
         answer.facts().map(|facts| &facts.services)
-    }
-
-    /// What shows that a restarted service works with what is new: its unit, and every port that answered before. Of a member that waits for the others no more
-    /// can be asked than that it has started to.
-    fn gates(&self, cause: &Cause<'_>, node: &DesiredNode, how: &RestartMethod) -> BTreeSet<Gate> {
-        let (service, name) = (cause.service, cause.node);
-        if cause.phase == Phase::Quorum && quorum::is_member(service) {
-            return match how {
-                RestartMethod::Start { unit } => [Gate::Started { unit: unit.clone() }].into(),
-                RestartMethod::StaticPod { .. }
-                | RestartMethod::Systemd { .. }
-                | RestartMethod::Command { .. } => self.peer_gate(service, node).into_iter().collect(),
-            };
-        }
-        let mut gates: BTreeSet<Gate> =
-            self.served(service, name, node).into_iter().map(|(_, gate)| gate).collect();
-        match how {
-            RestartMethod::Systemd { unit } | RestartMethod::Start { unit } => {
-                gates.insert(Gate::Active { unit: unit.clone() });
-            }
-            RestartMethod::StaticPod { .. } => gates.extend(self.silent(cause, node)),
-            RestartMethod::Command { .. } => {}
-        }
-        for (address, endpoint) in self.answering(service, name) {
-            if endpoint.serves.as_ref().is_none_or(|identity| !node.identities.contains_key(identity)) {
-                gates.insert(Gate::Listens { address, port: endpoint.port });
-            }
-        }
-        gates
-    }
-
-    /// The ports at which a service serves certificates of the node's files, with the identities.
-    fn served(
-        &self,
-        service: &ServiceName,
-        name: &NodeName,
-        node: &DesiredNode,
-    ) -> Vec<(IdentityName, Gate)> {
-        let endpoints = self.answering(service, name);
-        let served = endpoints.filter_map(|(address, endpoint)| {
-            let identity = endpoint.serves.clone()?;
-            let certificate = node.identities.get(&identity)?.storage.certificate_path().to_owned();
-            Some((identity, Gate::Serves { address, port: endpoint.port, certificate }))
-        });
-        served.collect()
-    }
-
-    /// The ports of a service that answer with TLS now.
-    fn answering(
-        &self,
-        service: &ServiceName,
-        name: &NodeName,
-    ) -> impl Iterator<Item = (IpAddr, &EndpointFacts)> {
-        let facts = self.live(name).and_then(|services| services.get(service));
-        let endpoints = facts.into_iter().flat_map(|facts| &facts.endpoints);
-        endpoints.filter_map(|endpoint| {
-            endpoint.probe.served()?;
-            // What is served under a name of its own no file holds.
-            if endpoint.server_name.is_some() { None } else { Some((endpoint.address?, endpoint)) }
-        })
-    }
-
-    /// The ports of a pod that is dead, as they should answer once it runs.
-    fn silent(&self, cause: &Cause<'_>, node: &DesiredNode) -> Vec<Gate> {
-        let live = self.live(cause.node).and_then(|services| services.get(cause.service));
-        let Some(live) = live.filter(|live| is_silent(live)) else { return Vec::new() };
-        let gate = |endpoint: &EndpointFacts| {
-            let wanted = cause.wanted.endpoints.iter().find(|wanted| wanted.serves == endpoint.serves);
-            let bound = wanted.and_then(|wanted| wanted.bind.iter().find_map(|bind| bind.parse().ok()));
-            let (address, port) =
-                (endpoint.address.or(bound).or_else(|| cold::address(node))?, endpoint.port);
-            let served = endpoint.serves.as_ref().and_then(|identity| node.identities.get(identity));
-            Some(match served.map(|identity| identity.storage.certificate_path().to_owned()) {
-                Some(certificate) => Gate::Serves { address, port, certificate },
-                None => Gate::Listens { address, port },
-            })
-        };
-        let own = live.endpoints.iter().filter(|endpoint| endpoint.server_name.is_none());
-        own.filter_map(gate).collect()
-    }
-
-    fn await_healthy(&mut self, phase: Phase, address: Address, gates: BTreeSet<Gate>, settle: Duration) {
-        if !gates.is_empty() {
-            let timeout = self.input.survey.desired.rollout.timeout;
-            self.add_in(phase, address, Deed::AwaitHealthy { gates, settle, timeout }, Vec::new(), false);
-        }
     }
 
     fn restart_by_hand(&mut self, cause: &Cause<'_>, reads: &BTreeSet<String>, because: Option<&str>) {
@@ -349,7 +259,7 @@ pub(super) fn is_kubelet(service: &ServiceName) -> bool {
 }
 
 /// Whether no port of a service answers.
-fn is_silent(live: &ServiceFacts) -> bool {
+pub(super) fn is_silent(live: &ServiceFacts) -> bool {
     !live.endpoints.is_empty() && live.endpoints.iter().all(|endpoint| endpoint.probe.served().is_none())
 }
 
