@@ -33,6 +33,11 @@ pub enum Gate {
         /// The file.
         certificate: String,
     },
+    /// A systemd unit is active, or is being started and does not fail at it.
+    Started {
+        /// The unit.
+        unit: String,
+    },
     /// A systemd unit was started anew since it was last to be restarted in this transaction: its invocation is another one.
     Restarted {
         /// The unit.
@@ -166,6 +171,7 @@ impl fmt::Display for Gate {
             Gate::Serves { address, port, certificate } => {
                 write!(f, "{} shows the certificate of {certificate}", at(address, port))
             }
+            Gate::Started { unit } => write!(f, "{unit} is active or starting"),
             Gate::Restarted { unit } => write!(f, "{unit} is started anew"),
             Gate::Replaced { address, port, .. } => {
                 write!(f, "{} is served by a new process", at(address, port))
@@ -191,6 +197,7 @@ pub fn lines(gates: &BTreeSet<Gate>) -> Vec<String> {
             Gate::Active { .. }
             | Gate::Listens { .. }
             | Gate::Serves { .. }
+            | Gate::Started { .. }
             | Gate::Restarted { .. }
             | Gate::Replaced { .. }
             | Gate::Etcd { .. }

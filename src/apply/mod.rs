@@ -23,9 +23,9 @@ use crate::ids::{Address, AuthorityName, NodeName};
 use crate::node::order::{Begin, Slot, VisitId};
 use crate::node::{Claim, Host, HostError, Undone};
 use crate::observe::Question;
-use crate::observed::{Content, FileFacts, Seen, VisitState};
+use crate::observed::{Content, Expect, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
-use crate::plan::{Action, Deed, Expected, Plan, RestartMethod, Visit, fact};
+use crate::plan::{Action, Deed, Expected, Fact, Plan, RestartMethod, Visit, fact};
 use crate::request::{request, see_through_missing_links};
 use crate::spec::types::{OnFailure, Role};
 use crate::x509::{Certificate, PublicKey};
@@ -280,7 +280,20 @@ impl Run<'_, '_> {
         for action in &visit.actions {
             for precondition in &action.preconditions {
                 let files = &mut question.1.files;
-                files.entry(precondition.path.clone()).or_insert(crate::observed::Expect::Link);
+                // What a kubeconfig names, the request does not.
+                let expect = match &precondition.expected {
+                    Expected::Fact(Fact::Pem { .. }) => Expect::Pair,
+                    Expected::Fact(
+                        Fact::Absent
+                        | Fact::BrokenLink
+                        | Fact::Directory
+                        | Fact::Kubeconfig { .. }
+                        | Fact::Other { .. }
+                        | Fact::Unknown,
+                    )
+                    | Expected::AsLeftBy(_) => Expect::Link,
+                };
+                files.entry(precondition.path.clone()).or_insert(expect);
             }
         }
         let mut facts =

@@ -17,15 +17,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use jiff::Timestamp;
 use rustls::ClientConfig;
 
 use super::error::HostError;
 use super::live::etcd::Asker;
-use super::live::tls;
+use super::live::{tls, unit};
 use super::observe::Look;
 use super::program;
 use crate::gate::Gate;
-use crate::observed::{EtcdFacts, MemberStatus, Probe};
+use crate::observed::{EtcdFacts, MemberStatus, Probe, Seen};
 use crate::x509::{Sha256, pem};
 pub(super) use replaced::{Before, Replaced, before};
 use request::{Answer, Failure, Request};
@@ -84,6 +85,7 @@ fn prepare(node: &impl Look, gate: &Gate, restarts: &[Before]) -> Result<Ready, 
             let arguments = ["is-active", "--quiet", "--", &unit].map(str::to_owned);
             program::run(Path::new("systemctl"), &arguments, None, LOOK).map_err(|error| error.to_string())
         })),
+        Gate::Started { unit } => Ok(Box::new(move || started(&unit))),
         Gate::Listens { address, port } => Ok(Box::new(move || shown(address, port).map(|_| ()))),
         Gate::Serves { address, port, certificate } => {
             let wanted = first_certificate(node, &certificate)?;
@@ -112,6 +114,21 @@ fn prepare(node: &impl Look, gate: &Gate, restarts: &[Before]) -> Result<Ready, 
             let call = call::prepare(node, &call)?;
             Ok(Box::new(move || call.make(LOOK)))
         }
+    }
+}
+
+/// Whether systemd has started a unit or is about to. One that is to be started again because it failed is neither.
+fn started(unit: &str) -> Result<(), String> {
+    match unit::observe(unit, LOOK, || Timestamp::UNIX_EPOCH) {
+        Seen::Present(facts) if facts.is_active() => Ok(()),
+        Seen::Present(facts) if facts.active_state == "activating" && facts.sub_state != "auto-restart" => {
+            Ok(())
+        }
+        Seen::Present(facts) => Err(format!("it is {} ({})", facts.active_state, facts.sub_state)),
+        Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => {
+            Err("systemd knows no such unit".to_owned())
+        }
+        Seen::Unknown { reason } => Err(reason),
     }
 }
 

@@ -68,6 +68,12 @@ pub enum RestartMethod {
         /// The unit.
         unit: String,
     },
+    /// By systemd, which is not waited for: of a unit that does not run it first forgets how often that has failed. An etcd that waits for the others has not
+    /// started before they have.
+    Start {
+        /// The unit.
+        unit: String,
+    },
     /// By the kubelet, which replaces a static pod whose manifest has changed: an annotation in it is.
     StaticPod {
         /// The manifest.
@@ -399,7 +405,11 @@ impl Deed {
     pub fn paths(&self) -> Vec<&str> {
         match self {
             Deed::Restart { how: RestartMethod::StaticPod { manifest }, .. } => vec![manifest],
-            Deed::Restart { how: RestartMethod::Command { .. } | RestartMethod::Systemd { .. }, .. }
+            Deed::Restart {
+                how:
+                    RestartMethod::Command { .. } | RestartMethod::Systemd { .. } | RestartMethod::Start { .. },
+                ..
+            }
             | Deed::AwaitHealthy { .. }
             | Deed::UndoOpen { .. }
             | Deed::Snapshot { .. }

@@ -18,7 +18,8 @@ use crate::request::live_request;
 use crate::spec::types::Scheme;
 
 use super::build::Builder;
-use super::{Deed, RestartMethod, quorum};
+use super::restarts::{Cause, is_silent};
+use super::{Deed, Phase, RestartMethod, cold, quorum};
 
 /// Most servers that a client's certificate is tried at: etcd advises seven members at most.
 const TRIED: usize = 9;
@@ -41,14 +42,33 @@ type Service<'a> = (&'a ServiceName, &'a DesiredService);
 type Node<'a> = (&'a NodeName, &'a DesiredNode);
 
 impl Builder<'_> {
-    /// What shows that a restarted service works with what is new: its unit, another process than before, every port that answered before, and its own word.
-    pub(super) fn after_restart(&self, service: Service<'_>, node: Node<'_>, how: &RestartMethod) -> Awaited {
+    /// What shows that a restarted service works with what is new: its unit, another process than before, every port that answered before, and its own word. Of
+    /// a member that waits for the others no more can be asked than that it has started to.
+    pub(super) fn after_restart(
+        &self,
+        cause: &Cause<'_>,
+        node: &DesiredNode,
+        how: &RestartMethod,
+    ) -> Awaited {
+        let (service, node) = ((cause.service, cause.wanted), (cause.node, node));
         let mut awaited = Awaited::default();
+        if cause.phase == Phase::Quorum && quorum::is_member(service.0) {
+            awaited.gates.extend(match how {
+                RestartMethod::Start { unit } => Some(Gate::Started { unit: unit.clone() }),
+                RestartMethod::StaticPod { .. }
+                | RestartMethod::Systemd { .. }
+                | RestartMethod::Command { .. } => self.peer_gate(service.0, node.1),
+            });
+            return awaited;
+        }
         awaited.gates.extend(self.served(service.0, node).into_iter().map(|(_, gate)| gate));
         match how {
             RestartMethod::Systemd { unit } => {
                 awaited.gates.insert(Gate::Active { unit: unit.clone() });
                 awaited.gates.insert(Gate::Restarted { unit: unit.clone() });
+            }
+            RestartMethod::Start { unit } => {
+                awaited.gates.insert(Gate::Active { unit: unit.clone() });
             }
             RestartMethod::StaticPod { manifest } => {
                 let sockets = self.answering(service.0, node.0);
@@ -57,6 +77,7 @@ impl Builder<'_> {
                     address,
                     port: *port,
                 }));
+                awaited.gates.extend(self.silent(cause, node.1));
             }
             // Whether it restarts anything only it knows.
             RestartMethod::Command { .. } => {}
@@ -72,6 +93,25 @@ impl Builder<'_> {
             self.add_peers(service, node, &|_| true, &mut awaited);
         }
         awaited
+    }
+
+    /// The ports of a pod that is dead, as they should answer once it runs.
+    fn silent(&self, cause: &Cause<'_>, node: &DesiredNode) -> Vec<Gate> {
+        let live = self.live(cause.node).and_then(|services| services.get(cause.service));
+        let Some(live) = live.filter(|live| is_silent(live)) else { return Vec::new() };
+        let gate = |endpoint: &EndpointFacts| {
+            let wanted = cause.wanted.endpoints.iter().find(|wanted| wanted.serves == endpoint.serves);
+            let bound = wanted.and_then(|wanted| wanted.bind.iter().find_map(|bind| bind.parse().ok()));
+            let (address, port) =
+                (endpoint.address.or(bound).or_else(|| cold::address(node))?, endpoint.port);
+            let served = endpoint.serves.as_ref().and_then(|identity| node.identities.get(identity));
+            Some(match served.map(|identity| identity.storage.certificate_path().to_owned()) {
+                Some(certificate) => Gate::Serves { address, port, certificate },
+                None => Gate::Listens { address, port },
+            })
+        };
+        let own = live.endpoints.iter().filter(|endpoint| endpoint.server_name.is_none());
+        own.filter_map(gate).collect()
     }
 
     /// What shows that a service has taken up by itself what is new.
@@ -95,12 +135,18 @@ impl Builder<'_> {
         awaited
     }
 
-    pub(super) fn await_healthy(&mut self, address: Address, awaited: Awaited, settle: Duration) {
+    pub(super) fn await_healthy(
+        &mut self,
+        phase: Phase,
+        address: Address,
+        awaited: Awaited,
+        settle: Duration,
+    ) {
         if !awaited.is_empty() {
             let timeout = self.input.survey.desired.rollout.timeout;
             let Awaited { gates, kept, elsewhere } = awaited;
             let deed = Deed::AwaitHealthy { gates, kept, elsewhere, settle, timeout };
-            self.add(address, deed, Vec::new(), false);
+            self.add_in(phase, address, deed, Vec::new(), false);
         }
     }
 
@@ -127,7 +173,7 @@ impl Builder<'_> {
         }
         for (identity, awaited) in by_identity {
             let address = Address { subject: Subject::Identity(identity), node: name.clone() };
-            self.await_healthy(address, awaited, Duration::from_seconds(0));
+            self.await_healthy(Phase::Ordinary, address, awaited, Duration::from_seconds(0));
         }
     }
 

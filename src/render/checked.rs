@@ -25,7 +25,13 @@ fn connections(checked: &Checked) -> String {
     }
     let is_broken = |found: &&Interruption| matches!(found, Interruption::UntilRestarted { .. });
     let broken = checked.interruptions.iter().filter(is_broken).count();
+    let outage =
+        checked.interruptions.iter().filter(|found| matches!(found, Interruption::Outage { .. })).count();
     match (checked.connections, broken) {
+        _ if outage > 0 => {
+            let counted = counted(outage, "connection breaks", "connections break");
+            format!("{counted} for a time, as accepted; every one works at the end")
+        }
         (0, _) => "no connection is known to work before this plan, so none can break".to_owned(),
         (_, 0) => "no connection breaks".to_owned(),
         (_, broken) => {
@@ -57,6 +63,17 @@ fn line(interruption: &Interruption) -> String {
                 (false, of) => format!("there are only {of}"),
             };
             writeln!(text, "    {service} stands still while step {step} restarts it on {node}: {why}")
+        }
+        Interruption::Outage { connection, step, reason, until } => {
+            let until = match until {
+                Some(until) => format!("until step {until} mends it"),
+                None => "when the visit is undone".to_owned(),
+            };
+            writeln!(
+                text,
+                "    {connection} breaks at step {step}, {until}, as accepted\n      {}",
+                escaped(reason)
+            )
         }
         Interruption::UntilRestarted { connection, step, reason, restart } => {
             let restart = restart.join(" and ");

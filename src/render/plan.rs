@@ -12,7 +12,7 @@ use crate::diff::Effect;
 use crate::diff::{date, instant};
 use crate::gate::{self, Gate};
 use crate::ids::{NodeName, Subject};
-use crate::plan::{Action, Blocked, Deed, Disruption, KeySource, Plan, RestartMethod, Why};
+use crate::plan::{Action, Blocked, Deed, Disruption, KeySource, Phase, Plan, RestartMethod, Visit, Why};
 use crate::visits::temporary_name;
 
 /// The whole plan as text.
@@ -97,6 +97,9 @@ fn verdict(plan: &Plan) -> String {
         let _ = writeln!(text, "  This plan will {}.   undo per node", parts.join(", "));
     } else if plan.blocked.is_empty() {
         text.push_str("  Nothing of what is due can be done by this plan.\n");
+    }
+    for outage in &plan.accepted_outages {
+        let _ = writeln!(text, "  Outage, accepted: {}.", escaped(outage));
     }
     if !plan.applicable {
         let why = if plan.blocked.is_empty() {
@@ -338,6 +341,11 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
                 RestartMethod::Systemd { unit } => {
                     body.add("runs", format!("systemctl restart {}", escaped(unit)))
                 }
+                RestartMethod::Start { unit } => {
+                    let unit = escaped(unit);
+                    body.add("runs", format!("systemctl reset-failed {unit}; it may fail"));
+                    body.add("runs", format!("systemctl restart --no-block {unit}"));
+                }
                 RestartMethod::StaticPod { manifest } => {
                     body.add(
                         "annotates",
@@ -402,6 +410,9 @@ fn restarts(plan: &Plan) -> String {
             manual.reads.join(", ")
         );
         let _ = writeln!(text, "      how: {}", escaped(&manual.how));
+        if let Some(because) = &manual.because {
+            let _ = writeln!(text, "      not by this plan: {}", escaped(because));
+        }
     }
     text
 }
@@ -451,11 +462,25 @@ fn order(plan: &Plan) -> String {
         return String::new();
     }
     let nodes: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
-    let mut text = format!("\n  Order  {}, one at a time\n", nodes.join(", "));
-    for visit in &plan.visits {
-        let _ = writeln!(text, "    visit {}  {}", visit.number, visit.node);
-        for action in &visit.actions {
-            let _ = writeln!(text, "      {:>4}  {}", action.number, deed(action));
+    let phases: Vec<(Phase, &[Visit])> = plan.phases().collect();
+    let is_plain = phases.iter().all(|(phase, _)| phase.is_ordinary());
+    let mut text = match is_plain {
+        true => format!("\n  Order  {}, one at a time\n", nodes.join(", ")),
+        false => format!(
+            "\n  Order  {}, done on all its nodes before anything else is done; one node at a time\n",
+            counted(phases.len(), "phase", "phases, each")
+        ),
+    };
+    for (number, (phase, visits)) in (1..).zip(phases) {
+        if !is_plain {
+            let nodes: Vec<&str> = visits.iter().map(|visit| visit.node.as_str()).collect();
+            let _ = writeln!(text, "    phase {number}, to {}: {}", phase.words(), nodes.join(", "));
+        }
+        for visit in visits {
+            let _ = writeln!(text, "    visit {}  {}", visit.number, visit.node);
+            for action in &visit.actions {
+                let _ = writeln!(text, "      {:>4}  {}", action.number, deed(action));
+            }
         }
     }
     text.push_str(

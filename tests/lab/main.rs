@@ -13,6 +13,7 @@
 mod cluster;
 mod controller;
 mod etcd;
+mod expired;
 mod nodes;
 mod outcomes;
 mod places;

@@ -54,6 +54,7 @@ impl Replaced<'_> {
                 Gate::Active { .. }
                 | Gate::Listens { .. }
                 | Gate::Serves { .. }
+                | Gate::Started { .. }
                 | Gate::Restarted { .. }
                 | Gate::Replaced { .. }
                 | Gate::Etcd { .. }
@@ -91,6 +92,7 @@ pub(in crate::node) fn before(gate: &Gate, there: Option<&Before>, patience: Dur
         Gate::Active { .. }
         | Gate::Listens { .. }
         | Gate::Serves { .. }
+        | Gate::Started { .. }
         | Gate::Etcd { .. }
         | Gate::Http { .. }
         | Gate::Accepts(_) => None,

@@ -48,7 +48,7 @@ const OTHERS: Duration = Duration::from_secs(1);
 const ANSWER_LIMIT: usize = 1024 * 1024;
 
 /// Asks the member that listens at one of these addresses.
-pub(super) fn observe(
+pub(in crate::node) fn observe(
     question: &EtcdQuestion,
     tree: &impl Look,
     addresses: &[SocketAddr],
