@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
+use std::process::Command;
 
 use crate::controller::Controller;
 use crate::nodes::{Node, wait_until};
@@ -252,20 +253,26 @@ impl<'a> Elsewhere<'a> {
     fn new(node: &'a Node) -> Self {
         // .11 to .24 are nodes, and .111 to .124 nobody.
         let address = node.address().replacen("10.77.0.", "10.77.0.1", 1);
-        node.run(&format!(
-            "ip address replace {address}/32 dev eth0; ip route replace 10.77.0.0/24 dev eth0 src {address}"
-        ));
-        Self { node, address }
+        let elsewhere = Self { node, address };
+        let (name, address) = (&elsewhere.node.name, &elsewhere.address);
+        assert!(network(name, &format!("address replace {address}/32 dev eth0")));
+        assert!(network(name, &format!("route replace 10.77.0.0/24 dev eth0 src {address}")));
+        elsewhere
     }
 }
 
 impl Drop for Elsewhere<'_> {
     fn drop(&mut self) {
-        let (address, own) = (&self.address, self.node.address());
-        self.node.ssh(&format!(
-            "ip route replace 10.77.0.0/24 dev eth0 src {own}; ip address del {address}/32 dev eth0"
-        ));
+        let Self { node, address } = self;
+        network(&node.name, &format!("route replace 10.77.0.0/24 dev eth0 src {}", node.address()));
+        network(&node.name, &format!("address del {address}/32 dev eth0"));
     }
+}
+
+/// `ip` on the network of a node. From outside: a node of the lab may not.
+fn network(node: &str, words: &str) -> bool {
+    let namespace = format!("pki-lab-{node}");
+    Command::new("ip").args(["-n", &namespace]).args(words.split(' ')).status().unwrap().success()
 }
 
 #[test]
