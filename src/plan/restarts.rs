@@ -79,7 +79,9 @@ impl Builder<'_> {
                 node: name,
                 wanted,
                 is_stale: !reads.is_empty() || !due.is_empty(),
-                is_touched: wanted.reads.iter().any(|read| written.contains(&read.what)),
+                is_touched: wanted.reads.iter().any(|read| {
+                    changed.contains_key(&read.what) || self.is_cold && written.contains(&read.what)
+                }),
                 phase,
             };
             match self.way(&cause) {
@@ -222,7 +224,7 @@ impl Builder<'_> {
         self.draft.on(node).iter().any(by_manifest)
     }
 
-    fn live(&self, node: &NodeName) -> Option<&BTreeMap<ServiceName, ServiceFacts>> {
+    pub(super) fn live(&self, node: &NodeName) -> Option<&BTreeMap<ServiceName, ServiceFacts>> {
         let answer = self.input.survey.observed.nodes.get(node)?;
         answer.facts().map(|facts| &facts.services)
     }

@@ -12,7 +12,7 @@ use super::health::{Count, Health};
 use super::judge::Verdict;
 use super::state::{Before, Loaded, State};
 use super::topology::{InputId, InstanceId, Kind, LinkId};
-use crate::plan::{Deed, Visit};
+use crate::plan::{Deed, Plan, Visit};
 
 /// A link that worked and does not.
 #[derive(Debug, Clone)]
@@ -299,7 +299,7 @@ impl<'a> Play<'a> {
     }
 }
 
-/// The visits in waves, as a plan has them made: one after the other.
-pub(super) fn waves(visits: &[Visit]) -> Vec<Vec<&Visit>> {
-    visits.iter().map(|visit| vec![visit]).collect()
+/// The visits in waves, as a plan has them made.
+pub(super) fn waves(plan: &Plan) -> Vec<Vec<&Visit>> {
+    plan.waves().map(|wave| wave.iter().collect()).collect()
 }
