@@ -27,9 +27,18 @@ impl Builder<'_> {
             return;
         }
         let desired = &self.input.survey.desired;
+        let domains: BTreeMap<NodeName, Domain> =
+            desired.nodes.iter().map(|(name, node)| (name.clone(), Domain::of(node))).collect();
+        let is_replaced = |deed: &DraftDeed| {
+            let domain = domains.get(&deed.address.node);
+            deed.replaces && domain.is_some_and(|domain| domain.holds(&deed.address.subject))
+        };
+        // Where nothing was before, nothing has run, and nobody waits for it.
+        if !self.draft.deeds.values().flatten().any(is_replaced) {
+            return;
+        }
         for (name, deeds) in &mut self.draft.deeds {
-            let Some(node) = desired.nodes.get(name) else { continue };
-            let domain = Domain::of(node);
+            let Some(domain) = domains.get(name) else { continue };
             for deed in deeds.iter_mut().filter(|deed| domain.holds(&deed.address.subject)) {
                 deed.phase = Phase::Quorum;
                 self.is_cold = true;
@@ -77,7 +86,9 @@ impl Builder<'_> {
                 Some((service, _)) => self.unit(name, service),
                 None => None,
             };
-            unit.is_none_or(|unit| unit.is_active() || unit.is_wanted())
+            let live = member.and_then(|(service, _)| self.live(name)?.get(service));
+            unit.is_some_and(|unit| unit.is_active() || unit.is_wanted())
+                || live.is_some_and(|live| !quorum::is_down(live))
         };
         let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
         members.iter().filter(can_run).count() >= quorum::needed(members.len())

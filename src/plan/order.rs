@@ -9,6 +9,7 @@ use std::fmt;
 use crate::ids::{Address, NodeName, ServiceName, Subject};
 use crate::observed::NodeFacts;
 use crate::profile::Reload;
+use crate::spec::types::Role;
 
 use super::build::DraftDeed;
 use super::directories::{lies_below, reads_below};
@@ -49,14 +50,75 @@ pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>
             Phase::Quorum => cold::await_quorum(&mut by_node, &order, input),
             Phase::Ordinary => {}
         }
+        let together = together(&order, &by_node, input);
         for node in order {
             let deeds = by_node.remove(&node).unwrap_or_default();
             let number = u32::try_from(visits.len()).unwrap_or(u32::MAX).saturating_add(1);
             let actions = actions(deeds, &node, input, &mut progress)?;
-            visits.push(Visit { number, phase, node, actions });
+            let with_previous = together.contains(&node);
+            visits.push(Visit { number, phase, with_previous, node, actions });
         }
     }
     Ok(visits)
+}
+
+/// The nodes that are worked on together with the one before them: workers that wait for nothing from each other, as many at once as the spec allows.
+fn together(
+    order: &[NodeName],
+    by_node: &BTreeMap<NodeName, Vec<DraftDeed>>,
+    input: &Input<'_>,
+) -> BTreeSet<NodeName> {
+    let desired = &input.survey.desired;
+    let at_once = usize::try_from(desired.rollout.max_unavailable).unwrap_or(usize::MAX).max(1);
+    let is_worker = |name: &NodeName| {
+        let roles = desired.nodes.get(name).map(|node| &node.roles);
+        roles.is_some_and(|roles| !roles.contains(&Role::ControlPlane) && !roles.contains(&Role::Etcd))
+    };
+    let waits_for = |name: &NodeName, other: &NodeName| {
+        let deeds = by_node.get(name).into_iter().flatten();
+        deeds.filter_map(|deed| source(&deed.deed)).any(|source| source == other)
+    };
+    let mut together = BTreeSet::new();
+    let mut wave: Vec<&NodeName> = Vec::new();
+    for name in order {
+        let fits = is_worker(name)
+            && wave.len() < at_once
+            && wave
+                .iter()
+                .all(|other| is_worker(other) && !waits_for(name, other) && !waits_for(other, name));
+        if fits && !wave.is_empty() {
+            together.insert(name.clone());
+        } else {
+            wave.clear();
+        }
+        wave.push(name);
+    }
+    together
+}
+
+/// The node from which a deed takes something.
+fn source(deed: &Deed) -> Option<&NodeName> {
+    match deed {
+        Deed::CopyAuthorityCertificate { from, .. } | Deed::CopyKey { from, .. } => Some(from),
+        Deed::IssueIdentity(issue) => Some(&issue.signer),
+        Deed::CopyIdentity(copy) => Some(copy.from()),
+        Deed::UndoOpen { .. }
+        | Deed::Snapshot { .. }
+        | Deed::MakeDirectory { .. }
+        | Deed::MakeLink { .. }
+        | Deed::MoveDirectory { .. }
+        | Deed::CreateAuthority { .. }
+        | Deed::InstallAuthority { .. }
+        | Deed::CreateKeyPair { .. }
+        | Deed::WritePublicKey { .. }
+        | Deed::WriteBundle { .. }
+        | Deed::UpdateKubeconfig { .. }
+        | Deed::SetPermissions { .. }
+        | Deed::Restart { .. }
+        | Deed::AwaitHealthy { .. }
+        | Deed::Verify { .. }
+        | Deed::Restore { .. } => None,
+    }
 }
 
 /// What earlier visits leave to later ones.

@@ -77,7 +77,9 @@ impl Builder<'_> {
                 node: name,
                 wanted,
                 is_stale: !reads.is_empty() || !due.is_empty(),
-                is_touched: wanted.reads.iter().any(|read| written.contains(&read.what)),
+                is_touched: wanted.reads.iter().any(|read| {
+                    changed.contains_key(&read.what) || self.is_cold && written.contains(&read.what)
+                }),
                 phase,
             };
             match self.way(&cause) {

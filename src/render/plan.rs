@@ -464,11 +464,18 @@ fn order(plan: &Plan) -> String {
     let nodes: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
     let phases: Vec<(Phase, &[Visit])> = plan.phases().collect();
     let is_plain = phases.iter().all(|(phase, _)| phase.is_ordinary());
+    let most = plan.waves().map(<[Visit]>::len).max().unwrap_or(1);
+    let at_a_time = match most {
+        1 => if is_plain { "one at a time" } else { "one node at a time" }.to_owned(),
+        many => {
+            format!("one at a time, but for workers: up to {many} at once, as rollout.maxUnavailable allows")
+        }
+    };
     let mut text = match is_plain {
-        true => format!("\n  Order  {}, one at a time\n", nodes.join(", ")),
+        true => format!("\n  Order  {}, {at_a_time}\n", nodes.join(", ")),
         false => format!(
-            "\n  Order  {}, done on all its nodes before anything else is done; one node at a time\n",
-            counted(phases.len(), "phase", "phases, each")
+            "\n  Order  {} on all its nodes before anything else is done; {at_a_time}\n",
+            counted(phases.len(), "phase, done", "phases, each done")
         ),
     };
     for (number, (phase, visits)) in (1..).zip(phases) {
@@ -477,7 +484,8 @@ fn order(plan: &Plan) -> String {
             let _ = writeln!(text, "    phase {number}, to {}: {}", phase.words(), nodes.join(", "));
         }
         for visit in visits {
-            let _ = writeln!(text, "    visit {}  {}", visit.number, visit.node);
+            let with = if visit.with_previous { ", at the same time" } else { "" };
+            let _ = writeln!(text, "    visit {}  {}{with}", visit.number, visit.node);
             for action in &visit.actions {
                 let _ = writeln!(text, "      {:>4}  {}", action.number, deed(action));
             }

@@ -96,7 +96,7 @@ pub struct Process {
 /// # Errors
 /// It breaks something without saying so.
 pub fn simulate(plan: &Plan, survey: &Survey, processes: &Processes) -> Result<Checked, Counterexample> {
-    simulate_waves(plan, &waves(&plan.visits), survey, processes)
+    simulate_waves(plan, &waves(plan), survey, processes)
 }
 
 /// The plan with what its simulation says in it.

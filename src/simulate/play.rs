@@ -12,7 +12,7 @@ use super::health::{Count, Health};
 use super::judge::Verdict;
 use super::state::{Before, Loaded, State};
 use super::topology::{InputId, InstanceId, Kind, LinkId};
-use crate::plan::{Deed, Visit};
+use crate::plan::{Deed, Plan, Visit};
 
 /// A link that worked and does not.
 #[derive(Debug, Clone)]
@@ -43,6 +43,8 @@ pub(super) struct Play<'a> {
     told: BTreeSet<InstanceId>,
     pub(super) before: Vec<Count>,
     pub(super) lowest: Vec<Count>,
+    /// The counts when the visit began.
+    at_begin: Vec<Count>,
     pub(super) breaks: Vec<Break>,
     pub(super) shortages: Vec<Shortage>,
     /// Every state that the inputs of the visit pass through.
@@ -60,6 +62,7 @@ impl<'a> Play<'a> {
             health,
             told,
             lowest: before.clone(),
+            at_begin: before.clone(),
             before,
             breaks: Vec::new(),
             shortages: Vec::new(),
@@ -94,6 +97,7 @@ impl<'a> Play<'a> {
     fn forth(&mut self, visit: &Visit, and_back: bool) -> BTreeMap<InstanceId, u32> {
         let before = self.state.before(&visit.node);
         self.stood.clear();
+        self.at_begin = self.health.count(&self.state, &BTreeSet::new());
         let mut restarted: BTreeMap<InstanceId, u32> = BTreeMap::new();
         for action in &visit.actions {
             let changed = match self.state.world.act(action) {
@@ -223,9 +227,10 @@ impl<'a> Play<'a> {
         let without = self.health.count(&self.state, &BTreeSet::new());
         let found = self.health.count(&self.state, down);
         self.keep_lowest(&found);
-        for (found, without) in found.into_iter().zip(without) {
-            // What was short before is not short because of this.
-            if found.healthy < found.needed && without.healthy >= without.needed {
+        for ((found, without), at_begin) in found.into_iter().zip(without).zip(self.at_begin.clone()) {
+            // What was short before is not short because of this, and a way back may lead to where it was.
+            let was_short = matches!(when, When::WayBack(_)) && at_begin.healthy < at_begin.needed;
+            if found.healthy < found.needed && without.healthy >= without.needed && !was_short {
                 self.shortages.push(Shortage { when, count: found, down: down.clone() });
             }
         }
@@ -299,7 +304,7 @@ impl<'a> Play<'a> {
     }
 }
 
-/// The visits in waves, as a plan has them made: one after the other.
-pub(super) fn waves(visits: &[Visit]) -> Vec<Vec<&Visit>> {
-    visits.iter().map(|visit| vec![visit]).collect()
+/// The visits in waves, as a plan has them made.
+pub(super) fn waves(plan: &Plan) -> Vec<Vec<&Visit>> {
+    plan.waves().map(|wave| wave.iter().collect()).collect()
 }

@@ -50,7 +50,8 @@ fn by_hand(visits: Vec<(&str, Vec<(Subject, Deed)>)>) -> Plan {
         });
         let actions = actions.collect();
         let number = u32::try_from(place).unwrap() + 1;
-        plan.visits.push(Visit { number, phase: Phase::Ordinary, node: node.clone(), actions });
+        let (phase, with_previous) = (Phase::Ordinary, false);
+        plan.visits.push(Visit { number, phase, with_previous, node: node.clone(), actions });
     }
     plan
 }
