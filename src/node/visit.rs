@@ -56,6 +56,23 @@ pub(super) trait Objects: Look {
 pub(super) struct Touch {
     pub(super) path: String,
     pub(super) location: String,
+    /// Something starts as soon as this is there, as a static pod does by its manifest, so on the way back it comes after everything that is read then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) starts: bool,
+}
+
+impl Touch {
+    /// Of a path whose change starts nothing.
+    pub(super) fn new(path: &str, location: String) -> Self {
+        Self { path: path.to_owned(), location, starts: false }
+    }
+}
+
+/// What was touched, in the order in which it goes back: the last change first, and at the end what starts something.
+pub(super) fn backwards<T>(touched: impl DoubleEndedIterator<Item = T>, touch: impl Fn(&T) -> &Touch) -> Vec<T> {
+    let mut backwards: Vec<T> = touched.rev().collect();
+    backwards.sort_by_key(|each| touch(each).starts);
+    backwards
 }
 
 /// A location and what it is to become.
@@ -89,6 +106,7 @@ pub(super) struct Earlier {
     pub(super) location: String,
     pub(super) before: Image,
     pub(super) after: Image,
+    pub(super) starts: bool,
 }
 
 /// A transaction under way.
@@ -145,7 +163,7 @@ impl Visit {
             }
         };
         let image = Image::File(FileImage { bytes, access, attributes, modified: None });
-        Ok((Touch { path: file.path.clone(), location }, image))
+        Ok((Touch::new(&file.path, location), image))
     }
 
     /// Writes files: all are staged before the first takes its place.
@@ -182,7 +200,7 @@ impl Visit {
             Sight::Failed { reason } => Err(HostError::Path { path: path.to_owned(), reason }),
             Sight::Missing => {
                 let access = usable(objects, path, self.access(objects, user, group, mode)?)?;
-                let touch = Touch { path: path.to_owned(), location };
+                let touch = Touch::new(path, location);
                 self.change(objects, vec![(touch, Image::Directory(access))])
             }
         }
@@ -203,7 +221,7 @@ impl Visit {
         match objects.capture(&location)? {
             Image::Absent => {
                 let ServedBy { uid, gid } = objects.served_by();
-                let touch = Touch { path: path.to_owned(), location };
+                let touch = Touch::new(path, location);
                 self.change(objects, vec![(touch, Image::Link { target: target.to_owned(), uid, gid })])
             }
             Image::Link { target: found, .. } if found == target => Ok(()),
@@ -240,7 +258,7 @@ impl Visit {
                 return Err(HostError::NotAFile { path: file.path.clone() });
             }
         };
-        self.change(objects, vec![(Touch { path: file.path.clone(), location }, image)])
+        self.change(objects, vec![(Touch::new(&file.path, location), image)])
     }
 
     /// Puts back what an earlier visit changed at a path, all of it or nothing.
@@ -252,7 +270,7 @@ impl Visit {
     ) -> Result<(), HostError> {
         self.check_listed(path)?;
         let mut changes = Vec::new();
-        for Earlier { location, before, after } in objects.earlier(from, path)?.into_iter().rev() {
+        for Earlier { location, before, after, starts } in objects.earlier(from, path)?.into_iter().rev() {
             let is_whole = matches!((&before, &after), (Image::Tree(_), _) | (_, Image::Tree(_)));
             let current =
                 if is_whole { objects.capture_tree(&location)? } else { objects.capture(&location)? };
@@ -262,13 +280,13 @@ impl Visit {
             if !current.same_as(&after) {
                 return Err(HostError::ChangedSince { path: path.to_owned(), visit: from.clone() });
             }
-            let touch = Touch { path: path.to_owned(), location };
+            let touch = Touch { path: path.to_owned(), location, starts };
             changes.push(Wanted { touch, image: before, found: is_whole.then_some(current) });
         }
         self.change_all(objects, changes, false)
     }
 
-    fn change(&mut self, objects: &mut impl Objects, changes: Vec<(Touch, Image)>) -> Result<(), HostError> {
+    pub(super) fn change(&mut self, objects: &mut impl Objects, changes: Vec<(Touch, Image)>) -> Result<(), HostError> {
         let wanted = changes.into_iter().map(|(touch, image)| Wanted { touch, image, found: None });
         self.change_all(objects, wanted.collect(), false)
     }

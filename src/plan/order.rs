@@ -83,7 +83,7 @@ fn node_order(
             }
         }
     }
-    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. }) if quorum::is_member(service));
+    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. } | Deed::Restore { .. }) if quorum::is_member(service));
     if let Some(leader) =
         leader.filter(|leader| by_node.get(*leader).is_some_and(|deeds| deeds.iter().any(restarts)))
     {
@@ -143,6 +143,8 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::CopyIdentity(_) => 9,
         Deed::UpdateKubeconfig { .. } => 9,
         Deed::SetPermissions { .. } => 10,
+        // What comes back with a pod's manifest starts, and reads what is there then.
+        Deed::Restore { .. } if matches!(deed.address.subject, Subject::Service(_)) => 12,
         Deed::Restore { .. } => 11,
         // A service is awaited before the next one is restarted.
         Deed::Restart { .. } | Deed::AwaitHealthy { .. } => 12,
@@ -321,7 +323,7 @@ fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>, moved: &BTre
     if !deed.replaces {
         return Disruption::None;
     }
-    if let (Deed::Restart { .. }, Subject::Service(service)) = (&deed.deed, &deed.address.subject) {
+    if let (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(service)) = (&deed.deed, &deed.address.subject) {
         return Disruption::Restart { services: [service.clone()].into() };
     }
     let desired = &input.survey.desired;

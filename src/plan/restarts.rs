@@ -53,15 +53,18 @@ impl Builder<'_> {
             let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
             let due = self.findings(&address).iter().filter(|finding| finding.effect == Effect::Due);
             let due: Vec<Why> = due.map(|finding| self.why(finding)).collect();
-            let way = match reads.is_empty() && due.is_empty() {
-                true => Way::Needless,
-                false => self.way(service, name, wanted.restart.as_ref()),
+            let put_back = self.put_back(name, wanted.restart.as_ref());
+            let is_put_back = put_back.is_some();
+            let way = match put_back {
+                Some(how) => Way::Restart(how),
+                None if reads.is_empty() && due.is_empty() => Way::Needless,
+                None => self.way(service, name, wanted.restart.as_ref()),
             };
             match way {
                 Way::Restart(how) => {
                     let gates = self.gates(service, name, node, &how);
                     let timeout = self.input.survey.desired.rollout.timeout;
-                    if !self.is_put_back(name, &how) {
+                    if !is_put_back {
                         self.add(address.clone(), Deed::Restart { how, timeout }, due, true);
                     }
                     self.await_healthy(address, gates, self.input.survey.desired.rollout.settle);
@@ -83,11 +86,12 @@ impl Builder<'_> {
     }
 
     /// Whether the manifest of a static pod goes back to what it was, upon which the kubelet replaces the pod. An annotation would make it another one again.
-    fn is_put_back(&self, node: &NodeName, how: &RestartMethod) -> bool {
-        let RestartMethod::StaticPod { manifest } = how else { return false };
+    fn put_back(&self, node: &NodeName, restart: Option<&Restart>) -> Option<RestartMethod> {
+        let manifest = restart?.static_pod.as_ref()?;
         let restores =
             |deed: &DraftDeed| matches!(&deed.deed, Deed::Restore { path, .. } if path == manifest);
-        self.draft.on(node).iter().any(restores)
+        let is_put_back = self.draft.on(node).iter().any(restores);
+        is_put_back.then(|| RestartMethod::StaticPod { manifest: manifest.clone() })
     }
 
     fn is_read_again(&self, wanted: &DesiredService, identity: &IdentityName) -> bool {

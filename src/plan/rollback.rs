@@ -209,10 +209,16 @@ fn subject_of(node: &DesiredNode, path: &str) -> Subject {
         return Subject::KeyPair(pair.clone());
     }
     let mut directories = node.directories.iter();
-    match directories.find(|(_, directory)| directory.path == path || directory.known_as() == path) {
-        Some((directory, _)) => Subject::Directory(directory.clone()),
-        None => Subject::Node,
+    if let Some((directory, _)) =
+        directories.find(|(_, directory)| directory.path == path || directory.known_as() == path)
+    {
+        return Subject::Directory(directory.clone());
     }
+    // The manifest of a static pod is its restart.
+    let pod = node.services.iter().find(|(_, service)| {
+        service.restart.as_ref().and_then(|restart| restart.static_pod.as_deref()) == Some(path)
+    });
+    pod.map_or(Subject::Node, |(service, _)| Subject::Service(service.clone()))
 }
 
 /// What lies at a path, in a few words.

@@ -13,7 +13,7 @@ use crate::node::error::HostError;
 use crate::node::image::{Access, FileImage, Image, TreeImage};
 use crate::node::lock::{Claim, Holder, LockState};
 use crate::node::order::{Answer, Begin, Order, VisitId};
-use crate::node::visit::{Change, Earlier, Objects, Touch, Visit, made_below};
+use crate::node::visit::{Change, Earlier, Objects, Touch, Visit, backwards, made_below};
 use crate::node::{Host, perform};
 use crate::observed::{NodeFacts, OpenTransaction, PastTransaction, Seen, ServedBy, VisitState};
 use crate::secret::Secret;
@@ -255,7 +255,7 @@ impl Memory {
         let trees: Vec<(&Touch, BTreeSet<String>)> = trees.collect();
         let mut undone =
             Undone { id: id_of(&about), state: VisitState::Undone, restored: Vec::new(), left: Vec::new() };
-        for touch in touched.iter().rev() {
+        for touch in backwards(touched.iter(), |touch| touch) {
             let Some(before) = before.get(&touch.location) else { continue };
             let now = |memory: &Self| memory.capture_as(&touch.location, before).unwrap_or(Image::Other);
             if now(self).same_as(before) {
@@ -476,6 +476,7 @@ impl Objects for Memory {
                     location: touch.location.clone(),
                     before: before.clone(),
                     after: after.clone(),
+                    starts: touch.starts,
                 })
             })
             .collect();
