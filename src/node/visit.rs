@@ -18,8 +18,10 @@ use crate::secret::Secret;
 use crate::x509::PrivateKey;
 
 mod migration;
+mod touch;
 
 pub(super) use migration::made_below;
+pub(super) use touch::{Touch, backwards};
 
 /// A file tree that can be changed. A location is a path in which no directory is a link; the last name is taken as it is.
 pub(super) trait Objects: Look {
@@ -49,30 +51,6 @@ pub(super) trait Objects: Look {
 
     /// What an earlier, committed visit changed when it was told to change `path`, in the order in which it did.
     fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError>;
-}
-
-/// A path of an order with the place that it led to.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Touch {
-    pub(super) path: String,
-    pub(super) location: String,
-    /// Something starts as soon as this is there, as a static pod does by its manifest, so on the way back it comes after everything that is read then.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) starts: bool,
-}
-
-impl Touch {
-    /// Of a path whose change starts nothing.
-    pub(super) fn new(path: &str, location: String) -> Self {
-        Self { path: path.to_owned(), location, starts: false }
-    }
-}
-
-/// What was touched, in the order in which it goes back: the last change first, and at the end what starts something.
-pub(super) fn backwards<T>(touched: impl DoubleEndedIterator<Item = T>, touch: impl Fn(&T) -> &Touch) -> Vec<T> {
-    let mut backwards: Vec<T> = touched.rev().collect();
-    backwards.sort_by_key(|each| touch(each).starts);
-    backwards
 }
 
 /// A location and what it is to become.
@@ -286,7 +264,11 @@ impl Visit {
         self.change_all(objects, changes, false)
     }
 
-    pub(super) fn change(&mut self, objects: &mut impl Objects, changes: Vec<(Touch, Image)>) -> Result<(), HostError> {
+    pub(super) fn change(
+        &mut self,
+        objects: &mut impl Objects,
+        changes: Vec<(Touch, Image)>,
+    ) -> Result<(), HostError> {
         let wanted = changes.into_iter().map(|(touch, image)| Wanted { touch, image, found: None });
         self.change_all(objects, wanted.collect(), false)
     }

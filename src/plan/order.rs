@@ -323,7 +323,9 @@ fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>, moved: &BTre
     if !deed.replaces {
         return Disruption::None;
     }
-    if let (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(service)) = (&deed.deed, &deed.address.subject) {
+    if let (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(service)) =
+        (&deed.deed, &deed.address.subject)
+    {
         return Disruption::Restart { services: [service.clone()].into() };
     }
     let desired = &input.survey.desired;
