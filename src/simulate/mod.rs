@@ -98,6 +98,22 @@ pub fn simulate(plan: &Plan, survey: &Survey, processes: &Processes) -> Result<C
     simulate_waves(plan, &waves(&plan.visits), survey, processes)
 }
 
+/// Everything that a plan breaks without saying so, the first first; what a connection does on the ways back once it is broken is not said again.
+pub fn counterexamples(plan: &Plan, survey: &Survey, processes: &Processes) -> Vec<Counterexample> {
+    let (_, faults) = played(plan, &waves(&plan.visits), survey, (processes, &Snapshots::new()));
+    once(faults)
+}
+
+/// Of each connection and each service the first fault.
+fn once(faults: Vec<Counterexample>) -> Vec<Counterexample> {
+    let mut named: BTreeSet<String> = BTreeSet::new();
+    let what = |fault: &Counterexample| match fault {
+        Counterexample::Broken { connection, .. } => connection.clone(),
+        Counterexample::TooFew { service, .. } => service.to_string(),
+    };
+    faults.into_iter().filter(|fault| named.insert(what(fault))).collect()
+}
+
 /// The plan with what its simulation says in it.
 ///
 /// # Errors
@@ -118,17 +134,7 @@ pub fn checked_rollback(
 ) -> Plan {
     if !plan.visits.is_empty() {
         let (mut checked, faults) = played(&plan, &waves(&plan.visits), survey, (processes, snapshots));
-        let mut named: BTreeSet<String> = BTreeSet::new();
-        for fault in faults {
-            // Once it is broken, the ways back from later visits say the same again.
-            let what = match &fault {
-                Counterexample::Broken { connection, .. } => connection.clone(),
-                Counterexample::TooFew { service, .. } => service.to_string(),
-            };
-            if named.insert(what) {
-                checked.interruptions.push(Interruption::of(fault));
-            }
-        }
+        checked.interruptions.extend(once(faults).into_iter().map(Interruption::of));
         checked.interruptions.sort();
         plan.checked = Some(checked);
     }

@@ -266,7 +266,7 @@ impl<'a> State<'a> {
                     checked_with: checked.map(|loaded| loaded.holding),
                     usage: half.usage,
                     name: half.name.as_ref(),
-                    nameless_passes: half.usage == Usage::Client,
+                    is_address_of_client: half.usage == Usage::Client,
                 };
                 let since = shown.since.max(checked.map_or(0, |loaded| loaded.since));
                 match self.judge.ask(&self.world.material, &question) {

@@ -24,14 +24,14 @@ done
 touch /var/lib/tests/stopped
 "#;
 
-struct Cluster {
-    nodes: Vec<Node>,
-    controller: Controller,
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) controller: Controller,
 }
 
 impl Cluster {
     /// Three members whose files pki has made over SSH.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let nodes = Node::take(3);
         let cluster = Self { nodes, controller: Controller::new(&[]) };
         cluster.spec("");
@@ -64,7 +64,7 @@ impl Cluster {
         cluster
     }
 
-    fn spec(&self, more: &str) {
+    pub(crate) fn spec(&self, more: &str) {
         let nodes = self.nodes.iter();
         let nodes = nodes
             .map(|node| format!("    {}: {{ address: {}, roles: [etcd] }}\n", node.name, node.address()));
@@ -76,7 +76,7 @@ impl Cluster {
     }
 
     /// Every member answers with the cluster behind it.
-    fn is_healthy(&self) {
+    pub(crate) fn is_healthy(&self) {
         wait_until("etcd is healthy", || {
             self.nodes[0]
                 .ssh(". /var/lib/tests/client; etcdctl --endpoints $all endpoint health")
@@ -86,14 +86,19 @@ impl Cluster {
     }
 
     /// Which start of etcd each node has.
-    fn starts(&self) -> Vec<String> {
+    pub(crate) fn starts(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.run("systemctl show etcd -p InvocationID --value")).collect()
     }
 
-    fn write(&self) {
+    pub(crate) fn write(&self) {
         std::fs::write(self.nodes[0].disk("var/lib/tests/writer"), WRITER).unwrap();
-        self.nodes[0].run("setsid sh /var/lib/tests/writer </dev/null >/dev/null 2>&1 &");
+        self.start_writer();
         wait_until("writes are acknowledged", || self.written().len() > 10);
+    }
+
+    /// Starts the writer, anew after its node has lost its power: it begins with the first key again, which has the same value.
+    pub(crate) fn start_writer(&self) {
+        self.nodes[0].run("setsid sh /var/lib/tests/writer </dev/null >/dev/null 2>&1 &");
     }
 
     /// The acknowledged writes, with their times in nanoseconds.
@@ -107,7 +112,7 @@ impl Cluster {
     }
 
     /// Ends the writer; each acknowledged write must be read back from each member alone.
-    fn everything_written_is_there(&self) {
+    pub(crate) fn everything_written_is_there(&self) {
         std::fs::write(self.nodes[0].disk("var/lib/tests/stop"), "").unwrap();
         wait_until("the writer has stopped", || self.nodes[0].disk("var/lib/tests/stopped").exists());
         self.is_healthy();
@@ -128,18 +133,18 @@ impl Cluster {
     }
 
     /// What each port of a member shows, by openssl.
-    fn shows(&self, node: &Node, port: u16) -> String {
+    pub(crate) fn shows(&self, node: &Node, port: u16) -> String {
         node.run(&format!(
             "openssl s_client -connect {}:{port} </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256",
             node.address()
         ))
     }
 
-    fn in_file(&self, node: &Node, name: &str) -> String {
+    pub(crate) fn in_file(&self, node: &Node, name: &str) -> String {
         node.run(&format!("openssl x509 -noout -fingerprint -sha256 -in /etc/etcd/pki/{name}.crt"))
     }
 
-    fn is_left_clean(&self) {
+    pub(crate) fn is_left_clean(&self) {
         for node in &self.nodes {
             node.is_left_clean("afterwards");
         }
@@ -147,7 +152,7 @@ impl Cluster {
 }
 
 /// An instant to which nothing that is made later is back-dated.
-fn after_everything_made_so_far(node: &Node) -> String {
+pub(crate) fn after_everything_made_so_far(node: &Node) -> String {
     let dates = node.run(
         "for file in server peer client; do openssl x509 -noout -startdate -in /etc/etcd/pki/$file.crt; done",
     );

@@ -42,13 +42,14 @@ pub(crate) fn lab() -> PathBuf {
 }
 
 /// What tests make on nodes.
-const MADE: [&str; 13] = [
+const MADE: [&str; 14] = [
     "etc/default/etcd",
     "etc/kubernetes",
     "etc/etcd",
     "etc/sudoers.d/zz-tests",
     "etc/systemd/system/etcd.service.d",
     "etc/systemd/system/kubelet.service",
+    "etc/systemd/system/multi-user.target.wants/etcd.service",
     "etc/systemd/system/multi-user.target.wants/kubelet.service",
     "var/lib/etcd/default",
     "var/lib/kubelet",
