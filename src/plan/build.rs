@@ -8,6 +8,7 @@ use crate::diff::{
     AuthorityView, Effect, Finding, IdentityView, Reason, Survey, authority_views, identity_view,
     shared_views,
 };
+use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
 use crate::observed::{NodeFacts, Seen};
 use crate::profile::Keep;
@@ -36,6 +37,18 @@ impl Draft {
     /// The deeds on one node so far.
     pub(super) fn on(&self, node: &NodeName) -> &[DraftDeed] {
         self.deeds.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Waits on a node for no certificate of these files to be shown.
+    pub(super) fn without_gates(&mut self, node: &NodeName, files: &BTreeSet<String>) {
+        let Some(deeds) = self.deeds.get_mut(node) else { return };
+        deeds.retain_mut(|draft| {
+            let Deed::AwaitHealthy { gates, .. } = &mut draft.deed else { return true };
+            gates.retain(
+                |gate| !matches!(gate, Gate::Serves { certificate, .. } if files.contains(certificate)),
+            );
+            !gates.is_empty()
+        });
     }
 }
 

@@ -24,7 +24,12 @@ pub(super) fn visits(
     mut by_node: BTreeMap<NodeName, Vec<DraftDeed>>,
     input: &Input<'_>,
 ) -> Result<Vec<Visit>, Cycle> {
-    let order = node_order(&by_node, quorum::leader(&input.survey.observed))?;
+    let bears = |node: &NodeName| {
+        let wanted = input.survey.desired.nodes.get(node);
+        wanted.is_some_and(|wanted| wanted.services.keys().any(quorum::is_member))
+    };
+    let members: BTreeSet<&NodeName> = by_node.keys().filter(|node| bears(node)).collect();
+    let order = node_order(&by_node, &members, quorum::leader(&input.survey.observed))?;
     let mut visits = Vec::new();
     let mut next = 1;
     for (position, node) in order.into_iter().enumerate() {
@@ -41,6 +46,7 @@ pub(super) fn visits(
 /// The node whose etcd `leader` is restarted after those of the others, unless they wait for something from it.
 fn node_order(
     by_node: &BTreeMap<NodeName, Vec<DraftDeed>>,
+    members: &BTreeSet<&NodeName>,
     leader: Option<&NodeName>,
 ) -> Result<Vec<NodeName>, Cycle> {
     let mut graph = Graph::new(by_node.keys().cloned());
@@ -83,20 +89,68 @@ fn node_order(
             }
         }
     }
-    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. } | Deed::Restore { .. }) if quorum::is_member(service));
-    if let Some(leader) =
-        leader.filter(|leader| by_node.get(*leader).is_some_and(|deeds| deeds.iter().any(restarts)))
-    {
-        let mut last = graph.clone();
-        for (node, _) in by_node.iter().filter(|(node, deeds)| *node != leader && deeds.iter().any(restarts))
+    // What signs for others is put in order before, unless two nodes sign for each other.
+    let mut mended_first = graph.clone();
+    for (node, deed) in by_node.iter().flat_map(|(node, deeds)| deeds.iter().map(move |deed| (node, deed))) {
+        if let Deed::IssueIdentity(issue) = &deed.deed
+            && issue.signer != *node
+            && by_node.get(&issue.signer).into_iter().flatten().any(|other| {
+                let paths = other.deed.paths();
+                paths.iter().any(|path| *path == issue.signer_certificate || *path == issue.signer_key)
+            })
         {
-            last.edge(node, leader);
+            mended_first.edge(&issue.signer, node);
         }
-        if let Ok(order) = last.order() {
+    }
+    if mended_first.order().is_ok() {
+        graph = mended_first;
+    }
+    // Each of these orders is better than the next one, where what is copied leaves the choice.
+    let members = members_in_turn(by_node, members, leader);
+    let leader_last = leader.map(|leader| {
+        let (last, others): (Vec<&NodeName>, Vec<&NodeName>) =
+            members.iter().flatten().copied().partition(|node| *node == leader);
+        vec![others, last]
+    });
+    for turns in [Some(members.clone()), leader_last].into_iter().flatten() {
+        let mut in_turn = graph.clone();
+        for (turn, nodes) in turns.iter().enumerate() {
+            for later in turns.iter().skip(turn + 1).flatten() {
+                nodes.iter().for_each(|node| in_turn.edge(node, later));
+            }
+        }
+        if let Ok(order) = in_turn.order() {
             return Ok(order);
         }
     }
     graph.order()
+}
+
+/// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that
+/// get new certificates with their restart, whose old ones may not work; then the others, and the leader last, since its restart costs an election.
+fn members_in_turn<'a>(
+    by_node: &'a BTreeMap<NodeName, Vec<DraftDeed>>,
+    members: &BTreeSet<&NodeName>,
+    leader: Option<&NodeName>,
+) -> Vec<Vec<&'a NodeName>> {
+    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. } | Deed::Restore { .. }) if quorum::is_member(service));
+    let issues = |deed: &DraftDeed| matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_));
+    let mut turns = vec![Vec::new(); 4];
+    if !by_node.values().flatten().any(restarts) {
+        return Vec::new();
+    }
+    for (node, deeds) in by_node.iter().filter(|(node, _)| members.contains(node)) {
+        let turn = match deeds.iter().any(restarts) {
+            true if leader == Some(node) => 3,
+            true if deeds.iter().any(issues) => 1,
+            true => 2,
+            false => 0,
+        };
+        if let Some(turn) = turns.get_mut(turn) {
+            turn.push(node);
+        }
+    }
+    turns
 }
 
 /// Whether an identity is issued on a node.

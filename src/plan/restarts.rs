@@ -32,19 +32,28 @@ impl Builder<'_> {
     /// Restarts of services that read something that is replaced and do not notice.
     pub(super) fn restarts(&mut self, name: &NodeName, node: &DesiredNode) {
         let mut changed: BTreeMap<What, Vec<Why>> = BTreeMap::new();
-        for deed in self.draft.on(name).iter().filter(|deed| deed.replaces) {
+        // What was not there: who runs has started with something else, or without it.
+        let mut made: BTreeSet<What> = BTreeSet::new();
+        for deed in self.draft.on(name) {
             for what in changes(deed) {
-                changed.entry(what).or_default().extend(deed.reasons.iter().cloned());
+                match deed.replaces {
+                    true => changed.entry(what).or_default().extend(deed.reasons.iter().cloned()),
+                    false => {
+                        made.insert(what);
+                    }
+                }
             }
         }
         let moved = self.moved(name);
         for (service, wanted) in &node.services {
+            let runs = self.live(name).and_then(|services| services.get(service));
+            let runs = runs.is_some_and(|facts| !facts.started().is_empty());
             let stale = wanted
                 .reads
                 .iter()
                 .filter(|read| read.reload(self.input.survey.desired.version) == Reload::Start)
                 .map(|read| &read.what)
-                .filter(|what| changed.contains_key(*what));
+                .filter(|what| changed.contains_key(*what) || runs && made.contains(*what));
             let mut reads: BTreeSet<String> = stale.map(what_name).collect();
             // However it re-reads files, it has another directory open than the one that is there now.
             let is_in_use = |directory: &&String| reads_below(wanted, node, directory);

@@ -85,7 +85,7 @@ impl Judge {
             None => return Verdict::Holds,
             Some(Holding::Bundle(bundle)) => bundle,
             Some(Holding::Nothing) => return fails("there are no CA certificates to check with"),
-            Some(Holding::Unknown | Holding::Pair { .. }) => return Verdict::Unknown,
+            Some(Holding::Unknown | Holding::Pair { .. }) => return self.outlived(material, certificate),
         };
         match material.certificate(certificate) {
             Some(Known::Real(leaf)) => {
@@ -102,6 +102,19 @@ impl Judge {
             Some(Known::Planned(planned)) => self.planned(material, planned, bundle, question.usage),
             None => Verdict::Unknown,
         }
+    }
+
+    /// The verdict where it is not known what a certificate is checked with: nobody accepts one outside its time.
+    fn outlived(&self, material: &Material, certificate: CertificateId) -> Verdict {
+        let (from, until) = match material.certificate(certificate) {
+            Some(Known::Real(real)) => (real.facts().not_before, real.facts().not_after),
+            Some(Known::Planned(planned)) => (planned.not_before, planned.not_after),
+            None => return Verdict::Unknown,
+        };
+        if from <= self.at && self.at <= until {
+            return Verdict::Unknown;
+        }
+        fails(&format!("the certificate is valid from {} to {}", instant(from), instant(until)))
     }
 
     fn planned(

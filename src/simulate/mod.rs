@@ -37,7 +37,7 @@ pub use kept::Snapshots;
 
 use crate::diff::Survey;
 use crate::ids::{NodeName, ServiceName};
-use crate::observed::Observed;
+use crate::observed::{Observed, Seen};
 use crate::plan::{Plan, Visit};
 use crate::x509::Certificate;
 use deeds::World;
@@ -254,10 +254,13 @@ fn otherwise(
     let facts = survey.observed.nodes.get(&instance.node).and_then(|answer| answer.facts())?;
     let started = process.started?;
     let paths = world.disks.get(&instance.node)?.paths_of(&input.source);
-    let is_newer = |path: &String| {
-        facts.files.get(path).and_then(|seen| seen.present()).is_some_and(|file| started < file.modified)
+    // What is gone was there when it started, or it would not run.
+    let is_other = |path: &String| match facts.files.get(path) {
+        Some(Seen::Present(file)) => started < file.modified,
+        Some(Seen::Absent) => true,
+        Some(Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. }) | None => false,
     };
-    let is_stale = input.takes_up == TakesUp::AtStart && paths.iter().any(is_newer);
+    let is_stale = input.takes_up == TakesUp::AtStart && paths.iter().any(is_other);
     is_stale.then(|| world.material.hold(Holding::Unknown))
 }
 

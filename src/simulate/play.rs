@@ -12,7 +12,7 @@ use super::health::{Count, Health};
 use super::judge::Verdict;
 use super::state::{Before, Loaded, State};
 use super::topology::{InputId, InstanceId, Kind, LinkId};
-use crate::ids::{NodeName, Subject};
+use crate::ids::NodeName;
 use crate::plan::{Action, Deed, Visit};
 
 /// A link that worked and does not.
@@ -57,6 +57,8 @@ pub(super) struct Play<'a> {
     pub(super) shortages: Vec<Shortage>,
     /// Every state that the inputs of the visit pass through.
     passed: BTreeMap<InputId, Vec<Loaded>>,
+    /// The counts before the visit.
+    at_visit: Vec<Count>,
     /// How links stood before the visit, of those that stand otherwise since.
     stood: BTreeMap<LinkId, Verdict>,
 }
@@ -74,6 +76,7 @@ impl<'a> Play<'a> {
             breaks: Vec::new(),
             shortages: Vec::new(),
             passed: BTreeMap::new(),
+            at_visit: Vec::new(),
             stood: BTreeMap::new(),
         }
     }
@@ -104,6 +107,7 @@ impl<'a> Play<'a> {
     fn forth(&mut self, visit: &Visit, and_back: bool) -> Vec<Restarted> {
         let before = self.state.before(&visit.node);
         self.stood.clear();
+        self.at_visit = self.health.count(&self.state, &BTreeSet::new());
         let mut restarted: Vec<Restarted> = Vec::new();
         for (index, action) in visit.actions.iter().enumerate() {
             let done = visit.actions.get(..index).unwrap_or_default();
@@ -258,8 +262,13 @@ impl<'a> Play<'a> {
         let found = self.health.count(&self.state, down);
         self.keep_lowest(&found);
         for (found, without) in found.into_iter().zip(without) {
-            // What was short before is not short because of this.
-            if found.healthy < found.needed && without.healthy >= without.needed {
+            // What was short before is not short because of this, nor is it where a way back leads to how it was.
+            let was_short = matches!(when, When::WayBack(_))
+                && self
+                    .at_visit
+                    .iter()
+                    .any(|before| before.service == found.service && before.healthy < before.needed);
+            if found.healthy < found.needed && without.healthy >= without.needed && !was_short {
                 self.shortages.push(Shortage { when, count: found, down: down.clone() });
             }
         }
@@ -337,18 +346,13 @@ fn is_point(action: &Action, done: &[Action], restarted: &[Restarted]) -> bool {
     if matches!(action.deed, Deed::SetPermissions { .. }) {
         return false;
     }
-    let starts = |action: &Action| {
-        matches!(
-            (&action.deed, &action.address.subject),
-            (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(_))
-        )
-    };
-    if starts(action) {
+    if action.restarts().is_some() {
         return !restarted.is_empty();
     }
     let paths = action.deed.paths();
-    let writes =
-        done.iter().filter(|done| !matches!(done.deed, Deed::SetPermissions { .. }) && !starts(done));
+    let writes = done
+        .iter()
+        .filter(|done| !matches!(done.deed, Deed::SetPermissions { .. }) && done.restarts().is_none());
     writes.flat_map(|done| done.deed.paths()).any(|path| paths.contains(&path))
 }
 
