@@ -20,7 +20,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
     let node = &action.address.node;
     match &action.deed {
         // The transaction was opened with the snapshot.
-        Deed::Snapshot { .. } => make_keys(run, node),
+        Deed::Snapshot { .. } => make_keys(run, action),
         // What was open is undone by a visit of its own.
         Deed::UndoOpen { .. } => Ok(()),
         Deed::MakeDirectory { directory } => done(
@@ -102,19 +102,23 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             let argv = ["systemctl", "restart", "--", unit].map(str::to_owned).to_vec();
             done(run, node, Order::Run { argv, timeout_seconds: timeout.seconds() })
         }
+        Deed::Restart { how: RestartMethod::Start { unit }, timeout } => {
+            start(run, node, unit, timeout.seconds())
+        }
         Deed::Restart { how: RestartMethod::StaticPod { manifest }, .. } => {
             let word = format!("{}-{}", run.plan.id, action.number);
             done(run, node, Order::AnnotatePod { manifest: manifest.clone(), word })
         }
-        Deed::AwaitHealthy { gates, settle, timeout } => done(
-            run,
-            node,
-            Order::Await {
+        Deed::AwaitHealthy { gates, kept, elsewhere, settle, timeout } => {
+            let order = Order::Await {
                 gates: gates.clone(),
+                kept: kept.clone(),
                 settle_seconds: settle.seconds(),
                 timeout_seconds: timeout.seconds(),
-            },
-        ),
+            };
+            done(run, node, order)?;
+            run.await_elsewhere(elsewhere, *timeout)
+        }
         Deed::Verify { identities } => verify(run, action, identities),
         Deed::Restore { run: earlier, visit, path, .. } => done(
             run,
@@ -122,6 +126,20 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             Order::Restore { from: VisitId { run: earlier.clone(), visit: *visit }, path: path.clone() },
         ),
     }
+}
+
+/// A unit that has failed too often is not started again before that is forgotten. Of one that has not failed there is nothing to forget, and systemd may not
+/// even have it in memory, so whether it could be is told by the start alone.
+fn start(run: &mut Run<'_, '_>, node: &NodeName, unit: &str, timeout_seconds: u64) -> Result<(), HostError> {
+    let systemctl = |words: &[&str]| Order::Run {
+        argv: words.iter().map(|word| (*word).to_owned()).collect(),
+        timeout_seconds,
+    };
+    match perform(run, node, systemctl(&["systemctl", "reset-failed", "--", unit])) {
+        Ok(_) | Err(HostError::Program { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    done(run, node, systemctl(&["systemctl", "restart", "--no-block", "--", unit]))
 }
 
 /// The key of the root that an action installs, as it is written.
@@ -136,9 +154,11 @@ pub(super) fn root_key(run: &Run<'_, '_>, action: &Action) -> Result<Secret, Hos
 }
 
 /// Every new key of the visit is made before the first write: together they take a fraction of the time, and nothing waits for them half done.
-fn make_keys(run: &mut Run<'_, '_>, node: &NodeName) -> Result<(), HostError> {
-    let visits = run.plan.visits.iter().filter(|visit| visit.node == *node);
-    let keys: BTreeMap<Slot, KeyAlgorithm> = visits
+fn make_keys(run: &mut Run<'_, '_>, snapshot: &Action) -> Result<(), HostError> {
+    let node = &snapshot.address.node;
+    let visit = run.plan.visit_of(snapshot);
+    let keys: BTreeMap<Slot, KeyAlgorithm> = visit
+        .into_iter()
         .flat_map(|visit| &visit.actions)
         .filter_map(|action| {
             let Deed::IssueIdentity(issue) = &action.deed else { return None };
@@ -245,11 +265,10 @@ fn verify(
     identities: &BTreeSet<IdentityName>,
 ) -> Result<(), HostError> {
     let node = &action.address.node;
-    let visits = &run.plan.visits;
+    let visit = run.plan.visit_of(action);
     let now = (run.settings.now)();
-    let checks: Vec<IdentityCheck> = visits
-        .iter()
-        .filter(|visit| visit.node == *node)
+    let checks: Vec<IdentityCheck> = visit
+        .into_iter()
         .flat_map(|visit| &visit.actions)
         .filter(|action| match &action.address.subject {
             Subject::Identity(identity) => identities.contains(identity),

@@ -5,6 +5,7 @@
 //! transaction: it is committed after its check, and when anything fails its node is put back before the run stops.
 
 mod act;
+mod elsewhere;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +23,9 @@ use crate::ids::{Address, AuthorityName, NodeName};
 use crate::node::order::{Begin, Slot, VisitId};
 use crate::node::{Claim, Host, HostError, Undone};
 use crate::observe::Question;
-use crate::observed::{Content, FileFacts, Seen, VisitState};
+use crate::observed::{Content, Expect, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
-use crate::plan::{Action, Deed, Expected, Plan, RestartMethod, Visit, fact};
+use crate::plan::{Action, Deed, Expected, Fact, Plan, RestartMethod, Visit, fact};
 use crate::request::{request, see_through_missing_links};
 use crate::spec::types::{OnFailure, Role};
 use crate::x509::{Certificate, PublicKey};
@@ -86,6 +87,7 @@ pub fn apply(
         made: BTreeMap::new(),
         issued: BTreeMap::new(),
         keys: BTreeMap::new(),
+        held_elsewhere: BTreeMap::new(),
         report: Report::new(plan),
     };
     if let Err(failure) = run.check_root_keys().and_then(|()| run.lock()) {
@@ -102,7 +104,11 @@ pub fn apply(
 /// What works on a node before a visit must work after its undo.
 fn gates(visit: &Visit) -> BTreeSet<Gate> {
     let gates = visit.actions.iter().filter_map(|action| {
-        if let Deed::AwaitHealthy { gates, .. } = &action.deed { Some(gates) } else { None }
+        if let Deed::AwaitHealthy { gates, kept, .. } = &action.deed {
+            Some(gates.iter().chain(kept))
+        } else {
+            None
+        }
     });
     gates.flatten().cloned().collect()
 }
@@ -117,6 +123,8 @@ struct Run<'a, 'h> {
     issued: BTreeMap<Address, Certificate>,
     /// The public halves of keys that were made for the visit in hand.
     keys: BTreeMap<Slot, PublicKey>,
+    /// What other nodes saw of the node in hand before its visit.
+    held_elsewhere: elsewhere::Elsewhere,
     report: Report,
 }
 
@@ -203,6 +211,7 @@ impl Run<'_, '_> {
         if is_undo {
             return self.undo_open(visit, tell);
         }
+        self.look_elsewhere(visit);
         if let Err(error) = self.begin(visit) {
             return VisitEnd::Refused(Failure::on(&visit.node, visit.actions.first(), error));
         }
@@ -271,7 +280,20 @@ impl Run<'_, '_> {
         for action in &visit.actions {
             for precondition in &action.preconditions {
                 let files = &mut question.1.files;
-                files.entry(precondition.path.clone()).or_insert(crate::observed::Expect::Link);
+                // What a kubeconfig names, the request does not.
+                let expect = match &precondition.expected {
+                    Expected::Fact(Fact::Pem { .. }) => Expect::Pair,
+                    Expected::Fact(
+                        Fact::Absent
+                        | Fact::BrokenLink
+                        | Fact::Directory
+                        | Fact::Kubeconfig { .. }
+                        | Fact::Other { .. }
+                        | Fact::Unknown,
+                    )
+                    | Expected::AsLeftBy(_) => Expect::Link,
+                };
+                files.entry(precondition.path.clone()).or_insert(expect);
             }
         }
         let mut facts =
@@ -335,7 +357,10 @@ impl Run<'_, '_> {
             // Only the last words of the commit were lost, and those have been said now.
             Ok(Undone { state: VisitState::Committed, .. }) => VisitEnd::Committed,
             Ok(Undone { state: VisitState::Open | VisitState::Undone | VisitState::UndoFailed, .. }) => {
-                VisitEnd::Undone(cause)
+                match self.is_seen_as_before(&visit.node) {
+                    Ok(()) => VisitEnd::Undone(cause),
+                    Err(undo) => VisitEnd::UndoFailed { cause, undo },
+                }
             }
             Err(undo) if undo.kind == FailureKind::Disconnected => VisitEnd::Disconnected(cause),
             Err(undo) => VisitEnd::UndoFailed { cause, undo },

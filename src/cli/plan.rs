@@ -23,6 +23,9 @@ pub(super) struct PlanArguments {
     /// Replace this even if nothing is wrong with it; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     replace: Vec<Selector>,
+    /// Do what cannot be done without an outage, such as to make one CA of two that were mixed; changes nothing where none is needed
+    #[arg(long)]
+    accept_outage: bool,
 }
 
 impl PlanArguments {
@@ -37,7 +40,12 @@ impl PlanArguments {
     }
 
     pub(super) fn options(&self, as_of: bool) -> Options {
-        Options { only: self.only.clone(), replace: self.replace.clone(), as_of }
+        Options {
+            only: self.only.clone(),
+            replace: self.replace.clone(),
+            as_of,
+            accept_outage: self.accept_outage,
+        }
     }
 }
 

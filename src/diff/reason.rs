@@ -329,6 +329,13 @@ pub enum Reason {
         /// Our clock.
         ours: Timestamp,
     },
+    /// A unit does not run, and nobody wants it to.
+    StoppedByHand {
+        /// The unit.
+        unit: String,
+        /// What systemd says of its file, such as `disabled`.
+        state: String,
+    },
     /// No reachable node holds the authority's key.
     AuthorityKeyLost,
     /// The kubelet renews it by itself.
@@ -398,6 +405,7 @@ impl Reason {
             Reason::KubeconfigIncomplete { .. } => "KubeconfigIncomplete",
             Reason::ClockSkew { .. } => "ClockSkew",
             Reason::TakesCareItself { .. } => "TakesCareItself",
+            Reason::StoppedByHand { .. } => "StoppedByHand",
             Reason::AuthorityKeyLost => "AuthorityKeyLost",
             Reason::KubeletRotates => "KubeletRotates",
             Reason::KubeletDoesNotRotate => "KubeletDoesNotRotate",

@@ -163,6 +163,15 @@ impl fmt::Display for Reason {
             Reason::ClockSkew { node, ours } => {
                 write!(f, "the node's clock says {}, ours {}", instant(*node), instant(*ours))
             }
+            Reason::StoppedByHand { unit, state } if state.is_empty() => {
+                write!(
+                    f,
+                    "{unit} was stopped and is not started with the node, so it is not started here either"
+                )
+            }
+            Reason::StoppedByHand { unit, state } => {
+                write!(f, "{unit} was stopped and is {state}, so it is not started here either")
+            }
             Reason::AuthorityKeyLost => f.write_str(
                 "no node holds its key; declare `external: true` if it is kept elsewhere on purpose",
             ),

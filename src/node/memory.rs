@@ -3,7 +3,7 @@
 //! What enters is paths with their content; what leaves is the facts that the same files on a real node give: the content goes
 //! through the same code as [`super::Local`]'s. Only the walk is its own: links and directories are entries of a map. It touches nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -223,8 +223,9 @@ impl Inspect for Memory {
 }
 
 impl Look for Memory {
-    fn holds(&self, gate: &Gate) -> Result<(), String> {
-        self.gate_holds(gate)
+    fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
+        let failing = |gate: &Gate| Some((gate.clone(), self.gate_holds(gate).err()?));
+        gates.iter().filter_map(failing).collect()
     }
 
     fn changes_by_itself(&self) -> bool {

@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use super::accounts::Accounts;
 use super::error::HostError;
+use super::gates::Replaced;
 use super::image::{Access, FileImage, Image, TreeImage};
 use super::observe::{Look, Payload, Sight, Want};
 use super::order::{Begin, Slot, VisitId};
 use crate::desired::FileSpec;
+use crate::gate::Gate;
 use crate::observed::{FileKind, ServedBy};
 use crate::secret::Secret;
 use crate::x509::PrivateKey;
@@ -45,6 +47,16 @@ pub(super) trait Objects: Look {
 
     /// As whom it works.
     fn served_by(&self) -> ServedBy;
+
+    /// The gates that held before anything was touched.
+    fn held(&self) -> BTreeSet<Gate> {
+        BTreeSet::new()
+    }
+
+    /// Records what runs of these gates before something is done upon which it is replaced. After a change of mind what was recorded first may stay.
+    fn replacing(&mut self, _: &BTreeSet<Gate>, _: Replaced<'_>) -> Result<(), HostError> {
+        Ok(())
+    }
 
     /// Runs a program.
     fn run(&mut self, argv: &[String], timeout: std::time::Duration) -> Result<(), HostError>;

@@ -213,12 +213,26 @@ pub struct UnitFacts {
     /// `ExecMainStartTimestamp`: when the main process started, by the node's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
+    /// `UnitFileState`, such as `enabled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_file_state: Option<String>,
 }
 
 impl UnitFacts {
     /// Whether it runs.
     pub fn is_active(&self) -> bool {
         self.active_state == "active"
+    }
+
+    /// Whether it should run though it does not: it has failed, is being started, again and again perhaps, or is started with the node. Nobody wants
+    /// one to run that was stopped and is not started with the node.
+    pub fn is_wanted(&self) -> bool {
+        let state = self.unit_file_state.as_deref().unwrap_or_default();
+        match self.active_state.as_str() {
+            _ if state.starts_with("masked") => false,
+            "failed" | "activating" => true,
+            _ => ["enabled", "enabled-runtime", "alias", "generated"].contains(&state),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Actions: the closed list of deeds that a plan can hold, each with its reasons, its undo and what it needs to find.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -65,6 +65,12 @@ pub enum RestartMethod {
     },
     /// By systemd, which waits until it has started.
     Systemd {
+        /// The unit.
+        unit: String,
+    },
+    /// By systemd, which is not waited for: of a unit that does not run it first forgets how often that has failed. An etcd that waits for the others has not
+    /// started before they have.
+    Start {
         /// The unit.
         unit: String,
     },
@@ -214,6 +220,12 @@ pub enum Deed {
     AwaitHealthy {
         /// What must hold.
         gates: BTreeSet<Gate>,
+        /// What must hold if it does before anything is touched: what a cluster is not required to have, such as anonymous access to a health check.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        kept: BTreeSet<Gate>,
+        /// The same, as other nodes see this one.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        elsewhere: BTreeMap<NodeName, BTreeSet<Gate>>,
         /// How long it must hold without a break.
         settle: Duration,
         /// The longest wait for it.
@@ -403,7 +415,11 @@ impl Deed {
     pub fn paths(&self) -> Vec<&str> {
         match self {
             Deed::Restart { how: RestartMethod::StaticPod { manifest }, .. } => vec![manifest],
-            Deed::Restart { how: RestartMethod::Command { .. } | RestartMethod::Systemd { .. }, .. }
+            Deed::Restart {
+                how:
+                    RestartMethod::Command { .. } | RestartMethod::Systemd { .. } | RestartMethod::Start { .. },
+                ..
+            }
             | Deed::AwaitHealthy { .. }
             | Deed::UndoOpen { .. }
             | Deed::Snapshot { .. }

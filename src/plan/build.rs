@@ -15,8 +15,9 @@ use crate::profile::Keep;
 
 use super::advice::{help, not_mended};
 use super::authorities::Sources;
+use super::recovery::Recovery;
 use super::shared::Shared;
-use super::{Blocked, Deed, Input, ManualRestart, Noted, Why, authorities, copies, identities};
+use super::{Blocked, Deed, Input, ManualRestart, Noted, Phase, Why, authorities, copies, identities};
 
 /// Deeds without an order, and what cannot be done.
 #[derive(Default)]
@@ -27,6 +28,8 @@ pub(super) struct Draft {
     pub(super) elsewhere: Vec<Blocked>,
     pub(super) restart_yourself: Vec<ManualRestart>,
     pub(super) notes: Vec<Noted>,
+    /// The outages that the user accepted and the plan needs, in words.
+    pub(super) accepted: Vec<String>,
 }
 
 impl Draft {
@@ -39,15 +42,27 @@ impl Draft {
         self.deeds.get(node).map_or(&[], Vec::as_slice)
     }
 
-    /// Waits on a node for no certificate of these files to be shown.
+    /// On a node on which these certificates come back as what nobody can show, no wait is for what depends on them.
     pub(super) fn without_gates(&mut self, node: &NodeName, files: &BTreeSet<String>) {
+        if files.is_empty() {
+            return;
+        }
         let Some(deeds) = self.deeds.get_mut(node) else { return };
+        let can_hold = |gate: &Gate| match gate {
+            Gate::Active { .. }
+            | Gate::Listens { .. }
+            | Gate::Started { .. }
+            | Gate::Restarted { .. }
+            | Gate::Replaced { .. } => true,
+            Gate::Serves { certificate, .. } => !files.contains(certificate),
+            Gate::Etcd { .. } | Gate::Http { .. } | Gate::Accepts(_) => false,
+        };
         deeds.retain_mut(|draft| {
-            let Deed::AwaitHealthy { gates, .. } = &mut draft.deed else { return true };
-            gates.retain(
-                |gate| !matches!(gate, Gate::Serves { certificate, .. } if files.contains(certificate)),
-            );
-            !gates.is_empty()
+            let Deed::AwaitHealthy { gates, kept, elsewhere, .. } = &mut draft.deed else { return true };
+            gates.retain(can_hold);
+            kept.retain(can_hold);
+            elsewhere.clear();
+            !(gates.is_empty() && kept.is_empty())
         });
     }
 }
@@ -55,6 +70,7 @@ impl Draft {
 /// One deed without its place in the order.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct DraftDeed {
+    pub(super) phase: Phase,
     pub(super) address: Address,
     pub(super) deed: Deed,
     pub(super) reasons: Vec<Why>,
@@ -96,6 +112,9 @@ pub(super) struct Builder<'a> {
     /// The authorities about which a person has to look first, or too little is known, on any node.
     pub(super) troubled: BTreeSet<AuthorityName>,
     pub(super) sources: Sources,
+    pub(super) recovery: Recovery,
+    /// The plan brings etcd back, which has no quorum.
+    pub(super) is_cold: bool,
     pub(super) draft: Draft,
 }
 
@@ -106,6 +125,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     if builder.undo_what_is_open() {
         return (builder.draft, builder.held);
     }
+    builder.find_mixed();
     builder.note_everything();
     authorities::build(&mut builder);
     for (name, node) in &survey.desired.nodes {
@@ -115,7 +135,12 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
         identities::build(&mut builder, name, node, facts);
         builder.permissions(name, node, facts);
         builder.parents(name, node, facts);
-        builder.restarts(name, node);
+    }
+    builder.assign_phases();
+    for (name, node) in &survey.desired.nodes {
+        if survey.observed.nodes.get(name).is_some_and(|answer| answer.facts().is_some()) {
+            builder.restarts(name, node);
+        }
     }
     builder.what_is_left();
     builder.draft.blocked.sort();
@@ -135,7 +160,16 @@ impl<'a> Builder<'a> {
         let findings = input.differences.findings.iter();
         let grave = findings.filter(|(_, findings)| findings.iter().any(is_grave));
         let troubled = grave.filter_map(|(address, _)| address.subject.authority().cloned()).collect();
-        Self { input, held, shared, troubled, sources: Sources::default(), draft: Draft::default() }
+        Self {
+            input,
+            held,
+            shared,
+            troubled,
+            sources: Sources::default(),
+            recovery: Recovery::default(),
+            is_cold: false,
+            draft: Draft::default(),
+        }
     }
 
     /// A finding with the place in the spec behind it.
@@ -150,7 +184,18 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn add(&mut self, address: Address, deed: Deed, reasons: Vec<Why>, replaces: bool) {
-        self.draft.add(DraftDeed { address, deed, reasons, replaces });
+        self.add_in(Phase::Ordinary, address, deed, reasons, replaces);
+    }
+
+    pub(super) fn add_in(
+        &mut self,
+        phase: Phase,
+        address: Address,
+        deed: Deed,
+        reasons: Vec<Why>,
+        replaces: bool,
+    ) {
+        self.draft.add(DraftDeed { phase, address, deed, reasons, replaces });
     }
 
     pub(super) fn block(
@@ -177,7 +222,7 @@ impl<'a> Builder<'a> {
             let grave: Vec<&Finding> = findings
                 .iter()
                 .filter(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown))
-                .filter(|finding| !seen_later.contains(finding))
+                .filter(|finding| !seen_later.contains(finding) && !self.is_told(address, finding))
                 .collect();
             if let Some(first) = grave.first() {
                 let help = help(&first.reason, address);

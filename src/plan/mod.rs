@@ -8,16 +8,20 @@ mod action;
 mod advice;
 mod authorities;
 mod build;
+mod cold;
 mod copies;
 mod copy;
 mod directories;
 mod fact;
+mod gates;
 mod graph;
 mod identities;
 mod install;
 mod options;
 mod order;
+mod phase;
 mod quorum;
+mod recovery;
 mod restarts;
 mod rollback;
 mod shared;
@@ -33,6 +37,7 @@ pub use copy::IdentityCopy;
 pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use options::{Options, Selector, SelectorError};
+pub use phase::Phase;
 pub use rollback::{Rollback, RollbackError, rollback, runs};
 pub use summary::{Summary, Upcoming};
 
@@ -78,6 +83,9 @@ pub struct Plan {
     pub restart_yourself: Vec<ManualRestart>,
     /// What was found and is left alone.
     pub notes: Vec<Noted>,
+    /// The outages without which it could not be done and which were accepted, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted_outages: Vec<String>,
     /// How many things there are, and what happens to them.
     pub summary: Summary,
     /// What its simulation says; none before it was simulated, which is no part of what it is.
@@ -101,6 +109,9 @@ pub struct SpecReference {
 pub struct Visit {
     /// Its place among the visits, from 1.
     pub number: u32,
+    /// The phase to which it belongs. Visits come in the order of their phases.
+    #[serde(default, skip_serializing_if = "Phase::is_ordinary")]
+    pub phase: Phase,
     /// The node.
     pub node: NodeName,
     /// The actions, in order.
@@ -135,6 +146,9 @@ pub struct ManualRestart {
     pub reads: Vec<String>,
     /// How it is restarted, in words.
     pub how: String,
+    /// Why the plan does not do it, where it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// Something that was found and is left alone.
@@ -169,7 +183,7 @@ pub struct Input<'a> {
 /// Only a fault of the planner: actions that wait for each other.
 pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
     let (draft, held) = build::draft(input);
-    let visits = order::visits(draft.deeds, input)?;
+    let visits = order::visits(order::stages(draft.deeds), input)?;
     let mut plan = Plan {
         format_version: FORMAT_VERSION.to_owned(),
         id: String::new(),
@@ -184,6 +198,7 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
         elsewhere: draft.elsewhere,
         restart_yourself: draft.restart_yourself,
         notes: draft.notes,
+        accepted_outages: draft.accepted,
         checked: None,
     };
     plan.id = short_id(&plan);
@@ -205,6 +220,18 @@ impl Plan {
     /// Every action, in order.
     pub fn actions(&self) -> impl Iterator<Item = &Action> {
         self.visits.iter().flat_map(|visit| &visit.actions)
+    }
+
+    /// The phases that it has, each with its visits.
+    pub fn phases(&self) -> impl Iterator<Item = (Phase, &[Visit])> {
+        let phases = self.visits.chunk_by(|one, next| one.phase == next.phase);
+        phases.filter_map(|visits| Some((visits.first()?.phase, visits)))
+    }
+
+    /// The visit to which an action belongs.
+    pub fn visit_of(&self, action: &Action) -> Option<&Visit> {
+        let is_here = |visit: &&Visit| visit.actions.iter().any(|own| own.number == action.number);
+        self.visits.iter().find(is_here)
     }
 
     /// Whether there is nothing to do.

@@ -14,6 +14,8 @@ pub struct Options {
     pub replace: Vec<Selector>,
     /// The plan is made for another instant than the present, so it is never applicable.
     pub as_of: bool,
+    /// What cannot be done without an outage is done all the same.
+    pub accept_outage: bool,
 }
 
 impl Options {

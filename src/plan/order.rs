@@ -1,6 +1,6 @@
 //! The order of deeds: which node comes when, and what comes before what on a node.
 //!
-//! One node is worked on in one visit; a node that makes what others copy comes first. Inside a visit a graph decides, and names break ties, so
+//! One node is worked on in one visit of each phase; a node that makes what others copy comes first. Inside a visit a graph decides, and names break ties, so
 //! the same deeds always come in the same order.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,33 +13,63 @@ use crate::profile::Reload;
 use super::build::DraftDeed;
 use super::directories::{lies_below, reads_below};
 use super::graph::{Cycle, Graph};
-use super::quorum;
-use super::{Action, Deed, Disruption, Expected, Fact, Input, Precondition, Visit, fact};
+use super::restarts::is_kubelet;
+use super::{
+    Action, Deed, Disruption, Expected, Fact, Input, Phase, Precondition, RestartMethod, Visit, fact,
+};
+use super::{cold, quorum};
+
+/// What is done on several nodes before anything of the next stage is done on any.
+pub(super) struct Stage {
+    pub(super) phase: Phase,
+    pub(super) by_node: BTreeMap<NodeName, Vec<DraftDeed>>,
+}
+
+/// The deeds of each phase.
+pub(super) fn stages(deeds: BTreeMap<NodeName, Vec<DraftDeed>>) -> Vec<Stage> {
+    let mut by_phase: BTreeMap<Phase, BTreeMap<NodeName, Vec<DraftDeed>>> = BTreeMap::new();
+    for (node, deeds) in deeds {
+        for deed in deeds {
+            by_phase.entry(deed.phase).or_default().entry(node.clone()).or_default().push(deed);
+        }
+    }
+    by_phase.into_iter().map(|(phase, by_node)| Stage { phase, by_node }).collect()
+}
 
 /// The visits, in order, with numbered actions.
 ///
 /// # Errors
 /// A fault of the planner: deeds that wait for each other.
-pub(super) fn visits(
-    mut by_node: BTreeMap<NodeName, Vec<DraftDeed>>,
-    input: &Input<'_>,
-) -> Result<Vec<Visit>, Cycle> {
+pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>, Cycle> {
+    let mut visits: Vec<Visit> = Vec::new();
     let bears = |node: &NodeName| {
         let wanted = input.survey.desired.nodes.get(node);
         wanted.is_some_and(|wanted| wanted.services.keys().any(quorum::is_member))
     };
-    let members: BTreeSet<&NodeName> = by_node.keys().filter(|node| bears(node)).collect();
-    let order = node_order(&by_node, &members, quorum::leader(&input.survey.observed))?;
-    let mut visits = Vec::new();
-    let mut next = 1;
-    for (position, node) in order.into_iter().enumerate() {
-        let deeds = by_node.remove(&node).unwrap_or_default();
-        let facts = input.survey.observed.nodes.get(&node).and_then(|answer| answer.facts());
-        let number = u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1);
-        let actions = actions(deeds, &node, facts, input, &mut next)?;
-        visits.push(Visit { number, node, actions });
+    let mut progress = Progress { next: 1, left_by: BTreeMap::new() };
+    for Stage { phase, mut by_node } in stages {
+        let members: BTreeSet<&NodeName> = by_node.keys().filter(|node| bears(node)).collect();
+        let order = node_order(&by_node, &members, quorum::leader(&input.survey.observed))?;
+        match phase {
+            Phase::Quorum => cold::await_quorum(&mut by_node, &order, input),
+            Phase::Ordinary => {}
+        }
+        for node in order {
+            let deeds = by_node.remove(&node).unwrap_or_default();
+            let number = u32::try_from(visits.len()).unwrap_or(u32::MAX).saturating_add(1);
+            let actions = actions(deeds, &node, input, &mut progress)?;
+            visits.push(Visit { number, phase, node, actions });
+        }
     }
     Ok(visits)
+}
+
+/// What earlier visits leave to later ones.
+struct Progress {
+    /// The number of the next action.
+    next: u32,
+    /// The action that touched a path of a node last.
+    left_by: BTreeMap<NodeName, BTreeMap<String, u32>>,
 }
 
 /// A node from which another one copies, or which signs with an authority that is made in this plan, comes before it.
@@ -200,9 +230,10 @@ fn rank(deed: &DraftDeed) -> u8 {
         // What comes back with a pod's manifest starts, and reads what is there then.
         Deed::Restore { .. } if matches!(deed.address.subject, Subject::Service(_)) => 12,
         Deed::Restore { .. } => 11,
-        // A service is awaited before the next one is restarted.
+        // What clients show is tried once everything runs that they show it to; a service is awaited before the next one is restarted.
+        Deed::AwaitHealthy { .. } if matches!(deed.address.subject, Subject::Identity(_)) => 13,
         Deed::Restart { .. } | Deed::AwaitHealthy { .. } => 12,
-        Deed::Verify { .. } => 13,
+        Deed::Verify { .. } => 14,
     }
 }
 
@@ -219,10 +250,10 @@ fn key(deed: &DraftDeed) -> Key {
 fn actions(
     mut deeds: Vec<DraftDeed>,
     node: &NodeName,
-    facts: Option<&NodeFacts>,
     input: &Input<'_>,
-    next: &mut u32,
+    Progress { next, left_by }: &mut Progress,
 ) -> Result<Vec<Action>, Cycle> {
+    let facts = input.survey.observed.nodes.get(node).and_then(|answer| answer.facts());
     add_frame(&mut deeds, node);
     let deeds: BTreeMap<Key, DraftDeed> = deeds.into_iter().map(|deed| (key(&deed), deed)).collect();
     let graph = edges(&deeds);
@@ -235,12 +266,12 @@ fn actions(
             (key.clone(), number)
         })
         .collect();
-    let mut left_by: BTreeMap<String, u32> = BTreeMap::new();
+    let left_by = left_by.entry(node.clone()).or_default();
     let moved: BTreeSet<&str> = deeds.values().filter_map(super::directories::moved).collect();
     let mut actions = Vec::new();
     for key in order {
         let (Some(deed), Some(number)) = (deeds.get(&key), numbers.get(&key)) else { continue };
-        let preconditions = facts.map_or_else(Vec::new, |facts| preconditions(deed, facts, &left_by));
+        let preconditions = facts.map_or_else(Vec::new, |facts| preconditions(deed, facts, left_by));
         for path in deed.deed.paths() {
             left_by.insert(path.to_owned(), *number);
         }
@@ -273,7 +304,13 @@ fn add_frame(deeds: &mut Vec<DraftDeed>, node: &NodeName) {
         _ => None,
     });
     let verify = Deed::Verify { identities: identities.collect() };
-    let frame = |deed| DraftDeed { address: address.clone(), deed, reasons: Vec::new(), replaces: false };
+    let frame = |deed| DraftDeed {
+        phase: Phase::Ordinary,
+        address: address.clone(),
+        deed,
+        reasons: Vec::new(),
+        replaces: false,
+    };
     deeds.push(frame(Deed::Snapshot { paths }));
     deeds.push(frame(verify));
 }
@@ -288,6 +325,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             writers.entry(path).or_default().push(key);
         }
     }
+    kubelet_first(deeds, &mut graph);
     for (key, deed) in deeds {
         for (other, _) in deeds.range(..key.clone()).filter(|(other, _)| is_barrier(other.rank, key.rank)) {
             graph.edge(other, key);
@@ -346,6 +384,23 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
         }
     }
     graph
+}
+
+/// A kubelet that does not run is started before the pods that it is to replace.
+fn kubelet_first(deeds: &BTreeMap<Key, DraftDeed>, graph: &mut Graph<Key>) {
+    let is_started =
+        |deed: &DraftDeed| matches!(&deed.deed, Deed::Restart { how: RestartMethod::Start { .. }, .. });
+    let of_service = |key: &&Key| matches!(&key.address.subject, Subject::Service(_));
+    let is_own =
+        |key: &&Key| matches!(&key.address.subject, Subject::Service(service) if is_kubelet(service));
+    if !deeds.iter().any(|(key, deed)| is_own(&key) && is_started(deed)) {
+        return;
+    }
+    for own in deeds.keys().filter(is_own) {
+        for other in deeds.keys().filter(|key| of_service(key) && !is_own(key)) {
+            graph.edge(own, other);
+        }
+    }
 }
 
 /// The snapshot comes before everything, the check after everything, restarts after all writes.

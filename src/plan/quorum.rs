@@ -1,10 +1,11 @@
-//! What the members of etcd say about being restarted: whether the others can do without one of them, and which one leads.
+//! What the members of etcd say about being restarted: whether they have a quorum, whether the others can do without one of them, and which one leads.
 //!
 //! What enters is the facts of the nodes; what leaves is an answer. Restarting a member is safe only where the others keep a quorum without it, and
 //! costs an election only where it leads (etcd raft: an election takes from one to two election timeouts, a second or two by default).
 
+use crate::diff::Survey;
 use crate::ids::{NodeName, ServiceName};
-use crate::observed::{MemberStatus, Observed, Seen};
+use crate::observed::{MemberStatus, NodeFacts, Observed, Seen, ServiceFacts};
 
 /// The service whose instances are members, by the name that every layout gives it.
 const ETCD: &str = "etcd";
@@ -12,6 +13,73 @@ const ETCD: &str = "etcd";
 /// Whether the instances of a service are members of one etcd cluster.
 pub(super) fn is_member(service: &ServiceName) -> bool {
     service.as_str() == ETCD
+}
+
+/// Whether the members have a quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quorum {
+    /// A member follows a leader.
+    Kept,
+    /// So many members do not work that the others are too few.
+    Lost,
+    /// Enough members run, and none of them says whom it follows.
+    Unknown,
+    /// Nobody has looked.
+    Unseen,
+}
+
+/// The nodes that should have a member.
+pub(super) fn members(survey: &Survey) -> impl Iterator<Item = &NodeName> {
+    let nodes = survey.desired.nodes.iter();
+    nodes.filter(|(_, node)| node.services.keys().any(is_member)).map(|(name, _)| name)
+}
+
+/// How many of so many members a quorum is.
+pub(super) fn needed(members: usize) -> usize {
+    members / 2 + 1
+}
+
+/// Whether the members have a quorum, as far as was seen.
+pub(super) fn quorum(survey: &Survey) -> Quorum {
+    let facts = |name: &NodeName| survey.observed.nodes.get(name).and_then(|answer| answer.facts());
+    let follows = |facts: &NodeFacts| {
+        let own = facts.etcd.present().and_then(|etcd| etcd.own_status());
+        own.is_some_and(|own| own.leader.is_some())
+    };
+    let (mut all, mut seen, mut down) = (0, 0, 0);
+    for facts in members(survey).map(facts) {
+        all += 1;
+        let Some(facts) = facts else { continue };
+        if follows(facts) {
+            return Quorum::Kept;
+        }
+        let live = facts.services.iter().find(|(service, _)| is_member(service));
+        let Some((_, live)) = live else { continue };
+        seen += 1;
+        down += usize::from(facts.etcd.present().is_some() || is_down(live));
+    }
+    match all - down {
+        _ if seen == 0 => Quorum::Unseen,
+        left if left < needed(all) => Quorum::Lost,
+        _ => Quorum::Unknown,
+    }
+}
+
+/// Whether every member follows a leader, by its own word.
+pub(super) fn all_follow(survey: &Survey) -> bool {
+    let mut members = members(survey).map(|name| survey.observed.nodes.get(name));
+    members.all(|answer| {
+        let etcd = answer.and_then(|answer| answer.facts()).and_then(|facts| facts.etcd.present());
+        etcd.and_then(|etcd| etcd.own_status()).is_some_and(|own| own.leader.is_some())
+    })
+}
+
+/// Whether a service evidently does not work: its unit does not run, or a port of it does not answer. A member of etcd that waits for the others answers
+/// at its port for them and not at that for clients.
+pub(super) fn is_down(live: &ServiceFacts) -> bool {
+    let unit = live.unit.as_ref().and_then(Seen::present);
+    unit.is_some_and(|unit| !unit.is_active())
+        || live.endpoints.iter().any(|endpoint| endpoint.probe.served().is_none())
 }
 
 /// Whether the other members keep a quorum, as the member on this node sees them. A single member has no others to ask, and of two each is needed: that such a
@@ -25,7 +93,7 @@ pub(super) fn can_do_without(node: &NodeName, observed: &Observed) -> bool {
         Seen::Unknown { .. } | Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => return false,
     };
     let voters = etcd.members.iter().filter(|(_, member)| !member.is_learner);
-    let needed = voters.clone().count() / 2 + 1;
+    let needed = needed(voters.clone().count());
     let follows =
         |status: &Seen<MemberStatus>| status.present().is_some_and(|status| status.leader.is_some());
     let others = voters.clone().filter(|(id, member)| **id != etcd.member && follows(&member.status)).count();

@@ -1,21 +1,18 @@
 //! What has to be started anew to use what a plan writes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::desired::{DesiredNode, DesiredService};
-use crate::diff::Effect;
+use crate::diff::{Effect, Finding, Reason};
 use crate::duration::Duration;
-use crate::gate::Gate;
-use crate::ids::{Address, IdentityName, NodeName, ServiceName, Subject};
-use crate::observed::{EndpointFacts, Seen, ServiceFacts, UnitFacts};
+use crate::ids::{Address, NodeName, ServiceName, Subject};
+use crate::observed::{ServiceFacts, UnitFacts};
 use crate::profile::{Reload, What};
 use crate::spec::types::Restart;
 
 use super::build::{Builder, DraftDeed};
 use super::directories::reads_below;
-use super::quorum;
-use super::{Deed, ManualRestart, RestartMethod, Why};
+use super::{Deed, ManualRestart, Noted, Phase, RestartMethod, Why, quorum};
 
 /// The service that replaces static pods, by the name that every layout gives it.
 const KUBELET: &str = "kubelet";
@@ -23,13 +20,30 @@ const KUBELET: &str = "kubelet";
 /// How a service comes to use what is new.
 enum Way {
     Restart(RestartMethod),
-    /// It does not run, or uses all that is there.
+    /// It uses all that is there, or nobody wants it to run.
     Needless,
-    ByHand,
+    /// A person restarts it; why, where the plan could.
+    ByHand(Option<&'static str>),
+}
+
+/// Why nothing but a person restarts a member.
+const NO_QUORUM_WITHOUT: &str =
+    "the other members of etcd would have no quorum without it; --accept-outage does it all the same";
+
+/// What a plan means for a service on a node.
+pub(super) struct Cause<'a> {
+    pub(super) service: &'a ServiceName,
+    pub(super) node: &'a NodeName,
+    pub(super) wanted: &'a DesiredService,
+    /// It reads something that is new at its start only, or does not use what is there.
+    is_stale: bool,
+    /// Something that it reads in any way is new.
+    is_touched: bool,
+    pub(super) phase: Phase,
 }
 
 impl Builder<'_> {
-    /// Restarts of services that read something that is replaced and do not notice.
+    /// Restarts of services that read something that is replaced and do not notice, and starts of those that have died of what is replaced.
     pub(super) fn restarts(&mut self, name: &NodeName, node: &DesiredNode) {
         let mut changed: BTreeMap<What, Vec<Why>> = BTreeMap::new();
         // What was not there: who runs has started with something else, or without it.
@@ -44,16 +58,20 @@ impl Builder<'_> {
                 }
             }
         }
+        let written: BTreeSet<What> = self.draft.on(name).iter().flat_map(changes).collect();
         let moved = self.moved(name);
-        for (service, wanted) in &node.services {
+        // Which pods are replaced decides whether the kubelet has to be there.
+        let (kubelets, others): (Vec<_>, Vec<_>) =
+            node.services.iter().partition(|(service, _)| is_kubelet(service));
+        for (service, wanted) in others.into_iter().chain(kubelets) {
             let runs = self.live(name).and_then(|services| services.get(service));
             let runs = runs.is_some_and(|facts| !facts.started().is_empty());
             let stale = wanted
                 .reads
                 .iter()
+                .filter(|read| changed.contains_key(&read.what) || runs && made.contains(&read.what))
                 .filter(|read| read.reload(self.input.survey.desired.version) == Reload::Start)
-                .map(|read| &read.what)
-                .filter(|what| changed.contains_key(*what) || runs && made.contains(*what));
+                .map(|read| &read.what);
             let mut reads: BTreeSet<String> = stale.map(what_name).collect();
             // However it re-reads files, it has another directory open than the one that is there now.
             let is_in_use = |directory: &&String| reads_below(wanted, node, directory);
@@ -64,34 +82,40 @@ impl Builder<'_> {
             let due: Vec<Why> = due.map(|finding| self.why(finding)).collect();
             let put_back = self.put_back(name, wanted.restart.as_ref());
             let is_put_back = put_back.is_some();
+            let phase = self.phase_of(service, node);
+            let cause = Cause {
+                service,
+                node: name,
+                wanted,
+                is_stale: !reads.is_empty() || !due.is_empty(),
+                is_touched: wanted.reads.iter().any(|read| written.contains(&read.what)),
+                phase,
+            };
             let way = match put_back {
                 Some(how) => Way::Restart(how),
-                None if reads.is_empty() && due.is_empty() => Way::Needless,
-                None => self.way(service, name, wanted.restart.as_ref()),
+                None => self.way(&cause),
             };
             match way {
                 Way::Restart(how) => {
-                    let gates = self.gates(service, name, node, &how);
+                    let awaited = self.after_restart(&cause, node, &how);
                     let timeout = self.input.survey.desired.rollout.timeout;
                     if !is_put_back {
-                        self.add(address.clone(), Deed::Restart { how, timeout }, due, true);
+                        self.add_in(phase, address.clone(), Deed::Restart { how, timeout }, due, true);
                     }
-                    self.await_healthy(address, gates, self.input.survey.desired.rollout.settle);
+                    self.await_healthy(phase, address, awaited, self.input.survey.desired.rollout.settle);
                     continue;
                 }
-                Way::ByHand if !reads.is_empty() => {
-                    self.restart_by_hand(service, name, &reads, wanted.restart.as_ref());
+                Way::ByHand(because) if !reads.is_empty() => {
+                    self.restart_by_hand(&cause, &reads, because);
                 }
-                Way::ByHand | Way::Needless => {}
+                Way::ByHand(_) | Way::Needless => {}
             }
             // It takes up by itself what is new; that it does is seen before the node counts as done.
-            let gates = self.served(service, name, node).into_iter();
-            let renewed =
-                gates.filter(|(identity, _)| changed.contains_key(&What::Identity(identity.clone())));
-            let gates = renewed.filter(|(identity, _)| self.is_read_again(wanted, identity));
-            let gates = gates.map(|(_, gate)| gate).collect();
-            self.await_healthy(address, gates, Duration::from_seconds(0));
+            let renewed = |what: &What| changed.contains_key(what) && self.is_read_again(wanted, what);
+            let awaited = self.after_reload((service, wanted), (name, node), &renewed);
+            self.await_healthy(phase, address, awaited, Duration::from_seconds(0));
         }
+        self.await_clients((name, node), &|what| changed.contains_key(what));
     }
 
     /// Whether the manifest of a static pod goes back to what it was, upon which the kubelet replaces the pod. An annotation would make it another one again.
@@ -103,120 +127,121 @@ impl Builder<'_> {
         is_put_back.then(|| RestartMethod::StaticPod { manifest: manifest.clone() })
     }
 
-    fn is_read_again(&self, wanted: &DesiredService, identity: &IdentityName) -> bool {
+    fn is_read_again(&self, wanted: &DesiredService, what: &What) -> bool {
         let version = self.input.survey.desired.version;
-        let mut reads = wanted.reads.iter().filter(|read| read.what == What::Identity(identity.clone()));
+        let mut reads = wanted.reads.iter().filter(|read| read.what == *what);
         reads.any(|read| read.reload(version) != Reload::Start)
     }
 
     /// How a service is to be restarted, by what runs on the node.
-    fn way(&self, service: &ServiceName, node: &NodeName, restart: Option<&Restart>) -> Way {
-        let services = self.live(node);
-        let observed = &self.input.survey.observed;
-        let is_safe = !quorum::is_member(service) || quorum::can_do_without(node, observed);
-        let is_active =
-            |unit: Option<&Seen<UnitFacts>>| unit.and_then(Seen::present).map(UnitFacts::is_active);
-        match restart {
-            Some(Restart { command: Some(argv), .. }) => {
+    fn way(&mut self, cause: &Cause<'_>) -> Way {
+        match &cause.wanted.restart {
+            Some(Restart { command: Some(argv), .. }) if cause.is_stale => {
                 Way::Restart(RestartMethod::Command { argv: argv.clone() })
             }
-            Some(Restart { systemd: Some(unit), .. }) => {
-                let facts = services.and_then(|services| services.get(service));
-                match is_active(facts.and_then(|facts| facts.unit.as_ref())) {
-                    Some(true) if is_safe => Way::Restart(RestartMethod::Systemd { unit: unit.clone() }),
-                    Some(true) => Way::ByHand,
-                    // It reads what is there when somebody starts it.
-                    Some(false) => Way::Needless,
-                    None => Way::ByHand,
-                }
+            Some(Restart { command: None, systemd: Some(unit), .. }) => self.way_of_unit(cause, unit),
+            Some(Restart { command: None, systemd: None, static_pod: Some(manifest) }) => {
+                self.way_of_pod(cause, manifest)
             }
-            Some(Restart { static_pod: Some(manifest), .. }) => {
-                // Nobody else replaces the pod.
-                let mut kubelets =
-                    services.into_iter().flatten().filter(|(name, _)| name.as_str() == KUBELET);
-                match kubelets.next().and_then(|(_, facts)| is_active(facts.unit.as_ref())) {
-                    Some(true) if is_safe => {
-                        Way::Restart(RestartMethod::StaticPod { manifest: manifest.clone() })
-                    }
-                    Some(true | false) | None => Way::ByHand,
-                }
-            }
-            Some(Restart { systemd: None, static_pod: None, command: None }) | None => Way::ByHand,
+            Some(Restart { .. }) | None if cause.is_stale => Way::ByHand(None),
+            Some(Restart { .. }) | None => Way::Needless,
         }
     }
 
-    fn live(&self, node: &NodeName) -> Option<&BTreeMap<ServiceName, ServiceFacts>> {
+    fn way_of_unit(&mut self, cause: &Cause<'_>, unit: &str) -> Way {
+        let own = || unit.to_owned();
+        let is_cold = cause.phase == Phase::Quorum && quorum::is_member(cause.service);
+        let Some(facts) = self.unit(cause.node, cause.service) else {
+            return if cause.is_stale { Way::ByHand(None) } else { Way::Needless };
+        };
+        let is_needed = is_kubelet(cause.service) && self.replaces_pods(cause.node);
+        if facts.is_active() {
+            match self.is_safe(cause) {
+                _ if !cause.is_stale => Way::Needless,
+                _ if is_cold => Way::Restart(RestartMethod::Start { unit: own() }),
+                true => Way::Restart(RestartMethod::Systemd { unit: own() }),
+                false => Way::ByHand(Some(NO_QUORUM_WITHOUT)),
+            }
+        } else if !(cause.is_stale || cause.is_touched || is_cold || is_needed) {
+            Way::Needless
+        } else if facts.is_wanted() {
+            // It died of what is new by now, or the others cannot do without it.
+            Way::Restart(RestartMethod::Start { unit: own() })
+        } else {
+            let state = facts.unit_file_state.clone().unwrap_or_default();
+            let reason = Reason::StoppedByHand { unit: own(), state };
+            let address =
+                Address { subject: Subject::Service(cause.service.clone()), node: cause.node.clone() };
+            self.draft.notes.push(Noted { address, finding: Finding::note(reason) });
+            Way::Needless
+        }
+    }
+
+    fn way_of_pod(&mut self, cause: &Cause<'_>, manifest: &str) -> Way {
+        let live = self.live(cause.node).and_then(|services| services.get(cause.service));
+        let is_dead = match cause.phase {
+            Phase::Quorum => live.is_some_and(quorum::is_down),
+            Phase::Ordinary => cause.is_touched && live.is_some_and(is_silent),
+        };
+        if !cause.is_stale && !is_dead {
+            return Way::Needless;
+        }
+        // Nobody else replaces the pod.
+        let kubelet = self.kubelet(cause.node);
+        if !kubelet.is_some_and(|kubelet| kubelet.is_active() || kubelet.is_wanted()) {
+            return Way::ByHand(None);
+        }
+        match is_dead || self.is_safe(cause) {
+            true => Way::Restart(RestartMethod::StaticPod { manifest: manifest.to_owned() }),
+            false => Way::ByHand(Some(NO_QUORUM_WITHOUT)),
+        }
+    }
+
+    /// Whether the others can do without it, or have to for they cannot do anything as it is, or an outage was accepted.
+    fn is_safe(&mut self, cause: &Cause<'_>) -> bool {
+        if !quorum::is_member(cause.service)
+            || cause.phase == Phase::Quorum
+            || quorum::can_do_without(cause.node, &self.input.survey.observed)
+        {
+            return true;
+        }
+        if self.input.options.accept_outage && cause.is_stale {
+            let because = format!(
+                "{} stands still while its member on {} is restarted: the others have no quorum without it",
+                cause.service, cause.node
+            );
+            self.draft.accepted.push(because);
+            return true;
+        }
+        false
+    }
+
+    pub(super) fn unit(&self, node: &NodeName, service: &ServiceName) -> Option<&UnitFacts> {
+        self.live(node)?.get(service)?.unit.as_ref()?.present()
+    }
+
+    /// What runs the pods of a node.
+    pub(super) fn kubelet(&self, node: &NodeName) -> Option<&UnitFacts> {
+        let (service, _) = self.live(node)?.iter().find(|(service, _)| is_kubelet(service))?;
+        self.unit(node, service)
+    }
+
+    /// Whether static pods of a node are replaced.
+    fn replaces_pods(&self, node: &NodeName) -> bool {
+        let by_manifest = |deed: &DraftDeed| {
+            matches!(deed.deed, Deed::Restart { how: RestartMethod::StaticPod { .. }, .. })
+        };
+        self.draft.on(node).iter().any(by_manifest)
+    }
+
+    pub(super) fn live(&self, node: &NodeName) -> Option<&BTreeMap<ServiceName, ServiceFacts>> {
         let answer = self.input.survey.observed.nodes.get(node)?;
         answer.facts().map(|facts| &facts.services)
     }
 
-    /// What shows that a restarted service works with what is new: its unit, and every port that answered before.
-    fn gates(
-        &self,
-        service: &ServiceName,
-        name: &NodeName,
-        node: &DesiredNode,
-        how: &RestartMethod,
-    ) -> BTreeSet<Gate> {
-        let mut gates: BTreeSet<Gate> =
-            self.served(service, name, node).into_iter().map(|(_, gate)| gate).collect();
-        if let RestartMethod::Systemd { unit } = how {
-            gates.insert(Gate::Active { unit: unit.clone() });
-        }
-        for (address, endpoint) in self.answering(service, name) {
-            if endpoint.serves.as_ref().is_none_or(|identity| !node.identities.contains_key(identity)) {
-                gates.insert(Gate::Listens { address, port: endpoint.port });
-            }
-        }
-        gates
-    }
-
-    /// The ports at which a service serves certificates of the node's files, with the identities.
-    fn served(
-        &self,
-        service: &ServiceName,
-        name: &NodeName,
-        node: &DesiredNode,
-    ) -> Vec<(IdentityName, Gate)> {
-        let endpoints = self.answering(service, name);
-        let served = endpoints.filter_map(|(address, endpoint)| {
-            let identity = endpoint.serves.clone()?;
-            let certificate = node.identities.get(&identity)?.storage.certificate_path().to_owned();
-            Some((identity, Gate::Serves { address, port: endpoint.port, certificate }))
-        });
-        served.collect()
-    }
-
-    /// The ports of a service that answer with TLS now.
-    fn answering(
-        &self,
-        service: &ServiceName,
-        name: &NodeName,
-    ) -> impl Iterator<Item = (IpAddr, &EndpointFacts)> {
-        let facts = self.live(name).and_then(|services| services.get(service));
-        let endpoints = facts.into_iter().flat_map(|facts| &facts.endpoints);
-        endpoints.filter_map(|endpoint| {
-            endpoint.probe.served()?;
-            // What is served under a name of its own no file holds.
-            if endpoint.server_name.is_some() { None } else { Some((endpoint.address?, endpoint)) }
-        })
-    }
-
-    fn await_healthy(&mut self, address: Address, gates: BTreeSet<Gate>, settle: Duration) {
-        if !gates.is_empty() {
-            let timeout = self.input.survey.desired.rollout.timeout;
-            self.add(address, Deed::AwaitHealthy { gates, settle, timeout }, Vec::new(), false);
-        }
-    }
-
-    fn restart_by_hand(
-        &mut self,
-        service: &ServiceName,
-        node: &NodeName,
-        reads: &BTreeSet<String>,
-        restart: Option<&Restart>,
-    ) {
-        let how = match restart {
+    fn restart_by_hand(&mut self, cause: &Cause<'_>, reads: &BTreeSet<String>, because: Option<&str>) {
+        let (service, node) = (cause.service, cause.node);
+        let how = match &cause.wanted.restart {
             Some(Restart { systemd: Some(unit), .. }) => format!("systemctl restart {unit}"),
             Some(Restart { static_pod: Some(manifest), .. }) => {
                 format!("its static pod {manifest}, by a changed annotation in the manifest")
@@ -224,8 +249,12 @@ impl Builder<'_> {
             Some(Restart { systemd: None, static_pod: None, .. }) | None => "as it was started".to_owned(),
         };
         let reads: Vec<String> = reads.iter().cloned().collect();
+        let because = because.map(str::to_owned);
         let same = |manual: &&mut ManualRestart| {
-            manual.service == *service && manual.reads == reads && manual.how == how
+            manual.service == *service
+                && manual.reads == reads
+                && manual.how == how
+                && manual.because == because
         };
         match self.draft.restart_yourself.iter_mut().find(same) {
             Some(manual) => manual.nodes.push(node.clone()),
@@ -234,9 +263,20 @@ impl Builder<'_> {
                 nodes: vec![node.clone()],
                 reads,
                 how,
+                because,
             }),
         }
     }
+}
+
+/// Whether this service replaces the static pods of its node.
+pub(super) fn is_kubelet(service: &ServiceName) -> bool {
+    service.as_str() == KUBELET
+}
+
+/// Whether no port of a service answers.
+pub(super) fn is_silent(live: &ServiceFacts) -> bool {
+    !live.endpoints.is_empty() && live.endpoints.iter().all(|endpoint| endpoint.probe.served().is_none())
 }
 
 /// What a deed changes, as services name what they read.

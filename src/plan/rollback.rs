@@ -11,8 +11,9 @@ use crate::ids::{Address, NodeName, Subject};
 use crate::observed::VisitState;
 use crate::visits::{Brief, ChangedPath, FileBrief, SnapshotFacts};
 
-use super::build::{Builder, DraftDeed};
-use super::{Blocked, Cycle, Deed, Input, Plan, Summary, order};
+use super::build::Builder;
+use super::order::Stage;
+use super::{Blocked, Cycle, Deed, Input, Phase, Plan, Summary, order};
 
 /// A way back.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,23 +74,35 @@ pub fn rollback(
     };
     let mut builder = Builder::new(input);
     let mut expired = Vec::new();
-    for (name, kept) in snapshots {
-        let Some(node) = input.survey.desired.nodes.get(name) else { continue };
-        let of_run =
-            |snapshot: &&SnapshotFacts| snapshot.id.run == run && snapshot.state == VisitState::Committed;
-        let mut visits: Vec<&SnapshotFacts> = kept.iter().filter(of_run).collect();
-        visits.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.id.visit));
-        for snapshot in visits {
-            for changed in by_path(&snapshot.paths) {
-                put_back(&mut builder, name, node, snapshot, &changed, input.now, &mut expired);
+    let mut stages = Vec::new();
+    // What lies at a path once the later visits to its node are taken back.
+    let mut then: BTreeMap<(&NodeName, &str), &Brief> = BTreeMap::new();
+    for visits in backwards(snapshots, &run) {
+        for (name, snapshot) in visits {
+            let Some(node) = input.survey.desired.nodes.get(name) else { continue };
+            for all in by_path(&snapshot.paths) {
+                let is_as_left = |changed: &&ChangedPath| {
+                    let then = then.get(&(name, changed.location.as_str()));
+                    changed.unchanged_since || then.is_some_and(|then| changed.after.as_ref() == Some(then))
+                };
+                let is_as_left = all.iter().all(is_as_left);
+                put_back(&mut builder, (name, node), snapshot, (&all, is_as_left), &mut expired);
+                if is_as_left {
+                    then.extend(
+                        all.iter().map(|changed| ((name, changed.location.as_str()), &changed.before)),
+                    );
+                }
             }
+            builder.restarts(name, node);
+            let kept = snapshots.get(name).map_or(&[][..], Vec::as_slice);
+            let unusable = unusable(input, name, node, &builder, kept);
+            builder.draft.without_gates(name, &unusable);
         }
-        builder.restarts(name, node);
-        let unusable = unusable(input, name, node, &builder, kept);
-        builder.draft.without_gates(name, &unusable);
+        let by_node = std::mem::take(&mut builder.draft.deeds);
+        stages.push(Stage { phase: Phase::Ordinary, by_node });
     }
+    let visits = order::visits(stages, input)?;
     let draft = builder.draft;
-    let visits = order::visits(draft.deeds, input)?;
     let mut plan = Plan {
         format_version: super::FORMAT_VERSION.to_owned(),
         id: String::new(),
@@ -103,7 +116,8 @@ pub fn rollback(
         blocked: Vec::new(),
         elsewhere: draft.elsewhere,
         restart_yourself: draft.restart_yourself,
-        notes: Vec::new(),
+        notes: draft.notes,
+        accepted_outages: draft.accepted,
         checked: None,
     };
     plan.id = super::short_id(&plan);
@@ -158,6 +172,26 @@ fn unusable(
     unusable
 }
 
+/// The visits of a run: those of nodes that were visited once go back together, and where a node was visited in several phases, each visit goes back by itself,
+/// the last one first, so that each phase is gone before the one on which it stands.
+fn backwards<'a>(
+    snapshots: &'a BTreeMap<NodeName, Vec<SnapshotFacts>>,
+    run: &str,
+) -> Vec<Vec<(&'a NodeName, &'a SnapshotFacts)>> {
+    let of_run =
+        |snapshot: &&SnapshotFacts| snapshot.id.run == run && snapshot.state == VisitState::Committed;
+    let of_node = |(name, kept): (&'a NodeName, &'a Vec<SnapshotFacts>)| {
+        kept.iter().filter(of_run).map(move |snapshot| (name, snapshot)).collect::<Vec<_>>()
+    };
+    let by_node: Vec<Vec<_>> = snapshots.iter().map(of_node).collect();
+    if by_node.iter().all(|visits| visits.len() <= 1) {
+        return vec![by_node.into_iter().flatten().collect()];
+    }
+    let mut visits: Vec<_> = by_node.into_iter().flatten().collect();
+    visits.sort_by_key(|(_, snapshot)| std::cmp::Reverse(snapshot.id.visit));
+    visits.into_iter().map(|visit| vec![visit]).collect()
+}
+
 /// What was changed at each path, in order. A directory that was moved is changed in two places, and goes back in both or in none.
 fn by_path(changes: &[ChangedPath]) -> Vec<Vec<&ChangedPath>> {
     let mut paths: Vec<Vec<&ChangedPath>> = Vec::new();
@@ -173,17 +207,16 @@ fn by_path(changes: &[ChangedPath]) -> Vec<Vec<&ChangedPath>> {
 
 fn put_back(
     builder: &mut Builder<'_>,
-    name: &NodeName,
-    node: &DesiredNode,
+    (name, node): (&NodeName, &DesiredNode),
     snapshot: &SnapshotFacts,
-    all: &[&ChangedPath],
-    now: jiff::Timestamp,
+    (all, is_as_left): (&[&ChangedPath], bool),
     expired: &mut Vec<String>,
 ) {
+    let now = builder.input.now;
     // Of the places of one path, its own is what people know: there the link is, or the directory.
     let Some(changed) = all.iter().find(|changed| is_own_place(changed)).or(all.last()) else { return };
     let address = Address { subject: subject_of(node, &changed.path), node: name.clone() };
-    if !all.iter().all(|changed| changed.unchanged_since) {
+    if !is_as_left {
         builder.draft.elsewhere.push(Blocked {
             address,
             because: format!(
@@ -216,7 +249,7 @@ fn put_back(
         .flatten()
         .any(|brief| matches!(brief, Brief::Tree { .. }))
         || matches!(changed.before, Brief::File(_));
-    builder.draft.add(DraftDeed { address, deed, reasons: Vec::new(), replaces });
+    builder.add(address, deed, Vec::new(), replaces);
 }
 
 /// Whether a directory, or the link in its place, was changed.

@@ -35,10 +35,15 @@ fn connections(checked: &Checked) -> String {
         |is_it: fn(&Interruption) -> bool| checked.interruptions.iter().filter(|found| is_it(found)).count();
     let breaks = count(|found| matches!(found, Interruption::Breaks { .. }));
     let until_restarted = count(|found| matches!(found, Interruption::UntilRestarted { .. }));
+    let outage = count(|found| matches!(found, Interruption::Outage { .. }));
     if breaks > 0 {
         return counted(breaks + until_restarted, "connection breaks", "connections break");
     }
     match (checked.connections, until_restarted) {
+        _ if outage > 0 => {
+            let counted = counted(outage, "connection breaks", "connections break");
+            format!("{counted} for a time, as accepted; every one works at the end")
+        }
         (0, _) => "no connection is known to work before this plan, so none can break".to_owned(),
         (_, 0) => "no connection breaks".to_owned(),
         (_, broken) => {
@@ -70,6 +75,17 @@ fn line(interruption: &Interruption) -> String {
                 (false, of) => format!("there are only {of}"),
             };
             writeln!(text, "    {service} stands still while step {step} restarts it on {node}: {why}")
+        }
+        Interruption::Outage { connection, step, reason, until } => {
+            let until = match until {
+                Some(until) => format!("until step {until} mends it"),
+                None => "when the visit is undone".to_owned(),
+            };
+            writeln!(
+                text,
+                "    {connection} breaks at step {step}, {until}, as accepted\n      {}",
+                escaped(reason)
+            )
         }
         Interruption::UntilRestarted { connection, step, reason, restart } => {
             let restart = restart.join(" and ");

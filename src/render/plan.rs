@@ -1,6 +1,6 @@
 //! A plan as text: the verdict, one block for each change that is the same on several nodes, the order as executed, and a stable last line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::checked::checked;
@@ -10,8 +10,9 @@ use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::Effect;
 use crate::diff::{date, instant};
-use crate::ids::Subject;
-use crate::plan::{Action, Blocked, Deed, Disruption, KeySource, Plan, RestartMethod, Why};
+use crate::gate::{self, Gate};
+use crate::ids::{NodeName, Subject};
+use crate::plan::{Action, Blocked, Deed, Disruption, KeySource, Phase, Plan, RestartMethod, Visit, Why};
 use crate::visits::temporary_name;
 
 /// The whole plan as text.
@@ -97,6 +98,9 @@ fn verdict(plan: &Plan) -> String {
     } else if plan.blocked.is_empty() {
         text.push_str("  Nothing of what is due can be done by this plan.\n");
     }
+    for outage in &plan.accepted_outages {
+        let _ = writeln!(text, "  Outage, accepted: {}.", escaped(outage));
+    }
     if !plan.applicable {
         let why = if plan.blocked.is_empty() {
             "it was made for another instant than now"
@@ -148,6 +152,28 @@ fn blocks(plan: &Plan) -> String {
         }
     }
     text
+}
+
+/// What is waited for: what must hold in any case, and what must hold because it does before, also as other nodes see it.
+fn gate_lines(
+    body: &mut Lines,
+    gates: &BTreeSet<Gate>,
+    kept: &BTreeSet<Gate>,
+    elsewhere: &BTreeMap<NodeName, BTreeSet<Gate>>,
+) {
+    for line in gate::lines(gates) {
+        body.add("until", escaped(&line));
+    }
+    for line in gate::lines(kept) {
+        body.add("as before", escaped(&line));
+    }
+    let mut seen: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (node, gates) in elsewhere {
+        gate::lines(gates).into_iter().for_each(|line| seen.entry(line).or_default().push(node.as_str()));
+    }
+    for (line, nodes) in seen {
+        body.add("as before", format!("{}, called from {}", escaped(&line), nodes.join(", ")));
+    }
 }
 
 /// The digest of the key that a renewal keeps.
@@ -315,6 +341,11 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
                 RestartMethod::Systemd { unit } => {
                     body.add("runs", format!("systemctl restart {}", escaped(unit)))
                 }
+                RestartMethod::Start { unit } => {
+                    let unit = escaped(unit);
+                    body.add("runs", format!("systemctl reset-failed {unit}; it may fail"));
+                    body.add("runs", format!("systemctl restart --no-block {unit}"));
+                }
                 RestartMethod::StaticPod { manifest } => {
                     body.add(
                         "annotates",
@@ -325,10 +356,8 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.add("waits", format!("at most {timeout}"));
             '!'
         }
-        Deed::AwaitHealthy { gates, settle, timeout } => {
-            for gate in gates {
-                body.add("until", escaped(&gate.to_string()));
-            }
+        Deed::AwaitHealthy { gates, kept, elsewhere, settle, timeout } => {
+            gate_lines(&mut body, gates, kept, elsewhere);
             let settled =
                 if settle.seconds() > 0 { format!("; it must hold for {settle}") } else { String::new() };
             body.add("waits", format!("at most {timeout}{settled}"));
@@ -381,6 +410,9 @@ fn restarts(plan: &Plan) -> String {
             manual.reads.join(", ")
         );
         let _ = writeln!(text, "      how: {}", escaped(&manual.how));
+        if let Some(because) = &manual.because {
+            let _ = writeln!(text, "      not by this plan: {}", escaped(because));
+        }
     }
     text
 }
@@ -430,11 +462,25 @@ fn order(plan: &Plan) -> String {
         return String::new();
     }
     let nodes: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
-    let mut text = format!("\n  Order  {}, one at a time\n", nodes.join(", "));
-    for visit in &plan.visits {
-        let _ = writeln!(text, "    visit {}  {}", visit.number, visit.node);
-        for action in &visit.actions {
-            let _ = writeln!(text, "      {:>4}  {}", action.number, deed(action));
+    let phases: Vec<(Phase, &[Visit])> = plan.phases().collect();
+    let is_plain = phases.iter().all(|(phase, _)| phase.is_ordinary());
+    let mut text = match is_plain {
+        true => format!("\n  Order  {}, one at a time\n", nodes.join(", ")),
+        false => format!(
+            "\n  Order  {}, done on all its nodes before anything else is done; one node at a time\n",
+            counted(phases.len(), "phase", "phases, each")
+        ),
+    };
+    for (number, (phase, visits)) in (1..).zip(phases) {
+        if !is_plain {
+            let nodes: Vec<&str> = visits.iter().map(|visit| visit.node.as_str()).collect();
+            let _ = writeln!(text, "    phase {number}, to {}: {}", phase.words(), nodes.join(", "));
+        }
+        for visit in visits {
+            let _ = writeln!(text, "    visit {}  {}", visit.number, visit.node);
+            for action in &visit.actions {
+                let _ = writeln!(text, "      {:>4}  {}", action.number, deed(action));
+            }
         }
     }
     text.push_str(

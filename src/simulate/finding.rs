@@ -53,6 +53,18 @@ pub enum Interruption {
         /// Whether that was accepted; otherwise there are too few instances for anything else.
         accepted: bool,
     },
+    /// A connection does not work for a time, in an outage that was accepted.
+    Outage {
+        /// The connection.
+        connection: String,
+        /// The action from which on it does not.
+        step: u32,
+        /// Why.
+        reason: String,
+        /// The action that mends it; none on a way back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<u32>,
+    },
     /// A connection does not work until a person has restarted services, as the plan says.
     UntilRestarted {
         /// The connection.
@@ -107,7 +119,7 @@ impl Interruption {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Breaks { .. } | Self::TooFew { .. } => true,
-            Self::Restart { .. } | Self::UntilRestarted { .. } => false,
+            Self::Restart { .. } | Self::UntilRestarted { .. } | Self::Outage { .. } => false,
         }
     }
 }

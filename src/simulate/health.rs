@@ -17,6 +17,8 @@ const API_SERVER: &str = "kube-apiserver";
 #[derive(Debug, Default)]
 pub(super) struct Health {
     groups: Vec<Group>,
+    /// What has not worked since before the plan.
+    dead: BTreeSet<InstanceId>,
 }
 
 #[derive(Debug)]
@@ -42,7 +44,7 @@ pub(super) struct Count {
 }
 
 impl Health {
-    pub(super) fn new(topology: &Topology) -> Self {
+    pub(super) fn new(topology: &Topology, dead: BTreeSet<InstanceId>) -> Self {
         let mut groups: Vec<Group> = Vec::new();
         for service in &topology.peers {
             let members = members(topology, service);
@@ -81,7 +83,12 @@ impl Health {
                 group.between.insert((link.client, link.server), LinkId(index));
             }
         }
-        Self { groups }
+        Self { groups, dead }
+    }
+
+    /// An instance is started.
+    pub(super) fn lives(&mut self, instance: InstanceId) {
+        self.dead.remove(&instance);
     }
 
     /// Whether a restart of this instance changes a count.
@@ -102,8 +109,12 @@ impl Health {
         // Of a process that started before its files were written nobody knows what it has loaded; that it fails would be a guess as well.
         let works = |link: &LinkId| matches!(state.link(*link), Verdict::Holds | Verdict::Unknown);
         for group in &self.groups {
-            let up: Vec<InstanceId> =
-                group.members.iter().filter(|member| !down.contains(member)).copied().collect();
+            let up: Vec<InstanceId> = group
+                .members
+                .iter()
+                .filter(|member| !down.contains(member) && !self.dead.contains(member))
+                .copied()
+                .collect();
             let reach = |one: InstanceId, other: InstanceId| {
                 [(one, other), (other, one)].iter().all(|ends| group.between.get(ends).is_some_and(works))
             };

@@ -23,6 +23,7 @@ mod judge;
 mod kept;
 mod material;
 mod play;
+mod severed;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use jiff::Timestamp;
 
 pub use finding::{Checked, Counterexample, Heals, Interruption, Least, When};
 pub use kept::Snapshots;
+pub use severed::severed;
 
 use crate::diff::Survey;
 use crate::ids::{NodeName, ServiceName};
@@ -55,6 +57,8 @@ use topology::{Input, InstanceId, TakesUp, Topology, topology};
 pub struct Processes {
     /// The processes, by service and node.
     pub known: BTreeMap<(ServiceName, NodeName), Process>,
+    /// Those that do not work: their units do not run, or ports of theirs do not answer.
+    pub down: BTreeSet<(ServiceName, NodeName)>,
     /// Whether an outage was accepted.
     pub outage_accepted: bool,
 }
@@ -62,9 +66,15 @@ pub struct Processes {
 impl Processes {
     /// What the nodes told of their processes.
     pub fn of(observed: &Observed) -> Self {
-        let mut known = BTreeMap::new();
+        let (mut known, mut down) = (BTreeMap::new(), BTreeSet::new());
         for (node, answer) in &observed.nodes {
             for (service, facts) in answer.facts().into_iter().flat_map(|facts| &facts.services) {
+                let unit = facts.unit.as_ref().and_then(Seen::present);
+                if unit.is_some_and(|unit| !unit.is_active())
+                    || facts.endpoints.iter().any(|endpoint| endpoint.probe.served().is_none())
+                {
+                    down.insert((service.clone(), node.clone()));
+                }
                 let served = facts.endpoints.iter().filter_map(|endpoint| {
                     let served = endpoint.probe.served()?;
                     let chain = std::iter::once(&served.certificate).chain(&served.chain);
@@ -77,7 +87,7 @@ impl Processes {
                 }
             }
         }
-        Self { known, outage_accepted: false }
+        Self { known, down, outage_accepted: false }
     }
 }
 
@@ -120,7 +130,9 @@ fn once(faults: Vec<Counterexample>) -> Vec<Counterexample> {
 /// It breaks something without saying so.
 pub fn checked(mut plan: Plan, survey: &Survey, processes: &Processes) -> Result<Plan, Counterexample> {
     if !plan.visits.is_empty() {
-        plan.checked = Some(simulate(&plan, survey, processes)?);
+        let outage_accepted = processes.outage_accepted || !plan.accepted_outages.is_empty();
+        let processes = Processes { outage_accepted, ..processes.clone() };
+        plan.checked = Some(simulate(&plan, survey, &processes)?);
     }
     Ok(plan)
 }
@@ -182,7 +194,8 @@ fn played(
     let connections = (0..topology.links.len())
         .filter(|index| *state.link(topology::LinkId(*index)) == Verdict::Holds)
         .count();
-    let mut play = Play::new(state, told(plan, &topology));
+    let down = processes.down.iter().filter_map(|(service, node)| topology.of(service, node)).collect();
+    let mut play = Play::new(state, told(plan, &topology), down);
     for wave in waves {
         play.wave(wave);
     }
@@ -195,12 +208,15 @@ fn played(
         }
     }
     for found in std::mem::take(&mut play.breaks) {
-        match break_of(found, &mut play, &topology) {
+        match break_of(found, &mut play, &topology, processes) {
             Ok(named) => {
                 interruptions.insert(named);
             }
             Err((when, fault)) => faults.push((when, fault)),
         }
+    }
+    if processes.outage_accepted {
+        faults.extend(severed::left(plan, &mut play, &topology, survey));
     }
     // Of two faults of one step the shortage comes first: it was found first.
     faults.sort_by_key(|(when, _)| (when.step(), *when));
@@ -295,11 +311,12 @@ fn shortage_of(
     Ok(named.collect())
 }
 
-/// A break is an interruption where the plan tells a person to restart what mends it.
+/// A break is an interruption where the plan tells a person to restart what mends it, or where an outage was accepted and the plan itself ends it.
 fn break_of(
     found: Break,
     play: &mut Play<'_>,
     topology: &Topology,
+    processes: &Processes,
 ) -> Result<Interruption, (When, Counterexample)> {
     let connection = topology.words(found.link);
     let names = |instances: &BTreeSet<InstanceId>| {
@@ -318,5 +335,22 @@ fn break_of(
         (None, Some(instances)) => Heals::Restart(names(&instances)),
         (None, None) => Heals::Never,
     };
+    if processes.outage_accepted {
+        let (step, reason) = (found.when.step(), found.reason.clone());
+        match (found.when, &heals) {
+            (_, Heals::Step(until)) => {
+                return Ok(Interruption::Outage { connection, step, reason, until: Some(*until) });
+            }
+            // A way back from an outage leads to where it began.
+            (When::WayBack(_), Heals::Restart(_) | Heals::Never) => {
+                return Ok(Interruption::Outage { connection, step, reason, until: None });
+            }
+            (When::Step(_), Heals::Restart(restart)) if play.is_mended_by_hand(found.link) => {
+                let restart = restart.clone();
+                return Ok(Interruption::UntilRestarted { connection, step, reason, restart });
+            }
+            (When::Step(_), Heals::Restart(_) | Heals::Never) => {}
+        }
+    }
     Err((found.when, Counterexample::Broken { when: found.when, connection, reason: found.reason, heals }))
 }

@@ -64,8 +64,8 @@ pub(super) struct Play<'a> {
 }
 
 impl<'a> Play<'a> {
-    pub(super) fn new(state: State<'a>, told: BTreeSet<InstanceId>) -> Self {
-        let health = Health::new(state.topology);
+    pub(super) fn new(state: State<'a>, told: BTreeSet<InstanceId>, dead: BTreeSet<InstanceId>) -> Self {
+        let health = Health::new(state.topology, dead);
         let before = health.count(&state, &BTreeSet::new());
         Self {
             state,
@@ -137,6 +137,7 @@ impl<'a> Play<'a> {
                         None => restarted.push(again),
                     }
                     self.down(&BTreeSet::from([instance]), When::Step(action.number));
+                    self.health.lives(instance);
                     self.state.start(instance, action.number)
                 }
             };
@@ -325,6 +326,12 @@ impl<'a> Play<'a> {
                 }
             }
         }
+    }
+
+    /// Whether what a person is told to restart mends a link that is still broken at the end.
+    pub(super) fn is_mended_by_hand(&mut self, link: LinkId) -> bool {
+        let told = self.told.clone();
+        self.state.verdict(link, &told).0 == Verdict::Holds
     }
 
     /// What mends a link that is still broken at the end.

@@ -8,7 +8,7 @@ use crate::duration::Duration;
 use crate::ids::{Address, AuthorityName, Subject};
 use crate::observed::Answer;
 use crate::plan::{
-    Action, Deed, Disruption, Input as PlanInput, Issue, ManualRestart, Options, RestartMethod,
+    Action, Deed, Disruption, Input as PlanInput, Issue, ManualRestart, Options, Phase, RestartMethod,
     SpecReference, plan,
 };
 use crate::survey::tests::{SPEC, agreement, nothing, now};
@@ -51,7 +51,8 @@ fn by_hand(visits: Vec<(&str, Vec<(Subject, Deed)>)>) -> Plan {
             }
         });
         let actions = actions.collect();
-        plan.visits.push(Visit { number: u32::try_from(place).unwrap() + 1, node: node.clone(), actions });
+        let number = u32::try_from(place).unwrap() + 1;
+        plan.visits.push(Visit { number, phase: Phase::Ordinary, node: node.clone(), actions });
     }
     plan
 }
@@ -204,7 +205,7 @@ fn what_a_process_serves_counts_more_than_its_file() {
     let stale = of("/etc/kubernetes/pki/etcd/server.crt");
     let process = Process { started: None, served: [(6443, stale)].into() };
     let key = ("kube-apiserver".parse().unwrap(), "cp-2".parse().unwrap());
-    let processes = Processes { known: [(key, process)].into(), outage_accepted: false };
+    let processes = Processes { known: [(key, process)].into(), ..Processes::default() };
     let plan = plan_of(&survey, &["scheduler.conf@cp-1"]);
     let all = simulate(&plan, &survey, &Processes::default()).unwrap().connections;
     let known = simulate(&plan, &survey, &processes).unwrap().connections;
@@ -221,7 +222,7 @@ fn of_what_was_written_after_a_process_started_nothing_is_claimed() {
     let started = Some(Timestamp::UNIX_EPOCH);
     let key = ("etcd".parse().unwrap(), "cp-1".parse().unwrap());
     let process = Process { started, served: BTreeMap::new() };
-    let processes = Processes { known: [(key, process)].into(), outage_accepted: false };
+    let processes = Processes { known: [(key, process)].into(), ..Processes::default() };
     let plan = plan_of(&survey, &["etcd-server@cp-1"]);
     let all = played(&plan).unwrap().connections;
     // It checks its peers, itself, the API server and etcdctl with a bundle that it may not have.

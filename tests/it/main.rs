@@ -25,6 +25,7 @@ mod own_root;
 mod paths;
 mod properties;
 mod quickstart;
+mod recovery;
 mod remote;
 mod renewal;
 mod scenarios;

@@ -15,6 +15,7 @@ mod cluster;
 mod controller;
 mod etcd;
 mod etcd_kills;
+mod expired;
 mod nodes;
 mod outcomes;
 mod places;

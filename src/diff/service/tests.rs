@@ -45,6 +45,7 @@ impl World {
             invocation_id: None,
             main_pid: Some(7),
             started: Some(started()),
+            unit_file_state: None,
         };
         let kubelet = ServiceFacts { unit: Some(Seen::Present(unit)), endpoints: Vec::new() };
         world.node("cp-1").services.insert("kubelet".parse().unwrap(), kubelet);

@@ -4,16 +4,16 @@
 //! from the machine itself, all at the same time, and nothing waits longer than [`PATIENCE`]. It changes nothing: handshakes without a client
 //! certificate, questions to etcd with one, and reading below `/proc`.
 
-mod etcd;
-mod listeners;
+pub(super) mod etcd;
+pub(super) mod listeners;
 #[cfg(test)]
 #[expect(
     clippy::disallowed_methods,
     reason = "the tests have the openssl program make certificates and serve them"
 )]
-mod tests;
+pub(super) mod tests;
 pub(super) mod tls;
-mod unit;
+pub(super) mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

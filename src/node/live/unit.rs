@@ -15,11 +15,10 @@ use crate::observed::{Seen, UnitFacts};
 
 /// Longest word of systemd's that is told.
 const WORD_LIMIT: usize = 64;
-const PROPERTIES: &str =
-    "--property=LoadState,ActiveState,SubState,InvocationID,MainPID,ExecMainStartTimestampMonotonic";
+const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,InvocationID,MainPID,ExecMainStartTimestampMonotonic,UnitFileState";
 
 /// Asks systemd about a unit.
-pub(super) fn observe(unit: &str, patience: Duration, clock: fn() -> Timestamp) -> Seen<UnitFacts> {
+pub(in crate::node) fn observe(unit: &str, patience: Duration, clock: fn() -> Timestamp) -> Seen<UnitFacts> {
     let arguments = ["show", "--no-pager", PROPERTIES, "--", unit].map(str::to_owned);
     match program::read(Path::new("systemctl"), &arguments, patience) {
         Ok(text) => facts(&text, before(clock(), ClockId::Monotonic)),
@@ -52,6 +51,7 @@ fn facts(text: &str, origin: Timestamp) -> Seen<UnitFacts> {
         invocation_id: word("InvocationID"),
         main_pid: word("MainPID").and_then(|pid| pid.parse().ok()).filter(|pid| *pid != 0),
         started,
+        unit_file_state: word("UnitFileState"),
     })
 }
 
@@ -79,6 +79,27 @@ mod tests {
         let unit = facts.present().unwrap();
         assert_eq!((unit.main_pid, unit.started, unit.invocation_id.as_ref()), (None, None, None));
         assert!(!unit.is_active());
+    }
+
+    #[test]
+    fn a_dead_unit_is_wanted_where_it_failed_or_should_have_started_with_the_node() {
+        for (state, sub_state, file, wanted) in [
+            ("failed", "failed", "disabled", true),
+            ("activating", "auto-restart", "disabled", true),
+            ("activating", "start", "enabled", true),
+            ("inactive", "dead", "enabled", true),
+            ("inactive", "dead", "enabled-runtime", true),
+            ("inactive", "dead", "disabled", false),
+            ("inactive", "dead", "static", false),
+            ("inactive", "dead", "", false),
+            ("failed", "failed", "masked", false),
+        ] {
+            let text = format!(
+                "LoadState=loaded\nActiveState={state}\nSubState={sub_state}\nUnitFileState={file}\n"
+            );
+            let unit = facts(&text, Timestamp::UNIX_EPOCH);
+            assert_eq!(unit.present().unwrap().is_wanted(), wanted, "{text}");
+        }
     }
 
     #[test]

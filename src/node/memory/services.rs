@@ -122,12 +122,11 @@ impl Memory {
 
     /// What a program does that was run: only the restart of a unit does anything.
     pub(super) fn ran_program(&mut self, argv: &[String]) -> Result<(), HostError> {
-        let ["systemctl", "restart", "--", unit] = argv.iter().map(String::as_str).collect::<Vec<_>>()[..]
-        else {
-            return Ok(());
-        };
+        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+        let ["systemctl", "restart", options @ .., unit] = words.as_slice() else { return Ok(()) };
+        let unit = *unit;
         let Some(name) = self.named(|what| what.unit.as_deref() == Some(unit)) else { return Ok(()) };
-        match self.start(&name) {
+        match self.start(&name) || options.contains(&"--no-block") {
             true => Ok(()),
             false => {
                 Err(HostError::Refused { path: unit.to_owned(), reason: "it does not start".to_owned() })
@@ -165,6 +164,7 @@ impl Memory {
                 invocation_id: Some(format!("{:032x}", model.starts)),
                 main_pid: started.map(|_| model.starts),
                 started,
+                unit_file_state: Some("enabled".to_owned()),
             })
         });
         let endpoints = model.what.ports.iter().enumerate().map(|(index, port)| {
@@ -202,21 +202,24 @@ impl Memory {
                 Some((model, index))
             })
         };
-        if let Gate::Active { unit } = gate {
-            let name = self.named(|what| what.unit.as_ref() == Some(unit));
-            let is_up = name.is_none_or(|name| self.is_running(name.as_str()).is_some());
-            return if is_up { Ok(()) } else { Err("it is failed".to_owned()) };
-        }
-        let (Gate::Listens { port, .. } | Gate::Serves { port, .. }) = gate else { return Ok(()) };
-        let Some((model, index)) = at(*port) else { return Ok(()) };
-        let served = self.served(model, index).ok_or("nothing listens")?;
         match gate {
-            Gate::Serves { certificate, .. }
-                if self.first_certificate(certificate).as_ref() != Some(&served) =>
-            {
-                Err("it shows another one".to_owned())
+            Gate::Active { unit } | Gate::Started { unit } | Gate::Restarted { unit } => {
+                let name = self.named(|what| what.unit.as_ref() == Some(unit));
+                let is_up = name.is_none_or(|name| self.is_running(name.as_str()).is_some());
+                if is_up { Ok(()) } else { Err("it is failed".to_owned()) }
             }
-            Gate::Serves { .. } | Gate::Listens { .. } | Gate::Active { .. } => Ok(()),
+            Gate::Listens { port, .. } | Gate::Replaced { port, .. } | Gate::Etcd { port, .. } => {
+                let Some((model, index)) = at(*port) else { return Ok(()) };
+                self.served(model, index).map(|_| ()).ok_or_else(|| "nothing listens".to_owned())
+            }
+            Gate::Serves { port, certificate, .. } => {
+                let Some((model, index)) = at(*port) else { return Ok(()) };
+                let served = self.served(model, index).ok_or("nothing listens")?;
+                let is_it = self.first_certificate(certificate).as_ref() == Some(&served);
+                if is_it { Ok(()) } else { Err("it shows another one".to_owned()) }
+            }
+            // Nobody calls anybody here.
+            Gate::Http { .. } | Gate::Accepts(_) => Ok(()),
         }
     }
 }

@@ -99,6 +99,7 @@ fn what_a_person_is_told_to_restart_is_named_and_is_no_fault() {
         nodes: vec!["cp-2".parse().unwrap()],
         reads: vec!["ca/etcd-ca".to_owned()],
         how: "as it was started".to_owned(),
+        because: None,
     });
     let step = step_of(&plan, "etcd-server@cp-2");
     let found = played(&plan).unwrap().interruptions;

@@ -72,6 +72,8 @@ fn a_gate_that_has_seen_what_a_poller_serves_ends_its_time_of_doubt() {
     let awaits = |gates: &[Gate], settle: u64| {
         let deed = Deed::AwaitHealthy {
             gates: gates.iter().cloned().collect(),
+            kept: BTreeSet::new(),
+            elsewhere: BTreeMap::new(),
             settle: Duration::from_seconds(settle),
             timeout: Duration::from_seconds(90),
         };
@@ -92,7 +94,7 @@ fn a_gate_that_has_seen_what_a_poller_serves_ends_its_time_of_doubt() {
         let topology = topology::topology(&survey.desired, &survey.observed, &world.disks);
         let input = topology.served[&("cp-1".parse().unwrap(), 6443)];
         let state = State::new(world, &topology, now(), |_, _| None);
-        let mut play = Play::new(state, BTreeSet::new());
+        let mut play = Play::new(state, BTreeSet::new(), BTreeSet::new());
         play.wave(&[&plan.visits[0]]);
         play.state.loaded(input).len()
     };

@@ -1,0 +1,174 @@
+//! Everything has expired and nothing runs: which deeds come in which phase, and what is started.
+
+use jiff::Timestamp;
+
+use crate::diff::{Survey, diff};
+use crate::observed::{
+    Answer, ClientCertificate, EndpointFacts, NodeFacts, Probe, Seen, Served, ServiceFacts, UnitFacts,
+};
+use crate::plan::{Input, Options, Phase, Plan, SpecReference, plan};
+use crate::survey::tests::{SPEC, agreement};
+use crate::x509::Sha256;
+
+/// After the end of every certificate, and long before that of the CAs.
+fn later() -> Timestamp {
+    "2028-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn plan_of(survey: &Survey) -> Plan {
+    let differences = diff(&survey.desired, &survey.observed, later());
+    let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()) };
+    let (differences, options, place) = (&differences, &Options::default(), &|_: &[String]| None);
+    plan(&Input { survey, differences, now: later(), spec, options, place }).unwrap()
+}
+
+fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut NodeFacts {
+    match survey.observed.nodes.get_mut(node).unwrap() {
+        Answer::Facts(facts) => facts,
+        Answer::Unreachable { .. } | Answer::Skipped => panic!("{node} was not seen"),
+    }
+}
+
+pub(in crate::plan) fn unit(active: &str, sub: &str, file: &str) -> UnitFacts {
+    UnitFacts {
+        active_state: active.to_owned(),
+        sub_state: sub.to_owned(),
+        invocation_id: None,
+        main_pid: None,
+        started: None,
+        unit_file_state: Some(file.to_owned()),
+    }
+}
+
+/// Every kubelet fails again and again, and no port answers.
+fn everything_down() -> Survey {
+    let mut survey = agreement();
+    survey.observed.observed_at = later();
+    let desired = survey.desired.clone();
+    for (name, node) in &desired.nodes {
+        let facts = facts(&mut survey, name.as_str());
+        facts.clock = later();
+        for (service, wanted) in &node.services {
+            let silent = |endpoint: &crate::profile::Endpoint| EndpointFacts {
+                port: endpoint.port,
+                address: None,
+                serves: endpoint.serves.clone(),
+                server_name: None,
+                probe: Probe::NotListening,
+                process: Seen::Absent,
+            };
+            let unit = (service.as_str() == "kubelet")
+                .then(|| Seen::Present(unit("activating", "auto-restart", "enabled")));
+            let endpoints = wanted.endpoints.iter().map(silent).collect();
+            facts.services.insert(service.clone(), ServiceFacts { unit, endpoints });
+        }
+    }
+    survey
+}
+
+/// `PHASE NODE: ACTION, ACTION` of each visit, snapshots and checks left out.
+fn visits(plan: &Plan) -> Vec<String> {
+    let visit = |visit: &crate::plan::Visit| {
+        let actions = visit.actions.iter();
+        let actions = actions.filter(|action| !matches!(action.deed.verb(), "snapshot" | "verify"));
+        let actions: Vec<String> =
+            actions.map(|action| format!("{} {}", action.deed.verb(), action.address.subject)).collect();
+        format!("{:?} {}: {}", visit.phase, visit.node, actions.join(", "))
+    };
+    plan.visits.iter().map(visit).collect()
+}
+
+#[test]
+fn when_everything_has_expired_etcd_comes_first_on_all_nodes_behind_their_kubelets() {
+    let plan = plan_of(&everything_down());
+    assert!(plan.applicable && plan.elsewhere.is_empty(), "{:?}", plan.elsewhere);
+    let visits = visits(&plan);
+    let first = "issue-identity apiserver-etcd-client, issue-identity etcd-healthcheck-client, issue-identity etcd-peer, \
+                 issue-identity etcd-server, issue-identity kubelet.conf, restart svc/kubelet, await-healthy svc/kubelet, \
+                 restart svc/etcd, await-healthy svc/etcd";
+    let second = "issue-identity admin.conf, issue-identity apiserver, issue-identity apiserver-kubelet-client, \
+                  issue-identity controller-manager.conf, issue-identity front-proxy-client, issue-identity scheduler.conf, \
+                  restart svc/kube-apiserver, await-healthy svc/kube-apiserver, restart svc/kube-controller-manager, \
+                  await-healthy svc/kube-controller-manager, restart svc/kube-scheduler, await-healthy svc/kube-scheduler, \
+                  await-healthy admin.conf, await-healthy controller-manager.conf, await-healthy kubelet.conf, \
+                  await-healthy scheduler.conf";
+    let expected: Vec<String> = [("Quorum", first), ("Ordinary", second)]
+        .into_iter()
+        .flat_map(|(phase, deeds)| ["cp-1", "cp-2", "cp-3"].map(|node| format!("{phase} {node}: {deeds}")))
+        .collect();
+    assert_eq!(visits, expected);
+}
+
+#[test]
+fn only_the_last_member_is_waited_for_with_the_others() {
+    let plan = plan_of(&everything_down());
+    let phase = plan.phases().next().unwrap();
+    assert_eq!(phase.0, Phase::Quorum);
+    for (visit, is_last) in phase.1.iter().zip([false, false, true]) {
+        let text = serde_json::to_string(&visit.actions).unwrap();
+        assert_eq!(text.contains("\"etcd\":{\"address\""), is_last, "{text}");
+        assert!(text.contains("\"port\":2380"), "the port that answers without the others: {text}");
+    }
+}
+
+#[test]
+fn members_that_run_and_lead_nobody_get_their_certificates_first_and_are_not_restarted() {
+    let mut survey = everything_down();
+    let served = agreement();
+    for node in ["cp-1", "cp-2", "cp-3"] {
+        let files = &served.observed.nodes[node].facts().unwrap().files;
+        let facts = facts(&mut survey, node);
+        facts.etcd = Seen::Unknown { reason: "etcd does not accept the client certificate".to_owned() };
+        let etcd = facts.services.get_mut("etcd").unwrap();
+        for (endpoint, name) in etcd.endpoints.iter_mut().zip(["server", "peer"]) {
+            let file = files[&format!("/etc/kubernetes/pki/etcd/{name}.crt")].present().unwrap();
+            endpoint.address = Some("127.0.0.1".parse().unwrap());
+            endpoint.probe = Probe::Served(Box::new(Served {
+                certificate: file.content.pem().unwrap().certificates[0].clone(),
+                chain: Vec::new(),
+                version: None,
+                client: ClientCertificate::Required,
+                accepts: Vec::new(),
+                trouble: None,
+            }));
+        }
+    }
+    let visits = visits(&plan_of(&survey));
+    assert!(visits[..3].iter().all(|visit| visit.starts_with("Quorum")), "{visits:#?}");
+    assert!(!visits.iter().any(|visit| visit.contains("restart svc/etcd")), "{visits:#?}");
+    assert!(visits[0].contains("await-healthy svc/etcd"), "{visits:#?}");
+}
+
+#[test]
+fn a_kubelet_that_was_switched_off_is_left_alone_and_so_are_its_pods() {
+    let mut survey = everything_down();
+    let off = Some(Seen::Present(unit("inactive", "dead", "disabled")));
+    facts(&mut survey, "cp-2").services.get_mut("kubelet").unwrap().unit = off;
+    let plan = plan_of(&survey);
+    let restarts: Vec<String> = plan
+        .actions()
+        .filter(|action| action.deed.verb() == "restart")
+        .map(|action| action.address.to_string())
+        .collect();
+    assert!(!restarts.iter().any(|restart| restart.ends_with("@cp-2")), "{restarts:?}");
+    assert!(restarts.contains(&"svc/kubelet@cp-1".to_owned()));
+    let notes: Vec<String> = plan
+        .notes
+        .iter()
+        .filter(|note| note.finding.reason.name() == "StoppedByHand")
+        .map(|note| note.address.to_string())
+        .collect();
+    assert_eq!(notes, ["svc/kubelet@cp-2"]);
+}
+
+#[test]
+fn without_a_look_at_what_runs_a_plan_has_one_phase() {
+    let mut survey = agreement();
+    survey.observed.observed_at = later();
+    for node in ["cp-1", "cp-2", "cp-3"] {
+        facts(&mut survey, node).clock = later();
+    }
+    let plan = plan_of(&survey);
+    assert_eq!(plan.phases().count(), 1);
+    assert!(!serde_json::to_string(&plan).unwrap().contains("\"phase\""));
+}
