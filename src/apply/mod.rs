@@ -146,7 +146,7 @@ impl Run<'_, '_> {
     fn lock(&mut self) -> Result<(), Failure> {
         let visited: BTreeSet<&NodeName> = self.plan.visits.iter().map(|visit| &visit.node).collect();
         let mut nodes = visited.clone();
-        if self.plan.actions().any(|action| matches!(action.deed, Deed::Restart { .. })) {
+        if self.plan.actions().any(|action| action.restarts().is_some()) {
             let bears = |node: &DesiredNode| {
                 node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd)
             };
@@ -388,8 +388,13 @@ impl Run<'_, '_> {
     }
 
     fn take_back(&mut self, visit: &Visit, visits: usize) -> Result<(), Failure> {
-        let changed: Vec<&str> = visit.actions.iter().flat_map(|action| action.deed.paths()).collect();
-        let paths: BTreeSet<String> = changed.iter().map(|path| (*path).to_owned()).collect();
+        let changed = visit.actions.iter().flat_map(|action| action.deed.paths());
+        let paths: BTreeSet<String> = changed.map(str::to_owned).collect();
+        // What a manifest starts finds the files that are back.
+        let restarts = visit.actions.iter().filter(|action| action.restarts().is_some());
+        let manifests: BTreeSet<&str> = restarts.flat_map(|action| action.deed.paths()).collect();
+        let mut back: Vec<&String> = paths.iter().rev().collect();
+        back.sort_by_key(|path| manifests.contains(path.as_str()));
         let from = VisitId { run: self.plan.id.clone(), visit: visit.number };
         let offset = u32::try_from(visits).unwrap_or(u32::MAX);
         let begin = Begin {
@@ -405,7 +410,7 @@ impl Run<'_, '_> {
         let host = self.host(&visit.node)?;
         let on = |error| Failure::on(&visit.node, None, error);
         host.begin(&begin).map_err(on)?;
-        for path in paths.iter().rev() {
+        for path in back {
             let order = crate::node::order::Order::Restore { from: from.clone(), path: path.clone() };
             match host.perform(order) {
                 Ok(_) | Err(HostError::NoSnapshot { .. }) => {}
