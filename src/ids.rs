@@ -147,6 +147,10 @@ name!(
     CopyName, "-", false, "^[a-z][a-z0-9-]*$"
 );
 name!(
+    /// A port of a service, such as `metrics`.
+    EndpointName, "-", false, "^[a-z][a-z0-9-]*$"
+);
+name!(
     /// A directory of a profile, such as `etcd-pki`.
     DirectoryName, "-", false, "^[a-z][a-z0-9-]*$"
 );

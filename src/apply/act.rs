@@ -109,15 +109,16 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             let word = format!("{}-{}", run.plan.id, action.number);
             done(run, node, Order::AnnotatePod { manifest: manifest.clone(), word })
         }
-        Deed::AwaitHealthy { gates, settle, timeout } => done(
-            run,
-            node,
-            Order::Await {
+        Deed::AwaitHealthy { gates, kept, elsewhere, settle, timeout } => {
+            let order = Order::Await {
                 gates: gates.clone(),
+                kept: kept.clone(),
                 settle_seconds: settle.seconds(),
                 timeout_seconds: timeout.seconds(),
-            },
-        ),
+            };
+            done(run, node, order)?;
+            run.await_elsewhere(elsewhere, *timeout)
+        }
         Deed::Verify { identities } => verify(run, action, identities),
         Deed::Restore { run: earlier, visit, path, .. } => done(
             run,

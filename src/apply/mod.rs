@@ -5,6 +5,7 @@
 //! transaction: it is committed after its check, and when anything fails its node is put back before the run stops.
 
 mod act;
+mod elsewhere;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ use crate::ids::{Address, AuthorityName, NodeName};
 use crate::node::order::{Begin, Slot, VisitId};
 use crate::node::{Claim, Host, HostError, Undone};
 use crate::observe::Question;
-use crate::observed::{Content, FileFacts, Seen, VisitState};
+use crate::observed::{Content, Expect, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
 use crate::plan::{Action, Deed, Expected, Fact, Made, Plan, Precondition, RestartMethod, Visit, fact};
 use crate::request::{request, see_through_missing_links};
@@ -97,6 +98,7 @@ pub fn apply(
         made: settings.done.made.authorities.clone(),
         issued: settings.done.made.identities.clone(),
         keys: BTreeMap::new(),
+        held_elsewhere: BTreeMap::new(),
         report: Report::new(plan),
     };
     if let Err(failure) = run.check_root_keys().and_then(|()| run.lock()) {
@@ -123,7 +125,11 @@ fn needed(action: &Action) -> impl Iterator<Item = (&str, &Fact)> {
 /// What works on a node before a visit must work after its undo.
 fn gates(visit: &Visit) -> BTreeSet<Gate> {
     let gates = visit.actions.iter().filter_map(|action| {
-        if let Deed::AwaitHealthy { gates, .. } = &action.deed { Some(gates) } else { None }
+        if let Deed::AwaitHealthy { gates, kept, .. } = &action.deed {
+            Some(gates.iter().chain(kept))
+        } else {
+            None
+        }
     });
     gates.flatten().cloned().collect()
 }
@@ -138,6 +144,8 @@ struct Run<'a, 'h> {
     issued: BTreeMap<Address, Certificate>,
     /// The public halves of keys that were made for the visit in hand.
     keys: BTreeMap<Slot, PublicKey>,
+    /// What other nodes saw of the node in hand before its visit.
+    held_elsewhere: elsewhere::Elsewhere,
     report: Report,
 }
 
@@ -159,7 +167,7 @@ impl Run<'_, '_> {
     fn lock(&mut self) -> Result<(), Failure> {
         let visited: BTreeSet<&NodeName> = self.plan.visits.iter().map(|visit| &visit.node).collect();
         let mut nodes = visited.clone();
-        if self.plan.actions().any(|action| matches!(action.deed, Deed::Restart { .. })) {
+        if self.plan.actions().any(|action| action.restarts().is_some()) {
             let bears = |node: &DesiredNode| {
                 node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd)
             };
@@ -228,6 +236,7 @@ impl Run<'_, '_> {
         if is_undo {
             return self.undo_open(visit, tell);
         }
+        self.look_elsewhere(visit);
         if let Err(error) = self.begin(visit) {
             return VisitEnd::Refused(Failure::on(&visit.node, visit.actions.first(), error));
         }
@@ -294,8 +303,18 @@ impl Run<'_, '_> {
         };
         let mut question: Question<'_> = (host.as_ref(), request(wanted, &desired.snapshots.directory));
         for action in &visit.actions {
-            for (path, _) in needed(action) {
-                question.1.files.entry(path.to_owned()).or_insert(crate::observed::Expect::Link);
+            for (path, expected) in needed(action) {
+                // What a kubeconfig names, the request does not.
+                let expect = match expected {
+                    Fact::Pem { .. } => Expect::Pair,
+                    Fact::Absent
+                    | Fact::BrokenLink
+                    | Fact::Directory
+                    | Fact::Kubeconfig { .. }
+                    | Fact::Other { .. }
+                    | Fact::Unknown => Expect::Link,
+                };
+                question.1.files.entry(path.to_owned()).or_insert(expect);
             }
         }
         let mut facts =
@@ -358,7 +377,10 @@ impl Run<'_, '_> {
             // Only the last words of the commit were lost, and those have been said now.
             Ok(Undone { state: VisitState::Committed, .. }) => VisitEnd::Committed,
             Ok(Undone { state: VisitState::Open | VisitState::Undone | VisitState::UndoFailed, .. }) => {
-                VisitEnd::Undone(cause)
+                match self.is_seen_as_before(&visit.node) {
+                    Ok(()) => VisitEnd::Undone(cause),
+                    Err(undo) => VisitEnd::UndoFailed { cause, undo },
+                }
             }
             Err(undo) if undo.kind == FailureKind::Disconnected => VisitEnd::Disconnected(cause),
             Err(undo) => VisitEnd::UndoFailed { cause, undo },
@@ -386,8 +408,13 @@ impl Run<'_, '_> {
     }
 
     fn take_back(&mut self, visit: &Visit, visits: usize) -> Result<(), Failure> {
-        let changed: Vec<&str> = visit.actions.iter().flat_map(|action| action.deed.paths()).collect();
-        let paths: BTreeSet<String> = changed.iter().map(|path| (*path).to_owned()).collect();
+        let changed = visit.actions.iter().flat_map(|action| action.deed.paths());
+        let paths: BTreeSet<String> = changed.map(str::to_owned).collect();
+        // What a manifest starts finds the files that are back.
+        let restarts = visit.actions.iter().filter(|action| action.restarts().is_some());
+        let manifests: BTreeSet<&str> = restarts.flat_map(|action| action.deed.paths()).collect();
+        let mut back: Vec<&String> = paths.iter().rev().collect();
+        back.sort_by_key(|path| manifests.contains(path.as_str()));
         let from = VisitId { run: self.plan.id.clone(), visit: visit.number };
         let offset = u32::try_from(visits).unwrap_or(u32::MAX);
         let begin = Begin {
@@ -403,7 +430,7 @@ impl Run<'_, '_> {
         let host = self.host(&visit.node)?;
         let on = |error| Failure::on(&visit.node, None, error);
         host.begin(&begin).map_err(on)?;
-        for path in paths.iter().rev() {
+        for path in back {
             let order = crate::node::order::Order::Restore { from: from.clone(), path: path.clone() };
             match host.perform(order) {
                 Ok(_) | Err(HostError::NoSnapshot { .. }) => {}

@@ -180,8 +180,7 @@ impl Cluster {
             place: &|path| self.place(path),
         };
         let plan = pki::plan::plan(&input).map_err(|cycle| internal(&cycle))?;
-        let outage_accepted = !plan.accepted_outages.is_empty();
-        let processes = Processes { outage_accepted, ..Processes::of(&survey.observed) };
+        let processes = Processes::of(&survey.observed);
         checked(plan, survey, &processes).map_err(|counterexample| internal(&counterexample))
     }
 }

@@ -7,8 +7,9 @@ use pki::ids::NodeName;
 use pki::node::HostError;
 use pki::observe::at_once;
 use pki::own_root::RootKeys;
-use pki::plan::{Approval, Input, Options, rollback};
+use pki::plan::{Approval, Input, Options, Rollback, rollback};
 use pki::render;
+use pki::simulate::{Processes, checked_rollback};
 use pki::visits::SnapshotFacts;
 
 use super::apply::{Policy, carry_out, exit_of};
@@ -68,28 +69,21 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
         options: &Options::default(),
         place: &|path| cluster.place(path),
     };
-    let back = rollback(&input, &snapshots, arguments.run.as_deref()).map_err(|error| {
+    let mut back = rollback(&input, &snapshots, arguments.run.as_deref()).map_err(|error| {
         output::tell(&format!("error: {}\n", chain(&error)));
         Exit::Blocked
     })?;
+    let processes = Processes::of(&survey.observed);
+    back.plan = checked_rollback(back.plan, &survey, &processes, &snapshots);
     let shown = written(output::print(&render::plan(&back.plan)));
     if shown != Exit::Done || arguments.plan || back.plan.visits.is_empty() {
         return Ok(shown);
     }
-    let approval = if back.expired.is_empty() {
-        Approval::Ordinary
-    } else {
-        let expired = back.expired.join(", ");
-        Approval::Upper {
-            name: format!("{}/rollback", back.plan.cluster),
-            why: vec![format!("This brings back certificates that have expired: {expired}.")],
-        }
-    };
     let tied = match arguments.run {
         Some(_) => Tied::Named,
         None => Tied::Anything { help: "name the run" },
     };
-    arguments.consent.ask(&back.plan, &approval, tied)?;
+    arguments.consent.ask(&back.plan, &approval(&back), tied)?;
     let on_failure = survey.desired.rollout.on_failure;
     let (root_keys, locking) = (RootKeys::default(), arguments.locking.locking());
     let policy = Policy { on_failure, root_keys: &root_keys, locking, done: Done::default() };
@@ -97,6 +91,25 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
     let tell = &mut |event: &Event<'_>| progress.tell(event);
     let report = carry_out(&back.plan, &mut nodes, &survey.desired, policy, tell);
     Ok(exit_of(report.outcome).max(written(output::print(&render::report(&back.plan, &report)))))
+}
+
+/// What a way back needs to be approved.
+fn approval(back: &Rollback) -> Approval {
+    let interruptions = back.plan.checked.iter().flat_map(|checked| &checked.interruptions);
+    let outages = interruptions.filter(|interruption| interruption.is_outage()).count();
+    let mut why = Vec::new();
+    if !back.expired.is_empty() {
+        why.push(format!("This brings back certificates that have expired: {}.", back.expired.join(", ")));
+    }
+    match outages {
+        0 => {}
+        1 => why.push("This interrupts what works now, as the plan says.".to_owned()),
+        outages => why.push(format!("This interrupts {outages} things that work now, as the plan says.")),
+    }
+    if why.is_empty() {
+        return Approval::Ordinary;
+    }
+    Approval::Upper { name: format!("{}/rollback", back.plan.cluster), why }
 }
 
 /// The snapshots of every node.

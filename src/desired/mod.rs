@@ -20,9 +20,10 @@ use crate::ids::{
 };
 use crate::own_root::OwnRoot;
 use crate::profile::{Dial, Endpoint, Keep, Read};
-use crate::spec::scalars::{FileMode, KubernetesVersion};
+use crate::spec::scalars::{FileMode, KubernetesVersion, UrlPath};
 use crate::spec::types::{
-    KeyAlgorithm, OnExpiry, ProfileName, Restart, Role, Rollout, Snapshots, Source, SubjectName, Usage,
+    KeyAlgorithm, OnExpiry, ProfileName, Restart, Role, Rollout, Scheme, Snapshots, Source, SubjectName,
+    Usage,
 };
 
 /// The wanted state of one cluster.
@@ -314,6 +315,23 @@ pub struct DesiredService {
     pub reads: Vec<Read>,
     /// What it connects to.
     pub dials: Vec<Dial>,
+    /// What tells whether it works.
+    pub health: Vec<DesiredHealth>,
+}
+
+/// A path on the node that answers 200 while a service works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredHealth {
+    /// How it is asked.
+    pub scheme: Scheme,
+    /// The address; none for the loopback, or where the service listens.
+    pub address: Option<IpAddr>,
+    /// The port that the layout gives it.
+    pub port: u16,
+    /// The path.
+    pub path: UrlPath,
+    /// The spec says so: it must hold after a restart, whether it held before or not.
+    pub is_declared: bool,
 }
 
 /// What nodes say about things that a spec may leave open.

@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use parts::{bracketed, first_service_address, owned_file, split_endpoint};
 
 use super::template::Values;
-use super::{Decided, Desired, DesiredDirectory, DesiredKeyPair, DesiredNode, DesiredService, Hints};
+use super::{
+    Decided, Desired, DesiredDirectory, DesiredHealth, DesiredKeyPair, DesiredNode, DesiredService, Hints,
+};
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, DirectoryName, IdentityName, NodeName, ServiceName};
-use crate::profile::{Dial, Endpoint, Held, Profile, Read, Versioned, What};
+use crate::profile::{Dial, Endpoint, Health, Held, Profile, Read, Versioned, What, applicable};
 use crate::spec::scalars::KubernetesVersion;
-use crate::spec::types::{ClusterPki, KeyAlgorithm, Node, Placement, Role, Service, Spec};
+use crate::spec::types::{self, ClusterPki, KeyAlgorithm, Node, Placement, Role, Service, Spec};
 
 /// A part of a spec that no node could carry out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -249,6 +251,7 @@ impl<'a> Resolver<'a> {
                         .collect(),
                     reads: entry.reads.iter().map(|read| self.own_read(read, node_name)).collect(),
                     dials: entry.dials.iter().map(|dial| self.own_dial(dial, node_name, values)).collect(),
+                    health: entry.health.iter().filter_map(|health| self.own_health(health)).collect(),
                 };
                 services.insert(name.clone(), self.with_declared(name, service));
             }
@@ -269,6 +272,12 @@ impl<'a> Resolver<'a> {
         let serves = endpoint.serves.as_ref().map(|identity| self.own_identity(identity, node));
         let bind = endpoint.bind.iter().filter_map(|address| values.fill(address)).collect();
         Endpoint { serves, bind, ..endpoint.clone() }
+    }
+
+    fn own_health(&self, health: &Health) -> Option<DesiredHealth> {
+        let Health { port, path, scheme, source: _ } = health;
+        let path = applicable(path, self.version)?.clone();
+        Some(DesiredHealth { scheme: *scheme, address: None, port: *port, path, is_declared: false })
     }
 
     fn own_dial(&self, dial: &Dial, node: &NodeName, values: &Values) -> Dial {
@@ -306,7 +315,26 @@ impl<'a> Resolver<'a> {
     }
 
     fn with_declared(&self, name: &ServiceName, mut service: DesiredService) -> DesiredService {
-        let Some(Service { restart, reads }) = self.spec.services.get(name) else { return service };
+        let Some(declared) = self.spec.services.get(name) else { return service };
+        let Service { restart, reads, endpoints, health } = declared;
+        for types::Endpoint { port, serves } in endpoints.values() {
+            // A port that the profile knows too is described anew.
+            service.endpoints.retain(|known| known.port != port.number());
+            service.endpoints.push(Endpoint {
+                port: port.number(),
+                bind: Vec::new(),
+                serves: serves.clone(),
+            });
+        }
+        if let Some(types::Health { port, path, scheme, address }) = health {
+            service.health = vec![DesiredHealth {
+                scheme: *scheme,
+                address: *address,
+                port: port.number(),
+                path: path.clone(),
+                is_declared: true,
+            }];
+        }
         if let Some(restart) = restart {
             service.restart = Some(restart.clone());
             service.restart_by = Some(spec_path(&["spec", "services", name.as_str(), "restart"]));

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::Dir;
 use super::error::HostError;
+use super::gates::Before;
 use super::snapshot::Record;
 use super::visit::Touch;
 use crate::gate::Gate;
@@ -38,6 +39,8 @@ pub(super) enum Event {
     NoUndoAtBoot { reason: String },
     /// Gates that held before anything was touched: after an undo they must hold again, within this time.
     Healthy { gates: BTreeSet<Gate>, timeout_seconds: u64 },
+    /// What runs is about to be started anew; this is what was there.
+    Replacing { before: Before },
     /// A location is about to change for the first time.
     Writing {
         #[serde(flatten)]
@@ -125,6 +128,7 @@ pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
             Event::Begun | Event::Undoing => Some(VisitState::Open),
             Event::NoUndoAtBoot { .. }
             | Event::Healthy { .. }
+            | Event::Replacing { .. }
             | Event::Writing { .. }
             | Event::Wrote { .. }
             | Event::Running { .. }
@@ -144,6 +148,7 @@ pub(super) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
         Event::Begun
         | Event::NoUndoAtBoot { .. }
         | Event::Healthy { .. }
+        | Event::Replacing { .. }
         | Event::Wrote { .. }
         | Event::Running { .. }
         | Event::Ran { .. }
@@ -164,6 +169,31 @@ pub(super) fn healthy(lines: &[Line]) -> (BTreeSet<Gate>, Duration) {
         }
     }
     healthy
+}
+
+/// What was there before each restart, in this order.
+pub(super) fn replaced(lines: &[Line]) -> Vec<Before> {
+    let replaced = lines.iter().filter_map(|line| match &line.event {
+        Event::Replacing { before } => Some(before.clone()),
+        Event::Begun
+        | Event::NoUndoAtBoot { .. }
+        | Event::Healthy { .. }
+        | Event::Writing { .. }
+        | Event::Wrote { .. }
+        | Event::Running { .. }
+        | Event::Ran { .. }
+        | Event::Committed { .. }
+        | Event::Undoing
+        | Event::Undone { .. }
+        | Event::UndoFailed { .. } => None,
+    });
+    replaced.collect()
+}
+
+/// The restarts that were begun to be taken back: what runs must be another one by then.
+pub(super) fn taken_back(lines: &[Line]) -> BTreeSet<Gate> {
+    let begun = lines.iter().position(|line| line.event == Event::Undoing).unwrap_or(lines.len());
+    replaced(lines.get(begun..).unwrap_or_default()).into_iter().map(|before| before.gate).collect()
 }
 
 /// A program that a transaction has run.
@@ -192,6 +222,7 @@ pub(super) fn programs(lines: &[Line]) -> Vec<Program<'_>> {
             Event::Begun
             | Event::NoUndoAtBoot { .. }
             | Event::Healthy { .. }
+            | Event::Replacing { .. }
             | Event::Writing { .. }
             | Event::Wrote { .. }
             | Event::Committed { .. }
@@ -220,6 +251,7 @@ pub(super) fn keeping(lines: &[Line]) -> BTreeSet<String> {
         Event::Begun
         | Event::NoUndoAtBoot { .. }
         | Event::Healthy { .. }
+        | Event::Replacing { .. }
         | Event::Writing { .. }
         | Event::Wrote { .. }
         | Event::Running { .. }

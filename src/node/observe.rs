@@ -36,12 +36,17 @@ pub(super) trait Look {
     /// Walks to a path through every link, and takes from there what is wanted.
     fn look(&self, path: &str, want: Want) -> Sight;
 
-    /// Whether a gate holds, or why not.
-    fn holds(&self, gate: &Gate) -> Result<(), String>
+    /// The gates that do not hold, and why.
+    fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)>
     where
         Self: Sized,
     {
-        gates::holds(self, gate)
+        gates::failing(self, gates, &[])
+    }
+
+    /// Whether a gate that does not hold may hold a little later, so that waiting makes sense.
+    fn changes_by_itself(&self) -> bool {
+        true
     }
 }
 

@@ -236,6 +236,8 @@ pub enum Order {
     Await {
         /// The gates.
         gates: BTreeSet<Gate>,
+        /// More gates, of which only those count that held before the transaction touched anything.
+        kept: BTreeSet<Gate>,
         /// How long they must hold without a break.
         settle_seconds: u64,
         /// The longest wait for it.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::error::HostError;
+use super::gates::Replaced;
 use super::observe::Look;
 use super::order::{Answer, AuthorityFiles, Order, SignRequest, Slot};
 use super::visit::{Objects, Visit, read};
@@ -107,15 +108,23 @@ pub(super) fn perform(
         Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
         Order::WriteShared { file, content } => visit.write(objects, vec![(&file, content)]).map(done),
         Order::SetPermissions { file } => visit.set_permissions(objects, &file).map(done),
-        Order::AnnotatePod { manifest, word } => annotate(visit, objects, &manifest, &word),
-        Order::Await { gates, settle_seconds, timeout_seconds } => {
+        Order::AnnotatePod { manifest, word } => {
+            objects.replacing(&visit.begin.gates, Replaced::By { path: &manifest })?;
+            annotate(visit, objects, &manifest, &word)
+        }
+        Order::Await { mut gates, kept, settle_seconds, timeout_seconds } => {
+            gates.extend(kept.intersection(&objects.held()).cloned());
             wait(objects, &gates, (settle_seconds, timeout_seconds))
         }
         Order::Run { argv, timeout_seconds } => {
+            objects.replacing(&visit.begin.gates, Replaced::Program { argv: &argv })?;
             objects.run(&argv, Duration::from_secs(timeout_seconds)).map(done)
         }
         Order::Check { identity } => check::check(objects, &identity).map(done),
-        Order::Restore { from, path } => visit.restore(objects, &from, &path).map(done),
+        Order::Restore { from, path } => {
+            objects.replacing(&visit.begin.gates, Replaced::By { path: &path })?;
+            visit.restore(objects, &from, &path).map(done)
+        }
     }
 }
 
@@ -127,7 +136,8 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
             extend(objects, &authority, &certificate, (not_before, not_after)).map(Answer::Certificate)
         }
         Order::Check { identity } => check::check(objects, &identity).map(|()| Answer::Done),
-        Order::Await { gates, settle_seconds, timeout_seconds } => {
+        // Without a transaction nothing was touched, so nothing held before that.
+        Order::Await { gates, kept: _, settle_seconds, timeout_seconds } => {
             wait(objects, &gates, (settle_seconds, timeout_seconds))
         }
         Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
@@ -176,7 +186,9 @@ fn annotate(
         .map_err(|source| HostError::Manifest { path: path.to_owned(), source })?;
     let root = || "root".to_owned();
     let file = FileSpec { path: path.to_owned(), user: root(), group: root(), mode: FileMode::ALL };
-    visit.write(objects, vec![(&file, Secret::new(edited))])?;
+    let (mut touch, image) = visit.renewed(objects, &file, Secret::new(edited))?;
+    touch.starts = true;
+    visit.change(objects, vec![(touch, image)])?;
     Ok(Answer::Done)
 }
 

@@ -15,6 +15,7 @@ use super::boot::{self, Boot, Undoing};
 use super::confined::{Tree, TreeError};
 use super::disk::{Dir, Fuse, Removal};
 use super::error::HostError;
+use super::gates::{self, Replaced};
 use super::image::{FileImage, Image, TreeImage};
 use super::journal::{self, Event, Journal};
 use super::observe::{Look, Sight, Want};
@@ -23,6 +24,7 @@ use super::program;
 use super::snapshot;
 use super::store::Store;
 use super::visit::{Change, Earlier, Objects, Touch};
+use crate::gate::Gate;
 use crate::observed::{ServedBy, VisitState};
 pub(super) use crate::visits::temporary_name;
 
@@ -75,6 +77,21 @@ impl Objects for Site {
         served_by()
     }
 
+    fn held(&self) -> BTreeSet<Gate> {
+        journal::healthy(self.lines()).0
+    }
+
+    fn replacing(&mut self, gates: &BTreeSet<Gate>, what: Replaced<'_>) -> Result<(), HostError> {
+        let there = journal::replaced(self.lines());
+        for gate in gates.iter().filter(|gate| what.is_of(gate)) {
+            let first = there.iter().find(|before| before.gate == *gate);
+            if let Some(before) = gates::before(gate, first, gates::LOOK) {
+                self.note(Event::Replacing { before })?;
+            }
+        }
+        Ok(())
+    }
+
     fn run(&mut self, argv: &[String], timeout: Duration) -> Result<(), HostError> {
         self.note(Event::Running { argv: argv.to_vec(), timeout_seconds: timeout.as_secs() })?;
         self.start(argv, timeout)?;
@@ -98,6 +115,7 @@ impl Objects for Site {
                 location: touch.location.clone(),
                 before: before.load(&directory)?,
                 after: after.get(&touch.location).ok_or_else(no_snapshot)?.load(&directory)?,
+                starts: touch.starts,
             });
         }
         if earlier.is_empty() { Err(no_snapshot()) } else { Ok(earlier) }
@@ -108,9 +126,18 @@ impl Look for Site {
     fn look(&self, path: &str, want: Want) -> Sight {
         self.tree.look(path, want)
     }
+
+    fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
+        gates::failing(&self.tree, gates, &journal::replaced(self.lines()))
+    }
 }
 
 impl Site {
+    /// What the journal says so far.
+    pub(super) fn lines(&self) -> &[journal::Line] {
+        self.visit.as_ref().map_or(&[], |(_, journal)| &journal.lines)
+    }
+
     /// Provides for a reboot, from when on the transaction is found open; the journal says why where that is not possible.
     pub(super) fn provide_for_reboot<'a>(
         &mut self,

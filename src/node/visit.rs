@@ -9,17 +9,21 @@ use std::sync::Arc;
 
 use super::accounts::Accounts;
 use super::error::HostError;
+use super::gates::Replaced;
 use super::image::{Access, FileImage, Image, TreeImage};
 use super::observe::{Look, Payload, Sight, Want};
 use super::order::{Begin, Slot, VisitId};
 use crate::desired::FileSpec;
+use crate::gate::Gate;
 use crate::observed::{FileKind, ServedBy};
 use crate::secret::Secret;
 use crate::x509::PrivateKey;
 
 mod migration;
+mod touch;
 
 pub(super) use migration::made_below;
+pub(super) use touch::{Touch, backwards};
 
 /// A file tree that can be changed. A location is a path in which no directory is a link; the last name is taken as it is.
 pub(super) trait Objects: Look {
@@ -44,18 +48,21 @@ pub(super) trait Objects: Look {
     /// As whom it works.
     fn served_by(&self) -> ServedBy;
 
+    /// The gates that held before anything was touched.
+    fn held(&self) -> BTreeSet<Gate> {
+        BTreeSet::new()
+    }
+
+    /// Records what runs of these gates before something is done upon which it is replaced. After a change of mind what was recorded first may stay.
+    fn replacing(&mut self, _: &BTreeSet<Gate>, _: Replaced<'_>) -> Result<(), HostError> {
+        Ok(())
+    }
+
     /// Runs a program.
     fn run(&mut self, argv: &[String], timeout: std::time::Duration) -> Result<(), HostError>;
 
     /// What an earlier, committed visit changed when it was told to change `path`, in the order in which it did.
     fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError>;
-}
-
-/// A path of an order with the place that it led to.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Touch {
-    pub(super) path: String,
-    pub(super) location: String,
 }
 
 /// A location and what it is to become.
@@ -89,6 +96,7 @@ pub(super) struct Earlier {
     pub(super) location: String,
     pub(super) before: Image,
     pub(super) after: Image,
+    pub(super) starts: bool,
 }
 
 /// A transaction under way.
@@ -145,7 +153,7 @@ impl Visit {
             }
         };
         let image = Image::File(FileImage { bytes, access, attributes, modified: None });
-        Ok((Touch { path: file.path.clone(), location }, image))
+        Ok((Touch::new(&file.path, location), image))
     }
 
     /// Writes files: all are staged before the first takes its place.
@@ -182,7 +190,7 @@ impl Visit {
             Sight::Failed { reason } => Err(HostError::Path { path: path.to_owned(), reason }),
             Sight::Missing => {
                 let access = usable(objects, path, self.access(objects, user, group, mode)?)?;
-                let touch = Touch { path: path.to_owned(), location };
+                let touch = Touch::new(path, location);
                 self.change(objects, vec![(touch, Image::Directory(access))])
             }
         }
@@ -203,7 +211,7 @@ impl Visit {
         match objects.capture(&location)? {
             Image::Absent => {
                 let ServedBy { uid, gid } = objects.served_by();
-                let touch = Touch { path: path.to_owned(), location };
+                let touch = Touch::new(path, location);
                 self.change(objects, vec![(touch, Image::Link { target: target.to_owned(), uid, gid })])
             }
             Image::Link { target: found, .. } if found == target => Ok(()),
@@ -240,7 +248,7 @@ impl Visit {
                 return Err(HostError::NotAFile { path: file.path.clone() });
             }
         };
-        self.change(objects, vec![(Touch { path: file.path.clone(), location }, image)])
+        self.change(objects, vec![(Touch::new(&file.path, location), image)])
     }
 
     /// Puts back what an earlier visit changed at a path, all of it or nothing.
@@ -252,7 +260,7 @@ impl Visit {
     ) -> Result<(), HostError> {
         self.check_listed(path)?;
         let mut changes = Vec::new();
-        for Earlier { location, before, after } in objects.earlier(from, path)?.into_iter().rev() {
+        for Earlier { location, before, after, starts } in objects.earlier(from, path)?.into_iter().rev() {
             let is_whole = matches!((&before, &after), (Image::Tree(_), _) | (_, Image::Tree(_)));
             let current =
                 if is_whole { objects.capture_tree(&location)? } else { objects.capture(&location)? };
@@ -262,13 +270,17 @@ impl Visit {
             if !current.same_as(&after) {
                 return Err(HostError::ChangedSince { path: path.to_owned(), visit: from.clone() });
             }
-            let touch = Touch { path: path.to_owned(), location };
+            let touch = Touch { path: path.to_owned(), location, starts };
             changes.push(Wanted { touch, image: before, found: is_whole.then_some(current) });
         }
         self.change_all(objects, changes, false)
     }
 
-    fn change(&mut self, objects: &mut impl Objects, changes: Vec<(Touch, Image)>) -> Result<(), HostError> {
+    pub(super) fn change(
+        &mut self,
+        objects: &mut impl Objects,
+        changes: Vec<(Touch, Image)>,
+    ) -> Result<(), HostError> {
         let wanted = changes.into_iter().map(|(touch, image)| Wanted { touch, image, found: None });
         self.change_all(objects, wanted.collect(), false)
     }

@@ -1,6 +1,6 @@
 //! Actions: the closed list of deeds that a plan can hold, each with its reasons, its undo and what it needs to find.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use crate::desired::{FileSpec, Storage};
 use crate::diff::Finding;
 use crate::duration::Duration;
 use crate::gate::Gate;
-use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName};
+use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Subject};
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, Sha256};
 
@@ -220,6 +220,12 @@ pub enum Deed {
     AwaitHealthy {
         /// What must hold.
         gates: BTreeSet<Gate>,
+        /// What must hold if it does before anything is touched: what a cluster is not required to have, such as anonymous access to a health check.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        kept: BTreeSet<Gate>,
+        /// The same, as other nodes see this one.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        elsewhere: BTreeMap<NodeName, BTreeSet<Gate>>,
         /// How long it must hold without a break.
         settle: Duration,
         /// The longest wait for it.
@@ -356,6 +362,16 @@ pub enum Undo {
     Inverse,
     /// There is nothing to undo.
     None,
+}
+
+impl Action {
+    /// The service that it starts anew, be it by putting back the manifest of its static pod.
+    pub fn restarts(&self) -> Option<&ServiceName> {
+        match (&self.deed, &self.address.subject) {
+            (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(service)) => Some(service),
+            (_, _) => None,
+        }
+    }
 }
 
 impl Deed {

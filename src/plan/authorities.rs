@@ -53,6 +53,14 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
         .iter()
         .filter_map(|(node, wanted)| Some((node, wanted.authorities.get(name)?)))
         .collect();
+    if let Some(stays) = builder.stays(name).cloned() {
+        let Some(signer) = builder.holder_of(name, wanted, &copies, &stays) else { return };
+        builder.sources.signers.insert(name.clone(), signer.clone());
+        for copy in copies.into_iter().filter(|(node, _)| **node != signer.node) {
+            builder.replace_authority(name, copy, &signer, &stays);
+        }
+        return;
+    }
     let signer = view.signer().cloned();
     let holder = signer.as_ref().and_then(|signer| {
         let spki = signer.facts().key.spki_sha256;

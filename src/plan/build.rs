@@ -8,12 +8,14 @@ use crate::diff::{
     AuthorityView, Effect, Finding, IdentityView, Reason, Survey, authority_views, identity_view,
     shared_views,
 };
+use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
 use crate::observed::{NodeFacts, Seen};
 use crate::profile::Keep;
 
 use super::advice::{help, not_mended};
 use super::authorities::Sources;
+use super::recovery::Recovery;
 use super::shared::Shared;
 use super::{Blocked, Deed, Input, ManualRestart, Noted, Phase, Why, authorities, copies, identities};
 
@@ -38,6 +40,30 @@ impl Draft {
     /// The deeds on one node so far.
     pub(super) fn on(&self, node: &NodeName) -> &[DraftDeed] {
         self.deeds.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// On a node on which these certificates come back as what nobody can show, no wait is for what depends on them.
+    pub(super) fn without_gates(&mut self, node: &NodeName, files: &BTreeSet<String>) {
+        if files.is_empty() {
+            return;
+        }
+        let Some(deeds) = self.deeds.get_mut(node) else { return };
+        let can_hold = |gate: &Gate| match gate {
+            Gate::Active { .. }
+            | Gate::Listens { .. }
+            | Gate::Started { .. }
+            | Gate::Restarted { .. }
+            | Gate::Replaced { .. } => true,
+            Gate::Serves { certificate, .. } => !files.contains(certificate),
+            Gate::Etcd { .. } | Gate::Http { .. } | Gate::Accepts(_) => false,
+        };
+        deeds.retain_mut(|draft| {
+            let Deed::AwaitHealthy { gates, kept, elsewhere, .. } = &mut draft.deed else { return true };
+            gates.retain(can_hold);
+            kept.retain(can_hold);
+            elsewhere.clear();
+            !(gates.is_empty() && kept.is_empty())
+        });
     }
 }
 
@@ -86,6 +112,7 @@ pub(super) struct Builder<'a> {
     /// The authorities about which a person has to look first, or too little is known, on any node.
     pub(super) troubled: BTreeSet<AuthorityName>,
     pub(super) sources: Sources,
+    pub(super) recovery: Recovery,
     /// The plan brings etcd back, which has no quorum.
     pub(super) is_cold: bool,
     pub(super) draft: Draft,
@@ -98,6 +125,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     if builder.undo_what_is_open() {
         return (builder.draft, builder.held);
     }
+    builder.find_mixed();
     builder.note_everything();
     authorities::build(&mut builder);
     for (name, node) in &survey.desired.nodes {
@@ -138,6 +166,7 @@ impl<'a> Builder<'a> {
             shared,
             troubled,
             sources: Sources::default(),
+            recovery: Recovery::default(),
             is_cold: false,
             draft: Draft::default(),
         }
@@ -193,7 +222,7 @@ impl<'a> Builder<'a> {
             let grave: Vec<&Finding> = findings
                 .iter()
                 .filter(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown))
-                .filter(|finding| !seen_later.contains(finding))
+                .filter(|finding| !seen_later.contains(finding) && !self.is_told(address, finding))
                 .collect();
             if let Some(first) = grave.first() {
                 let help = help(&first.reason, address);

@@ -13,6 +13,7 @@ use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Su
 use crate::profile::{At, What};
 use crate::request::live_request;
 use crate::spec::types::Restart;
+use crate::x509::Certificate;
 
 use super::build::{Builder, DraftDeed};
 use super::quorum::{self, Quorum};
@@ -22,13 +23,22 @@ use super::{Deed, Input, Phase};
 impl Builder<'_> {
     /// Finds out whether this plan brings etcd back, and gives each deed its phase.
     pub(super) fn assign_phases(&mut self) {
-        if !self.has_no_quorum() || !self.can_have_one() {
+        if !self.has_no_quorum() || !self.can_have_one() || !self.has_had_one() {
             return;
         }
         let desired = &self.input.survey.desired;
+        let domains: BTreeMap<NodeName, Domain> =
+            desired.nodes.iter().map(|(name, node)| (name.clone(), Domain::of(node))).collect();
+        let is_replaced = |deed: &DraftDeed| {
+            let domain = domains.get(&deed.address.node);
+            deed.replaces && domain.is_some_and(|domain| domain.holds(&deed.address.subject))
+        };
+        // Where nothing was before, nothing has run, and nobody waits for it.
+        if !self.draft.deeds.values().flatten().any(is_replaced) {
+            return;
+        }
         for (name, deeds) in &mut self.draft.deeds {
-            let Some(node) = desired.nodes.get(name) else { continue };
-            let domain = Domain::of(node);
+            let Some(domain) = domains.get(name) else { continue };
             for deed in deeds.iter_mut().filter(|deed| domain.holds(&deed.address.subject)) {
                 deed.phase = Phase::Quorum;
                 self.is_cold = true;
@@ -48,12 +58,20 @@ impl Builder<'_> {
         match quorum::quorum(survey) {
             Quorum::Lost => true,
             Quorum::Kept | Quorum::Unseen => false,
+            Quorum::Unknown if self.makes_one_of_two() => true,
             Quorum::Unknown => {
                 let members: Vec<&NodeName> = quorum::members(survey).collect();
                 let valid = members.iter().filter(|name| !self.has_expired(name)).count();
                 valid < quorum::needed(members.len())
             }
         }
+    }
+
+    /// Whether what the members trust is replaced because they refuse each other.
+    fn makes_one_of_two(&self) -> bool {
+        let desired = &self.input.survey.desired;
+        let mut recovered = desired.authorities.keys().filter(|authority| self.stays(authority).is_some());
+        recovered.any(|authority| desired.nodes.values().any(|node| etcd_trusts(node, authority)))
     }
 
     /// Whether enough members run, or would be started. Where people have switched off the others, nothing that is waited for would come.
@@ -68,22 +86,32 @@ impl Builder<'_> {
                 Some((service, _)) => self.unit(name, service),
                 None => None,
             };
-            unit.is_none_or(|unit| unit.is_active() || unit.is_wanted())
+            let live = member.and_then(|(service, _)| self.live(name)?.get(service));
+            unit.is_some_and(|unit| unit.is_active() || unit.is_wanted())
+                || live.is_some_and(|live| !quorum::is_down(live))
         };
         let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
         members.iter().filter(can_run).count() >= quorum::needed(members.len())
     }
 
+    /// Whether there has been a cluster: of one that is only made now, nobody waits for the members to answer.
+    fn has_had_one(&self) -> bool {
+        let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
+        let has_certificates = |name: &&&NodeName| self.shown_by_etcd(name).next().is_some();
+        members.iter().filter(has_certificates).count() >= quorum::needed(members.len())
+    }
+
+    /// The certificates that etcd has to show on a node, as far as they are there.
+    fn shown_by_etcd(&self, name: &NodeName) -> impl Iterator<Item = &Certificate> {
+        let node = self.input.survey.desired.nodes.get(name).into_iter();
+        let services = node.flat_map(|node| &node.services).filter(|(service, _)| quorum::is_member(service));
+        let shown = services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what));
+        shown.filter_map(|identity| self.held.identity(name, identity)?.certificate.as_ref())
+    }
+
     /// Whether a certificate that etcd shows has expired on a node.
     fn has_expired(&self, name: &NodeName) -> bool {
-        let Some(node) = self.input.survey.desired.nodes.get(name) else { return false };
-        let services = node.services.iter().filter(|(service, _)| quorum::is_member(service));
-        let mut shown = services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what));
-        shown.any(|identity| {
-            let held = self.held.identity(name, identity);
-            let certificate = held.and_then(|held| held.certificate.as_ref());
-            certificate.is_some_and(|certificate| certificate.facts().not_after < self.input.now)
-        })
+        self.shown_by_etcd(name).any(|certificate| certificate.facts().not_after < self.input.now)
     }
 
     /// The phase in which a service of a node is restarted.
@@ -114,6 +142,13 @@ fn shown(what: &What) -> Option<&IdentityName> {
 /// The address of a node, where that is no name.
 pub(super) fn address(node: &DesiredNode) -> Option<IpAddr> {
     node.address.as_deref()?.parse().ok()
+}
+
+/// Whether the member of a node trusts an authority.
+pub(super) fn etcd_trusts(node: &DesiredNode, authority: &AuthorityName) -> bool {
+    let services = node.services.iter().filter(|(service, _)| quorum::is_member(service));
+    let mut reads = services.flat_map(|(_, wanted)| &wanted.reads);
+    reads.any(|read| read.what == What::Trust(authority.clone()))
 }
 
 fn etcd_is_a_pod(node: &DesiredNode) -> bool {
@@ -184,6 +219,8 @@ pub(super) fn await_quorum(
     }
     let deed = Deed::AwaitHealthy {
         gates: [gate].into(),
+        kept: BTreeSet::new(),
+        elsewhere: BTreeMap::new(),
         settle: desired.rollout.settle,
         timeout: desired.rollout.timeout,
     };
@@ -201,5 +238,5 @@ fn etcd_gate(node: &DesiredNode) -> Option<Gate> {
     let bound = endpoint.next().and_then(|endpoint| endpoint.bind.iter().find_map(|bind| bind.parse().ok()));
     let address = bound.or_else(|| address(node)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let (port, certificate, key) = (question.port, question.certificate, question.key);
-    Some(Gate::EtcdQuorum { address, port, certificate, key })
+    Some(Gate::Etcd { address, port, certificate, key })
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use crate::desired::{DesiredIdentity, DesiredNode, Storage};
+use crate::desired::{DesiredIdentity, DesiredNode, FileSpec, Storage};
 use crate::diff::{Effect, Finding, IdentityView, Reason};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
 use crate::observed::NodeFacts;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm as FoundAlgorithm};
 
 use super::authorities::Signer;
@@ -53,15 +54,47 @@ impl Case<'_> {
             .filter(|finding| finding.effect == Effect::Due && reissues(&finding.reason))
             .cloned()
             .collect();
+        reasons.extend(self.issued_by_the_other(builder));
         if builder.input.options.replaces(&self.address) && builder.input.options.selects(&self.address) {
             reasons.push(Finding::due(Reason::Requested));
         }
         if reasons.is_empty() {
             self.update_trust(builder, &trust(&findings));
         } else if !self.is_blocked(builder, &findings) {
-            reasons.extend(trust(&findings));
-            self.write_new(builder, reasons);
+            match self.kubelets_own_file() {
+                Some(storage) => {
+                    let view = Rc::new(IdentityView::clone(&self.view));
+                    let (model, address) = (self.model.clone(), self.address.clone());
+                    let own = Case { storage: &storage, view, model, address, ..*self };
+                    own.write_new(builder, reasons);
+                    self.update_trust(builder, &trust(&findings));
+                }
+                None => {
+                    reasons.extend(trust(&findings));
+                    self.write_new(builder, reasons);
+                }
+            }
         }
+    }
+
+    /// The file to which a kubelet has pointed its kubeconfig. With what lies there it cannot ask for another certificate any more, else it would be left to it; with a
+    /// new one in the same place it goes on as before (kubeadm#2054).
+    fn kubelets_own_file(&self) -> Option<Storage> {
+        let Storage::Kubeconfig { file, rotated: Some(path), .. } = self.storage else { return None };
+        let (_, user) = self.kubeconfig().and_then(KubeconfigFacts::current)?;
+        let is_it =
+            |material: &Material| matches!(material, Material::File { path: named, .. } if named == path);
+        let is_there = self.facts.files.get(path).and_then(|seen| seen.present()).is_some();
+        (is_there && is_it(&user.certificate) && is_it(&user.key))
+            .then(|| Storage::Combined { file: FileSpec { path: path.clone(), ..file.clone() } })
+    }
+
+    /// Of two CAs only one stays, and the other one issued it.
+    fn issued_by_the_other(&self, builder: &Builder<'_>) -> Option<Finding> {
+        let authority = self.wanted.authority.clone()?;
+        let (stays, held) = (builder.stays(&authority)?, self.view.certificate.as_ref()?);
+        let issuer = held.facts().issuer.to_string();
+        (!is_issued_by(held, stays)).then(|| Finding::blocks(Reason::WrongIssuer { issuer, authority }))
     }
 
     /// Issues it, or says why not.
@@ -95,6 +128,7 @@ impl Case<'_> {
         let requested = builder.input.options.replaces(&self.address);
         findings.iter().any(|finding| match finding.effect {
             Effect::Unknown => true,
+            Effect::Blocks if builder.is_recovered(&self.address, finding) => false,
             Effect::Blocks => !(requested && matches!(finding.reason, Reason::WrongIssuer { .. })),
             Effect::Due | Effect::Note => false,
         })
@@ -115,6 +149,9 @@ impl Case<'_> {
 
     /// The CA certificates that a kubeconfig should hold: the authority's own bundle on this node, as it will be.
     fn trusted(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Option<Trusted> {
+        if let Some(stays) = builder.stays(authority) {
+            return Some(Trusted::Certificates(vec![stays.clone()]));
+        }
         let signer = builder.sources.signers.get(authority);
         match (builder.held.authorities.get(authority).and_then(|view| view.signer()), signer) {
             (Some(certificate), _) => {
@@ -151,8 +188,9 @@ impl Case<'_> {
             .filter(|cut_off| *cut_off <= now);
         let back_dated = super::BACKDATE.before(now);
         let (dns, ip) = self.names(old)?;
+        let is_one_of_two = builder.stays(&authority).is_some();
         let lacks = reasons.iter().any(|finding| matches!(finding.reason, Reason::BundleLacks { .. }));
-        let trusted = self.trusted_if_needed(builder, lacks);
+        let trusted = self.trusted_if_needed(builder, lacks || is_one_of_two);
         Ok(Issue {
             subject: self.subject(old)?,
             usages: self.usages(old),
@@ -282,8 +320,10 @@ impl Case<'_> {
         for node in BTreeSet::from([self.name, other]) {
             let address = Address { subject: Subject::Authority(authority.clone()), node: node.clone() };
             let findings = builder.input.differences.of(&address);
-            let grave =
-                findings.iter().find(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown));
+            let grave = findings.iter().find(|finding| {
+                matches!(finding.effect, Effect::Blocks | Effect::Unknown)
+                    && !builder.is_recovered(&address, finding)
+            });
             if let Some(grave) = grave {
                 return Err(Obstacle::Blocked(format!("{address}: {}", grave.reason), None));
             }

@@ -14,6 +14,7 @@ mod copies;
 mod copy;
 mod directories;
 mod fact;
+mod gates;
 mod graph;
 mod identities;
 mod install;
@@ -22,6 +23,7 @@ mod options;
 mod order;
 mod phase;
 mod quorum;
+mod recovery;
 mod restarts;
 mod rollback;
 mod shared;
@@ -133,6 +135,9 @@ pub struct Visit {
     /// The phase to which it belongs. Visits come in the order of their phases.
     #[serde(default, skip_serializing_if = "Phase::is_ordinary")]
     pub phase: Phase,
+    /// It is made at the same time as the visit before it: both are to workers, of which the spec lets so many be worked on at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub with_previous: bool,
     /// The node.
     pub node: NodeName,
     /// The actions, in order.
@@ -278,6 +283,11 @@ impl Plan {
     pub fn phases(&self) -> impl Iterator<Item = (Phase, &[Visit])> {
         let phases = self.visits.chunk_by(|one, next| one.phase == next.phase);
         phases.filter_map(|visits| Some((visits.first()?.phase, visits)))
+    }
+
+    /// The visits in waves: those of a wave are made at the same time, and a wave begins when the one before it has ended.
+    pub fn waves(&self) -> impl Iterator<Item = &[Visit]> {
+        self.visits.chunk_by(|one, next| next.with_previous && one.phase == next.phase)
     }
 
     /// The visit to which an action belongs.

@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::ids::{Address, NodeName, ServiceName, Subject};
 use crate::profile::Reload;
+use crate::spec::types::Role;
 
 use super::build::DraftDeed;
 use super::directories::{lies_below, reads_below};
@@ -40,21 +41,87 @@ pub(super) fn stages(deeds: BTreeMap<NodeName, Vec<DraftDeed>>) -> Vec<Stage> {
 /// A fault of the planner: deeds that wait for each other.
 pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>, Cycle> {
     let mut visits: Vec<Visit> = Vec::new();
+    let bears = |node: &NodeName| {
+        let wanted = input.survey.desired.nodes.get(node);
+        wanted.is_some_and(|wanted| wanted.services.keys().any(quorum::is_member))
+    };
     let mut progress = Progress { next: 1, left_by: LeftBy::default() };
     for Stage { phase, mut by_node } in stages {
-        let order = node_order(&by_node, quorum::leader(&input.survey.observed))?;
+        let members: BTreeSet<&NodeName> = by_node.keys().filter(|node| bears(node)).collect();
+        let order = node_order(&by_node, &members, quorum::leader(&input.survey.observed))?;
         match phase {
             Phase::Quorum => cold::await_quorum(&mut by_node, &order, input),
             Phase::Ordinary => {}
         }
+        let together = together(&order, &by_node, input);
         for node in order {
             let deeds = by_node.remove(&node).unwrap_or_default();
             let number = u32::try_from(visits.len()).unwrap_or(u32::MAX).saturating_add(1);
             let actions = actions(deeds, &node, input, &mut progress)?;
-            visits.push(Visit { number, phase, node, actions });
+            let with_previous = together.contains(&node);
+            visits.push(Visit { number, phase, with_previous, node, actions });
         }
     }
     Ok(visits)
+}
+
+/// The nodes that are worked on together with the one before them: workers that wait for nothing from each other, as many at once as the spec allows.
+fn together(
+    order: &[NodeName],
+    by_node: &BTreeMap<NodeName, Vec<DraftDeed>>,
+    input: &Input<'_>,
+) -> BTreeSet<NodeName> {
+    let desired = &input.survey.desired;
+    let at_once = usize::try_from(desired.rollout.max_unavailable).unwrap_or(usize::MAX).max(1);
+    let is_worker = |name: &NodeName| {
+        let roles = desired.nodes.get(name).map(|node| &node.roles);
+        roles.is_some_and(|roles| !roles.contains(&Role::ControlPlane) && !roles.contains(&Role::Etcd))
+    };
+    let waits_for = |name: &NodeName, other: &NodeName| {
+        let deeds = by_node.get(name).into_iter().flatten();
+        deeds.filter_map(|deed| source(&deed.deed)).any(|source| source == other)
+    };
+    let mut together = BTreeSet::new();
+    let mut wave: Vec<&NodeName> = Vec::new();
+    for name in order {
+        let fits = is_worker(name)
+            && wave.len() < at_once
+            && wave
+                .iter()
+                .all(|other| is_worker(other) && !waits_for(name, other) && !waits_for(other, name));
+        if fits && !wave.is_empty() {
+            together.insert(name.clone());
+        } else {
+            wave.clear();
+        }
+        wave.push(name);
+    }
+    together
+}
+
+/// The node from which a deed takes something.
+fn source(deed: &Deed) -> Option<&NodeName> {
+    match deed {
+        Deed::CopyAuthorityCertificate { from, .. } | Deed::CopyKey { from, .. } => Some(from),
+        Deed::IssueIdentity(issue) => Some(&issue.signer),
+        Deed::CopyIdentity(copy) => Some(copy.from()),
+        Deed::UndoOpen { .. }
+        | Deed::Snapshot { .. }
+        | Deed::MakeDirectory { .. }
+        | Deed::MakeLink { .. }
+        | Deed::MoveDirectory { .. }
+        | Deed::CreateAuthority { .. }
+        | Deed::InstallAuthority { .. }
+        | Deed::CreateKeyPair { .. }
+        | Deed::WritePublicKey { .. }
+        | Deed::WriteBundle { .. }
+        | Deed::UpdateKubeconfig { .. }
+        | Deed::SetPermissions { .. }
+        | Deed::Restart { .. }
+        | Deed::AwaitHealthy { .. }
+        | Deed::Verify { .. }
+        | Deed::Restore { .. } => None,
+    }
 }
 
 /// What earlier visits leave to later ones.
@@ -68,6 +135,7 @@ struct Progress {
 /// The node whose etcd `leader` is restarted after those of the others, unless they wait for something from it.
 fn node_order(
     by_node: &BTreeMap<NodeName, Vec<DraftDeed>>,
+    members: &BTreeSet<&NodeName>,
     leader: Option<&NodeName>,
 ) -> Result<Vec<NodeName>, Cycle> {
     let mut graph = Graph::new(by_node.keys().cloned());
@@ -110,20 +178,68 @@ fn node_order(
             }
         }
     }
-    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. }) if quorum::is_member(service));
-    if let Some(leader) =
-        leader.filter(|leader| by_node.get(*leader).is_some_and(|deeds| deeds.iter().any(restarts)))
-    {
-        let mut last = graph.clone();
-        for (node, _) in by_node.iter().filter(|(node, deeds)| *node != leader && deeds.iter().any(restarts))
+    // What signs for others is put in order before, unless two nodes sign for each other.
+    let mut mended_first = graph.clone();
+    for (node, deed) in by_node.iter().flat_map(|(node, deeds)| deeds.iter().map(move |deed| (node, deed))) {
+        if let Deed::IssueIdentity(issue) = &deed.deed
+            && issue.signer != *node
+            && by_node.get(&issue.signer).into_iter().flatten().any(|other| {
+                let paths = other.deed.paths();
+                paths.iter().any(|path| *path == issue.signer_certificate || *path == issue.signer_key)
+            })
         {
-            last.edge(node, leader);
+            mended_first.edge(&issue.signer, node);
         }
-        if let Ok(order) = last.order() {
+    }
+    if mended_first.order().is_ok() {
+        graph = mended_first;
+    }
+    // Each of these orders is better than the next one, where what is copied leaves the choice.
+    let members = members_in_turn(by_node, members, leader);
+    let leader_last = leader.map(|leader| {
+        let (last, others): (Vec<&NodeName>, Vec<&NodeName>) =
+            members.iter().flatten().copied().partition(|node| *node == leader);
+        vec![others, last]
+    });
+    for turns in [Some(members.clone()), leader_last].into_iter().flatten() {
+        let mut in_turn = graph.clone();
+        for (turn, nodes) in turns.iter().enumerate() {
+            for later in turns.iter().skip(turn + 1).flatten() {
+                nodes.iter().for_each(|node| in_turn.edge(node, later));
+            }
+        }
+        if let Ok(order) = in_turn.order() {
             return Ok(order);
         }
     }
     graph.order()
+}
+
+/// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that
+/// get new certificates with their restart, whose old ones may not work; then the others, and the leader last, since its restart costs an election.
+fn members_in_turn<'a>(
+    by_node: &'a BTreeMap<NodeName, Vec<DraftDeed>>,
+    members: &BTreeSet<&NodeName>,
+    leader: Option<&NodeName>,
+) -> Vec<Vec<&'a NodeName>> {
+    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. } | Deed::Restore { .. }) if quorum::is_member(service));
+    let issues = |deed: &DraftDeed| matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_));
+    let mut turns = vec![Vec::new(); 4];
+    if !by_node.values().flatten().any(restarts) {
+        return Vec::new();
+    }
+    for (node, deeds) in by_node.iter().filter(|(node, _)| members.contains(node)) {
+        let turn = match deeds.iter().any(restarts) {
+            true if leader == Some(node) => 3,
+            true if deeds.iter().any(issues) => 1,
+            true => 2,
+            false => 0,
+        };
+        if let Some(turn) = turns.get_mut(turn) {
+            turn.push(node);
+        }
+    }
+    turns
 }
 
 /// Whether an identity is issued on a node.
@@ -170,10 +286,13 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::CopyIdentity(_) => 9,
         Deed::UpdateKubeconfig { .. } => 9,
         Deed::SetPermissions { .. } => 10,
+        // What comes back with a pod's manifest starts, and reads what is there then.
+        Deed::Restore { .. } if matches!(deed.address.subject, Subject::Service(_)) => 12,
         Deed::Restore { .. } => 11,
-        // A service is awaited before the next one is restarted.
+        // What clients show is tried once everything runs that they show it to; a service is awaited before the next one is restarted.
+        Deed::AwaitHealthy { .. } if matches!(deed.address.subject, Subject::Identity(_)) => 13,
         Deed::Restart { .. } | Deed::AwaitHealthy { .. } => 12,
-        Deed::Verify { .. } => 13,
+        Deed::Verify { .. } => 14,
     }
 }
 
@@ -353,7 +472,9 @@ fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>, moved: &BTre
     if !deed.replaces {
         return Disruption::None;
     }
-    if let (Deed::Restart { .. }, Subject::Service(service)) = (&deed.deed, &deed.address.subject) {
+    if let (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(service)) =
+        (&deed.deed, &deed.address.subject)
+    {
         return Disruption::Restart { services: [service.clone()].into() };
     }
     let desired = &input.survey.desired;

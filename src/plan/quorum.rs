@@ -65,6 +65,15 @@ pub(super) fn quorum(survey: &Survey) -> Quorum {
     }
 }
 
+/// Whether every member follows a leader, by its own word.
+pub(super) fn all_follow(survey: &Survey) -> bool {
+    let mut members = members(survey).map(|name| survey.observed.nodes.get(name));
+    members.all(|answer| {
+        let etcd = answer.and_then(|answer| answer.facts()).and_then(|facts| facts.etcd.present());
+        etcd.and_then(|etcd| etcd.own_status()).is_some_and(|own| own.leader.is_some())
+    })
+}
+
 /// Whether a service evidently does not work: its unit does not run, or a port of it does not answer. A member of etcd that waits for the others answers
 /// at its port for them and not at that for clients.
 pub(super) fn is_down(live: &ServiceFacts) -> bool {

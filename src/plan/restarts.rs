@@ -1,20 +1,18 @@
 //! What has to be started anew to use what a plan writes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::desired::{DesiredNode, DesiredService};
 use crate::diff::{Effect, Finding, Reason};
 use crate::duration::Duration;
-use crate::gate::Gate;
-use crate::ids::{Address, IdentityName, NodeName, ServiceName, Subject};
-use crate::observed::{EndpointFacts, ServiceFacts, UnitFacts};
+use crate::ids::{Address, NodeName, ServiceName, Subject};
+use crate::observed::{ServiceFacts, UnitFacts};
 use crate::profile::{Reload, What};
 use crate::spec::types::Restart;
 
 use super::build::{Builder, DraftDeed};
 use super::directories::reads_below;
-use super::{Deed, ManualRestart, Noted, Phase, RestartMethod, Why, cold, quorum};
+use super::{Deed, ManualRestart, Noted, Phase, RestartMethod, Why, quorum};
 
 /// The service that replaces static pods, by the name that every layout gives it.
 const KUBELET: &str = "kubelet";
@@ -33,24 +31,31 @@ const NO_QUORUM_WITHOUT: &str =
     "the other members of etcd would have no quorum without it; --accept-outage does it all the same";
 
 /// What a plan means for a service on a node.
-struct Cause<'a> {
-    service: &'a ServiceName,
-    node: &'a NodeName,
-    wanted: &'a DesiredService,
+pub(super) struct Cause<'a> {
+    pub(super) service: &'a ServiceName,
+    pub(super) node: &'a NodeName,
+    pub(super) wanted: &'a DesiredService,
     /// It reads something that is new at its start only, or does not use what is there.
     is_stale: bool,
     /// Something that it reads in any way is new.
     is_touched: bool,
-    phase: Phase,
+    pub(super) phase: Phase,
 }
 
 impl Builder<'_> {
     /// Restarts of services that read something that is replaced and do not notice, and starts of those that have died of what is replaced.
     pub(super) fn restarts(&mut self, name: &NodeName, node: &DesiredNode) {
         let mut changed: BTreeMap<What, Vec<Why>> = BTreeMap::new();
-        for deed in self.draft.on(name).iter().filter(|deed| deed.replaces) {
+        // What was not there: who runs has started with something else, or without it.
+        let mut made: BTreeSet<What> = BTreeSet::new();
+        for deed in self.draft.on(name) {
             for what in changes(deed) {
-                changed.entry(what).or_default().extend(deed.reasons.iter().cloned());
+                match deed.replaces {
+                    true => changed.entry(what).or_default().extend(deed.reasons.iter().cloned()),
+                    false => {
+                        made.insert(what);
+                    }
+                }
             }
         }
         let written: BTreeSet<What> = self.draft.on(name).iter().flat_map(changes).collect();
@@ -59,10 +64,12 @@ impl Builder<'_> {
         let (kubelets, others): (Vec<_>, Vec<_>) =
             node.services.iter().partition(|(service, _)| is_kubelet(service));
         for (service, wanted) in others.into_iter().chain(kubelets) {
+            let runs = self.live(name).and_then(|services| services.get(service));
+            let runs = runs.is_some_and(|facts| !facts.started().is_empty());
             let stale = wanted
                 .reads
                 .iter()
-                .filter(|read| changed.contains_key(&read.what))
+                .filter(|read| changed.contains_key(&read.what) || runs && made.contains(&read.what))
                 .filter(|read| read.reload(self.input.survey.desired.version) == Reload::Start)
                 .map(|read| &read.what);
             let mut reads: BTreeSet<String> = stale.map(what_name).collect();
@@ -73,23 +80,31 @@ impl Builder<'_> {
             let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
             let due = self.findings(&address).iter().filter(|finding| finding.effect == Effect::Due);
             let due: Vec<Why> = due.map(|finding| self.why(finding)).collect();
+            let put_back = self.put_back(name, wanted.restart.as_ref());
+            let is_put_back = put_back.is_some();
             let phase = self.phase_of(service, node);
             let cause = Cause {
                 service,
                 node: name,
                 wanted,
                 is_stale: !reads.is_empty() || !due.is_empty(),
-                is_touched: wanted.reads.iter().any(|read| written.contains(&read.what)),
+                is_touched: wanted.reads.iter().any(|read| {
+                    changed.contains_key(&read.what) || self.is_cold && written.contains(&read.what)
+                }),
                 phase,
             };
-            match self.way(&cause) {
+            let way = match put_back {
+                Some(how) => Way::Restart(how),
+                None => self.way(&cause),
+            };
+            match way {
                 Way::Restart(how) => {
-                    let gates = self.gates(&cause, node, &how);
+                    let awaited = self.after_restart(&cause, node, &how);
                     let timeout = self.input.survey.desired.rollout.timeout;
-                    if !self.is_put_back(name, &how) {
+                    if !is_put_back {
                         self.add_in(phase, address.clone(), Deed::Restart { how, timeout }, due, true);
                     }
-                    self.await_healthy(phase, address, gates, self.input.survey.desired.rollout.settle);
+                    self.await_healthy(phase, address, awaited, self.input.survey.desired.rollout.settle);
                     continue;
                 }
                 Way::ByHand(because) if !reads.is_empty() => {
@@ -98,26 +113,25 @@ impl Builder<'_> {
                 Way::ByHand(_) | Way::Needless => {}
             }
             // It takes up by itself what is new; that it does is seen before the node counts as done.
-            let gates = self.served(service, name, node).into_iter();
-            let renewed =
-                gates.filter(|(identity, _)| changed.contains_key(&What::Identity(identity.clone())));
-            let gates = renewed.filter(|(identity, _)| self.is_read_again(wanted, identity));
-            let gates = gates.map(|(_, gate)| gate).collect();
-            self.await_healthy(phase, address, gates, Duration::from_seconds(0));
+            let renewed = |what: &What| changed.contains_key(what) && self.is_read_again(wanted, what);
+            let awaited = self.after_reload((service, wanted), (name, node), &renewed);
+            self.await_healthy(phase, address, awaited, Duration::from_seconds(0));
         }
+        self.await_clients((name, node), &|what| changed.contains_key(what));
     }
 
     /// Whether the manifest of a static pod goes back to what it was, upon which the kubelet replaces the pod. An annotation would make it another one again.
-    fn is_put_back(&self, node: &NodeName, how: &RestartMethod) -> bool {
-        let RestartMethod::StaticPod { manifest } = how else { return false };
+    fn put_back(&self, node: &NodeName, restart: Option<&Restart>) -> Option<RestartMethod> {
+        let manifest = restart?.static_pod.as_ref()?;
         let restores =
             |deed: &DraftDeed| matches!(&deed.deed, Deed::Restore { path, .. } if path == manifest);
-        self.draft.on(node).iter().any(restores)
+        let is_put_back = self.draft.on(node).iter().any(restores);
+        is_put_back.then(|| RestartMethod::StaticPod { manifest: manifest.clone() })
     }
 
-    fn is_read_again(&self, wanted: &DesiredService, identity: &IdentityName) -> bool {
+    fn is_read_again(&self, wanted: &DesiredService, what: &What) -> bool {
         let version = self.input.survey.desired.version;
-        let mut reads = wanted.reads.iter().filter(|read| read.what == What::Identity(identity.clone()));
+        let mut reads = wanted.reads.iter().filter(|read| read.what == *what);
         reads.any(|read| read.reload(version) != Reload::Start)
     }
 
@@ -222,95 +236,9 @@ impl Builder<'_> {
         self.draft.on(node).iter().any(by_manifest)
     }
 
-    fn live(&self, node: &NodeName) -> Option<&BTreeMap<ServiceName, ServiceFacts>> {
+    pub(super) fn live(&self, node: &NodeName) -> Option<&BTreeMap<ServiceName, ServiceFacts>> {
         let answer = self.input.survey.observed.nodes.get(node)?;
         answer.facts().map(|facts| &facts.services)
-    }
-
-    /// What shows that a restarted service works with what is new: its unit, and every port that answered before. Of a member that waits for the others no more
-    /// can be asked than that it has started to.
-    fn gates(&self, cause: &Cause<'_>, node: &DesiredNode, how: &RestartMethod) -> BTreeSet<Gate> {
-        let (service, name) = (cause.service, cause.node);
-        if cause.phase == Phase::Quorum && quorum::is_member(service) {
-            return match how {
-                RestartMethod::Start { unit } => [Gate::Started { unit: unit.clone() }].into(),
-                RestartMethod::StaticPod { .. }
-                | RestartMethod::Systemd { .. }
-                | RestartMethod::Command { .. } => self.peer_gate(service, node).into_iter().collect(),
-            };
-        }
-        let mut gates: BTreeSet<Gate> =
-            self.served(service, name, node).into_iter().map(|(_, gate)| gate).collect();
-        match how {
-            RestartMethod::Systemd { unit } | RestartMethod::Start { unit } => {
-                gates.insert(Gate::Active { unit: unit.clone() });
-            }
-            RestartMethod::StaticPod { .. } => gates.extend(self.silent(cause, node)),
-            RestartMethod::Command { .. } => {}
-        }
-        for (address, endpoint) in self.answering(service, name) {
-            if endpoint.serves.as_ref().is_none_or(|identity| !node.identities.contains_key(identity)) {
-                gates.insert(Gate::Listens { address, port: endpoint.port });
-            }
-        }
-        gates
-    }
-
-    /// The ports at which a service serves certificates of the node's files, with the identities.
-    fn served(
-        &self,
-        service: &ServiceName,
-        name: &NodeName,
-        node: &DesiredNode,
-    ) -> Vec<(IdentityName, Gate)> {
-        let endpoints = self.answering(service, name);
-        let served = endpoints.filter_map(|(address, endpoint)| {
-            let identity = endpoint.serves.clone()?;
-            let certificate = node.identities.get(&identity)?.storage.certificate_path().to_owned();
-            Some((identity, Gate::Serves { address, port: endpoint.port, certificate }))
-        });
-        served.collect()
-    }
-
-    /// The ports of a service that answer with TLS now.
-    fn answering(
-        &self,
-        service: &ServiceName,
-        name: &NodeName,
-    ) -> impl Iterator<Item = (IpAddr, &EndpointFacts)> {
-        let facts = self.live(name).and_then(|services| services.get(service));
-        let endpoints = facts.into_iter().flat_map(|facts| &facts.endpoints);
-        endpoints.filter_map(|endpoint| {
-            endpoint.probe.served()?;
-            // What is served under a name of its own no file holds.
-            if endpoint.server_name.is_some() { None } else { Some((endpoint.address?, endpoint)) }
-        })
-    }
-
-    /// The ports of a pod that is dead, as they should answer once it runs.
-    fn silent(&self, cause: &Cause<'_>, node: &DesiredNode) -> Vec<Gate> {
-        let live = self.live(cause.node).and_then(|services| services.get(cause.service));
-        let Some(live) = live.filter(|live| is_silent(live)) else { return Vec::new() };
-        let gate = |endpoint: &EndpointFacts| {
-            let wanted = cause.wanted.endpoints.iter().find(|wanted| wanted.serves == endpoint.serves);
-            let bound = wanted.and_then(|wanted| wanted.bind.iter().find_map(|bind| bind.parse().ok()));
-            let (address, port) =
-                (endpoint.address.or(bound).or_else(|| cold::address(node))?, endpoint.port);
-            let served = endpoint.serves.as_ref().and_then(|identity| node.identities.get(identity));
-            Some(match served.map(|identity| identity.storage.certificate_path().to_owned()) {
-                Some(certificate) => Gate::Serves { address, port, certificate },
-                None => Gate::Listens { address, port },
-            })
-        };
-        let own = live.endpoints.iter().filter(|endpoint| endpoint.server_name.is_none());
-        own.filter_map(gate).collect()
-    }
-
-    fn await_healthy(&mut self, phase: Phase, address: Address, gates: BTreeSet<Gate>, settle: Duration) {
-        if !gates.is_empty() {
-            let timeout = self.input.survey.desired.rollout.timeout;
-            self.add_in(phase, address, Deed::AwaitHealthy { gates, settle, timeout }, Vec::new(), false);
-        }
     }
 
     fn restart_by_hand(&mut self, cause: &Cause<'_>, reads: &BTreeSet<String>, because: Option<&str>) {
@@ -349,7 +277,7 @@ pub(super) fn is_kubelet(service: &ServiceName) -> bool {
 }
 
 /// Whether no port of a service answers.
-fn is_silent(live: &ServiceFacts) -> bool {
+pub(super) fn is_silent(live: &ServiceFacts) -> bool {
     !live.endpoints.is_empty() && live.endpoints.iter().all(|endpoint| endpoint.probe.served().is_none())
 }
 

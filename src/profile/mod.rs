@@ -26,8 +26,10 @@ pub use version::{Versioned, applicable};
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, CopyName, DirectoryName, IdentityName, KeyPairName, ServiceName};
 use crate::spec::check::KnownNames;
-use crate::spec::scalars::{FileMode, KubernetesVersion};
-use crate::spec::types::{CertificateFile, Files, Holders, ProfileName, Restart, Role, SubjectName, Usage};
+use crate::spec::scalars::{FileMode, KubernetesVersion, UrlPath};
+use crate::spec::types::{
+    CertificateFile, Files, Holders, ProfileName, Restart, Role, Scheme, SubjectName, Usage,
+};
 
 /// The catalogue of one distribution.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -301,6 +303,24 @@ pub struct ServiceEntry {
     /// What it connects to.
     #[serde(default)]
     pub dials: Vec<Dial>,
+    /// What tells on its node whether it works. Some of it a cluster may have switched off, such as anonymous access.
+    #[serde(default)]
+    pub health: Vec<Health>,
+}
+
+/// A path that answers 200 while a service works.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Health {
+    /// The port.
+    pub port: u16,
+    /// The path, by version.
+    pub path: Vec<Versioned<UrlPath>>,
+    /// How it is asked.
+    #[serde(default)]
+    pub scheme: Scheme,
+    /// Where this is known from.
+    pub source: String,
 }
 
 /// A listening TLS port.

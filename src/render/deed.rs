@@ -1,6 +1,7 @@
 //! An action in a few words, as the order of a plan and the progress of its apply name it.
 
 use crate::diagnostic::escaped;
+use crate::ids::Subject;
 use crate::plan::{Action, Deed};
 
 /// An action in a few words, as the order and progress name it.
@@ -41,6 +42,9 @@ pub fn deed(action: &Action) -> String {
         Deed::UpdateKubeconfig { .. } => format!("update the CA data of {subject}"),
         Deed::SetPermissions { file, .. } => format!("set owner and mode of {}", escaped(&file.path)),
         Deed::Restart { .. } => format!("restart {subject}"),
+        Deed::AwaitHealthy { .. } if matches!(subject, Subject::Identity(_)) => {
+            format!("wait until {subject} is accepted")
+        }
         Deed::AwaitHealthy { .. } => format!("wait until {subject} works"),
         Deed::Verify { identities } if identities.is_empty() => "commit".to_owned(),
         Deed::Verify { identities } => {

@@ -6,9 +6,9 @@
 use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
 
 use crate::diagnostic::escaped;
-use crate::diff::{Effect, Reason};
+use crate::diff::Effect;
 use crate::observed::{Answer, Observed, Seen, VisitState};
-use crate::status::{AlarmState, CertificateFields, FindingStatus, Status};
+use crate::status::{AlarmState, CertificateFields, Status};
 
 /// The states of `pki_alarm`.
 const EXPIRING: &str = "expiring";
@@ -189,16 +189,11 @@ impl Metrics {
             }
             for service in facts.services.keys() {
                 let address = format!("svc/{service}@{node}");
-                let of_service = |finding: &&FindingStatus| finding.address == address;
-                let is_stale = status.findings().filter(of_service).any(|finding| {
-                    matches!(
-                        finding.finding.reason,
-                        Reason::ServedDiffersFromFile { .. } | Reason::StartedBeforeFile { .. }
-                    )
-                });
+                let is_stale =
+                    status.others.iter().any(|row| row.address == address && !row.alarms.is_empty());
                 set(&self.served, &[cluster, node.as_str(), &address], i64::from(!is_stale));
                 if is_stale {
-                    self.raise(status, node.as_str(), &address, NOT_IN_USE);
+                    self.raise(status, node.as_str(), &address, word(AlarmState::NotInUse));
                 }
             }
         }
@@ -213,6 +208,7 @@ fn word(state: AlarmState) -> &'static str {
     match state {
         AlarmState::Expired => EXPIRED,
         AlarmState::Expiring => EXPIRING,
+        AlarmState::NotInUse => NOT_IN_USE,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A plan as text: the verdict, one block for each change that is the same on several nodes, the order as executed, and a stable last line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::aside::{elsewhere, notes, restarts};
@@ -10,7 +10,8 @@ use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_line
 use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
-use crate::ids::Subject;
+use crate::gate::{self, Gate};
+use crate::ids::{NodeName, Subject};
 use crate::plan::{
     Action, Approval, Blocked, Deed, Disruption, KeySource, Phase, Plan, RestartMethod, Visit, Why,
 };
@@ -181,6 +182,28 @@ fn blocks(plan: &Plan) -> String {
         }
     }
     text
+}
+
+/// What is waited for: what must hold in any case, and what must hold because it does before, also as other nodes see it.
+fn gate_lines(
+    body: &mut Lines,
+    gates: &BTreeSet<Gate>,
+    kept: &BTreeSet<Gate>,
+    elsewhere: &BTreeMap<NodeName, BTreeSet<Gate>>,
+) {
+    for line in gate::lines(gates) {
+        body.add("until", escaped(&line));
+    }
+    for line in gate::lines(kept) {
+        body.add("as before", escaped(&line));
+    }
+    let mut seen: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (node, gates) in elsewhere {
+        gate::lines(gates).into_iter().for_each(|line| seen.entry(line).or_default().push(node.as_str()));
+    }
+    for (line, nodes) in seen {
+        body.add("as before", format!("{}, called from {}", escaped(&line), nodes.join(", ")));
+    }
 }
 
 /// The digest of the key that a renewal keeps.
@@ -363,10 +386,8 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.add("waits", format!("at most {timeout}"));
             '!'
         }
-        Deed::AwaitHealthy { gates, settle, timeout } => {
-            for gate in gates {
-                body.add("until", escaped(&gate.to_string()));
-            }
+        Deed::AwaitHealthy { gates, kept, elsewhere, settle, timeout } => {
+            gate_lines(&mut body, gates, kept, elsewhere);
             let settled =
                 if settle.seconds() > 0 { format!("; it must hold for {settle}") } else { String::new() };
             body.add("waits", format!("at most {timeout}{settled}"));
@@ -412,11 +433,18 @@ fn order(plan: &Plan) -> String {
     let nodes: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
     let phases: Vec<(Phase, &[Visit])> = plan.phases().collect();
     let is_plain = phases.iter().all(|(phase, _)| phase.is_ordinary());
+    let most = plan.waves().map(<[Visit]>::len).max().unwrap_or(1);
+    let at_a_time = match most {
+        1 => if is_plain { "one at a time" } else { "one node at a time" }.to_owned(),
+        many => {
+            format!("one at a time, but for workers: up to {many} at once, as rollout.maxUnavailable allows")
+        }
+    };
     let mut text = match is_plain {
-        true => format!("\n  Order  {}, one at a time\n", nodes.join(", ")),
+        true => format!("\n  Order  {}, {at_a_time}\n", nodes.join(", ")),
         false => format!(
-            "\n  Order  {}, done on all its nodes before anything else is done; one node at a time\n",
-            counted(phases.len(), "phase", "phases, each")
+            "\n  Order  {} on all its nodes before anything else is done; {at_a_time}\n",
+            counted(phases.len(), "phase, done", "phases, each done")
         ),
     };
     for (number, (phase, visits)) in (1..).zip(phases) {
@@ -425,7 +453,8 @@ fn order(plan: &Plan) -> String {
             let _ = writeln!(text, "    phase {number}, to {}: {}", phase.words(), nodes.join(", "));
         }
         for visit in visits {
-            let _ = writeln!(text, "    visit {}  {}", visit.number, visit.node);
+            let with = if visit.with_previous { ", at the same time" } else { "" };
+            let _ = writeln!(text, "    visit {}  {}{with}", visit.number, visit.node);
             for action in &visit.actions {
                 let _ = writeln!(text, "      {:>4}  {}", action.number, deed(action));
             }

@@ -16,6 +16,8 @@ use crate::x509::Sha256;
 
 mod faults;
 mod random;
+mod rollbacks;
+mod ways_back;
 
 const NODES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 
@@ -51,7 +53,8 @@ fn by_hand(visits: Vec<(&str, Vec<(Subject, Deed)>)>) -> Plan {
         });
         let actions = actions.collect();
         let number = u32::try_from(place).unwrap() + 1;
-        plan.visits.push(Visit { number, phase: Phase::Ordinary, node: node.clone(), actions });
+        let (phase, with_previous) = (Phase::Ordinary, false);
+        plan.visits.push(Visit { number, phase, with_previous, node: node.clone(), actions });
     }
     plan
 }

@@ -31,8 +31,8 @@ pub const API_VERSION: &str = "pki/v1alpha1";
 pub const KIND: &str = "ClusterPKI";
 
 /// The fields whose keys are names that people choose.
-const MAPS_OF_NAMES: [&str; 7] =
-    ["nodes", "authorities", "certificates", "directories", "services", "labels", "annotations"];
+const MAPS_OF_NAMES: [&str; 8] =
+    ["nodes", "authorities", "certificates", "directories", "services", "endpoints", "labels", "annotations"];
 
 /// What reading depends on besides the texts.
 #[derive(Clone, Copy)]

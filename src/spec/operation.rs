@@ -1,15 +1,16 @@
 //! The part of a spec that is about work and not about certificates: how nodes are reached, how services are restarted, how changes are rolled
 //! out and where snapshots are kept. What enters is YAML, what leaves are these types; nothing is decided here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::scalars::Port;
+use super::scalars::{Port, UrlPath};
 use super::types::Node;
 use crate::duration::Duration;
-use crate::ids::{IdentityName, NodeName};
+use crate::ids::{EndpointName, IdentityName, NodeName};
 
 /// Something that runs and reads certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +22,55 @@ pub struct Service {
     /// The certificates that it reads, besides those of the profile. It is restarted when one of them changes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub reads: BTreeSet<IdentityName>,
+    /// Where it serves TLS, besides what the profile knows, by names of your choice. What these ports show is compared with the files, and after a restart
+    /// waited for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub endpoints: BTreeMap<EndpointName, Endpoint>,
+    /// A path that answers 200 while it works, on the node itself. It must do so after a restart, in place of what the profile looks at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+}
+
+/// A listening TLS port of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Endpoint {
+    /// The port.
+    pub port: Port,
+    /// The certificate that it serves; none where the service makes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<IdentityName>,
+}
+
+/// A path that answers 200 while a service works. It is asked from the node itself, without a client certificate; the server's is not judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Health {
+    /// The port.
+    pub port: Port,
+    /// The path, such as `/healthz`.
+    pub path: UrlPath,
+    /// How it is asked.
+    #[serde(default, skip_serializing_if = "is_https")]
+    pub scheme: Scheme,
+    /// The address on the node; 127.0.0.1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+}
+
+/// How a path is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    #[default]
+    Https,
+}
+
+fn is_https(scheme: &Scheme) -> bool {
+    *scheme == Scheme::Https
 }
 
 /// How a service is restarted: exactly one of these.

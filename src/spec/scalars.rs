@@ -21,6 +21,11 @@ pub enum ScalarError {
     /// Not `vMAJOR.MINOR[.PATCH]`.
     #[error("`{0}` is not a Kubernetes version; write it like v1.31.2")]
     Version(String),
+    /// Not the path of a URL.
+    #[error(
+        "`{0}` is not the path of a URL; write it as it is asked for, such as /healthz, up to {MAX_URL_PATH} characters"
+    )]
+    UrlPath(String),
     /// Port 0.
     #[error("0 is not a port; write a number from 1 to 65535")]
     Port,
@@ -95,6 +100,48 @@ impl JsonSchema for FileMode {
             "pattern": "^0?[0-7]{3}$",
             "description": "Permission bits in octal, quoted, such as \"0600\"."
         })
+    }
+}
+
+/// Longest path of a URL.
+pub const MAX_URL_PATH: usize = 256;
+
+/// The path of a URL, with a query or without, as it is asked for: `/readyz?exclude=etcd`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct UrlPath(String);
+
+impl UrlPath {
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for UrlPath {
+    type Err = ScalarError;
+
+    fn from_str(text: &str) -> Result<Self, ScalarError> {
+        // Whatever an HTTP request line takes; a fragment is never sent.
+        let is_sent = |one: char| one.is_ascii_graphic() && !r##""#<>\^`{|}"##.contains(one);
+        let is_path = text.starts_with('/') && text.len() <= MAX_URL_PATH && text.chars().all(is_sent);
+        if is_path { Ok(Self(text.to_owned())) } else { Err(ScalarError::UrlPath(shown(text))) }
+    }
+}
+
+impl<'de> Deserialize<'de> for UrlPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error| de::Error::custom(Refusal::of(Code::InvalidPath, &error)))
+    }
+}
+
+impl JsonSchema for UrlPath {
+    fn schema_name() -> Cow<'static, str> {
+        "UrlPath".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": r"^/[!$-;=?-\[\]_a-z~]*$", "maxLength": MAX_URL_PATH })
     }
 }
 

@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use super::operation::{Connection, Local, OnFailure, Restart, Rollout, Service, Snapshots, Ssh};
+pub use super::operation::{
+    Connection, Endpoint, Health, Local, OnFailure, Restart, Rollout, Scheme, Service, Snapshots, Ssh,
+};
 pub use super::places::{
     CertificateFile, CombinedFile, Directory, Files, Holders, KubeconfigFile, Place, Placement,
 };

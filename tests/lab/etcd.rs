@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
+use std::process::Command;
 
 use crate::controller::Controller;
 use crate::nodes::{Node, wait_until};
@@ -32,9 +33,13 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Three members whose files pki has made over SSH.
     pub(crate) fn new() -> Self {
-        let nodes = Node::take(3);
+        Self::with(Node::take(3), "", "")
+    }
+
+    /// The same on these nodes, with more of a spec and of etcd's settings.
+    pub(crate) fn with(nodes: Vec<Node>, more: &str, setting: &str) -> Self {
         let cluster = Self { nodes, controller: Controller::new(&[]) };
-        cluster.spec("");
+        cluster.spec(more);
         cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
         let of_peer = |node: &Node| format!("{}=https://{}:2380", node.name, node.address());
         let peers = cluster.nodes.iter().map(of_peer).collect::<Vec<_>>().join(",");
@@ -49,7 +54,7 @@ impl Cluster {
                  ETCD_ADVERTISE_CLIENT_URLS=https://{address}:2379\nETCD_CLIENT_CERT_AUTH=true\nETCD_PEER_CLIENT_CERT_AUTH=true\n\
                  ETCD_CERT_FILE=/etc/etcd/pki/server.crt\nETCD_KEY_FILE=/etc/etcd/pki/server.key\nETCD_TRUSTED_CA_FILE=/etc/etcd/pki/ca.crt\n\
                  ETCD_PEER_CERT_FILE=/etc/etcd/pki/peer.crt\nETCD_PEER_KEY_FILE=/etc/etcd/pki/peer.key\n\
-                 ETCD_PEER_TRUSTED_CA_FILE=/etc/etcd/pki/ca.crt\n"
+                 ETCD_PEER_TRUSTED_CA_FILE=/etc/etcd/pki/ca.crt\n{setting}"
             );
             std::fs::write(node.disk("etc/default/etcd"), settings).unwrap();
             let client = format!(
@@ -92,8 +97,13 @@ impl Cluster {
 
     pub(crate) fn write(&self) {
         std::fs::write(self.nodes[0].disk("var/lib/tests/writer"), WRITER).unwrap();
-        self.nodes[0].run("setsid sh /var/lib/tests/writer </dev/null >/dev/null 2>&1 &");
+        self.start_writer();
         wait_until("writes are acknowledged", || self.written().len() > 10);
+    }
+
+    /// Starts the writer, anew after its node has lost its power: it begins with the first key again, which has the same value.
+    pub(crate) fn start_writer(&self) {
+        self.nodes[0].run("setsid sh /var/lib/tests/writer </dev/null >/dev/null 2>&1 &");
     }
 
     /// The acknowledged writes, with their times in nanoseconds.
@@ -147,7 +157,7 @@ impl Cluster {
 }
 
 /// An instant to which nothing that is made later is back-dated.
-fn after_everything_made_so_far(node: &Node) -> String {
+pub(crate) fn after_everything_made_so_far(node: &Node) -> String {
     let dates = node.run(
         "for file in server peer client; do openssl x509 -noout -startdate -in /etc/etcd/pki/$file.crt; done",
     );
@@ -202,6 +212,8 @@ fn what_was_changed_by_hand_and_is_not_in_use_is_restarted_one_member_after_the_
     });
     let text = cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
     assert!(text.contains("restart 3, repair 0.") && text.contains("etcd 2 of 3 at least"), "{text}");
+    assert!(text.contains(":2379 follows a leader, without alarm, and keeps up"), "{text}");
+    assert!(text.contains("etcd.service is started anew"), "{text}");
     assert!(cluster.starts().iter().zip(&now).all(|(one, other)| one != other));
     cluster.everything_written_is_there();
     cluster.controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
@@ -233,5 +245,91 @@ fn a_member_that_does_not_come_back_stops_the_run_and_a_person_is_told() {
     cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes", "--lock-timeout", "1m"]);
     cluster.is_healthy();
     cluster.controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    cluster.is_left_clean();
+}
+
+/// A node that calls others from another address than they call it at, as behind NAT, until this value ends.
+struct Elsewhere<'a> {
+    node: &'a Node,
+    address: String,
+}
+
+impl<'a> Elsewhere<'a> {
+    fn new(node: &'a Node) -> Self {
+        // .11 to .24 are nodes, and .111 to .124 nobody.
+        let address = node.address().replacen("10.77.0.", "10.77.0.1", 1);
+        let elsewhere = Self { node, address };
+        let (name, address) = (&elsewhere.node.name, &elsewhere.address);
+        assert!(network(name, &format!("address replace {address}/32 dev eth0")));
+        assert!(network(name, &format!("route replace 10.77.0.0/24 dev eth0 src {address}")));
+        elsewhere
+    }
+}
+
+impl Drop for Elsewhere<'_> {
+    fn drop(&mut self) {
+        let Self { node, address } = self;
+        network(&node.name, &format!("route replace 10.77.0.0/24 dev eth0 src {}", node.address()));
+        network(&node.name, &format!("address del {address}/32 dev eth0"));
+    }
+}
+
+/// `ip` on the network of a node. From outside: a node of the lab may not.
+fn network(node: &str, words: &str) -> bool {
+    let namespace = format!("pki-lab-{node}");
+    Command::new("ip").args(["-n", &namespace]).args(words.split(' ')).status().unwrap().success()
+}
+
+#[test]
+fn a_certificate_that_peers_refuse_is_taken_back_and_the_address_is_told() {
+    let nodes = Node::take(3);
+    let name = nodes[1].name.clone();
+    let other = nodes[1].address().replacen("10.77.0.", "10.77.0.1", 1);
+    let names = |names: &str| format!("  certificates: {{ etcd-peer: {{ names: {{ {names} }} }} }}\n");
+    let cluster = Cluster::with(nodes, &names(&format!("ip: [{other}]")), "");
+    let elsewhere = Elsewhere::new(&cluster.nodes[1]);
+    let far = &cluster.nodes[1];
+    far.run("systemctl restart etcd");
+    cluster.is_healthy();
+    let before = cluster.in_file(far, "peer");
+    let starts = cluster.starts();
+    cluster.spec(&names("only: { ip: [\"{address}\", 127.0.0.1] }"));
+    let only = format!("etcd-peer@{name}");
+    let text = cluster.controller.ends(10, &["apply", "-f", "spec.yaml", "--yes", "--only", &only]);
+    for words in [
+        &format!("https://{}:2380 accepts /etc/etcd/pki/peer.crt", cluster.nodes[0].address()),
+        &format!("shown from {}", elsewhere.address),
+        &format!("{} is not among them: add it to the names", elsewhere.address),
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert_eq!((cluster.in_file(far, "peer"), cluster.starts()), (before, starts));
+    cluster.is_healthy();
+    // The others have no such address, and take each other with the same names.
+    let only = format!("etcd-peer@{}", cluster.nodes[0].name);
+    cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes", "--only", &only]);
+    cluster.is_healthy();
+    cluster.is_left_clean();
+}
+
+#[test]
+fn a_client_certificate_that_etcd_refuses_is_taken_back() {
+    let names = |name: &str| format!("  certificates: {{ etcd-client: {{ names: {{ dns: [{name}] }} }} }}\n");
+    let allowed = "ETCD_CLIENT_CERT_ALLOWED_HOSTNAME=client.example\n";
+    let cluster = Cluster::with(Node::take(3), &names("client.example"), allowed);
+    let node = &cluster.nodes[0];
+    let before = cluster.in_file(node, "client");
+    cluster.spec(
+        &names("other.example, client-1.example").replace("dns:", "only: { dns:").replace("] }", "] } }"),
+    );
+    let only = format!("etcd-client@{}", node.name);
+    let text = cluster.controller.ends(10, &["apply", "-f", "spec.yaml", "--yes", "--only", &only]);
+    assert!(
+        text.contains(&format!("https://{}:2379 accepts /etc/etcd/pki/client.crt", node.address())),
+        "{text}"
+    );
+    assert!(text.contains("it refuses /etc/etcd/pki/client.crt (CN=etcd-client, names"), "{text}");
+    assert_eq!(cluster.in_file(node, "client"), before);
+    cluster.is_healthy();
     cluster.is_left_clean();
 }

@@ -42,13 +42,14 @@ pub(crate) fn lab() -> PathBuf {
 }
 
 /// What tests make on nodes.
-const MADE: [&str; 13] = [
+const MADE: [&str; 14] = [
     "etc/default/etcd",
     "etc/kubernetes",
     "etc/etcd",
     "etc/sudoers.d/zz-tests",
     "etc/systemd/system/etcd.service.d",
     "etc/systemd/system/kubelet.service",
+    "etc/systemd/system/multi-user.target.wants/etcd.service",
     "etc/systemd/system/multi-user.target.wants/kubelet.service",
     "var/lib/etcd/default",
     "var/lib/kubelet",
@@ -123,16 +124,25 @@ impl Node {
         let is_of_a_test =
             |words: &str| words.starts_with("/usr/bin/etcd") || words.contains("/var/lib/tests/");
         let runs = self.processes().iter().any(|(_, words)| is_of_a_test(words));
-        if self.init().is_none() || runs || !self.ours().is_empty() {
+        // One that is to start with the machine may be about to.
+        let will_run =
+            MADE.iter().any(|path| path.contains(".wants/") && self.disk(path).symlink_metadata().is_ok());
+        if self.init().is_none() || runs || will_run || !self.ours().is_empty() {
             self.power("kill");
+            // What is enabled to start may keep it from starting.
+            self.remove_made();
             self.power("on");
         }
-        for path in MADE {
-            remove(&self.disk(path));
-        }
+        self.remove_made();
         let init = self.init().unwrap();
         remove(Path::new(&format!("/proc/{init}/root/run/pki.lock")));
         self.is_left_clean("an earlier test");
+    }
+
+    fn remove_made(&self) {
+        for path in MADE {
+            remove(&self.disk(path));
+        }
     }
 
     fn about(&self, file: &str) -> String {

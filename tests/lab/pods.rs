@@ -20,6 +20,8 @@ while :; do
     content=$(sha256sum <"$manifest")
     [ "$content" != "${known[$manifest]}" ] || continue
     known[$manifest]=$content
+    # A real one looks at the directory every 20 seconds, and takes a while to end a pod.
+    [ -z "${pids[$manifest]}" ] || sleep 2
     [ -z "${pids[$manifest]}" ] || { kill "${pids[$manifest]}"; wait "${pids[$manifest]}"; }
     case $manifest in
       */kube-scheduler.yaml) port=10259 pair=/run/own ;;
@@ -79,6 +81,7 @@ fn a_pod_is_replaced_by_an_annotation_and_no_other_pod_is() {
     let said = controller.ends(0, &only);
     assert!(said.contains("Plan: renew 1, issue 0, trust 0, remove 0, restart 1, repair 0."), "{said}");
     assert!(said.contains("annotates     /etc/kubernetes/manifests/kube-scheduler.yaml"), "{said}");
+    assert!(said.contains("127.0.0.1:10259 is served by a new process"), "{said}");
     let now = [6443, 10257, 10259].map(|port| process(node, port));
     assert_eq!(now[..2], ports[..2]);
     assert_ne!(now[2], ports[2]);

@@ -7,7 +7,7 @@
 mod messages;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the tests start a real etcd")]
-mod tests;
+pub(in crate::node) mod tests;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -66,31 +66,50 @@ fn ask(
     if addresses.is_empty() {
         return Err("etcd does not listen for clients".to_owned());
     }
-    let config = client(question, tree)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("etcd cannot be asked: {error}"))?;
-    let answer = runtime.block_on(cluster(Arc::new(config), addresses, deadline));
-    // A name that is still being looked up holds up nobody.
-    runtime.shutdown_background();
-    answer
+    Asker::prepare(&question.certificate, &question.key, tree)?.ask(addresses, deadline)
+}
+
+/// Somebody with a client certificate, who can ask without the files.
+pub(in crate::node) struct Asker {
+    config: Arc<ClientConfig>,
+}
+
+impl Asker {
+    /// With the certificate and the key in two files of the node.
+    pub(in crate::node) fn prepare(certificate: &str, key: &str, tree: &impl Look) -> Result<Self, String> {
+        Ok(Self { config: Arc::new(client(certificate, key, tree)?) })
+    }
+
+    /// Asks the member at one of these addresses.
+    pub(in crate::node) fn ask(
+        &self,
+        addresses: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<EtcdFacts, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!("etcd cannot be asked: {error}"))?;
+        let answer = runtime.block_on(cluster(self.config.clone(), addresses, deadline));
+        // A name that is still being looked up holds up nobody.
+        runtime.shutdown_background();
+        answer
+    }
 }
 
 /// A TLS client that shows the certificate in the node's files.
-fn client(question: &EtcdQuestion, tree: &impl Look) -> Result<ClientConfig, String> {
+fn client(certificate: &str, key: &str, tree: &impl Look) -> Result<ClientConfig, String> {
     let sight = Arc::new(tls::Sight::new());
-    let text = bytes(tree, &question.certificate)?;
+    let text = bytes(tree, certificate)?;
     let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain = chain.map_err(|_| format!("{} cannot be read as certificates", question.certificate))?;
-    let key = PrivateKeyDer::from_pem_slice(&bytes(tree, &question.key)?);
-    let key = key.map_err(|_| format!("{} cannot be read as a private key", question.key))?;
+    let chain = chain.map_err(|_| format!("{certificate} cannot be read as certificates"))?;
+    let pair = PrivateKeyDer::from_pem_slice(&bytes(tree, key)?);
+    let pair = pair.map_err(|_| format!("{key} cannot be read as a private key"))?;
     let config = ClientConfig::builder_with_provider(sight.provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(sight)
-        .with_client_auth_cert(chain, key);
-    let mut config =
-        config.map_err(|error| format!("{} cannot be shown to etcd: {error}", question.certificate))?;
+        .with_client_auth_cert(chain, pair);
+    let mut config = config.map_err(|error| format!("{certificate} cannot be shown to etcd: {error}"))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }
@@ -241,27 +260,15 @@ where
     })
 }
 
-const NOT_ACCEPTED: &str = "etcd does not accept the client certificate";
-
-/// The innermost error, which is the one that says what happened.
+/// In words, of which most failures to connect have only one.
 fn last_cause(error: &(dyn Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
+    const NOT_ACCEPTED: &str = "etcd does not accept the client certificate";
+    match tls::Cause::of(error) {
+        tls::Cause::Refused(alert) => format!("{NOT_ACCEPTED} ({alert})"),
+        // In TLS 1.3 the server says so only after the handshake, and whoever still writes then may find the connection closed before he reads why.
+        tls::Cause::Ended => format!("{NOT_ACCEPTED}, or has just ended"),
+        tls::Cause::Other(words) => shortened(words),
     }
-    let text = last.to_string();
-    // How a server says in TLS that it takes nobody with this certificate, or none without one.
-    if let Some(alert) = text.strip_prefix("received fatal alert: ")
-        && (alert.contains("Certificate") || alert == "UnknownCA")
-    {
-        return format!("{NOT_ACCEPTED} ({alert})");
-    }
-    // In TLS 1.3 the server says so only after the handshake, and whoever still writes then may find the connection closed before he reads why.
-    let has_ended = ["broken pipe", "Broken pipe", "Connection reset", "connection closed"];
-    if has_ended.iter().any(|words| text.contains(words)) {
-        return format!("{NOT_ACCEPTED}, or has just ended");
-    }
-    shortened(text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned()))
 }
 
 fn texts(texts: Vec<String>) -> Vec<String> {

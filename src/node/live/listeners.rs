@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 use crate::observed::ProcessFacts;
 
@@ -160,6 +161,69 @@ fn process(path: &Path, pid: u32, start_of_machine: Timestamp) -> Option<Process
     let executable = executable.as_deref().map(|name| name.strip_suffix(" (deleted)").unwrap_or(name));
     let program = executable.unwrap_or(name).chars().take(NAME_LIMIT).collect();
     Some(ProcessFacts { started: start_of_machine.checked_add(since).ok()?, pid, program })
+}
+
+/// A process, however its number is used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::node) struct Instance {
+    pub(in crate::node) pid: u32,
+    /// When it started, in ticks since the machine did: of a clock that nobody sets.
+    pub(in crate::node) ticks: u64,
+}
+
+impl Instance {
+    /// Whether it still runs.
+    pub(in crate::node) fn is_alive(self) -> bool {
+        let stat = text(&Path::new("/proc").join(self.pid.to_string()).join("stat"), STAT_LIMIT);
+        let started = stat.ok().as_deref().and_then(name_and_start).map(|(_, ticks)| ticks);
+        started == Some(self.ticks)
+    }
+}
+
+/// The processes that hold a listening socket.
+///
+/// # Errors
+/// Why they cannot be seen, in words.
+pub(in crate::node) fn holders(address: IpAddr, port: u16) -> Result<BTreeSet<Instance>, String> {
+    let listeners = Listeners::read()?;
+    let sockets: BTreeSet<u64> = listeners
+        .on(port)
+        .filter(|listener| listener.answers(Some(address)))
+        .map(|listener| listener.socket)
+        .collect();
+    let mut found = BTreeSet::new();
+    if sockets.is_empty() {
+        return Ok(found);
+    }
+    let entries = fs::read_dir("/proc").map_err(|error| format!("/proc cannot be read: {error}"))?;
+    for entry in entries.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if held_sockets(&entry.path(), &sockets).is_empty() {
+            continue;
+        }
+        // One that ended in between held it for the last time.
+        let Ok(stat) = text(&entry.path().join("stat"), STAT_LIMIT) else { continue };
+        found.extend(name_and_start(&stat).map(|(_, ticks)| Instance { pid, ticks }));
+    }
+    if found.is_empty() { Err("no process that holds the socket can be seen".to_owned()) } else { Ok(found) }
+}
+
+/// This start of the machine, and the ticks since.
+///
+/// # Errors
+/// Why it is not known, in words.
+pub(in crate::node) fn moment() -> Result<(String, u64), String> {
+    const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+    let boot =
+        text(Path::new(BOOT), STAT_LIMIT).map_err(|error| format!("{BOOT} cannot be read: {error}"))?;
+    let since = clock_gettime(ClockId::Boottime);
+    let per_second = rustix::param::clock_ticks_per_second();
+    let whole = u64::try_from(since.tv_sec).unwrap_or_default().saturating_mul(per_second);
+    let rest = u64::try_from(since.tv_nsec).unwrap_or_default().saturating_mul(per_second) / 1_000_000_000;
+    Ok((boot.trim().to_owned(), whole.saturating_add(rest)))
 }
 
 /// The name and the start, in ticks since the machine's, of the line in `/proc/PID/stat`. The name stands in parentheses and may hold any character.

@@ -5,13 +5,13 @@
 //! certificate, questions to etcd with one, and reading below `/proc`.
 
 pub(super) mod etcd;
-mod listeners;
+pub(super) mod listeners;
 #[cfg(test)]
 #[expect(
     clippy::disallowed_methods,
     reason = "the tests have the openssl program make certificates and serve them"
 )]
-mod tests;
+pub(super) mod tests;
 pub(super) mod tls;
 pub(super) mod unit;
 

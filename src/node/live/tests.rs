@@ -13,7 +13,7 @@ use crate::observed::{ClientCertificate, ObserveRequest, Served, ServiceQuestion
 use crate::x509::Certificate;
 
 /// A directory with a CA and certificates for servers and clients.
-fn certificates() -> TempDir {
+pub(in crate::node) fn certificates() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     make(folder.path(), "ca", "/CN=etcd-ca", None);
     make(folder.path(), "server", "/CN=server", Some("ca"));
@@ -21,11 +21,22 @@ fn certificates() -> TempDir {
     folder
 }
 
-pub(super) fn make(folder: &Path, name: &str, subject: &str, issuer: Option<&str>) {
+pub(in crate::node) fn make(folder: &Path, name: &str, subject: &str, issuer: Option<&str>) {
+    make_with(folder, name, subject, issuer, "IP:127.0.0.1");
+}
+
+/// The same with other names.
+pub(in crate::node) fn make_with(
+    folder: &Path,
+    name: &str,
+    subject: &str,
+    issuer: Option<&str>,
+    names: &str,
+) {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
     openssl.args(["-days", "2", "-subj", subject, "-keyout", &format!("{name}.key")]);
-    openssl.args(["-out", &format!("{name}.crt"), "-addext", "subjectAltName=IP:127.0.0.1"]);
+    openssl.args(["-out", &format!("{name}.crt"), "-addext", &format!("subjectAltName={names}")]);
     if let Some(issuer) = issuer {
         openssl.args(["-CA", &format!("{issuer}.crt"), "-CAkey", &format!("{issuer}.key")]);
     }
@@ -39,20 +50,28 @@ fn read(folder: &TempDir, name: &str) -> Certificate {
 }
 
 /// A server of the openssl program, which ends with this value.
-struct Server {
+pub(in crate::node) struct Server {
     child: Child,
-    address: SocketAddr,
+    pub(in crate::node) address: SocketAddr,
 }
 
 impl Server {
-    fn start(folder: &TempDir, arguments: &[&str]) -> Self {
+    pub(in crate::node) fn start(folder: &TempDir, arguments: &[&str]) -> Self {
+        Self::start_at(folder, 0, arguments)
+    }
+
+    /// At a port.
+    pub(in crate::node) fn start_at(folder: &TempDir, port: u16, arguments: &[&str]) -> Self {
         let mut openssl = Command::new("openssl");
-        openssl.args(["s_server", "-accept", "127.0.0.1:0", "-cert", "server.crt", "-key", "server.key"]);
+        let at = format!("127.0.0.1:{port}");
+        openssl.args(["s_server", "-accept", &at, "-cert", "server.crt", "-key", "server.key"]);
         openssl.args(["-cert_chain", "ca.crt", "-www"]).args(arguments).current_dir(folder.path());
         let mut child =
             openssl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| line.unwrap().strip_prefix("ACCEPT ")?.parse().ok()).unwrap();
+        let said = lines.find_map(|line| line.unwrap().strip_prefix("ACCEPT").map(str::to_owned)).unwrap();
+        // It tells the port only if it has chosen it.
+        let address = said.trim().parse().unwrap_or_else(|_| at.parse().unwrap());
         // The pipe must stay open as long as the server has something to say.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address }

@@ -4,6 +4,7 @@
 //! taken, expired or foreign, since it is what is asked for; that the server holds its key is checked all the same. No client certificate is
 //! shown and no request is made.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -149,7 +150,7 @@ impl Call {
 
 /// What was seen of the server during a handshake.
 #[derive(Debug)]
-pub(super) struct Sight {
+pub(in crate::node) struct Sight {
     provider: Arc<CryptoProvider>,
     chain: Mutex<Vec<Vec<u8>>>,
     /// None as long as no client certificate was asked for.
@@ -158,13 +159,13 @@ pub(super) struct Sight {
 
 impl Sight {
     /// Of a server that has not been called yet.
-    pub(super) fn new() -> Self {
+    pub(in crate::node) fn new() -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         Self { provider, chain: Mutex::default(), accepted: Mutex::default() }
     }
 
     /// The algorithms that are spoken.
-    pub(super) fn provider(&self) -> Arc<CryptoProvider> {
+    pub(in crate::node) fn provider(&self) -> Arc<CryptoProvider> {
         self.provider.clone()
     }
 
@@ -224,6 +225,49 @@ impl ResolvesClientCert for Sight {
     fn has_certs(&self) -> bool {
         // Otherwise nobody would ask which authorities the server names.
         true
+    }
+}
+
+/// Why a connection came to nothing, as the innermost error says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::node) enum Cause {
+    /// The server says in TLS that it takes nobody with this certificate, or none without one.
+    Refused(String),
+    /// The other end closed it, and did not say why or was not heard.
+    Ended,
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl Cause {
+    /// What is behind an error of any of the libraries.
+    pub(in crate::node) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut last = error;
+        while let Some(cause) = last.source() {
+            last = cause;
+        }
+        let text = last.to_string();
+        if let Some(alert) = text.strip_prefix("received fatal alert: ")
+            && (alert.contains("Certificate") || alert == "UnknownCA")
+        {
+            return Self::Refused(alert.to_owned());
+        }
+        const ENDS: [&str; 6] =
+            ["broken pipe", "Broken pipe", "Connection reset", "connection closed", "close_notify", "eof"];
+        if ENDS.iter().any(|words| text.contains(words)) {
+            return Self::Ended;
+        }
+        Self::Other(text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned()))
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(alert) => write!(f, "it refuses the client certificate ({alert})"),
+            Self::Ended => f.write_str("it ends the connection"),
+            Self::Other(words) => f.write_str(words),
+        }
     }
 }
 

@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::id_of;
+use crate::gate::Gate;
 use crate::node::error::HostError;
-use crate::node::gates;
+use crate::node::gates::{self, Replaced};
 use crate::node::image::Image;
 use crate::node::journal::{self, Event, Program};
 use crate::node::site::Site;
 use crate::node::snapshot;
-use crate::node::visit::{Change, Objects as _, made_below};
+use crate::node::visit::{Change, Objects as _, backwards, made_below};
 use crate::observed::{OpenTransaction, VisitState};
 use crate::visits::Undone;
 
@@ -59,12 +60,20 @@ pub(super) fn undo(site: &mut Site, open: &OpenTransaction, restarts: Restarts) 
     };
     let mut failure = None;
     let mut seen = BTreeSet::new();
-    for (touch, before) in journal::touched(&lines).into_iter().rev() {
+    let restarted: BTreeSet<Gate> = journal::replaced(&lines).into_iter().map(|before| before.gate).collect();
+    for (touch, before) in backwards(journal::touched(&lines).into_iter(), |(touch, _)| touch) {
         if !seen.insert(&touch.location) {
             continue;
         }
-        let outcome = before_image(site, &touch.location, before)
-            .and_then(|image| put_back(site, &touch.location, image, made_below(touch, &trees, &paths)));
+        let outcome = before_image(site, &touch.location, before).and_then(|image| {
+            let is_read_by_kubelet = restarts == Restarts::Repeated
+                && restarted.iter().any(|gate| Replaced::By { path: &touch.path }.is_of(gate));
+            if is_read_by_kubelet && !site.capture_as(&touch.location, &image)?.same_as(&image) {
+                // Files count for more than lines about what runs.
+                let _noted = site.replacing(&restarted, Replaced::By { path: &touch.path });
+            }
+            put_back(site, &touch.location, image, made_below(touch, &trees, &paths))
+        });
         match outcome {
             Ok(Done::Restored) => undone.restored.push(touch.path.clone()),
             Ok(Done::WasSo) => {}
@@ -81,6 +90,9 @@ pub(super) fn undo(site: &mut Site, open: &OpenTransaction, restarts: Restarts) 
         Restarts::Needless => Vec::new(),
     };
     for Program { argv, timeout, went_well } in programs {
+        if went_well {
+            let _noted = site.replacing(&restarted, Replaced::Program { argv });
+        }
         let outcome = site.start(argv, timeout);
         // One that failed before is why this is undone; nobody can expect it to work now, but it may.
         if let (true, Err(error)) = (went_well, outcome) {
@@ -88,8 +100,9 @@ pub(super) fn undo(site: &mut Site, open: &OpenTransaction, restarts: Restarts) 
         }
     }
     if restarts == Restarts::Repeated {
-        let (gates, timeout) = journal::healthy(&lines);
-        if let Err(error) = gates::wait(&site.tree, &gates, Duration::ZERO, timeout) {
+        let (mut gates, timeout) = journal::healthy(&lines);
+        gates.extend(journal::taken_back(site.lines()));
+        if let Err(error) = gates::wait(site, &gates, Duration::ZERO, timeout) {
             return Err(not_healthy(site, &error));
         }
     }

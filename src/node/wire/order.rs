@@ -122,6 +122,8 @@ pub(super) enum WireOrder {
     },
     Await {
         gates: BTreeSet<Gate>,
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        kept: BTreeSet<Gate>,
         settle_seconds: u64,
         timeout_seconds: u64,
     },

@@ -90,7 +90,9 @@ fn when_everything_has_expired_etcd_comes_first_on_all_nodes_behind_their_kubele
     let second = "issue-identity admin.conf, issue-identity apiserver, issue-identity apiserver-kubelet-client, \
                   issue-identity controller-manager.conf, issue-identity front-proxy-client, issue-identity scheduler.conf, \
                   restart svc/kube-apiserver, await-healthy svc/kube-apiserver, restart svc/kube-controller-manager, \
-                  await-healthy svc/kube-controller-manager, restart svc/kube-scheduler, await-healthy svc/kube-scheduler";
+                  await-healthy svc/kube-controller-manager, restart svc/kube-scheduler, await-healthy svc/kube-scheduler, \
+                  await-healthy admin.conf, await-healthy controller-manager.conf, await-healthy kubelet.conf, \
+                  await-healthy scheduler.conf";
     let expected: Vec<String> = [("Quorum", first), ("Ordinary", second)]
         .into_iter()
         .flat_map(|(phase, deeds)| ["cp-1", "cp-2", "cp-3"].map(|node| format!("{phase} {node}: {deeds}")))
@@ -105,7 +107,7 @@ fn only_the_last_member_is_waited_for_with_the_others() {
     assert_eq!(phase.0, Phase::Quorum);
     for (visit, is_last) in phase.1.iter().zip([false, false, true]) {
         let text = serde_json::to_string(&visit.actions).unwrap();
-        assert_eq!(text.contains("etcdQuorum"), is_last, "{text}");
+        assert_eq!(text.contains("\"etcd\":{\"address\""), is_last, "{text}");
         assert!(text.contains("\"port\":2380"), "the port that answers without the others: {text}");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, Path};
 use crate::diagnostic::{Code, all_of, nearest, one_of, quoted};
-use crate::spec::types::{Connection, ProfileName, Restart};
+use crate::spec::types::{Connection, Endpoint, ProfileName, Restart};
 
 /// Both or none of fields of which exactly one is wanted.
 pub(super) fn not_exactly_one(checker: &mut Checker<'_>) {
@@ -198,6 +198,13 @@ pub(super) fn unknown_reference(checker: &mut Checker<'_>) {
         for (path, certificate) in checker.texts(&["services", name.as_str(), "reads"]) {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             refer(checker, &path, "certificate", &certificate, &certificates);
+        }
+    }
+    for (name, service) in &spec.services {
+        for (endpoint, Endpoint { serves, .. }) in &service.endpoints {
+            let Some(certificate) = serves else { continue };
+            let path = ["services", name.as_str(), "endpoints", endpoint.as_str(), "serves"];
+            refer(checker, &path, "certificate", certificate.as_str(), &certificates);
         }
     }
 }

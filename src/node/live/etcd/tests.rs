@@ -13,15 +13,15 @@ use crate::node::{Inspect as _, Local};
 use crate::observed::{EndpointQuestion, LiveRequest, NodeFacts, ObserveRequest, ServiceQuestion};
 
 /// The members of a cluster, which end with this value.
-struct Members {
-    folder: TempDir,
-    ports: Vec<u16>,
-    running: Vec<Child>,
+pub(in crate::node) struct Members {
+    pub(in crate::node) folder: TempDir,
+    pub(in crate::node) ports: Vec<u16>,
+    pub(in crate::node) running: Vec<Child>,
 }
 
 impl Members {
     /// Three members with certificates of one CA; nothing where there is no etcd.
-    fn start() -> Option<Self> {
+    pub(in crate::node) fn start() -> Option<Self> {
         Command::new("etcd").arg("--version").stdout(Stdio::null()).status().ok()?;
         let folder = tempfile::tempdir().unwrap();
         make(folder.path(), "ca", "/CN=etcd-ca", None);
@@ -40,7 +40,7 @@ impl Members {
         format!("https://127.0.0.1:{}", self.ports[port])
     }
 
-    fn spawn(&self, index: usize) -> Child {
+    pub(in crate::node) fn spawn(&self, index: usize) -> Child {
         let cluster: Vec<String> = (0..3).map(|index| format!("m{index}={}", self.url(index + 3))).collect();
         let (client, peer) = (self.url(index), self.url(index + 3));
         let mut etcd = Command::new("etcd");
@@ -75,7 +75,7 @@ impl Members {
     }
 
     /// What the node says once it says what is waited for.
-    fn ask_until(&self, is_so: impl Fn(&EtcdFacts) -> bool) -> EtcdFacts {
+    pub(in crate::node) fn ask_until(&self, is_so: impl Fn(&EtcdFacts) -> bool) -> EtcdFacts {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let facts = self.ask("member").etcd;
@@ -86,7 +86,7 @@ impl Members {
         }
     }
 
-    fn kill(&mut self, index: usize) {
+    pub(in crate::node) fn kill(&mut self, index: usize) {
         self.running[index].kill().unwrap();
         self.running[index].wait().unwrap();
     }

@@ -1,0 +1,78 @@
+//! Authorities that have become several: what an outage, once it is accepted, makes of them.
+#![expect(clippy::disallowed_methods, reason = "clusters are folders, and their faults are made by programs")]
+
+use std::path::Path;
+
+use pki::apply::Outcome;
+use pki::plan::{Options, Plan};
+use pki::x509::Certificate;
+
+use crate::cluster::{Cluster, ROOT, golden, plan_text};
+use crate::scenarios::set_up;
+
+fn accepting() -> Options {
+    Options { accept_outage: true, ..Options::default() }
+}
+
+fn scenario(name: &str) -> (std::path::PathBuf, Cluster) {
+    let folder = Path::new(ROOT).join("tests/scenarios").join(name);
+    let cluster = set_up(&folder).unwrap();
+    (folder, cluster)
+}
+
+fn authority(cluster: &Cluster, node: &str) -> Certificate {
+    let text = std::fs::read(cluster.path().join(node).join("etc/kubernetes/pki/etcd/ca.crt")).unwrap();
+    pki::x509::pem::read(&text).certificates().next().unwrap().clone()
+}
+
+/// One run, after which nothing is left to do.
+fn heals(cluster: &Cluster, plan: &Plan) {
+    assert!(plan.applicable && !plan.accepted_outages.is_empty(), "{}", pki::render::plan(plan));
+    assert_eq!(cluster.apply(plan).outcome, Outcome::Done);
+    for options in [Options::default(), accepting()] {
+        let after = cluster.plan(&options);
+        assert!(after.is_empty(), "{}", pki::render::plan(&after));
+    }
+}
+
+#[test]
+fn the_ca_that_most_nodes_hold_with_its_key_stays_and_everything_else_is_replaced() {
+    let (folder, cluster) = scenario("ca-of-two-nodes-foreign");
+    let ours = Cluster::unpack().report().digests();
+    let stays = authority(&cluster, "cp-2");
+    let plan = cluster.plan(&accepting());
+    golden(&folder.join("plan-accepted.txt"), &plan_text(&plan, &ours)).unwrap();
+    heals(&cluster, &plan);
+    assert!(["cp-1", "cp-2", "cp-3"].iter().all(|node| authority(&cluster, node) == stays));
+}
+
+#[test]
+fn the_ca_that_the_spec_names_stays_whoever_holds_it() {
+    let (_, cluster) = scenario("ca-foreign-on-each-node");
+    assert!(!cluster.plan(&accepting()).applicable, "nobody knows which one is right");
+    let stays = authority(&cluster, "cp-3");
+    for (from, to) in [("ca.crt", "root.crt"), ("ca.key", "root.key")] {
+        let from = cluster.path().join("cp-3/etc/kubernetes/pki/etcd").join(from);
+        std::fs::copy(from, cluster.path().join(to)).unwrap();
+    }
+    let spec = cluster.path().join("spec.yaml");
+    let text = std::fs::read_to_string(&spec).unwrap();
+    let declared =
+        "\nspec:\n  authorities: { etcd-ca: { source: { certificate: root.crt, key: root.key } } }\n";
+    std::fs::write(&spec, text.replacen("\nspec:\n", declared, 1)).unwrap();
+    heals(&cluster, &cluster.plan(&accepting()));
+    assert!(["cp-1", "cp-2", "cp-3"].iter().all(|node| authority(&cluster, node) == stays));
+}
+
+#[test]
+fn where_no_outage_is_needed_accepting_one_changes_nothing() {
+    for name in ["leaf-expired", "everything-expired", "in-agreement", "ca-differs-on-one-node"] {
+        let (_, cluster) = scenario(name);
+        let (plan, accepted) = (cluster.plan(&Options::default()), cluster.plan(&accepting()));
+        assert_eq!(
+            serde_json::to_string(&plan).unwrap(),
+            serde_json::to_string(&accepted).unwrap(),
+            "{name}"
+        );
+    }
+}
