@@ -268,3 +268,6 @@ fn brief(brief: &Brief) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
