@@ -325,3 +325,6 @@ fn brief(brief: &Brief) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
