@@ -59,6 +59,7 @@ impl Run<'_, '_> {
             made: self.made.clone(),
             issued: self.issued.clone(),
             keys: BTreeMap::new(),
+            held_elsewhere: BTreeMap::new(),
             report: Report::new(self.plan),
         }
     }
