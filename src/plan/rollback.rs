@@ -313,3 +313,6 @@ fn brief(brief: &Brief) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
