@@ -2,6 +2,7 @@
 
 mod checked;
 mod deed;
+mod gates;
 mod issue;
 mod plan;
 mod report;
