@@ -14,7 +14,7 @@ use crate::diff::{
 };
 use crate::duration::Duration;
 use crate::ids::{Address, AuthorityName, ClusterName, NodeName, Subject};
-use crate::observed::Observed;
+use crate::observed::{NodeFacts, Observed};
 use crate::spec::scalars::KubernetesVersion;
 use crate::spec::types::ProfileName;
 use crate::x509::{Certificate, KeyAlgorithm, Sha256};
@@ -92,6 +92,46 @@ pub enum AlarmState {
     Expired,
     /// It ends soon.
     Expiring,
+    /// It was renewed, and what runs does not use the new one.
+    #[serde(rename = "notInUse")]
+    NotInUse,
+}
+
+/// An alarm about a service that does not use what was renewed, for monitoring (StarlingX raises 250.003 for it).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotInUse {
+    /// Which alarm: always [`AlarmState::NotInUse`].
+    pub state: AlarmState,
+    /// The file that was renewed.
+    pub path: String,
+    /// The first certificate in the file, where one could be read: SHA-256 of its DER.
+    pub file: Option<Sha256>,
+    /// The certificate that is served instead; none where the process is known to be older than the file and what it has loaded is not.
+    pub served: Option<Sha256>,
+    /// The address and port at which that was seen.
+    pub at: Option<String>,
+}
+
+/// The alarms behind the findings about a service. What it takes up by itself soon is none.
+fn not_in_use(findings: &[FindingStatus], facts: &NodeFacts) -> Vec<NotInUse> {
+    let due = findings.iter().filter(|status| status.finding.effect == Effect::Due);
+    let alarm = |reason: &Reason| {
+        let state = AlarmState::NotInUse;
+        if let Reason::ServedDiffersFromFile { at, served, path, file } = reason {
+            let (file, served, at) = (Some(*file), Some(*served), Some(at.clone()));
+            return Some(NotInUse { state, path: path.clone(), file, served, at });
+        }
+        let Reason::StartedBeforeFile { path, .. } = reason else { return None };
+        let file = first_certificate(facts, path);
+        Some(NotInUse { state, path: path.clone(), file, served: None, at: None })
+    };
+    due.filter_map(|status| alarm(&status.finding.reason)).collect()
+}
+
+fn first_certificate(facts: &NodeFacts, path: &str) -> Option<Sha256> {
+    let pem = facts.files.get(path)?.present()?.content.pem()?;
+    pem.certificates.first().map(|certificate| *certificate.fingerprint())
 }
 
 /// The alarm about a certificate, if it is time for one.
@@ -143,6 +183,8 @@ pub struct AuthorityStatus {
 pub struct OtherStatus {
     /// Its address, such as `key/sa@cp-2`.
     pub address: String,
+    /// The alarms about what a service does not use.
+    pub alarms: Vec<NotInUse>,
     /// What is wrong with it.
     pub findings: Vec<FindingStatus>,
 }
@@ -231,10 +273,10 @@ impl Status {
         for address in differences.findings.keys() {
             match address.subject {
                 Subject::Directory(_) | Subject::KeyPair(_) | Subject::Service(_) | Subject::Node => {
-                    others.push(OtherStatus {
-                        address: address.to_string(),
-                        findings: findings_of(differences, address),
-                    });
+                    let findings = findings_of(differences, address);
+                    let facts = observed.nodes.get(&address.node).and_then(|answer| answer.facts());
+                    let alarms = facts.map(|facts| not_in_use(&findings, facts)).unwrap_or_default();
+                    others.push(OtherStatus { address: address.to_string(), alarms, findings });
                 }
                 Subject::Authority(_) | Subject::Identity(_) => {}
             }

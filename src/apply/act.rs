@@ -306,8 +306,8 @@ fn check(deed: &Deed, now: Timestamp) -> Option<IdentityCheck> {
 }
 
 fn perform(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<Answer, HostError> {
-    match run.hosts.get_mut(node) {
-        Some(host) => host.perform(order),
+    match run.hosts.get(node) {
+        Some(host) => super::held(host).perform(order),
         None => Err(HostError::NotOpen),
     }
 }

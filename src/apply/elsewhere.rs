@@ -74,8 +74,8 @@ impl Run<'_, '_> {
             settle_seconds: 0,
             timeout_seconds: timeout.seconds(),
         };
-        match self.hosts.get_mut(node) {
-            Some(host) => host.perform(order).map(|_| ()),
+        match self.hosts.get(node) {
+            Some(host) => super::held(host).perform(order).map(|_| ()),
             None => Err(HostError::NotOpen),
         }
     }

@@ -7,9 +7,11 @@
 mod act;
 mod elsewhere;
 mod report;
+mod wave;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,6 @@ use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, NodeName};
 use crate::node::order::{Begin, Slot, VisitId};
 use crate::node::{Claim, Host, HostError, Undone};
-use crate::observe::Question;
 use crate::observed::{Content, Expect, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
 use crate::plan::{Action, Deed, Expected, Fact, Plan, RestartMethod, Visit, fact};
@@ -80,6 +81,20 @@ pub fn apply(
     settings: &Settings<'_>,
     tell: &mut dyn FnMut(&Event<'_>),
 ) -> Report {
+    let table: Table =
+        std::mem::take(hosts).into_iter().map(|(name, host)| (name, Mutex::new(host))).collect();
+    let report = carry_out(plan, &table, settings, tell);
+    let let_go = |host: Mutex<_>| host.into_inner().unwrap_or_else(PoisonError::into_inner);
+    *hosts = table.into_iter().map(|(name, host)| (name, let_go(host))).collect();
+    report
+}
+
+fn carry_out(
+    plan: &Plan,
+    hosts: &Table,
+    settings: &Settings<'_>,
+    tell: &mut dyn FnMut(&Event<'_>),
+) -> Report {
     let mut run = Run {
         plan,
         hosts,
@@ -101,6 +116,10 @@ pub fn apply(
     run.report
 }
 
+/// The nodes while a run is at work. Visits that are made at the same time sign on the same one, each in its turn.
+type Table = BTreeMap<NodeName, Mutex<Box<dyn Host + Send + Sync>>>;
+type Held<'h> = MutexGuard<'h, Box<dyn Host + Send + Sync>>;
+
 /// What works on a node before a visit must work after its undo.
 fn gates(visit: &Visit) -> BTreeSet<Gate> {
     let gates = visit.actions.iter().filter_map(|action| {
@@ -115,7 +134,7 @@ fn gates(visit: &Visit) -> BTreeSet<Gate> {
 
 struct Run<'a, 'h> {
     plan: &'a Plan,
-    hosts: &'h mut Hosts,
+    hosts: &'h Table,
     settings: &'a Settings<'a>,
     /// Certificates of authorities that this run has made.
     made: BTreeMap<AuthorityName, Certificate>,
@@ -128,7 +147,11 @@ struct Run<'a, 'h> {
     report: Report,
 }
 
-impl Run<'_, '_> {
+fn held(host: &Mutex<Box<dyn Host + Send + Sync>>) -> Held<'_> {
+    host.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'h> Run<'_, 'h> {
     /// A root whose key is not at hand is found out before anything is touched.
     fn check_root_keys(&self) -> Result<(), Failure> {
         for action in self.plan.actions() {
@@ -146,7 +169,7 @@ impl Run<'_, '_> {
     fn lock(&mut self) -> Result<(), Failure> {
         let visited: BTreeSet<&NodeName> = self.plan.visits.iter().map(|visit| &visit.node).collect();
         let mut nodes = visited.clone();
-        if self.plan.actions().any(|action| matches!(action.deed, Deed::Restart { .. })) {
+        if self.plan.actions().any(|action| action.restarts().is_some()) {
             let bears = |node: &DesiredNode| {
                 node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd)
             };
@@ -156,7 +179,7 @@ impl Run<'_, '_> {
         let start = Instant::now();
         let deadline = start.checked_add(self.settings.locking.patience).unwrap_or(start);
         for node in nodes {
-            let Some(host) = self.hosts.get_mut(node) else { return Err(Failure::unknown_node(node)) };
+            let mut host = self.host(node)?;
             let claim = Claim { run: self.plan.id.clone(), ..self.settings.locking.claim.clone() };
             let mut pause = FIRST_PAUSE;
             while let Err(error) = host.lock(&claim) {
@@ -176,26 +199,33 @@ impl Run<'_, '_> {
     }
 
     fn unlock(&mut self) {
-        for host in self.hosts.values_mut() {
-            host.unlock();
+        for host in self.hosts.values() {
+            held(host).unlock();
         }
     }
 
     fn visits(&mut self, tell: &mut dyn FnMut(&Event<'_>)) {
         let plan = self.plan;
-        for (position, visit) in plan.visits.iter().enumerate() {
+        let mut done = 0;
+        for wave in plan.waves() {
             if self.settings.interrupted.load(Ordering::Relaxed) {
-                self.report.interrupted(position);
+                self.report.interrupted(done);
                 return;
             }
-            tell(&Event::VisitBegins { visit, of: plan.visits.len() });
-            let end = self.visit(visit, tell);
-            tell(&Event::VisitEnds { visit, end: &end });
-            let went_well = end == VisitEnd::Committed;
-            self.report.ended(position, end);
+            wave.iter().for_each(|visit| tell(&Event::VisitBegins { visit, of: plan.visits.len() }));
+            let ends = match wave {
+                [visit] => vec![self.visit(visit, tell)],
+                visits => self.at_once(visits, tell),
+            };
+            let went_well = ends.iter().all(|end| *end == VisitEnd::Committed);
+            for (visit, end) in wave.iter().zip(ends) {
+                tell(&Event::VisitEnds { visit, end: &end });
+                self.report.ended(done, end);
+                done += 1;
+            }
             if !went_well {
                 if self.settings.on_failure == OnFailure::UndoAll {
-                    self.undo_earlier(position, tell);
+                    self.undo_earlier(done, tell);
                 }
                 return;
             }
@@ -231,18 +261,15 @@ impl Run<'_, '_> {
         }
         match self
             .host(&visit.node)
-            .and_then(|host| host.commit().map_err(|error| Failure::on(&visit.node, None, error)))
+            .and_then(|mut host| host.commit().map_err(|error| Failure::on(&visit.node, None, error)))
         {
             Ok(()) => VisitEnd::Committed,
             Err(failure) => self.undo(visit, failure),
         }
     }
 
-    fn host(&mut self, node: &NodeName) -> Result<&mut (dyn Host + Send + Sync), Failure> {
-        match self.hosts.get_mut(node) {
-            Some(host) => Ok(host.as_mut()),
-            None => Err(Failure::unknown_node(node)),
-        }
+    fn host(&self, node: &NodeName) -> Result<Held<'h>, Failure> {
+        self.hosts.get(node).map(held).ok_or_else(|| Failure::unknown_node(node))
     }
 
     fn begin(&mut self, visit: &Visit) -> Result<(), HostError> {
@@ -257,8 +284,8 @@ impl Run<'_, '_> {
             gates: gates(visit),
             gates_seconds: self.settings.desired.rollout.timeout.seconds(),
         };
-        match self.hosts.get_mut(&visit.node) {
-            Some(host) => host.begin(&begin),
+        match self.hosts.get(&visit.node) {
+            Some(host) => held(host).begin(&begin),
             None => Err(HostError::NotOpen),
         }
     }
@@ -273,13 +300,14 @@ impl Run<'_, '_> {
     /// Looks at the node again: a plan is done only where everything that it was made from still is as it was.
     fn check_preconditions(&mut self, visit: &Visit) -> Result<(), Failure> {
         let desired = self.settings.desired;
-        let (Some(host), Some(wanted)) = (self.hosts.get(&visit.node), desired.nodes.get(&visit.node)) else {
+        let Some(wanted) = desired.nodes.get(&visit.node) else {
             return Err(Failure::unknown_node(&visit.node));
         };
-        let mut question: Question<'_> = (host.as_ref(), request(wanted, &desired.snapshots.directory));
+        let host = self.host(&visit.node)?;
+        let mut question = request(wanted, &desired.snapshots.directory);
         for action in &visit.actions {
             for precondition in &action.preconditions {
-                let files = &mut question.1.files;
+                let files = &mut question.files;
                 // What a kubeconfig names, the request does not.
                 let expect = match &precondition.expected {
                     Expected::Fact(Fact::Pem { .. }) => Expect::Pair,
@@ -296,8 +324,7 @@ impl Run<'_, '_> {
                 files.entry(precondition.path.clone()).or_insert(expect);
             }
         }
-        let mut facts =
-            question.0.observe(&question.1).map_err(|error| Failure::unreachable(&visit.node, &error))?;
+        let mut facts = host.observe(&question).map_err(|error| Failure::unreachable(&visit.node, &error))?;
         see_through_missing_links(wanted, &mut facts);
         for action in &visit.actions {
             for precondition in &action.preconditions {
@@ -318,7 +345,7 @@ impl Run<'_, '_> {
         let directory = self.settings.desired.snapshots.directory.clone();
         let Some(action) = visit.actions.first() else { return VisitEnd::Committed };
         tell(&Event::StepBegins { action });
-        match self.host(&visit.node).and_then(|host| {
+        match self.host(&visit.node).and_then(|mut host| {
             host.undo_open(&directory).map_err(|error| Failure::on(&visit.node, Some(action), error))
         }) {
             Ok(_) => {
@@ -344,7 +371,7 @@ impl Run<'_, '_> {
         if self.settings.on_failure == OnFailure::Stop {
             let kept = self
                 .host(&visit.node)
-                .and_then(|host| host.commit().map_err(|error| Failure::on(&visit.node, None, error)));
+                .and_then(|mut host| host.commit().map_err(|error| Failure::on(&visit.node, None, error)));
             return match kept {
                 Ok(()) => VisitEnd::Left(cause),
                 Err(undo) => VisitEnd::UndoFailed { cause, undo },
@@ -352,7 +379,7 @@ impl Run<'_, '_> {
         }
         let undone = self
             .host(&visit.node)
-            .and_then(|host| host.undo().map_err(|error| Failure::on(&visit.node, None, error)));
+            .and_then(|mut host| host.undo().map_err(|error| Failure::on(&visit.node, None, error)));
         match undone {
             // Only the last words of the commit were lost, and those have been said now.
             Ok(Undone { state: VisitState::Committed, .. }) => VisitEnd::Committed,
@@ -371,6 +398,10 @@ impl Run<'_, '_> {
     fn undo_earlier(&mut self, failed: usize, tell: &mut dyn FnMut(&Event<'_>)) {
         let plan = self.plan;
         for (position, visit) in plan.visits.iter().enumerate().take(failed).rev() {
+            // Of visits made at the same time one may have failed by itself.
+            if !self.report.is_committed(position) {
+                continue;
+            }
             let result = self.take_back(visit, plan.visits.len());
             let end = match result {
                 Ok(()) => VisitEnd::TakenBack,
@@ -388,8 +419,13 @@ impl Run<'_, '_> {
     }
 
     fn take_back(&mut self, visit: &Visit, visits: usize) -> Result<(), Failure> {
-        let changed: Vec<&str> = visit.actions.iter().flat_map(|action| action.deed.paths()).collect();
-        let paths: BTreeSet<String> = changed.iter().map(|path| (*path).to_owned()).collect();
+        let changed = visit.actions.iter().flat_map(|action| action.deed.paths());
+        let paths: BTreeSet<String> = changed.map(str::to_owned).collect();
+        // What a manifest starts finds the files that are back.
+        let restarts = visit.actions.iter().filter(|action| action.restarts().is_some());
+        let manifests: BTreeSet<&str> = restarts.flat_map(|action| action.deed.paths()).collect();
+        let mut back: Vec<&String> = paths.iter().rev().collect();
+        back.sort_by_key(|path| manifests.contains(path.as_str()));
         let from = VisitId { run: self.plan.id.clone(), visit: visit.number };
         let offset = u32::try_from(visits).unwrap_or(u32::MAX);
         let begin = Begin {
@@ -402,10 +438,10 @@ impl Run<'_, '_> {
             gates: gates(visit),
             gates_seconds: self.settings.desired.rollout.timeout.seconds(),
         };
-        let host = self.host(&visit.node)?;
+        let mut host = self.host(&visit.node)?;
         let on = |error| Failure::on(&visit.node, None, error);
         host.begin(&begin).map_err(on)?;
-        for path in paths.iter().rev() {
+        for path in back {
             let order = crate::node::order::Order::Restore { from: from.clone(), path: path.clone() };
             match host.perform(order) {
                 Ok(_) | Err(HostError::NoSnapshot { .. }) => {}
@@ -416,6 +452,7 @@ impl Run<'_, '_> {
                 }
             }
         }
+        drop(host);
         // What runs has read what was there before. A static pod has been replaced with its manifest, which is as it was; another annotation would undo that.
         let by_manifest =
             |deed: &Deed| matches!(deed, Deed::Restart { how: RestartMethod::StaticPod { .. }, .. });

@@ -112,6 +112,10 @@ impl Failure {
         Self::new(node, Some(action), FailureKind::Interrupted, "the run was asked to stop".to_owned())
     }
 
+    pub(super) fn broke_off(node: &NodeName) -> Self {
+        Self::new(node, None, FailureKind::Disconnected, "the visit broke off".to_owned())
+    }
+
     fn new(node: &NodeName, action: Option<&Action>, kind: FailureKind, because: String) -> Self {
         let (step, number) = (action.map(deed), action.map(|action| action.number));
         Self { node: node.clone(), step, number, kind, because }
@@ -227,6 +231,10 @@ impl Report {
             | VisitEnd::Disconnected(_)
             | VisitEnd::UndoFailed { .. } => true,
         })
+    }
+
+    pub(super) fn is_committed(&self, position: usize) -> bool {
+        self.visits.get(position).is_some_and(|visit| visit.end == VisitEnd::Committed)
     }
 
     pub(super) fn interrupted(&mut self, begun: usize) {

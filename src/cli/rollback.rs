@@ -6,8 +6,9 @@ use pki::ids::NodeName;
 use pki::node::HostError;
 use pki::observe::at_once;
 use pki::own_root::RootKeys;
-use pki::plan::{Input, Options, rollback};
+use pki::plan::{Input, Options, Rollback, rollback};
 use pki::render;
+use pki::simulate::{Processes, checked_rollback};
 use pki::visits::SnapshotFacts;
 
 use super::apply::{carry_out, exit_of};
@@ -66,28 +67,41 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
         options: &Options::default(),
         place: &|path| cluster.place(path),
     };
-    let back = rollback(&input, &snapshots, arguments.run.as_deref()).map_err(|error| {
+    let mut back = rollback(&input, &snapshots, arguments.run.as_deref()).map_err(|error| {
         output::tell(&format!("error: {}\n", chain(&error)));
         Exit::Blocked
     })?;
+    let processes = Processes::of(&survey.observed);
+    back.plan = checked_rollback(back.plan, &survey, &processes, &snapshots);
     let shown = written(output::print(&render::plan(&back.plan)));
     if shown != Exit::Done || arguments.plan || back.plan.visits.is_empty() {
         return Ok(shown);
     }
-    let tier = if back.expired.is_empty() {
-        Tier::Ordinary
-    } else {
-        Tier::Upper {
-            name: format!("{}/rollback", back.plan.cluster),
-            why: format!("This brings back certificates that have expired: {}.", back.expired.join(", ")),
-        }
-    };
-    arguments.consent.ask_for(&back.plan, &tier)?;
+    arguments.consent.ask_for(&back.plan, &tier(&back))?;
     let on_failure = survey.desired.rollout.on_failure;
     let policy = (on_failure, &RootKeys::default());
     let report =
         carry_out(&back.plan, &mut nodes, &survey.desired, policy, arguments.locking.locking(), global);
     Ok(exit_of(report.outcome).max(written(output::print(&render::report(&back.plan, &report)))))
+}
+
+/// What a way back needs to be approved.
+fn tier(back: &Rollback) -> Tier {
+    let interruptions = back.plan.checked.iter().flat_map(|checked| &checked.interruptions);
+    let outages = interruptions.filter(|interruption| interruption.is_outage()).count();
+    let mut why = Vec::new();
+    if !back.expired.is_empty() {
+        why.push(format!("This brings back certificates that have expired: {}.", back.expired.join(", ")));
+    }
+    match outages {
+        0 => {}
+        1 => why.push("This interrupts what works now, as the plan says.".to_owned()),
+        outages => why.push(format!("This interrupts {outages} things that work now, as the plan says.")),
+    }
+    if why.is_empty() {
+        return Tier::Ordinary;
+    }
+    Tier::Upper { name: format!("{}/rollback", back.plan.cluster), why: why.join(" ") }
 }
 
 /// The snapshots of every node.

@@ -16,9 +16,12 @@ use crate::gate::Gate;
 use crate::ids::ServiceName;
 use crate::observed::{EtcdFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts};
 
+mod failure;
+mod services;
 mod work;
 
-pub use work::Failure;
+pub use failure::Failure;
+pub use services::{Port, Running};
 
 const HOP_LIMIT: usize = 40;
 
@@ -30,6 +33,7 @@ pub struct Memory {
     clock: Timestamp,
     unreachable: Option<String>,
     services: BTreeMap<ServiceName, ServiceFacts>,
+    models: BTreeMap<ServiceName, services::Modelled>,
     etcd: Option<Seen<EtcdFacts>>,
     work: work::Work,
 }
@@ -61,6 +65,7 @@ impl Memory {
             clock,
             unreachable: None,
             services: BTreeMap::new(),
+            models: BTreeMap::new(),
             etcd: None,
             work: work::Work::default(),
         }
@@ -204,7 +209,10 @@ impl Inspect for Memory {
                 }
                 let asked = |name: &ServiceName| request.live.services.contains_key(name);
                 let services = self.services.iter().filter(|(name, _)| asked(name));
-                facts.services = services.map(|(name, facts)| (name.clone(), facts.clone())).collect();
+                let services = services.map(|(name, facts)| (name.clone(), facts.clone()));
+                let models = self.models.keys().filter(|name| asked(name));
+                let models = models.filter_map(|name| Some((name.clone(), self.service_facts(name)?)));
+                facts.services = models.chain(services).collect();
                 if let (Some(etcd), Some(_)) = (&self.etcd, &request.live.etcd) {
                     facts.etcd = etcd.clone();
                 }
@@ -215,9 +223,13 @@ impl Inspect for Memory {
 }
 
 impl Look for Memory {
-    /// What it does not have works.
-    fn failing(&self, _: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
-        Vec::new()
+    fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
+        let failing = |gate: &Gate| Some((gate.clone(), self.gate_holds(gate).err()?));
+        gates.iter().filter_map(failing).collect()
+    }
+
+    fn changes_by_itself(&self) -> bool {
+        false
     }
 
     fn look(&self, path: &str, want: Want) -> Sight {

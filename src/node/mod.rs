@@ -41,7 +41,7 @@ pub use crate::visits::{Brief, ChangedPath, FileBrief, SnapshotFacts, Undone};
 pub use error::HostError;
 pub use local::Local;
 pub use lock::{Claim, Holder, LockState};
-pub use memory::{Failure, Memory};
+pub use memory::{Failure, Memory, Port, Running};
 pub use remote::{Deadlines, Remote, Session};
 pub use serve::{Ending, Login, Service, Stopper};
 pub use unreachable::Unreachable;

@@ -43,6 +43,11 @@ pub(super) trait Look {
     {
         gates::failing(self, gates, &[])
     }
+
+    /// Whether a gate that does not hold may hold a little later, so that waiting makes sense.
+    fn changes_by_itself(&self) -> bool {
+        true
+    }
 }
 
 /// What is taken from the object at the end of a path.

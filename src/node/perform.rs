@@ -186,7 +186,9 @@ fn annotate(
         .map_err(|source| HostError::Manifest { path: path.to_owned(), source })?;
     let root = || "root".to_owned();
     let file = FileSpec { path: path.to_owned(), user: root(), group: root(), mode: FileMode::ALL };
-    visit.write(objects, vec![(&file, Secret::new(edited))])?;
+    let (mut touch, image) = visit.renewed(objects, &file, Secret::new(edited))?;
+    touch.starts = true;
+    visit.change(objects, vec![(touch, image)])?;
     Ok(Answer::Done)
 }
 

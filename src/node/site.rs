@@ -115,6 +115,7 @@ impl Objects for Site {
                 location: touch.location.clone(),
                 before: before.load(&directory)?,
                 after: after.get(&touch.location).ok_or_else(no_snapshot)?.load(&directory)?,
+                starts: touch.starts,
             });
         }
         if earlier.is_empty() { Err(no_snapshot()) } else { Ok(earlier) }

@@ -20,8 +20,10 @@ use crate::secret::Secret;
 use crate::x509::PrivateKey;
 
 mod migration;
+mod touch;
 
 pub(super) use migration::made_below;
+pub(super) use touch::{Touch, backwards};
 
 /// A file tree that can be changed. A location is a path in which no directory is a link; the last name is taken as it is.
 pub(super) trait Objects: Look {
@@ -63,13 +65,6 @@ pub(super) trait Objects: Look {
     fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError>;
 }
 
-/// A path of an order with the place that it led to.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Touch {
-    pub(super) path: String,
-    pub(super) location: String,
-}
-
 /// A location and what it is to become.
 #[derive(Debug, Clone)]
 pub(super) struct Change {
@@ -101,6 +96,7 @@ pub(super) struct Earlier {
     pub(super) location: String,
     pub(super) before: Image,
     pub(super) after: Image,
+    pub(super) starts: bool,
 }
 
 /// A transaction under way.
@@ -157,7 +153,7 @@ impl Visit {
             }
         };
         let image = Image::File(FileImage { bytes, access, attributes, modified: None });
-        Ok((Touch { path: file.path.clone(), location }, image))
+        Ok((Touch::new(&file.path, location), image))
     }
 
     /// Writes files: all are staged before the first takes its place.
@@ -194,7 +190,7 @@ impl Visit {
             Sight::Failed { reason } => Err(HostError::Path { path: path.to_owned(), reason }),
             Sight::Missing => {
                 let access = usable(objects, path, self.access(objects, user, group, mode)?)?;
-                let touch = Touch { path: path.to_owned(), location };
+                let touch = Touch::new(path, location);
                 self.change(objects, vec![(touch, Image::Directory(access))])
             }
         }
@@ -215,7 +211,7 @@ impl Visit {
         match objects.capture(&location)? {
             Image::Absent => {
                 let ServedBy { uid, gid } = objects.served_by();
-                let touch = Touch { path: path.to_owned(), location };
+                let touch = Touch::new(path, location);
                 self.change(objects, vec![(touch, Image::Link { target: target.to_owned(), uid, gid })])
             }
             Image::Link { target: found, .. } if found == target => Ok(()),
@@ -252,7 +248,7 @@ impl Visit {
                 return Err(HostError::NotAFile { path: file.path.clone() });
             }
         };
-        self.change(objects, vec![(Touch { path: file.path.clone(), location }, image)])
+        self.change(objects, vec![(Touch::new(&file.path, location), image)])
     }
 
     /// Puts back what an earlier visit changed at a path, all of it or nothing.
@@ -264,7 +260,7 @@ impl Visit {
     ) -> Result<(), HostError> {
         self.check_listed(path)?;
         let mut changes = Vec::new();
-        for Earlier { location, before, after } in objects.earlier(from, path)?.into_iter().rev() {
+        for Earlier { location, before, after, starts } in objects.earlier(from, path)?.into_iter().rev() {
             let is_whole = matches!((&before, &after), (Image::Tree(_), _) | (_, Image::Tree(_)));
             let current =
                 if is_whole { objects.capture_tree(&location)? } else { objects.capture(&location)? };
@@ -274,13 +270,17 @@ impl Visit {
             if !current.same_as(&after) {
                 return Err(HostError::ChangedSince { path: path.to_owned(), visit: from.clone() });
             }
-            let touch = Touch { path: path.to_owned(), location };
+            let touch = Touch { path: path.to_owned(), location, starts };
             changes.push(Wanted { touch, image: before, found: is_whole.then_some(current) });
         }
         self.change_all(objects, changes, false)
     }
 
-    fn change(&mut self, objects: &mut impl Objects, changes: Vec<(Touch, Image)>) -> Result<(), HostError> {
+    pub(super) fn change(
+        &mut self,
+        objects: &mut impl Objects,
+        changes: Vec<(Touch, Image)>,
+    ) -> Result<(), HostError> {
         let wanted = changes.into_iter().map(|(touch, image)| Wanted { touch, image, found: None });
         self.change_all(objects, wanted.collect(), false)
     }

@@ -10,7 +10,7 @@ use crate::desired::{FileSpec, Storage};
 use crate::diff::Finding;
 use crate::duration::Duration;
 use crate::gate::Gate;
-use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName};
+use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Subject};
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, Sha256};
 
@@ -362,6 +362,16 @@ pub enum Undo {
     Inverse,
     /// There is nothing to undo.
     None,
+}
+
+impl Action {
+    /// The service that it starts anew, be it by putting back the manifest of its static pod.
+    pub fn restarts(&self) -> Option<&ServiceName> {
+        match (&self.deed, &self.address.subject) {
+            (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(service)) => Some(service),
+            (_, _) => None,
+        }
+    }
 }
 
 impl Deed {

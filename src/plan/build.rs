@@ -8,6 +8,7 @@ use crate::diff::{
     AuthorityView, Effect, Finding, IdentityView, Reason, Survey, authority_views, identity_view,
     shared_views,
 };
+use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
 use crate::observed::{NodeFacts, Seen};
 use crate::profile::Keep;
@@ -39,6 +40,30 @@ impl Draft {
     /// The deeds on one node so far.
     pub(super) fn on(&self, node: &NodeName) -> &[DraftDeed] {
         self.deeds.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// On a node on which these certificates come back as what nobody can show, no wait is for what depends on them.
+    pub(super) fn without_gates(&mut self, node: &NodeName, files: &BTreeSet<String>) {
+        if files.is_empty() {
+            return;
+        }
+        let Some(deeds) = self.deeds.get_mut(node) else { return };
+        let can_hold = |gate: &Gate| match gate {
+            Gate::Active { .. }
+            | Gate::Listens { .. }
+            | Gate::Started { .. }
+            | Gate::Restarted { .. }
+            | Gate::Replaced { .. } => true,
+            Gate::Serves { certificate, .. } => !files.contains(certificate),
+            Gate::Etcd { .. } | Gate::Http { .. } | Gate::Accepts(_) => false,
+        };
+        deeds.retain_mut(|draft| {
+            let Deed::AwaitHealthy { gates, kept, elsewhere, .. } = &mut draft.deed else { return true };
+            gates.retain(can_hold);
+            kept.retain(can_hold);
+            elsewhere.clear();
+            !(gates.is_empty() && kept.is_empty())
+        });
     }
 }
 

@@ -10,7 +10,6 @@ use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
 use crate::observed::NodeFacts;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
-use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm as FoundAlgorithm};
 
 use super::authorities::Signer;
@@ -87,14 +86,6 @@ impl Case<'_> {
         let is_there = self.facts.files.get(path).and_then(|seen| seen.present()).is_some();
         (is_there && is_it(&user.certificate) && is_it(&user.key))
             .then(|| Storage::Combined { file: FileSpec { path: path.clone(), ..file.clone() } })
-    }
-
-    /// Of two CAs only one stays, and the other one issued it.
-    fn issued_by_the_other(&self, builder: &Builder<'_>) -> Option<Finding> {
-        let authority = self.wanted.authority.clone()?;
-        let (stays, held) = (builder.stays(&authority)?, self.view.certificate.as_ref()?);
-        let issuer = held.facts().issuer.to_string();
-        (!is_issued_by(held, stays)).then(|| Finding::blocks(Reason::WrongIssuer { issuer, authority }))
     }
 
     /// Issues it, or says why not.

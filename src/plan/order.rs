@@ -43,9 +43,14 @@ pub(super) fn stages(deeds: BTreeMap<NodeName, Vec<DraftDeed>>) -> Vec<Stage> {
 /// A fault of the planner: deeds that wait for each other.
 pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>, Cycle> {
     let mut visits: Vec<Visit> = Vec::new();
+    let bears = |node: &NodeName| {
+        let wanted = input.survey.desired.nodes.get(node);
+        wanted.is_some_and(|wanted| wanted.services.keys().any(quorum::is_member))
+    };
     let mut progress = Progress { next: 1, left_by: BTreeMap::new() };
     for Stage { phase, mut by_node } in stages {
-        let order = node_order(&by_node, quorum::leader(&input.survey.observed))?;
+        let members: BTreeSet<&NodeName> = by_node.keys().filter(|node| bears(node)).collect();
+        let order = node_order(&by_node, &members, quorum::leader(&input.survey.observed))?;
         match phase {
             Phase::Quorum => cold::await_quorum(&mut by_node, &order, input),
             Phase::Ordinary => {}
@@ -133,6 +138,7 @@ struct Progress {
 /// The node whose etcd `leader` is restarted after those of the others, unless they wait for something from it.
 fn node_order(
     by_node: &BTreeMap<NodeName, Vec<DraftDeed>>,
+    members: &BTreeSet<&NodeName>,
     leader: Option<&NodeName>,
 ) -> Result<Vec<NodeName>, Cycle> {
     let mut graph = Graph::new(by_node.keys().cloned());
@@ -175,20 +181,68 @@ fn node_order(
             }
         }
     }
-    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. }) if quorum::is_member(service));
-    if let Some(leader) =
-        leader.filter(|leader| by_node.get(*leader).is_some_and(|deeds| deeds.iter().any(restarts)))
-    {
-        let mut last = graph.clone();
-        for (node, _) in by_node.iter().filter(|(node, deeds)| *node != leader && deeds.iter().any(restarts))
+    // What signs for others is put in order before, unless two nodes sign for each other.
+    let mut mended_first = graph.clone();
+    for (node, deed) in by_node.iter().flat_map(|(node, deeds)| deeds.iter().map(move |deed| (node, deed))) {
+        if let Deed::IssueIdentity(issue) = &deed.deed
+            && issue.signer != *node
+            && by_node.get(&issue.signer).into_iter().flatten().any(|other| {
+                let paths = other.deed.paths();
+                paths.iter().any(|path| *path == issue.signer_certificate || *path == issue.signer_key)
+            })
         {
-            last.edge(node, leader);
+            mended_first.edge(&issue.signer, node);
         }
-        if let Ok(order) = last.order() {
+    }
+    if mended_first.order().is_ok() {
+        graph = mended_first;
+    }
+    // Each of these orders is better than the next one, where what is copied leaves the choice.
+    let members = members_in_turn(by_node, members, leader);
+    let leader_last = leader.map(|leader| {
+        let (last, others): (Vec<&NodeName>, Vec<&NodeName>) =
+            members.iter().flatten().copied().partition(|node| *node == leader);
+        vec![others, last]
+    });
+    for turns in [Some(members.clone()), leader_last].into_iter().flatten() {
+        let mut in_turn = graph.clone();
+        for (turn, nodes) in turns.iter().enumerate() {
+            for later in turns.iter().skip(turn + 1).flatten() {
+                nodes.iter().for_each(|node| in_turn.edge(node, later));
+            }
+        }
+        if let Ok(order) = in_turn.order() {
             return Ok(order);
         }
     }
     graph.order()
+}
+
+/// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that
+/// get new certificates with their restart, whose old ones may not work; then the others, and the leader last, since its restart costs an election.
+fn members_in_turn<'a>(
+    by_node: &'a BTreeMap<NodeName, Vec<DraftDeed>>,
+    members: &BTreeSet<&NodeName>,
+    leader: Option<&NodeName>,
+) -> Vec<Vec<&'a NodeName>> {
+    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. } | Deed::Restore { .. }) if quorum::is_member(service));
+    let issues = |deed: &DraftDeed| matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_));
+    let mut turns = vec![Vec::new(); 4];
+    if !by_node.values().flatten().any(restarts) {
+        return Vec::new();
+    }
+    for (node, deeds) in by_node.iter().filter(|(node, _)| members.contains(node)) {
+        let turn = match deeds.iter().any(restarts) {
+            true if leader == Some(node) => 3,
+            true if deeds.iter().any(issues) => 1,
+            true => 2,
+            false => 0,
+        };
+        if let Some(turn) = turns.get_mut(turn) {
+            turn.push(node);
+        }
+    }
+    turns
 }
 
 /// Whether an identity is issued on a node.
@@ -235,6 +289,8 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::CopyIdentity(_) => 9,
         Deed::UpdateKubeconfig { .. } => 9,
         Deed::SetPermissions { .. } => 10,
+        // What comes back with a pod's manifest starts, and reads what is there then.
+        Deed::Restore { .. } if matches!(deed.address.subject, Subject::Service(_)) => 12,
         Deed::Restore { .. } => 11,
         // What clients show is tried once everything runs that they show it to; a service is awaited before the next one is restarted.
         Deed::AwaitHealthy { .. } if matches!(deed.address.subject, Subject::Identity(_)) => 13,
@@ -438,7 +494,9 @@ fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>, moved: &BTre
     if !deed.replaces {
         return Disruption::None;
     }
-    if let (Deed::Restart { .. }, Subject::Service(service)) = (&deed.deed, &deed.address.subject) {
+    if let (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(service)) =
+        (&deed.deed, &deed.address.subject)
+    {
         return Disruption::Restart { services: [service.clone()].into() };
     }
     let desired = &input.survey.desired;

@@ -14,6 +14,7 @@ use crate::x509::chain::is_issued_by;
 
 use super::authorities::Signer;
 use super::build::Builder;
+use super::identities::Case;
 use super::quorum::{self, Quorum};
 use super::{Deed, RootSource};
 
@@ -289,6 +290,16 @@ impl Builder<'_> {
         let mixed =
             findings.filter(|finding| finding.effect == Effect::Due || self.is_recovered(address, finding));
         mixed.map(|finding| self.why(finding)).collect()
+    }
+}
+
+impl Case<'_> {
+    /// Of two CAs only one stays, and the other one issued it.
+    pub(super) fn issued_by_the_other(&self, builder: &Builder<'_>) -> Option<Finding> {
+        let authority = self.wanted.authority.clone()?;
+        let (stays, held) = (builder.stays(&authority)?, self.view.certificate.as_ref()?);
+        let issuer = held.facts().issuer.to_string();
+        (!is_issued_by(held, stays)).then(|| Finding::blocks(Reason::WrongIssuer { issuer, authority }))
     }
 }
 

@@ -46,9 +46,16 @@ impl Builder<'_> {
     /// Restarts of services that read something that is replaced and do not notice, and starts of those that have died of what is replaced.
     pub(super) fn restarts(&mut self, name: &NodeName, node: &DesiredNode) {
         let mut changed: BTreeMap<What, Vec<Why>> = BTreeMap::new();
-        for deed in self.draft.on(name).iter().filter(|deed| deed.replaces) {
+        // What was not there: who runs has started with something else, or without it.
+        let mut made: BTreeSet<What> = BTreeSet::new();
+        for deed in self.draft.on(name) {
             for what in changes(deed) {
-                changed.entry(what).or_default().extend(deed.reasons.iter().cloned());
+                match deed.replaces {
+                    true => changed.entry(what).or_default().extend(deed.reasons.iter().cloned()),
+                    false => {
+                        made.insert(what);
+                    }
+                }
             }
         }
         let written: BTreeSet<What> = self.draft.on(name).iter().flat_map(changes).collect();
@@ -57,10 +64,12 @@ impl Builder<'_> {
         let (kubelets, others): (Vec<_>, Vec<_>) =
             node.services.iter().partition(|(service, _)| is_kubelet(service));
         for (service, wanted) in others.into_iter().chain(kubelets) {
+            let runs = self.live(name).and_then(|services| services.get(service));
+            let runs = runs.is_some_and(|facts| !facts.started().is_empty());
             let stale = wanted
                 .reads
                 .iter()
-                .filter(|read| changed.contains_key(&read.what))
+                .filter(|read| changed.contains_key(&read.what) || runs && made.contains(&read.what))
                 .filter(|read| read.reload(self.input.survey.desired.version) == Reload::Start)
                 .map(|read| &read.what);
             let mut reads: BTreeSet<String> = stale.map(what_name).collect();
@@ -71,6 +80,8 @@ impl Builder<'_> {
             let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
             let due = self.findings(&address).iter().filter(|finding| finding.effect == Effect::Due);
             let due: Vec<Why> = due.map(|finding| self.why(finding)).collect();
+            let put_back = self.put_back(name, wanted.restart.as_ref());
+            let is_put_back = put_back.is_some();
             let phase = self.phase_of(service, node);
             let cause = Cause {
                 service,
@@ -82,11 +93,15 @@ impl Builder<'_> {
                 }),
                 phase,
             };
-            match self.way(&cause) {
+            let way = match put_back {
+                Some(how) => Way::Restart(how),
+                None => self.way(&cause),
+            };
+            match way {
                 Way::Restart(how) => {
                     let awaited = self.after_restart(&cause, node, &how);
                     let timeout = self.input.survey.desired.rollout.timeout;
-                    if !self.is_put_back(name, &how) {
+                    if !is_put_back {
                         self.add_in(phase, address.clone(), Deed::Restart { how, timeout }, due, true);
                     }
                     self.await_healthy(phase, address, awaited, self.input.survey.desired.rollout.settle);
@@ -106,11 +121,12 @@ impl Builder<'_> {
     }
 
     /// Whether the manifest of a static pod goes back to what it was, upon which the kubelet replaces the pod. An annotation would make it another one again.
-    fn is_put_back(&self, node: &NodeName, how: &RestartMethod) -> bool {
-        let RestartMethod::StaticPod { manifest } = how else { return false };
+    fn put_back(&self, node: &NodeName, restart: Option<&Restart>) -> Option<RestartMethod> {
+        let manifest = restart?.static_pod.as_ref()?;
         let restores =
             |deed: &DraftDeed| matches!(&deed.deed, Deed::Restore { path, .. } if path == manifest);
-        self.draft.on(node).iter().any(restores)
+        let is_put_back = self.draft.on(node).iter().any(restores);
+        is_put_back.then(|| RestartMethod::StaticPod { manifest: manifest.clone() })
     }
 
     fn is_read_again(&self, wanted: &DesiredService, what: &What) -> bool {

@@ -3,9 +3,9 @@
 //! What enters are the snapshots that the nodes tell of; what leaves is a plan like any other, carried out by the same apply, with a snapshot of its own. What
 //! was changed since is named and left. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::DesiredNode;
+use crate::desired::{DesiredNode, Storage};
 use crate::diff::instant;
 use crate::ids::{Address, NodeName, Subject};
 use crate::observed::VisitState;
@@ -94,6 +94,9 @@ pub fn rollback(
                 }
             }
             builder.restarts(name, node);
+            let kept = snapshots.get(name).map_or(&[][..], Vec::as_slice);
+            let unusable = unusable(input, name, node, &builder, kept);
+            builder.draft.without_gates(name, &unusable);
         }
         let by_node = std::mem::take(&mut builder.draft.deeds);
         stages.push(Stage { phase: Phase::Ordinary, by_node });
@@ -119,6 +122,54 @@ pub fn rollback(
     };
     plan.id = super::short_id(&plan);
     Ok(Rollback { plan, expired })
+}
+
+/// The certificate files of identities that come back as something that no server can show: no gate can wait for those.
+fn unusable(
+    input: &Input<'_>,
+    name: &NodeName,
+    node: &DesiredNode,
+    builder: &Builder<'_>,
+    kept: &[SnapshotFacts],
+) -> BTreeSet<String> {
+    let restored = |path: &str| {
+        let deeds = builder.draft.on(name).iter();
+        let visits = deeds.filter_map(|draft| match &draft.deed {
+            Deed::Restore { run, visit, path: restored, .. } if restored == path => Some((run, *visit)),
+            _ => None,
+        });
+        // Of several visits the first one knows what was there before all of them.
+        let (run, visit) = visits.min_by_key(|(_, visit)| *visit)?;
+        let snapshot = kept.iter().find(|kept| kept.id.run == *run && kept.id.visit == visit)?;
+        snapshot.paths.iter().find(|changed| changed.path == path).map(|changed| &changed.before)
+    };
+    let facts = input.survey.observed.nodes.get(name).and_then(|answer| answer.facts());
+    let pem = |path: &str| facts?.files.get(path)?.present()?.content.pem();
+    let certificate = |path: &str| match restored(path) {
+        Some(Brief::File(file)) => Some(file.certificates.first()?.facts().key.spki_sha256),
+        Some(Brief::Absent | Brief::Directory | Brief::Link { .. } | Brief::Tree { .. }) => None,
+        None => Some(pem(path)?.certificates.first()?.facts().key.spki_sha256),
+    };
+    let key = |path: &str| match restored(path) {
+        Some(Brief::File(file)) => file.private_keys.first().copied(),
+        Some(Brief::Absent | Brief::Directory | Brief::Link { .. } | Brief::Tree { .. }) => None,
+        None => Some(pem(path)?.keys.first()?.spki_sha256),
+    };
+    let mut unusable = BTreeSet::new();
+    for storage in node.identities.values().map(|wanted| &wanted.storage) {
+        let files = storage.files();
+        let is_restored = files.iter().any(|file| restored(&file.path).is_some());
+        let key_path = match storage {
+            Storage::Pair { key, .. } => &key.path,
+            Storage::Combined { file } => &file.path,
+            Storage::Kubeconfig { .. } => continue,
+        };
+        let shown = certificate(storage.certificate_path());
+        if is_restored && (shown.is_none() || shown != key(key_path)) {
+            unusable.insert(storage.certificate_path().to_owned());
+        }
+    }
+    unusable
 }
 
 /// The visits of a run: those of nodes that were visited once go back together, and where a node was visited in several phases, each visit goes back by itself,
@@ -241,10 +292,16 @@ fn subject_of(node: &DesiredNode, path: &str) -> Subject {
         return Subject::KeyPair(pair.clone());
     }
     let mut directories = node.directories.iter();
-    match directories.find(|(_, directory)| directory.path == path || directory.known_as() == path) {
-        Some((directory, _)) => Subject::Directory(directory.clone()),
-        None => Subject::Node,
+    if let Some((directory, _)) =
+        directories.find(|(_, directory)| directory.path == path || directory.known_as() == path)
+    {
+        return Subject::Directory(directory.clone());
     }
+    // The manifest of a static pod is its restart.
+    let pod = node.services.iter().find(|(_, service)| {
+        service.restart.as_ref().and_then(|restart| restart.static_pod.as_deref()) == Some(path)
+    });
+    pod.map_or(Subject::Node, |(service, _)| Subject::Service(service.clone()))
 }
 
 /// What lies at a path, in a few words.
@@ -268,3 +325,6 @@ fn brief(brief: &Brief) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

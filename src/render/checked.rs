@@ -6,6 +6,9 @@ use super::deed::counted;
 use crate::diagnostic::escaped;
 use crate::simulate::{Checked, Interruption, Least};
 
+/// So many interruptions are told one by one; the JSON form has all of them.
+const MOST_LINES: usize = 40;
+
 /// The lines; none for a plan that was not simulated.
 pub(super) fn checked(checked: Option<&Checked>) -> String {
     let Some(checked) = checked else { return String::new() };
@@ -13,8 +16,13 @@ pub(super) fn checked(checked: Option<&Checked>) -> String {
     // With one instance there is nothing to count.
     parts.extend(checked.least.iter().filter(|least| least.of > 1).map(at_least));
     let mut text = format!("\n  Checked: {}\n", parts.join("; "));
-    for interruption in &checked.interruptions {
+    for interruption in checked.interruptions.iter().take(MOST_LINES) {
         text.push_str(&line(interruption));
+    }
+    let more = checked.interruptions.len().saturating_sub(MOST_LINES);
+    if more > 0 {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "    and {more} more");
     }
     text
 }
@@ -23,11 +31,15 @@ fn connections(checked: &Checked) -> String {
     if checked.too_many {
         return "not verified, because there are too many connections".to_owned();
     }
-    let is_broken = |found: &&Interruption| matches!(found, Interruption::UntilRestarted { .. });
-    let broken = checked.interruptions.iter().filter(is_broken).count();
-    let outage =
-        checked.interruptions.iter().filter(|found| matches!(found, Interruption::Outage { .. })).count();
-    match (checked.connections, broken) {
+    let count =
+        |is_it: fn(&Interruption) -> bool| checked.interruptions.iter().filter(|found| is_it(found)).count();
+    let breaks = count(|found| matches!(found, Interruption::Breaks { .. }));
+    let until_restarted = count(|found| matches!(found, Interruption::UntilRestarted { .. }));
+    let outage = count(|found| matches!(found, Interruption::Outage { .. }));
+    if breaks > 0 {
+        return counted(breaks + until_restarted, "connection breaks", "connections break");
+    }
+    match (checked.connections, until_restarted) {
         _ if outage > 0 => {
             let counted = counted(outage, "connection breaks", "connections break");
             format!("{counted} for a time, as accepted; every one works at the end")
@@ -83,6 +95,13 @@ fn line(interruption: &Interruption) -> String {
                 escaped(reason)
             )
         }
+        Interruption::Breaks { connection, step, reason, heals } => {
+            writeln!(text, "    {connection} breaks at step {step}; {heals}\n      {}", escaped(reason))
+        }
+        Interruption::TooFew { service, step, left, of, needed } => writeln!(
+            text,
+            "    {service} does not work from step {step} on: {left} of {of} are left, and {needed} are needed"
+        ),
     };
     text
 }

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use crate::diagnostic::escaped;
 use crate::diff::{Effect, instant};
-use crate::status::{AlarmState, CertificateFields, FindingStatus, Status, residual};
+use crate::status::{AlarmState, CertificateFields, FindingStatus, NotInUse, Status, residual};
+use crate::x509::Sha256;
 
 /// How the text is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,13 +191,35 @@ fn alarms(status: &Status, place: Place<'_>) -> String {
             AlarmState::Expiring => {
                 format!("ends {}, {} left; {from}", instant(end), left(end, status.as_of))
             }
+            AlarmState::NotInUse => from,
         };
         grouped.add(alarm.state, message, address);
+    }
+    for row in &status.others {
+        for alarm in &row.alarms {
+            grouped.add(alarm.state, not_in_use(alarm), row.address.clone());
+        }
     }
     grouped.text("Alarms", |state| match state {
         AlarmState::Expired => "expired",
         AlarmState::Expiring => "expiring",
+        AlarmState::NotInUse => "unused",
     })
+}
+
+/// With both fingerprints whole, so that they can be compared with what other tools show.
+fn not_in_use(alarm: &NotInUse) -> String {
+    let digest = |digest: &Sha256| format!("sha256:{digest}");
+    let file = alarm.file.as_ref().map(digest);
+    let holds = file.map(|file| format!(", which holds {file}")).unwrap_or_default();
+    let path = escaped(&alarm.path);
+    match (&alarm.served, &alarm.at) {
+        (Some(served), Some(at)) => {
+            format!("renewed, not in use: {path}{holds}; {} serves {}", escaped(at), digest(served))
+        }
+        (Some(served), None) => format!("renewed, not in use: {path}{holds}; {} is served", digest(served)),
+        (None, _) => format!("renewed, not in use: {path}{holds}; the process is older than the file"),
+    }
 }
 
 /// Every finding in words, gravest first; the same words on several nodes are one line.
@@ -255,7 +278,8 @@ impl<K: Ord + Copy> Grouped<K> {
 fn last_line(status: &Status) -> String {
     let count = |effect: Effect| status.findings().filter(|status| status.finding.effect == effect).count();
     let alarms = status.certificates.iter().filter(|row| row.alarm.is_some()).count()
-        + status.certificate_authorities.iter().filter(|row| row.alarm.is_some()).count();
+        + status.certificate_authorities.iter().filter(|row| row.alarm.is_some()).count()
+        + status.others.iter().map(|row| row.alarms.len()).sum::<usize>();
     format!(
         "\nStatus: certificates {}, authorities {}, blocked {}, unknown {}, due {}, notes {}, alarms {alarms}.\n",
         status.certificates.len(),

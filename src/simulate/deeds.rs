@@ -7,10 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::disk::{Disks, File, Lies};
+use super::kept::{Comes, Kept};
 use super::material::{CertificateId, Issuer, Key, Material, Planned};
 use crate::desired::Storage;
+use crate::duration::Duration;
+use crate::gate::Gate;
 use crate::ids::{AuthorityName, NodeName, ServiceName, Subject};
-use crate::plan::{Action, Deed, Issue, KeySource, Trusted};
+use crate::plan::{Action, Deed, Issue, KeySource, RestartMethod, Trusted};
+use crate::visits::VisitId;
 use crate::x509::SubjectNames;
 
 /// Everything that deeds change.
@@ -20,6 +24,10 @@ pub(super) struct World {
     pub(super) material: Material,
     /// The authorities that the plan has made so far.
     pub(super) made: BTreeMap<AuthorityName, CertificateId>,
+    /// What comes back where a path is restored.
+    pub(super) kept: Kept,
+    /// The services that start when a manifest changes.
+    pub(super) pods: BTreeMap<(NodeName, String), ServiceName>,
 }
 
 /// What an action did.
@@ -32,7 +40,19 @@ pub(super) enum Effect {
     /// It put another directory in the place of this one: what has the old one open does not see what is written from here on.
     Moved(String),
     /// The service on the node stops and starts again.
-    Restarted(ServiceName),
+    Restarted {
+        /// The service.
+        service: ServiceName,
+        /// Its manifest is what was changed, so that it is restarted when that is put back.
+        by_manifest: bool,
+    },
+    /// So much is known of what runs.
+    Awaited {
+        /// What was seen at ports: the first certificate of this file.
+        served: Vec<(u16, String)>,
+        /// So long it was waited at least.
+        settled: Duration,
+    },
 }
 
 impl World {
@@ -43,24 +63,35 @@ impl World {
             Deed::Snapshot { .. }
             | Deed::MakeDirectory { .. }
             | Deed::SetPermissions { .. }
-            | Deed::AwaitHealthy { .. }
             | Deed::Verify { .. } => Effect::None,
-            Deed::Restart { .. } => match &action.address.subject {
-                Subject::Service(service) => Effect::Restarted(service.clone()),
+            Deed::AwaitHealthy { gates, settle, .. } => {
+                let served = |gate: &Gate| {
+                    let Gate::Serves { port, certificate, .. } = gate else { return None };
+                    Some((*port, certificate.clone()))
+                };
+                Effect::Awaited { served: gates.iter().filter_map(served).collect(), settled: *settle }
+            }
+            Deed::Restart { how, .. } => match &action.address.subject {
+                Subject::Service(service) => Effect::Restarted {
+                    service: service.clone(),
+                    by_manifest: matches!(how, RestartMethod::StaticPod { .. }),
+                },
                 Subject::Authority(_)
                 | Subject::Identity(_)
                 | Subject::KeyPair(_)
                 | Subject::Directory(_)
                 | Subject::Node => Effect::None,
             },
-            // What a crash left half done, or a snapshot holds, the plan does not say.
+            // What a crash left half done the plan does not say.
             Deed::UndoOpen { .. } => {
                 let disk = self.disks.entry(node.clone()).or_default();
                 let paths: Vec<String> = disk.paths().cloned().collect();
                 paths.iter().for_each(|path| disk.put(path, Lies::Unknown));
                 Effect::Wrote(paths)
             }
-            Deed::Restore { path, .. } => self.write(node, path, Lies::Unknown),
+            Deed::Restore { run, visit, path, .. } => {
+                self.restore(node, VisitId { run: run.clone(), visit: *visit }, path)
+            }
             Deed::MakeLink { path, target } => self.link(node, path, target),
             Deed::MoveDirectory { link, .. } => Effect::Moved(link.clone()),
             Deed::CreateAuthority { certificate, key, subject, not_before, not_after, .. } => {
@@ -123,6 +154,39 @@ impl World {
                 let known = self.disk_file(node, &file.path);
                 let updated = File { trusted, trusted_file: None, ..known };
                 self.write(node, &file.path, Lies::File(Arc::new(updated)))
+            }
+        }
+    }
+
+    /// Puts back what a snapshot holds, of which no more is known than the node told.
+    fn restore(&mut self, node: &NodeName, visit: VisitId, path: &str) -> Effect {
+        if let Some(service) = self.pods.get(&(node.clone(), path.to_owned())) {
+            return Effect::Restarted { service: service.clone(), by_manifest: true };
+        }
+        let comes = self.kept.comes(node, visit, path).cloned();
+        let disk = self.disks.entry(node.clone()).or_default();
+        let below = |known: &&String| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        let mut paths: Vec<String> = disk.paths().filter(below).cloned().collect();
+        match comes {
+            None => self.write(node, path, Lies::Unknown),
+            Some(Comes::Directory) => Effect::None,
+            Some(Comes::File(lies)) => {
+                paths.iter().for_each(|below| disk.put(below, Lies::Nothing));
+                disk.put(path, lies);
+                paths.push(path.to_owned());
+                Effect::Wrote(paths)
+            }
+            Some(Comes::Link) => {
+                paths.iter().for_each(|below| disk.put(below, Lies::Unknown));
+                Effect::Moved(path.to_owned())
+            }
+            Some(Comes::Tree(files)) => {
+                for known in paths {
+                    let name = known.strip_prefix(path).map(|rest| rest.trim_start_matches('/'));
+                    let lies = name.and_then(|name| files.get(name)).cloned();
+                    disk.put(&known, lies.unwrap_or(Lies::Nothing));
+                }
+                Effect::Moved(path.to_owned())
             }
         }
     }

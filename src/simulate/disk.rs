@@ -64,6 +64,14 @@ impl Source {
         }
     }
 
+    /// The file with the certificates.
+    pub(super) fn certificate(&self) -> &str {
+        match self {
+            Self::Pair { certificate, .. } => certificate,
+            Self::Combined(path) | Self::User(path) | Self::Cluster(path) | Self::Bundle(path) => path,
+        }
+    }
+
     fn paths(&self) -> Vec<&String> {
         match self {
             Self::Pair { certificate, key } => vec![certificate, key],

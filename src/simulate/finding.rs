@@ -76,6 +76,52 @@ pub enum Interruption {
         /// What has to be restarted, as `SERVICE@NODE`.
         restart: Vec<String>,
     },
+    /// A way back leads through, or to, where a connection does not work.
+    Breaks {
+        /// The connection.
+        connection: String,
+        /// The action from which on it does not.
+        step: u32,
+        /// Why.
+        reason: String,
+        /// When it works again, in words.
+        heals: String,
+    },
+    /// A way back leaves too few instances of a service.
+    TooFew {
+        /// The service.
+        service: ServiceName,
+        /// The action that does.
+        step: u32,
+        /// How many are left.
+        left: usize,
+        /// How many there are.
+        of: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+}
+
+impl Interruption {
+    /// The same as what a rollback does, which was asked for.
+    pub(super) fn of(fault: Counterexample) -> Self {
+        match fault {
+            Counterexample::Broken { when, connection, reason, heals } => {
+                Self::Breaks { connection, step: when.step(), reason, heals: heals.to_string() }
+            }
+            Counterexample::TooFew { when, service, left, of, needed } => {
+                Self::TooFew { service, step: when.step(), left, of, needed }
+            }
+        }
+    }
+
+    /// Whether something does not work that worked, and that no restart alone explains.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Breaks { .. } | Self::TooFew { .. } => true,
+            Self::Restart { .. } | Self::UntilRestarted { .. } | Self::Outage { .. } => false,
+        }
+    }
 }
 
 /// A plan that breaks something without saying so: a fault of the planner, never of the user.

@@ -36,8 +36,9 @@ pub(super) struct Question<'a> {
     pub(super) usage: Usage,
     /// The name that it must have.
     pub(super) name: Option<&'a ServerName>,
-    /// A certificate without any name has every name: etcd asks for the address only where there are names.
-    pub(super) nameless_passes: bool,
+    /// The name is the address of a client, which etcd looks for in its own way (client/pkg/transport/listener_tls.go `checkCertSAN`, 3.4): a certificate
+    /// without any name passes, and of one with DNS names each is looked up until one leads to the address.
+    pub(super) is_address_of_client: bool,
 }
 
 /// The verdicts so far.
@@ -65,7 +66,7 @@ impl Judge {
         };
         match (verdict, question.name) {
             (Verdict::Holds, Some(name)) if question.checked_with.is_some() => {
-                named(material, question.shown, name, question.nameless_passes)
+                named(material, question.shown, name, question.is_address_of_client)
             }
             (verdict, _) => verdict,
         }
@@ -84,7 +85,7 @@ impl Judge {
             None => return Verdict::Holds,
             Some(Holding::Bundle(bundle)) => bundle,
             Some(Holding::Nothing) => return fails("there are no CA certificates to check with"),
-            Some(Holding::Unknown | Holding::Pair { .. }) => return Verdict::Unknown,
+            Some(Holding::Unknown | Holding::Pair { .. }) => return self.outlived(material, certificate),
         };
         match material.certificate(certificate) {
             Some(Known::Real(leaf)) => {
@@ -101,6 +102,19 @@ impl Judge {
             Some(Known::Planned(planned)) => self.planned(material, planned, bundle, question.usage),
             None => Verdict::Unknown,
         }
+    }
+
+    /// The verdict where it is not known what a certificate is checked with: nobody accepts one outside its time.
+    fn outlived(&self, material: &Material, certificate: CertificateId) -> Verdict {
+        let (from, until) = match material.certificate(certificate) {
+            Some(Known::Real(real)) => (real.facts().not_before, real.facts().not_after),
+            Some(Known::Planned(planned)) => (planned.not_before, planned.not_after),
+            None => return Verdict::Unknown,
+        };
+        if from <= self.at && self.at <= until {
+            return Verdict::Unknown;
+        }
+        fails(&format!("the certificate is valid from {} to {}", instant(from), instant(until)))
     }
 
     fn planned(
@@ -160,15 +174,19 @@ impl Judge {
 }
 
 /// Whether what is shown has a name.
-fn named(material: &Material, shown: HoldingId, name: &ServerName, nameless_passes: bool) -> Verdict {
+fn named(material: &Material, shown: HoldingId, name: &ServerName, is_address_of_client: bool) -> Verdict {
     let Holding::Pair { certificate, .. } = material.holding(shown) else { return Verdict::Unknown };
     let Some(known) = material.certificate(*certificate) else { return Verdict::Unknown };
     let names: &SubjectNames = match known {
         Known::Real(certificate) => &certificate.facts().names,
         Known::Planned(planned) => &planned.names,
     };
-    if nameless_passes && names.is_empty() || chain::is_for(names, name) {
+    if is_address_of_client && names.is_empty() || chain::is_for(names, name) {
         return Verdict::Holds;
+    }
+    // Where a name leads only the member knows; the one that every machine gives itself leads to no other.
+    if is_address_of_client && names.dns.iter().any(|name| name != "localhost") {
+        return Verdict::Unknown;
     }
     match known {
         Known::Real(real) => fails(&format!("the certificate of {} is not for {name}", real.facts().subject)),

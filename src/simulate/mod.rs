@@ -6,15 +6,21 @@
 //! their order. Pure.
 //!
 //! Of each instance of a service it knows what lies on disk, what it may have loaded (by the catalogue's reload table, in the worst case) and whether it
-//! is up; after each action every connection that the action can affect is verified again, each way, and so at each instant of the way back that undoes the
-//! visit. What it does not model: the instant between the two renames of a pair of files, name constraints on certificates that do not exist yet, how long
-//! anything takes (a process that polls may have read a change or not, until it is restarted), and tokens.
+//! is up; after each action every connection that the action can affect is verified again, each way, and so at each instant of the ways back that undo the
+//! visit: from its end and from each point in it from which the way back can be another one (`play::is_point` says which and why). Of a rollback it knows
+//! what the snapshots tell, and names what breaks instead of refusing it. A process that polls has what is new once a gate has seen it serve that, or once
+//! an action has waited as long as it takes.
+//!
+//! What it does not model: the instant between the two renames of a pair of files, name constraints on certificates that do not exist yet, time that passes
+//! unasked (a process that polls may have read a change or not, until then or its restart), tokens, what kubelets renew by themselves meanwhile, and that a
+//! way back waits for its own gates.
 
 mod deeds;
 mod disk;
 mod finding;
 mod health;
 mod judge;
+mod kept;
 mod material;
 mod play;
 mod severed;
@@ -28,6 +34,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 pub use finding::{Checked, Counterexample, Heals, Interruption, Least, When};
+pub use kept::Snapshots;
 pub use severed::severed;
 
 use crate::diff::Survey;
@@ -38,6 +45,8 @@ use crate::x509::Certificate;
 use deeds::World;
 use disk::{Disk, Source};
 use judge::Verdict;
+use kept::Kept;
+
 use material::{Holding, HoldingId};
 use play::{Break, Play, Shortage, waves};
 use state::State;
@@ -99,6 +108,22 @@ pub fn simulate(plan: &Plan, survey: &Survey, processes: &Processes) -> Result<C
     simulate_waves(plan, &waves(plan), survey, processes)
 }
 
+/// Everything that a plan breaks without saying so, the first first; what a connection does on the ways back once it is broken is not said again.
+pub fn counterexamples(plan: &Plan, survey: &Survey, processes: &Processes) -> Vec<Counterexample> {
+    let (_, faults) = played(plan, &waves(plan), survey, (processes, &Snapshots::new()));
+    once(faults)
+}
+
+/// Of each connection and each service the first fault.
+fn once(faults: Vec<Counterexample>) -> Vec<Counterexample> {
+    let mut named: BTreeSet<String> = BTreeSet::new();
+    let what = |fault: &Counterexample| match fault {
+        Counterexample::Broken { connection, .. } => connection.clone(),
+        Counterexample::TooFew { service, .. } => service.to_string(),
+    };
+    faults.into_iter().filter(|fault| named.insert(what(fault))).collect()
+}
+
 /// The plan with what its simulation says in it.
 ///
 /// # Errors
@@ -112,13 +137,50 @@ pub fn checked(mut plan: Plan, survey: &Survey, processes: &Processes) -> Result
     Ok(plan)
 }
 
+/// The way back of a rollback, with what its simulation says in it. Whoever goes back to where something did not work asks for that, so whatever breaks is named.
+pub fn checked_rollback(
+    mut plan: Plan,
+    survey: &Survey,
+    processes: &Processes,
+    snapshots: &Snapshots,
+) -> Plan {
+    if !plan.visits.is_empty() {
+        let (mut checked, faults) = played(&plan, &waves(&plan), survey, (processes, snapshots));
+        checked.interruptions.extend(once(faults).into_iter().map(Interruption::of));
+        checked.interruptions.sort();
+        plan.checked = Some(checked);
+    }
+    plan
+}
+
 fn simulate_waves(
     plan: &Plan,
     waves: &[Vec<&Visit>],
     survey: &Survey,
     processes: &Processes,
 ) -> Result<Checked, Counterexample> {
+    let (checked, faults) = played(plan, waves, survey, (processes, &Snapshots::new()));
+    match faults.into_iter().next() {
+        Some(first) => Err(first),
+        None => Ok(checked),
+    }
+}
+
+/// What is said of the plan, and what it breaks without saying so, the first first.
+fn played(
+    plan: &Plan,
+    waves: &[Vec<&Visit>],
+    survey: &Survey,
+    (processes, snapshots): (&Processes, &Snapshots),
+) -> (Checked, Vec<Counterexample>) {
     let mut world = World::default();
+    world.kept = Kept::new(snapshots, &survey.desired, &mut world.material);
+    for (name, node) in &survey.desired.nodes {
+        for (service, wanted) in &node.services {
+            let manifest = wanted.restart.as_ref().and_then(|restart| restart.static_pod.clone());
+            world.pods.extend(manifest.map(|manifest| ((name.clone(), manifest), service.clone())));
+        }
+    }
     for (name, answer) in &survey.observed.nodes {
         if let Some(facts) = answer.facts() {
             let disk = Disk::of(facts, &mut world.material);
@@ -157,21 +219,20 @@ fn simulate_waves(
         faults.extend(severed::left(plan, &mut play, &topology, survey));
     }
     // Of two faults of one step the shortage comes first: it was found first.
-    if let Some((_, first)) = faults.into_iter().min_by_key(|(when, _)| (when.step(), *when)) {
-        return Err(first);
-    }
+    faults.sort_by_key(|(when, _)| (when.step(), *when));
     let least = play.before.iter().zip(&play.lowest).map(|(before, lowest)| Least {
         service: before.service.clone(),
         of: before.of,
         before: before.healthy,
         least: lowest.healthy,
     });
-    Ok(Checked {
+    let checked = Checked {
         connections,
         too_many: topology.too_many,
         least: least.collect(),
         interruptions: interruptions.into_iter().collect(),
-    })
+    };
+    (checked, faults.into_iter().map(|(_, fault)| fault).collect())
 }
 
 /// The instances that the plan tells a person to restart.
@@ -209,10 +270,13 @@ fn otherwise(
     let facts = survey.observed.nodes.get(&instance.node).and_then(|answer| answer.facts())?;
     let started = process.started?;
     let paths = world.disks.get(&instance.node)?.paths_of(&input.source);
-    let is_newer = |path: &String| {
-        facts.files.get(path).and_then(|seen| seen.present()).is_some_and(|file| started < file.modified)
+    // What is gone was there when it started, or it would not run.
+    let is_other = |path: &String| match facts.files.get(path) {
+        Some(Seen::Present(file)) => started < file.modified,
+        Some(Seen::Absent) => true,
+        Some(Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. }) | None => false,
     };
-    let is_stale = input.takes_up == TakesUp::AtStart && paths.iter().any(is_newer);
+    let is_stale = input.takes_up == TakesUp::AtStart && paths.iter().any(is_other);
     is_stale.then(|| world.material.hold(Holding::Unknown))
 }
 

@@ -12,7 +12,8 @@ use super::health::{Count, Health};
 use super::judge::Verdict;
 use super::state::{Before, Loaded, State};
 use super::topology::{InputId, InstanceId, Kind, LinkId};
-use crate::plan::{Deed, Plan, Visit};
+use crate::ids::NodeName;
+use crate::plan::{Action, Deed, Plan, Visit};
 
 /// A link that worked and does not.
 #[derive(Debug, Clone)]
@@ -24,6 +25,15 @@ pub(super) struct Break {
     pub(super) mended: Option<u32>,
     /// It holds as soon as these are restarted, which the plan tells a person to do.
     pub(super) told: BTreeSet<InstanceId>,
+}
+
+/// An instance that a visit has restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Restarted {
+    instance: InstanceId,
+    /// The action that did it last.
+    step: u32,
+    by_manifest: bool,
 }
 
 /// Too few instances at a moment.
@@ -43,12 +53,12 @@ pub(super) struct Play<'a> {
     told: BTreeSet<InstanceId>,
     pub(super) before: Vec<Count>,
     pub(super) lowest: Vec<Count>,
-    /// The counts when the visit began.
-    at_begin: Vec<Count>,
     pub(super) breaks: Vec<Break>,
     pub(super) shortages: Vec<Shortage>,
     /// Every state that the inputs of the visit pass through.
     passed: BTreeMap<InputId, Vec<Loaded>>,
+    /// The counts before the visit.
+    at_visit: Vec<Count>,
     /// How links stood before the visit, of those that stand otherwise since.
     stood: BTreeMap<LinkId, Verdict>,
 }
@@ -62,11 +72,11 @@ impl<'a> Play<'a> {
             health,
             told,
             lowest: before.clone(),
-            at_begin: before.clone(),
             before,
             breaks: Vec::new(),
             shortages: Vec::new(),
             passed: BTreeMap::new(),
+            at_visit: Vec::new(),
             stood: BTreeMap::new(),
         }
     }
@@ -78,7 +88,7 @@ impl<'a> Play<'a> {
             return;
         }
         let mut all: Vec<BTreeMap<InputId, Vec<Loaded>>> = Vec::new();
-        let mut restarted: BTreeMap<InstanceId, u32> = BTreeMap::new();
+        let mut restarted: Vec<Restarted> = Vec::new();
         for visit in visits {
             let before = self.state.before(&visit.node);
             self.passed.clear();
@@ -93,13 +103,17 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// One visit, action by action; with the way back from its end, which passes through every state that a way back from its middle can.
-    fn forth(&mut self, visit: &Visit, and_back: bool) -> BTreeMap<InstanceId, u32> {
+    /// One visit, action by action, with the ways back from it.
+    fn forth(&mut self, visit: &Visit, and_back: bool) -> Vec<Restarted> {
         let before = self.state.before(&visit.node);
         self.stood.clear();
-        self.at_begin = self.health.count(&self.state, &BTreeSet::new());
-        let mut restarted: BTreeMap<InstanceId, u32> = BTreeMap::new();
-        for action in &visit.actions {
+        self.at_visit = self.health.count(&self.state, &BTreeSet::new());
+        let mut restarted: Vec<Restarted> = Vec::new();
+        for (index, action) in visit.actions.iter().enumerate() {
+            let done = visit.actions.get(..index).unwrap_or_default();
+            if and_back && is_point(action, done, &restarted) {
+                self.back(&visit.node, done, &before, &restarted);
+            }
             let changed = match self.state.world.act(action) {
                 Effect::None => continue,
                 Effect::Wrote(paths) => self.state.wrote(&visit.node, &paths, action.number),
@@ -107,9 +121,21 @@ impl<'a> Play<'a> {
                     self.state.moved(&visit.node, &directory);
                     continue;
                 }
-                Effect::Restarted(service) => {
+                Effect::Awaited { served, settled } => {
+                    let mut changed = self.state.waited(&visit.node, settled);
+                    let served = served.iter();
+                    changed.extend(served.filter_map(|(port, certificate)| {
+                        self.state.is_served(&visit.node, *port, certificate)
+                    }));
+                    changed
+                }
+                Effect::Restarted { service, by_manifest } => {
                     let Some(instance) = self.state.topology.of(&service, &visit.node) else { continue };
-                    restarted.insert(instance, action.number);
+                    let again = Restarted { instance, step: action.number, by_manifest };
+                    match restarted.iter_mut().find(|known| known.instance == instance) {
+                        Some(known) => *known = again,
+                        None => restarted.push(again),
+                    }
                     self.down(&BTreeSet::from([instance]), When::Step(action.number));
                     self.health.lives(instance);
                     self.state.start(instance, action.number)
@@ -118,29 +144,38 @@ impl<'a> Play<'a> {
             self.changed(&changed, When::Step(action.number));
         }
         if and_back {
-            self.back(visit, &before, &restarted);
+            self.back(&visit.node, &visit.actions, &before, &restarted);
         }
         restarted
     }
 
-    /// The snapshot is put back, last write first, and what was restarted is restarted again.
-    fn back(&mut self, visit: &Visit, before: &Before, restarted: &BTreeMap<InstanceId, u32>) {
-        let Some(last) = visit.actions.last().map(|action| action.number) else { return };
-        let after = self.state.before(&visit.node);
+    /// The snapshot is put back, last write first, and what was restarted is restarted again: pods by their manifests, which come last, then the others in
+    /// the order in which they were.
+    fn back(&mut self, node: &NodeName, done: &[Action], before: &Before, restarted: &[Restarted]) {
+        let Some(last) = done.last().map(|action| action.number) else { return };
+        let after = self.state.before(node);
+        let stood = self.stood.clone();
         let when = When::WayBack(last);
-        // What a file holds goes back with whatever wrote it, a pair as one; permissions are not played.
-        let writing =
-            visit.actions.iter().rev().filter(|action| !matches!(action.deed, Deed::SetPermissions { .. }));
-        for action in writing {
-            let changed = self.state.put_back(before, &action.deed.paths(), last);
+        // Each path goes back where it was changed first, a pair as one; permissions are not played.
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let writing = done.iter().filter(|action| !matches!(action.deed, Deed::SetPermissions { .. }));
+        let first = writing.map(|action| {
+            action.deed.paths().into_iter().filter(|path| seen.insert(path)).collect::<Vec<_>>()
+        });
+        let first: Vec<Vec<&str>> = first.collect();
+        for paths in first.into_iter().rev() {
+            let changed = self.state.put_back(before, &paths, last);
             self.changed(&changed, when);
         }
-        for instance in restarted.keys().rev() {
+        let (pods, others): (Vec<&Restarted>, Vec<&Restarted>) =
+            restarted.iter().partition(|restarted| restarted.by_manifest);
+        for Restarted { instance, .. } in pods.into_iter().rev().chain(others) {
             self.down(&BTreeSet::from([*instance]), when);
             let changed = self.state.start(*instance, last);
             self.changed(&changed, when);
         }
         self.state.go_back(&after);
+        self.stood = stood;
     }
 
     /// Some inputs are in another state: which links stand otherwise, and what does that leave?
@@ -227,9 +262,13 @@ impl<'a> Play<'a> {
         let without = self.health.count(&self.state, &BTreeSet::new());
         let found = self.health.count(&self.state, down);
         self.keep_lowest(&found);
-        for ((found, without), at_begin) in found.into_iter().zip(without).zip(self.at_begin.clone()) {
-            // What was short before is not short because of this, and a way back may lead to where it was.
-            let was_short = matches!(when, When::WayBack(_)) && at_begin.healthy < at_begin.needed;
+        for (found, without) in found.into_iter().zip(without) {
+            // What was short before is not short because of this, nor is it where a way back leads to how it was.
+            let was_short = matches!(when, When::WayBack(_))
+                && self
+                    .at_visit
+                    .iter()
+                    .any(|before| before.service == found.service && before.healthy < before.needed);
             if found.healthy < found.needed && without.healthy >= without.needed && !was_short {
                 self.shortages.push(Shortage { when, count: found, down: down.clone() });
             }
@@ -243,9 +282,9 @@ impl<'a> Play<'a> {
     }
 
     /// Nothing says in which order the instances that a wave restarts come back.
-    fn all_down(&mut self, restarted: &BTreeMap<InstanceId, u32>) {
-        if let Some(last) = restarted.values().max() {
-            self.down(&restarted.keys().copied().collect(), When::Step(*last));
+    fn all_down(&mut self, restarted: &[Restarted]) {
+        if let Some(last) = restarted.iter().map(|restarted| restarted.step).max() {
+            self.down(&restarted.iter().map(|restarted| restarted.instance).collect(), When::Step(last));
         }
     }
 
@@ -302,6 +341,26 @@ impl<'a> Play<'a> {
         let candidates = [[client].into(), [server].into(), BTreeSet::from([client, server])];
         candidates.into_iter().find(|these| self.state.verdict(link, these).0 == Verdict::Holds)
     }
+}
+
+/// Whether the way back from before an action is one that the way back from the end of the visit does not stand for.
+///
+/// Whether one side of a connection accepts the other depends on two inputs, so a state of the way back matters only by its pairs. Of the pairs of two files, or of
+/// a file and of what a process has loaded, the way forth shows each one in which the file is as it was or the process was not restarted yet, and the way
+/// back from the end each other one, unless a file is written twice: what it holds between stands beside files that are put back. Of what two processes have
+/// loaded, each pair occurs on those ways as well, unless one is restarted on the way back while the other was never restarted, or will be once more.
+fn is_point(action: &Action, done: &[Action], restarted: &[Restarted]) -> bool {
+    if matches!(action.deed, Deed::SetPermissions { .. }) {
+        return false;
+    }
+    if action.restarts().is_some() {
+        return !restarted.is_empty();
+    }
+    let paths = action.deed.paths();
+    let writes = done
+        .iter()
+        .filter(|done| !matches!(done.deed, Deed::SetPermissions { .. }) && done.restarts().is_none());
+    writes.flat_map(|done| done.deed.paths()).any(|path| paths.contains(&path))
 }
 
 /// The visits in waves, as a plan has them made.

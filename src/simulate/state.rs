@@ -14,6 +14,7 @@ use super::disk::Disk;
 use super::judge::{Judge, Question, Verdict};
 use super::material::{Holding, HoldingId};
 use super::topology::{Half, Input, InputId, InstanceId, Kind, LinkId, TakesUp, Topology};
+use crate::duration::Duration;
 use crate::ids::NodeName;
 use crate::spec::types::Usage;
 
@@ -121,7 +122,7 @@ impl<'a> State<'a> {
                 changes
             }
             // Who polls or watches goes on with what it has when it finds nothing that it can use (dynamic_serving_content.go).
-            TakesUp::AtOnce | TakesUp::SomeTime => {
+            TakesUp::AtOnce | TakesUp::SomeTime(_) | TakesUp::SeveralWays => {
                 let is_new = is_usable && loaded.iter().all(|known| known.holding != next.holding);
                 if is_new {
                     loaded.push(next);
@@ -154,6 +155,43 @@ impl<'a> State<'a> {
             }
         }
         changed
+    }
+
+    /// A process was seen to show the first certificate of this file at a port, so it has taken it up. Says whether its state is another one now.
+    pub(super) fn is_served(&mut self, node: &NodeName, port: u16, certificate: &str) -> Option<InputId> {
+        let id = *self.topology.served.get(&(node.clone(), port))?;
+        let input = self.topology.inputs.get(id.0)?;
+        let is_of_file = input.source.certificate() == certificate;
+        (is_of_file && self.has_taken_up(id)).then_some(id)
+    }
+
+    /// So much time has passed, in which whoever polls as often on this node has read everything. Says whose state is another one now.
+    pub(super) fn waited(&mut self, node: &NodeName, time: Duration) -> BTreeSet<InputId> {
+        let topology = self.topology;
+        let on_node =
+            |input: &&Input| topology.instance(input.instance).is_some_and(|instance| instance.node == *node);
+        let polls =
+            |input: &&Input| matches!(input.takes_up, TakesUp::SomeTime(Some(period)) if period <= time);
+        let inputs = topology.inputs.iter().enumerate();
+        let polling = inputs.filter(|(_, input)| polls(input) && on_node(input));
+        let polling: Vec<InputId> = polling.map(|(index, _)| InputId(index)).collect();
+        polling.into_iter().filter(|id| self.has_taken_up(*id)).collect()
+    }
+
+    fn has_taken_up(&mut self, id: InputId) -> bool {
+        let is_by_itself = self
+            .topology
+            .inputs
+            .get(id.0)
+            .is_some_and(|input| matches!(input.takes_up, TakesUp::SomeTime(_)));
+        let holding = self.on_disk(id);
+        let Some(loaded) = self.loaded.get_mut(id.0) else { return false };
+        // Only what it may have taken up can it have taken up: what cannot be used it has passed over.
+        let taken_up = loaded.iter().find(|known| known.holding == holding).copied();
+        let is_news = is_by_itself && loaded.len() > 1 && !self.detached.contains(&id);
+        let Some(taken_up) = taken_up.filter(|_| is_news) else { return false };
+        *loaded = vec![taken_up];
+        true
     }
 
     /// Looks again at every link that depends on these inputs, and tells those that stand otherwise than before.
@@ -228,7 +266,7 @@ impl<'a> State<'a> {
                     checked_with: checked.map(|loaded| loaded.holding),
                     usage: half.usage,
                     name: half.name.as_ref(),
-                    nameless_passes: half.usage == Usage::Client,
+                    is_address_of_client: half.usage == Usage::Client,
                 };
                 let since = shown.since.max(checked.map_or(0, |loaded| loaded.since));
                 match self.judge.ask(&self.world.material, &question) {

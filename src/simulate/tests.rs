@@ -16,6 +16,8 @@ use crate::x509::Sha256;
 
 mod faults;
 mod random;
+mod rollbacks;
+mod ways_back;
 
 const NODES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 

@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::disk::{Disks, Source};
 use crate::desired::{Desired, DesiredNode, Storage};
+use crate::duration::Duration;
 use crate::ids::{AuthorityName, NodeName, ServiceName};
 use crate::observed::Observed;
 use crate::profile::{At, Dial, Held, Read, Reload, Trusts, What};
@@ -50,8 +51,10 @@ pub(super) struct Input {
 pub(super) enum TakesUp {
     /// At once: it reads at each connection.
     AtOnce,
-    /// At some time that nobody waits for: until it is restarted, each state since its start may be the one that it has.
-    SomeTime,
+    /// At some time, each state until then may be the one that it has; after at most this time where it polls.
+    SomeTime(Option<Duration>),
+    /// It is read in several ways, of which each may have another state until it is restarted.
+    SeveralWays,
     /// When it is restarted.
     AtStart,
 }
@@ -97,6 +100,8 @@ pub(super) struct Topology {
     pub(super) readers: BTreeMap<NodeName, BTreeMap<String, Vec<InputId>>>,
     /// The instances, by service.
     pub(super) by_service: BTreeMap<ServiceName, BTreeMap<NodeName, InstanceId>>,
+    /// What is shown at each port of a node.
+    pub(super) served: BTreeMap<(NodeName, u16), InputId>,
     /// The services whose instances connect to each other: they need a quorum.
     pub(super) peers: Vec<ServiceName>,
     /// There are more than [`MAX_CONNECTIONS`], so there are none here.
@@ -204,6 +209,7 @@ impl Builder<'_> {
             let held = Held { identity, copy: None };
             if let Some(served) = self.shown(server, node, &held, Some(&wanted.reads)) {
                 let name = called.and_then(|called| called.parse().ok());
+                self.topology.served.extend(dial.port.map(|port| ((server_node.clone(), port), served)));
                 halves.push(Half { shows: served, checks: trusts, usage: Usage::Server, name });
             }
         }
@@ -354,13 +360,14 @@ impl Builder<'_> {
             .map(|read| match read.reload(self.desired.version) {
                 Reload::Start => TakesUp::AtStart,
                 Reload::Handshake => TakesUp::AtOnce,
-                Reload::Watch | Reload::Poll(_) => TakesUp::SomeTime,
+                Reload::Watch => TakesUp::SomeTime(None),
+                Reload::Poll(period) => TakesUp::SomeTime(Some(period)),
             })
             .collect();
         match ways.split_first() {
             None => TakesUp::AtStart,
             Some((first, rest)) if rest.iter().all(|way| way == first) => *first,
-            Some(_) => TakesUp::SomeTime,
+            Some(_) => TakesUp::SeveralWays,
         }
     }
 

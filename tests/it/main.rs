@@ -16,6 +16,7 @@ mod kubeconfigs;
 mod layouts;
 mod listing;
 mod made;
+mod members;
 mod mutations;
 mod observe;
 mod odd_cas;

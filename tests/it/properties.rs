@@ -82,7 +82,7 @@ const FILES: [&str; 19] = [
 ];
 
 /// The present when the cluster was made, and later ones: nothing is due, leaves are due, leaves have expired, the authorities have too.
-const CLOCKS: [fn() -> Timestamp; 4] = [
+pub(crate) const CLOCKS: [fn() -> Timestamp; 4] = [
     || "2026-12-01T00:00:00Z".parse().unwrap(),
     || "2027-11-15T00:00:00Z".parse().unwrap(),
     || "2028-06-01T00:00:00Z".parse().unwrap(),
@@ -105,7 +105,7 @@ enum Damage {
 
 /// What befalls the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
+pub(crate) enum Trouble {
     None,
     Before(u32),
     After(u32),
@@ -128,7 +128,7 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-fn trouble() -> impl Strategy<Value = Trouble> {
+pub(crate) fn trouble() -> impl Strategy<Value = Trouble> {
     prop_oneof![
         Just(Trouble::None),
         (0..25_u32).prop_map(Trouble::Before),
@@ -140,29 +140,29 @@ fn trouble() -> impl Strategy<Value = Trouble> {
 
 /// A node of which the test keeps hold while a run has it.
 #[derive(Clone)]
-struct Shared {
+pub(crate) struct Shared {
     memory: Arc<Mutex<Memory>>,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Clone, Copy)]
-struct State {
-    trouble: Trouble,
+pub(crate) struct State {
+    pub(crate) trouble: Trouble,
     performed: u32,
     dead: bool,
 }
 
 impl Shared {
-    fn new(memory: Memory) -> Self {
+    pub(crate) fn new(memory: Memory) -> Self {
         let state = State { trouble: Trouble::None, performed: 0, dead: false };
         Self { memory: Arc::new(Mutex::new(memory)), state: Arc::new(Mutex::new(state)) }
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
@@ -171,7 +171,7 @@ impl Shared {
     }
 
     /// The trouble is over; what a dead process held is gone.
-    fn heal(&self) {
+    pub(crate) fn heal(&self) {
         let was_dead = self.state().dead;
         *self.state() = State { trouble: Trouble::None, performed: 0, dead: false };
         if was_dead {
@@ -403,8 +403,14 @@ fn holds_none(text: &str, canaries: &[String]) -> bool {
     canaries.iter().all(|canary| !text.contains(canary.as_str()))
 }
 
+/// How many random clusters are made: so many, or as many times more as `PKI_PROPERTY_FACTOR` says.
+pub(crate) fn cases(usual: u32) -> u32 {
+    let factor = std::env::var("PKI_PROPERTY_FACTOR").ok().and_then(|factor| factor.parse().ok());
+    usual.saturating_mul(factor.unwrap_or(1))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(96), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_run_is_whole_or_was_never_there(

@@ -2,8 +2,9 @@
 #![expect(clippy::disallowed_methods, reason = "clusters are folders, and their faults are made by programs")]
 
 use std::path::Path;
+use std::process::Command;
 
-use pki::apply::Outcome;
+use pki::apply::{Outcome, VisitEnd};
 use pki::plan::{Options, Plan};
 use pki::x509::Certificate;
 
@@ -18,6 +19,24 @@ fn scenario(name: &str) -> (std::path::PathBuf, Cluster) {
     let folder = Path::new(ROOT).join("tests/scenarios").join(name);
     let cluster = set_up(&folder).unwrap();
     (folder, cluster)
+}
+
+/// What kubeadm does when it is run again on two of three nodes: each has made a CA of its own.
+const EACH_ITS_OWN: &str = r#"
+for node in cp-2 cp-3; do
+  rm $node/$PKI/etcd/ca.key
+  new_ca $node/$PKI/etcd/ca etcd-ca
+  for name in etcd/server etcd/peer etcd/healthcheck-client apiserver-etcd-client; do
+    reissue $node/$PKI/$name $node/$PKI/etcd/ca $CA_STARTS 20271121234434Z
+  done
+done
+"#;
+
+fn by_hand(cluster: &Cluster, commands: &str) {
+    let library = Path::new(ROOT).join("tests/scenarios/lib.sh");
+    let mut bash = Command::new("bash");
+    bash.args(["-c", "set -euo pipefail; source \"$0\"; eval \"$1\""]).arg(library).arg(commands);
+    assert!(bash.current_dir(cluster.path()).status().unwrap().success());
 }
 
 fn authority(cluster: &Cluster, node: &str) -> Certificate {
@@ -48,8 +67,14 @@ fn the_ca_that_most_nodes_hold_with_its_key_stays_and_everything_else_is_replace
 
 #[test]
 fn the_ca_that_the_spec_names_stays_whoever_holds_it() {
-    let (_, cluster) = scenario("ca-foreign-on-each-node");
-    assert!(!cluster.plan(&accepting()).applicable, "nobody knows which one is right");
+    let cluster = Cluster::unpack();
+    by_hand(&cluster, EACH_ITS_OWN);
+    let plan = cluster.plan(&accepting());
+    assert!(!plan.applicable, "nobody knows which one is right");
+    let blocked = &plan.blocked[0];
+    assert!(blocked.because.starts_with("etcd-ca has become 3 CAs"), "{}", blocked.because);
+    assert!(blocked.because.ends_with("on more nodes than any other"), "{}", blocked.because);
+    assert!(blocked.help.as_ref().is_some_and(|help| help.contains("spec.authorities.etcd-ca.source")));
     let stays = authority(&cluster, "cp-3");
     for (from, to) in [("ca.crt", "root.crt"), ("ca.key", "root.key")] {
         let from = cluster.path().join("cp-3/etc/kubernetes/pki/etcd").join(from);
@@ -74,5 +99,31 @@ fn where_no_outage_is_needed_accepting_one_changes_nothing() {
             serde_json::to_string(&accepted).unwrap(),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn of_two_workers_at_once_one_fails_and_the_other_is_done() {
+    let (_, cluster) = scenario("workers-two-at-once");
+    std::fs::write(cluster.path().join("w-2/restart"), "touch etc/restarted; exit 1\n").unwrap();
+    let plan = cluster.plan(&Options::default());
+    let report = cluster.apply(&plan);
+    let ends: Vec<&str> = report.visits.iter().map(|visit| word(&visit.end)).collect();
+    assert_eq!((report.outcome, ends), (Outcome::Partial, vec!["committed", "undone", "not started"]));
+    std::fs::write(cluster.path().join("w-2/restart"), "").unwrap();
+    assert_eq!(cluster.apply(&cluster.plan(&Options::default())).outcome, Outcome::Done);
+    assert!(cluster.plan(&Options::default()).is_empty());
+}
+
+fn word(end: &VisitEnd) -> &'static str {
+    match end {
+        VisitEnd::NotStarted => "not started",
+        VisitEnd::Committed => "committed",
+        VisitEnd::Undone(_) => "undone",
+        VisitEnd::Refused(_)
+        | VisitEnd::Disconnected(_)
+        | VisitEnd::TakenBack
+        | VisitEnd::Left(_)
+        | VisitEnd::UndoFailed { .. } => "otherwise",
     }
 }

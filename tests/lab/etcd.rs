@@ -97,8 +97,13 @@ impl Cluster {
 
     pub(crate) fn write(&self) {
         std::fs::write(self.nodes[0].disk("var/lib/tests/writer"), WRITER).unwrap();
-        self.nodes[0].run("setsid sh /var/lib/tests/writer </dev/null >/dev/null 2>&1 &");
+        self.start_writer();
         wait_until("writes are acknowledged", || self.written().len() > 10);
+    }
+
+    /// Starts the writer, anew after its node has lost its power: it begins with the first key again, which has the same value.
+    pub(crate) fn start_writer(&self) {
+        self.nodes[0].run("setsid sh /var/lib/tests/writer </dev/null >/dev/null 2>&1 &");
     }
 
     /// The acknowledged writes, with their times in nanoseconds.
@@ -152,7 +157,7 @@ impl Cluster {
 }
 
 /// An instant to which nothing that is made later is back-dated.
-fn after_everything_made_so_far(node: &Node) -> String {
+pub(crate) fn after_everything_made_so_far(node: &Node) -> String {
     let dates = node.run(
         "for file in server peer client; do openssl x509 -noout -startdate -in /etc/etcd/pki/$file.crt; done",
     );

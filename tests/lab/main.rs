@@ -8,11 +8,13 @@
     reason = "tests on real machines; one that meets what it does not expect has failed"
 )]
 
+mod calibration;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 #[path = "../it/cluster.rs"]
 mod cluster;
 mod controller;
 mod etcd;
+mod etcd_kills;
 mod expired;
 mod nodes;
 mod outcomes;

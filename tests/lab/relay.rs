@@ -4,6 +4,7 @@
 //!
 //! * `kill N`: the real process is killed when it is about to be told, or has just said, message N;
 //! * `hold N`: message N is not passed on before the file `go` is there; that this is so is told by the file `held`;
+//! * `kill-at TEXT`, `hold-at TEXT`: the same at the first message of the controller in which this text is;
 //! * `clock SECONDS`: the node's clock in its facts is so much further.
 //!
 //! Leaves: the messages of `node serve` in both directions, each written to `/var/lib/pki-relay/said` with its direction before it is passed on. They are
@@ -57,6 +58,8 @@ enum Order {
     Nothing,
     Kill(usize),
     Hold(usize),
+    KillAt(String),
+    HoldAt(String),
     Clock(i64),
 }
 
@@ -67,6 +70,8 @@ impl Order {
         match text.trim().split_once(' ') {
             Some(("kill", at)) => number(at).map_or(Self::Nothing, Self::Kill),
             Some(("hold", at)) => number(at).map_or(Self::Nothing, Self::Hold),
+            Some(("kill-at", text)) => Self::KillAt(text.to_owned()),
+            Some(("hold-at", text)) => Self::HoldAt(text.to_owned()),
             Some(("clock", seconds)) => seconds.parse().map_or(Self::Nothing, Self::Clock),
             _ => Self::Nothing,
         }
@@ -110,22 +115,43 @@ impl Relay {
     fn at_message(&self, message: Vec<u8>) -> io::Result<Vec<u8>> {
         let number = record(self.direction, &message)?;
         match (Order::read(), number) {
-            (Order::Kill(at), Some(number)) if number == at => {
-                let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-                child.kill()?;
-                child.wait()?;
-            }
-            (Order::Hold(at), Some(number)) if number == at => {
-                std::fs::write(file("held"), number.to_string())?;
-                while !file("go").exists() {
-                    thread::sleep(PAUSE);
-                }
-            }
+            (Order::Kill(at), Some(number)) if number == at => self.kill()?,
+            (Order::Hold(at), Some(number)) if number == at => hold(number)?,
+            (Order::KillAt(text), Some(_)) if self.is_told(&message, &text) => self.kill()?,
+            (Order::HoldAt(text), Some(number)) if self.is_told(&message, &text) => hold(number)?,
             (Order::Clock(seconds), Some(_)) => return Ok(shifted(message, seconds)),
-            (Order::Nothing | Order::Kill(_) | Order::Hold(_) | Order::Clock(_), _) => {}
+            (
+                Order::Nothing
+                | Order::Kill(_)
+                | Order::Hold(_)
+                | Order::KillAt(_)
+                | Order::HoldAt(_)
+                | Order::Clock(_),
+                _,
+            ) => {}
         }
         Ok(message)
     }
+
+    /// Whether the controller says this to the node.
+    fn is_told(&self, message: &[u8], text: &str) -> bool {
+        self.direction == b'>' && message.windows(text.len().max(1)).any(|part| part == text.as_bytes())
+    }
+
+    fn kill(&self) -> io::Result<()> {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.kill()?;
+        child.wait().map(|_| ())
+    }
+}
+
+/// Waits until the message may go on; at once where one was held before.
+fn hold(number: usize) -> io::Result<()> {
+    std::fs::write(file("held"), number.to_string())?;
+    while !file("go").exists() {
+        thread::sleep(PAUSE);
+    }
+    Ok(())
 }
 
 /// Writes a message down; its number, unless it is a heartbeat.

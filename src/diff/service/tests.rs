@@ -215,4 +215,14 @@ fn status_says_what_is_not_in_use() {
     assert_eq!(services[0]["address"], "svc/etcd@cp-1");
     assert_eq!(services[0]["findings"][0]["reason"], "ServedDiffersFromFile");
     assert_eq!(services[0]["findings"][0]["at"], "127.0.0.1:2380");
+    // The alarm names both certificates whole; of a process that is older than its file only the file's is known.
+    let alarm = &services[0]["alarms"][0];
+    assert_eq!((&alarm["state"], &alarm["at"]), (&"notInUse".into(), &"127.0.0.1:2380".into()));
+    let [file, served] = ["file", "served"].map(|which| alarm[which].as_str().unwrap().to_owned());
+    assert!(file != served && [&file, &served].iter().all(|digest| digest.len() == 71), "{alarm}");
+    let (alarms, _) = text.split_once("\nFindings\n").unwrap();
+    let line = format!("which holds {file}; 127.0.0.1:2380 serves {served}\n");
+    assert!(alarms.contains("  unused   svc/etcd@cp-1\n") && alarms.contains(&line), "{alarms}");
+    let count = json["others"].as_array().unwrap().iter().map(|row| row["alarms"].as_array().unwrap().len());
+    assert!(text.ends_with(&format!("alarms {}.\n", count.sum::<usize>())), "{text}");
 }

@@ -8,29 +8,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Entry, Memory, Object, is_below};
+use super::services::same_file;
+use super::{Entry, Failure, Memory, Object, is_below};
 use crate::node::error::HostError;
 use crate::node::image::{Access, FileImage, Image, TreeImage};
 use crate::node::lock::{Claim, Holder, LockState};
 use crate::node::order::{Answer, Begin, Order, VisitId};
-use crate::node::visit::{Change, Earlier, Objects, Touch, Visit, made_below};
+use crate::node::visit::{Change, Earlier, Objects, Touch, Visit, backwards, made_below};
 use crate::node::{Host, perform};
 use crate::observed::{NodeFacts, OpenTransaction, PastTransaction, Seen, ServedBy, VisitState};
 use crate::secret::Secret;
 use crate::visits::{ChangedPath, SnapshotFacts, Undone};
-
-/// Where a node in memory fails, once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// Instead of performing the order of this number, counted from 1 over all transactions.
-    BeforeOrder(u32),
-    /// When the order of this number has been performed.
-    AfterOrder(u32),
-    /// Instead of committing.
-    Commit,
-    /// Instead of undoing.
-    Undo,
-}
 
 /// What a node in memory knows of transactions.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +29,7 @@ pub(super) struct Work {
     took_lock: bool,
     /// What would be on the node's disk: the visits, the last of which may be open.
     visits: Vec<Kept>,
-    failure: Option<Failure>,
+    pub(super) failure: Option<Failure>,
     performed: u32,
     ran: Vec<Vec<String>>,
 }
@@ -58,13 +46,6 @@ struct Kept {
 }
 
 impl Memory {
-    /// Makes the node fail somewhere, once.
-    #[must_use]
-    pub fn failing(mut self, failure: Failure) -> Self {
-        self.work.failure = Some(failure);
-        self
-    }
-
     /// Gives the node's lock to another process.
     #[must_use]
     pub fn locked_by(mut self, run: &str) -> Self {
@@ -204,18 +185,14 @@ impl Memory {
         {
             self.entries.insert(parent.to_owned(), directory);
         }
-        match new {
+        let before = match new {
             Some(entry) => self.entries.insert(location.to_owned(), entry),
             None => self.entries.remove(location),
         };
-    }
-
-    fn fails(&mut self, here: Failure) -> Result<(), HostError> {
-        if self.work.failure != Some(here) {
-            return Ok(());
+        let now = self.entries.get(location);
+        if !same_file(before.as_ref().map(|entry| &entry.object), now.map(|entry| &entry.object)) {
+            self.wrote_manifest(location);
         }
-        self.work.failure = None;
-        Err(HostError::Refused { path: "/".to_owned(), reason: format!("told to fail: {here:?}") })
     }
 
     fn open(&mut self) -> Option<&mut Kept> {
@@ -255,7 +232,7 @@ impl Memory {
         let trees: Vec<(&Touch, BTreeSet<String>)> = trees.collect();
         let mut undone =
             Undone { id: id_of(&about), state: VisitState::Undone, restored: Vec::new(), left: Vec::new() };
-        for touch in touched.iter().rev() {
+        for touch in backwards(touched.iter(), |touch| touch) {
             let Some(before) = before.get(&touch.location) else { continue };
             let now = |memory: &Self| memory.capture_as(&touch.location, before).unwrap_or(Image::Other);
             if now(self).same_as(before) {
@@ -266,7 +243,11 @@ impl Memory {
             let is_back = now(self).same_as(before);
             if is_back { &mut undone.restored } else { &mut undone.left }.push(touch.path.clone());
         }
-        self.work.ran.extend(ran);
+        for argv in ran {
+            // One that does not start was why this is undone, or a person sees it.
+            let _ended = self.ran_program(&argv);
+            self.work.ran.push(argv);
+        }
         Ok(Some(undone))
     }
 }
@@ -321,6 +302,7 @@ impl Host for Memory {
     }
 
     fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
+        self.tick();
         self.work.performed = self.work.performed.saturating_add(1);
         let number = self.work.performed;
         self.fails(Failure::BeforeOrder(number))?;
@@ -461,7 +443,7 @@ impl Objects for Memory {
         if !kept.ran.contains(&argv.to_vec()) {
             kept.ran.push(argv.to_vec());
         }
-        Ok(())
+        self.ran_program(argv)
     }
 
     fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError> {
@@ -476,6 +458,7 @@ impl Objects for Memory {
                     location: touch.location.clone(),
                     before: before.clone(),
                     after: after.clone(),
+                    starts: touch.starts,
                 })
             })
             .collect();

@@ -26,6 +26,7 @@ use crate::x509::pem;
 mod crash;
 mod directory;
 mod identity;
+mod pods;
 
 pub(in crate::node) const STATE: &str = "/var/lib/pki";
 

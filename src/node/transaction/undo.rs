@@ -14,7 +14,7 @@ use crate::node::image::Image;
 use crate::node::journal::{self, Event, Program};
 use crate::node::site::Site;
 use crate::node::snapshot;
-use crate::node::visit::{Change, Objects as _, made_below};
+use crate::node::visit::{Change, Objects as _, backwards, made_below};
 use crate::observed::{OpenTransaction, VisitState};
 use crate::visits::Undone;
 
@@ -61,7 +61,7 @@ pub(super) fn undo(site: &mut Site, open: &OpenTransaction, restarts: Restarts) 
     let mut failure = None;
     let mut seen = BTreeSet::new();
     let restarted: BTreeSet<Gate> = journal::replaced(&lines).into_iter().map(|before| before.gate).collect();
-    for (touch, before) in journal::touched(&lines).into_iter().rev() {
+    for (touch, before) in backwards(journal::touched(&lines).into_iter(), |(touch, _)| touch) {
         if !seen.insert(&touch.location) {
             continue;
         }

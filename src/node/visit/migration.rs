@@ -59,7 +59,7 @@ impl Visit {
             return Err(HostError::Refused { path: format!("{link}/{name}"), reason });
         }
         let ServedBy { uid, gid } = objects.served_by();
-        let touch = |location: &str| Touch { path: link.to_owned(), location: location.to_owned() };
+        let touch = |location: &str| Touch::new(link, location.to_owned());
         let copy = Wanted { touch: touch(&to), image: whole.clone(), found: Some(there) };
         let image = Image::Link { target: path.to_owned(), uid, gid };
         let exchange = Wanted { touch: touch(&from), image, found: Some(whole) };

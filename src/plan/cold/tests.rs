@@ -7,6 +7,7 @@ use crate::observed::{
     Answer, ClientCertificate, EndpointFacts, NodeFacts, Probe, Seen, Served, ServiceFacts, UnitFacts,
 };
 use crate::plan::{Input, Options, Phase, Plan, SpecReference, plan};
+use crate::simulate::{Processes, checked};
 use crate::survey::tests::{SPEC, agreement};
 use crate::x509::Sha256;
 
@@ -170,4 +171,13 @@ fn without_a_look_at_what_runs_a_plan_has_one_phase() {
     let plan = plan_of(&survey);
     assert_eq!(plan.phases().count(), 1);
     assert!(!serde_json::to_string(&plan).unwrap().contains("\"phase\""));
+}
+
+#[test]
+fn the_plan_for_an_expired_cluster_is_told_as_its_golden_text_says() {
+    let survey = everything_down();
+    let processes = Processes::of(&survey.observed);
+    let plan = checked(plan_of(&survey), &survey, &processes).unwrap();
+    let text = crate::render::plan(&plan).replace(&plan.id, "<plan>");
+    assert_eq!(text, include_str!("expired.txt"), "{text}");
 }
