@@ -188,3 +188,27 @@ fn a_copied_kubeconfig_leads_to_the_server_of_its_original_unless_it_names_its_o
     let [a, c] = ["https://a:6443", "https://c:6443"];
     assert_eq!((servers["/a"], servers["/b"], servers["/c"]), (a, a, c));
 }
+
+#[test]
+fn a_service_says_in_the_spec_where_it_listens_and_what_tells_that_it_works() {
+    let text = "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: { name: x }\nspec:\n  profile: kubeadm\n  kubernetesVersion: v1.20.2\n  nodes:\n    cp-1: { address: 10.0.0.11, roles: [control-plane, etcd] }\n  services:\n    \
+                kube-apiserver: { endpoints: { main: { port: 6443, serves: etcd-server }, other: { port: 8132 } } }\n    \
+                broker: { restart: { systemd: broker.service }, reads: [etcd-server], health: { port: 8443, path: /ok } }\n";
+    let spec: ClusterPki = serde_saphyr::from_str(text).unwrap();
+    let desired = resolve(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &Hints::default()).unwrap();
+    let services = &desired.nodes["cp-1"].services;
+    let ports = services["kube-apiserver"].endpoints.iter();
+    let ports: Vec<(u16, Option<&str>)> =
+        ports.map(|known| (known.port, known.serves.as_ref().map(|serves| serves.as_str()))).collect();
+    assert_eq!(ports, [(6443, Some("etcd-server")), (8132, None)], "declared anew, and besides");
+    let health = |service: &str| -> Vec<(u16, &str, bool)> {
+        let health = services[service].health.iter();
+        health.map(|health| (health.port, health.path.as_str(), health.is_declared)).collect()
+    };
+    assert_eq!(health("kube-apiserver"), [(6443, "/readyz", false)]);
+    assert_eq!(health("broker"), [(8443, "/ok", true)]);
+    let old = text.replace("v1.20.2", "v1.15.0");
+    let spec: ClusterPki = serde_saphyr::from_str(&old).unwrap();
+    let desired = resolve(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &Hints::default()).unwrap();
+    assert_eq!(desired.nodes["cp-1"].services["kube-apiserver"].health[0].path.as_str(), "/healthz");
+}

@@ -228,7 +228,7 @@ pub(super) fn await_quorum(
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::plan) mod tests;
 
 /// What shows that the members have a quorum: the one on this node follows a leader.
 fn etcd_gate(node: &DesiredNode) -> Option<Gate> {

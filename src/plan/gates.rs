@@ -144,7 +144,11 @@ impl Builder<'_> {
     ) {
         if !awaited.is_empty() {
             let timeout = self.input.survey.desired.rollout.timeout;
-            let Awaited { gates, kept, elsewhere } = awaited;
+            let Awaited { gates, mut kept, mut elsewhere } = awaited;
+            if phase == Phase::Quorum {
+                // While members start and give up again nothing that works by chance can be asked to go on.
+                (kept, elsewhere) = (BTreeSet::new(), BTreeMap::new());
+            }
             let deed = Deed::AwaitHealthy { gates, kept, elsewhere, settle, timeout };
             self.add_in(phase, address, deed, Vec::new(), false);
         }
@@ -164,6 +168,11 @@ impl Builder<'_> {
             if !changed(&shown) && !dial.trusts.iter().any(|trusts| changed(&what(trusts))) {
                 continue;
             }
+            let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
+            let of_identity = self.draft.on(name).iter().filter(|deed| deed.address == address);
+            if self.is_torn(dial) || of_identity.clone().any(|deed| deed.phase == Phase::Quorum) {
+                continue;
+            }
             let awaited = by_identity.entry(identity.clone()).or_default();
             for (call, is_required) in self.calls(dial, (name, node)) {
                 let gate = Gate::Accepts(Box::new(call));
@@ -175,6 +184,15 @@ impl Builder<'_> {
             let address = Address { subject: Subject::Identity(identity), node: name.clone() };
             self.await_healthy(Phase::Ordinary, address, awaited, Duration::from_seconds(0));
         }
+    }
+
+    /// Whether a connection hangs on an authority that this plan makes one of two: what worked on one side of the rift must not.
+    fn is_torn(&self, dial: &Dial) -> bool {
+        let trusted = match &dial.trusts {
+            Some(Trusts::Authority { authority, .. }) => Some(authority),
+            Some(Trusts::Kubeconfig { .. }) | None => None,
+        };
+        trusted.into_iter().chain(&dial.admits).any(|authority| self.stays(authority).is_some())
     }
 
     /// The ports at which a service serves certificates of the node's files, with the identities.
@@ -272,7 +290,7 @@ impl Builder<'_> {
     ) {
         for dial in wanted.dials.iter().filter(|dial| dial.to == *service && dial.at == At::Others) {
             let shown = dial.shows.iter().map(|held| What::Identity(held.identity.clone()));
-            if !shown.chain(dial.trusts.iter().map(what)).any(|what| changed(&what)) {
+            if self.is_torn(dial) || !shown.chain(dial.trusts.iter().map(what)).any(|what| changed(&what)) {
                 continue;
             }
             let peers = self.peers(dial, service, name, node);
@@ -473,3 +491,6 @@ fn place(url: &str) -> Option<(String, u16)> {
     let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
     (uri.scheme_str() == Some("https")).then_some((host, uri.port_u16().unwrap_or(443)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ mod aside;
 mod checked;
 mod deed;
 mod event;
+mod gates;
 mod issue;
 mod markdown;
 mod metrics;

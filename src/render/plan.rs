@@ -1,17 +1,17 @@
 //! A plan as text: the verdict, one block for each change that is the same on several nodes, the order as executed, and a stable last line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::aside::{elsewhere, notes, restarts};
 use super::checked::checked;
 use super::deed::{counted, deed};
+use super::gates::gate_lines;
 use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_lines, trusted_text};
 use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
-use crate::gate::{self, Gate};
-use crate::ids::{NodeName, Subject};
+use crate::ids::Subject;
 use crate::plan::{
     Action, Approval, Blocked, Deed, Disruption, KeySource, Phase, Plan, RestartMethod, Visit, Why,
 };
@@ -182,28 +182,6 @@ fn blocks(plan: &Plan) -> String {
         }
     }
     text
-}
-
-/// What is waited for: what must hold in any case, and what must hold because it does before, also as other nodes see it.
-fn gate_lines(
-    body: &mut Lines,
-    gates: &BTreeSet<Gate>,
-    kept: &BTreeSet<Gate>,
-    elsewhere: &BTreeMap<NodeName, BTreeSet<Gate>>,
-) {
-    for line in gate::lines(gates) {
-        body.add("until", escaped(&line));
-    }
-    for line in gate::lines(kept) {
-        body.add("as before", escaped(&line));
-    }
-    let mut seen: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for (node, gates) in elsewhere {
-        gate::lines(gates).into_iter().for_each(|line| seen.entry(line).or_default().push(node.as_str()));
-    }
-    for (line, nodes) in seen {
-        body.add("as before", format!("{}, called from {}", escaped(&line), nodes.join(", ")));
-    }
 }
 
 /// The digest of the key that a renewal keeps.

@@ -24,7 +24,9 @@ const ETCD_CLIENT_PORT: u16 = 2379;
 pub fn live_request(node: &DesiredNode) -> LiveRequest {
     let services = node.services.iter().filter_map(|(name, service)| {
         let question = service_question(node, name, service);
-        (question != ServiceQuestion::default()).then(|| (name.clone(), question))
+        // Where something tells whether it works, it is known that the node is one on which things run.
+        let is_of_use = question != ServiceQuestion::default() || !service.health.is_empty();
+        is_of_use.then(|| (name.clone(), question))
     });
     let services = services.collect();
     LiveRequest { services, etcd: etcd_question(node) }
