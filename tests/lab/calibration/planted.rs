@@ -10,7 +10,7 @@ use pki::ids::{Address, NodeName, Subject};
 use pki::node::Local;
 use pki::own_root::CertificateFile;
 use pki::plan::{
-    Action, Deed, Disruption, Input, Issue, Options, Plan, RestartMethod, SpecReference, Visit, plan,
+    Action, Deed, Disruption, Input, Issue, Options, Phase, Plan, RestartMethod, SpecReference, Visit, plan,
 };
 use pki::profile::Profile;
 use pki::simulate::{Counterexample, Processes, counterexamples};
@@ -262,5 +262,11 @@ fn trusting(survey: &Survey, node: &Node, other: &Certificate, restarts: bool) -
         disruption: Disruption::None,
         after: Vec::new(),
     });
-    Visit { number: 0, node: name.clone(), actions: actions.collect() }
+    Visit {
+        number: 0,
+        phase: Phase::Ordinary,
+        with_previous: false,
+        node: name.clone(),
+        actions: actions.collect(),
+    }
 }
