@@ -13,6 +13,7 @@ mod cold;
 mod copies;
 mod copy;
 mod directories;
+mod disruption;
 mod fact;
 mod gates;
 mod graph;

@@ -6,16 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::ids::{Address, NodeName, ServiceName, Subject};
-use crate::profile::Reload;
+use crate::ids::{Address, NodeName, Subject};
 use crate::spec::types::Role;
 
 use super::build::DraftDeed;
-use super::directories::{lies_below, reads_below};
+use super::disruption::disruption;
 use super::graph::{Cycle, Graph};
 use super::needs::{self, LeftBy};
 use super::restarts::is_kubelet;
-use super::{Action, Deed, Disruption, Input, Phase, RestartMethod, Visit};
+use super::{Action, Deed, Input, Phase, RestartMethod, Visit};
 use super::{cold, quorum};
 
 /// What is done on several nodes before anything of the next stage is done on any.
@@ -465,51 +464,4 @@ fn is_barrier(before: u8, after: u8) -> bool {
     const SNAPSHOT: u8 = 1;
     const RESTART: u8 = 12;
     before < after && (before <= SNAPSHOT || after >= RESTART)
-}
-
-/// What a deed means for the services that read what it changes. Below a directory that is `moved`, none of them finds it before it is restarted.
-fn disruption(deed: &DraftDeed, node: &NodeName, input: &Input<'_>, moved: &BTreeSet<&str>) -> Disruption {
-    if !deed.replaces {
-        return Disruption::None;
-    }
-    if let (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(service)) =
-        (&deed.deed, &deed.address.subject)
-    {
-        return Disruption::Restart { services: [service.clone()].into() };
-    }
-    let desired = &input.survey.desired;
-    let Some(wanted) = desired.nodes.get(node) else { return Disruption::None };
-    let changed = super::restarts::changes(deed);
-    let own_move = super::directories::moved(deed);
-    let is_behind = deed.deed.paths().iter().any(|path| moved.iter().any(|moved| lies_below(path, moved)));
-    let mut restarts: BTreeSet<ServiceName> = BTreeSet::new();
-    let mut reloads: BTreeSet<String> = BTreeSet::new();
-    for (service, service_wanted) in &wanted.services {
-        if own_move.is_some_and(|moved| reads_below(service_wanted, wanted, moved)) {
-            restarts.insert(service.clone());
-        }
-        for read in service_wanted.reads.iter().filter(|read| changed.contains(&read.what)) {
-            match if is_behind { Reload::Start } else { read.reload(desired.version) } {
-                Reload::Start => {
-                    restarts.insert(service.clone());
-                }
-                Reload::Handshake => {
-                    reloads.insert(format!("{service} at the next handshake"));
-                }
-                Reload::Watch => {
-                    reloads.insert(format!("{service} at once"));
-                }
-                Reload::Poll(time) => {
-                    reloads.insert(format!("{service} within {time}"));
-                }
-            }
-        }
-    }
-    if !restarts.is_empty() {
-        Disruption::Restart { services: restarts }
-    } else if reloads.is_empty() {
-        Disruption::None
-    } else {
-        Disruption::Reload { when: reloads.into_iter().collect::<Vec<_>>().join(", ") }
-    }
 }

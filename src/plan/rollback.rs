@@ -122,9 +122,9 @@ fn unusable(
 ) -> BTreeSet<String> {
     let restored = |path: &str| {
         let deeds = builder.draft.on(name).iter();
-        let visits = deeds.filter_map(|draft| match &draft.deed {
-            Deed::Restore { run, visit, path: restored, .. } if restored == path => Some((run, *visit)),
-            _ => None,
+        let visits = deeds.filter_map(|draft| {
+            let Deed::Restore { run, visit, path: restored, .. } = &draft.deed else { return None };
+            (restored == path).then_some((run, *visit))
         });
         // Of several visits the first one knows what was there before all of them.
         let (run, visit) = visits.min_by_key(|(_, visit)| *visit)?;

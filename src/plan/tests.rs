@@ -86,11 +86,11 @@ fn a_missing_certificate_is_issued_between_snapshot_and_check() {
     assert_eq!(deeds(&plan), ["snapshot node@cp-2", "issue-identity apiserver@cp-2", "verify node@cp-2"]);
     let Deed::Snapshot { paths } = &plan.visits[0].actions[0].deed else { panic!() };
     assert_eq!(*paths, BTreeSet::from(PAIR.map(str::to_owned)));
-    let needed = plan.visits[0].actions[1].preconditions.iter().map(|one| match one {
-        Precondition::File { node, path, expected: Expected::Fact(fact) } => {
-            (node.as_ref().map_or("", |node| node.as_str()), path.as_str(), *fact == Fact::Absent)
-        }
-        other => panic!("{other:?}"),
+    let needed = plan.visits[0].actions[1].preconditions.iter().map(|one| {
+        let Precondition::File { node, path, expected: Expected::Fact(fact) } = one else {
+            panic!("{one:?}")
+        };
+        (node.as_ref().map_or("", |node| node.as_str()), path.as_str(), *fact == Fact::Absent)
     });
     // What is written, what signs, and what it is checked with.
     let ca = ["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"];

@@ -94,7 +94,7 @@ fn main() {
         survey: &survey,
         differences: &differences,
         now: now(),
-        spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b"") },
+        spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
         options: &Options::default(),
         place: &|_| None,
     })

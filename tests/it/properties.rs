@@ -405,6 +405,7 @@ fn holds_none(text: &str, canaries: &[String]) -> bool {
 }
 
 /// How many random clusters are made: so many, or as many times more as `PKI_PROPERTY_FACTOR` says.
+#[expect(clippy::disallowed_methods, reason = "more of them for a night")]
 pub(crate) fn cases(usual: u32) -> u32 {
     let factor = std::env::var("PKI_PROPERTY_FACTOR").ok().and_then(|factor| factor.parse().ok());
     usual.saturating_mul(factor.unwrap_or(1))

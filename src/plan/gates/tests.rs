@@ -20,7 +20,8 @@ fn soon() -> Timestamp {
 
 fn plan_at(survey: &Survey, now: Timestamp) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now);
-    let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
+    let spec =
+        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
     let (differences, options, place) = (&differences, &Options::default(), &|_: &[String]| None);
     plan(&Input { survey, differences, now, spec, options, place }).unwrap()
 }

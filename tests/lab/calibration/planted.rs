@@ -60,7 +60,7 @@ impl Cluster {
             survey,
             differences: &diff(&survey.desired, &survey.observed, now),
             now,
-            spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b"") },
+            spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
             options: &options,
             place: &|_| None,
         })
@@ -135,20 +135,23 @@ impl Cluster {
 fn named(plan: &Plan, survey: &Survey) -> BTreeSet<Pair> {
     let found = counterexamples(plan, survey, &Processes::default());
     let pair = |fault: Counterexample| {
-        let Counterexample::Broken { connection, .. } = &fault else { panic!("{fault}") };
-        let ends = connection.strip_suffix(":2380").and_then(|ends| ends.split_once(" -> "));
-        let (from, to) = ends.unwrap_or_else(|| panic!("{fault}"));
-        let member = |end: &str| end.strip_prefix("etcd@").unwrap_or_else(|| panic!("{fault}")).to_owned();
-        (member(from), member(to))
+        let ends = |connection: &str| {
+            let (from, to) = connection.strip_suffix(":2380")?.split_once(" -> ")?;
+            Some((from.strip_prefix("etcd@")?.to_owned(), to.strip_prefix("etcd@")?.to_owned()))
+        };
+        let named =
+            if let Counterexample::Broken { connection, .. } = &fault { ends(connection) } else { None };
+        assert!(named.is_some(), "{fault}");
+        named.unwrap()
     };
     found.into_iter().map(pair).collect()
 }
 
 fn issued<'a>(plan: &'a mut Plan, address: &str) -> &'a mut Issue {
     let actions = plan.visits.iter_mut().flat_map(|visit| &mut visit.actions);
-    let mut issues = actions.filter_map(|action| match &mut action.deed {
-        Deed::IssueIdentity(issue) if action.address.to_string() == address => Some(issue),
-        _ => None,
+    let mut issues = actions.filter_map(|action| {
+        let Deed::IssueIdentity(issue) = &mut action.deed else { return None };
+        (action.address.to_string() == address).then_some(issue)
     });
     issues.next().unwrap()
 }

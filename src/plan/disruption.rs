@@ -1,0 +1,64 @@
+//! What a deed means for what runs.
+//!
+//! What enters is a deed and what should be on its node; what leaves is whether the services that read what it changes take it up by themselves, and when. Nothing is
+//! ordered here: see [`super::order`].
+
+use std::collections::BTreeSet;
+
+use super::build::DraftDeed;
+use super::directories::{lies_below, reads_below};
+use super::{Deed, Disruption, Input};
+use crate::ids::{NodeName, ServiceName, Subject};
+use crate::profile::Reload;
+
+/// What a deed means for the services that read what it changes. Below a directory that is `moved`, none of them finds it before it is restarted.
+pub(super) fn disruption(
+    deed: &DraftDeed,
+    node: &NodeName,
+    input: &Input<'_>,
+    moved: &BTreeSet<&str>,
+) -> Disruption {
+    if !deed.replaces {
+        return Disruption::None;
+    }
+    if let (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(service)) =
+        (&deed.deed, &deed.address.subject)
+    {
+        return Disruption::Restart { services: [service.clone()].into() };
+    }
+    let desired = &input.survey.desired;
+    let Some(wanted) = desired.nodes.get(node) else { return Disruption::None };
+    let changed = super::restarts::changes(deed);
+    let own_move = super::directories::moved(deed);
+    let is_behind = deed.deed.paths().iter().any(|path| moved.iter().any(|moved| lies_below(path, moved)));
+    let mut restarts: BTreeSet<ServiceName> = BTreeSet::new();
+    let mut reloads: BTreeSet<String> = BTreeSet::new();
+    for (service, service_wanted) in &wanted.services {
+        if own_move.is_some_and(|moved| reads_below(service_wanted, wanted, moved)) {
+            restarts.insert(service.clone());
+        }
+        for read in service_wanted.reads.iter().filter(|read| changed.contains(&read.what)) {
+            match if is_behind { Reload::Start } else { read.reload(desired.version) } {
+                Reload::Start => {
+                    restarts.insert(service.clone());
+                }
+                Reload::Handshake => {
+                    reloads.insert(format!("{service} at the next handshake"));
+                }
+                Reload::Watch => {
+                    reloads.insert(format!("{service} at once"));
+                }
+                Reload::Poll(time) => {
+                    reloads.insert(format!("{service} within {time}"));
+                }
+            }
+        }
+    }
+    if !restarts.is_empty() {
+        Disruption::Restart { services: restarts }
+    } else if reloads.is_empty() {
+        Disruption::None
+    } else {
+        Disruption::Reload { when: reloads.into_iter().collect::<Vec<_>>().join(", ") }
+    }
+}
