@@ -10,6 +10,7 @@ use pki::own_root::RootKeys;
 use pki::plan::{Approval, Input, Options, Rollback, rollback};
 use pki::render;
 use pki::simulate::{Processes, checked_rollback};
+use pki::survey::Survey;
 use pki::visits::SnapshotFacts;
 
 use super::apply::{Policy, carry_out, exit_of};
@@ -83,7 +84,7 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
         Some(_) => Tied::Named,
         None => Tied::Anything { help: "name the run" },
     };
-    arguments.consent.ask(&back.plan, &approval(&back), tied)?;
+    arguments.consent.ask(&back.plan, &approval(&back, &survey), tied)?;
     let on_failure = survey.desired.rollout.on_failure;
     let (root_keys, locking) = (RootKeys::default(), arguments.locking.locking());
     let policy = Policy { on_failure, root_keys: &root_keys, locking, done: Done::default() };
@@ -93,10 +94,12 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
     Ok(exit_of(report.outcome).max(written(output::print(&render::report(&back.plan, &report)))))
 }
 
-/// What a way back needs to be approved.
-fn approval(back: &Rollback) -> Approval {
+/// What a way back needs to be approved. Where nothing is seen to run, as on nodes that are directories, nothing is interrupted for certain.
+fn approval(back: &Rollback, survey: &Survey) -> Approval {
+    let mut facts = survey.observed.nodes.values().filter_map(|answer| answer.facts());
+    let runs = facts.any(|facts| !facts.services.is_empty());
     let interruptions = back.plan.checked.iter().flat_map(|checked| &checked.interruptions);
-    let outages = interruptions.filter(|interruption| interruption.is_outage()).count();
+    let outages = interruptions.filter(|interruption| runs && interruption.is_outage()).count();
     let mut why = Vec::new();
     if !back.expired.is_empty() {
         why.push(format!("This brings back certificates that have expired: {}.", back.expired.join(", ")));

@@ -222,7 +222,9 @@ fn the_json_schema_accepts_what_the_reader_accepts() {
     let valid = yaml_files(&root.join("tests/specs/valid"));
     for path in valid.iter().chain(&yaml_files(&root.join("examples"))) {
         let source = load(path);
-        if !source.text.contains("kind: ClusterPKI") {
+        // A patch of an overlay is no whole spec.
+        let is_patch = path.components().any(|part| part.as_os_str() == "overlays");
+        if is_patch || !source.text.contains("\nkind: ClusterPKI") {
             continue;
         }
         for document in

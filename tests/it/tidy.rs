@@ -41,7 +41,7 @@ const PURE: [&str; 28] = [
 const DOING: [&str; 5] = ["apply", "node", "observe", "root_files", "survey"];
 
 /// Plain values that are declared beside what makes them. They do nothing, so what decides may be given them.
-const VALUES: [&str; 4] = ["Failure", "Outcome", "Report", "VisitEnd"];
+const VALUES: [&str; 5] = ["Event", "Failure", "Outcome", "Report", "VisitEnd"];
 
 /// The longest file that one can still hold in mind.
 const LONGEST: usize = 500;
