@@ -259,6 +259,40 @@ fn a_validation_is_test_cases() {
     assert_eq!((report.tests, report.failures), (2, 1));
 }
 
+#[test]
+fn an_overlay_gives_a_spec_and_the_completions_are_a_program_of_the_shell() {
+    let overlay = Path::new(ROOT).join("examples/gitops/overlays/prod");
+    // Before 1.21 kubectl had a kustomize that knows no names of targets.
+    match Command::new("kubectl").arg("kustomize").arg(overlay).output() {
+        Ok(output) if output.status.success() => {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("built.yaml"), output.stdout).unwrap();
+            let output = cli::pki(folder.path(), &["validate", "built.yaml"]);
+            assert_eq!(cli::stdout(&output), "valid: prod   profile kubeadm   3 nodes   built.yaml\n");
+        }
+        Ok(_) | Err(_) => crate::cluster::left_out("an overlay", "there is no kubectl that builds it"),
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = cli::stdout(&cli::pki(folder.path(), &["completions", "bash"]));
+    assert!(script.contains("--expect-digest") && script.contains("observe"));
+    std::fs::write(folder.path().join("completions"), script).unwrap();
+    let checked = Command::new("bash").arg("-n").arg(folder.path().join("completions")).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[test]
+fn every_alert_rule_fires_for_its_cause() {
+    let alerts = Path::new(ROOT).join("tests/alerts.yaml");
+    match Command::new("promtool").args(["test", "rules"]).arg(alerts).output() {
+        Ok(output) => {
+            let [said, errors] =
+                [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            assert!(output.status.success(), "{said}{errors}");
+        }
+        Err(_) => crate::cluster::left_out("promtool", "it is not installed"),
+    }
+}
+
 /// Each line parses and follows the rules for names, as Prometheus sees it.
 pub(crate) fn promtool(file: &Path) {
     let input = std::fs::File::open(file).unwrap();

@@ -1,6 +1,6 @@
 //! A running etcd cluster with TLS and client certificates everywhere: made, renewed and restarted under a writer whose acknowledged writes must all be there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -23,6 +23,21 @@ while [ ! -e /var/lib/tests/stop ]; do
   fi
 done
 touch /var/lib/tests/stopped
+"#;
+/// Reads one key after the other, each time through a quorum, until the writer is told to stop.
+const READER: &str = r#"
+. /var/lib/tests/client
+while [ ! -e /var/lib/tests/stop ]; do
+  if etcdctl --endpoints "$all" --command-timeout 2s get key-1 >/dev/null 2>&1; then
+    date +%s%N >>/var/lib/tests/reads
+  fi
+done
+touch /var/lib/tests/reader-stopped
+"#;
+/// Is told of every write, through whatever happens to its connection.
+const WATCHER: &str = r#"
+. /var/lib/tests/client
+exec etcdctl --endpoints "$all" watch --rev 1 --prefix key- >/var/lib/tests/watched
 "#;
 
 pub(crate) struct Cluster {
@@ -95,15 +110,37 @@ impl Cluster {
         self.nodes.iter().map(|node| node.run("systemctl show etcd -p InvocationID --value")).collect()
     }
 
+    /// Starts a writer, a reader and a watcher.
     pub(crate) fn write(&self) {
-        std::fs::write(self.nodes[0].disk("var/lib/tests/writer"), WRITER).unwrap();
+        self.give(&[("writer", WRITER), ("reader", READER), ("watcher", WATCHER)]);
+    }
+
+    /// Starts a writer without them: a watcher that has loaded a CA which goes cannot come back.
+    pub(crate) fn write_alone(&self) {
+        self.give(&[("writer", WRITER)]);
+    }
+
+    fn give(&self, scripts: &[(&str, &str)]) {
+        for (name, script) in scripts {
+            std::fs::write(self.nodes[0].disk("var/lib/tests").join(name), script).unwrap();
+        }
         self.start_writer();
         wait_until("writes are acknowledged", || self.written().len() > 10);
     }
 
-    /// Starts the writer, anew after its node has lost its power: it begins with the first key again, which has the same value.
+    /// Starts the writer with the reader and the watcher, anew after their node has lost its power: the writer begins with the first key again, which has the same
+    /// value, and the watcher with the first revision.
     pub(crate) fn start_writer(&self) {
-        self.nodes[0].run("setsid sh /var/lib/tests/writer </dev/null >/dev/null 2>&1 &");
+        let is_given = |name: &&str| self.nodes[0].disk("var/lib/tests").join(name).exists();
+        for name in ["watcher", "writer", "reader"].into_iter().filter(is_given) {
+            self.nodes[0].run(&format!("setsid sh /var/lib/tests/{name} </dev/null >/dev/null 2>&1 &"));
+        }
+    }
+
+    /// The number of each write that the watcher was told of.
+    fn watched(&self) -> BTreeSet<u64> {
+        let text = std::fs::read_to_string(self.nodes[0].disk("var/lib/tests/watched")).unwrap_or_default();
+        text.lines().filter_map(|line| line.strip_prefix("key-")?.parse().ok()).collect()
     }
 
     /// The acknowledged writes, with their times in nanoseconds.
@@ -131,9 +168,20 @@ impl Cluster {
                 assert_eq!(read.get(key.as_str()), Some(&value.as_str()), "{key} on {}", node.name);
             }
         }
-        let gaps = written.iter().zip(written.iter().skip(1)).map(|((one, _), (next, _))| next - one);
-        let told =
-            format!("{} writes, longest gap {} ms\n", written.len(), gaps.max().unwrap_or(0) / 1_000_000);
+        let writes: Vec<u128> = written.iter().map(|(time, _)| *time).collect();
+        let mut told = format!("{} writes, longest gap {} ms", writes.len(), longest_gap(&writes));
+        if self.nodes[0].disk("var/lib/tests/watcher").exists() {
+            let acknowledged: BTreeSet<u64> = written.iter().map(|(_, number)| *number).collect();
+            wait_until("the watcher was told of every write", || acknowledged.is_subset(&self.watched()));
+            self.nodes[0].run("pkill -x etcdctl");
+            let stopped = self.nodes[0].disk("var/lib/tests/reader-stopped");
+            wait_until("the reader has stopped", || stopped.exists());
+            let reads = std::fs::read_to_string(self.nodes[0].disk("var/lib/tests/reads")).unwrap();
+            let reads: Vec<u128> = reads.lines().filter_map(|line| line.parse().ok()).collect();
+            assert!(!reads.is_empty());
+            told += &format!("; {} reads, longest gap {} ms", reads.len(), longest_gap(&reads));
+        }
+        told.push('\n');
         std::io::stderr().write_all(told.as_bytes()).unwrap();
     }
 
@@ -154,6 +202,11 @@ impl Cluster {
             node.is_left_clean("afterwards");
         }
     }
+}
+
+/// In milliseconds.
+fn longest_gap(times: &[u128]) -> u128 {
+    times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0) / 1_000_000
 }
 
 /// An instant to which nothing that is made later is back-dated.

@@ -121,8 +121,7 @@ impl Node {
         if std::fs::read_to_string(link).unwrap().trim() != "up" {
             self.net("join");
         }
-        let is_of_a_test =
-            |words: &str| words.starts_with("/usr/bin/etcd") || words.contains("/var/lib/tests/");
+        let is_of_a_test = |words: &str| words.contains("etcd") || words.contains("/var/lib/tests/");
         let runs = self.processes().iter().any(|(_, words)| is_of_a_test(words));
         // One that is to start with the machine may be about to.
         let will_run =

@@ -194,8 +194,9 @@ fn an_api_server_that_answers_401_has_not_accepted_the_client_and_one_that_answe
 #[test]
 fn a_process_is_replaced_when_the_old_one_is_gone_and_a_newer_one_listens() {
     let folder = certificates();
-    let old = Server::start(&folder, &[]);
-    let port = old.address.port();
+    // None that the system gives to others, so that it is free for the second server as well.
+    let port = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let old = Server::start_at(&folder, port, &[]);
     let gate =
         Gate::Replaced { manifest: "/etc/kubernetes/manifests/x.yaml".to_owned(), address: LOOPBACK, port };
     assert_eq!(failing(&gate).unwrap(), "nothing was restarted");
