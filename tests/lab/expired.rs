@@ -93,7 +93,16 @@ fn is_healed_where_an_outage_is_accepted(cluster: &Cluster) {
     let text = cluster.controller.ends(3, &["apply", "-f", "spec.yaml", "--yes"]);
     assert!(text.contains("Plan: blocked by"), "{text}");
     assert_eq!(cluster.starts(), starts);
-    let text = cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes", "--accept-outage"]);
+    // There is no ordinary yes to it: it is approved by its name, for exactly the plan that was looked at.
+    let plain = ["apply", "-f", "spec.yaml", "--yes", "--accept-outage", "--no-input"];
+    let text = cluster.controller.ends(6, &plain);
+    assert!(text.contains("Needs --confirm etcd-1/outage"), "{text}");
+    assert_eq!(cluster.starts(), starts);
+    cluster.controller.ends(0, &["plan", "-f", "spec.yaml", "--accept-outage", "-o", "plan.json"]);
+    let saved = std::fs::read(cluster.controller.at("plan.json")).unwrap();
+    let digest = format!("sha256:{}", pki::x509::Sha256::of(&saved));
+    let approved = ["apply", "plan.json", "--confirm", "etcd-1/outage", "--expect-digest", &digest];
+    let text = cluster.controller.ends(0, &approved);
     assert!(text.contains("Outage, accepted: etcd-ca has become two CAs"), "{text}");
     cluster.everything_written_is_there();
     each_port_shows_what_is_in_its_file(cluster);
