@@ -97,7 +97,7 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
 /// What a way back needs to be approved. Where nothing is seen to run, as on nodes that are directories, nothing is interrupted for certain.
 fn approval(back: &Rollback, survey: &Survey) -> Approval {
     let mut facts = survey.observed.nodes.values().filter_map(|answer| answer.facts());
-    let runs = facts.any(|facts| !facts.services.is_empty());
+    let runs = facts.any(|facts| facts.services.values().any(|service| !service.started().is_empty()));
     let interruptions = back.plan.checked.iter().flat_map(|checked| &checked.interruptions);
     let outages = interruptions.filter(|interruption| runs && interruption.is_outage()).count();
     let mut why = Vec::new();
