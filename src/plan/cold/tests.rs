@@ -91,8 +91,7 @@ fn when_everything_has_expired_etcd_comes_first_on_all_nodes_behind_their_kubele
     let second = "issue-identity admin.conf, issue-identity apiserver, issue-identity apiserver-kubelet-client, \
                   issue-identity controller-manager.conf, issue-identity front-proxy-client, issue-identity scheduler.conf, \
                   restart svc/kube-apiserver, await-healthy svc/kube-apiserver, restart svc/kube-controller-manager, \
-                  await-healthy svc/kube-controller-manager, restart svc/kube-scheduler, await-healthy svc/kube-scheduler, \
-                  await-healthy admin.conf, await-healthy controller-manager.conf, await-healthy scheduler.conf";
+                  await-healthy svc/kube-controller-manager, restart svc/kube-scheduler, await-healthy svc/kube-scheduler";
     let expected: Vec<String> = [("Quorum", first), ("Ordinary", second)]
         .into_iter()
         .flat_map(|(phase, deeds)| ["cp-1", "cp-2", "cp-3"].map(|node| format!("{phase} {node}: {deeds}")))
