@@ -162,6 +162,20 @@ fn a_kubelet_that_was_switched_off_is_left_alone_and_so_are_its_pods() {
 }
 
 #[test]
+fn a_pod_whose_manifest_is_gone_is_not_restarted_by_an_annotation_in_it() {
+    let mut survey = everything_down();
+    facts(&mut survey, "cp-2").files.insert("/etc/kubernetes/manifests/etcd.yaml".to_owned(), Seen::Absent);
+    let plan = plan_of(&survey);
+    let restarted = |node: &str| {
+        let is_etcd = |action: &&crate::plan::Action| {
+            action.deed.verb() == "restart" && action.address.to_string() == format!("svc/etcd@{node}")
+        };
+        plan.actions().find(is_etcd).is_some()
+    };
+    assert_eq!(["cp-1", "cp-2", "cp-3"].map(restarted), [true, false, true]);
+}
+
+#[test]
 fn without_a_look_at_what_runs_a_plan_has_one_phase() {
     let mut survey = agreement();
     survey.observed.observed_at = later();
