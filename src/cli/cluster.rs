@@ -74,6 +74,18 @@ impl SkipArguments {
     }
 }
 
+/// The only cluster, for a command that works on one.
+///
+/// # Errors
+/// The exit code, when the arguments name none or several.
+pub(super) fn only(clusters: &[Cluster]) -> Result<&Cluster, Exit> {
+    let [cluster] = clusters else {
+        output::tell("error: name the spec of exactly one cluster with -f\n");
+        return Err(Exit::Usage);
+    };
+    Ok(cluster)
+}
+
 /// Reads the specs that the arguments name and tells every problem.
 ///
 /// # Errors

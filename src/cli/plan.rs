@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use pki::diagnostic::escaped;
+use pki::diff::instant;
 use pki::ids::NodeName;
 use pki::observed::Observed;
 use pki::plan::{Options, Plan, Selector};
@@ -222,7 +223,7 @@ fn save(plan: &Plan, (path, text): (&Path, &str), digest: &Sha256) -> Result<(),
         "Saved plan {} to {}, good until {}.\n  digest  sha256:{digest}\n  apply   pki apply {}\n",
         plan.id,
         files::shown(path),
-        plan.expires.strftime("%Y-%m-%d %H:%MZ"),
+        instant(plan.expires),
         escaped(&path.display().to_string())
     ));
     Ok(())

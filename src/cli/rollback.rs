@@ -14,7 +14,7 @@ use pki::survey::Survey;
 use pki::visits::SnapshotFacts;
 
 use super::apply::{Policy, carry_out, exit_of};
-use super::cluster::{self, Cluster};
+use super::cluster;
 use super::consent::{self, Tied};
 use super::input::SpecArguments;
 use super::lock::LockArguments;
@@ -45,18 +45,12 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     {
         return exit;
     }
-    let clusters = match cluster::load(&arguments.spec, global) {
-        Ok(clusters) => clusters,
-        Err(exit) => return exit,
-    };
-    let [cluster] = clusters.as_slice() else {
-        output::tell("error: name the spec of exactly one cluster with -f\n");
-        return Exit::Usage;
-    };
-    one(cluster, arguments, global).unwrap_or_else(|exit| exit)
+    one(arguments, global).unwrap_or_else(|exit| exit)
 }
 
-fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
+fn one(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
+    let clusters = cluster::load(&arguments.spec, global)?;
+    let cluster = cluster::only(&clusters)?;
     let mut nodes = cluster.nodes();
     let survey = cluster.survey(&nodes)?;
     let snapshots = snapshots(&nodes, &survey.desired.snapshots.directory)?;

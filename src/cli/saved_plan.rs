@@ -6,10 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use pki::apply::Done;
 use pki::diagnostic::escaped;
-use pki::diff::diff;
+use pki::diff::{diff, instant};
 use pki::plan::{Plan, Standing, Standings, standing};
 use pki::simulate::{Processes, simulate};
 use pki::survey::Survey;
@@ -166,8 +165,4 @@ fn checked(mut plan: Plan, standings: &Standings, survey: &Survey) -> Result<Pla
         plan.checked = Some(checked);
     }
     Ok(plan)
-}
-
-fn instant(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%MZ").to_string()
 }

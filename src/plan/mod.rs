@@ -254,20 +254,20 @@ impl Plan {
 
     /// With its name: eight hexadecimal digits of the digest of everything else in it but what its simulation says.
     fn named(mut self) -> Self {
-        self.id = self.fitting_id();
+        self.id = self.digest();
         self
     }
 
     /// Whether its name fits what it says. If not, somebody has changed it by hand.
     pub fn is_as_made(&self) -> bool {
-        self.id == self.fitting_id()
+        let nameless = Self { id: String::new(), checked: None, ..self.clone() };
+        self.id == nameless.digest()
     }
 
-    /// The name that its content gives it.
-    fn fitting_id(&self) -> String {
-        let nameless = Self { id: String::new(), checked: None, ..self.clone() };
+    /// The name that its content gives it while it has neither a name nor a simulation.
+    fn digest(&self) -> String {
         // A plan is made of types that always serialise; an empty text would still give an id.
-        let text = serde_json::to_string(&nameless).unwrap_or_default();
+        let text = serde_json::to_string(self).unwrap_or_default();
         let digest = Sha256::of(text.as_bytes()).short();
         match digest.split_at_checked(4) {
             Some((first, second)) => format!("{first}-{second}"),

@@ -142,35 +142,15 @@ fn node_order(
         by_node.iter().filter(|(_, deeds)| deeds.iter().any(makes_material)).map(|(node, _)| node).collect();
     for (node, deeds) in by_node {
         for deed in deeds {
-            let source = match &deed.deed {
-                Deed::CopyAuthorityCertificate { from, .. } | Deed::CopyKey { from, .. } => Some(from),
-                Deed::IssueIdentity(issue) => Some(&issue.signer),
-                // Its own kind of making: other nodes wait only for the identity that they copy.
-                Deed::CopyIdentity(copy) => {
-                    if copy.from() != node && issues(by_node, copy.from(), &deed.address.subject) {
-                        graph.edge(copy.from(), node);
-                    }
-                    None
+            // Its own kind of making: other nodes wait only for the identity that they copy.
+            if let Some(copy) = deed.deed.copy() {
+                if copy.from() != node && issues(by_node, copy.from(), &deed.address.subject) {
+                    graph.edge(copy.from(), node);
                 }
-                Deed::UndoOpen { .. }
-                | Deed::Snapshot { .. }
-                | Deed::MakeDirectory { .. }
-                | Deed::MakeLink { .. }
-                | Deed::MoveDirectory { .. }
-                | Deed::CreateAuthority { .. }
-                | Deed::InstallAuthority { .. }
-                | Deed::CreateKeyPair { .. }
-                | Deed::WritePublicKey { .. }
-                | Deed::WriteBundle { .. }
-                | Deed::UpdateKubeconfig { .. }
-                | Deed::SetPermissions { .. }
-                | Deed::Restart { .. }
-                | Deed::AwaitHealthy { .. }
-                | Deed::Verify { .. }
-                | Deed::Restore { .. } => None,
-            };
+                continue;
+            }
             // Only what the other node makes in this very plan has to be there first.
-            if let Some(source) = source.filter(|source| *source != node)
+            if let Some(source) = source(&deed.deed).filter(|source| *source != node)
                 && makers.contains(source)
             {
                 graph.edge(source, node);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::needs::{facts_of, is_active, members};
 use super::{Action, Deed, Expected, Fact, Plan, Precondition, Visit, fact};
-use crate::diff::{Differences, Effect, Survey, authority_views, identity_view, instant};
+use crate::diff::{Differences, Effect, Survey, identity_view, instant};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::observed::{Answer, Seen};
 use crate::x509::Certificate;
@@ -122,10 +122,7 @@ fn is_reached(visit: &Visit, survey: &Survey, differences: &Differences) -> bool
 /// An authority counts as made only by what this very plan says: what comes after it was planned from its dates.
 fn is_as_made(action: &Action, survey: &Survey) -> bool {
     let facts = facts_of(&survey.observed, &action.address.node);
-    let first = |path: &str| {
-        let file = facts?.files.get(path)?.present()?;
-        file.content.pem()?.certificates.first().cloned()
-    };
+    let first = |path: &str| facts?.first_certificate(path);
     let digest = |path: &str| match fact(facts?, path) {
         Fact::Pem { certificates, .. } | Fact::Kubeconfig { certificates, .. } => {
             certificates.first().copied()
@@ -207,20 +204,19 @@ fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
 
 fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
     let Some(node) = survey.desired.nodes.get(&visit.node) else { return };
-    let views = authority_views(&survey.desired, &survey.observed);
+    let facts = facts_of(&survey.observed, &visit.node);
     for action in &visit.actions {
-        if let (Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. }, Subject::Authority(authority)) =
-            (&action.deed, &action.address.subject)
+        if let (
+            Deed::CreateAuthority { certificate, .. } | Deed::InstallAuthority { certificate, .. },
+            Subject::Authority(authority),
+        ) = (&action.deed, &action.address.subject)
+            && let Some(certificate) = facts.and_then(|facts| facts.first_certificate(&certificate.path))
         {
-            let certificates = views.get(authority).and_then(|view| view.certificates.get(&visit.node));
-            if let Some(certificate) = certificates.and_then(|certificates| certificates.first()) {
-                made.authorities.insert(authority.clone(), certificate.clone());
-            }
+            made.authorities.insert(authority.clone(), certificate.clone());
         }
         if let (Deed::IssueIdentity(_) | Deed::CopyIdentity(_), Subject::Identity(identity)) =
             (&action.deed, &action.address.subject)
         {
-            let facts = facts_of(&survey.observed, &visit.node);
             let view =
                 node.identities.get(identity).zip(facts).map(|(wanted, facts)| identity_view(wanted, facts));
             if let Some(certificate) = view.and_then(|view| view.certificate) {

@@ -60,27 +60,12 @@ pub fn event(event: &Event<'_>) -> String {
             line(&Line::VisitStart { visit: visit.number, of: *of, node: visit.node.as_str() })
         }
         Event::StepBegins { action } => line(&Line::StepStart(Step::of(action))),
-        Event::StepEnds { action } => match action.deed {
-            Deed::Verify { .. } | Deed::AwaitHealthy { .. } => line(&Line::Verify(Step::of(action))),
-            Deed::UndoOpen { .. }
-            | Deed::Snapshot { .. }
-            | Deed::MakeDirectory { .. }
-            | Deed::MakeLink { .. }
-            | Deed::MoveDirectory { .. }
-            | Deed::CreateAuthority { .. }
-            | Deed::InstallAuthority { .. }
-            | Deed::CopyAuthorityCertificate { .. }
-            | Deed::CopyKey { .. }
-            | Deed::CreateKeyPair { .. }
-            | Deed::WritePublicKey { .. }
-            | Deed::WriteBundle { .. }
-            | Deed::IssueIdentity(_)
-            | Deed::CopyIdentity(_)
-            | Deed::UpdateKubeconfig { .. }
-            | Deed::SetPermissions { .. }
-            | Deed::Restart { .. }
-            | Deed::Restore { .. } => line(&Line::StepDone(Step::of(action))),
-        },
+        Event::StepEnds { action }
+            if matches!(action.deed, Deed::Verify { .. } | Deed::AwaitHealthy { .. }) =>
+        {
+            line(&Line::Verify(Step::of(action)))
+        }
+        Event::StepEnds { action } => line(&Line::StepDone(Step::of(action))),
         Event::StepFails { failure, .. } => diagnostic(failure),
         Event::VisitEnds { visit, end } => {
             let (number, node) = (visit.number, visit.node.as_str());

@@ -186,30 +186,9 @@ fn blocks(plan: &Plan) -> String {
 
 /// The digest of the key that a renewal keeps.
 fn kept_key(action: &Action) -> Option<String> {
-    match &action.deed {
-        Deed::IssueIdentity(issue) => match issue.key {
-            KeySource::Kept(spki) => Some(spki.short()),
-            KeySource::New(_) => None,
-        },
-        Deed::UndoOpen { .. }
-        | Deed::Snapshot { .. }
-        | Deed::MakeDirectory { .. }
-        | Deed::MakeLink { .. }
-        | Deed::MoveDirectory { .. }
-        | Deed::CreateAuthority { .. }
-        | Deed::InstallAuthority { .. }
-        | Deed::CopyAuthorityCertificate { .. }
-        | Deed::CopyKey { .. }
-        | Deed::CreateKeyPair { .. }
-        | Deed::WritePublicKey { .. }
-        | Deed::WriteBundle { .. }
-        | Deed::CopyIdentity(_)
-        | Deed::UpdateKubeconfig { .. }
-        | Deed::SetPermissions { .. }
-        | Deed::Restart { .. }
-        | Deed::AwaitHealthy { .. }
-        | Deed::Verify { .. }
-        | Deed::Restore { .. } => None,
+    match &action.deed.issue()?.key {
+        KeySource::Kept(spki) => Some(spki.short()),
+        KeySource::New(_) => None,
     }
 }
 
