@@ -258,6 +258,14 @@ impl Plan {
         self
     }
 
+    /// The plan with one more reason why it may not be applied.
+    pub(crate) fn refused(mut self, blocked: Blocked) -> Self {
+        self.blocked.push(blocked);
+        self.applicable = false;
+        self.id.clear();
+        self.named()
+    }
+
     /// Whether its name fits what it says. If not, somebody has changed it by hand.
     pub fn is_as_made(&self) -> bool {
         let nameless = Self { id: String::new(), checked: None, ..self.clone() };
