@@ -37,6 +37,7 @@ pub mod request;
 pub mod root_files;
 pub mod saved;
 pub mod secret;
+pub mod signed;
 pub mod simulate;
 pub mod spec;
 pub mod status;

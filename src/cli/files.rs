@@ -21,6 +21,9 @@ use super::{Exit, chain, output};
 /// The mode of plans and facts.
 pub(super) const PRIVATE: u32 = 0o600;
 
+/// The mode of reports and requests, which are made to be shown.
+pub(super) const SHOWN: u32 = 0o644;
+
 /// Writes a file with these permission bits.
 ///
 /// # Errors

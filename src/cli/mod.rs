@@ -6,6 +6,7 @@ mod completions;
 mod consent;
 mod exit;
 mod explain;
+mod external;
 mod files;
 mod input;
 mod lock;

@@ -9,6 +9,7 @@ mod cli;
 mod cluster;
 mod directories;
 mod examples;
+mod external;
 mod failures;
 mod issuing;
 mod key_and_pem_shapes;
