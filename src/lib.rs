@@ -11,6 +11,7 @@
 //! randomness, so the same input gives the same bytes. Effects live in [`node`] alone. The library never prints, never reads the
 //! environment and never ends the process: that is the binary's part (`cli`).
 
+pub mod adopt;
 pub mod apply;
 pub mod desired;
 pub mod detect;

@@ -21,7 +21,7 @@ use super::{Exit, chain, output};
 /// The mode of plans and facts.
 pub(super) const PRIVATE: u32 = 0o600;
 
-/// The mode of reports and requests, which are made to be shown.
+/// The mode of what is made to be shown, such as reports, requests and specs.
 pub(super) const SHOWN: u32 = 0o644;
 
 /// Writes a file with these permission bits.

@@ -21,7 +21,7 @@ mod view;
 mod words;
 
 pub use directory::Obstacle;
-pub(crate) use directory::hidden;
+pub(crate) use directory::{hidden, own_hop, target};
 
 use std::collections::BTreeMap;
 

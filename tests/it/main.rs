@@ -5,6 +5,7 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod adopt;
 mod cli;
 mod cluster;
 mod directories;
