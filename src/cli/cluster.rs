@@ -11,6 +11,7 @@ use pki::ids::NodeName;
 use pki::observed::{Answer, Observed};
 use pki::plan::{Input, Options, Plan, SpecReference};
 use pki::profile::Profile;
+use pki::signed::Signed;
 use pki::simulate::{Processes, checked};
 use pki::spec::Loaded;
 use pki::spec::types::ClusterPki;
@@ -179,7 +180,13 @@ impl Cluster {
     ///
     /// # Errors
     /// The exit code, after an internal error was told.
-    pub(super) fn plan(&self, survey: &Survey, options: &Options, now: Timestamp) -> Result<Plan, Exit> {
+    pub(super) fn plan(
+        &self,
+        survey: &Survey,
+        options: &Options,
+        signed: &Signed,
+        now: Timestamp,
+    ) -> Result<Plan, Exit> {
         // Certificates count in whole seconds, and a plan says exactly what they will say.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let differences = diff(&survey.desired, &survey.observed, now);
@@ -189,6 +196,7 @@ impl Cluster {
             now,
             spec: self.reference.clone(),
             options,
+            signed,
             place: &|path| self.place(path),
         };
         let plan = pki::plan::plan(&input).map_err(|cycle| internal(&cycle))?;

@@ -9,6 +9,7 @@ use pki::observe::at_once;
 use pki::own_root::RootKeys;
 use pki::plan::{Approval, Input, Options, Rollback, rollback};
 use pki::render;
+use pki::signed::Signed;
 use pki::simulate::{Processes, checked_rollback};
 use pki::survey::Survey;
 use pki::visits::SnapshotFacts;
@@ -62,6 +63,7 @@ fn one(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
         now,
         spec: cluster.reference.clone(),
         options: &Options::default(),
+        signed: &Signed::default(),
         place: &|path| cluster.place(path),
     };
     let mut back = rollback(&input, &snapshots, arguments.run.as_deref()).map_err(|error| {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredNode};
 use crate::ids::{AuthorityName, NodeName};
 use crate::observed::{Answer, NodeFacts, Observed};
-use crate::x509::{Certificate, Sha256};
+use crate::x509::{Certificate, Sha256, chain};
 
 use super::key_pair::odd_ones_out;
 use super::view::{pem, pem_reasons};
@@ -253,6 +253,8 @@ impl AuthorityCase<'_> {
             .into_iter()
             // The first one signs here; that it is another than elsewhere is said by `differs_between_nodes`.
             .filter(|stray| Some(*stray) != first)
+            // A root and the authorities that it has certified belong together.
+            .filter(|stray| !is_certified_by(stray, signer) && !is_certified_by(signer, stray))
             .map(|stray| {
                 Some(Finding::note(Reason::BundleHasStray {
                     fingerprint: *stray.fingerprint(),
@@ -321,6 +323,11 @@ impl AuthorityCase<'_> {
         let because = format!("whether {} holds the key of {}", self.view.unknown_nodes(), self.name);
         Some(Finding { effect: Effect::Unknown, reason: Reason::Unknown { because }, decided_by: None })
     }
+}
+
+/// Whether one authority has certified another one. One that goes by the same name is the same one, perhaps with another period or key.
+fn is_certified_by(authority: &Certificate, other: &Certificate) -> bool {
+    authority.facts().subject != other.facts().subject && chain::is_issued_by(authority, other)
 }
 
 fn bundle_duplicates(certificates: &[Certificate]) -> Vec<Option<Finding>> {

@@ -11,6 +11,7 @@ mod files;
 mod identity;
 mod key_pair;
 mod reason;
+mod request;
 mod sentences;
 mod service;
 mod shared;
@@ -20,7 +21,7 @@ mod view;
 mod words;
 
 pub use directory::Obstacle;
-pub(crate) use directory::hidden;
+pub(crate) use directory::{hidden, own_hop, target};
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,7 @@ pub use authority::{AuthorityView, authority_views};
 pub use copies::CopyHeld;
 pub use identity::Standing;
 pub use reason::Reason;
+pub use request::waiting_request;
 pub use shared::{SharedView, shared_views};
 pub use view::{Form, IdentityView, identity_view, storage_view};
 pub use words::{date, instant};

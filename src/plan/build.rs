@@ -17,7 +17,9 @@ use super::advice::{help, not_mended};
 use super::authorities::Sources;
 use super::recovery::Recovery;
 use super::shared::Shared;
-use super::{Blocked, Deed, Input, ManualRestart, Noted, Phase, Why, authorities, copies, identities};
+use super::{
+    Blocked, Deed, Input, ManualRestart, Noted, Phase, Waiting, Why, authorities, copies, identities,
+};
 
 /// Deeds without an order, and what cannot be done.
 #[derive(Default)]
@@ -26,6 +28,7 @@ pub(super) struct Draft {
     pub(super) deeds: BTreeMap<NodeName, Vec<DraftDeed>>,
     pub(super) blocked: Vec<Blocked>,
     pub(super) elsewhere: Vec<Blocked>,
+    pub(super) waiting: Vec<Waiting>,
     pub(super) restart_yourself: Vec<ManualRestart>,
     pub(super) notes: Vec<Noted>,
     /// The outages that the user accepted and the plan needs, in words.
@@ -146,6 +149,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     builder.draft.blocked.sort();
     builder.draft.blocked.dedup();
     builder.draft.elsewhere.sort();
+    builder.leave_told_requests();
     (builder.draft, builder.held)
 }
 
@@ -272,6 +276,16 @@ impl<'a> Builder<'a> {
             let address = address.clone();
             self.draft.elsewhere.push(Blocked { address, because, help: Some(help), findings });
         }
+    }
+
+    /// That a request waits is said with what is due, and noted only where nothing is.
+    fn leave_told_requests(&mut self) {
+        let told: BTreeSet<&Address> = self.draft.elsewhere.iter().map(|blocked| &blocked.address).collect();
+        let is_told = |noted: &Noted| {
+            matches!(noted.finding.reason, Reason::AwaitsCertificate { .. })
+                && (told.contains(&noted.address) || self.input.signed.has(&noted.address))
+        };
+        self.draft.notes.retain(|noted| !is_told(noted));
     }
 
     /// Owners and permission bits, of whatever this plan does not write anew with the right ones.

@@ -14,6 +14,7 @@ mod copies;
 mod copy;
 mod directories;
 mod disruption;
+mod external;
 mod fact;
 mod gates;
 mod graph;
@@ -25,6 +26,7 @@ mod order;
 mod phase;
 mod quorum;
 mod recovery;
+mod request;
 mod restarts;
 mod rollback;
 mod shared;
@@ -43,14 +45,16 @@ pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use options::{Options, Selector, SelectorError};
 pub use phase::Phase;
+pub use request::{CsrRequest, Install, Waiting};
 pub use rollback::{Rollback, RollbackError, rollback, runs};
 pub use standing::{Changed, Made, Standing, Standings, standing};
 pub use summary::{Summary, Upcoming};
 
-use crate::diff::{Differences, Finding, Survey};
+use crate::diff::{Differences, Finding, Reason, Survey};
 use crate::ids::{Address, ClusterName, NodeName, ServiceName};
 use crate::observed::Answer;
 use crate::saved::{FORMAT_VERSION, TOOL};
+use crate::signed::Signed;
 use crate::simulate::Checked;
 use crate::spec::types::ProfileName;
 use crate::x509::Sha256;
@@ -100,6 +104,9 @@ pub struct Plan {
     pub blocked: Vec<Blocked>,
     /// What is due and has to be done elsewhere, such as by an external CA. The rest of the plan is applicable all the same.
     pub elsewhere: Vec<Blocked>,
+    /// The requests that wait on their nodes for certificates that are signed elsewhere. Apply hands them out once more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
     /// Services that have to be restarted by hand to use what is written.
     pub restart_yourself: Vec<ManualRestart>,
     /// What was found and is left alone.
@@ -200,8 +207,23 @@ pub struct Input<'a> {
     pub spec: SpecReference,
     /// What the user asked for.
     pub options: &'a Options,
+    /// Certificates that were signed elsewhere and brought back, checked.
+    pub signed: &'a Signed,
     /// Where a path of the spec is written, as `FILE:LINE`; `None` for what is not written.
     pub place: &'a dyn Fn(&[String]) -> Option<String>,
+}
+
+impl Input<'_> {
+    /// Why a thing is replaced whatever it is like: the user asked for it, or brought what is to replace it.
+    fn asked_for(&self, address: &Address) -> Vec<Finding> {
+        if !self.options.selects(address) {
+            return Vec::new();
+        }
+        let replaced = self.options.replaces(address).then_some(Reason::Requested);
+        let brought = self.signed.certificates.get(address);
+        let brought = brought.map(|signed| Reason::Signed { file: signed.file.clone() });
+        replaced.into_iter().chain(brought).map(Finding::due).collect()
+    }
 }
 
 /// Makes the plan.
@@ -216,6 +238,7 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
     plan.applicable = draft.blocked.is_empty() && !input.options.as_of;
     plan.blocked = draft.blocked;
     plan.elsewhere = draft.elsewhere;
+    plan.waiting = draft.waiting;
     plan.restart_yourself = draft.restart_yourself;
     plan.notes = draft.notes;
     plan.accepted_outages = draft.accepted;
@@ -244,6 +267,7 @@ impl Plan {
             visits,
             blocked: Vec::new(),
             elsewhere: Vec::new(),
+            waiting: Vec::new(),
             restart_yourself: Vec::new(),
             notes: Vec::new(),
             accepted_outages: Vec::new(),

@@ -302,6 +302,13 @@ pub(super) fn changes(deed: &DraftDeed) -> Vec<What> {
             }
             changes
         }
+        (Deed::InstallIdentity(install), Subject::Identity(identity)) => {
+            let mut changes = vec![What::Identity(identity.clone())];
+            if install.trusted.is_some() {
+                changes.push(What::KubeconfigTrust(identity.clone()));
+            }
+            changes
+        }
         // Who reads an identity may read it in any of its places.
         (Deed::CopyIdentity(copy), Subject::Identity(identity)) => {
             let mut changes = vec![What::Identity(identity.clone())];

@@ -1,13 +1,14 @@
 //! What happens during a run, one JSON object a line, for programs that follow it.
 //!
 //! What enters is an event; what leaves is its line. Kinds are `version` (always the first), `visit_start`, `step_start`, `step_done`, `verify` (a check that held),
-//! `undo`, `visit_done`, `diagnostic` and `outcome` (always the last, which the program writes). Later minor formats add kinds and names: readers pass over what they
+//! `undo`, `visit_done`, `request` (one that was handed out), `diagnostic` and `outcome` (always the last, which the program writes). Later minor formats add kinds and names: readers pass over what they
 //! do not know.
 
 use serde::Serialize;
 
 use super::deed::deed;
 use crate::apply::{Event, Failure, VisitEnd};
+use crate::ids::Address;
 use crate::plan::{Action, Deed, Plan};
 use crate::saved::{FORMAT_VERSION, TOOL};
 
@@ -22,6 +23,7 @@ enum Line<'a> {
     Verify(Step<'a>),
     Undo { visit: u32, node: &'a str, done: bool },
     VisitDone { visit: u32, node: &'a str, end: &'static str },
+    Request { address: String, node: &'a str, file: &'a str },
     Diagnostic { severity: &'static str, node: &'a str, step: Option<u32>, message: &'a str },
 }
 
@@ -51,6 +53,11 @@ impl<'a> Step<'a> {
 pub fn version(plan: &Plan) -> String {
     let (plan, cluster) = (plan.id.as_str(), plan.cluster.as_str());
     line(&Line::Version { format_version: FORMAT_VERSION, tool: TOOL, plan, cluster })
+}
+
+/// The line of a request that was written to a file of the machine that runs `pki`.
+pub fn request(address: &Address, file: &str) -> String {
+    line(&Line::Request { address: address.to_string(), node: address.node.as_str(), file })
 }
 
 /// The lines of an event.

@@ -6,15 +6,14 @@ use std::fmt::Write as _;
 use super::aside::{elsewhere, notes, restarts};
 use super::checked::checked;
 use super::deed::{counted, deed};
+use super::external::{install_lines, request_lines};
 use super::gates::gate_lines;
-use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_lines, trusted_text};
+use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_lines, kept_key, trusted_text};
 use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::Subject;
-use crate::plan::{
-    Action, Approval, Blocked, Deed, Disruption, KeySource, Phase, Plan, RestartMethod, Visit, Why,
-};
+use crate::plan::{Action, Approval, Blocked, Deed, Disruption, Phase, Plan, RestartMethod, Visit, Why};
 use crate::visits::temporary_name;
 
 /// The whole plan as text.
@@ -87,6 +86,12 @@ fn verdict(plan: &Plan) -> String {
         (summary.repair, "put right", "link, directory or mode", "links, directories or modes"),
         (summary.restore, "put back", "path", "paths"),
         (summary.copy, "copy a certificate to", "place", "places"),
+        (
+            summary.request,
+            "ask for",
+            "certificate that is signed elsewhere",
+            "certificates that are signed elsewhere",
+        ),
     ]
     .into_iter()
     .filter(|(count, ..)| *count > 0)
@@ -182,14 +187,6 @@ fn blocks(plan: &Plan) -> String {
         }
     }
     text
-}
-
-/// The digest of the key that a renewal keeps.
-fn kept_key(action: &Action) -> Option<String> {
-    match &action.deed.issue()?.key {
-        KeySource::Kept(spki) => Some(spki.short()),
-        KeySource::New(_) => None,
-    }
 }
 
 /// The reasons of a group, each once.
@@ -302,6 +299,14 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             copy_lines(&mut body, copy, &action.address.node, now);
             if copy.before.is_some() { '~' } else { '+' }
         }
+        Deed::WriteCsr(request) => {
+            request_lines(&mut body, request, subject);
+            '+'
+        }
+        Deed::InstallIdentity(install) => {
+            install_lines(&mut body, install, now);
+            if install.before.is_some() { '~' } else { '+' }
+        }
         Deed::UpdateKubeconfig { file, trusted, before } => {
             body.add("trusts", format!("{} -> {}", fingerprints(before), trusted_text(trusted)));
             body.file(file);
@@ -379,7 +384,8 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
         }
         Disruption::Restart { .. } => {}
     }
-    Some((format!("{sign} {subject}"), body.0))
+    let request = if matches!(action.deed, Deed::WriteCsr(_)) { "request for " } else { "" };
+    Some((format!("{sign} {request}{subject}"), body.0))
 }
 
 /// The visits as they are carried out.
@@ -439,6 +445,9 @@ pub(super) fn last_line(plan: &Plan) -> String {
     }
     if summary.copy > 0 {
         let _ = write!(text, ", copy {}", summary.copy);
+    }
+    if summary.request > 0 {
+        let _ = write!(text, ", request {}", summary.request);
     }
     text.push_str(".\n");
     text

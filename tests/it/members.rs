@@ -147,6 +147,7 @@ impl Cluster {
             now: (self.now)(),
             spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
             options: &Options::default(),
+            signed: &Default::default(),
             place: &|_| None,
         })
     }

@@ -21,7 +21,8 @@ fn plan_of(survey: &Survey) -> Plan {
     let spec =
         SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
     let (differences, options, place) = (&differences, &Options::default(), &|_: &[String]| None);
-    plan(&Input { survey, differences, now: later(), spec, options, place }).unwrap()
+    plan(&Input { survey, differences, now: later(), spec, options, signed: &Default::default(), place })
+        .unwrap()
 }
 
 fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut NodeFacts {
