@@ -9,7 +9,7 @@ use crate::node::HostError;
 use crate::node::order::{
     Answer, AuthorityFiles, IdentityCheck, Order, SharedIdentity, SignRequest, Slot, VisitId,
 };
-use crate::plan::{Action, Deed, IdentityCopy, Issue, KeySource, RestartMethod, Trusted};
+use crate::plan::{Action, Deed, IdentityCopy, Issue, KeySource, Position, RestartMethod, Trusted};
 use crate::secret::Secret;
 use crate::spec::types::KeyAlgorithm;
 use crate::x509::{Certificate, PublicKey};
@@ -41,7 +41,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             node,
             Order::MoveDirectory { link: link.clone(), path: path.clone(), keeps_old: *keeps_old },
         ),
-        Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after } => {
+        Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after, over } => {
             let order = Order::CreateAuthority {
                 certificate: certificate.clone(),
                 key: key.clone(),
@@ -49,6 +49,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 subject: subject.clone(),
                 not_before: *not_before,
                 not_after: *not_after,
+                over: *over,
             };
             let made = certificate_of(perform(run, node, order)?)?;
             if let Subject::Authority(authority) = &action.address.subject {
@@ -83,11 +84,21 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::WritePublicKey { private, public } => {
             done(run, node, Order::WritePublicKey { private: private.clone(), public: public.clone() })
         }
-        Deed::WriteBundle { file, certificates, .. } => done(
-            run,
-            node,
-            Order::WriteCertificates { file: file.clone(), certificates: certificates.clone() },
-        ),
+        Deed::WriteBundle { file, certificates, made, .. } => {
+            let mut certificates = certificates.clone();
+            if let Some(position) = made {
+                let Subject::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
+                let own = run.made.get(authority).cloned().ok_or_else(unanswered)?;
+                match position {
+                    Position::First => certificates.insert(0, own),
+                    Position::Last => certificates.push(own),
+                }
+            }
+            done(run, node, Order::WriteCertificates { file: file.clone(), certificates })
+        }
+        Deed::RemoveCopy { path, of } => {
+            done(run, node, Order::RemoveCopy { path: path.clone(), of: of.clone() })
+        }
         Deed::IssueIdentity(issue) => self::issue(run, action, issue),
         Deed::CopyIdentity(copy) => self::copy(run, action, copy),
         Deed::UpdateKubeconfig { file, trusted, .. } => {

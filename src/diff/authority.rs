@@ -11,7 +11,7 @@ use crate::x509::{Certificate, Sha256};
 
 use super::key_pair::odd_ones_out;
 use super::view::{pem, pem_reasons};
-use super::{Effect, Finding, Reason, directory, files};
+use super::{Effect, Finding, Reason, Staged, Succession, directory, files};
 
 /// What all nodes together hold of an authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub struct AuthorityView {
     pub unknown: BTreeSet<NodeName>,
     /// Those of them that were not asked because the user said so.
     pub skipped: BTreeSet<NodeName>,
+    /// The one that is to take its place, as far as it is there.
+    pub staged: Staged,
+    /// Whether this version can put another one in its place.
+    pub is_replaceable: bool,
     /// What all nodes together say, worked out once: every check of every node asks for it.
     settled: Settled,
 }
@@ -101,7 +105,8 @@ pub fn authority_views(desired: &Desired, observed: &Observed) -> BTreeMap<Autho
             }
         }
     }
-    for view in views.values_mut() {
+    for (authority, view) in &mut views {
+        view.is_replaceable = desired.is_of_etcd_alone(authority);
         view.settle();
     }
     views
@@ -144,6 +149,15 @@ fn gather(
         }
         Err(_) => {}
     }
+    let next = copy.successor();
+    if let Some(certificate) =
+        pem(facts, &next.certificate.path).ok().and_then(|pem| pem.certificates.first())
+    {
+        view.staged.certificates.insert(node.clone(), certificate.clone());
+    }
+    if let Some(key) = pem(facts, &next.key.path).ok().and_then(|pem| pem.keys.first()) {
+        view.staged.keys.insert(node.clone(), key.spki_sha256);
+    }
 }
 
 /// Everything that the checks of one authority on one node look at.
@@ -153,6 +167,8 @@ pub(super) struct AuthorityCase<'a> {
     pub(super) wanted: &'a DesiredAuthority,
     pub(super) copy: &'a AuthorityCopy,
     pub(super) view: &'a AuthorityView,
+    /// Which of its certificates go, and which one comes.
+    pub(super) succession: Option<&'a Succession>,
     pub(super) node: &'a NodeName,
     pub(super) facts: &'a NodeFacts,
 }
@@ -197,6 +213,9 @@ impl AuthorityCase<'_> {
         // Where the certificate is missing, the one that all nodes together say will be written beside the key.
         let here = self.view.on_node(self.node).and_then(<[Certificate]>::first);
         let first = here.or_else(|| self.view.signer())?;
+        if self.succession.is_some_and(|succession| succession.knows(first)) {
+            return None;
+        }
         (first != certificate).then(|| {
             let (found, wanted) = (*first.fingerprint(), *certificate.fingerprint());
             let source = root.certificate_path.clone();
@@ -212,7 +231,22 @@ impl AuthorityCase<'_> {
         }
         findings.extend(bundle_duplicates(certificates));
         findings.extend(self.bundle_has_stray(certificates));
+        findings.extend(self.goes(certificates).map(Some));
         findings.into_iter().flatten().collect()
+    }
+
+    /// What has to go. What the spec distrusts is told as well where this version does not replace it.
+    fn goes(&self, certificates: &[Certificate]) -> impl Iterator<Item = Finding> {
+        let going = |held: &Certificate| match self.succession {
+            Some(succession) => {
+                succession.leaving.get(held.fingerprint()).map(|(_, finding)| finding.clone())
+            }
+            None => {
+                let because = self.wanted.distrust.get(&format!("sha256:{}", held.fingerprint()))?.clone();
+                Some(Finding::due(Reason::Distrusted { fingerprint: *held.fingerprint(), because }))
+            }
+        };
+        certificates.iter().filter_map(going).collect::<Vec<_>>().into_iter()
     }
 
     fn expired(&self, certificate: &Certificate) -> Option<Finding> {
@@ -240,7 +274,11 @@ impl AuthorityCase<'_> {
     }
 
     fn differs_between_nodes(&self) -> Option<Finding> {
-        self.view.settled.odd_ones_out.get(self.node).cloned().map(Finding::blocks)
+        let odd = self.view.settled.odd_ones_out.get(self.node)?;
+        // While one takes the place of the other, some nodes are further than others.
+        let first = self.view.on_node(self.node).and_then(<[Certificate]>::first);
+        let is_on_the_way = first.zip(self.succession).is_some_and(|(first, going)| going.knows(first));
+        (!is_on_the_way).then(|| Finding::blocks(odd.clone()))
     }
 
     /// Trust is never dropped by itself: a CA that must go is declared with `distrust`.
@@ -253,6 +291,7 @@ impl AuthorityCase<'_> {
             .into_iter()
             // The first one signs here; that it is another than elsewhere is said by `differs_between_nodes`.
             .filter(|stray| Some(*stray) != first)
+            .filter(|stray| !self.succession.is_some_and(|succession| succession.knows(stray)))
             .map(|stray| {
                 Some(Finding::note(Reason::BundleHasStray {
                     fingerprint: *stray.fingerprint(),
@@ -300,6 +339,12 @@ impl AuthorityCase<'_> {
             return None;
         }
         let certificate = first.facts().key.spki_sha256;
+        let is_next = |succession: &Succession| {
+            succession.successor.as_ref().is_some_and(|next| next.facts().key.spki_sha256 == key)
+        };
+        if self.succession.is_some_and(is_next) {
+            return None;
+        }
         (certificate != key).then(|| Finding::blocks(Reason::KeyMismatch { certificate, key }))
     }
 

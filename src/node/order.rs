@@ -170,7 +170,8 @@ pub enum Order {
         /// All CA certificates that it is to trust.
         trusted: Vec<Certificate>,
     },
-    /// Makes a new authority: key and self-signed certificate. Refused where either file holds something already. Answers with the certificate.
+    /// Makes a new authority: key and self-signed certificate. Refused where either file holds something already, but for one that it may be written
+    /// `over`. Answers with the certificate.
     CreateAuthority {
         /// The certificate's file.
         certificate: FileSpec,
@@ -184,6 +185,8 @@ pub enum Order {
         not_before: Timestamp,
         /// Last moment of its validity.
         not_after: Timestamp,
+        /// The certificate that may be there, by fingerprint: one that was to be used, and never was.
+        over: Option<Sha256>,
     },
     /// Makes a new key pair without certificate. Answers with the public half.
     CreateKeyPair {
@@ -207,6 +210,13 @@ pub enum Order {
         file: FileSpec,
         /// Everything that it is to hold.
         certificates: Vec<Certificate>,
+    },
+    /// Removes a file of certificates and keys, all of which another file holds too. Refused where anything would be lost.
+    RemoveCopy {
+        /// The file.
+        path: String,
+        /// The other one.
+        of: String,
     },
     /// Reads a file of shared key material. Its bytes never reach a disk of the controller.
     ReadShared {

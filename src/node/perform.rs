@@ -78,11 +78,11 @@ pub(super) fn perform(
                 edit::with_trusted(old.reveal(), &trusted).map_err(|source| kubeconfig(&file, source))?;
             visit.write(objects, vec![(&file, edited)]).map(done)
         }
-        Order::CreateAuthority { certificate, key, algorithm, subject, not_before, not_after } => {
+        Order::CreateAuthority { certificate, key, algorithm, subject, not_before, not_after, over } => {
             let made = create_authority(
                 visit,
                 objects,
-                (&certificate, &key),
+                (&certificate, &key, over),
                 algorithm,
                 (subject, not_before, not_after),
             );
@@ -105,6 +105,7 @@ pub(super) fn perform(
         Order::WriteCertificates { file, certificates } => {
             visit.write(objects, vec![(&file, Secret::new(pem_of(&certificates).into_bytes()))]).map(done)
         }
+        Order::RemoveCopy { path, of } => shared::remove_copy(visit, objects, &path, &of).map(done),
         Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
         Order::WriteShared { file, content } => visit.write(objects, vec![(&file, content)]).map(done),
         Order::SetPermissions { file } => visit.set_permissions(objects, &file).map(done),
@@ -155,6 +156,7 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
         | Order::WriteTrusted { .. }
         | Order::CreateAuthority { .. }
         | Order::CreateKeyPair { .. }
+        | Order::RemoveCopy { .. }
         | Order::WritePublicKey { .. }
         | Order::WriteCertificates { .. }
         | Order::WriteShared { .. }
@@ -292,11 +294,15 @@ fn sign(
 fn create_authority(
     visit: &mut Visit,
     objects: &mut impl Objects,
-    (certificate_file, key_file): (&FileSpec, &FileSpec),
+    (certificate_file, key_file, over): (&FileSpec, &FileSpec, Option<Sha256>),
     algorithm: KeyAlgorithm,
     (subject, not_before, not_after): (SubjectName, Timestamp, Timestamp),
 ) -> Result<Certificate, HostError> {
-    for file in [key_file, certificate_file] {
+    let held = read(objects, &certificate_file.path)?;
+    let held =
+        held.and_then(|held| pem::read(held.reveal()).certificates().next().map(|held| *held.fingerprint()));
+    let is_written_over = over.is_some() && held == over;
+    for file in [key_file, certificate_file].into_iter().filter(|_| !is_written_over) {
         // Everything that an old authority signed depends on it.
         if read(objects, &file.path)?.is_some_and(|old| !old.is_empty()) {
             return Err(HostError::Occupied {

@@ -16,6 +16,7 @@ use crate::x509::{Certificate, Sha256};
 
 use super::copy::IdentityCopy;
 use super::fact::Precondition;
+use super::replace::Position;
 
 /// One deed on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +133,9 @@ pub enum Deed {
         not_before: Timestamp,
         /// The end of its life.
         not_after: Timestamp,
+        /// The certificate that may be there: one that was to come, and cannot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        over: Option<Sha256>,
     },
     /// Puts an own root CA of the spec on a node: its certificate, which is known, and its key, which is read at apply on the machine that runs it.
     InstallAuthority {
@@ -184,8 +188,18 @@ pub enum Deed {
         file: FileSpec,
         /// What it will hold.
         certificates: Vec<Certificate>,
+        /// Where the certificate comes that an earlier action of this plan makes for the authority; none where none does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        made: Option<Position>,
         /// What it holds now.
         before: Vec<Sha256>,
+    },
+    /// Removes a file that holds nothing but what another one holds too.
+    RemoveCopy {
+        /// The file.
+        path: String,
+        /// The other one.
+        of: String,
     },
     /// Issues a certificate and writes it with its key.
     IssueIdentity(Box<Issue>),
@@ -400,6 +414,7 @@ impl Deed {
             Deed::CreateKeyPair { .. } => "create-key-pair",
             Deed::WritePublicKey { .. } => "write-public-key",
             Deed::WriteBundle { .. } => "write-bundle",
+            Deed::RemoveCopy { .. } => "remove-copy",
             Deed::IssueIdentity(_) => "issue-identity",
             Deed::CopyIdentity(_) => "copy-identity",
             Deed::UpdateKubeconfig { .. } => "update-kubeconfig",
@@ -425,7 +440,9 @@ impl Deed {
             | Deed::Snapshot { .. }
             | Deed::Verify { .. } => Vec::new(),
             Deed::MakeDirectory { directory } => vec![&directory.path],
-            Deed::MakeLink { path, .. } | Deed::Restore { path, .. } => vec![path],
+            Deed::MakeLink { path, .. } | Deed::Restore { path, .. } | Deed::RemoveCopy { path, .. } => {
+                vec![path]
+            }
             Deed::CreateAuthority { certificate, key, .. }
             | Deed::InstallAuthority { certificate, key, .. } => {
                 vec![&key.path, &certificate.path]
@@ -465,6 +482,7 @@ impl Deed {
             | Deed::CreateKeyPair { .. }
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }
+            | Deed::RemoveCopy { .. }
             | Deed::IssueIdentity(_)
             | Deed::CopyIdentity(_)
             | Deed::UpdateKubeconfig { .. }

@@ -13,7 +13,7 @@ use crate::x509::{Certificate, Sha256};
 use jiff::Timestamp;
 
 use super::build::Builder;
-use super::{Blocked, Deed, Why, install};
+use super::{Blocked, Deed, Why, install, replace};
 
 /// Where each authority signs, and what it will be once this plan's own deeds are done.
 #[derive(Debug, Default)]
@@ -59,6 +59,10 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
         for copy in copies.into_iter().filter(|(node, _)| **node != signer.node) {
             builder.replace_authority(name, copy, &signer, &stays);
         }
+        return;
+    }
+    if builder.replacements.get(name).is_some() {
+        replace::build(builder, name, wanted, &copies);
         return;
     }
     let signer = view.signer().cloned();
@@ -133,7 +137,12 @@ fn repair(
             .to_vec();
         let before: Vec<Sha256> = held.iter().map(|certificate| *certificate.fingerprint()).collect();
         let certificates = deduplicated(signer, &held);
-        let deed = Deed::WriteBundle { file: copy.certificate.clone(), certificates, before: before.clone() };
+        let deed = Deed::WriteBundle {
+            file: copy.certificate.clone(),
+            certificates,
+            made: None,
+            before: before.clone(),
+        };
         builder.add(address.clone(), deed, why, !before.is_empty());
     }
     let missing_whole = due.iter().any(|finding| finding.reason == Reason::Missing);
@@ -238,6 +247,7 @@ fn create(
         algorithm: wanted.key_algorithm.as_ref().map_or(KeyAlgorithm::Rsa2048, |algorithm| algorithm.value),
         not_before: super::BACKDATE.before(now),
         not_after,
+        over: None,
     };
     let why = builder.missing(&at);
     builder.add(at, deed, why, false);

@@ -120,6 +120,7 @@ impl Builder<'_> {
                 | Deed::CreateKeyPair { .. }
                 | Deed::WritePublicKey { .. }
                 | Deed::WriteBundle { .. }
+                | Deed::RemoveCopy { .. }
                 | Deed::IssueIdentity(_)
                 | Deed::CopyIdentity(_)
                 | Deed::UpdateKubeconfig { .. }

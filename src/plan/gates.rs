@@ -155,7 +155,8 @@ impl Builder<'_> {
     }
 
     /// Every client certificate that changes, and every one that is used with trust that changes, is tried at the servers that it is for.
-    pub(super) fn await_clients(&mut self, (name, node): Node<'_>, changed: &dyn Fn(&What) -> bool) {
+    pub(super) fn await_clients(&mut self, phase: Phase, on: Node<'_>, changed: &dyn Fn(&What) -> bool) {
+        let (name, node) = on;
         let mut by_identity: BTreeMap<IdentityName, Awaited> = BTreeMap::new();
         let of_services = node.services.values().flat_map(|service| &service.dials);
         let of_programs = node.programs.values().flatten();
@@ -182,7 +183,7 @@ impl Builder<'_> {
         }
         for (identity, awaited) in by_identity {
             let address = Address { subject: Subject::Identity(identity), node: name.clone() };
-            self.await_healthy(Phase::Ordinary, address, awaited, Duration::from_seconds(0));
+            self.await_healthy(phase, address, awaited, Duration::from_seconds(0));
         }
     }
 

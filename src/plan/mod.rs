@@ -25,10 +25,12 @@ mod order;
 mod phase;
 mod quorum;
 mod recovery;
+mod replace;
 mod restarts;
 mod rollback;
 mod shared;
 mod standing;
+mod succeed;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -43,8 +45,10 @@ pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use options::{Options, Selector, SelectorError};
 pub use phase::Phase;
+pub use replace::Position;
 pub use rollback::{Rollback, RollbackError, rollback, runs};
 pub use standing::{Changed, Made, Standing, Standings, standing};
+pub use succeed::Waiting;
 pub use summary::{Summary, Upcoming};
 
 use crate::diff::{Differences, Finding, Survey};
@@ -104,6 +108,9 @@ pub struct Plan {
     pub restart_yourself: Vec<ManualRestart>,
     /// What was found and is left alone.
     pub notes: Vec<Noted>,
+    /// Replacements that go on later, by themselves. They are no change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
     /// The outages without which it could not be done and which were accepted, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepted_outages: Vec<String>,
@@ -219,6 +226,7 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
     plan.restart_yourself = draft.restart_yourself;
     plan.notes = draft.notes;
     plan.accepted_outages = draft.accepted;
+    plan.waiting = draft.waiting;
     Ok(plan.named())
 }
 
@@ -246,6 +254,7 @@ impl Plan {
             elsewhere: Vec::new(),
             restart_yourself: Vec::new(),
             notes: Vec::new(),
+            waiting: Vec::new(),
             accepted_outages: Vec::new(),
             summary,
             checked: None,

@@ -50,7 +50,13 @@ pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>
         let order = node_order(&by_node, &members, quorum::leader(&input.survey.observed))?;
         match phase {
             Phase::Quorum => cold::await_quorum(&mut by_node, &order, input),
-            Phase::Ordinary => {}
+            Phase::Ordinary
+            | Phase::Prepare
+            | Phase::TrustBoth
+            | Phase::Clients
+            | Phase::Peers
+            | Phase::Servers
+            | Phase::DropOld => {}
         }
         let together = together(&order, &by_node, input);
         for node in order {
@@ -114,6 +120,7 @@ fn source(deed: &Deed) -> Option<&NodeName> {
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
         | Deed::WriteBundle { .. }
+        | Deed::RemoveCopy { .. }
         | Deed::UpdateKubeconfig { .. }
         | Deed::SetPermissions { .. }
         | Deed::Restart { .. }
@@ -162,6 +169,7 @@ fn node_order(
                 | Deed::CreateKeyPair { .. }
                 | Deed::WritePublicKey { .. }
                 | Deed::WriteBundle { .. }
+                | Deed::RemoveCopy { .. }
                 | Deed::UpdateKubeconfig { .. }
                 | Deed::SetPermissions { .. }
                 | Deed::Restart { .. }
@@ -291,7 +299,9 @@ fn rank(deed: &DraftDeed) -> u8 {
         // What clients show is tried once everything runs that they show it to; a service is awaited before the next one is restarted.
         Deed::AwaitHealthy { .. } if matches!(deed.address.subject, Subject::Identity(_)) => 13,
         Deed::Restart { .. } | Deed::AwaitHealthy { .. } => 12,
-        Deed::Verify { .. } => 14,
+        // What is left over goes once everything works without it.
+        Deed::RemoveCopy { .. } => 14,
+        Deed::Verify { .. } => 15,
     }
 }
 
@@ -421,6 +431,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::CopyKey { .. }
             | Deed::CreateKeyPair { .. }
             | Deed::WriteBundle { .. }
+            | Deed::RemoveCopy { .. }
             | Deed::UpdateKubeconfig { .. }
             | Deed::SetPermissions { .. }
             | Deed::Restart { .. }

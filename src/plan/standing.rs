@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::needs::{facts_of, is_active, members};
 use super::{Action, Deed, Expected, Fact, Plan, Precondition, Visit, fact};
-use crate::diff::{Differences, Effect, Survey, authority_views, identity_view, instant};
+use crate::diff::{Differences, Effect, Survey, identity_view, instant};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::observed::{Answer, Seen};
 use crate::x509::Certificate;
@@ -156,6 +156,7 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
         | Deed::WriteBundle { .. }
+        | Deed::RemoveCopy { .. }
         | Deed::CopyIdentity(_)
         | Deed::UpdateKubeconfig { .. }
         | Deed::SetPermissions { .. }
@@ -207,15 +208,18 @@ fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
 
 fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
     let Some(node) = survey.desired.nodes.get(&visit.node) else { return };
-    let views = authority_views(&survey.desired, &survey.observed);
+    let held = |path: &str| {
+        let file = facts_of(&survey.observed, &visit.node)?.files.get(path)?.present()?;
+        file.content.pem()?.certificates.first().cloned()
+    };
     for action in &visit.actions {
-        if let (Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. }, Subject::Authority(authority)) =
-            (&action.deed, &action.address.subject)
+        if let (
+            Deed::CreateAuthority { certificate, .. } | Deed::InstallAuthority { certificate, .. },
+            Subject::Authority(authority),
+        ) = (&action.deed, &action.address.subject)
+            && let Some(certificate) = held(&certificate.path)
         {
-            let certificates = views.get(authority).and_then(|view| view.certificates.get(&visit.node));
-            if let Some(certificate) = certificates.and_then(|certificates| certificates.first()) {
-                made.authorities.insert(authority.clone(), certificate.clone());
-            }
+            made.authorities.insert(authority.clone(), certificate);
         }
         if let (Deed::IssueIdentity(_) | Deed::CopyIdentity(_), Subject::Identity(identity)) =
             (&action.deed, &action.address.subject)

@@ -74,6 +74,7 @@ pub fn event(event: &Event<'_>) -> String {
             | Deed::CreateKeyPair { .. }
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }
+            | Deed::RemoveCopy { .. }
             | Deed::IssueIdentity(_)
             | Deed::CopyIdentity(_)
             | Deed::UpdateKubeconfig { .. }

@@ -13,7 +13,7 @@ use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::Subject;
 use crate::plan::{
-    Action, Approval, Blocked, Deed, Disruption, KeySource, Phase, Plan, RestartMethod, Visit, Why,
+    Action, Approval, Blocked, Deed, Disruption, KeySource, Phase, Plan, Position, RestartMethod, Visit, Why,
 };
 use crate::visits::temporary_name;
 
@@ -203,6 +203,7 @@ fn kept_key(action: &Action) -> Option<String> {
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
         | Deed::WriteBundle { .. }
+        | Deed::RemoveCopy { .. }
         | Deed::CopyIdentity(_)
         | Deed::UpdateKubeconfig { .. }
         | Deed::SetPermissions { .. }
@@ -263,11 +264,14 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.add("set aside as", old);
             '~'
         }
-        Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after } => {
+        Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after, over } => {
             body.add("subject", super::issue::subject(subject));
             body.add("not before", instant(*not_before));
             body.add("not after", format!("{} ({})", instant(*not_after), left(*not_after, now)));
             body.add("key", format!("new, {algorithm}; made at apply on this node"));
+            if let Some(over) = over {
+                body.add("in place of", format!("{}, which nobody uses", over.short()));
+            }
             body.file(certificate);
             body.file(key);
             '+'
@@ -309,11 +313,23 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.file(public);
             '~'
         }
-        Deed::WriteBundle { file, certificates, before } => {
-            let names = certificates.iter().map(certificate_name).collect::<Vec<_>>().join(", ");
-            body.add("certificates", format!("{} -> {}: {names}", before.len(), certificates.len()));
+        Deed::WriteBundle { file, certificates, made, before } => {
+            let mut names: Vec<String> = certificates.iter().map(certificate_name).collect();
+            match made {
+                Some(Position::First) => names.insert(0, "the new one".to_owned()),
+                Some(Position::Last) => names.push("the new one".to_owned()),
+                None => {}
+            }
+            // What comes first was the last one before.
+            let held = before.len() + usize::from(*made == Some(Position::First));
+            body.add("certificates", format!("{held} -> {}: {}", names.len(), names.join(", ")));
             body.file(file);
             if before.is_empty() { '+' } else { '~' }
+        }
+        Deed::RemoveCopy { path, of } => {
+            body.add("file", escaped(path));
+            body.add("kept in", escaped(of));
+            '-'
         }
         Deed::IssueIdentity(issue) => {
             issue_lines(&mut body, issue, now);

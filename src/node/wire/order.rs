@@ -91,6 +91,12 @@ pub(super) enum WireOrder {
         subject: SubjectName,
         not_before: Timestamp,
         not_after: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        over: Option<Sha256>,
+    },
+    RemoveCopy {
+        path: String,
+        of: String,
     },
     CreateKeyPair {
         private: FileSpec,

@@ -116,6 +116,7 @@ fn orders() -> Vec<Order> {
             subject,
             not_before: now,
             not_after: now,
+            over: None,
         },
         Order::CreateKeyPair { private: file("/s"), public: file("/p"), algorithm: KeyAlgorithm::EcdsaP256 },
         Order::WritePublicKey { private: file("/s"), public: file("/p") },
