@@ -32,6 +32,7 @@ mod shared;
 mod standing;
 mod succeed;
 mod summary;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +51,7 @@ pub use rollback::{Rollback, RollbackError, rollback, runs};
 pub use standing::{Changed, Made, Standing, Standings, standing};
 pub use succeed::Waiting;
 pub use summary::{Summary, Upcoming};
+pub use table::{PhaseLine, Side};
 
 use crate::diff::{Differences, Finding, Survey};
 use crate::ids::{Address, ClusterName, NodeName, ServiceName};
@@ -108,6 +110,9 @@ pub struct Plan {
     pub restart_yourself: Vec<ManualRestart>,
     /// What was found and is left alone.
     pub notes: Vec<Noted>,
+    /// The phases in which CAs are replaced, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseLine>,
     /// Replacements that go on later, by themselves. They are no change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Waiting>,
@@ -234,6 +239,7 @@ impl Plan {
     /// A plan with nothing but its work in it.
     fn new(input: &Input<'_>, visits: Vec<Visit>, summary: Summary) -> Self {
         let observed = &input.survey.observed;
+        let phases = table::table(&visits);
         let skipped = observed.nodes.iter().filter(|(_, answer)| matches!(answer, Answer::Skipped));
         Self {
             format_version: FORMAT_VERSION.to_owned(),
@@ -254,6 +260,7 @@ impl Plan {
             elsewhere: Vec::new(),
             restart_yourself: Vec::new(),
             notes: Vec::new(),
+            phases,
             waiting: Vec::new(),
             accepted_outages: Vec::new(),
             summary,

@@ -47,6 +47,20 @@ impl Phase {
         }
     }
 
+    /// What it is called.
+    pub fn title(self) -> &'static str {
+        match self {
+            Phase::Quorum => "bring etcd back",
+            Phase::Ordinary => "everything else",
+            Phase::Prepare => "prepare",
+            Phase::TrustBoth => "trust both",
+            Phase::Clients => "reissue clients",
+            Phase::Peers => "reissue peers",
+            Phase::Servers => "reissue servers",
+            Phase::DropOld => "drop old",
+        }
+    }
+
     /// What it is for, in words.
     pub fn words(self) -> &'static str {
         match self {

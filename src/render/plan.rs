@@ -8,6 +8,7 @@ use super::checked::checked;
 use super::deed::{counted, deed};
 use super::gates::gate_lines;
 use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_lines, trusted_text};
+use super::phases;
 use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
@@ -26,9 +27,11 @@ pub fn plan(plan: &Plan) -> String {
     }
     text.push_str(&verdict(plan));
     text.push_str(&errors(plan));
+    text.push_str(&phases::table(plan));
     text.push_str(&blocks(plan));
     text.push_str(&restarts(plan));
     text.push_str(&elsewhere(plan));
+    text.push_str(&phases::waiting(plan));
     text.push_str(&notes(plan));
     text.push_str(&order(plan));
     text.push_str(&checked(plan.checked.as_ref()));
@@ -72,6 +75,7 @@ fn nothing_to_do(plan: &Plan) -> String {
     if let Some(first) = &summary.first_authority_end {
         let _ = writeln!(text, "  First CA to expire {}  {}", date(first.at), first.name);
     }
+    text.push_str(&phases::waiting(plan));
     text.push_str(&notes(plan));
     text.push_str("\nPlan: nothing to do.\n");
     text

@@ -22,6 +22,7 @@ mod outcomes;
 mod pipelines;
 mod places;
 mod pods;
+mod replace;
 mod rival;
 mod same;
 mod secrets;
