@@ -57,6 +57,22 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             }
             Ok(())
         }
+        Deed::ExtendAuthority { certificate, key, of, others, keeps_serial, not_after } => {
+            let order = Order::Extend {
+                authority: AuthorityFiles { certificate: certificate.path.clone(), key: key.path.clone() },
+                certificate: *of.fingerprint(),
+                not_before: of.facts().not_before,
+                not_after: *not_after,
+                keeps_serial: *keeps_serial,
+            };
+            let made = certificate_of(perform(run, node, order)?)?;
+            let certificates = [std::slice::from_ref(&made), others].concat();
+            done(run, node, Order::WriteCertificates { file: certificate.clone(), certificates })?;
+            if let Subject::Authority(authority) = &action.address.subject {
+                run.made.insert(authority.clone(), made);
+            }
+            Ok(())
+        }
         Deed::InstallAuthority { certificate, key, root, .. } => {
             let content = root_key(run, action)?;
             done(run, node, Order::WriteShared { file: key.clone(), content })?;

@@ -46,9 +46,17 @@ impl AuthorityView {
     }
 
     fn settle(&mut self) {
-        let signer = self.voted_signer().cloned();
+        let voted = self.voted_signer();
+        let firsts = self.certificates.values().filter_map(|held| held.first());
+        let extended = firsts.filter(|first| voted.is_some_and(|voted| is_extension(first, voted)));
+        // Of one that is extended on some nodes the one that ends last counts.
+        let signer = extended.max_by_key(|first| (first.facts().not_after, *first.fingerprint())).cloned();
+        let as_signer = |first: &Certificate| match &signer {
+            Some(signer) if is_extension(first, signer) => *signer.fingerprint(),
+            Some(_) | None => *first.fingerprint(),
+        };
         let firsts = self.certificates.iter();
-        let firsts = firsts.filter_map(|(node, held)| Some((node, *held.first()?.fingerprint()))).collect();
+        let firsts = firsts.filter_map(|(node, held)| Some((node, as_signer(held.first()?)))).collect();
         self.settled = Settled { signer, odd_ones_out: odd_ones_out(&firsts).into_iter().collect() };
     }
 
@@ -366,6 +374,12 @@ impl AuthorityCase<'_> {
         let because = format!("whether {} holds the key of {}", self.view.unknown_nodes(), self.name);
         Some(Finding { effect: Effect::Unknown, reason: Reason::Unknown { because }, decided_by: None })
     }
+}
+
+/// Whether two certificates are the same authority for different periods: what one vouches for, the other one does too.
+pub fn is_extension(one: &Certificate, other: &Certificate) -> bool {
+    let (one, other) = (one.facts(), other.facts());
+    one.subject == other.subject && one.key.spki_sha256 == other.key.spki_sha256
 }
 
 fn bundle_duplicates(certificates: &[Certificate]) -> Vec<Option<Finding>> {

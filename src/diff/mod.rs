@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::{Deserialize, Serialize};
 
-pub use authority::{AuthorityView, authority_views};
+pub use authority::{AuthorityView, authority_views, is_extension};
 pub use copies::CopyHeld;
 pub use identity::Standing;
 pub use reason::Reason;

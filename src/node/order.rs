@@ -104,7 +104,7 @@ pub enum Order {
         /// What is signed.
         request: Box<SignRequest>,
     },
-    /// Signs an authority's own certificate again, with the same key and a new serial number, for another period. Reads only; answers with the
+    /// Signs an authority's own certificate again, with the same key, for another period. Reads only; answers with the
     /// certificate, which [`Order::WriteCertificates`] then writes.
     Extend {
         /// The authority.
@@ -115,6 +115,8 @@ pub enum Order {
         not_before: Timestamp,
         /// Last moment of the new period.
         not_after: Timestamp,
+        /// The serial number stays, because certificates name their issuer by it.
+        keeps_serial: bool,
     },
     /// Writes an identity. Of a pair the key goes first; a key that is there already is left byte for byte. A kubeconfig is edited in place, or made
     /// as kubeadm makes it where there is none.

@@ -49,8 +49,9 @@ pub(super) fn perform(
             Ok(keep(visit, slot, key))
         }
         Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
-        Order::Extend { authority, certificate, not_before, not_after } => {
-            extend(objects, &authority, &certificate, (not_before, not_after)).map(Answer::Certificate)
+        Order::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
+            extend(objects, &authority, &certificate, (not_before, not_after), keeps_serial)
+                .map(Answer::Certificate)
         }
         Order::WriteIdentity { slot, certificate, chain, storage, trusted, cluster } => {
             let key = visit.slots.get(&slot).cloned().ok_or(HostError::EmptySlot { slot })?;
@@ -133,8 +134,9 @@ pub(super) fn perform(
 pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answer, HostError> {
     match order {
         Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
-        Order::Extend { authority, certificate, not_before, not_after } => {
-            extend(objects, &authority, &certificate, (not_before, not_after)).map(Answer::Certificate)
+        Order::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
+            extend(objects, &authority, &certificate, (not_before, not_after), keeps_serial)
+                .map(Answer::Certificate)
         }
         Order::Check { identity } => check::check(objects, &identity).map(|()| Answer::Done),
         // Without a transaction nothing was touched, so nothing held before that.
@@ -273,9 +275,11 @@ fn extend(
     authority: &AuthorityFiles,
     certificate: &Sha256,
     (not_before, not_after): (Timestamp, Timestamp),
+    keeps_serial: bool,
 ) -> Result<Certificate, HostError> {
     let (issuer, key) = authority_of(objects, authority, certificate)?;
-    issue::extend(&issuer, &key, not_before, not_after, Some(&new_serial()?))
+    let serial = if keeps_serial { None } else { Some(new_serial()?) };
+    issue::extend(&issuer, &key, not_before, not_after, serial.as_ref())
         .map_err(|error| not_made("the certificate", &error))
 }
 

@@ -1,21 +1,21 @@
 //! Actions: the closed list of deeds that a plan can hold, each with its reasons, its undo and what it needs to find.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{FileSpec, Storage};
+use crate::desired::FileSpec;
 use crate::diff::Finding;
 use crate::duration::Duration;
 use crate::gate::Gate;
-use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Subject};
-use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::ids::{Address, IdentityName, NodeName, ServiceName, Subject};
+use crate::spec::types::{KeyAlgorithm, SubjectName};
 use crate::x509::{Certificate, Sha256};
 
 use super::copy::IdentityCopy;
 use super::fact::Precondition;
+use super::issue::{Issue, Trusted};
 use super::replace::Position;
 
 /// One deed on one node.
@@ -136,6 +136,21 @@ pub enum Deed {
         /// The certificate that may be there: one that was to come, and cannot.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         over: Option<Sha256>,
+    },
+    /// Signs a CA's own certificate again with the same key, for another period: whatever it issued stays valid.
+    ExtendAuthority {
+        /// The certificate's file, which may hold others besides.
+        certificate: FileSpec,
+        /// The key's file.
+        key: FileSpec,
+        /// The certificate that is there.
+        of: Certificate,
+        /// What else the file holds, and goes on to hold.
+        others: Vec<Certificate>,
+        /// The serial number stays, because certificates name their issuer by it.
+        keeps_serial: bool,
+        /// The end of its new life. The beginning stays.
+        not_after: Timestamp,
     },
     /// Puts an own root CA of the spec on a node: its certificate, which is known, and its key, which is read at apply on the machine that runs it.
     InstallAuthority {
@@ -275,79 +290,6 @@ pub struct RootSource {
     pub key: String,
 }
 
-/// How a certificate is issued and where it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Issue {
-    /// The authority.
-    pub authority: AuthorityName,
-    /// The node whose key signs.
-    pub signer: NodeName,
-    /// The certificate that signs; none while an earlier action of this plan makes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<Sha256>,
-    /// The authority's files on that node.
-    pub signer_certificate: String,
-    /// The authority's key on that node.
-    pub signer_key: String,
-    /// The subject.
-    pub subject: SubjectName,
-    /// What it may be used for.
-    pub usages: BTreeSet<Usage>,
-    /// DNS names.
-    pub dns: BTreeSet<String>,
-    /// IP addresses.
-    pub ip: BTreeSet<IpAddr>,
-    /// The beginning of its life.
-    pub not_before: Timestamp,
-    /// The end of its life.
-    pub not_after: Timestamp,
-    /// The declared validity ends later than the issuer, so the issuer's end counts.
-    pub clamped: bool,
-    /// The key.
-    pub key: KeySource,
-    /// Where it is kept.
-    pub storage: Storage,
-    /// The authority's certificates on this node, which the new certificate is checked with.
-    pub verified_by: String,
-    /// The CA certificates that a kubeconfig trusts, where it has to be written anew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trusted: Option<Trusted>,
-    /// The certificate that it replaces.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Certificate>,
-}
-
-/// Where the CA certificates of a kubeconfig come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Trusted {
-    /// They are known.
-    Certificates(Vec<Certificate>),
-    /// An earlier action of this plan makes this authority.
-    Made(AuthorityName),
-}
-
-/// Where a certificate's key comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum KeySource {
-    /// It is made at apply, on the node.
-    New(KeyAlgorithm),
-    /// The existing key is kept; SHA-256 of its public half (SPKI).
-    Kept(Sha256),
-}
-
-impl KeySource {
-    /// The algorithm of a key that is made.
-    pub fn made(self) -> Option<KeyAlgorithm> {
-        match self {
-            KeySource::New(algorithm) => Some(algorithm),
-            KeySource::Kept(_) => None,
-        }
-    }
-}
-
 /// What an action means for what runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -408,6 +350,7 @@ impl Deed {
             Deed::MakeLink { .. } => "make-link",
             Deed::MoveDirectory { .. } => "move-directory",
             Deed::CreateAuthority { .. } => "create-authority",
+            Deed::ExtendAuthority { .. } => "extend-authority",
             Deed::InstallAuthority { .. } => "install-authority",
             Deed::CopyAuthorityCertificate { .. } => "copy-authority-certificate",
             Deed::CopyKey { .. } => "copy-key",
@@ -447,6 +390,7 @@ impl Deed {
             | Deed::InstallAuthority { certificate, key, .. } => {
                 vec![&key.path, &certificate.path]
             }
+            Deed::ExtendAuthority { certificate, .. } => vec![&certificate.path],
             Deed::MoveDirectory { link, path, .. } => vec![link, path],
             Deed::CopyAuthorityCertificate { file, .. }
             | Deed::CopyKey { file, .. }
@@ -476,6 +420,7 @@ impl Deed {
             | Deed::MakeLink { .. }
             | Deed::MoveDirectory { .. }
             | Deed::CreateAuthority { .. }
+            | Deed::ExtendAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
             | Deed::CopyKey { .. }

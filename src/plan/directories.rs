@@ -114,6 +114,7 @@ impl Builder<'_> {
                 | Deed::Snapshot { .. }
                 | Deed::MakeDirectory { .. }
                 | Deed::CreateAuthority { .. }
+                | Deed::ExtendAuthority { .. }
                 | Deed::InstallAuthority { .. }
                 | Deed::CopyAuthorityCertificate { .. }
                 | Deed::CopyKey { .. }

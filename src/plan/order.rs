@@ -116,6 +116,7 @@ fn source(deed: &Deed) -> Option<&NodeName> {
         | Deed::MakeLink { .. }
         | Deed::MoveDirectory { .. }
         | Deed::CreateAuthority { .. }
+        | Deed::ExtendAuthority { .. }
         | Deed::InstallAuthority { .. }
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
@@ -165,6 +166,7 @@ fn node_order(
                 | Deed::MakeLink { .. }
                 | Deed::MoveDirectory { .. }
                 | Deed::CreateAuthority { .. }
+                | Deed::ExtendAuthority { .. }
                 | Deed::InstallAuthority { .. }
                 | Deed::CreateKeyPair { .. }
                 | Deed::WritePublicKey { .. }
@@ -258,7 +260,10 @@ fn issues(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>, node: &NodeName, subject
 fn makes_material(deed: &DraftDeed) -> bool {
     matches!(
         deed.deed,
-        Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } | Deed::CreateKeyPair { .. }
+        Deed::CreateAuthority { .. }
+            | Deed::ExtendAuthority { .. }
+            | Deed::InstallAuthority { .. }
+            | Deed::CreateKeyPair { .. }
     )
 }
 
@@ -283,7 +288,7 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::Snapshot { .. } => 1,
         Deed::MakeDirectory { .. } => 2,
         Deed::MakeLink { .. } | Deed::MoveDirectory { .. } => 3,
-        Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } => 4,
+        Deed::CreateAuthority { .. } | Deed::ExtendAuthority { .. } | Deed::InstallAuthority { .. } => 4,
         Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
         Deed::CopyKey { .. } | Deed::CreateKeyPair { .. } => 6,
         Deed::WritePublicKey { .. } => 7,
@@ -426,6 +431,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::MakeDirectory { .. }
             | Deed::MoveDirectory { .. }
             | Deed::CreateAuthority { .. }
+            | Deed::ExtendAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
             | Deed::CopyKey { .. }

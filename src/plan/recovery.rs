@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{AuthorityCopy, DesiredAuthority};
-use crate::diff::{AuthorityView, Effect, Finding, Reason};
+use crate::diff::{AuthorityView, Effect, Finding, Reason, is_extension};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::simulate::{Processes, severed};
 use crate::x509::Certificate;
@@ -110,7 +110,10 @@ impl Builder<'_> {
         }
         let firsts: BTreeSet<&Certificate> =
             view.certificates.values().filter_map(|certificates| certificates.first()).collect();
-        firsts.len() > 1 || firsts.first().is_some_and(|first| !self.issued_otherwise(name, first).is_empty())
+        let is_other =
+            |first: &&Certificate| view.signer().is_some_and(|signer| !is_extension(first, signer));
+        firsts.iter().copied().any(|first| is_other(&first))
+            || firsts.first().is_some_and(|first| !self.issued_otherwise(name, first).is_empty())
     }
 
     /// Whether etcd trusts it and a member does not follow a leader.

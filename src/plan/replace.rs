@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, FileSpec};
 use crate::diff::{AuthorityView, Effect, Succession};
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
-use crate::observed::Seen;
 use crate::profile::{At, What};
 use crate::spec::types::{KeyAlgorithm, SubjectName};
 use crate::x509::{Certificate, Sha256};
 
 use super::authorities::Signer;
 use super::build::Builder;
+use super::extend::held_at;
 use super::{Deed, Phase, RootSource, Why};
 
 /// Where a certificate that is made comes in a bundle. Whoever signs comes first: kubeadm signs with the first one (certs/renewal, 1.20).
@@ -286,7 +286,7 @@ impl Drawing<'_, '_> {
         }
         for copy in place.copy.copies.values() {
             let held = match phase {
-                Phase::TrustBoth => self.held_at(place, &copy.path),
+                Phase::TrustBoth => held_at(self.builder, place.node, &copy.path),
                 Phase::Quorum
                 | Phase::Ordinary
                 | Phase::Prepare
@@ -308,14 +308,6 @@ impl Drawing<'_, '_> {
             };
             self.add(place, phase, deed, true);
         }
-    }
-
-    fn held_at(&self, place: &Place<'_>, path: &str) -> Vec<Sha256> {
-        let answer = self.builder.input.survey.observed.nodes.get(place.node);
-        let file = answer.and_then(|answer| answer.facts()).and_then(|facts| facts.files.get(path));
-        let pem = file.and_then(Seen::present).and_then(|file| file.content.pem());
-        let certificates = pem.map_or(&[][..], |pem| pem.certificates.as_slice());
-        certificates.iter().map(|certificate| *certificate.fingerprint()).collect()
     }
 }
 

@@ -334,7 +334,10 @@ pub(super) fn changes(deed: &DraftDeed) -> Vec<What> {
             vec![What::KubeconfigTrust(identity.clone())]
         }
         (
-            Deed::WriteBundle { .. } | Deed::CopyAuthorityCertificate { .. } | Deed::Restore { .. },
+            Deed::WriteBundle { .. }
+            | Deed::ExtendAuthority { .. }
+            | Deed::CopyAuthorityCertificate { .. }
+            | Deed::Restore { .. },
             Subject::Authority(authority),
         ) => {
             vec![What::Trust(authority.clone()), What::Signer(authority.clone())]

@@ -149,6 +149,11 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
                 facts.subject.common_name() == Some(subject.common_name.as_str())
                     && (facts.not_before, facts.not_after) == (*not_before, *not_after)
             }),
+        Deed::ExtendAuthority { certificate, of, not_after, .. } => {
+            first(&certificate.path).is_some_and(|made| {
+                made.facts().subject == of.facts().subject && made.facts().not_after == *not_after
+            })
+        }
         Deed::InstallAuthority { certificate, root, .. } => {
             first(&certificate.path).is_some_and(|made| made.fingerprint() == root.fingerprint())
         }
@@ -247,7 +252,9 @@ fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
     let in_use = |authority: &AuthorityName| held(&node.authorities.get(authority)?.certificate.path);
     for action in &visit.actions {
         if let (
-            Deed::CreateAuthority { certificate, .. } | Deed::InstallAuthority { certificate, .. },
+            Deed::CreateAuthority { certificate, .. }
+            | Deed::ExtendAuthority { certificate, .. }
+            | Deed::InstallAuthority { certificate, .. },
             Subject::Authority(authority),
         ) = (&action.deed, &action.address.subject)
             && let Some(certificate) = held(&certificate.path).or_else(|| in_use(authority))

@@ -18,6 +18,7 @@ pub fn deed(action: &Action) -> String {
             format!("move {} to {}, link in its place", escaped(link), escaped(path))
         }
         Deed::CreateAuthority { .. } => format!("create {subject}"),
+        Deed::ExtendAuthority { .. } => format!("extend {subject}"),
         Deed::InstallAuthority { source, .. } => {
             format!("install {subject} from {}", escaped(&source.certificate))
         }

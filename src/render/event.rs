@@ -68,6 +68,7 @@ pub fn event(event: &Event<'_>) -> String {
             | Deed::MakeLink { .. }
             | Deed::MoveDirectory { .. }
             | Deed::CreateAuthority { .. }
+            | Deed::ExtendAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
             | Deed::CopyKey { .. }

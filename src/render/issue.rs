@@ -8,9 +8,9 @@ use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::NodeName;
-use crate::plan::{IdentityCopy, Issue, KeySource, Trusted};
+use crate::plan::{IdentityCopy, Issue, KeySource, Position, Trusted};
 use crate::spec::types::SubjectName;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, Sha256};
 
 /// Lines of a block, label and text.
 #[derive(Default)]
@@ -158,4 +158,44 @@ pub(super) fn fingerprints(before: &[crate::x509::Sha256]) -> String {
         return "nothing".to_owned();
     }
     before.iter().map(|fingerprint| fingerprint.short()).collect::<Vec<_>>().join(", ")
+}
+
+/// What an extension changes of a CA.
+pub(super) fn extension_lines(
+    body: &mut Lines,
+    of: &Certificate,
+    (not_after, keeps_serial): (Timestamp, bool),
+    now: Timestamp,
+) {
+    let facts = of.facts();
+    body.add("subject", format!("kept, {}", escaped(&facts.subject.to_string())));
+    let end = format!("{} ({})", instant(not_after), left(not_after, now));
+    body.add("not after", format!("{} -> {end}", date(facts.not_after)));
+    body.add("private key", "kept, so that everything it signed stays valid".to_owned());
+    if keeps_serial {
+        body.add("serial", "kept: certificates name their issuer by it".to_owned());
+    }
+}
+
+/// What a trust bundle holds and will hold.
+pub(super) fn bundle_line(
+    body: &mut Lines,
+    certificates: &[Certificate],
+    made: Option<Position>,
+    before: &[Sha256],
+) {
+    let mut names: Vec<String> = certificates.iter().map(certificate_name).collect();
+    let held = match made {
+        // What is made may be among those before, or come to them.
+        Some(Position::First) => {
+            names.insert(0, "the new one".to_owned());
+            String::new()
+        }
+        Some(Position::Last) => {
+            names.push("the new one".to_owned());
+            format!("{} -> ", before.len())
+        }
+        None => format!("{} -> ", before.len()),
+    };
+    body.add("certificates", format!("{held}{}: {}", names.len(), names.join(", ")));
 }

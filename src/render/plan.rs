@@ -7,14 +7,16 @@ use super::aside::{elsewhere, notes, restarts};
 use super::checked::checked;
 use super::deed::{counted, deed};
 use super::gates::gate_lines;
-use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_lines, trusted_text};
+use super::issue::{
+    Lines, bundle_line, copy_lines, extension_lines, fingerprints, issue_lines, trusted_text,
+};
 use super::phases;
 use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::Subject;
 use crate::plan::{
-    Action, Approval, Blocked, Deed, Disruption, KeySource, Phase, Plan, Position, RestartMethod, Visit, Why,
+    Action, Approval, Blocked, Deed, Disruption, KeySource, Phase, Plan, RestartMethod, Visit, Why,
 };
 use crate::visits::temporary_name;
 
@@ -201,6 +203,7 @@ fn kept_key(action: &Action) -> Option<String> {
         | Deed::MakeLink { .. }
         | Deed::MoveDirectory { .. }
         | Deed::CreateAuthority { .. }
+        | Deed::ExtendAuthority { .. }
         | Deed::InstallAuthority { .. }
         | Deed::CopyAuthorityCertificate { .. }
         | Deed::CopyKey { .. }
@@ -280,6 +283,11 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.file(key);
             '+'
         }
+        Deed::ExtendAuthority { certificate, of, keeps_serial, not_after, .. } => {
+            extension_lines(&mut body, of, (*not_after, *keeps_serial), now);
+            body.file(certificate);
+            '~'
+        }
         Deed::InstallAuthority { certificate, key, root, source } => {
             let facts = root.facts();
             body.add("certificate", format!("the own root CA in {}", escaped(&source.certificate)));
@@ -318,15 +326,7 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             '~'
         }
         Deed::WriteBundle { file, certificates, made, before } => {
-            let mut names: Vec<String> = certificates.iter().map(certificate_name).collect();
-            match made {
-                Some(Position::First) => names.insert(0, "the new one".to_owned()),
-                Some(Position::Last) => names.push("the new one".to_owned()),
-                None => {}
-            }
-            // What comes first was the last one before.
-            let held = before.len() + usize::from(*made == Some(Position::First));
-            body.add("certificates", format!("{held} -> {}: {}", names.len(), names.join(", ")));
+            bundle_line(&mut body, certificates, *made, before);
             body.file(file);
             if before.is_empty() { '+' } else { '~' }
         }

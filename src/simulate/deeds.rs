@@ -107,6 +107,14 @@ impl World {
                 self.remember(&action.address.subject, made);
                 self.pair(node, (&certificate.path, &key.path), made, Key::Made(number))
             }
+            // It vouches for just what it vouched for before.
+            Deed::ExtendAuthority { certificate, of, others, .. } => {
+                let own = self.material.real(of);
+                self.remember(&action.address.subject, own);
+                let others: Vec<CertificateId> =
+                    others.iter().map(|other| self.material.real(other)).collect();
+                self.write(node, &certificate.path, certificates([vec![own], others].concat()))
+            }
             Deed::InstallAuthority { certificate, key, root, .. } => {
                 let made = self.material.real(root);
                 self.remember(&action.address.subject, made);

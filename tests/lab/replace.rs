@@ -197,7 +197,13 @@ fn it_is_taken_back_from_each_barrier_before_the_old_one_is_dropped() {
         taps.iter().for_each(|tap| tap.order(""));
         // What the node undoes by itself is undone before anything else.
         let back = ["rollback", "-f", "spec.yaml", "--yes", "--lock-timeout", "1m"];
-        wait_until("it is taken back", || cluster.controller.pki(&back).status.success());
+        let mut said = String::new();
+        let is_back = within(DEADLINE, || {
+            let output = cluster.controller.pki(&back);
+            said = crate::both(&output);
+            output.status.success()
+        });
+        assert!(is_back, "before visit {visit}: {said}");
         let after: Vec<String> = cluster.nodes.iter().map(listing).collect();
         assert_eq!(after, before, "back from before visit {visit}");
         cluster.is_healthy();

@@ -53,6 +53,7 @@ pub(super) enum WireOrder {
         certificate: Sha256,
         not_before: Timestamp,
         not_after: Timestamp,
+        keeps_serial: bool,
     },
     WriteIdentity {
         slot: Slot,

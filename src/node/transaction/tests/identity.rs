@@ -227,6 +227,7 @@ fn an_authority_is_never_overwritten_and_signs_only_as_itself() {
         certificate,
         not_before: at("2026-11-01T00:00:00Z"),
         not_after: at("2046-01-01T00:00:00Z"),
+        keeps_serial: false,
     };
     let Answer::Certificate(longer) = local.perform(extend(*root.fingerprint())).unwrap() else { panic!() };
     assert_eq!(longer.facts().key, root.facts().key);
