@@ -103,7 +103,13 @@ fn as_known(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
     for manifest in &node.manifests {
         ask(manifest, Expect::Manifest);
     }
-    for copy in node.authorities.values() {
+    for (authority, copy) in &node.authorities {
+        if copy.may_hold_key && (node.etcd_trusts(authority) || node.connects_to_etcd_under(authority)) {
+            // The one that is to take its place waits there.
+            let next = copy.successor();
+            ask(&next.certificate.path, Expect::Certificates);
+            ask(&next.key.path, Expect::PrivateKey);
+        }
         ask(&copy.certificate.path, Expect::Certificates);
         for file in copy.copies.values() {
             ask(&file.path, Expect::Certificates);

@@ -11,7 +11,7 @@ use crate::node::order::{
     Answer, AuthorityFiles, IdentityCheck, Order, RequestContent, SignRequest, Slot, VisitId,
 };
 use crate::plan::{
-    Action, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, RestartMethod, Trusted,
+    Action, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, Position, RestartMethod, Trusted,
 };
 use crate::secret::Secret;
 use crate::spec::types::KeyAlgorithm;
@@ -47,7 +47,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             node,
             Order::MoveDirectory { link: link.clone(), path: path.clone(), keeps_old: *keeps_old },
         ),
-        Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after } => {
+        Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after, over } => {
             let order = Order::CreateAuthority {
                 certificate: certificate.clone(),
                 key: key.clone(),
@@ -55,8 +55,25 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 subject: subject.clone(),
                 not_before: *not_before,
                 not_after: *not_after,
+                over: *over,
             };
             let made = certificate_of(perform(run, node, order)?)?;
+            if let Subject::Authority(authority) = &action.address.subject {
+                run.made.insert(authority.clone(), made);
+            }
+            Ok(())
+        }
+        Deed::ExtendAuthority { certificate, key, of, others, keeps_serial, not_after } => {
+            let order = Order::Extend {
+                authority: AuthorityFiles { certificate: certificate.path.clone(), key: key.path.clone() },
+                certificate: *of.fingerprint(),
+                not_before: of.facts().not_before,
+                not_after: *not_after,
+                keeps_serial: *keeps_serial,
+            };
+            let made = certificate_of(perform(run, node, order)?)?;
+            let certificates = [std::slice::from_ref(&made), others].concat();
+            done(run, node, Order::WriteCertificates { file: certificate.clone(), certificates })?;
             if let Subject::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), made);
             }
@@ -89,11 +106,21 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::WritePublicKey { private, public } => {
             done(run, node, Order::WritePublicKey { private: private.clone(), public: public.clone() })
         }
-        Deed::WriteBundle { file, certificates, .. } => done(
-            run,
-            node,
-            Order::WriteCertificates { file: file.clone(), certificates: certificates.clone() },
-        ),
+        Deed::WriteBundle { file, certificates, made, .. } => {
+            let mut certificates = certificates.clone();
+            if let Some(position) = made {
+                let Subject::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
+                let own = run.made.get(authority).cloned().ok_or_else(unanswered)?;
+                match position {
+                    Position::First => certificates.insert(0, own),
+                    Position::Last => certificates.push(own),
+                }
+            }
+            done(run, node, Order::WriteCertificates { file: file.clone(), certificates })
+        }
+        Deed::RemoveCopy { path, of } => {
+            done(run, node, Order::RemoveCopy { path: path.clone(), of: of.clone() })
+        }
         Deed::IssueIdentity(issue) => self::issue(run, action, issue),
         Deed::CopyIdentity(copy) => self::copy(run, action, copy),
         Deed::WriteCsr(request) => ask(run, action, request),

@@ -19,7 +19,7 @@ use crate::ids::{
     AuthorityName, ClusterName, CopyName, DirectoryName, IdentityName, KeyPairName, NodeName, ServiceName,
 };
 use crate::own_root::OwnRoot;
-use crate::profile::{Dial, Endpoint, Keep, Read};
+use crate::profile::{Dial, Endpoint, Keep, Read, What};
 use crate::spec::scalars::{FileMode, KubernetesVersion, UrlPath};
 use crate::spec::types::{
     KeyAlgorithm, OnExpiry, ProfileName, Restart, Role, Rollout, Scheme, Snapshots, Source, SubjectName,
@@ -46,6 +46,15 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// Whether the members of etcd trust an authority and no kubeconfig does: such a one can be replaced, or extended, without anything inside the cluster.
+    pub fn is_of_etcd_alone(&self, authority: &AuthorityName) -> bool {
+        let is_embedded = |node: &DesiredNode| {
+            let mut places = node.identities.values().flat_map(DesiredIdentity::places);
+            places.any(|place| matches!(place, Storage::Kubeconfig { trusts, .. } if trusts == authority))
+        };
+        self.nodes.values().any(|node| node.etcd_trusts(authority)) && !self.nodes.values().any(is_embedded)
+    }
+
     /// Takes in what is known of the own root CAs that the spec names.
     pub fn take_roots(&mut self, roots: &BTreeMap<AuthorityName, OwnRoot>) {
         for (name, authority) in &mut self.authorities {
@@ -129,6 +138,21 @@ pub struct DesiredNode {
     pub programs: BTreeMap<ServiceName, Vec<Dial>>,
 }
 
+impl DesiredNode {
+    /// Whether its member of etcd trusts an authority.
+    pub fn etcd_trusts(&self, authority: &AuthorityName) -> bool {
+        let members = self.services.iter().filter(|(service, _)| service.is_etcd());
+        let mut reads = members.flat_map(|(_, service)| &service.reads);
+        reads.any(|read| read.what == What::Trust(authority.clone()))
+    }
+
+    /// Whether something on it connects to etcd under an authority.
+    pub fn connects_to_etcd_under(&self, authority: &AuthorityName) -> bool {
+        let mut dials = self.services.values().flat_map(|service| &service.dials);
+        dials.any(|dial| dial.to.is_etcd() && dial.admits.as_ref() == Some(authority))
+    }
+}
+
 /// A directory as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredDirectory {
@@ -162,6 +186,26 @@ pub struct AuthorityCopy {
     pub may_hold_key: bool,
     /// Further files with the same certificates.
     pub copies: BTreeMap<CopyName, FileSpec>,
+}
+
+impl AuthorityCopy {
+    /// Where a CA that is to take its place waits, beside its files and read by nobody: `ca.crt` becomes `ca-next.crt`.
+    pub fn successor(&self) -> Self {
+        let beside = |file: &FileSpec| {
+            let (folder, name) = file.path.rsplit_once('/').unwrap_or_default();
+            let path = match name.rsplit_once('.') {
+                Some((stem, extension)) => format!("{folder}/{stem}-next.{extension}"),
+                None => format!("{folder}/{name}-next"),
+            };
+            FileSpec { path, ..file.clone() }
+        };
+        Self {
+            certificate: beside(&self.certificate),
+            key: beside(&self.key),
+            may_hold_key: self.may_hold_key,
+            copies: BTreeMap::new(),
+        }
+    }
 }
 
 /// A file as it should be, content aside.

@@ -11,7 +11,7 @@ use crate::x509::{Certificate, Sha256, chain};
 
 use super::key_pair::odd_ones_out;
 use super::view::{pem, pem_reasons};
-use super::{Effect, Finding, Reason, directory, files};
+use super::{Effect, Finding, Reason, Staged, Succession, directory, files};
 
 /// What all nodes together hold of an authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub struct AuthorityView {
     pub unknown: BTreeSet<NodeName>,
     /// Those of them that were not asked because the user said so.
     pub skipped: BTreeSet<NodeName>,
+    /// The one that is to take its place, as far as it is there.
+    pub staged: Staged,
+    /// Whether this version can put another one in its place.
+    pub is_replaceable: bool,
     /// What all nodes together say, worked out once: every check of every node asks for it.
     settled: Settled,
 }
@@ -42,9 +46,17 @@ impl AuthorityView {
     }
 
     fn settle(&mut self) {
-        let signer = self.voted_signer().cloned();
+        let voted = self.voted_signer();
+        let firsts = self.certificates.values().filter_map(|held| held.first());
+        let extended = firsts.filter(|first| voted.is_some_and(|voted| is_extension(first, voted)));
+        // Of one that is extended on some nodes the one that ends last counts.
+        let signer = extended.max_by_key(|first| (first.facts().not_after, *first.fingerprint())).cloned();
+        let as_signer = |first: &Certificate| match &signer {
+            Some(signer) if is_extension(first, signer) => *signer.fingerprint(),
+            Some(_) | None => *first.fingerprint(),
+        };
         let firsts = self.certificates.iter();
-        let firsts = firsts.filter_map(|(node, held)| Some((node, *held.first()?.fingerprint()))).collect();
+        let firsts = firsts.filter_map(|(node, held)| Some((node, as_signer(held.first()?)))).collect();
         self.settled = Settled { signer, odd_ones_out: odd_ones_out(&firsts).into_iter().collect() };
     }
 
@@ -101,7 +113,8 @@ pub fn authority_views(desired: &Desired, observed: &Observed) -> BTreeMap<Autho
             }
         }
     }
-    for view in views.values_mut() {
+    for (authority, view) in &mut views {
+        view.is_replaceable = desired.is_of_etcd_alone(authority);
         view.settle();
     }
     views
@@ -144,6 +157,15 @@ fn gather(
         }
         Err(_) => {}
     }
+    let next = copy.successor();
+    if let Some(certificate) =
+        pem(facts, &next.certificate.path).ok().and_then(|pem| pem.certificates.first())
+    {
+        view.staged.certificates.insert(node.clone(), certificate.clone());
+    }
+    if let Some(key) = pem(facts, &next.key.path).ok().and_then(|pem| pem.keys.first()) {
+        view.staged.keys.insert(node.clone(), key.spki_sha256);
+    }
 }
 
 /// Everything that the checks of one authority on one node look at.
@@ -153,6 +175,8 @@ pub(super) struct AuthorityCase<'a> {
     pub(super) wanted: &'a DesiredAuthority,
     pub(super) copy: &'a AuthorityCopy,
     pub(super) view: &'a AuthorityView,
+    /// Which of its certificates go, and which one comes.
+    pub(super) succession: Option<&'a Succession>,
     pub(super) node: &'a NodeName,
     pub(super) facts: &'a NodeFacts,
 }
@@ -197,6 +221,9 @@ impl AuthorityCase<'_> {
         // Where the certificate is missing, the one that all nodes together say will be written beside the key.
         let here = self.view.on_node(self.node).and_then(<[Certificate]>::first);
         let first = here.or_else(|| self.view.signer())?;
+        if self.succession.is_some_and(|succession| succession.knows(first)) {
+            return None;
+        }
         (first != certificate).then(|| {
             let (found, wanted) = (*first.fingerprint(), *certificate.fingerprint());
             let source = root.certificate_path.clone();
@@ -212,7 +239,22 @@ impl AuthorityCase<'_> {
         }
         findings.extend(bundle_duplicates(certificates));
         findings.extend(self.bundle_has_stray(certificates));
+        findings.extend(self.goes(certificates).map(Some));
         findings.into_iter().flatten().collect()
+    }
+
+    /// What has to go. What the spec distrusts is told as well where this version does not replace it.
+    fn goes(&self, certificates: &[Certificate]) -> impl Iterator<Item = Finding> {
+        let going = |held: &Certificate| match self.succession {
+            Some(succession) => {
+                succession.leaving.get(held.fingerprint()).map(|(_, finding)| finding.clone())
+            }
+            None => {
+                let because = self.wanted.distrust.get(&format!("sha256:{}", held.fingerprint()))?.clone();
+                Some(Finding::due(Reason::Distrusted { fingerprint: *held.fingerprint(), because }))
+            }
+        };
+        certificates.iter().filter_map(going).collect::<Vec<_>>().into_iter()
     }
 
     fn expired(&self, certificate: &Certificate) -> Option<Finding> {
@@ -240,7 +282,11 @@ impl AuthorityCase<'_> {
     }
 
     fn differs_between_nodes(&self) -> Option<Finding> {
-        self.view.settled.odd_ones_out.get(self.node).cloned().map(Finding::blocks)
+        let odd = self.view.settled.odd_ones_out.get(self.node)?;
+        // While one takes the place of the other, some nodes are further than others.
+        let first = self.view.on_node(self.node).and_then(<[Certificate]>::first);
+        let is_on_the_way = first.zip(self.succession).is_some_and(|(first, going)| going.knows(first));
+        (!is_on_the_way).then(|| Finding::blocks(odd.clone()))
     }
 
     /// Trust is never dropped by itself: a CA that must go is declared with `distrust`.
@@ -255,6 +301,7 @@ impl AuthorityCase<'_> {
             .filter(|stray| Some(*stray) != first)
             // A root and the authorities that it has certified belong together.
             .filter(|stray| !is_certified_by(stray, signer) && !is_certified_by(signer, stray))
+            .filter(|stray| !self.succession.is_some_and(|succession| succession.knows(stray)))
             .map(|stray| {
                 Some(Finding::note(Reason::BundleHasStray {
                     fingerprint: *stray.fingerprint(),
@@ -302,6 +349,12 @@ impl AuthorityCase<'_> {
             return None;
         }
         let certificate = first.facts().key.spki_sha256;
+        let is_next = |succession: &Succession| {
+            succession.successor.as_ref().is_some_and(|next| next.facts().key.spki_sha256 == key)
+        };
+        if self.succession.is_some_and(is_next) {
+            return None;
+        }
         (certificate != key).then(|| Finding::blocks(Reason::KeyMismatch { certificate, key }))
     }
 
@@ -328,6 +381,12 @@ impl AuthorityCase<'_> {
 /// Whether one authority has certified another one. One that goes by the same name is the same one, perhaps with another period or key.
 fn is_certified_by(authority: &Certificate, other: &Certificate) -> bool {
     authority.facts().subject != other.facts().subject && chain::is_issued_by(authority, other)
+}
+
+/// Whether two certificates are the same authority for different periods: what one vouches for, the other one does too.
+pub fn is_extension(one: &Certificate, other: &Certificate) -> bool {
+    let (one, other) = (one.facts(), other.facts());
+    one.subject == other.subject && one.key.spki_sha256 == other.key.spki_sha256
 }
 
 fn bundle_duplicates(certificates: &[Certificate]) -> Vec<Option<Finding>> {

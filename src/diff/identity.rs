@@ -10,7 +10,7 @@ use crate::x509::chain::{self, ChainFault, Purpose};
 use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm};
 
 use super::words::subject_text;
-use super::{AuthorityView, Effect, Finding, Form, IdentityView, Reason, files, request};
+use super::{AuthorityView, Effect, Finding, Form, IdentityView, Reason, Succession, files, request};
 
 /// Everything that the checks of one identity on one node look at.
 pub(super) struct IdentityCase<'a> {
@@ -39,11 +39,12 @@ pub enum Standing {
 type Check = fn(&IdentityCase<'_>, &Certificate) -> Option<Finding>;
 
 /// Every check, in the order in which an engineer would look.
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     expired,
     expires_soon,
     not_yet_valid,
     issued_before,
+    issuer_goes,
     wrong_issuer,
     not_trusted,
     outlives_issuer,
@@ -130,6 +131,12 @@ impl IdentityCase<'_> {
         above.into_iter().map(|issuer| issuer.facts().not_after).min()
     }
 
+    /// What takes the place of its authority.
+    fn succession(&self) -> Option<Succession> {
+        let (_, wanted, view) = self.authority?;
+        view.succession(wanted, self.now)
+    }
+
     /// The private key does not belong to the certificate.
     fn key_mismatch(&self, certificate: &Certificate) -> Option<Finding> {
         let key = self.view.key?;
@@ -200,12 +207,23 @@ fn issued_before(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<F
     })
 }
 
+/// The CA that issued it is being replaced.
+fn issuer_goes(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let succession = case.succession()?;
+    let issuer = succession.issuer_that_goes(certificate)?;
+    Some(Finding::due(Reason::IssuerGoes { issuer: *issuer.fingerprint() }))
+}
+
 /// A renewal would put a certificate of another CA into a running system, so this blocks.
 fn wrong_issuer(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
     let (authority, _, view) = case.authority?;
     let issuers = case.issuers().filter(|issuers| !issuers.is_empty())?;
     if view.signer().is_some_and(|signer| chain::is_issued_by(certificate, signer)) {
         // The certificate is right and the CA on this node is not, which the authority's own findings say.
+        return None;
+    }
+    if case.succession().is_some_and(|succession| succession.issued(certificate)) {
+        // It is known, and on its way into or out of the bundle here.
         return None;
     }
     issuers_of(certificate, &case.view.chain, issuers).is_empty().then(|| {

@@ -15,6 +15,7 @@ mod request;
 mod sentences;
 mod service;
 mod shared;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -29,12 +30,13 @@ use jiff::Timestamp;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::{Deserialize, Serialize};
 
-pub use authority::{AuthorityView, authority_views};
+pub use authority::{AuthorityView, authority_views, is_extension};
 pub use copies::CopyHeld;
 pub use identity::Standing;
 pub use reason::Reason;
 pub use request::waiting_request;
 pub use shared::{SharedView, shared_views};
+pub use succession::{Staged, Succession};
 pub use view::{Form, IdentityView, identity_view, storage_view};
 pub use words::{date, instant};
 
@@ -197,7 +199,18 @@ fn node_differences(
         else {
             continue;
         };
-        let case = authority::AuthorityCase { now, name: authority, wanted, copy, view, node: name, facts };
+        let succession = view.succession(wanted, now);
+        let succession = succession.as_ref();
+        let case = authority::AuthorityCase {
+            now,
+            name: authority,
+            wanted,
+            copy,
+            view,
+            succession,
+            node: name,
+            facts,
+        };
         let findings = hidden(&[&copy.certificate.path, &copy.key.path]);
         let findings = findings.unwrap_or_else(|| {
             case.findings().into_iter().chain(copies::of_authority(&case, &hidden)).collect()

@@ -149,6 +149,23 @@ pub enum Reason {
         /// Its file, as the spec writes it.
         source: String,
     },
+    /// The spec says that a CA has to go.
+    Distrusted {
+        /// The CA certificate.
+        fingerprint: Sha256,
+        /// Why, as the spec says.
+        because: String,
+    },
+    /// A CA that has to go issued it.
+    IssuerGoes {
+        /// The CA certificate.
+        issuer: Sha256,
+    },
+    /// A CA that was to come has no key any more.
+    SuccessorKeyLost {
+        /// The CA certificate.
+        fingerprint: Sha256,
+    },
     /// A trust bundle holds a certificate that is none of its authority's.
     BundleHasStray {
         /// The certificate.
@@ -389,6 +406,9 @@ impl Reason {
             Reason::NotTrusted { .. } => "NotTrusted",
             Reason::BundleLacks { .. } => "BundleLacks",
             Reason::RootDiffers { .. } => "RootDiffers",
+            Reason::Distrusted { .. } => "Distrusted",
+            Reason::IssuerGoes { .. } => "IssuerGoes",
+            Reason::SuccessorKeyLost { .. } => "SuccessorKeyLost",
             Reason::BundleHasStray { .. } => "BundleHasStray",
             Reason::BundleDuplicates { .. } => "BundleDuplicates",
             Reason::PermissionsDiffer { .. } => "PermissionsDiffer",

@@ -80,10 +80,21 @@ impl fmt::Display for Reason {
             }
             Reason::RootDiffers { found, wanted, source } => write!(
                 f,
-                "the cluster runs on the CA {}, and source names another one, {} ({}); this version does not replace the root of a running cluster: remove `source` to stay with it",
+                "the cluster runs on the CA {}, and source names another one, {} ({})",
                 found.short(),
                 wanted.short(),
                 escaped(source)
+            ),
+            Reason::Distrusted { fingerprint, because } => {
+                write!(f, "distrusted: {} ({})", fingerprint.short(), escaped(because))
+            }
+            Reason::IssuerGoes { issuer } => {
+                write!(f, "signed by {}, a CA that is being replaced", issuer.short())
+            }
+            Reason::SuccessorKeyLost { fingerprint } => write!(
+                f,
+                "no node holds the key of {}, which was to come, so another one comes in its place",
+                fingerprint.short()
             ),
             Reason::BundleHasStray { fingerprint, subject } => {
                 write!(f, "trust bundle also holds {} ({})", fingerprint.short(), escaped(subject))

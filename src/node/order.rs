@@ -118,7 +118,7 @@ pub enum Order {
         /// What is signed.
         request: Box<SignRequest>,
     },
-    /// Signs an authority's own certificate again, with the same key and a new serial number, for another period. Reads only; answers with the
+    /// Signs an authority's own certificate again, with the same key, for another period. Reads only; answers with the
     /// certificate, which [`Order::WriteCertificates`] then writes.
     Extend {
         /// The authority.
@@ -129,6 +129,8 @@ pub enum Order {
         not_before: Timestamp,
         /// Last moment of the new period.
         not_after: Timestamp,
+        /// The serial number stays, because certificates name their issuer by it.
+        keeps_serial: bool,
     },
     /// Writes an identity. Of a pair the key goes first; a key that is there already is left byte for byte. A kubeconfig is edited in place, or made
     /// as kubeadm makes it where there is none.
@@ -184,7 +186,8 @@ pub enum Order {
         /// All CA certificates that it is to trust.
         trusted: Vec<Certificate>,
     },
-    /// Makes a new authority: key and self-signed certificate. Refused where either file holds something already. Answers with the certificate.
+    /// Makes a new authority: key and self-signed certificate. Refused where either file holds something already, but for one that it may be written
+    /// `over`. Answers with the certificate.
     CreateAuthority {
         /// The certificate's file.
         certificate: FileSpec,
@@ -198,6 +201,8 @@ pub enum Order {
         not_before: Timestamp,
         /// Last moment of its validity.
         not_after: Timestamp,
+        /// The certificate that may be there, by fingerprint: one that was to be used, and never was.
+        over: Option<Sha256>,
     },
     /// Makes a new key pair without certificate. Answers with the public half.
     CreateKeyPair {
@@ -221,6 +226,13 @@ pub enum Order {
         file: FileSpec,
         /// Everything that it is to hold.
         certificates: Vec<Certificate>,
+    },
+    /// Removes a file of certificates and keys, all of which another file holds too. Refused where anything would be lost.
+    RemoveCopy {
+        /// The file.
+        path: String,
+        /// The other one.
+        of: String,
     },
     /// Reads a file of shared key material. Its bytes never reach a disk of the controller.
     ReadShared {

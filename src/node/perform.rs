@@ -51,8 +51,9 @@ pub(super) fn perform(
         Order::WriteRequest { slot, request, file } => write_request(visit, objects, slot, &request, &file),
         Order::RemoveRequest { path } => visit.remove_request(objects, &path).map(done),
         Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
-        Order::Extend { authority, certificate, not_before, not_after } => {
-            extend(objects, &authority, &certificate, (not_before, not_after)).map(Answer::Certificate)
+        Order::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
+            extend(objects, &authority, &certificate, (not_before, not_after), keeps_serial)
+                .map(Answer::Certificate)
         }
         Order::WriteIdentity { slot, certificate, chain, storage, trusted, cluster } => {
             let key = visit.slots.get(&slot).cloned().ok_or(HostError::EmptySlot { slot })?;
@@ -80,11 +81,11 @@ pub(super) fn perform(
                 edit::with_trusted(old.reveal(), &trusted).map_err(|source| kubeconfig(&file, source))?;
             visit.write(objects, vec![(&file, edited)]).map(done)
         }
-        Order::CreateAuthority { certificate, key, algorithm, subject, not_before, not_after } => {
+        Order::CreateAuthority { certificate, key, algorithm, subject, not_before, not_after, over } => {
             let made = create_authority(
                 visit,
                 objects,
-                (&certificate, &key),
+                (&certificate, &key, over),
                 algorithm,
                 (subject, not_before, not_after),
             );
@@ -107,6 +108,7 @@ pub(super) fn perform(
         Order::WriteCertificates { file, certificates } => {
             visit.write(objects, vec![(&file, Secret::new(pem_of(&certificates).into_bytes()))]).map(done)
         }
+        Order::RemoveCopy { path, of } => shared::remove_copy(visit, objects, &path, &of).map(done),
         Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
         Order::WriteShared { file, content } => visit.write(objects, vec![(&file, content)]).map(done),
         Order::SetPermissions { file } => visit.set_permissions(objects, &file).map(done),
@@ -134,8 +136,9 @@ pub(super) fn perform(
 pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answer, HostError> {
     match order {
         Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
-        Order::Extend { authority, certificate, not_before, not_after } => {
-            extend(objects, &authority, &certificate, (not_before, not_after)).map(Answer::Certificate)
+        Order::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
+            extend(objects, &authority, &certificate, (not_before, not_after), keeps_serial)
+                .map(Answer::Certificate)
         }
         Order::Check { identity } => check::check(objects, &identity).map(|()| Answer::Done),
         // Without a transaction nothing was touched, so nothing held before that.
@@ -159,6 +162,7 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
         | Order::WriteTrusted { .. }
         | Order::CreateAuthority { .. }
         | Order::CreateKeyPair { .. }
+        | Order::RemoveCopy { .. }
         | Order::WritePublicKey { .. }
         | Order::WriteCertificates { .. }
         | Order::WriteShared { .. }
@@ -275,9 +279,11 @@ fn extend(
     authority: &AuthorityFiles,
     certificate: &Sha256,
     (not_before, not_after): (Timestamp, Timestamp),
+    keeps_serial: bool,
 ) -> Result<Certificate, HostError> {
     let (issuer, key) = authority_of(objects, authority, certificate)?;
-    issue::extend(&issuer, &key, not_before, not_after, Some(&new_serial()?))
+    let serial = if keeps_serial { None } else { Some(new_serial()?) };
+    issue::extend(&issuer, &key, not_before, not_after, serial.as_ref())
         .map_err(|error| not_made("the certificate", &error))
 }
 
@@ -318,11 +324,15 @@ fn write_request(
 fn create_authority(
     visit: &mut Visit,
     objects: &mut impl Objects,
-    (certificate_file, key_file): (&FileSpec, &FileSpec),
+    (certificate_file, key_file, over): (&FileSpec, &FileSpec, Option<Sha256>),
     algorithm: KeyAlgorithm,
     (subject, not_before, not_after): (SubjectName, Timestamp, Timestamp),
 ) -> Result<Certificate, HostError> {
-    for file in [key_file, certificate_file] {
+    let held = read(objects, &certificate_file.path)?;
+    let held =
+        held.and_then(|held| pem::read(held.reveal()).certificates().next().map(|held| *held.fingerprint()));
+    let is_written_over = over.is_some() && held == over;
+    for file in [key_file, certificate_file].into_iter().filter(|_| !is_written_over) {
         // Everything that an old authority signed depends on it.
         if read(objects, &file.path)?.is_some_and(|old| !old.is_empty()) {
             return Err(HostError::Occupied {

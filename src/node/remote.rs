@@ -302,6 +302,7 @@ impl Expected {
             | Order::WriteIdentity { .. }
             | Order::WriteTrusted { .. }
             | Order::WriteCertificates { .. }
+            | Order::RemoveCopy { .. }
             | Order::WriteShared { .. }
             | Order::SetPermissions { .. }
             | Order::AnnotatePod { .. }

@@ -4,14 +4,15 @@
 //! place. Nothing is written whose key does not belong to its certificate, or that is another certificate than the plan named.
 
 use super::error::HostError;
+use super::image::Image;
 use super::observe::Look;
 use super::order::SharedIdentity;
 use super::perform::{self, existing, key_pem, kubeconfig, pem_of, the_key};
-use super::visit::{Objects, Visit};
+use super::visit::{Objects, Touch, Visit, destination, read};
 use crate::desired::Storage;
 use crate::kubeconfig::edit;
 use crate::secret::Secret;
-use crate::x509::pem;
+use crate::x509::pem::{self, Item};
 use crate::x509::{Certificate, Sha256};
 
 /// What lies in a place. Of a pair these are the very bytes of its files.
@@ -65,4 +66,34 @@ pub(super) fn write_identity(
             perform::write_identity(visit, objects, &key, &certificates, storage, (trusted, cluster))
         }
     }
+}
+
+/// Removes a file whose certificates and keys another file holds too, so that nothing is lost with it.
+pub(super) fn remove_copy(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    path: &str,
+    of: &str,
+) -> Result<(), HostError> {
+    let Some(copy) = read(objects, path)? else { return Ok(()) };
+    let (copy, kept) = (pem::read(copy.reveal()), existing(objects, of)?);
+    let kept = pem::read(kept.reveal());
+    let is_kept = |item: &Item| match item {
+        Item::Certificate(certificate) => kept.certificates().any(|kept| kept == certificate),
+        Item::PrivateKey(key) => kept.items.iter().any(|kept| {
+            if let Item::PrivateKey(kept) = kept { kept.public_key() == key.public_key() } else { false }
+        }),
+        Item::EncryptedKey
+        | Item::PublicKey(_)
+        | Item::CertificateRequest(_)
+        | Item::Parameters
+        | Item::Other(_) => false,
+    };
+    if copy.problems.is_empty() && copy.items.iter().all(is_kept) {
+        visit.check_listed(path)?;
+        let touch = Touch::new(path, destination(objects, path)?);
+        return visit.change(objects, vec![(touch, Image::Absent)]);
+    }
+    let reason = format!("it holds something that {of} does not");
+    Err(HostError::Refused { path: path.to_owned(), reason })
 }

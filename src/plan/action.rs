@@ -1,21 +1,22 @@
 //! Actions: the closed list of deeds that a plan can hold, each with its reasons, its undo and what it needs to find.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{FileSpec, Storage};
+use crate::desired::FileSpec;
 use crate::diff::Finding;
 use crate::duration::Duration;
 use crate::gate::Gate;
-use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Subject};
-use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::ids::{Address, IdentityName, NodeName, ServiceName, Subject};
+use crate::spec::types::{KeyAlgorithm, SubjectName};
 use crate::x509::{Certificate, Sha256};
 
 use super::copy::IdentityCopy;
 use super::fact::Precondition;
+use super::issue::{Issue, Trusted};
+use super::replace::Position;
 use super::request::{CsrRequest, Install};
 
 /// One deed on one node.
@@ -133,6 +134,24 @@ pub enum Deed {
         not_before: Timestamp,
         /// The end of its life.
         not_after: Timestamp,
+        /// The certificate that may be there: one that was to come, and cannot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        over: Option<Sha256>,
+    },
+    /// Signs a CA's own certificate again with the same key, for another period: whatever it issued stays valid.
+    ExtendAuthority {
+        /// The certificate's file, which may hold others besides.
+        certificate: FileSpec,
+        /// The key's file.
+        key: FileSpec,
+        /// The certificate that is there.
+        of: Certificate,
+        /// What else the file holds, and goes on to hold.
+        others: Vec<Certificate>,
+        /// The serial number stays, because certificates name their issuer by it.
+        keeps_serial: bool,
+        /// The end of its new life. The beginning stays.
+        not_after: Timestamp,
     },
     /// Puts an own root CA of the spec on a node: its certificate, which is known, and its key, which is read at apply on the machine that runs it.
     InstallAuthority {
@@ -185,8 +204,18 @@ pub enum Deed {
         file: FileSpec,
         /// What it will hold.
         certificates: Vec<Certificate>,
+        /// Where the certificate comes that an earlier action of this plan makes for the authority; none where none does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        made: Option<Position>,
         /// What it holds now.
         before: Vec<Sha256>,
+    },
+    /// Removes a file that holds nothing but what another one holds too.
+    RemoveCopy {
+        /// The file.
+        path: String,
+        /// The other one.
+        of: String,
     },
     /// Issues a certificate and writes it with its key.
     IssueIdentity(Box<Issue>),
@@ -266,79 +295,6 @@ pub struct RootSource {
     pub key: String,
 }
 
-/// How a certificate is issued and where it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Issue {
-    /// The authority.
-    pub authority: AuthorityName,
-    /// The node whose key signs.
-    pub signer: NodeName,
-    /// The certificate that signs; none while an earlier action of this plan makes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<Sha256>,
-    /// The authority's files on that node.
-    pub signer_certificate: String,
-    /// The authority's key on that node.
-    pub signer_key: String,
-    /// The subject.
-    pub subject: SubjectName,
-    /// What it may be used for.
-    pub usages: BTreeSet<Usage>,
-    /// DNS names.
-    pub dns: BTreeSet<String>,
-    /// IP addresses.
-    pub ip: BTreeSet<IpAddr>,
-    /// The beginning of its life.
-    pub not_before: Timestamp,
-    /// The end of its life.
-    pub not_after: Timestamp,
-    /// The declared validity ends later than the issuer, so the issuer's end counts.
-    pub clamped: bool,
-    /// The key.
-    pub key: KeySource,
-    /// Where it is kept.
-    pub storage: Storage,
-    /// The authority's certificates on this node, which the new certificate is checked with.
-    pub verified_by: String,
-    /// The CA certificates that a kubeconfig trusts, where it has to be written anew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trusted: Option<Trusted>,
-    /// The certificate that it replaces.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Certificate>,
-}
-
-/// Where the CA certificates of a kubeconfig come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Trusted {
-    /// They are known.
-    Certificates(Vec<Certificate>),
-    /// An earlier action of this plan makes this authority.
-    Made(AuthorityName),
-}
-
-/// Where a certificate's key comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum KeySource {
-    /// It is made at apply, on the node.
-    New(KeyAlgorithm),
-    /// The existing key is kept; SHA-256 of its public half (SPKI).
-    Kept(Sha256),
-}
-
-impl KeySource {
-    /// The algorithm of a key that is made.
-    pub fn made(self) -> Option<KeyAlgorithm> {
-        match self {
-            KeySource::New(algorithm) => Some(algorithm),
-            KeySource::Kept(_) => None,
-        }
-    }
-}
-
 /// What an action means for what runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -399,12 +355,14 @@ impl Deed {
             Deed::MakeLink { .. } => "make-link",
             Deed::MoveDirectory { .. } => "move-directory",
             Deed::CreateAuthority { .. } => "create-authority",
+            Deed::ExtendAuthority { .. } => "extend-authority",
             Deed::InstallAuthority { .. } => "install-authority",
             Deed::CopyAuthorityCertificate { .. } => "copy-authority-certificate",
             Deed::CopyKey { .. } => "copy-key",
             Deed::CreateKeyPair { .. } => "create-key-pair",
             Deed::WritePublicKey { .. } => "write-public-key",
             Deed::WriteBundle { .. } => "write-bundle",
+            Deed::RemoveCopy { .. } => "remove-copy",
             Deed::IssueIdentity(_) => "issue-identity",
             Deed::CopyIdentity(_) => "copy-identity",
             Deed::WriteCsr(_) => "write-csr",
@@ -432,11 +390,14 @@ impl Deed {
             | Deed::Snapshot { .. }
             | Deed::Verify { .. } => Vec::new(),
             Deed::MakeDirectory { directory } => vec![&directory.path],
-            Deed::MakeLink { path, .. } | Deed::Restore { path, .. } => vec![path],
+            Deed::MakeLink { path, .. } | Deed::Restore { path, .. } | Deed::RemoveCopy { path, .. } => {
+                vec![path]
+            }
             Deed::CreateAuthority { certificate, key, .. }
             | Deed::InstallAuthority { certificate, key, .. } => {
                 vec![&key.path, &certificate.path]
             }
+            Deed::ExtendAuthority { certificate, .. } => vec![&certificate.path],
             Deed::MoveDirectory { link, path, .. } => vec![link, path],
             Deed::CopyAuthorityCertificate { file, .. }
             | Deed::CopyKey { file, .. }
@@ -471,12 +432,14 @@ impl Deed {
             | Deed::MakeLink { .. }
             | Deed::MoveDirectory { .. }
             | Deed::CreateAuthority { .. }
+            | Deed::ExtendAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
             | Deed::CopyKey { .. }
             | Deed::CreateKeyPair { .. }
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }
+            | Deed::RemoveCopy { .. }
             | Deed::IssueIdentity(_)
             | Deed::CopyIdentity(_)
             | Deed::WriteCsr(_)

@@ -56,7 +56,9 @@ pub(super) fn help(reason: &Reason, address: &Address) -> Option<String> {
     if *subject == Subject::Node && matches!(reason, Reason::Unknown { .. }) {
         return Some(format!("leave it out with --skip-node {node}, or make it reachable"));
     }
-    let text = if matches!(reason, Reason::DiffersBetweenNodes { .. }) {
+    let text = if matches!(reason, Reason::RootDiffers { .. }) {
+        "this version replaces the CAs of a running etcd only; remove `source` to stay with the one that is there"
+    } else if matches!(reason, Reason::DiffersBetweenNodes { .. }) {
         "copy the right one to this node by hand; which one that is only you can tell"
     } else if matches!(reason, Reason::KeyMismatch { .. } | Reason::PublicKeyMismatch { .. }) {
         "put back the half that belongs to the other one, from a backup or another node"

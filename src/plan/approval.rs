@@ -3,7 +3,10 @@
 //! What enters is a finished plan; what leaves is its tier. The upper tier is for what cannot be taken back or takes a cluster down: dropping trust, a loss of quorum of
 //! a cluster of several members, and bringing back what has expired. Nothing else is in it, so that nobody gets used to it.
 
-use super::Plan;
+use std::collections::BTreeSet;
+
+use super::{Phase, Plan};
+use crate::ids::AuthorityName;
 
 /// What a plan needs to be approved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +25,29 @@ pub enum Approval {
 impl Plan {
     /// What it needs to be approved.
     pub fn approval(&self) -> Approval {
-        if self.accepted_outages.is_empty() {
-            return Approval::Ordinary;
+        let mut what: Vec<&str> = Vec::new();
+        let mut why = self.accepted_outages.clone();
+        if !why.is_empty() {
+            what.push("outage");
         }
-        Approval::Upper { name: format!("{}/outage", self.cluster), why: self.accepted_outages.clone() }
+        for authority in self.dropped() {
+            what.push(authority.as_str());
+            why.push(format!(
+                "the old CA of ca/{authority} is dropped: from then on nobody trusts what it signed, and there is no way back but another replacement"
+            ));
+        }
+        match what.is_empty() {
+            true => Approval::Ordinary,
+            false => Approval::Upper { name: format!("{}/{}", self.cluster, what.join("+")), why },
+        }
+    }
+
+    /// The authorities of which it drops a CA.
+    fn dropped(&self) -> BTreeSet<&AuthorityName> {
+        let visits = self.visits.iter().filter(|visit| visit.phase == Phase::DropOld);
+        visits
+            .flat_map(|visit| &visit.actions)
+            .filter_map(|action| action.address.subject.authority())
+            .collect()
     }
 }

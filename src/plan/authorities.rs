@@ -13,7 +13,7 @@ use crate::x509::{Certificate, Sha256};
 use jiff::Timestamp;
 
 use super::build::Builder;
-use super::{Blocked, Deed, Why, install};
+use super::{Deed, Why, extend, install, replace};
 
 /// Where each authority signs, and what it will be once this plan's own deeds are done.
 #[derive(Debug, Default)]
@@ -61,6 +61,10 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
         }
         return;
     }
+    if builder.replacements.get(name).is_some() {
+        replace::build(builder, name, wanted, &copies);
+        return;
+    }
     let signer = view.signer().cloned();
     let holder = signer.as_ref().and_then(|signer| {
         let spki = signer.facts().key.spki_sha256;
@@ -75,7 +79,8 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
                 not_after: signer.facts().not_after,
                 certificate: Some(signer.clone()),
             };
-            builder.sources.signers.insert(name.clone(), source);
+            let extended = extend::build(builder, name, wanted, (node, files), &copies, &signer);
+            builder.sources.signers.insert(name.clone(), extended.unwrap_or(source));
             for (node, copy) in copies {
                 repair(builder, name, node, copy, &signer, Some(files));
             }
@@ -113,15 +118,6 @@ fn repair(
     let reasons = |builder: &Builder<'_>, about: &dyn Fn(&Reason) -> bool| -> Vec<Why> {
         due.iter().filter(|finding| about(&finding.reason)).map(|finding| builder.why(finding)).collect()
     };
-    let ending: Vec<Why> = reasons(builder, &|reason| matches!(reason, Reason::ExpiresSoon { .. }));
-    if !ending.is_empty() {
-        builder.draft.elsewhere.push(Blocked {
-            address: address.clone(),
-            because: format!("{name} itself is about to end, and this version can neither extend nor replace an authority"),
-            help: Some("extend it with the same key, or plan its replacement, before its certificates can no longer be renewed".to_owned()),
-            findings: ending,
-        });
-    }
     let why = reasons(builder, &about_certificate);
     if !why.is_empty() {
         let held = builder
@@ -133,7 +129,12 @@ fn repair(
             .to_vec();
         let before: Vec<Sha256> = held.iter().map(|certificate| *certificate.fingerprint()).collect();
         let certificates = deduplicated(signer, &held);
-        let deed = Deed::WriteBundle { file: copy.certificate.clone(), certificates, before: before.clone() };
+        let deed = Deed::WriteBundle {
+            file: copy.certificate.clone(),
+            certificates,
+            made: None,
+            before: before.clone(),
+        };
         builder.add(address.clone(), deed, why, !before.is_empty());
     }
     let missing_whole = due.iter().any(|finding| finding.reason == Reason::Missing);
@@ -238,6 +239,7 @@ fn create(
         algorithm: wanted.key_algorithm.as_ref().map_or(KeyAlgorithm::Rsa2048, |algorithm| algorithm.value),
         not_before: super::BACKDATE.before(now),
         not_after,
+        over: None,
     };
     let why = builder.missing(&at);
     builder.add(at, deed, why, false);

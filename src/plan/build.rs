@@ -17,8 +17,10 @@ use super::advice::{help, not_mended};
 use super::authorities::Sources;
 use super::recovery::Recovery;
 use super::shared::Shared;
+use super::succeed::Replacements;
 use super::{
-    Blocked, Deed, Input, ManualRestart, Noted, Phase, Waiting, Why, authorities, copies, identities,
+    Blocked, Deed, Input, ManualRestart, Noted, Phase, Postponed, Waiting, Why, authorities, copies,
+    identities,
 };
 
 /// Deeds without an order, and what cannot be done.
@@ -31,6 +33,7 @@ pub(super) struct Draft {
     pub(super) waiting: Vec<Waiting>,
     pub(super) restart_yourself: Vec<ManualRestart>,
     pub(super) notes: Vec<Noted>,
+    pub(super) postponed: Vec<Postponed>,
     /// The outages that the user accepted and the plan needs, in words.
     pub(super) accepted: Vec<String>,
 }
@@ -116,6 +119,7 @@ pub(super) struct Builder<'a> {
     pub(super) troubled: BTreeSet<AuthorityName>,
     pub(super) sources: Sources,
     pub(super) recovery: Recovery,
+    pub(super) replacements: Replacements,
     /// The plan brings etcd back, which has no quorum.
     pub(super) is_cold: bool,
     pub(super) draft: Draft,
@@ -128,6 +132,8 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     if builder.undo_what_is_open() {
         return (builder.draft, builder.held);
     }
+    builder.find_replacements();
+    builder.find_shared();
     builder.find_mixed();
     builder.note_everything();
     authorities::build(&mut builder);
@@ -140,6 +146,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
         builder.parents(name, node, facts);
     }
     builder.assign_phases();
+    builder.assign_replacement_phases();
     for (name, node) in &survey.desired.nodes {
         if survey.observed.nodes.get(name).is_some_and(|answer| answer.facts().is_some()) {
             builder.restarts(name, node);
@@ -155,11 +162,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(input: &'a Input<'a>) -> Self {
-        let (desired, observed) = (&input.survey.desired, &input.survey.observed);
         let held = Held::new(input.survey);
-        let shared = shared_views(desired, observed, &held.authorities, input.now).into_iter();
-        let shared =
-            shared.map(|(name, view)| (name.clone(), Rc::new(Shared::new(input, name, view)))).collect();
         let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
         let findings = input.differences.findings.iter();
         let grave = findings.filter(|(_, findings)| findings.iter().any(is_grave));
@@ -167,12 +170,24 @@ impl<'a> Builder<'a> {
         Self {
             input,
             held,
-            shared,
+            shared: BTreeMap::new(),
             troubled,
             sources: Sources::default(),
             recovery: Recovery::default(),
+            replacements: Replacements::default(),
             is_cold: false,
             draft: Draft::default(),
+        }
+    }
+
+    fn find_shared(&mut self) {
+        let (desired, observed) = (&self.input.survey.desired, &self.input.survey.observed);
+        for (name, view) in shared_views(desired, observed, &self.held.authorities, self.input.now) {
+            let of_nodes = desired.nodes.values().filter_map(|node| node.identities.get(&name));
+            let mut authorities = of_nodes.filter_map(|wanted| wanted.authority.as_ref());
+            let goes_on = authorities.any(|authority| self.replacements.waits(authority));
+            let shared = Shared::new(self.input, name.clone(), view, goes_on);
+            self.shared.insert(name, Rc::new(shared));
         }
     }
 
@@ -269,6 +284,7 @@ impl<'a> Builder<'a> {
             let left: Vec<&Finding> = findings
                 .iter()
                 .filter(|finding| finding.effect == Effect::Due && !is_mended(finding))
+                .filter(|finding| !self.is_waited_for(address, finding))
                 .collect();
             let Some(first) = left.first() else { continue };
             let (because, help) = not_mended(&first.reason, &address.subject);

@@ -71,7 +71,7 @@ impl Builder<'_> {
     fn makes_one_of_two(&self) -> bool {
         let desired = &self.input.survey.desired;
         let mut recovered = desired.authorities.keys().filter(|authority| self.stays(authority).is_some());
-        recovered.any(|authority| desired.nodes.values().any(|node| etcd_trusts(node, authority)))
+        recovered.any(|authority| desired.nodes.values().any(|node| node.etcd_trusts(authority)))
     }
 
     /// Whether enough members run, or would be started. Where people have switched off the others, nothing that is waited for would come.
@@ -144,13 +144,6 @@ fn shown(what: &What) -> Option<&IdentityName> {
 /// The address of a node, where that is no name.
 pub(super) fn address(node: &DesiredNode) -> Option<IpAddr> {
     node.address.as_deref()?.parse().ok()
-}
-
-/// Whether the member of a node trusts an authority.
-pub(super) fn etcd_trusts(node: &DesiredNode, authority: &AuthorityName) -> bool {
-    let services = node.services.iter().filter(|(service, _)| quorum::is_member(service));
-    let mut reads = services.flat_map(|(_, wanted)| &wanted.reads);
-    reads.any(|read| read.what == What::Trust(authority.clone()))
 }
 
 fn etcd_is_a_pod(node: &DesiredNode) -> bool {

@@ -135,6 +135,10 @@ pub(super) fn of_authorities(
     facts: &NodeFacts,
 ) {
     for (authority, copy) in &node.authorities {
+        if builder.replacements.get(authority).is_some() {
+            // What is replaced is written to all its places together.
+            continue;
+        }
         let address = Address { subject: Subject::Authority(authority.clone()), node: name.clone() };
         let findings = builder.findings(&address).to_vec();
         for file in copy.copies.values() {
@@ -170,7 +174,7 @@ pub(super) fn of_authorities(
             let replaces = !before.is_empty();
             let deed = match content {
                 Content::Known(certificates) => {
-                    Deed::WriteBundle { file: file.clone(), certificates, before }
+                    Deed::WriteBundle { file: file.clone(), certificates, made: None, before }
                 }
                 Content::Made => Deed::CopyAuthorityCertificate {
                     from: name.clone(),

@@ -119,12 +119,14 @@ impl Builder<'_> {
                 | Deed::Snapshot { .. }
                 | Deed::MakeDirectory { .. }
                 | Deed::CreateAuthority { .. }
+                | Deed::ExtendAuthority { .. }
                 | Deed::InstallAuthority { .. }
                 | Deed::CopyAuthorityCertificate { .. }
                 | Deed::CopyKey { .. }
                 | Deed::CreateKeyPair { .. }
                 | Deed::WritePublicKey { .. }
                 | Deed::WriteBundle { .. }
+                | Deed::RemoveCopy { .. }
                 | Deed::IssueIdentity(_)
                 | Deed::CopyIdentity(_)
                 | Deed::UpdateKubeconfig { .. }

@@ -51,6 +51,7 @@ impl Case<'_> {
         let mut reasons: Vec<Finding> = findings
             .iter()
             .filter(|finding| finding.effect == Effect::Due && reissues(&finding.reason))
+            .filter(|finding| !builder.is_waited_for(&self.address, finding))
             .cloned()
             .collect();
         reasons.extend(self.issued_by_the_other(builder));
@@ -433,6 +434,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::Expired { .. }
         | Reason::NotYetValid { .. }
         | Reason::IssuedBefore { .. }
+        | Reason::IssuerGoes { .. }
         | Reason::SubjectDiffers { .. }
         | Reason::NamesMissing { .. }
         | Reason::NamesUnwanted { .. }
@@ -457,6 +459,8 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::OutlivesIssuer { .. }
         | Reason::BundleLacks { .. }
         | Reason::RootDiffers { .. }
+        | Reason::Distrusted { .. }
+        | Reason::SuccessorKeyLost { .. }
         | Reason::BundleHasStray { .. }
         | Reason::BundleDuplicates { .. }
         | Reason::PermissionsDiffer { .. }

@@ -57,6 +57,7 @@ pub(super) fn install(
         let bundle = Deed::WriteBundle {
             file: copy.certificate.clone(),
             certificates: vec![root.clone()],
+            made: None,
             before: Vec::new(),
         };
         builder.add(address(node), bundle, why.clone(), false);

@@ -14,41 +14,50 @@ mod copies;
 mod copy;
 mod directories;
 mod disruption;
+mod extend;
 mod external;
 mod fact;
 mod gates;
 mod graph;
 mod identities;
 mod install;
+mod issue;
 mod needs;
 mod options;
 mod order;
 mod phase;
 mod quorum;
 mod recovery;
+mod replace;
 mod request;
 mod restarts;
 mod rollback;
 mod shared;
 mod standing;
+mod succeed;
 mod summary;
+mod table;
 #[cfg(test)]
 mod tests;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use action::{Action, Deed, Disruption, Issue, KeySource, RestartMethod, RootSource, Trusted, Undo, Why};
+pub use action::{Action, Deed, Disruption, RestartMethod, RootSource, Undo, Why};
 pub use approval::Approval;
 pub use copy::IdentityCopy;
 pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
+pub use issue::{Issue, KeySource, Trusted};
 pub use options::{Options, Selector, SelectorError};
 pub use phase::Phase;
+pub use replace::Position;
 pub use request::{CsrRequest, Install, Waiting};
 pub use rollback::{Rollback, RollbackError, rollback, runs};
 pub use standing::{Changed, Made, Standing, Standings, standing};
+pub use succeed::Postponed;
 pub use summary::{Summary, Upcoming};
+pub use table::{PhaseLine, Side};
 
 use crate::diff::{Differences, Finding, Reason, Survey};
 use crate::ids::{Address, ClusterName, NodeName, ServiceName};
@@ -111,6 +120,12 @@ pub struct Plan {
     pub restart_yourself: Vec<ManualRestart>,
     /// What was found and is left alone.
     pub notes: Vec<Noted>,
+    /// The phases in which CAs are replaced, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseLine>,
+    /// Replacements that go on later, by themselves. They are no change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub postponed: Vec<Postponed>,
     /// The outages without which it could not be done and which were accepted, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepted_outages: Vec<String>,
@@ -242,6 +257,7 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
     plan.restart_yourself = draft.restart_yourself;
     plan.notes = draft.notes;
     plan.accepted_outages = draft.accepted;
+    plan.postponed = draft.postponed;
     Ok(plan.named())
 }
 
@@ -249,6 +265,7 @@ impl Plan {
     /// A plan with nothing but its work in it.
     fn new(input: &Input<'_>, visits: Vec<Visit>, summary: Summary) -> Self {
         let observed = &input.survey.observed;
+        let phases = table::table(&visits);
         let skipped = observed.nodes.iter().filter(|(_, answer)| matches!(answer, Answer::Skipped));
         Self {
             format_version: FORMAT_VERSION.to_owned(),
@@ -270,6 +287,8 @@ impl Plan {
             waiting: Vec::new(),
             restart_yourself: Vec::new(),
             notes: Vec::new(),
+            phases,
+            postponed: Vec::new(),
             accepted_outages: Vec::new(),
             summary,
             checked: None,

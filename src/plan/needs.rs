@@ -70,6 +70,9 @@ fn places<'a>(deed: &'a Deed, own: &'a NodeName) -> Vec<(&'a NodeName, &'a str)>
     if let Deed::CopyAuthorityCertificate { from, source, .. } | Deed::CopyKey { from, source, .. } = deed {
         places.push((from, source));
     }
+    if let Deed::ExtendAuthority { key, .. } = deed {
+        places.push((own, &key.path));
+    }
     if let Deed::WritePublicKey { private, .. } = deed {
         places.push((own, &private.path));
     }

@@ -50,7 +50,13 @@ pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>
         let order = node_order(&by_node, &members, quorum::leader(&input.survey.observed))?;
         match phase {
             Phase::Quorum => cold::await_quorum(&mut by_node, &order, input),
-            Phase::Ordinary => {}
+            Phase::Ordinary
+            | Phase::Prepare
+            | Phase::TrustBoth
+            | Phase::Clients
+            | Phase::Peers
+            | Phase::Servers
+            | Phase::DropOld => {}
         }
         let together = together(&order, &by_node, input);
         for node in order {
@@ -110,12 +116,14 @@ fn source(deed: &Deed) -> Option<&NodeName> {
         | Deed::MakeLink { .. }
         | Deed::MoveDirectory { .. }
         | Deed::CreateAuthority { .. }
+        | Deed::ExtendAuthority { .. }
         | Deed::InstallAuthority { .. }
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
         | Deed::WriteBundle { .. }
         | Deed::WriteCsr(_)
         | Deed::InstallIdentity(_)
+        | Deed::RemoveCopy { .. }
         | Deed::UpdateKubeconfig { .. }
         | Deed::SetPermissions { .. }
         | Deed::Restart { .. }
@@ -206,7 +214,10 @@ fn issues(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>, node: &NodeName, subject
 fn makes_material(deed: &DraftDeed) -> bool {
     matches!(
         deed.deed,
-        Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } | Deed::CreateKeyPair { .. }
+        Deed::CreateAuthority { .. }
+            | Deed::ExtendAuthority { .. }
+            | Deed::InstallAuthority { .. }
+            | Deed::CreateKeyPair { .. }
     )
 }
 
@@ -231,7 +242,7 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::Snapshot { .. } => 1,
         Deed::MakeDirectory { .. } => 2,
         Deed::MakeLink { .. } | Deed::MoveDirectory { .. } => 3,
-        Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } => 4,
+        Deed::CreateAuthority { .. } | Deed::ExtendAuthority { .. } | Deed::InstallAuthority { .. } => 4,
         Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
         Deed::CopyKey { .. } | Deed::CreateKeyPair { .. } => 6,
         Deed::WritePublicKey { .. } => 7,
@@ -247,7 +258,9 @@ fn rank(deed: &DraftDeed) -> u8 {
         // What clients show is tried once everything runs that they show it to; a service is awaited before the next one is restarted.
         Deed::AwaitHealthy { .. } if matches!(deed.address.subject, Subject::Identity(_)) => 13,
         Deed::Restart { .. } | Deed::AwaitHealthy { .. } => 12,
-        Deed::Verify { .. } => 14,
+        // What is left over goes once everything works without it.
+        Deed::RemoveCopy { .. } => 14,
+        Deed::Verify { .. } => 15,
     }
 }
 
@@ -374,12 +387,14 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::MakeDirectory { .. }
             | Deed::MoveDirectory { .. }
             | Deed::CreateAuthority { .. }
+            | Deed::ExtendAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
             | Deed::CopyKey { .. }
             | Deed::CreateKeyPair { .. }
             | Deed::WriteBundle { .. }
             | Deed::WriteCsr(_)
+            | Deed::RemoveCopy { .. }
             | Deed::UpdateKubeconfig { .. }
             | Deed::SetPermissions { .. }
             | Deed::Restart { .. }

@@ -14,6 +14,18 @@ pub enum Phase {
     /// Everything that needs no phase of its own.
     #[default]
     Ordinary,
+    /// A CA that takes the place of another is made, where nobody reads it yet.
+    Prepare,
+    /// Everybody who checks certificates trusts both.
+    TrustBoth,
+    /// Those who only connect show certificates of the new one: they fail softly, one at a time.
+    Clients,
+    /// Members of etcd show each other certificates of the new one.
+    Peers,
+    /// Servers show certificates of the new one: whoever does not trust it fails now, so all others were proven before.
+    Servers,
+    /// Nobody trusts the old one any more. There is no way back from here.
+    DropOld,
 }
 
 impl Phase {
@@ -22,11 +34,44 @@ impl Phase {
         *self == Phase::Ordinary
     }
 
+    /// Whether it is one of those in which one CA takes the place of another.
+    pub fn is_of_replacement(self) -> bool {
+        match self {
+            Phase::Quorum | Phase::Ordinary => false,
+            Phase::Prepare
+            | Phase::TrustBoth
+            | Phase::Clients
+            | Phase::Peers
+            | Phase::Servers
+            | Phase::DropOld => true,
+        }
+    }
+
+    /// What it is called.
+    pub fn title(self) -> &'static str {
+        match self {
+            Phase::Quorum => "bring etcd back",
+            Phase::Ordinary => "everything else",
+            Phase::Prepare => "prepare",
+            Phase::TrustBoth => "trust both",
+            Phase::Clients => "reissue clients",
+            Phase::Peers => "reissue peers",
+            Phase::Servers => "reissue servers",
+            Phase::DropOld => "drop old",
+        }
+    }
+
     /// What it is for, in words.
     pub fn words(self) -> &'static str {
         match self {
             Phase::Quorum => "bring etcd back, whose members wait for each other",
             Phase::Ordinary => "do everything else",
+            Phase::Prepare => "make the new CA, which nobody reads yet",
+            Phase::TrustBoth => "trust the old CA and the new one",
+            Phase::Clients => "reissue what clients show",
+            Phase::Peers => "reissue what members show each other",
+            Phase::Servers => "reissue what servers show",
+            Phase::DropOld => "drop the old CA",
         }
     }
 }

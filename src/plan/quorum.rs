@@ -12,12 +12,9 @@ use crate::observed::{MemberStatus, NodeFacts, Observed, Seen, ServiceFacts};
 use super::Deed;
 use super::build::DraftDeed;
 
-/// The service whose instances are members, by the name that every layout gives it.
-const ETCD: &str = "etcd";
-
 /// Whether the instances of a service are members of one etcd cluster.
 pub(super) fn is_member(service: &ServiceName) -> bool {
-    service.as_str() == ETCD
+    service.is_etcd()
 }
 
 /// Whether the members have a quorum.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{AuthorityCopy, DesiredAuthority};
-use crate::diff::{AuthorityView, Effect, Finding, Reason};
+use crate::diff::{AuthorityView, Effect, Finding, Reason, is_extension};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::simulate::{Processes, severed};
 use crate::x509::Certificate;
@@ -104,15 +104,22 @@ impl Builder<'_> {
         let Some(view) = self.held.authorities.get(name).filter(|view| view.unknown.is_empty()) else {
             return false;
         };
+        // One takes the place of the other in an order in which nothing breaks.
+        if self.replacements.get(name).is_some() {
+            return false;
+        }
         let firsts: BTreeSet<&Certificate> =
             view.certificates.values().filter_map(|certificates| certificates.first()).collect();
-        firsts.len() > 1 || firsts.first().is_some_and(|first| !self.issued_otherwise(name, first).is_empty())
+        let is_other =
+            |first: &&Certificate| view.signer().is_some_and(|signer| !is_extension(first, signer));
+        firsts.iter().copied().any(|first| is_other(&first))
+            || firsts.first().is_some_and(|first| !self.issued_otherwise(name, first).is_empty())
     }
 
     /// Whether etcd trusts it and a member does not follow a leader.
     fn etcd_is_broken_by(&self, name: &AuthorityName) -> bool {
         let survey = self.input.survey;
-        let is_trusted = survey.desired.nodes.values().any(|node| super::cold::etcd_trusts(node, name));
+        let is_trusted = survey.desired.nodes.values().any(|node| node.etcd_trusts(name));
         match quorum::quorum(survey) {
             _ if !is_trusted => false,
             Quorum::Lost => true,
@@ -273,6 +280,7 @@ impl Builder<'_> {
             let deed = Deed::WriteBundle {
                 file: copy.certificate.clone(),
                 certificates: vec![stays.clone()],
+                made: None,
                 before,
             };
             self.add(address.clone(), deed, why.clone(), replaces);

@@ -45,10 +45,25 @@ pub(super) struct Cause<'a> {
 impl Builder<'_> {
     /// Restarts of services that read something that is replaced and do not notice, and starts of those that have died of what is replaced.
     pub(super) fn restarts(&mut self, name: &NodeName, node: &DesiredNode) {
+        let phases: BTreeSet<Phase> = self.draft.on(name).iter().map(|deed| deed.phase).collect();
+        self.restarts_in(Phase::Ordinary, name, node);
+        // What is only prepared nobody reads.
+        for phase in phases.into_iter().filter(|phase| phase.is_of_replacement() && *phase != Phase::Prepare)
+        {
+            self.restarts_in(phase, name, node);
+        }
+    }
+
+    /// The same for what is replaced in one phase; what brings etcd back goes with everything else.
+    fn restarts_in(&mut self, of: Phase, name: &NodeName, node: &DesiredNode) {
+        let is_of = |deed: &&DraftDeed| match deed.phase.is_of_replacement() {
+            true => deed.phase == of,
+            false => of == Phase::Ordinary,
+        };
         let mut changed: BTreeMap<What, Vec<Why>> = BTreeMap::new();
         // What was not there: who runs has started with something else, or without it.
         let mut made: BTreeSet<What> = BTreeSet::new();
-        for deed in self.draft.on(name) {
+        for deed in self.draft.on(name).iter().filter(is_of) {
             for what in changes(deed) {
                 match deed.replaces {
                     true => changed.entry(what).or_default().extend(deed.reasons.iter().cloned()),
@@ -58,8 +73,8 @@ impl Builder<'_> {
                 }
             }
         }
-        let written: BTreeSet<What> = self.draft.on(name).iter().flat_map(changes).collect();
-        let moved = self.moved(name);
+        let written: BTreeSet<What> = self.draft.on(name).iter().filter(is_of).flat_map(changes).collect();
+        let moved = if of == Phase::Ordinary { self.moved(name) } else { BTreeSet::new() };
         // Which pods are replaced decides whether the kubelet has to be there.
         let (kubelets, others): (Vec<_>, Vec<_>) =
             node.services.iter().partition(|(service, _)| is_kubelet(service));
@@ -78,11 +93,12 @@ impl Builder<'_> {
             reads
                 .extend(moved.iter().filter(is_in_use).map(|directory| format!("the directory {directory}")));
             let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
-            let due = self.findings(&address).iter().filter(|finding| finding.effect == Effect::Due);
+            let due = self.findings(&address).iter();
+            let due = due.filter(|finding| finding.effect == Effect::Due && of == Phase::Ordinary);
             let due: Vec<Why> = due.map(|finding| self.why(finding)).collect();
             let put_back = self.put_back(name, wanted.restart.as_ref());
             let is_put_back = put_back.is_some();
-            let phase = self.phase_of(service, node);
+            let phase = if of == Phase::Ordinary { self.phase_of(service, node) } else { of };
             let cause = Cause {
                 service,
                 node: name,
@@ -117,7 +133,7 @@ impl Builder<'_> {
             let awaited = self.after_reload((service, wanted), (name, node), &renewed);
             self.await_healthy(phase, address, awaited, Duration::from_seconds(0));
         }
-        self.await_clients((name, node), &|what| changed.contains_key(what));
+        self.await_clients(of, (name, node), &|what| changed.contains_key(what));
     }
 
     /// Whether the manifest of a static pod goes back to what it was, upon which the kubelet replaces the pod. An annotation would make it another one again.
@@ -174,7 +190,10 @@ impl Builder<'_> {
             let reason = Reason::StoppedByHand { unit: own(), state };
             let address =
                 Address { subject: Subject::Service(cause.service.clone()), node: cause.node.clone() };
-            self.draft.notes.push(Noted { address, finding: Finding::note(reason) });
+            let noted = Noted { address, finding: Finding::note(reason) };
+            if !self.draft.notes.contains(&noted) {
+                self.draft.notes.push(noted);
+            }
             Way::Needless
         }
     }
@@ -183,7 +202,13 @@ impl Builder<'_> {
         let live = self.live(cause.node).and_then(|services| services.get(cause.service));
         let is_dead = match cause.phase {
             Phase::Quorum => live.is_some_and(quorum::is_down),
-            Phase::Ordinary => cause.is_touched && live.is_some_and(is_silent),
+            Phase::Ordinary
+            | Phase::Prepare
+            | Phase::TrustBoth
+            | Phase::Clients
+            | Phase::Peers
+            | Phase::Servers
+            | Phase::DropOld => cause.is_touched && live.is_some_and(is_silent),
         };
         if !cause.is_stale && !is_dead {
             return Way::Needless;
@@ -210,7 +235,9 @@ impl Builder<'_> {
                 "{} stands still while its member on {} is restarted: the others have no quorum without it",
                 cause.service, cause.node
             );
-            self.draft.accepted.push(because);
+            if !self.draft.accepted.contains(&because) {
+                self.draft.accepted.push(because);
+            }
             return true;
         }
         false
@@ -267,6 +294,7 @@ impl Builder<'_> {
                 && manual.because == because
         };
         match self.draft.restart_yourself.iter_mut().find(same) {
+            Some(manual) if manual.nodes.contains(node) => {}
             Some(manual) => manual.nodes.push(node.clone()),
             None => self.draft.restart_yourself.push(ManualRestart {
                 service: service.clone(),
@@ -321,7 +349,10 @@ pub(super) fn changes(deed: &DraftDeed) -> Vec<What> {
             vec![What::KubeconfigTrust(identity.clone())]
         }
         (
-            Deed::WriteBundle { .. } | Deed::CopyAuthorityCertificate { .. } | Deed::Restore { .. },
+            Deed::WriteBundle { .. }
+            | Deed::ExtendAuthority { .. }
+            | Deed::CopyAuthorityCertificate { .. }
+            | Deed::Restore { .. },
             Subject::Authority(authority),
         ) => {
             vec![What::Trust(authority.clone()), What::Signer(authority.clone())]

@@ -10,6 +10,7 @@ use crate::diff::instant;
 use crate::ids::{Address, NodeName, Subject};
 use crate::observed::VisitState;
 use crate::visits::{Brief, ChangedPath, FileBrief, SnapshotFacts};
+use crate::x509::Certificate;
 
 use super::build::Builder;
 use super::order::Stage;
@@ -37,6 +38,14 @@ pub enum RollbackError {
         run: String,
         /// The runs of which snapshots are kept, the latest first.
         known: Vec<String>,
+    },
+    /// It would bring back a CA that nobody trusts any more.
+    #[error("run {run} dropped {}, and there is no way back to a dropped CA; replace the one that is there if you have to", certificates.join(", "))]
+    Dropped {
+        /// The run.
+        run: String,
+        /// What it dropped.
+        certificates: Vec<String>,
     },
     /// A fault of the planner.
     #[error(transparent)]
@@ -73,6 +82,10 @@ pub fn rollback(
         Some(run) => return Err(RollbackError::UnknownRun { run: run.to_owned(), known }),
     };
     let mut builder = Builder::new(input);
+    let certificates = dropped(&builder, snapshots, &run);
+    if !certificates.is_empty() {
+        return Err(RollbackError::Dropped { run, certificates });
+    }
     let mut expired = Vec::new();
     let mut stages = Vec::new();
     // What lies at a path once the later visits to its node are taken back.
@@ -110,6 +123,32 @@ pub fn rollback(
     plan.notes = draft.notes;
     plan.accepted_outages = draft.accepted;
     Ok(Rollback { plan: plan.named(), expired })
+}
+
+/// The CAs that a run took out of bundles which it left standing, and that no node holds any more.
+fn dropped(
+    builder: &Builder<'_>,
+    snapshots: &BTreeMap<NodeName, Vec<SnapshotFacts>>,
+    run: &str,
+) -> Vec<String> {
+    let mut dropped = BTreeSet::new();
+    for view in builder.held.authorities.values().filter(|view| view.is_replaceable) {
+        let held: BTreeSet<&Certificate> = view.certificates.values().flatten().collect();
+        let of_run = snapshots.values().flatten().filter(|kept| kept.id.run == run);
+        for changed in of_run.flat_map(|kept| &kept.paths) {
+            let (Brief::File(before), Some(Brief::File(after))) = (&changed.before, &changed.after) else {
+                continue;
+            };
+            let stays = after.certificates.iter().any(|after| held.contains(after));
+            let gone = before.certificates.iter().filter(|gone| gone.facts().is_ca() && !held.contains(gone));
+            if stays && before.certificates.iter().any(|before| held.contains(before)) {
+                dropped.extend(
+                    gone.map(|gone| format!("{} ({})", gone.facts().subject, gone.fingerprint().short())),
+                );
+            }
+        }
+    }
+    dropped.into_iter().collect()
 }
 
 /// The certificate files of identities that come back as something that no server can show: no gate can wait for those.
@@ -268,8 +307,10 @@ fn subject_of(node: &DesiredNode, path: &str) -> Subject {
         return Subject::Identity(identity.clone());
     }
     let holds = |copy: &crate::desired::AuthorityCopy| {
-        let files = copy.copies.values().chain([&copy.certificate, &copy.key]);
-        files.into_iter().any(|file| file.path == path)
+        let next = copy.successor();
+        let mut files =
+            copy.copies.values().chain([&copy.certificate, &copy.key, &next.certificate, &next.key]);
+        files.any(|file| file.path == path)
     };
     if let Some((authority, _)) = node.authorities.iter().find(|(_, copy)| holds(copy)) {
         return Subject::Authority(authority.clone());

@@ -28,12 +28,14 @@ pub(super) struct Shared<'a> {
     is_due: bool,
     /// The nodes that the user did not select.
     left_out: Vec<NodeName>,
+    /// Its authority is one whose replacement waits, so that it goes on as it is.
+    goes_on: bool,
 }
 
 impl<'a> Shared<'a> {
-    pub(super) fn new(input: &'a Input<'a>, identity: IdentityName, view: SharedView) -> Self {
+    pub(super) fn new(input: &'a Input<'a>, identity: IdentityName, view: SharedView, goes_on: bool) -> Self {
         let mut shared =
-            Self { input, identity, view, requested: false, is_due: false, left_out: Vec::new() };
+            Self { input, identity, view, requested: false, is_due: false, left_out: Vec::new(), goes_on };
         for node in shared.view.nodes() {
             let address = shared.address(node);
             let is_selected = input.options.selects(&address);
@@ -111,6 +113,7 @@ impl<'a> Shared<'a> {
     fn due_on(&self, node: &NodeName) -> Vec<Finding> {
         let is_mended = |finding: &&Finding| {
             finding.effect == Effect::Due
+                && !(self.goes_on && matches!(finding.reason, Reason::IssuerGoes { .. }))
                 && (reissues(&finding.reason) || matches!(finding.reason, Reason::DiffersBetweenNodes { .. }))
         };
         self.input.differences.of(&self.address(node)).iter().filter(is_mended).cloned().collect()

@@ -81,8 +81,15 @@ impl Standings {
 /// How each visit of a plan stands.
 pub fn standing(plan: &Plan, survey: &Survey, differences: &Differences) -> Standings {
     let mut standings = Standings::default();
-    for visit in &plan.visits {
-        let standing = of_visit(visit, survey, differences);
+    for visit in plan.visits.iter().rev() {
+        // One node is visited in one phase after the other: what it has been through it has been through.
+        let mut later =
+            plan.visits.iter().filter(|later| later.node == visit.node && later.number > visit.number);
+        let has_gone_on = later.any(|later| standings.visits.get(&later.number) == Some(&Standing::Done));
+        let standing = match visit.phase.is_of_replacement() && has_gone_on {
+            true => Standing::Done,
+            false => of_visit(visit, survey, differences),
+        };
         if standing == Standing::Done {
             remember(&mut standings.made, visit, survey);
         }
@@ -118,10 +125,14 @@ fn is_reached(visit: &Visit, survey: &Survey, differences: &Differences) -> bool
             Effect::Note => false,
         })
     };
-    // What is signed elsewhere stays due until it comes back.
-    let is_asked = |action: &Action| matches!(action.deed, Deed::WriteCsr(_));
-    let is_done = |action: &Action| is_asked(action) || !is_open(&action.address);
-    visit.actions.iter().all(|action| is_done(action) && is_as_made(action, survey))
+    // What is signed elsewhere stays due until it comes back, and what goes until it has gone, however far its replacement is: of these only what was written tells.
+    let is_due = |action: &Action| {
+        !visit.phase.is_of_replacement()
+            && !matches!(action.deed, Deed::WriteCsr(_))
+            && is_open(&action.address)
+    };
+    let is_left = |action: &Action| !visit.phase.is_of_replacement() || is_left(action, survey);
+    visit.actions.iter().all(|action| !is_due(action) && is_as_made(action, survey) && is_left(action))
 }
 
 /// An authority counts as made only by what this very plan says: what comes after it was planned from its dates.
@@ -141,6 +152,11 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
                 facts.subject.common_name() == Some(subject.common_name.as_str())
                     && (facts.not_before, facts.not_after) == (*not_before, *not_after)
             }),
+        Deed::ExtendAuthority { certificate, of, not_after, .. } => {
+            first(&certificate.path).is_some_and(|made| {
+                made.facts().subject == of.facts().subject && made.facts().not_after == *not_after
+            })
+        }
         Deed::InstallAuthority { certificate, root, .. } => {
             first(&certificate.path).is_some_and(|made| made.fingerprint() == root.fingerprint())
         }
@@ -159,10 +175,11 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
         | Deed::MakeLink { .. }
         | Deed::MoveDirectory { .. }
         | Deed::CopyAuthorityCertificate { .. }
+        | Deed::WriteBundle { .. }
+        | Deed::RemoveCopy { .. }
         | Deed::CopyKey { .. }
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
-        | Deed::WriteBundle { .. }
         | Deed::CopyIdentity(_)
         | Deed::UpdateKubeconfig { .. }
         | Deed::SetPermissions { .. }
@@ -179,6 +196,27 @@ fn waiting(action: &Action, survey: &Survey) -> Option<CertificateRequest> {
     let Address { subject: Subject::Identity(identity), node } = &action.address else { return None };
     let wanted = survey.desired.nodes.get(node)?.identities.get(identity)?;
     waiting_request(wanted, facts_of(&survey.observed, node)?).ok().flatten().cloned()
+}
+
+/// Whether what an action of a replacement wrote is there as it left it.
+fn is_left(action: &Action, survey: &Survey) -> bool {
+    let facts = facts_of(&survey.observed, &action.address.node);
+    let held = |path: &str| {
+        let pem = facts.and_then(|facts| facts.files.get(path)?.present()?.content.pem());
+        pem.map_or(&[][..], |pem| pem.certificates.as_slice())
+    };
+    if let Deed::WriteBundle { file, certificates, made, .. } = &action.deed {
+        let held = held(&file.path);
+        let is_there = certificates.iter().all(|certificate| held.contains(certificate));
+        return is_there && held.len() == certificates.len() + usize::from(made.is_some());
+    }
+    if let Deed::RemoveCopy { path, .. } = &action.deed {
+        return facts.is_some_and(|facts| fact(facts, path) == Fact::Absent);
+    }
+    if let Deed::CopyAuthorityCertificate { file, .. } = &action.deed {
+        return !held(&file.path).is_empty();
+    }
+    true
 }
 
 /// The facts that an action needs and that are different now.
@@ -222,12 +260,17 @@ fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
 fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
     let Some(node) = survey.desired.nodes.get(&visit.node) else { return };
     let facts = facts_of(&survey.observed, &visit.node);
+    let first = |path: &str| facts?.first_certificate(path);
+    // Once it is in use it is no longer where it was made.
+    let in_use = |authority: &AuthorityName| first(&node.authorities.get(authority)?.certificate.path);
     for action in &visit.actions {
         if let (
-            Deed::CreateAuthority { certificate, .. } | Deed::InstallAuthority { certificate, .. },
+            Deed::CreateAuthority { certificate, .. }
+            | Deed::ExtendAuthority { certificate, .. }
+            | Deed::InstallAuthority { certificate, .. },
             Subject::Authority(authority),
         ) = (&action.deed, &action.address.subject)
-            && let Some(certificate) = facts.and_then(|facts| facts.first_certificate(&certificate.path))
+            && let Some(certificate) = first(&certificate.path).or_else(|| in_use(authority))
         {
             made.authorities.insert(authority.clone(), certificate.clone());
         }

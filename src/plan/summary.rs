@@ -118,6 +118,8 @@ impl Summary {
             Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } | Deed::CreateKeyPair { .. } => {
                 self.issue += 1
             }
+            Deed::ExtendAuthority { .. } => self.renew += 1,
+            Deed::RemoveCopy { .. } => self.remove += 1,
             Deed::CopyAuthorityCertificate { .. }
             | Deed::CopyKey { .. }
             | Deed::WritePublicKey { .. }

@@ -18,6 +18,7 @@ pub fn deed(action: &Action) -> String {
             format!("move {} to {}, link in its place", escaped(link), escaped(path))
         }
         Deed::CreateAuthority { .. } => format!("create {subject}"),
+        Deed::ExtendAuthority { .. } => format!("extend {subject}"),
         Deed::InstallAuthority { source, .. } => {
             format!("install {subject} from {}", escaped(&source.certificate))
         }
@@ -31,6 +32,7 @@ pub fn deed(action: &Action) -> String {
         Deed::CreateKeyPair { .. } => format!("create {subject}"),
         Deed::WritePublicKey { .. } => format!("write the public key of {subject}"),
         Deed::WriteBundle { file, .. } => format!("write {}", escaped(&file.path)),
+        Deed::RemoveCopy { path, .. } => format!("remove {}", escaped(path)),
         Deed::IssueIdentity(issue) => match issue.before {
             Some(_) => format!("renew {subject}"),
             None => format!("issue {subject}"),

@@ -10,9 +10,9 @@ use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::NodeName;
-use crate::plan::{Action, Deed, IdentityCopy, Issue, KeySource, Trusted};
+use crate::plan::{Action, Deed, IdentityCopy, Issue, KeySource, Position, Trusted};
 use crate::spec::types::SubjectName;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, Sha256};
 
 /// Lines of a block, label and text.
 #[derive(Default)]
@@ -143,35 +143,11 @@ pub(super) fn names(
 
 /// The digest of the key that a renewal keeps.
 pub(super) fn kept_key(action: &Action) -> Option<String> {
-    match &action.deed {
-        Deed::IssueIdentity(issue) => match issue.key {
-            KeySource::Kept(spki) => Some(spki.short()),
-            KeySource::New(_) => None,
-        },
-        Deed::WriteCsr(request) => match request.key {
-            KeySource::Kept(spki) => Some(spki.short()),
-            KeySource::New(_) => None,
-        },
-        Deed::UndoOpen { .. }
-        | Deed::Snapshot { .. }
-        | Deed::MakeDirectory { .. }
-        | Deed::MakeLink { .. }
-        | Deed::MoveDirectory { .. }
-        | Deed::CreateAuthority { .. }
-        | Deed::InstallAuthority { .. }
-        | Deed::CopyAuthorityCertificate { .. }
-        | Deed::CopyKey { .. }
-        | Deed::CreateKeyPair { .. }
-        | Deed::WritePublicKey { .. }
-        | Deed::WriteBundle { .. }
-        | Deed::CopyIdentity(_)
-        | Deed::InstallIdentity(_)
-        | Deed::UpdateKubeconfig { .. }
-        | Deed::SetPermissions { .. }
-        | Deed::Restart { .. }
-        | Deed::AwaitHealthy { .. }
-        | Deed::Verify { .. }
-        | Deed::Restore { .. } => None,
+    let issued = action.deed.issue().map(|issue| &issue.key);
+    let key = if let Deed::WriteCsr(request) = &action.deed { Some(&request.key) } else { issued };
+    match key? {
+        KeySource::Kept(spki) => Some(spki.short()),
+        KeySource::New(_) => None,
     }
 }
 
@@ -193,9 +169,49 @@ pub(super) fn trusted_text(trusted: &Trusted) -> String {
     }
 }
 
-pub(super) fn fingerprints(before: &[crate::x509::Sha256]) -> String {
+pub(super) fn fingerprints(before: &[Sha256]) -> String {
     if before.is_empty() {
         return "nothing".to_owned();
     }
     before.iter().map(|fingerprint| fingerprint.short()).collect::<Vec<_>>().join(", ")
+}
+
+/// What an extension changes of a CA.
+pub(super) fn extension_lines(
+    body: &mut Lines,
+    of: &Certificate,
+    (not_after, keeps_serial): (Timestamp, bool),
+    now: Timestamp,
+) {
+    let facts = of.facts();
+    body.add("subject", format!("kept, {}", escaped(&facts.subject.to_string())));
+    let end = format!("{} ({})", instant(not_after), left(not_after, now));
+    body.add("not after", format!("{} -> {end}", date(facts.not_after)));
+    body.add("private key", "kept, so that everything it signed stays valid".to_owned());
+    if keeps_serial {
+        body.add("serial", "kept: certificates name their issuer by it".to_owned());
+    }
+}
+
+/// What a trust bundle holds and will hold.
+pub(super) fn bundle_line(
+    body: &mut Lines,
+    certificates: &[Certificate],
+    made: Option<Position>,
+    before: &[Sha256],
+) {
+    let mut names: Vec<String> = certificates.iter().map(certificate_name).collect();
+    let held = match made {
+        // What is made may be among those before, or come to them.
+        Some(Position::First) => {
+            names.insert(0, "the new one".to_owned());
+            String::new()
+        }
+        Some(Position::Last) => {
+            names.push("the new one".to_owned());
+            format!("{} -> ", before.len())
+        }
+        None => format!("{} -> ", before.len()),
+    };
+    body.add("certificates", format!("{held}{}: {}", names.len(), names.join(", ")));
 }

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use super::deed::counted;
+use super::phases;
 use super::plan::{Group, errors, groups, last_line, plan as text_of};
 use crate::diagnostic::escaped;
 use crate::diff::instant;
@@ -20,7 +21,7 @@ const CUT: &str = "... cut: ";
 pub fn markdown(plan: &Plan, digest: Option<&Sha256>, max_bytes: usize) -> String {
     let (head, tail) = (head(plan), tail(plan, digest));
     let room = max_bytes.saturating_sub(head.len() + tail.len());
-    let table = table(plan);
+    let table = [phases::markdown(plan), table(plan)].concat();
     let whole = as_diff(&text_of(plan));
     let text = fold("The whole plan", "diff", &whole);
     // Of one visit there is no order to draw.

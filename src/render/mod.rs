@@ -9,6 +9,7 @@ mod gates;
 mod issue;
 mod markdown;
 mod metrics;
+mod phases;
 mod pipeline;
 mod plan;
 mod report;

@@ -8,7 +8,10 @@ use super::checked::checked;
 use super::deed::{counted, deed};
 use super::external::{install_lines, request_lines};
 use super::gates::gate_lines;
-use super::issue::{Lines, certificate_name, copy_lines, fingerprints, issue_lines, kept_key, trusted_text};
+use super::issue::{
+    Lines, bundle_line, copy_lines, extension_lines, fingerprints, issue_lines, kept_key, trusted_text,
+};
+use super::phases;
 use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
@@ -25,9 +28,11 @@ pub fn plan(plan: &Plan) -> String {
     }
     text.push_str(&verdict(plan));
     text.push_str(&errors(plan));
+    text.push_str(&phases::table(plan));
     text.push_str(&blocks(plan));
     text.push_str(&restarts(plan));
     text.push_str(&elsewhere(plan));
+    text.push_str(&phases::waiting(plan));
     text.push_str(&notes(plan));
     text.push_str(&order(plan));
     text.push_str(&checked(plan.checked.as_ref()));
@@ -71,6 +76,7 @@ fn nothing_to_do(plan: &Plan) -> String {
     if let Some(first) = &summary.first_authority_end {
         let _ = writeln!(text, "  First CA to expire {}  {}", date(first.at), first.name);
     }
+    text.push_str(&phases::waiting(plan));
     text.push_str(&notes(plan));
     text.push_str("\nPlan: nothing to do.\n");
     text
@@ -239,14 +245,22 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.add("set aside as", old);
             '~'
         }
-        Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after } => {
+        Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after, over } => {
             body.add("subject", super::issue::subject(subject));
             body.add("not before", instant(*not_before));
             body.add("not after", format!("{} ({})", instant(*not_after), left(*not_after, now)));
             body.add("key", format!("new, {algorithm}; made at apply on this node"));
+            if let Some(over) = over {
+                body.add("in place of", format!("{}, which nobody uses", over.short()));
+            }
             body.file(certificate);
             body.file(key);
             '+'
+        }
+        Deed::ExtendAuthority { certificate, of, keeps_serial, not_after, .. } => {
+            extension_lines(&mut body, of, (*not_after, *keeps_serial), now);
+            body.file(certificate);
+            '~'
         }
         Deed::InstallAuthority { certificate, key, root, source } => {
             let facts = root.facts();
@@ -285,11 +299,15 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.file(public);
             '~'
         }
-        Deed::WriteBundle { file, certificates, before } => {
-            let names = certificates.iter().map(certificate_name).collect::<Vec<_>>().join(", ");
-            body.add("certificates", format!("{} -> {}: {names}", before.len(), certificates.len()));
+        Deed::WriteBundle { file, certificates, made, before } => {
+            bundle_line(&mut body, certificates, *made, before);
             body.file(file);
             if before.is_empty() { '+' } else { '~' }
+        }
+        Deed::RemoveCopy { path, of } => {
+            body.add("file", escaped(path));
+            body.add("kept in", escaped(of));
+            '-'
         }
         Deed::IssueIdentity(issue) => {
             issue_lines(&mut body, issue, now);

@@ -13,7 +13,7 @@ use crate::desired::Storage;
 use crate::duration::Duration;
 use crate::gate::Gate;
 use crate::ids::{AuthorityName, NodeName, ServiceName, Subject};
-use crate::plan::{Action, Deed, Issue, KeySource, RestartMethod, Trusted};
+use crate::plan::{Action, Deed, Issue, KeySource, Position, RestartMethod, Trusted};
 use crate::visits::VisitId;
 use crate::x509::SubjectNames;
 
@@ -108,6 +108,14 @@ impl World {
                 self.remember(&action.address.subject, made);
                 self.pair(node, (&certificate.path, &key.path), made, Key::Made(number))
             }
+            // It vouches for just what it vouched for before.
+            Deed::ExtendAuthority { certificate, of, others, .. } => {
+                let own = self.material.real(of);
+                self.remember(&action.address.subject, own);
+                let others: Vec<CertificateId> =
+                    others.iter().map(|other| self.material.real(other)).collect();
+                self.write(node, &certificate.path, certificates([vec![own], others].concat()))
+            }
             Deed::InstallAuthority { certificate, key, root, .. } => {
                 let made = self.material.real(root);
                 self.remember(&action.address.subject, made);
@@ -132,10 +140,25 @@ impl World {
                 self.write(node, &public.path, Lies::Unknown)
             }
             Deed::WritePublicKey { public, .. } => self.write(node, &public.path, Lies::Unknown),
-            Deed::WriteBundle { file, certificates: bundle, .. } => {
-                let bundle = bundle.iter().map(|certificate| self.material.real(certificate)).collect();
+            Deed::WriteBundle { file, certificates: bundle, made, .. } => {
+                let mut bundle: Vec<CertificateId> =
+                    bundle.iter().map(|certificate| self.material.real(certificate)).collect();
+                let own = match &action.address.subject {
+                    Subject::Authority(authority) => self.made.get(authority).copied(),
+                    Subject::Identity(_)
+                    | Subject::KeyPair(_)
+                    | Subject::Directory(_)
+                    | Subject::Service(_)
+                    | Subject::Node => None,
+                };
+                match (made, own) {
+                    (Some(Position::First), Some(own)) => bundle.insert(0, own),
+                    (Some(Position::Last), Some(own)) => bundle.push(own),
+                    (_, _) => {}
+                }
                 self.write(node, &file.path, certificates(bundle))
             }
+            Deed::RemoveCopy { path, .. } => self.write(node, path, Lies::Nothing),
             Deed::IssueIdentity(issue) => self.issue(node, number, issue),
             Deed::CopyIdentity(copy) => {
                 let (shown, key) = match self.shown(copy.from(), &copy.source) {

@@ -93,7 +93,7 @@ fn bundle(name: &str, of: &[&str]) -> (Subject, Deed) {
     let file = survey.desired.nodes["cp-1"].authorities[name].certificate.clone();
     let certificates = of.iter().map(|name| authority(&survey, name)).collect();
     let name: AuthorityName = name.parse().unwrap();
-    (Subject::Authority(name), Deed::WriteBundle { file, certificates, before: Vec::new() })
+    (Subject::Authority(name), Deed::WriteBundle { file, certificates, made: None, before: Vec::new() })
 }
 
 fn restart(service: &str) -> (Subject, Deed) {

@@ -34,6 +34,13 @@ while [ ! -e /var/lib/tests/stop ]; do
 done
 touch /var/lib/tests/reader-stopped
 "#;
+/// Counts the healthy members until the writer is told to stop.
+const COUNTER: &str = r#"
+. /var/lib/tests/client
+while [ ! -e /var/lib/tests/stop ]; do
+  etcdctl --endpoints "$all" --command-timeout 3s endpoint health 2>&1 | grep -c 'is healthy' >>/var/lib/tests/counts
+done
+"#;
 /// Is told of every write, through whatever happens to its connection.
 const WATCHER: &str = r#"
 . /var/lib/tests/client
@@ -120,6 +127,17 @@ impl Cluster {
         self.give(&[("writer", WRITER)]);
     }
 
+    /// Starts a writer and a reader, and counts again and again how many members are healthy.
+    pub(crate) fn write_and_count(&self) {
+        self.give(&[("writer", WRITER), ("reader", READER), ("counter", COUNTER)]);
+    }
+
+    /// The fewest members that were healthy at any time.
+    pub(crate) fn fewest_healthy(&self) -> u32 {
+        let text = std::fs::read_to_string(self.nodes[0].disk("var/lib/tests/counts")).unwrap();
+        text.lines().filter_map(|line| line.parse().ok()).min().unwrap()
+    }
+
     fn give(&self, scripts: &[(&str, &str)]) {
         for (name, script) in scripts {
             std::fs::write(self.nodes[0].disk("var/lib/tests").join(name), script).unwrap();
@@ -132,7 +150,7 @@ impl Cluster {
     /// value, and the watcher with the first revision.
     pub(crate) fn start_writer(&self) {
         let is_given = |name: &&str| self.nodes[0].disk("var/lib/tests").join(name).exists();
-        for name in ["watcher", "writer", "reader"].into_iter().filter(is_given) {
+        for name in ["watcher", "writer", "reader", "counter"].into_iter().filter(is_given) {
             self.nodes[0].run(&format!("setsid sh /var/lib/tests/{name} </dev/null >/dev/null 2>&1 &"));
         }
     }
@@ -174,6 +192,8 @@ impl Cluster {
             let acknowledged: BTreeSet<u64> = written.iter().map(|(_, number)| *number).collect();
             wait_until("the watcher was told of every write", || acknowledged.is_subset(&self.watched()));
             self.nodes[0].run("pkill -x etcdctl");
+        }
+        if self.nodes[0].disk("var/lib/tests/reader").exists() {
             let stopped = self.nodes[0].disk("var/lib/tests/reader-stopped");
             wait_until("the reader has stopped", || stopped.exists());
             let reads = std::fs::read_to_string(self.nodes[0].disk("var/lib/tests/reads")).unwrap();

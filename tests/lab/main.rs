@@ -23,6 +23,7 @@ mod outcomes;
 mod pipelines;
 mod places;
 mod pods;
+mod replace;
 mod rival;
 mod same;
 mod secrets;

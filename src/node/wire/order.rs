@@ -61,6 +61,7 @@ pub(super) enum WireOrder {
         certificate: Sha256,
         not_before: Timestamp,
         not_after: Timestamp,
+        keeps_serial: bool,
     },
     WriteIdentity {
         slot: Slot,
@@ -99,6 +100,12 @@ pub(super) enum WireOrder {
         subject: SubjectName,
         not_before: Timestamp,
         not_after: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        over: Option<Sha256>,
+    },
+    RemoveCopy {
+        path: String,
+        of: String,
     },
     CreateKeyPair {
         private: FileSpec,

@@ -101,7 +101,13 @@ fn orders() -> Vec<Order> {
         Order::MakeKeys { keys: BTreeMap::from([(slot.clone(), KeyAlgorithm::EcdsaP256)]) },
         Order::TakeKey { slot: slot.clone(), storage: storage.clone() },
         Order::Sign { authority: authority.clone(), request: Box::new(request) },
-        Order::Extend { authority, certificate: Sha256::of(b"x"), not_before: now, not_after: now },
+        Order::Extend {
+            authority,
+            certificate: Sha256::of(b"x"),
+            not_before: now,
+            not_after: now,
+            keeps_serial: false,
+        },
         Order::WriteIdentity {
             slot,
             certificate: certificate.clone(),
@@ -129,6 +135,7 @@ fn orders() -> Vec<Order> {
             subject,
             not_before: now,
             not_after: now,
+            over: None,
         },
         Order::CreateKeyPair { private: file("/s"), public: file("/p"), algorithm: KeyAlgorithm::EcdsaP256 },
         Order::WritePublicKey { private: file("/s"), public: file("/p") },

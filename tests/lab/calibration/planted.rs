@@ -247,7 +247,7 @@ fn trusting(survey: &Survey, node: &Node, other: &Certificate, restarts: bool) -
     let text = std::fs::read(node.disk(&file.path)).unwrap();
     let mut certificates: Vec<Certificate> = pem::read(&text).certificates().cloned().collect();
     certificates.push(other.clone());
-    let bundle = Deed::WriteBundle { file, certificates, before: Vec::new() };
+    let bundle = Deed::WriteBundle { file, certificates, made: None, before: Vec::new() };
     let restart = Deed::Restart {
         how: RestartMethod::Systemd { unit: "etcd.service".to_owned() },
         timeout: Duration::from_seconds(60),

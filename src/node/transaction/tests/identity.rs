@@ -25,6 +25,7 @@ fn authority(local: &mut Local) -> Certificate {
         subject: name("kubernetes"),
         not_before: at("2026-01-01T00:00:00Z"),
         not_after: at("2036-01-01T00:00:00Z"),
+        over: None,
     };
     let Answer::Certificate(root) = local.perform(order).unwrap() else { panic!() };
     root
@@ -217,6 +218,7 @@ fn an_authority_is_never_overwritten_and_signs_only_as_itself() {
         subject: name("other"),
         not_before: at("2026-01-01T00:00:00Z"),
         not_after: at("2036-01-01T00:00:00Z"),
+        over: None,
     };
     assert!(matches!(local.perform(again), Err(HostError::Occupied { .. })));
     let files = AuthorityFiles { certificate: CA[0].into(), key: CA[1].into() };
@@ -225,6 +227,7 @@ fn an_authority_is_never_overwritten_and_signs_only_as_itself() {
         certificate,
         not_before: at("2026-11-01T00:00:00Z"),
         not_after: at("2046-01-01T00:00:00Z"),
+        keeps_serial: false,
     };
     let Answer::Certificate(longer) = local.perform(extend(*root.fingerprint())).unwrap() else { panic!() };
     assert_eq!(longer.facts().key, root.facts().key);

@@ -1,0 +1,188 @@
+//! One CA in the place of another: which CA certificates have to go, and which one comes.
+//!
+//! What enters is what all nodes hold of an authority, what is wanted of it and the instant `now`; what leaves is which of its certificates go, each with the reason,
+//! and the one that comes, where it is there already. Where a replacement stands is read from the certificates alone: there is no state beside them, so one that
+//! was interrupted, or begun by hand, is found as it is. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{AuthorityView, Finding, Reason};
+use crate::desired::DesiredAuthority;
+use crate::ids::NodeName;
+use crate::spec::types::OnExpiry;
+use crate::x509::chain::is_issued_by;
+use crate::x509::{Certificate, Sha256};
+
+/// A CA that takes the place of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Succession {
+    /// The certificates that go, by their digests, each with the finding that says why.
+    pub leaving: BTreeMap<Sha256, (Certificate, Finding)>,
+    /// The one that comes: the root that the spec names, or one that is there with its key; none while it has to be made.
+    pub successor: Option<Certificate>,
+}
+
+impl Succession {
+    /// The certificate that goes and issued this one.
+    pub fn issuer_that_goes(&self, certificate: &Certificate) -> Option<&Certificate> {
+        let mut leaving = self.leaving.values().map(|(leaving, _)| leaving);
+        leaving.find(|leaving| is_issued_by(certificate, leaving))
+    }
+
+    /// Whether it is one of the certificates that go, or the one that comes.
+    pub fn knows(&self, certificate: &Certificate) -> bool {
+        self.leaving.contains_key(certificate.fingerprint()) || self.successor.as_ref() == Some(certificate)
+    }
+
+    /// Whether one of the certificates that go, or the one that comes, issued this one.
+    pub fn issued(&self, certificate: &Certificate) -> bool {
+        let comes = self.successor.as_ref();
+        self.issuer_that_goes(certificate).is_some()
+            || comes.is_some_and(|comes| is_issued_by(certificate, comes))
+    }
+}
+
+/// What nodes hold beside the files that are read: the CA that comes, before anybody uses it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Staged {
+    /// The certificates, by node.
+    pub certificates: BTreeMap<NodeName, Certificate>,
+    /// SHA-256 of the public key (SPKI) that belongs to the private key, by node.
+    pub keys: BTreeMap<NodeName, Sha256>,
+}
+
+impl AuthorityView {
+    /// Which of its certificates go, and which one comes; none where none has to go, or where it is none that can be replaced.
+    pub fn succession(&self, wanted: &DesiredAuthority, now: Timestamp) -> Option<Succession> {
+        if !self.is_replaceable {
+            return None;
+        }
+        let mut leaving: BTreeMap<Sha256, (Certificate, Finding)> = BTreeMap::new();
+        for certificate in self.known() {
+            if let Some(finding) = self.leaves(certificate, wanted, now) {
+                leaving.insert(*certificate.fingerprint(), (certificate.clone(), finding));
+            }
+        }
+        // What nobody trusts any more has gone.
+        if !self.known().any(|held| self.is_held(held) && leaving.contains_key(held.fingerprint())) {
+            return None;
+        }
+        for (lost, finding) in self.lost(&leaving, wanted) {
+            leaving.insert(*lost.fingerprint(), (lost, finding));
+        }
+        let root = wanted.root.as_ref().and_then(|root| root.certificate.clone());
+        let successor = match wanted.source {
+            Some(_) => root,
+            None => self.successor(&leaving, now).cloned(),
+        };
+        Some(Succession { leaving, successor })
+    }
+
+    /// Why a CA certificate has to go.
+    fn leaves(
+        &self,
+        certificate: &Certificate,
+        wanted: &DesiredAuthority,
+        now: Timestamp,
+    ) -> Option<Finding> {
+        let facts = certificate.facts();
+        if let Some(because) = wanted.distrust.get(&format!("sha256:{}", certificate.fingerprint())) {
+            let fingerprint = *certificate.fingerprint();
+            return Some(Finding::due(Reason::Distrusted { fingerprint, because: because.clone() }));
+        }
+        // What else is in a bundle is somebody's decision: only who signs, or would, is replaced for these reasons.
+        if !self.signs(certificate) {
+            return None;
+        }
+        if wanted.source.is_some() {
+            let root = wanted.root.as_ref()?;
+            let own = root.certificate.as_ref().filter(|own| *own != certificate)?;
+            let (found, wanted_one) = (*certificate.fingerprint(), *own.fingerprint());
+            let source = root.certificate_path.clone();
+            let reason = Reason::RootDiffers { found, wanted: wanted_one, source };
+            return Some(Finding::due(reason).decided_by(wanted.source.as_ref()?.by.as_ref()));
+        }
+        if wanted.on_expiry != OnExpiry::Replace {
+            return None;
+        }
+        let cut_off = wanted.reissue_issued_before.as_ref();
+        if let Some(cut_off) =
+            cut_off.filter(|cut_off| facts.not_before < cut_off.value && cut_off.value <= now)
+        {
+            let reason = Reason::IssuedBefore { not_before: facts.not_before, cut_off: cut_off.value };
+            return Some(Finding::due(reason).decided_by(cut_off.by.as_ref()));
+        }
+        let (not_after, renew_before) = (facts.not_after, wanted.renew_before.value);
+        (now >= renew_before.before(not_after)).then(|| {
+            Finding::due(Reason::ExpiresSoon { not_after, renew_before })
+                .decided_by(wanted.renew_before.by.as_ref())
+        })
+    }
+
+    /// Whether a node signs with it, or holds it for the time when it will.
+    fn signs(&self, certificate: &Certificate) -> bool {
+        self.certificates.values().any(|held| held.first() == Some(certificate))
+            || self.staged.certificates.values().any(|staged| staged == certificate)
+    }
+
+    fn is_held(&self, certificate: &Certificate) -> bool {
+        self.certificates.values().any(|held| held.contains(certificate))
+    }
+
+    /// Every CA certificate of it on any node, each once.
+    fn known(&self) -> impl Iterator<Item = &Certificate> {
+        let all = self.certificates.values().flatten().chain(self.staged.certificates.values());
+        all.collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// Those that were to come and whose keys are nowhere: they can sign nothing, and go with the others.
+    fn lost(
+        &self,
+        leaving: &BTreeMap<Sha256, (Certificate, Finding)>,
+        wanted: &DesiredAuthority,
+    ) -> Vec<(Certificate, Finding)> {
+        let root = wanted.root.as_ref().and_then(|root| root.certificate.as_ref());
+        let staged: BTreeSet<&Certificate> = self.staged.certificates.values().collect();
+        let is_lost = |staged: &&&Certificate| {
+            self.unknown.is_empty()
+                && root != Some(**staged)
+                && !leaving.contains_key(staged.fingerprint())
+                && !self.holds_key_of(staged)
+        };
+        let lost = staged.iter().filter(is_lost);
+        lost.map(|lost| {
+            let fingerprint = *lost.fingerprint();
+            ((*lost).clone(), Finding::due(Reason::SuccessorKeyLost { fingerprint }))
+        })
+        .collect()
+    }
+
+    fn holds_key_of(&self, certificate: &Certificate) -> bool {
+        let spki = certificate.facts().key.spki_sha256;
+        self.keys.values().chain(self.staged.keys.values()).any(|key| *key == spki)
+    }
+
+    /// The one that comes, of those that are there with their keys: one that waits beside the file before one in it, then the youngest.
+    fn successor(
+        &self,
+        leaving: &BTreeMap<Sha256, (Certificate, Finding)>,
+        now: Timestamp,
+    ) -> Option<&Certificate> {
+        let can_come = |known: &&Certificate| {
+            let facts = known.facts();
+            facts.is_ca()
+                && facts.not_before <= now
+                && now <= facts.not_after
+                && !leaving.contains_key(known.fingerprint())
+                && self.holds_key_of(known)
+        };
+        let is_staged =
+            |known: &&Certificate| self.staged.certificates.values().any(|staged| staged == *known);
+        let known: Vec<&Certificate> = self.known().filter(can_come).collect();
+        known
+            .into_iter()
+            .max_by_key(|known| (is_staged(known), known.facts().not_before, *known.fingerprint()))
+    }
+}

@@ -1,0 +1,149 @@
+//! Extending a CA: the same key signs its certificate again for another period, so that nobody has to trust anything new.
+//!
+//! What enters is a CA that is about to end and what every node holds of it; what leaves are the deeds that put its new certificate in the place of the old one. Whatever
+//! it issued stays valid, since subject, key and key identifier stay (RFC 5280, 4.2.1.1); only those who read their bundle at their start have to be started
+//! anew before the old one ends. A CA that is distrusted is replaced and never extended. Pure.
+
+use crate::desired::{AuthorityCopy, DesiredAuthority, FileSpec};
+use crate::diff::{Effect, Reason, is_extension};
+use crate::ids::{Address, AuthorityName, NodeName, Subject};
+use crate::observed::Seen;
+use crate::x509::{Certificate, Sha256};
+
+use super::authorities::Signer;
+use super::build::Builder;
+use super::{Blocked, Deed, Position, Why};
+
+/// Extends an authority on every node on which it is about to end. Says where it signs then; none where nothing is extended.
+pub(super) fn build(
+    builder: &mut Builder<'_>,
+    name: &AuthorityName,
+    wanted: &DesiredAuthority,
+    (node, files): (&NodeName, &AuthorityCopy),
+    copies: &[(&NodeName, &AuthorityCopy)],
+    signer: &Certificate,
+) -> Option<Signer> {
+    if builder.replacements.waits(name) {
+        return None;
+    }
+    let ends = |node: &NodeName| {
+        let address = Address { subject: Subject::Authority(name.clone()), node: node.clone() };
+        let findings = builder.findings(&address).iter();
+        let due = findings.filter(|finding| finding.effect == Effect::Due);
+        let why = due.filter(|finding| matches!(finding.reason, Reason::ExpiresSoon { .. }));
+        (address.clone(), why.map(|finding| builder.why(finding)).collect::<Vec<Why>>())
+    };
+    let ending: Vec<(&AuthorityCopy, Address, Vec<Why>)> = copies
+        .iter()
+        .map(|(node, copy)| (*copy, ends(node)))
+        .filter(|(_, (_, why))| !why.is_empty())
+        .map(|(copy, (address, why))| (copy, address, why))
+        .collect();
+    if ending.is_empty() {
+        return None;
+    }
+    if let Some((because, help)) = obstacle(builder, name, wanted, signer) {
+        for (_, address, findings) in ending {
+            let (because, help) = (because.clone(), Some(help.clone()));
+            builder.draft.elsewhere.push(Blocked { address, because, help, findings });
+        }
+        return None;
+    }
+    let now = builder.input.now;
+    let not_after = wanted.validity.value.after(now);
+    let is_extended_already = now < wanted.renew_before.value.before(signer.facts().not_after);
+    for (copy, address, why) in ending {
+        let view = builder.held.authorities.get(name);
+        let held = view.and_then(|view| view.on_node(&address.node)).unwrap_or_default();
+        let others: Vec<Certificate> =
+            held.iter().filter(|held| !is_extension(held, signer)).cloned().collect();
+        let (certificates, made) = match is_extended_already {
+            true => ([std::slice::from_ref(signer), &others].concat(), None),
+            false => (others.clone(), Some(Position::First)),
+        };
+        let bundle = |file: &FileSpec, before: Vec<Sha256>| Deed::WriteBundle {
+            file: file.clone(),
+            certificates: certificates.clone(),
+            made,
+            before,
+        };
+        let before = |path: &str| held_at(builder, &address.node, path);
+        let mut deeds = vec![match address.node == *node && !is_extended_already {
+            true => Deed::ExtendAuthority {
+                certificate: copy.certificate.clone(),
+                key: copy.key.clone(),
+                of: signer.clone(),
+                keeps_serial: is_named_by_serial(builder, name, signer),
+                others,
+                not_after,
+            },
+            false => bundle(&copy.certificate, before(&copy.certificate.path)),
+        }];
+        deeds.extend(copy.copies.values().map(|file| bundle(file, before(&file.path))));
+        for deed in deeds {
+            builder.add(address.clone(), deed, why.clone(), true);
+        }
+    }
+    (!is_extended_already).then(|| Signer {
+        node: node.clone(),
+        files: files.clone(),
+        not_after,
+        certificate: None,
+    })
+}
+
+/// Why it cannot be extended here, and the way out.
+fn obstacle(
+    builder: &Builder<'_>,
+    name: &AuthorityName,
+    wanted: &DesiredAuthority,
+    signer: &Certificate,
+) -> Option<(String, String)> {
+    let view = builder.held.authorities.get(name)?;
+    let (because, help) = if !view.is_replaceable {
+        (
+            format!("{name} itself is about to end, and this version extends and replaces the CAs of etcd only"),
+            "extend it with the same key, or plan its replacement, before its certificates can no longer be renewed".to_owned(),
+        )
+    } else if wanted.source.is_some() {
+        (
+            format!("{name} is the own root CA that `source` names, and it is about to end"),
+            "have its certificate extended where it was made, or name another one in `source`".to_owned(),
+        )
+    } else if !signer.facts().self_issued {
+        (
+            format!("{name} was issued by {}, which alone can extend it", signer.facts().issuer),
+            "have it extended there, or declare `onExpiry: replace`".to_owned(),
+        )
+    } else if !view.unknown.is_empty() {
+        (
+            format!("what {} holds of {name} is not known", view.unknown_nodes()),
+            "plan with all its nodes".to_owned(),
+        )
+    } else {
+        return None;
+    };
+    Some((because, help))
+}
+
+/// Whether a certificate names its issuer by its serial number, as OpenSSL's `issuer:always` does.
+fn is_named_by_serial(builder: &Builder<'_>, name: &AuthorityName, signer: &Certificate) -> bool {
+    let names = |certificate: &Certificate| {
+        certificate.facts().authority_key_id.as_ref().is_some_and(|id| id.issuer_and_serial)
+    };
+    let nodes = builder.input.survey.desired.nodes.iter();
+    let mut issued = nodes.flat_map(|(node, wanted)| {
+        let own = wanted.identities.iter().filter(|(_, wanted)| wanted.authority.as_ref() == Some(name));
+        own.filter_map(move |(identity, _)| builder.held.identity(node, identity)?.certificate.as_ref())
+    });
+    names(signer) || issued.any(names)
+}
+
+/// The certificates that lie at a path.
+pub(super) fn held_at(builder: &Builder<'_>, node: &NodeName, path: &str) -> Vec<Sha256> {
+    let answer = builder.input.survey.observed.nodes.get(node);
+    let file = answer.and_then(|answer| answer.facts()).and_then(|facts| facts.files.get(path));
+    let pem = file.and_then(Seen::present).and_then(|file| file.content.pem());
+    let certificates = pem.map_or(&[][..], |pem| pem.certificates.as_slice());
+    certificates.iter().map(|certificate| *certificate.fingerprint()).collect()
+}

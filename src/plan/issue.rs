@@ -1,0 +1,85 @@
+//! How a certificate is issued: everything but its key and its serial number, which are drawn at apply.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::Storage;
+use crate::ids::{AuthorityName, NodeName};
+use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::x509::{Certificate, Sha256};
+
+/// How a certificate is issued and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Issue {
+    /// The authority.
+    pub authority: AuthorityName,
+    /// The node whose key signs.
+    pub signer: NodeName,
+    /// The certificate that signs; none while an earlier action of this plan makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<Sha256>,
+    /// The authority's files on that node.
+    pub signer_certificate: String,
+    /// The authority's key on that node.
+    pub signer_key: String,
+    /// The subject.
+    pub subject: SubjectName,
+    /// What it may be used for.
+    pub usages: BTreeSet<Usage>,
+    /// DNS names.
+    pub dns: BTreeSet<String>,
+    /// IP addresses.
+    pub ip: BTreeSet<IpAddr>,
+    /// The beginning of its life.
+    pub not_before: Timestamp,
+    /// The end of its life.
+    pub not_after: Timestamp,
+    /// The declared validity ends later than the issuer, so the issuer's end counts.
+    pub clamped: bool,
+    /// The key.
+    pub key: KeySource,
+    /// Where it is kept.
+    pub storage: Storage,
+    /// The authority's certificates on this node, which the new certificate is checked with.
+    pub verified_by: String,
+    /// The CA certificates that a kubeconfig trusts, where it has to be written anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted: Option<Trusted>,
+    /// The certificate that it replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Certificate>,
+}
+
+/// Where the CA certificates of a kubeconfig come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Trusted {
+    /// They are known.
+    Certificates(Vec<Certificate>),
+    /// An earlier action of this plan makes this authority.
+    Made(AuthorityName),
+}
+
+/// Where a certificate's key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum KeySource {
+    /// It is made at apply, on the node.
+    New(KeyAlgorithm),
+    /// The existing key is kept; SHA-256 of its public half (SPKI).
+    Kept(Sha256),
+}
+
+impl KeySource {
+    /// The algorithm of a key that is made.
+    pub fn made(self) -> Option<KeyAlgorithm> {
+        match self {
+            KeySource::New(algorithm) => Some(algorithm),
+            KeySource::Kept(_) => None,
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Replacing a CA of a running etcd: what each phase of it draws.
+//!
+//! What enters is what goes and what comes ([`crate::diff::Succession`]) and what every node holds; what leaves are the deeds that are missing, each in its phase. Who
+//! checks comes before who shows, and nobody drops what somebody still shows (the order of gardener#6099). A phase that is done on every node draws nothing, so
+//! an interrupted replacement goes on where it stands. Nothing is decided here about whether it may go on: see [`super::succeed`]. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, FileSpec};
+use crate::diff::{AuthorityView, Effect, Succession};
+use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
+use crate::profile::{At, What};
+use crate::spec::types::{KeyAlgorithm, SubjectName};
+use crate::x509::{Certificate, Sha256};
+
+use super::authorities::Signer;
+use super::build::Builder;
+use super::extend::held_at;
+use super::{Deed, Phase, RootSource, Why};
+
+/// Where a certificate that is made comes in a bundle. Whoever signs comes first: kubeadm signs with the first one (certs/renewal, 1.20).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Position {
+    /// Before all others.
+    First,
+    /// After all others.
+    Last,
+}
+
+/// A replacement that this plan works on.
+#[derive(Debug, Clone)]
+pub(super) struct Replacement {
+    pub(super) succession: Succession,
+    /// The certificates that go and that somebody still shows something of.
+    pub(super) shown: BTreeSet<Sha256>,
+    /// Whether this plan drops them, too.
+    pub(super) drops: bool,
+}
+
+/// One node's part.
+struct Place<'a> {
+    node: &'a NodeName,
+    copy: &'a AuthorityCopy,
+    next: AuthorityCopy,
+    held: Vec<Certificate>,
+    key: Option<Sha256>,
+    staged: Option<Certificate>,
+    staged_key: Option<Sha256>,
+}
+
+impl Place<'_> {
+    /// Where it holds a CA with its key.
+    fn files_of(&self, certificate: &Certificate) -> Option<&AuthorityCopy> {
+        let spki = Some(certificate.facts().key.spki_sha256);
+        if self.staged.as_ref() == Some(certificate) && self.staged_key == spki {
+            return Some(&self.next);
+        }
+        (self.held.contains(certificate) && self.key == spki).then_some(self.copy)
+    }
+}
+
+/// What a bundle holds.
+#[derive(Debug, Clone, PartialEq)]
+struct Bundle {
+    certificates: Vec<Certificate>,
+    made: Option<Position>,
+}
+
+impl Bundle {
+    fn fingerprints(&self) -> Vec<Sha256> {
+        self.certificates.iter().map(|certificate| *certificate.fingerprint()).collect()
+    }
+}
+
+/// Draws what is missing of a replacement.
+pub(super) fn build(
+    builder: &mut Builder<'_>,
+    name: &AuthorityName,
+    wanted: &DesiredAuthority,
+    copies: &[(&NodeName, &AuthorityCopy)],
+) {
+    let Some(replacement) = builder.replacements.get(name).cloned() else { return };
+    let Some(view) = builder.held.authorities.get(name).cloned() else { return };
+    let places: Vec<Place<'_>> = copies.iter().map(|(node, copy)| place(node, copy, &view)).collect();
+    let mut drawing = Drawing { builder, name, wanted, replacement: &replacement };
+    let Some(signer) = drawing.prepare(&places) else { return };
+    for place in &places {
+        let held = Bundle { certificates: place.held.clone(), made: None };
+        let both = drawing.both(place);
+        drawing.write(place, Phase::TrustBoth, &held, &both);
+        if replacement.drops {
+            drawing.drop_old(place, &both);
+        }
+    }
+    drawing.builder.sources.signers.insert(name.clone(), signer);
+}
+
+fn place<'a>(node: &'a NodeName, copy: &'a AuthorityCopy, view: &AuthorityView) -> Place<'a> {
+    Place {
+        node,
+        copy,
+        next: copy.successor(),
+        held: view.on_node(node).unwrap_or_default().to_vec(),
+        key: view.keys.get(node).copied(),
+        staged: view.staged.certificates.get(node).cloned(),
+        staged_key: view.staged.keys.get(node).copied(),
+    }
+}
+
+struct Drawing<'d, 'a> {
+    builder: &'d mut Builder<'a>,
+    name: &'d AuthorityName,
+    wanted: &'d DesiredAuthority,
+    replacement: &'d Replacement,
+}
+
+impl Drawing<'_, '_> {
+    fn address(&self, place: &Place<'_>) -> Address {
+        Address { subject: Subject::Authority(self.name.clone()), node: place.node.clone() }
+    }
+
+    fn why(&self, place: &Place<'_>) -> Vec<Why> {
+        let findings = self.builder.findings(&self.address(place)).iter();
+        let due = findings.filter(|finding| finding.effect == Effect::Due);
+        due.map(|finding| self.builder.why(finding)).collect()
+    }
+
+    fn add(&mut self, place: &Place<'_>, phase: Phase, deed: Deed, replaces: bool) {
+        let (address, why) = (self.address(place), self.why(place));
+        self.builder.add_in(phase, address, deed, why, replaces);
+    }
+
+    /// The one that comes lies, with its key, beside the files of every node that may sign. Says where it signs.
+    fn prepare(&mut self, places: &[Place<'_>]) -> Option<Signer> {
+        let successor = self.replacement.succession.successor.clone();
+        let ready = successor.as_ref().and_then(|certificate| {
+            let mut places = places.iter();
+            places.find_map(|place| Some((place, place.files_of(certificate)?)))
+        });
+        let first = match ready {
+            Some((place, _)) => place,
+            None => places.iter().find(|place| place.copy.may_hold_key)?,
+        };
+        let files = ready.map_or_else(|| first.next.clone(), |(_, files)| files.clone());
+        let mut not_after = successor.as_ref().map(|certificate| certificate.facts().not_after);
+        if ready.is_none() {
+            let (deed, end) = self.make(first, successor.as_ref())?;
+            not_after = Some(end);
+            self.add(first, Phase::Prepare, deed, false);
+        }
+        let holds = |place: &Place<'_>| {
+            successor.as_ref().is_some_and(|certificate| place.files_of(certificate).is_some())
+        };
+        for place in places.iter().filter(|place| place.copy.may_hold_key && !holds(place)) {
+            if place.node == first.node {
+                continue;
+            }
+            let next = &place.next;
+            let certificate = match &successor {
+                Some(certificate) => Deed::WriteBundle {
+                    file: next.certificate.clone(),
+                    certificates: vec![certificate.clone()],
+                    made: None,
+                    before: place.staged.iter().map(|staged| *staged.fingerprint()).collect(),
+                },
+                None => Deed::CopyAuthorityCertificate {
+                    from: first.node.clone(),
+                    source: files.certificate.path.clone(),
+                    file: next.certificate.clone(),
+                },
+            };
+            self.add(place, Phase::Prepare, certificate, false);
+            let (from, source) = (first.node.clone(), files.key.path.clone());
+            let key = Deed::CopyKey { from, source, file: next.key.clone() };
+            self.add(place, Phase::Prepare, key, false);
+        }
+        Some(Signer { node: first.node.clone(), files, not_after: not_after?, certificate: successor })
+    }
+
+    /// How the one that comes is put on the first node, and when it ends.
+    fn make(&mut self, first: &Place<'_>, root: Option<&Certificate>) -> Option<(Deed, Timestamp)> {
+        let next = &first.next;
+        let (certificate, key) = (next.certificate.clone(), next.key.clone());
+        if let Some(root) = root {
+            let own = self.wanted.root.as_ref()?;
+            let source = RootSource { certificate: own.certificate_path.clone(), key: own.key_path.clone() };
+            let deed = Deed::InstallAuthority { certificate, key, root: root.clone(), source };
+            return Some((deed, root.facts().not_after));
+        }
+        if first.staged.is_none() && first.staged_key.is_some() {
+            let because = format!(
+                "a key without a certificate lies at {}, where the key of the CA goes that is to come",
+                next.key.path
+            );
+            let help = format!("look at it on {} and move it away", first.node);
+            self.builder.block(&self.address(first), because, Some(help), &[]);
+            return None;
+        }
+        let now = self.builder.input.now;
+        let not_after = self.wanted.validity.value.after(now);
+        let deed = Deed::CreateAuthority {
+            certificate,
+            key,
+            subject: self.subject(now),
+            algorithm: self
+                .wanted
+                .key_algorithm
+                .as_ref()
+                .map_or(KeyAlgorithm::Rsa2048, |algorithm| algorithm.value),
+            not_before: super::BACKDATE.before(now),
+            not_after,
+            over: first.staged.as_ref().map(|staged| *staged.fingerprint()),
+        };
+        Some((deed, not_after))
+    }
+
+    /// Another subject than that of every CA that is there: of two with the same name some verifiers try the first one only (eks, containers-roadmap#2638).
+    fn subject(&self, now: Timestamp) -> SubjectName {
+        let view = self.builder.held.authorities.get(self.name);
+        let held = view
+            .into_iter()
+            .flat_map(|view| view.certificates.values().flatten().chain(view.staged.certificates.values()));
+        let taken: BTreeSet<&str> = held.filter_map(|held| held.facts().subject.common_name()).collect();
+        let dated = format!("{}-{}", self.wanted.subject.common_name, now.strftime("%Y%m%d"));
+        let numbered = (2..).map(|number: u32| format!("{dated}-{number}"));
+        let free = std::iter::once(dated.clone()).chain(numbered).find(|name| !taken.contains(name.as_str()));
+        SubjectName { common_name: free.unwrap_or(dated), ..self.wanted.subject.clone() }
+    }
+
+    /// What a node trusts while both are trusted: what it holds, what somebody shows something of, and the one that comes.
+    fn both(&self, place: &Place<'_>) -> Bundle {
+        let mut certificates: Vec<Certificate> = Vec::new();
+        let leaving = self.replacement.succession.leaving.values().map(|(leaving, _)| leaving);
+        let shown = leaving.filter(|leaving| self.replacement.shown.contains(leaving.fingerprint()));
+        let comes = &self.replacement.succession.successor;
+        for certificate in place.held.iter().chain(shown).chain(comes) {
+            if !certificates.contains(certificate) {
+                certificates.push(certificate.clone());
+            }
+        }
+        Bundle { certificates, made: comes.is_none().then_some(Position::Last) }
+    }
+
+    /// Only the one that comes is left, and its key is in the place of the old one.
+    fn drop_old(&mut self, place: &Place<'_>, both: &Bundle) {
+        let leaving = &self.replacement.succession.leaving;
+        let comes = self.replacement.succession.successor.clone();
+        let stays = both.certificates.iter().filter(|certificate| {
+            !leaving.contains_key(certificate.fingerprint()) && comes.as_ref() != Some(certificate)
+        });
+        let after = Bundle {
+            certificates: comes.iter().chain(stays).cloned().collect(),
+            made: comes.is_none().then_some(Position::First),
+        };
+        self.write(place, Phase::DropOld, both, &after);
+        let is_main = comes.as_ref().is_some_and(|comes| {
+            place.files_of(comes).is_some_and(|files| files.key.path == place.copy.key.path)
+        });
+        let (main, next) = (&place.copy, &place.next);
+        if place.copy.may_hold_key && !is_main {
+            let (from, source) = (place.node.clone(), next.key.path.clone());
+            let key = Deed::CopyKey { from, source, file: main.key.clone() };
+            self.add(place, Phase::DropOld, key, place.key.is_some());
+        }
+        // What is there now, or is put there by the first phase.
+        let is_left = |there: bool| there || place.copy.may_hold_key && !is_main;
+        let pairs = [
+            (is_left(place.staged.is_some()), &next.certificate, &main.certificate),
+            (is_left(place.staged_key.is_some()), &next.key, &main.key),
+        ];
+        for (_, file, of) in pairs.into_iter().filter(|(is_left, ..)| *is_left) {
+            let deed = Deed::RemoveCopy { path: file.path.clone(), of: of.path.clone() };
+            self.add(place, Phase::DropOld, deed, false);
+        }
+    }
+
+    /// Writes a bundle to its file and to the further places of it, where one of them holds something else.
+    fn write(&mut self, place: &Place<'_>, phase: Phase, before: &Bundle, after: &Bundle) {
+        let mut files: Vec<(&FileSpec, Vec<Sha256>)> = Vec::new();
+        if before != after {
+            files.push((&place.copy.certificate, before.fingerprints()));
+        }
+        for copy in place.copy.copies.values() {
+            let held = match phase {
+                Phase::TrustBoth => held_at(self.builder, place.node, &copy.path),
+                Phase::Quorum
+                | Phase::Ordinary
+                | Phase::Prepare
+                | Phase::Clients
+                | Phase::Peers
+                | Phase::Servers
+                | Phase::DropOld => before.fingerprints(),
+            };
+            if before != after || held != after.fingerprints() {
+                files.push((copy, held));
+            }
+        }
+        for (file, before) in files {
+            let deed = Deed::WriteBundle {
+                file: file.clone(),
+                certificates: after.certificates.clone(),
+                made: after.made,
+                before,
+            };
+            self.add(place, phase, deed, true);
+        }
+    }
+}
+
+/// In which phase each identity of an authority is reissued: by who shows it to whom, on any node.
+pub(super) fn phases(desired: &Desired, name: &AuthorityName) -> BTreeMap<IdentityName, Phase> {
+    let mut phases: BTreeMap<IdentityName, Phase> = BTreeMap::new();
+    for node in desired.nodes.values() {
+        for (identity, wanted) in &node.identities {
+            if wanted.authority.as_ref() == Some(name) {
+                phases.entry(identity.clone()).or_insert(Phase::Clients);
+            }
+        }
+        for service in node.services.values() {
+            let between =
+                |port: u16| service.dials.iter().any(|dial| dial.at == At::Others && dial.port == Some(port));
+            for endpoint in &service.endpoints {
+                let served = endpoint.serves.as_ref().and_then(|identity| phases.get_mut(identity));
+                let phase = if between(endpoint.port) { Phase::Peers } else { Phase::Servers };
+                if let Some(known) = served {
+                    *known = phase.max(*known);
+                }
+            }
+        }
+    }
+    phases
+}
+
+/// What a service reads of an authority that is replaced, at its start only.
+pub(super) fn trusts(what: &What, name: &AuthorityName) -> bool {
+    matches!(what, What::Trust(trusted) if trusted == name)
+}
+
+#[cfg(test)]
+mod tests;

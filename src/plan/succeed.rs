@@ -1,0 +1,392 @@
+//! Whether the replacement of a CA may go on, and how far.
+//!
+//! What enters is what goes and what comes, and how the cluster is; what leaves is which replacements this plan works on, and of the others why they wait. A barrier
+//! is proven by what is seen: while anything of it is unseen, broken or down, it holds, and whoever is to blame is named. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::DesiredAuthority;
+use crate::diff::{Effect, Finding, Reason, Succession, instant};
+use crate::ids::{Address, AuthorityName, NodeName, Subject};
+use crate::observed::Seen;
+use crate::profile::Reload;
+use crate::x509::Sha256;
+
+use super::build::{Builder, Held};
+use super::replace::{Replacement, trusts};
+use super::restarts::is_kubelet;
+use super::{Blocked, Input, quorum};
+
+/// A replacement that goes on later by itself. That is no change: the same spec leads there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Postponed {
+    /// What is replaced.
+    pub authority: AuthorityName,
+    /// From when on a plan goes on; none where it goes on once something else is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Why, in one sentence.
+    pub because: String,
+}
+
+/// What is known of the replacements of all authorities.
+#[derive(Debug, Default)]
+pub(super) struct Replacements {
+    going: BTreeMap<AuthorityName, Replacement>,
+    /// Those that have to wait. What they leave undone is told once, here.
+    waiting: BTreeSet<AuthorityName>,
+    pub(super) told: Vec<Postponed>,
+    pub(super) elsewhere: Vec<Blocked>,
+    pub(super) blocked: Vec<Blocked>,
+}
+
+/// Why a replacement does not go on.
+enum Obstacle {
+    /// It is told elsewhere, or was not asked for.
+    Silent,
+    /// Another plan goes on.
+    Later(Option<Timestamp>, String),
+    /// Somebody has to do something first; who is to blame, why, and the way out.
+    Elsewhere(NodeName, String, String),
+    /// The same, and nothing at all may be done before.
+    Blocked(NodeName, String, String),
+}
+
+impl Replacements {
+    /// Looks at every authority.
+    pub(super) fn find(input: &Input<'_>, held: &Held<'_>) -> Self {
+        let mut replacements = Self::default();
+        for (name, wanted) in &input.survey.desired.authorities {
+            let Some(view) = held.authorities.get(name) else { continue };
+            let Some(succession) = view.succession(wanted, input.now) else { continue };
+            let look = Look { input, held, name, wanted, succession: &succession };
+            let shown = look.shown();
+            let is_complete = shown.is_empty();
+            let after_soak = match look.obstacle().map_or(Ok(()), Err) {
+                Ok(()) => look.soaks(is_complete),
+                Err(obstacle) => {
+                    replacements.hold(name, obstacle);
+                    continue;
+                }
+            };
+            let drops = after_soak.is_none();
+            if let Some((until, because)) = after_soak {
+                replacements.told.push(Postponed { authority: name.clone(), until, because });
+            }
+            replacements.going.insert(name.clone(), Replacement { succession, shown, drops });
+        }
+        replacements
+    }
+
+    fn hold(&mut self, name: &AuthorityName, obstacle: Obstacle) {
+        self.waiting.insert(name.clone());
+        let blocked = |node: NodeName, because: String, help: String| Blocked {
+            address: Address { subject: Subject::Authority(name.clone()), node },
+            because,
+            help: Some(help),
+            findings: Vec::new(),
+        };
+        match obstacle {
+            Obstacle::Silent => {}
+            Obstacle::Later(until, because) => {
+                self.told.push(Postponed { authority: name.clone(), until, because });
+            }
+            Obstacle::Elsewhere(node, because, help) => self.elsewhere.push(blocked(node, because, help)),
+            Obstacle::Blocked(node, because, help) => self.blocked.push(blocked(node, because, help)),
+        }
+    }
+
+    /// The replacement of an authority that this plan works on.
+    pub(super) fn get(&self, name: &AuthorityName) -> Option<&Replacement> {
+        self.going.get(name)
+    }
+
+    /// The authorities that this plan replaces.
+    pub(super) fn going(&self) -> impl Iterator<Item = &AuthorityName> {
+        self.going.keys()
+    }
+
+    /// Whether a finding says only that something goes whose replacement waits.
+    pub(super) fn waits_for(&self, finding: &Finding, authority: &AuthorityName) -> bool {
+        let is_of_replacement = matches!(
+            finding.reason,
+            Reason::IssuerGoes { .. }
+                | Reason::Distrusted { .. }
+                | Reason::RootDiffers { .. }
+                | Reason::SuccessorKeyLost { .. }
+        );
+        is_of_replacement && self.waiting.contains(authority)
+    }
+
+    /// Whether it is held up.
+    pub(super) fn waits(&self, authority: &AuthorityName) -> bool {
+        self.waiting.contains(authority)
+    }
+
+    /// Whether everything of it that can be done before its soak has ended is done, so that what is still due of it is no change.
+    pub(super) fn soaks(&self, authority: &AuthorityName) -> bool {
+        self.going.get(authority).is_some_and(|going| !going.drops)
+    }
+}
+
+struct Look<'l, 'a> {
+    input: &'l Input<'a>,
+    held: &'l Held<'a>,
+    name: &'l AuthorityName,
+    wanted: &'l DesiredAuthority,
+    succession: &'l Succession,
+}
+
+impl Look<'_, '_> {
+    /// The certificates that go and that issued something which is still held.
+    fn shown(&self) -> BTreeSet<Sha256> {
+        let mut shown = BTreeSet::new();
+        for (node, wanted) in &self.input.survey.desired.nodes {
+            let own = wanted.identities.iter();
+            for (identity, _) in own.filter(|(_, wanted)| wanted.authority.as_ref() == Some(self.name)) {
+                let held = self.held.identity(node, identity).and_then(|held| held.certificate.as_ref());
+                let issuer = held.and_then(|held| self.succession.issuer_that_goes(held));
+                shown.extend(issuer.map(|issuer| *issuer.fingerprint()));
+            }
+        }
+        shown
+    }
+
+    fn obstacle(&self) -> Option<Obstacle> {
+        if !self.input.options.only.is_empty() {
+            return Some(Obstacle::Silent);
+        }
+        self.unseen()
+            .or_else(|| self.external())
+            .or_else(|| self.unread_root())
+            .or_else(|| self.troubled())
+            .or_else(|| self.unhealthy())
+            .or_else(|| self.by_hand())
+            .or_else(|| self.broken())
+    }
+
+    /// A node of which it is not known what it trusts.
+    fn unseen(&self) -> Option<Obstacle> {
+        let view = self.held.authorities.get(self.name)?;
+        let node = view.unknown.first()?.clone();
+        let because = format!(
+            "what {} trusts is not known, so no CA of {} is replaced: nobody shows a new one, and no old one is dropped, before every node is known to trust both",
+            view.unknown_nodes(),
+            self.name
+        );
+        Some(Obstacle::Blocked(
+            node.clone(),
+            because,
+            format!("make {node} reachable, or take it out of the spec"),
+        ))
+    }
+
+    fn external(&self) -> Option<Obstacle> {
+        let node = self.nodes().next()?.clone();
+        let because = format!("the key of {} is kept elsewhere, so no other one can be made here", self.name);
+        let help = "replace it where its key is, or declare `source` with the one that comes".to_owned();
+        (self.wanted.external).then_some(Obstacle::Elsewhere(node, because, help))
+    }
+
+    /// That the root of the spec could not be read is a finding of its own.
+    fn unread_root(&self) -> Option<Obstacle> {
+        (self.wanted.source.is_some() && self.succession.successor.is_none()).then_some(Obstacle::Silent)
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &NodeName> {
+        let nodes = self.input.survey.desired.nodes.iter();
+        nodes.filter(|(_, node)| node.authorities.contains_key(self.name)).map(|(name, _)| name)
+    }
+
+    /// The findings about the authority itself and what it issued.
+    fn findings(&self) -> impl Iterator<Item = (&Address, &Finding)> {
+        let of_authority = |address: &Address| match &address.subject {
+            Subject::Authority(authority) => authority == self.name,
+            Subject::Identity(identity) => {
+                let node = self.input.survey.desired.nodes.get(&address.node);
+                let wanted = node.and_then(|node| node.identities.get(identity));
+                wanted.is_some_and(|wanted| wanted.authority.as_ref() == Some(self.name))
+            }
+            Subject::KeyPair(_) | Subject::Directory(_) | Subject::Service(_) | Subject::Node => false,
+        };
+        let all = self.input.differences.findings.iter();
+        all.filter(move |(address, _)| of_authority(address))
+            .flat_map(|(address, findings)| findings.iter().map(move |finding| (address, finding)))
+    }
+
+    /// What a person has to look at first is told by its own findings.
+    fn troubled(&self) -> Option<Obstacle> {
+        let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
+        self.findings().any(|(_, finding)| is_grave(finding)).then_some(Obstacle::Silent)
+    }
+
+    /// A member that does not work: without it none of the others can be restarted.
+    fn unhealthy(&self) -> Option<Obstacle> {
+        let survey = self.input.survey;
+        let member_of = |name: &&NodeName| {
+            let facts = survey.observed.nodes.get(*name)?.facts()?;
+            let (_, live) = facts.services.iter().find(|(service, _)| quorum::is_member(service))?;
+            let own = facts.etcd.present().and_then(|etcd| etcd.own_status());
+            let follows = own.is_some_and(|own| own.leader.is_some());
+            let is_asked = !facts.etcd.is_unlooked();
+            (quorum::is_down(live) || is_asked && !follows).then(|| (*name).clone())
+        };
+        let node = quorum::members(survey).find_map(|name| member_of(&name))?;
+        let because = format!(
+            "the member of etcd on {node} does not work, so no other one can be restarted: the replacement of {} waits where it stands",
+            self.name
+        );
+        let help = format!("bring the member on {node} back, and plan again");
+        Some(Obstacle::Elsewhere(node, because, help))
+    }
+
+    /// A service that trusts it, runs, and is restarted by a person only: that it trusts both could not be seen.
+    fn by_hand(&self) -> Option<Obstacle> {
+        let survey = self.input.survey;
+        for (name, node) in &survey.desired.nodes {
+            let Some(facts) = survey.observed.nodes.get(name).and_then(|answer| answer.facts()) else {
+                continue;
+            };
+            for (service, wanted) in &node.services {
+                let mut reads = wanted.reads.iter().filter(|read| trusts(&read.what, self.name));
+                let runs = facts.services.get(service).is_some_and(|live| !live.started().is_empty());
+                let is_once = reads.any(|read| read.reload(survey.desired.version) == Reload::Start);
+                let is_seen = facts.services.get(service).is_some_and(|live| live.unit.is_some());
+                let is_replaced = wanted.restart.as_ref().is_some_and(|restart| restart.static_pod.is_some())
+                    && facts.services.keys().any(is_kubelet);
+                let is_run = wanted.restart.as_ref().is_some_and(|restart| restart.command.is_some());
+                if runs && is_once && !(is_seen || is_replaced || is_run) {
+                    let because = format!(
+                        "{service} on {name} trusts {} from its start on and is restarted by hand, so that it trusts the new CA could not be proven",
+                        self.name
+                    );
+                    let help = format!("declare spec.services.{service}.restart");
+                    return Some(Obstacle::Blocked(name.clone(), because, help));
+                }
+            }
+        }
+        None
+    }
+
+    /// Something of it that is broken is mended first, with the CA that is there.
+    fn broken(&self) -> Option<Obstacle> {
+        let is_authority = |address: &Address| matches!(address.subject, Subject::Authority(_));
+        // The key of an authority that goes is not put back anywhere.
+        let is_broken = |address: &Address, finding: &Finding| {
+            is_broken(finding) || !is_authority(address) && finding.reason == Reason::KeyMissing
+        };
+        let (address, finding) = self.findings().find(|(address, finding)| is_broken(address, finding))?;
+        let is_authority = is_authority(address);
+        let view = self.held.authorities.get(self.name)?;
+        let signer = view.signer()?;
+        let can_sign = view.keys.values().any(|key| *key == signer.facts().key.spki_sha256);
+        (is_authority || can_sign).then(|| {
+            let because = format!("{address} comes first ({}); the next plan goes on", finding.reason);
+            Obstacle::Later(None, because)
+        })
+    }
+
+    /// How long both are trusted, where that has not passed: until when, and why.
+    fn soaks(&self, is_complete: bool) -> Option<(Option<Timestamp>, String)> {
+        let soak = self.wanted.soak.filter(|soak| soak.seconds() > 0)?;
+        if !is_complete {
+            let because = format!(
+                "the old CA and the new one are both trusted for {soak} after this plan; then a plan drops the old one"
+            );
+            return Some((None, because));
+        }
+        let until = soak.after(self.last_written()?);
+        let because = format!(
+            "nobody shows a certificate of the old CA any more; it is dropped by a plan after {}",
+            instant(until)
+        );
+        (self.input.now < until).then_some((Some(until), because))
+    }
+
+    /// When the last certificate of it was written on any node.
+    fn last_written(&self) -> Option<Timestamp> {
+        let mut last = None;
+        for (name, node) in &self.input.survey.desired.nodes {
+            let facts = self.input.survey.observed.nodes.get(name).and_then(|answer| answer.facts());
+            let own = node.identities.values().filter(|wanted| wanted.authority.as_ref() == Some(self.name));
+            for place in own.flat_map(|wanted| wanted.places()) {
+                let file = facts.and_then(|facts| facts.files.get(place.certificate_path()));
+                last = last.max(file.and_then(Seen::present).map(|file| file.modified));
+            }
+        }
+        last
+    }
+}
+
+/// Whether something does not work as it is, so that it cannot wait for the one that comes.
+fn is_broken(finding: &Finding) -> bool {
+    finding.effect == Effect::Due
+        && matches!(
+            finding.reason,
+            Reason::Missing
+                | Reason::Expired { .. }
+                | Reason::NotYetValid { .. }
+                | Reason::KeyMismatch { .. }
+                | Reason::NotTrusted { .. }
+                | Reason::Unparseable { .. }
+                | Reason::ZeroLength { .. }
+                | Reason::NotPem { .. }
+                | Reason::LinkDangling { .. }
+                | Reason::KeyEncrypted { .. }
+                | Reason::DiffersBetweenNodes { .. }
+        )
+}
+
+impl Builder<'_> {
+    /// Finds out which replacements this plan works on, and tells why the others wait.
+    pub(super) fn find_replacements(&mut self) {
+        let mut found = Replacements::find(self.input, &self.held);
+        self.draft.postponed.append(&mut found.told);
+        self.draft.elsewhere.append(&mut found.elsewhere);
+        self.draft.blocked.append(&mut found.blocked);
+        self.replacements = found;
+    }
+
+    /// The authority to which a thing belongs.
+    pub(super) fn authority_at(&self, address: &Address) -> Option<&AuthorityName> {
+        match &address.subject {
+            Subject::Authority(authority) => {
+                self.input.survey.desired.authorities.get_key_value(authority).map(|(name, _)| name)
+            }
+            Subject::Identity(identity) => {
+                let node = self.input.survey.desired.nodes.get(&address.node)?;
+                node.identities.get(identity)?.authority.as_ref()
+            }
+            Subject::KeyPair(_) | Subject::Directory(_) | Subject::Service(_) | Subject::Node => None,
+        }
+    }
+
+    /// Whether a finding belongs to a replacement that waits, about which everything is said.
+    pub(super) fn is_waited_for(&self, address: &Address, finding: &Finding) -> bool {
+        let Some(authority) = self.authority_at(address) else { return false };
+        let is_authority = matches!(address.subject, Subject::Authority(_));
+        let is_told = self.replacements.soaks(authority) || self.replacements.waits(authority);
+        self.replacements.waits_for(finding, authority) || is_authority && is_told
+    }
+
+    /// What a replaced authority issues is reissued in the phase of those who show it.
+    pub(super) fn assign_replacement_phases(&mut self) {
+        let desired = &self.input.survey.desired;
+        let going: Vec<AuthorityName> = self.replacements.going().cloned().collect();
+        for name in going {
+            let phases = super::replace::phases(desired, &name);
+            for deed in self.draft.deeds.values_mut().flatten() {
+                let Subject::Identity(identity) = &deed.address.subject else { continue };
+                let writes =
+                    matches!(deed.deed, super::Deed::IssueIdentity(_) | super::Deed::CopyIdentity(_));
+                if let Some(phase) = phases.get(identity).filter(|_| writes) {
+                    deed.phase = *phase;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The phases of a plan in one table: what everybody trusts in each, what is shown, what is restarted, and whether there is a way back.
+//!
+//! What enters are finished visits; what leaves is one line for each phase. It is said before approval, and decides nothing.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Phase, Visit};
+use crate::ids::ServiceName;
+
+/// One phase of a replacement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseLine {
+    /// The phase.
+    pub phase: Phase,
+    /// Its visits.
+    pub visits: usize,
+    /// Which CAs everybody trusts once it is done.
+    pub trusted: Side,
+    /// Which CA issued what is shown once it is done.
+    pub shown: Side,
+    /// How many instances of each service it restarts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restarts: BTreeMap<ServiceName, usize>,
+    /// Whether it can be taken back once it is done.
+    pub can_go_back: bool,
+}
+
+/// The CA that goes, the one that comes, or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The one that goes.
+    Old,
+    /// One and the other.
+    Both,
+    /// The one that comes.
+    New,
+}
+
+impl Side {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Side::Old => "old",
+            Side::Both => "old + new",
+            Side::New => "new",
+        }
+    }
+}
+
+/// The phases in which a plan replaces CAs.
+pub(super) fn table(visits: &[Visit]) -> Vec<PhaseLine> {
+    let phases = visits.chunk_by(|one, next| one.phase == next.phase);
+    let lines = phases.filter_map(|visits| {
+        let phase = visits.first()?.phase;
+        let (trusted, shown) = match phase {
+            Phase::Quorum | Phase::Ordinary => return None,
+            Phase::Prepare => (Side::Old, Side::Old),
+            Phase::TrustBoth => (Side::Both, Side::Old),
+            Phase::Clients | Phase::Peers => (Side::Both, Side::Both),
+            Phase::Servers => (Side::Both, Side::New),
+            Phase::DropOld => (Side::New, Side::New),
+        };
+        let mut restarts: BTreeMap<ServiceName, usize> = BTreeMap::new();
+        for service in visits.iter().flat_map(|visit| &visit.actions).filter_map(|action| action.restarts()) {
+            *restarts.entry(service.clone()).or_default() += 1;
+        }
+        let can_go_back = phase != Phase::DropOld;
+        Some(PhaseLine { phase, visits: visits.len(), trusted, shown, restarts, can_go_back })
+    });
+    lines.collect()
+}
