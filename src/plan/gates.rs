@@ -493,4 +493,4 @@ fn place(url: &str) -> Option<(String, u16)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::plan) mod tests;
