@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{FileSpec, Storage};
@@ -19,7 +20,7 @@ use super::fact::Precondition;
 use super::request::{CsrRequest, Install};
 
 /// One deed on one node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Action {
     /// Its place in the order of the whole plan, from 1.
@@ -44,7 +45,7 @@ pub struct Action {
 }
 
 /// A reason together with the place in the spec that decided it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Why {
     /// The finding.
@@ -56,7 +57,7 @@ pub struct Why {
 }
 
 /// How a service is restarted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum RestartMethod {
     /// By a program with its arguments; no shell is involved.
@@ -83,7 +84,7 @@ pub enum RestartMethod {
 }
 
 /// What is done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verb", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Deed {
     /// Undoes a transaction that a crash left open, before anything else happens on the node.
@@ -257,7 +258,7 @@ pub enum Deed {
 }
 
 /// The files of an own root CA, as the spec writes them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RootSource {
     /// The certificate.
@@ -267,7 +268,7 @@ pub struct RootSource {
 }
 
 /// How a certificate is issued and where it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Issue {
     /// The authority.
@@ -310,7 +311,7 @@ pub struct Issue {
 }
 
 /// Where the CA certificates of a kubeconfig come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Trusted {
     /// They are known.
@@ -320,7 +321,7 @@ pub enum Trusted {
 }
 
 /// Where a certificate's key comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum KeySource {
     /// It is made at apply, on the node.
@@ -340,7 +341,7 @@ impl KeySource {
 }
 
 /// What an action means for what runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Disruption {
     /// Nothing runs on it.
@@ -358,7 +359,7 @@ pub enum Disruption {
 }
 
 /// How an action is undone when its visit fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Undo {
     /// The snapshot is put back.
