@@ -431,7 +431,8 @@ fn order(plan: &Plan) -> String {
     for (number, (phase, visits)) in (1..).zip(phases) {
         if !is_plain {
             let nodes: Vec<&str> = visits.iter().map(|visit| visit.node.as_str()).collect();
-            let _ = writeln!(text, "    phase {number}, to {}: {}", phase.words(), nodes.join(", "));
+            let _ =
+                writeln!(text, "    phase {number} ({phase}), to {}: {}", phase.words(), nodes.join(", "));
         }
         for visit in visits {
             let with = if visit.with_previous { ", at the same time" } else { "" };
@@ -440,6 +441,9 @@ fn order(plan: &Plan) -> String {
                 let _ = writeln!(text, "      {:>4}  {}", action.number, deed(action));
             }
         }
+    }
+    for phase in &plan.later {
+        let _ = writeln!(text, "    Left for a later run: phase {phase}, to {}.", phase.words());
     }
     text.push_str(
         "    If a step fails, its node is put back as it was before the visit, and the run stops.\n",
@@ -453,9 +457,20 @@ pub(super) fn last_line(plan: &Plan) -> String {
         let errors = counted(plan.blocked.len(), "error", "errors");
         return format!("Plan: blocked by {errors}.\n");
     }
+    let mut text = format!("Plan: {}.", counters(plan));
+    if !plan.later.is_empty() {
+        let done = plan.phases().count();
+        let _ = write!(text, " Phases {done} of {}.", done + plan.later.len());
+    }
+    text.push('\n');
+    text
+}
+
+/// The counters: those that are always there, then those that count something.
+pub(super) fn counters(plan: &Plan) -> String {
     let summary = &plan.summary;
     let mut text = format!(
-        "Plan: renew {}, issue {}, trust {}, remove {}, restart {}, repair {}",
+        "renew {}, issue {}, trust {}, remove {}, restart {}, repair {}",
         summary.renew, summary.issue, summary.trust, summary.remove, summary.restart, summary.repair
     );
     if summary.restore > 0 {
@@ -467,6 +482,5 @@ pub(super) fn last_line(plan: &Plan) -> String {
     if summary.request > 0 {
         let _ = write!(text, ", request {}", summary.request);
     }
-    text.push_str(".\n");
     text
 }
