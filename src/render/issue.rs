@@ -153,7 +153,7 @@ pub(super) fn trusted_text(trusted: &Trusted) -> String {
     }
 }
 
-pub(super) fn fingerprints(before: &[crate::x509::Sha256]) -> String {
+pub(super) fn fingerprints(before: &[Sha256]) -> String {
     if before.is_empty() {
         return "nothing".to_owned();
     }

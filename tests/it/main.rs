@@ -29,6 +29,7 @@ mod quickstart;
 mod recovery;
 mod remote;
 mod renewal;
+mod rotations;
 mod saved;
 mod scenarios;
 mod schema;
