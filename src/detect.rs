@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{ClusterName, NodeName};
-use crate::kubeconfig::KubeconfigFacts;
+use crate::kubeconfig::{KubeconfigFacts, Material};
 use crate::observed::{Expect, NodeFacts, ObserveRequest, Seen};
 use crate::profile::{FOREIGN, Profile, ProfileError};
 use crate::spec::types::{
@@ -14,15 +14,15 @@ use crate::spec::types::{
     Rollout, Snapshots, Spec,
 };
 
-const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
-const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-const ETCD: &str = "/etc/kubernetes/manifests/etcd.yaml";
+pub(crate) const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+pub(crate) const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+pub(crate) const ETCD: &str = "/etc/kubernetes/manifests/etcd.yaml";
 /// Asked for along with the others, because all four together name every file of a control plane and are then read only once.
 const CONTROL_PLANE: [&str; 2] = [
     "/etc/kubernetes/manifests/kube-controller-manager.yaml",
     "/etc/kubernetes/manifests/kube-scheduler.yaml",
 ];
-const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+pub(crate) const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 
 /// The question that tells layouts apart.
 ///
@@ -53,10 +53,23 @@ pub fn markers() -> Result<ObserveRequest, ProfileError> {
 /// # Errors
 /// Only if the program was built with a broken profile.
 pub fn detect(facts: &NodeFacts, root: Option<&str>) -> Result<Option<ClusterPki>, ProfileError> {
+    Ok(layout(facts)?.map(|name| describe(name, facts, root)))
+}
+
+/// Which layout a machine has; `None` when it has none of the known ones.
+///
+/// # Errors
+/// Only if the program was built with a broken profile.
+pub fn layout(facts: &NodeFacts) -> Result<Option<ProfileName>, ProfileError> {
+    Ok(marker(facts)?.map(|(name, _)| name))
+}
+
+/// The layout of a machine, with the path that tells it.
+pub(crate) fn marker(facts: &NodeFacts) -> Result<Option<(ProfileName, String)>, ProfileError> {
     for name in ProfileName::ALL {
         let profile = Profile::load(name)?;
-        if profile.detect.iter().any(|path| may_be_there(facts, path)) {
-            return Ok(Some(describe(name, facts, root)));
+        if let Some(path) = profile.detect.into_iter().find(|path| may_be_there(facts, path)) {
+            return Ok(Some((name, path)));
         }
     }
     Ok(None)
@@ -70,8 +83,9 @@ fn may_be_there(facts: &NodeFacts, path: &str) -> bool {
     }
 }
 
-fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> ClusterPki {
-    let roles: BTreeSet<Role> = match profile {
+/// What a machine of this layout does, by its files.
+pub fn roles(profile: ProfileName, facts: &NodeFacts) -> BTreeSet<Role> {
+    match profile {
         ProfileName::Etcd | ProfileName::KubesprayEtcd => [Role::Etcd].into(),
         ProfileName::Ack | ProfileName::Starlingx => [Role::ControlPlane, Role::Etcd].into(),
         ProfileName::Kubeadm | ProfileName::Rke1 | ProfileName::Custom => {
@@ -87,13 +101,17 @@ fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> Clus
             }
             roles
         }
-    };
+    }
+}
+
+fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> ClusterPki {
+    let roles = roles(profile, facts);
     let node = Node { address: None, roles, connection: None };
     ClusterPki {
         api_version: ApiVersion::V1Alpha1,
         kind: Kind::ClusterPki,
         metadata: Metadata {
-            name: cluster_name(facts),
+            name: cluster_name(facts).map_or_else(ClusterName::unnamed, |(name, _)| name),
             annotations: BTreeMap::new(),
             labels: BTreeMap::new(),
         },
@@ -102,7 +120,7 @@ fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> Clus
             kubernetes_version: None,
             cluster: Cluster::default(),
             defaults: Defaults::default(),
-            nodes: [(node_name(facts), node)].into(),
+            nodes: [(node_name(facts).unwrap_or_else(NodeName::unnamed), node)].into(),
             connection: Some(Connection {
                 ssh: None,
                 local: Some(Local { root: root.map(str::to_owned), create: false }),
@@ -118,11 +136,15 @@ fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> Clus
 }
 
 /// The name under which the cluster knows the node: the kubelet's user, else etcd's member name, else the host name.
-fn node_name(facts: &NodeFacts) -> NodeName {
+pub fn node_name(facts: &NodeFacts) -> Option<NodeName> {
     let kubelet = config(facts, KUBELET_CONF).and_then(|config| {
         let (_, user) = config.current()?;
-        let certificate = user.certificate.embedded()?.certificates.first()?;
-        certificate.facts().subject.common_name()?.strip_prefix("system:node:").map(str::to_owned)
+        let certificate = match &user.certificate {
+            Material::Embedded(pem) => pem.certificates.first(),
+            Material::File { path } => facts.files.get(path)?.present()?.content.pem()?.certificates.first(),
+            Material::Absent | Material::Undecodable => None,
+        };
+        certificate?.facts().subject.common_name()?.strip_prefix("system:node:").map(str::to_owned)
     });
     let context = config(facts, KUBELET_CONF).and_then(|config| {
         let name = config.contexts.get(config.current_context.as_ref()?)?.user.as_str();
@@ -132,21 +154,18 @@ fn node_name(facts: &NodeFacts) -> NodeName {
         manifest.container("etcd").and_then(|container| container.flags.last("name")).map(str::to_owned)
     });
     let candidates = [kubelet, context, member, facts.hostname.clone()];
-    candidates
-        .into_iter()
-        .flatten()
-        .find_map(|name| name.to_ascii_lowercase().parse().ok())
-        .unwrap_or_else(NodeName::unnamed)
+    candidates.into_iter().flatten().find_map(|name| name.to_ascii_lowercase().parse().ok())
 }
 
-fn cluster_name(facts: &NodeFacts) -> ClusterName {
-    let name = [ADMIN_CONF, KUBELET_CONF].iter().find_map(|path| {
+/// The name of the cluster in its kubeconfigs, with the path of the one that tells it.
+pub(crate) fn cluster_name(facts: &NodeFacts) -> Option<(ClusterName, &'static str)> {
+    [ADMIN_CONF, KUBELET_CONF].into_iter().find_map(|path| {
         let config = config(facts, path)?;
-        config.contexts.get(config.current_context.as_ref()?).map(|context| context.cluster.clone())
-    });
-    name.and_then(|name| name.to_ascii_lowercase().parse().ok()).unwrap_or_else(ClusterName::unnamed)
+        let context = config.contexts.get(config.current_context.as_ref()?)?;
+        Some((context.cluster.to_ascii_lowercase().parse().ok()?, path))
+    })
 }
 
-fn config<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a KubeconfigFacts> {
+pub(crate) fn config<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a KubeconfigFacts> {
     facts.files.get(path)?.present()?.content.kubeconfig()
 }

@@ -11,6 +11,7 @@
 //! randomness, so the same input gives the same bytes. Effects live in [`node`] alone. The library never prints, never reads the
 //! environment and never ends the process: that is the binary's part (`cli`).
 
+pub mod adopt;
 pub mod apply;
 pub mod desired;
 pub mod detect;
@@ -37,6 +38,7 @@ pub mod request;
 pub mod root_files;
 pub mod saved;
 pub mod secret;
+pub mod signed;
 pub mod simulate;
 pub mod spec;
 pub mod status;

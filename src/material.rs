@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::x509::key::{KeyEncoding, PrivateKey};
 use crate::x509::pem::{self, Item, PemProblem};
-use crate::x509::{Certificate, KeyAlgorithm, PublicKey, Sha256};
+use crate::x509::{Certificate, CertificateRequest, KeyAlgorithm, PublicKey, Sha256};
 
 /// What a PEM text holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,10 @@ pub struct PemFacts {
     /// The public keys that stand by themselves, as in `sa.pub`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub public_keys: Vec<PublicKeyFacts>,
-    /// Labels of blocks that are none of the above, such as `CERTIFICATE REQUEST`.
+    /// The requests for certificates that could be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<CertificateRequest>,
+    /// Labels of blocks that are none of certificate and key, such as `CERTIFICATE REQUEST`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
     /// What is wrong with the text.
@@ -107,7 +110,10 @@ impl PemFacts {
                 Item::PrivateKey(key) => facts.keys.push(KeyFacts::of(&key)),
                 Item::EncryptedKey => facts.encrypted_keys = facts.encrypted_keys.saturating_add(1),
                 Item::PublicKey(key) => facts.public_keys.push(PublicKeyFacts::of(&key)),
-                Item::CertificateRequest => facts.others.push("CERTIFICATE REQUEST".to_owned()),
+                Item::CertificateRequest(request) => {
+                    facts.requests.extend(request);
+                    facts.others.push("CERTIFICATE REQUEST".to_owned());
+                }
                 // They belong to the key that follows and say nothing by themselves.
                 Item::Parameters => {}
                 Item::Other(label) => facts.others.push(label),

@@ -21,7 +21,7 @@ use crate::kubeconfig::KubeconfigFacts;
 use crate::kubelet::KubeletFacts;
 use crate::manifest::ManifestFacts;
 use crate::material::PemFacts;
-use crate::x509::Sha256;
+use crate::x509::{Certificate, Sha256};
 
 /// What every node said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -349,6 +349,11 @@ pub struct ObserveRequest {
 }
 
 impl NodeFacts {
+    /// The first certificate of a PEM file, if it was seen.
+    pub fn first_certificate(&self, path: &str) -> Option<&Certificate> {
+        self.files.get(path)?.present()?.content.pem()?.certificates.first()
+    }
+
     /// What was seen at a path; unknown when nobody looked.
     pub fn file(&self, path: &str) -> Seen<&FileFacts> {
         match self.files.get(path) {

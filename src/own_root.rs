@@ -324,7 +324,7 @@ impl RootKey {
                 Item::EncryptedKey => encrypted = true,
                 Item::Certificate(_)
                 | Item::PublicKey(_)
-                | Item::CertificateRequest
+                | Item::CertificateRequest(_)
                 | Item::Parameters
                 | Item::Other(_) => {}
             }

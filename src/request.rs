@@ -127,6 +127,9 @@ fn as_known(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
             Storage::Kubeconfig { file, .. } => ask(&file.path, Expect::Kubeconfig),
         }
     }
+    for request in node.identities.values().filter_map(|identity| identity.request.as_ref()) {
+        ask(&request.path, Expect::Pair);
+    }
     for pair in node.key_pairs.values() {
         ask(&pair.private.path, Expect::PrivateKey);
         ask(&pair.public.path, Expect::PublicKey);

@@ -123,15 +123,10 @@ fn not_in_use(findings: &[FindingStatus], facts: &NodeFacts) -> Vec<NotInUse> {
             return Some(NotInUse { state, path: path.clone(), file, served, at });
         }
         let Reason::StartedBeforeFile { path, .. } = reason else { return None };
-        let file = first_certificate(facts, path);
+        let file = facts.first_certificate(path).map(|certificate| *certificate.fingerprint());
         Some(NotInUse { state, path: path.clone(), file, served: None, at: None })
     };
     due.filter_map(|status| alarm(&status.finding.reason)).collect()
-}
-
-fn first_certificate(facts: &NodeFacts, path: &str) -> Option<Sha256> {
-    let pem = facts.files.get(path)?.present()?.content.pem()?;
-    pem.certificates.first().map(|certificate| *certificate.fingerprint())
 }
 
 /// The alarm about a certificate, if it is time for one.

@@ -4,17 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::desired::Storage;
 use crate::ids::{Address, IdentityName, NodeName, Subject};
 use crate::node::HostError;
 use crate::node::order::{
-    Answer, AuthorityFiles, IdentityCheck, Order, SharedIdentity, SignRequest, Slot, VisitId,
+    Answer, AuthorityFiles, IdentityCheck, Order, RequestContent, SignRequest, Slot, VisitId,
 };
-use crate::plan::{Action, Deed, IdentityCopy, Issue, KeySource, Position, RestartMethod, Trusted};
+use crate::plan::{
+    Action, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, Position, RestartMethod, Trusted,
+};
 use crate::secret::Secret;
 use crate::spec::types::KeyAlgorithm;
-use crate::x509::{Certificate, PublicKey};
+use crate::x509::Certificate;
 
-use super::Run;
+use super::answers::{
+    certificate_of, public_key, public_keys, request_of, shared, shared_identity, unanswered,
+};
+use super::{Run, VisitEnd};
 
 pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostError> {
     let node = &action.address.node;
@@ -117,6 +123,8 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         }
         Deed::IssueIdentity(issue) => self::issue(run, action, issue),
         Deed::CopyIdentity(copy) => self::copy(run, action, copy),
+        Deed::WriteCsr(request) => ask(run, action, request),
+        Deed::InstallIdentity(install) => self::install(run, action, install),
         Deed::UpdateKubeconfig { file, trusted, .. } => {
             let trusted = certificates(run, trusted)?;
             done(run, node, Order::WriteTrusted { file: file.clone(), trusted })
@@ -187,16 +195,19 @@ fn make_keys(run: &mut Run<'_, '_>, snapshot: &Action) -> Result<(), HostError> 
     let keys: BTreeMap<Slot, KeyAlgorithm> = visit
         .into_iter()
         .flat_map(|visit| &visit.actions)
-        .filter_map(|action| {
-            let Deed::IssueIdentity(issue) = &action.deed else { return None };
-            Some((slot(action), issue.key.made()?))
-        })
+        .filter_map(|action| Some((slot(action), key_of(&action.deed)?.made()?)))
         .collect();
     if !keys.is_empty() {
         let made = public_keys(perform(run, node, Order::MakeKeys { keys })?)?;
         run.keys.extend(made);
     }
     Ok(())
+}
+
+/// The key of a certificate that a deed issues or asks for.
+fn key_of(deed: &Deed) -> Option<KeySource> {
+    let asked = if let Deed::WriteCsr(request) = deed { Some(request.key) } else { None };
+    deed.issue().map(|issue| issue.key).or(asked)
 }
 
 fn slot(action: &Action) -> Slot {
@@ -248,6 +259,64 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
             cluster,
         },
     )
+}
+
+/// The key is made or taken on its node and stays there; the request comes back.
+fn ask(run: &mut Run<'_, '_>, action: &Action, request: &CsrRequest) -> Result<(), HostError> {
+    let node = &action.address.node;
+    let slot = slot(action);
+    match request.key {
+        KeySource::New(_) => drop(run.keys.remove(&slot)),
+        KeySource::Kept(_) => {
+            let order = Order::TakeKey { slot: slot.clone(), storage: request.storage.clone() };
+            public_key(perform(run, node, order)?)?;
+        }
+    }
+    let content = RequestContent {
+        subject: request.subject.clone(),
+        usages: request.usages.clone(),
+        dns: request.dns.clone(),
+        ip: request.ip.clone(),
+    };
+    let order = Order::WriteRequest { slot, request: Box::new(content), file: request.file.clone() };
+    let made = request_of(perform(run, node, order)?)?;
+    run.requests.insert(action.address.clone(), made);
+    Ok(())
+}
+
+/// The key goes from where it waited to its place, and nothing is left where it waited.
+fn install(run: &mut Run<'_, '_>, action: &Action, install: &Install) -> Result<(), HostError> {
+    let node = &action.address.node;
+    let slot = slot(action);
+    let waits = Storage::Combined { file: install.request.clone() };
+    public_key(perform(run, node, Order::TakeKey { slot: slot.clone(), storage: waits })?)?;
+    let trusted = match &install.trusted {
+        Some(trusted) => certificates(run, trusted)?,
+        None => Vec::new(),
+    };
+    let order = Order::WriteIdentity {
+        slot,
+        certificate: install.certificate.clone(),
+        chain: install.chain.clone(),
+        storage: install.storage.clone(),
+        trusted,
+        cluster: run.plan.cluster.to_string(),
+    };
+    done(run, node, order)?;
+    run.issued.insert(action.address.clone(), install.certificate.clone());
+    done(run, node, Order::RemoveRequest { path: install.request.path.clone() })
+}
+
+impl Run<'_, '_> {
+    /// Requests that a visit has written wait on its node where it was kept, also where it was left as it is.
+    pub(super) fn keep_requests(&mut self, node: &NodeName, end: &VisitEnd) {
+        let is_kept = matches!(end, VisitEnd::Committed | VisitEnd::Left(_));
+        let (own, others) = std::mem::take(&mut self.requests)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(address, _)| address.node == *node);
+        self.requests = others;
+        self.report.requests.extend(own.into_iter().filter(|_| is_kept));
+    }
 }
 
 /// On its own node a key goes from place to place without leaving it. From another node it comes through memory, and only if the layout shares it:
@@ -319,6 +388,8 @@ fn check(deed: &Deed, now: Timestamp) -> Option<IdentityCheck> {
         (&issue.storage, &issue.verified_by, &issue.usages, (&issue.dns, &issue.ip))
     } else if let Deed::CopyIdentity(copy) = deed {
         (&copy.target, &copy.verified_by, &copy.usages, (&copy.dns, &copy.ip))
+    } else if let Deed::InstallIdentity(install) = deed {
+        (&install.storage, &install.verified_by, &install.usages, (&install.dns, &install.ip))
     } else {
         return None;
     };
@@ -347,68 +418,5 @@ fn certificates(run: &Run<'_, '_>, trusted: &Trusted) -> Result<Vec<Certificate>
     match trusted {
         Trusted::Certificates(certificates) => Ok(certificates.clone()),
         Trusted::Made(authority) => Ok(vec![run.made.get(authority).cloned().ok_or_else(unanswered)?]),
-    }
-}
-
-fn certificate_of(answer: Answer) -> Result<Certificate, HostError> {
-    match answer {
-        Answer::Certificate(certificate) => Ok(certificate),
-        Answer::Done
-        | Answer::PublicKey(_)
-        | Answer::PublicKeys(_)
-        | Answer::Shared(_)
-        | Answer::SharedIdentity(_) => Err(unanswered()),
-    }
-}
-
-fn public_key(answer: Answer) -> Result<PublicKey, HostError> {
-    match answer {
-        Answer::PublicKey(key) => Ok(key),
-        Answer::Done
-        | Answer::Certificate(_)
-        | Answer::PublicKeys(_)
-        | Answer::Shared(_)
-        | Answer::SharedIdentity(_) => Err(unanswered()),
-    }
-}
-
-fn public_keys(answer: Answer) -> Result<BTreeMap<Slot, PublicKey>, HostError> {
-    match answer {
-        Answer::PublicKeys(keys) => Ok(keys),
-        Answer::Done
-        | Answer::Certificate(_)
-        | Answer::PublicKey(_)
-        | Answer::Shared(_)
-        | Answer::SharedIdentity(_) => Err(unanswered()),
-    }
-}
-
-fn shared(answer: Answer) -> Result<Secret, HostError> {
-    match answer {
-        Answer::Shared(secret) => Ok(secret),
-        Answer::Done
-        | Answer::Certificate(_)
-        | Answer::PublicKey(_)
-        | Answer::PublicKeys(_)
-        | Answer::SharedIdentity(_) => Err(unanswered()),
-    }
-}
-
-fn shared_identity(answer: Answer) -> Result<SharedIdentity, HostError> {
-    match answer {
-        Answer::SharedIdentity(identity) => Ok(identity),
-        Answer::Done
-        | Answer::Certificate(_)
-        | Answer::PublicKey(_)
-        | Answer::PublicKeys(_)
-        | Answer::Shared(_) => Err(unanswered()),
-    }
-}
-
-/// A node that answers something else than it was asked breaks the protocol.
-fn unanswered() -> HostError {
-    HostError::NotMade {
-        what: "an answer".into(),
-        reason: "the node answered something else than it was asked".to_owned(),
     }
 }

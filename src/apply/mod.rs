@@ -5,6 +5,7 @@
 //! transaction: it is committed after its check, and when anything fails its node is put back before the run stops.
 
 mod act;
+mod answers;
 mod elsewhere;
 mod report;
 mod wave;
@@ -29,7 +30,7 @@ use crate::own_root::RootKeys;
 use crate::plan::{Action, Deed, Expected, Fact, Made, Plan, Precondition, RestartMethod, Visit, fact};
 use crate::request::{request, see_through_missing_links};
 use crate::spec::types::{OnFailure, Role};
-use crate::x509::{Certificate, PublicKey};
+use crate::x509::{Certificate, CertificateRequest, PublicKey};
 
 /// The nodes of a run.
 pub type Hosts = BTreeMap<NodeName, Box<dyn Host + Send + Sync>>;
@@ -114,7 +115,8 @@ fn carry_out(
         issued: settings.done.made.identities.clone(),
         keys: BTreeMap::new(),
         held_elsewhere: BTreeMap::new(),
-        report: Report::new(plan),
+        requests: BTreeMap::new(),
+        report: Report { requests: settings.done.made.requests.clone(), ..Report::new(plan) },
     };
     if let Err(failure) = run.check_root_keys().and_then(|()| run.lock()) {
         run.unlock();
@@ -165,6 +167,8 @@ struct Run<'a, 'h> {
     keys: BTreeMap<Slot, PublicKey>,
     /// What other nodes saw of the node in hand before its visit.
     held_elsewhere: elsewhere::Elsewhere,
+    /// The requests that the visit in hand has written.
+    requests: BTreeMap<Address, CertificateRequest>,
     report: Report,
 }
 
@@ -241,6 +245,7 @@ impl<'h> Run<'_, 'h> {
             let went_well = ends.iter().all(|end| matches!(end, VisitEnd::Committed | VisitEnd::DoneBefore));
             for (visit, end) in wave.iter().zip(ends) {
                 tell(&Event::VisitEnds { visit, end: &end });
+                self.keep_requests(&visit.node, &end);
                 self.report.ended(done, end);
                 done += 1;
             }
@@ -430,6 +435,7 @@ impl<'h> Run<'_, 'h> {
             };
             tell(&Event::VisitEnds { visit, end: &end });
             let went_well = end == VisitEnd::TakenBack;
+            self.report.requests.retain(|address, _| !went_well || address.node != visit.node);
             self.report.ended(position, end);
             if !went_well {
                 return;

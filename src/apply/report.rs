@@ -1,9 +1,12 @@
 //! How a run ended: each visit, and the whole.
 
-use crate::ids::NodeName;
+use std::collections::BTreeMap;
+
+use crate::ids::{Address, NodeName};
 use crate::node::{HostError, NodeError};
 use crate::plan::{Action, Plan, Visit};
 use crate::render::deed;
+use crate::x509::CertificateRequest;
 
 /// What happens during a run.
 #[derive(Debug)]
@@ -209,6 +212,8 @@ pub struct Report {
     pub visits: Vec<VisitReport>,
     /// What failed.
     pub failure: Option<Failure>,
+    /// The requests for certificates that are signed elsewhere, as they wait on their nodes.
+    pub requests: BTreeMap<Address, CertificateRequest>,
 }
 
 impl Report {
@@ -219,6 +224,7 @@ impl Report {
             outcome: Outcome::Done,
             visits: plan.visits.iter().map(not_started).collect(),
             failure: None,
+            requests: BTreeMap::new(),
         }
     }
 

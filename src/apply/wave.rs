@@ -24,7 +24,7 @@ impl Run<'_, '_> {
                             // Nobody listens any more only where the run itself has ended.
                             let _heard = Word::of(event).map(|word| say.send(word));
                         });
-                        (end, run.issued)
+                        (end, run.issued, run.requests)
                     })
                 })
                 .collect();
@@ -40,8 +40,9 @@ impl Run<'_, '_> {
         let mut told = Vec::new();
         for (visit, end) in visits.iter().zip(ends) {
             told.push(match end {
-                Ok((end, issued)) => {
+                Ok((end, issued, requests)) => {
                     self.issued.extend(issued);
+                    self.requests.extend(requests);
                     end
                 }
                 Err(_) => VisitEnd::Disconnected(Failure::broke_off(&visit.node)),
@@ -60,6 +61,7 @@ impl Run<'_, '_> {
             issued: self.issued.clone(),
             keys: BTreeMap::new(),
             held_elsewhere: BTreeMap::new(),
+            requests: BTreeMap::new(),
             report: Report::new(self.plan),
         }
     }

@@ -1,20 +1,24 @@
 //! `pki apply`: shows the plan, asks, and does exactly that.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::ValueEnum;
 use pki::apply::{Done, Event, Locking, Outcome as RunOutcome, Report, Settings, apply};
+use pki::ids::Address;
 use pki::own_root::RootKeys;
 use pki::plan::{Plan, SpecReference};
 use pki::render;
 use pki::spec::types::OnFailure;
+use pki::x509::CertificateRequest;
 use serde::Serialize;
 
 use super::cluster::Cluster;
 use super::consent::Tied;
 use super::exit::Outcome;
+use super::external::{RequestsArguments, Written};
 use super::lock::LockArguments;
 use super::plan::PlanArguments;
 use super::progress::Progress;
@@ -32,6 +36,8 @@ pub(super) struct Arguments {
     pub(super) consent: consent::Consent,
     #[command(flatten)]
     locking: LockArguments,
+    #[command(flatten)]
+    requests: RequestsArguments,
     /// The form of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
@@ -65,6 +71,9 @@ impl From<FailurePolicy> for OnFailure {
 #[derive(Serialize)]
 struct Result<'a> {
     plan: &'a Plan,
+    /// The requests that were handed out, each with its file.
+    #[serde(skip_serializing_if = "<[Written]>::is_empty")]
+    requests: &'a [Written],
     #[serde(flatten)]
     outcome: Outcome,
 }
@@ -87,11 +96,13 @@ pub(super) struct Call<'a> {
     pub(super) global: &'a Global,
     /// Whether anything on a node was touched.
     touched: Cell<bool>,
+    /// The requests that were handed out.
+    handed_out: RefCell<Vec<Written>>,
 }
 
 /// Applies.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    let call = Call { arguments, global, touched: Cell::new(false) };
+    let call = Call { arguments, global, touched: Cell::new(false), handed_out: RefCell::default() };
     let exit = match &arguments.saved.plan_file {
         Some(path) => saved_plan::run(path, &call).unwrap_or_else(|exit| exit),
         None => made_now(&call),
@@ -112,6 +123,9 @@ fn made_now(call: &Call<'_>) -> Exit {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };
+    if let Err(exit) = call.arguments.plan.about_one(&clusters) {
+        return exit;
+    }
     let mut gravest = Exit::Done;
     for cluster in &clusters {
         let exit = one(cluster, call).unwrap_or_else(|exit| exit);
@@ -132,13 +146,15 @@ fn one(cluster: &Cluster, call: &Call<'_>) -> std::result::Result<Exit, Exit> {
     for _ in 0..ROUNDS {
         let mut nodes = cluster.nodes();
         let survey = cluster.survey(&nodes)?;
-        let plan = cluster.plan(&survey, &call.arguments.plan.options(false), super::now())?;
+        let now = super::now();
+        let signed = call.arguments.plan.signed.read(&survey, now, call.global)?;
+        let plan = cluster.plan(&survey, &call.arguments.plan.options(false), &signed, now)?;
         call.show(&plan)?;
         if !plan.applicable {
             return Ok(call.finish(&plan, Exit::Blocked));
         }
         if plan.visits.is_empty() {
-            return Ok(call.finish(&plan, exit));
+            return Ok(call.finish(&plan, exit.max(call.hand_out(&plan, &BTreeMap::new()))));
         }
         let tied =
             Tied::Anything { help: "save the plan with `pki plan -o`, apply that with --expect-digest" };
@@ -196,7 +212,31 @@ impl Call<'_> {
         if self.arguments.format == Format::Text {
             exit = exit.max(written(output::print(&render::report(plan, &report))));
         }
-        exit
+        exit.max(self.hand_out(plan, &report.requests))
+    }
+
+    /// Writes the requests that wait for certificates, those of earlier runs too, and tells what to do with them.
+    pub(super) fn hand_out(&self, plan: &Plan, made: &BTreeMap<Address, CertificateRequest>) -> Exit {
+        let waiting = plan.waiting.iter().map(|waiting| (waiting.address.clone(), waiting.request.clone()));
+        let mut requests: BTreeMap<Address, CertificateRequest> = waiting.collect();
+        requests.extend(made.iter().map(|(address, request)| (address.clone(), request.clone())));
+        let handed_out = match self.arguments.requests.write(&plan.cluster, &requests) {
+            Ok(handed_out) => handed_out,
+            Err(exit) => return exit,
+        };
+        let told = match self.arguments.format {
+            Format::Text => {
+                let files = handed_out.iter().map(|written| (written.address.clone(), written.file.clone()));
+                output::print(&render::requests(&files.collect::<Vec<_>>(), &plan.spec.file))
+            }
+            Format::Ndjson => {
+                let lines = handed_out.iter().map(|written| render::request(&written.address, &written.file));
+                output::print(&lines.collect::<String>())
+            }
+            Format::Json => Ok(()),
+        };
+        *self.handed_out.borrow_mut() = handed_out;
+        written(told)
     }
 
     /// Ends with a plan.
@@ -205,7 +245,8 @@ impl Call<'_> {
             Format::Text | Format::Ndjson => exit,
             Format::Json => {
                 let outcome = self.outcome(exit);
-                exit.max(written(output::print(&json(&Result { plan, outcome }))))
+                let requests = &self.handed_out.borrow();
+                exit.max(written(output::print(&json(&Result { plan, requests, outcome }))))
             }
         }
     }

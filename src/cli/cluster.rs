@@ -11,6 +11,7 @@ use pki::ids::NodeName;
 use pki::observed::{Answer, Observed};
 use pki::plan::{Input, Options, Plan, SpecReference};
 use pki::profile::Profile;
+use pki::signed::Signed;
 use pki::simulate::{Processes, checked};
 use pki::spec::Loaded;
 use pki::spec::types::ClusterPki;
@@ -72,6 +73,18 @@ impl SkipArguments {
         }
         Ok(())
     }
+}
+
+/// The only cluster, for a command that works on one.
+///
+/// # Errors
+/// The exit code, when the arguments name none or several.
+pub(super) fn only(clusters: &[Cluster]) -> Result<&Cluster, Exit> {
+    let [cluster] = clusters else {
+        output::tell("error: name the spec of exactly one cluster with -f\n");
+        return Err(Exit::Usage);
+    };
+    Ok(cluster)
 }
 
 /// Reads the specs that the arguments name and tells every problem.
@@ -167,7 +180,13 @@ impl Cluster {
     ///
     /// # Errors
     /// The exit code, after an internal error was told.
-    pub(super) fn plan(&self, survey: &Survey, options: &Options, now: Timestamp) -> Result<Plan, Exit> {
+    pub(super) fn plan(
+        &self,
+        survey: &Survey,
+        options: &Options,
+        signed: &Signed,
+        now: Timestamp,
+    ) -> Result<Plan, Exit> {
         // Certificates count in whole seconds, and a plan says exactly what they will say.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let differences = diff(&survey.desired, &survey.observed, now);
@@ -177,6 +196,7 @@ impl Cluster {
             now,
             spec: self.reference.clone(),
             options,
+            signed,
             place: &|path| self.place(path),
         };
         let plan = pki::plan::plan(&input).map_err(|cycle| internal(&cycle))?;

@@ -21,6 +21,9 @@ use super::{Exit, chain, output};
 /// The mode of plans and facts.
 pub(super) const PRIVATE: u32 = 0o600;
 
+/// The mode of what is made to be shown, such as reports, requests and specs.
+pub(super) const SHOWN: u32 = 0o644;
+
 /// Writes a file with these permission bits.
 ///
 /// # Errors

@@ -1,11 +1,13 @@
 //! The command line: what may be typed, and which command it calls. No decision about certificates is made here.
 
+mod adopt;
 mod apply;
 mod cluster;
 mod completions;
 mod consent;
 mod exit;
 mod explain;
+mod external;
 mod files;
 mod input;
 mod lock;
@@ -108,6 +110,8 @@ enum Command {
     Observe(observe::Arguments),
     /// Report every certificate, kubeconfig and CA: when it expires and what is wrong with it
     Status(status::Arguments),
+    /// Write a spec from what nodes already hold; the nodes are only read
+    Adopt(adopt::Arguments),
     /// Who is at work on the nodes
     Lock(lock::Arguments),
     /// Explain a code such as PKI1003
@@ -140,6 +144,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Rollback(arguments) => rollback::run(&arguments, &global),
         Command::Snapshot(arguments) => snapshot::run(&arguments, &global),
         Command::Status(arguments) => status::run(&arguments, &global),
+        Command::Adopt(arguments) => adopt::run(&arguments, &global),
         Command::Lock(arguments) => lock::run(&arguments, &global),
         Command::Explain(arguments) => explain::run(&arguments, &global),
         Command::Schema(arguments) => schema::run(&arguments),

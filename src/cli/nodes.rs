@@ -27,25 +27,10 @@ pub(super) fn connect(loaded: &Loaded, ssh_config: Option<&Path>, patience: Dura
     let spec = &loaded.spec.spec;
     let base = Path::new(loaded.document.file()).parent().unwrap_or(Path::new(""));
     let mut client = None;
-    let mut ssh = || {
-        client
-            .get_or_insert_with(|| {
-                let settings = ClientSettings {
-                    config: ssh_config.map(|config| std::path::absolute(config).unwrap_or(config.to_owned())),
-                    runtime_directory: runtime_directory(),
-                    // Sooner than the wait for the node's answer, so that it is told why there was none.
-                    timeout: (patience / 2).clamp(Duration::from_secs(1), CONNECT_TIMEOUT),
-                };
-                Client::new(settings).map(Arc::new)
-            })
-            .clone()
-    };
-    let session = Session {
-        note: format!("{} from {}", loaded.spec.metadata.name, loaded.document.file()),
-        silence: Duration::from_secs(spec.rollout.silence.seconds()),
-        deadlines: Deadlines { hello: patience, observe: patience, ..Deadlines::default() },
-        ..Session::default()
-    };
+    let mut ssh = || client.get_or_insert_with(|| self::client(ssh_config, patience)).clone();
+    let note = format!("{} from {}", loaded.spec.metadata.name, loaded.document.file());
+    let session =
+        Session { silence: Duration::from_secs(spec.rollout.silence.seconds()), ..session(note, patience) };
     let nodes = spec.nodes.iter().map(|(name, node)| {
         let connection = node.connection.as_ref().or(spec.connection.as_ref());
         let host: Box<dyn Host + Send + Sync> = match connection {
@@ -63,6 +48,26 @@ pub(super) fn connect(loaded: &Loaded, ssh_config: Option<&Path>, patience: Dura
         (name.clone(), host)
     });
     nodes.collect()
+}
+
+/// The OpenSSH client of whoever runs this.
+///
+/// # Errors
+/// In words for people.
+pub(super) fn client(ssh_config: Option<&Path>, patience: Duration) -> Result<Arc<Client>, String> {
+    let settings = ClientSettings {
+        config: ssh_config.map(|config| std::path::absolute(config).unwrap_or(config.to_owned())),
+        runtime_directory: runtime_directory(),
+        // Sooner than the wait for the node's answer, so that it is told why there was none.
+        timeout: (patience / 2).clamp(Duration::from_secs(1), CONNECT_TIMEOUT),
+    };
+    Client::new(settings).map(Arc::new)
+}
+
+/// What is agreed with a node over SSH.
+pub(super) fn session(note: String, patience: Duration) -> Session {
+    let deadlines = Deadlines { hello: patience, observe: patience, ..Deadlines::default() };
+    Session { note, deadlines, ..Session::default() }
 }
 
 /// The user's own directory for sockets, or else one below /tmp that is the user's alone.

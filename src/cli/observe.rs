@@ -30,10 +30,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
 fn one(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
     let mut clusters = cluster::load(&arguments.spec, global)?;
     arguments.skip.skip(&mut clusters)?;
-    let [cluster] = clusters.as_slice() else {
-        output::tell("error: name the spec of exactly one cluster with -f\n");
-        return Err(Exit::Usage);
-    };
+    let cluster = cluster::only(&clusters)?;
     let survey = cluster.survey(&cluster.nodes())?;
     let mut exit = Exit::Done;
     for (name, answer) in &survey.observed.nodes {

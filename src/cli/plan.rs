@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use pki::diagnostic::escaped;
+use pki::diff::instant;
 use pki::ids::NodeName;
 use pki::observed::Observed;
 use pki::plan::{Options, Plan, Selector};
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use super::cluster::{self, Cluster, SkipArguments};
 use super::exit::Outcome;
+use super::external::CertificatesArguments;
 use super::files;
 use super::input::SpecArguments;
 use super::{Exit, Global, json, output, reports, written};
@@ -33,6 +35,8 @@ pub(super) struct PlanArguments {
     /// Replace this even if nothing is wrong with it; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     replace: Vec<Selector>,
+    #[command(flatten)]
+    pub(super) signed: CertificatesArguments,
     /// Do what cannot be done without an outage, such as to make one CA of two that were mixed; changes nothing where none is needed
     #[arg(long)]
     accept_outage: bool,
@@ -68,6 +72,18 @@ impl PlanArguments {
             cluster.skipped = skipped.iter().cloned().collect();
         }
         Ok(clusters)
+    }
+
+    /// Signed certificates are called after nodes, which belong to one cluster.
+    ///
+    /// # Errors
+    /// The exit code, after it was told.
+    pub(super) fn about_one(&self, clusters: &[Cluster]) -> Result<(), Exit> {
+        if clusters.len() > 1 && self.signed.certificates.is_some() {
+            output::tell("error: --certificates is about one cluster; name its spec alone with -f\n");
+            return Err(Exit::Usage);
+        }
+        Ok(())
     }
 
     pub(super) fn options(&self, as_of: bool) -> Options {
@@ -162,17 +178,21 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
         output::tell("error: --out and --facts are about one cluster; name its spec alone with -f\n");
         return Exit::Usage;
     }
-    let exits = clusters.iter().map(|cluster| one(cluster, arguments).unwrap_or_else(|exit| exit));
+    if let Err(exit) = arguments.plan.about_one(&clusters) {
+        return exit;
+    }
+    let exits = clusters.iter().map(|cluster| one(cluster, arguments, global).unwrap_or_else(|exit| exit));
     exits.max().unwrap_or(Exit::Done)
 }
 
-fn one(cluster: &Cluster, arguments: &Arguments) -> Result<Exit, Exit> {
+fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
     let survey = match &arguments.facts {
         Some(path) => from_facts(cluster, path)?,
         None => cluster.survey(&cluster.nodes())?,
     };
     let now = arguments.as_of.unwrap_or_else(super::now);
-    let plan = cluster.plan(&survey, &arguments.plan.options(arguments.as_of.is_some()), now)?;
+    let signed = arguments.plan.signed.read(&survey, now, global)?;
+    let plan = cluster.plan(&survey, &arguments.plan.options(arguments.as_of.is_some()), &signed, now)?;
     let exit = exit_of(&plan, arguments.exit_code);
     let saved = arguments.out.as_ref().filter(|_| plan.applicable).map(|path| (path, to_text(&plan)));
     let digest = saved.as_ref().map(|(_, text)| Sha256::of(text.as_bytes()));
@@ -222,7 +242,7 @@ fn save(plan: &Plan, (path, text): (&Path, &str), digest: &Sha256) -> Result<(),
         "Saved plan {} to {}, good until {}.\n  digest  sha256:{digest}\n  apply   pki apply {}\n",
         plan.id,
         files::shown(path),
-        plan.expires.strftime("%Y-%m-%d %H:%MZ"),
+        instant(plan.expires),
         escaped(&path.display().to_string())
     ));
     Ok(())

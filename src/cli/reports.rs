@@ -8,9 +8,6 @@ use clap::ValueEnum;
 
 use super::{Exit, files};
 
-/// The permission bits of reports, which are made to be shown.
-const SHOWN: u32 = 0o644;
-
 /// The most bytes that a comment on a pull request of GitHub may have.
 pub(super) const COMMENT_BYTES: usize = 65_536;
 
@@ -28,7 +25,7 @@ pub(super) fn report<K: ValueEnum>(text: &str) -> Result<(K, PathBuf), String> {
 
 /// Writes each report; what is wrong with one keeps no other from being written.
 pub(super) fn write<K: Copy>(reports: &[(K, PathBuf)], text: impl Fn(K) -> String) -> Exit {
-    let exits = reports.iter().map(|(kind, path)| match files::write(path, &text(*kind), SHOWN) {
+    let exits = reports.iter().map(|(kind, path)| match files::write(path, &text(*kind), files::SHOWN) {
         Ok(()) => Exit::Done,
         Err(exit) => exit,
     });

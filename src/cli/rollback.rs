@@ -9,12 +9,13 @@ use pki::observe::at_once;
 use pki::own_root::RootKeys;
 use pki::plan::{Approval, Input, Options, Rollback, rollback};
 use pki::render;
+use pki::signed::Signed;
 use pki::simulate::{Processes, checked_rollback};
 use pki::survey::Survey;
 use pki::visits::SnapshotFacts;
 
 use super::apply::{Policy, carry_out, exit_of};
-use super::cluster::{self, Cluster};
+use super::cluster;
 use super::consent::{self, Tied};
 use super::input::SpecArguments;
 use super::lock::LockArguments;
@@ -45,18 +46,12 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     {
         return exit;
     }
-    let clusters = match cluster::load(&arguments.spec, global) {
-        Ok(clusters) => clusters,
-        Err(exit) => return exit,
-    };
-    let [cluster] = clusters.as_slice() else {
-        output::tell("error: name the spec of exactly one cluster with -f\n");
-        return Exit::Usage;
-    };
-    one(cluster, arguments, global).unwrap_or_else(|exit| exit)
+    one(arguments, global).unwrap_or_else(|exit| exit)
 }
 
-fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
+fn one(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
+    let clusters = cluster::load(&arguments.spec, global)?;
+    let cluster = cluster::only(&clusters)?;
     let mut nodes = cluster.nodes();
     let survey = cluster.survey(&nodes)?;
     let snapshots = snapshots(&nodes, &survey.desired.snapshots.directory)?;
@@ -68,6 +63,7 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
         now,
         spec: cluster.reference.clone(),
         options: &Options::default(),
+        signed: &Signed::default(),
         place: &|path| cluster.place(path),
     };
     let mut back = rollback(&input, &snapshots, arguments.run.as_deref()).map_err(|error| {

@@ -6,10 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use pki::apply::Done;
 use pki::diagnostic::escaped;
-use pki::diff::diff;
+use pki::diff::{diff, instant};
 use pki::plan::{Plan, Standing, Standings, standing};
 use pki::simulate::{Processes, simulate};
 use pki::survey::Survey;
@@ -24,7 +23,7 @@ use super::{Exit, Global, files, output};
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct SavedArguments {
     /// A plan that `pki plan -o` has written, or `-` for standard input; without one, a plan is made and applied at once
-    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "replace", "skip_node"])]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "replace", "skip_node", "certificates"])]
     pub(super) plan_file: Option<PathBuf>,
     /// Apply the saved plan only if it has this digest, as the approval says
     #[arg(long, value_name = "sha256:DIGEST", requires = "plan_file", value_parser = digest)]
@@ -59,7 +58,8 @@ pub(super) fn run(path: &Path, call: &Call<'_>) -> Result<Exit, Exit> {
         if !plan.visits.is_empty() {
             output::tell(&format!("Plan {} is done already: nothing was touched.\n", plan.id));
         }
-        return Ok(call.finish(&plan, Exit::Done));
+        let exit = call.hand_out(&plan, &done.made.requests);
+        return Ok(call.finish(&plan, exit));
     }
     let tied = match arguments.saved.expect_digest {
         Some(_) => Tied::Named,
@@ -166,8 +166,4 @@ fn checked(mut plan: Plan, standings: &Standings, survey: &Survey) -> Result<Pla
         plan.checked = Some(checked);
     }
     Ok(plan)
-}
-
-fn instant(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%MZ").to_string()
 }

@@ -255,7 +255,12 @@ pub struct DesiredIdentity {
     pub shared: bool,
     /// Further places on this node that hold the same certificate and key.
     pub copies: BTreeMap<CopyName, DesiredCopy>,
+    /// Where a new key waits with its request while the certificate is signed elsewhere; none for one that is signed here. Nothing but this program reads it.
+    pub request: Option<FileSpec>,
 }
+
+/// The directory with requests that wait, below the one with snapshots.
+pub const REQUESTS: &str = "requests";
 
 impl DesiredIdentity {
     /// Every place, the main one first.

@@ -104,6 +104,21 @@ codes! {
     RootNotValidNow = 1078, Warning, "A root CA that is not valid now";
     RootEndsFirst = 1079, Warning, "A root CA that ends before the certificates under it";
     RootShortLived = 1080, Warning, "A root CA with less than five years left";
+
+    SignedUnasked = 2001, Error, "A certificate that no request waits for";
+    SignedUnreadable = 2002, Error, "A file of a signed certificate that cannot be used";
+    SignedHoldsKey = 2003, Error, "A private key beside a signed certificate";
+    SignedWrongKey = 2010, Error, "A signed certificate for another key";
+    SignedWrongIssuer = 2011, Error, "A signed certificate of another CA";
+    SignedWithoutChain = 2012, Error, "A signed certificate without the chain to its CA";
+    SignedChainOrder = 2013, Error, "A chain in another order";
+    SignedNotAccepted = 2014, Error, "A signed certificate that nobody would accept";
+    SignedNotValid = 2015, Error, "A signed certificate that is not valid now";
+    SignedEndsSoon = 2016, Error, "A signed certificate that would be due at once";
+    SignedSubjectDiffers = 2017, Error, "A signed certificate with another subject";
+    SignedNamesMissing = 2018, Error, "A signed certificate that lacks names";
+    SignedNamesUnwanted = 2019, Error, "A signed certificate with names that are excluded";
+    SignedUsagesMissing = 2020, Error, "A signed certificate that lacks usages";
 }
 
 impl fmt::Display for Code {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredNode};
 use crate::ids::{AuthorityName, NodeName};
 use crate::observed::{Answer, NodeFacts, Observed};
-use crate::x509::{Certificate, Sha256};
+use crate::x509::{Certificate, Sha256, chain};
 
 use super::key_pair::odd_ones_out;
 use super::view::{pem, pem_reasons};
@@ -300,6 +300,8 @@ impl AuthorityCase<'_> {
             // The first one signs here; that it is another than elsewhere is said by `differs_between_nodes`.
             .filter(|stray| Some(*stray) != first)
             .filter(|stray| !self.succession.is_some_and(|succession| succession.knows(stray)))
+            // A root and the authorities that it has certified belong together.
+            .filter(|stray| !is_certified_by(stray, signer) && !is_certified_by(signer, stray))
             .map(|stray| {
                 Some(Finding::note(Reason::BundleHasStray {
                     fingerprint: *stray.fingerprint(),
@@ -380,6 +382,11 @@ impl AuthorityCase<'_> {
 pub fn is_extension(one: &Certificate, other: &Certificate) -> bool {
     let (one, other) = (one.facts(), other.facts());
     one.subject == other.subject && one.key.spki_sha256 == other.key.spki_sha256
+}
+
+/// Whether one authority has certified another one. One that goes by the same name is the same one, perhaps with another period or key.
+fn is_certified_by(authority: &Certificate, other: &Certificate) -> bool {
+    authority.facts().subject != other.facts().subject && chain::is_issued_by(authority, other)
 }
 
 fn bundle_duplicates(certificates: &[Certificate]) -> Vec<Option<Finding>> {

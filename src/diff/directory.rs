@@ -196,16 +196,20 @@ fn differs(hop: &Hop, wanted: &DesiredDirectory) -> Finding {
 }
 
 /// The hop that is the link itself and not a link on the way to it.
-fn own_hop<'a>(hops: &'a [Hop], link: &str) -> Option<&'a Hop> {
+pub(crate) fn own_hop<'a>(hops: &'a [Hop], link: &str) -> Option<&'a Hop> {
     let name = link.trim_end_matches('/').rsplit('/').next();
     hops.iter().find(|hop| hop.path == link || hop.path.rsplit('/').next() == name)
 }
 
 /// Whether a link's text names a directory, given absolute or relative to the link.
 fn leads_to(hop: &Hop, directory: &str) -> bool {
-    let trimmed = |path: &str| path.trim_end_matches('/').to_owned();
+    target(hop) == directory.trim_end_matches('/')
+}
+
+/// Where a link leads, by its text alone.
+pub(crate) fn target(hop: &Hop) -> String {
     if hop.target.starts_with('/') {
-        return trimmed(&hop.target) == trimmed(directory);
+        return hop.target.trim_end_matches('/').to_owned();
     }
     let mut parts: Vec<&str> = hop.path.split('/').collect();
     parts.pop();
@@ -218,5 +222,5 @@ fn leads_to(hop: &Hop, directory: &str) -> bool {
             name => parts.push(name),
         }
     }
-    parts.join("/") == trimmed(directory)
+    parts.join("/")
 }

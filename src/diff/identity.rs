@@ -10,7 +10,7 @@ use crate::x509::chain::{self, ChainFault, Purpose};
 use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm};
 
 use super::words::subject_text;
-use super::{AuthorityView, Effect, Finding, Form, IdentityView, Reason, Succession, files};
+use super::{AuthorityView, Effect, Finding, Form, IdentityView, Reason, Succession, files, request};
 
 /// Everything that the checks of one identity on one node look at.
 pub(super) struct IdentityCase<'a> {
@@ -67,6 +67,7 @@ impl IdentityCase<'_> {
             findings.extend(self.key_mismatch(certificate));
         }
         findings.extend(self.bundle_lacks());
+        findings.extend(request::finding(self.wanted, self.facts));
         let files = self.wanted.storage.files();
         findings.extend(files.into_iter().flat_map(|file| files::findings(file, self.facts)));
         if self.rotates_by_itself() {
@@ -130,6 +131,12 @@ impl IdentityCase<'_> {
         view.succession(wanted, self.now)
     }
 
+    /// When the first of those ends that stand above a certificate.
+    fn issuer_end(&self, certificate: &Certificate) -> Option<Timestamp> {
+        let above = issuers_of(certificate, &self.view.chain, self.issuers()?);
+        above.into_iter().map(|issuer| issuer.facts().not_after).min()
+    }
+
     /// The private key does not belong to the certificate.
     fn key_mismatch(&self, certificate: &Certificate) -> Option<Finding> {
         let key = self.view.key?;
@@ -176,8 +183,7 @@ fn expires_soon(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Fi
     if case.now > not_after || case.now < renew_before.before(not_after) {
         return None;
     }
-    let issuer = case.issuers().and_then(|issuers| issuer_of(certificate, issuers));
-    let finding = match issuer.map(|issuer| issuer.facts().not_after) {
+    let finding = match case.issuer_end(certificate) {
         Some(issuer_not_after) if issuer_not_after <= not_after => {
             Finding::note(Reason::IssuerEndsFirst { issuer_not_after })
         }
@@ -220,7 +226,7 @@ fn wrong_issuer(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Fi
         // It is known, and on its way into or out of the bundle here.
         return None;
     }
-    issuer_of(certificate, issuers).is_none().then(|| {
+    issuers_of(certificate, &case.view.chain, issuers).is_empty().then(|| {
         let issuer = certificate.facts().issuer.to_string();
         Finding::blocks(Reason::WrongIssuer { issuer, authority: authority.clone() })
     })
@@ -228,11 +234,14 @@ fn wrong_issuer(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Fi
 
 fn not_trusted(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
     let issuers = case.issuers()?;
-    let issuer = issuer_of(certificate, issuers)?;
-    // Dates have findings of their own, so the path is judged at an instant at which both are valid, if there is one.
-    let (facts, issuer) = (certificate.facts(), issuer.facts());
-    let from = facts.not_before.max(issuer.not_before);
-    let until = facts.not_after.min(issuer.not_after);
+    let above = issuers_of(certificate, &case.view.chain, issuers);
+    if above.is_empty() {
+        return None;
+    }
+    // Dates have findings of their own, so the path is judged at an instant at which all are valid, if there is one.
+    let facts = certificate.facts();
+    let from = above.iter().map(|issuer| issuer.facts().not_before).fold(facts.not_before, Ord::max);
+    let until = above.iter().map(|issuer| issuer.facts().not_after).fold(facts.not_after, Ord::min);
     if from > until {
         return None;
     }
@@ -252,8 +261,7 @@ fn not_trusted(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Fin
 }
 
 fn outlives_issuer(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
-    let issuer = issuer_of(certificate, case.issuers()?)?;
-    let (not_after, issuer_not_after) = (certificate.facts().not_after, issuer.facts().not_after);
+    let (not_after, issuer_not_after) = (certificate.facts().not_after, case.issuer_end(certificate)?);
     (not_after > issuer_not_after)
         .then(|| Finding::note(Reason::OutlivesIssuer { not_after, issuer_not_after }))
 }
@@ -322,7 +330,28 @@ fn key_algorithm_differs(case: &IdentityCase<'_>, certificate: &Certificate) -> 
     })
 }
 
-/// The certificate among `issuers` that signed `certificate`.
-fn issuer_of<'a>(certificate: &Certificate, issuers: &'a [Certificate]) -> Option<&'a Certificate> {
-    issuers.iter().find(|issuer| chain::is_issued_by(certificate, issuer))
+/// The certificates above `certificate`, one issuing the one before it, up to one of `issuers`: that one alone where it signed `certificate`
+/// itself, else after those of its own `chain` that lead to it. Empty where none does.
+fn issuers_of<'a>(
+    certificate: &'a Certificate,
+    chain: &'a [Certificate],
+    issuers: &'a [Certificate],
+) -> Vec<&'a Certificate> {
+    let mut above: Vec<&Certificate> = Vec::new();
+    let mut child = certificate;
+    loop {
+        let issuer_among =
+            |pool: &'a [Certificate]| pool.iter().find(|issuer| chain::is_issued_by(child, issuer));
+        if let Some(issuer) = issuer_among(issuers) {
+            above.push(issuer);
+            return above;
+        }
+        match issuer_among(chain).filter(|issuer| !above.contains(issuer)) {
+            Some(next) => {
+                above.push(next);
+                child = next;
+            }
+            None => return Vec::new(),
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod files;
 mod identity;
 mod key_pair;
 mod reason;
+mod request;
 mod sentences;
 mod service;
 mod shared;
@@ -21,7 +22,7 @@ mod view;
 mod words;
 
 pub use directory::Obstacle;
-pub(crate) use directory::hidden;
+pub(crate) use directory::{hidden, own_hop, target};
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ pub use authority::{AuthorityView, authority_views, is_extension};
 pub use copies::CopyHeld;
 pub use identity::Standing;
 pub use reason::Reason;
+pub use request::waiting_request;
 pub use shared::{SharedView, shared_views};
 pub use succession::{Staged, Succession};
 pub use view::{Form, IdentityView, identity_view, storage_view};

@@ -24,6 +24,16 @@ pub enum Reason {
     Missing,
     /// The user asked for it.
     Requested,
+    /// Its signed certificate was brought.
+    Signed {
+        /// The file, as it is called on the machine that runs `pki`.
+        file: String,
+    },
+    /// Its request waits on the node for a certificate that is signed elsewhere.
+    AwaitsCertificate {
+        /// The file with the key and the request.
+        path: String,
+    },
     /// The remaining life is within the renewal window.
     ExpiresSoon {
         /// When it ends.
@@ -374,6 +384,8 @@ impl Reason {
         match self {
             Reason::Missing => "Missing",
             Reason::Requested => "Requested",
+            Reason::Signed { .. } => "Signed",
+            Reason::AwaitsCertificate { .. } => "AwaitsCertificate",
             Reason::ExpiresSoon { .. } => "ExpiresSoon",
             Reason::Expired { .. } => "Expired",
             Reason::NotYetValid { .. } => "NotYetValid",

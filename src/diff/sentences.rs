@@ -15,6 +15,10 @@ impl fmt::Display for Reason {
         match self {
             Reason::Missing => f.write_str("missing"),
             Reason::Requested => f.write_str("asked for with --replace"),
+            Reason::Signed { file } => write!(f, "its signed certificate was brought, {}", escaped(file)),
+            Reason::AwaitsCertificate { path } => {
+                write!(f, "its request waits for a certificate: {}", escaped(path))
+            }
             Reason::ExpiresSoon { not_after, renew_before } => {
                 write!(f, "expires {} and renewBefore is {renew_before}", date(*not_after))
             }

@@ -143,19 +143,9 @@ pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
 
 /// What was, or may have been, changed, in this order, with what was there if the line says it.
 pub(super) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
-    let touched = lines.iter().filter_map(|line| match &line.event {
-        Event::Writing { touch, before } => Some((touch, before.as_ref())),
-        Event::Begun
-        | Event::NoUndoAtBoot { .. }
-        | Event::Healthy { .. }
-        | Event::Replacing { .. }
-        | Event::Wrote { .. }
-        | Event::Running { .. }
-        | Event::Ran { .. }
-        | Event::Committed { .. }
-        | Event::Undoing
-        | Event::Undone { .. }
-        | Event::UndoFailed { .. } => None,
+    let touched = lines.iter().filter_map(|line| {
+        let Event::Writing { touch, before } = &line.event else { return None };
+        Some((touch, before.as_ref()))
     });
     touched.collect()
 }
@@ -173,19 +163,9 @@ pub(super) fn healthy(lines: &[Line]) -> (BTreeSet<Gate>, Duration) {
 
 /// What was there before each restart, in this order.
 pub(super) fn replaced(lines: &[Line]) -> Vec<Before> {
-    let replaced = lines.iter().filter_map(|line| match &line.event {
-        Event::Replacing { before } => Some(before.clone()),
-        Event::Begun
-        | Event::NoUndoAtBoot { .. }
-        | Event::Healthy { .. }
-        | Event::Writing { .. }
-        | Event::Wrote { .. }
-        | Event::Running { .. }
-        | Event::Ran { .. }
-        | Event::Committed { .. }
-        | Event::Undoing
-        | Event::Undone { .. }
-        | Event::UndoFailed { .. } => None,
+    let replaced = lines.iter().filter_map(|line| {
+        let Event::Replacing { before } = &line.event else { return None };
+        Some(before.clone())
     });
     replaced.collect()
 }

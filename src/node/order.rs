@@ -19,7 +19,7 @@ use crate::gate::Gate;
 use crate::secret::Secret;
 use crate::spec::scalars::FileMode;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
-use crate::x509::{Certificate, PublicKey, Sha256};
+use crate::x509::{Certificate, CertificateRequest, PublicKey, Sha256};
 
 pub use crate::visits::VisitId;
 
@@ -96,6 +96,20 @@ pub enum Order {
         slot: Slot,
         /// Where the identity is.
         storage: Storage,
+    },
+    /// Writes the request for a certificate that is signed elsewhere, with its key, to where it waits. Answers with the request.
+    WriteRequest {
+        /// The slot with the key.
+        slot: Slot,
+        /// What the certificate should say.
+        request: Box<RequestContent>,
+        /// Where it waits.
+        file: FileSpec,
+    },
+    /// Removes a request that waited, with its key.
+    RemoveRequest {
+        /// Where it waited.
+        path: String,
     },
     /// Signs a leaf with an authority whose key lives on this node. Reads only; answers with the certificate.
     Sign {
@@ -290,6 +304,20 @@ pub struct AuthorityFiles {
     pub key: String,
 }
 
+/// What a certificate should say that is signed elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequestContent {
+    /// The subject.
+    pub subject: SubjectName,
+    /// What it is good for.
+    pub usages: BTreeSet<Usage>,
+    /// DNS names.
+    pub dns: BTreeSet<String>,
+    /// IP addresses.
+    pub ip: BTreeSet<IpAddr>,
+}
+
 /// What is to be signed. Everything but the serial number and the public key comes from the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -350,6 +378,8 @@ pub enum Answer {
     PublicKeys(BTreeMap<Slot, PublicKey>),
     /// A certificate that was signed or made.
     Certificate(Certificate),
+    /// A request for a certificate.
+    Request(CertificateRequest),
     /// Shared key material.
     Shared(Secret),
     /// A shared identity.

@@ -13,7 +13,7 @@ use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use super::error::HostError;
 use super::gates::Replaced;
 use super::observe::Look;
-use super::order::{Answer, AuthorityFiles, Order, SignRequest, Slot};
+use super::order::{Answer, AuthorityFiles, Order, RequestContent, SignRequest, Slot};
 use super::visit::{Objects, Visit, read};
 use super::{check, shared};
 use crate::desired::{FileSpec, Storage};
@@ -25,7 +25,7 @@ use crate::spec::scalars::FileMode;
 use crate::spec::types::{KeyAlgorithm, SubjectName};
 use crate::x509::issue::{self, LeafRequest, RootRequest};
 use crate::x509::pem::{self, Item};
-use crate::x509::{Certificate, PrivateKey, PublicKey, SerialNumber, Sha256};
+use crate::x509::{Certificate, CertificateRequest, PrivateKey, PublicKey, SerialNumber, Sha256};
 use jiff::Timestamp;
 
 /// Performs one order.
@@ -48,6 +48,8 @@ pub(super) fn perform(
             let key = stored_key(objects, &storage)?;
             Ok(keep(visit, slot, key))
         }
+        Order::WriteRequest { slot, request, file } => write_request(visit, objects, slot, &request, &file),
+        Order::RemoveRequest { path } => visit.remove_request(objects, &path).map(done),
         Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
         Order::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
             extend(objects, &authority, &certificate, (not_before, not_after), keeps_serial)
@@ -152,6 +154,8 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
         | Order::MoveDirectory { .. }
         | Order::MakeKeys { .. }
         | Order::TakeKey { .. }
+        | Order::WriteRequest { .. }
+        | Order::RemoveRequest { .. }
         | Order::WriteIdentity { .. }
         | Order::CopyIdentity { .. }
         | Order::WriteSharedIdentity { .. }
@@ -293,6 +297,28 @@ fn sign(
     let leaf =
         LeafRequest { subject, public_key, serial: new_serial()?, not_before, not_after, usages, dns, ip };
     issue::issue(&leaf, &issuer, &key).map_err(|error| not_made("the certificate", &error))
+}
+
+/// Key and request are one file, so that the one is never there without the other.
+fn write_request(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    slot: Slot,
+    content: &RequestContent,
+    file: &FileSpec,
+) -> Result<Answer, HostError> {
+    let key = visit.slots.get(&slot).cloned().ok_or(HostError::EmptySlot { slot })?;
+    let RequestContent { subject, usages, dns, ip } = content;
+    let what = "the request for a certificate";
+    let der = issue::csr(subject, dns, ip, usages, &key).map_err(|error| not_made(what, &error))?;
+    let request = CertificateRequest::from_der(&der).map_err(|error| not_made(what, &error))?;
+    let (key, public) = (key_pem(&key)?, request.to_pem());
+    // Grown once, so that no part of the key stays behind in a buffer that was too small.
+    let mut text = zeroize::Zeroizing::new(Vec::with_capacity(key.len() + public.len()));
+    text.extend_from_slice(key.reveal());
+    text.extend_from_slice(public.as_bytes());
+    visit.write_request(objects, file, Secret::new(text))?;
+    Ok(Answer::Request(request))
 }
 
 fn create_authority(

@@ -278,6 +278,7 @@ enum Expected {
     PublicKey,
     PublicKeys(BTreeSet<Slot>),
     Certificate,
+    Request,
     Shared,
     SharedIdentity,
 }
@@ -290,6 +291,7 @@ impl Expected {
                 Self::PublicKey
             }
             Order::Sign { .. } | Order::Extend { .. } | Order::CreateAuthority { .. } => Self::Certificate,
+            Order::WriteRequest { .. } => Self::Request,
             Order::ReadShared { .. } => Self::Shared,
             Order::ReadSharedIdentity { .. } => Self::SharedIdentity,
             Order::MakeDirectory { .. }
@@ -307,6 +309,7 @@ impl Expected {
             | Order::Await { .. }
             | Order::Run { .. }
             | Order::Check { .. }
+            | Order::RemoveRequest { .. }
             | Order::Restore { .. } => Self::Nothing,
         }
     }
@@ -316,6 +319,7 @@ impl Expected {
             (Self::Nothing, Answer::Done)
             | (Self::PublicKey, Answer::PublicKey(_))
             | (Self::Certificate, Answer::Certificate(_))
+            | (Self::Request, Answer::Request(_))
             | (Self::Shared, Answer::Shared(_))
             | (Self::SharedIdentity, Answer::SharedIdentity(_)) => true,
             (Self::PublicKeys(slots), Answer::PublicKeys(keys)) => slots.iter().eq(keys.keys()),
@@ -324,12 +328,14 @@ impl Expected {
                 | Self::PublicKey
                 | Self::PublicKeys(_)
                 | Self::Certificate
+                | Self::Request
                 | Self::Shared
                 | Self::SharedIdentity,
                 Answer::Done
                 | Answer::PublicKey(_)
                 | Answer::PublicKeys(_)
                 | Answer::Certificate(_)
+                | Answer::Request(_)
                 | Answer::Shared(_)
                 | Answer::SharedIdentity(_),
             ) => false,

@@ -85,7 +85,7 @@ pub(super) fn remove_copy(
         }),
         Item::EncryptedKey
         | Item::PublicKey(_)
-        | Item::CertificateRequest
+        | Item::CertificateRequest(_)
         | Item::Parameters
         | Item::Other(_) => false,
     };

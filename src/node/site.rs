@@ -73,6 +73,10 @@ impl Objects for Site {
         self.note(Event::Wrote { locations: changes.iter().map(|change| change.location.clone()).collect() })
     }
 
+    fn make_private(&mut self, _: &str) -> Result<(), HostError> {
+        self.store.make_requests(served_by().uid)
+    }
+
     fn served_by(&self) -> ServedBy {
         served_by()
     }

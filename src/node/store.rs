@@ -12,6 +12,7 @@ use super::journal::{self, Journal};
 use super::observe::{LAST, OPEN};
 use super::order::VisitId;
 use super::snapshot::{self, Manifest};
+use crate::desired::REQUESTS;
 use crate::observed::{FileKind, OpenTransaction, PastTransaction, VisitState};
 
 const SNAPSHOTS: &str = "snapshots";
@@ -38,6 +39,11 @@ impl Store {
         let snapshots = make_child(&directory, SNAPSHOTS)?;
         close_to_others(&snapshots, uid)?;
         Ok(Self { directory, snapshots })
+    }
+
+    /// Makes the directory for requests that wait.
+    pub(super) fn make_requests(&self, uid: u32) -> Result<(), HostError> {
+        close_to_others(&make_child(&self.directory, REQUESTS)?, uid)
     }
 
     /// The transaction that is open.

@@ -20,6 +20,7 @@ use crate::secret::Secret;
 use crate::x509::PrivateKey;
 
 mod migration;
+mod requests;
 mod touch;
 
 pub(super) use migration::made_below;
@@ -44,6 +45,9 @@ pub(super) trait Objects: Look {
 
     /// Makes each location what the image says: all files are staged first and then take their places in this order.
     fn replace(&mut self, changes: &[Change]) -> Result<(), HostError>;
+
+    /// Makes a directory of this program's own, closed to all others; one that is there is closed to them. Empty it is nothing to anybody, so no undo removes it.
+    fn make_private(&mut self, path: &str) -> Result<(), HostError>;
 
     /// As whom it works.
     fn served_by(&self) -> ServedBy;

@@ -17,6 +17,7 @@ use super::copy::IdentityCopy;
 use super::fact::Precondition;
 use super::issue::{Issue, Trusted};
 use super::replace::Position;
+use super::request::{CsrRequest, Install};
 
 /// One deed on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,6 +221,10 @@ pub enum Deed {
     IssueIdentity(Box<Issue>),
     /// Writes a certificate that exists with its key to another place: of its own node, or of a node that shares it.
     CopyIdentity(Box<IdentityCopy>),
+    /// Makes or takes a key, keeps it where it waits on its node, and hands out the request for its certificate, which is signed elsewhere.
+    WriteCsr(Box<CsrRequest>),
+    /// Writes a certificate that was signed elsewhere with the key that waited for it.
+    InstallIdentity(Box<Install>),
     /// Changes the CA certificates in a kubeconfig and nothing else.
     UpdateKubeconfig {
         /// The kubeconfig.
@@ -360,6 +365,8 @@ impl Deed {
             Deed::RemoveCopy { .. } => "remove-copy",
             Deed::IssueIdentity(_) => "issue-identity",
             Deed::CopyIdentity(_) => "copy-identity",
+            Deed::WriteCsr(_) => "write-csr",
+            Deed::InstallIdentity(_) => "install-identity",
             Deed::UpdateKubeconfig { .. } => "update-kubeconfig",
             Deed::SetPermissions { .. } => "set-permissions",
             Deed::Restart { .. } => "restart",
@@ -405,6 +412,11 @@ impl Deed {
             Deed::CopyIdentity(copy) => {
                 copy.target.files().into_iter().map(|file| file.path.as_str()).collect()
             }
+            Deed::WriteCsr(request) => vec![&request.file.path],
+            Deed::InstallIdentity(install) => {
+                let files = install.storage.files().into_iter().chain([&install.request]);
+                files.map(|file| file.path.as_str()).collect()
+            }
         }
     }
 
@@ -430,6 +442,8 @@ impl Deed {
             | Deed::RemoveCopy { .. }
             | Deed::IssueIdentity(_)
             | Deed::CopyIdentity(_)
+            | Deed::WriteCsr(_)
+            | Deed::InstallIdentity(_)
             | Deed::UpdateKubeconfig { .. }
             | Deed::SetPermissions { .. }
             | Deed::Restore { .. } => Undo::Restore,

@@ -19,7 +19,8 @@ use super::recovery::Recovery;
 use super::shared::Shared;
 use super::succeed::Replacements;
 use super::{
-    Blocked, Deed, Input, ManualRestart, Noted, Phase, Waiting, Why, authorities, copies, identities,
+    Blocked, Deed, Input, ManualRestart, Noted, Phase, Postponed, Waiting, Why, authorities, copies,
+    identities,
 };
 
 /// Deeds without an order, and what cannot be done.
@@ -29,9 +30,10 @@ pub(super) struct Draft {
     pub(super) deeds: BTreeMap<NodeName, Vec<DraftDeed>>,
     pub(super) blocked: Vec<Blocked>,
     pub(super) elsewhere: Vec<Blocked>,
+    pub(super) waiting: Vec<Waiting>,
     pub(super) restart_yourself: Vec<ManualRestart>,
     pub(super) notes: Vec<Noted>,
-    pub(super) waiting: Vec<Waiting>,
+    pub(super) postponed: Vec<Postponed>,
     /// The outages that the user accepted and the plan needs, in words.
     pub(super) accepted: Vec<String>,
 }
@@ -154,6 +156,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     builder.draft.blocked.sort();
     builder.draft.blocked.dedup();
     builder.draft.elsewhere.sort();
+    builder.leave_told_requests();
     (builder.draft, builder.held)
 }
 
@@ -289,6 +292,16 @@ impl<'a> Builder<'a> {
             let address = address.clone();
             self.draft.elsewhere.push(Blocked { address, because, help: Some(help), findings });
         }
+    }
+
+    /// That a request waits is said with what is due, and noted only where nothing is.
+    fn leave_told_requests(&mut self) {
+        let told: BTreeSet<&Address> = self.draft.elsewhere.iter().map(|blocked| &blocked.address).collect();
+        let is_told = |noted: &Noted| {
+            matches!(noted.finding.reason, Reason::AwaitsCertificate { .. })
+                && (told.contains(&noted.address) || self.input.signed.has(&noted.address))
+        };
+        self.draft.notes.retain(|noted| !is_told(noted));
     }
 
     /// Owners and permission bits, of whatever this plan does not write anew with the right ones.

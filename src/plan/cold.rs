@@ -81,14 +81,16 @@ impl Builder<'_> {
             let node = desired.nodes.get(**name);
             let mut runs = node.into_iter().flat_map(|node| &node.services);
             let member = runs.find(|(service, _)| quorum::is_member(service));
-            let unit = match member.and_then(|(service, wanted)| Some((service, wanted.restart.as_ref()?))) {
-                Some((_, Restart { static_pod: Some(_), .. })) => self.kubelet(name),
-                Some((service, _)) => self.unit(name, service),
-                None => None,
-            };
+            let is_started =
+                match member.and_then(|(service, wanted)| Some((service, wanted.restart.as_ref()?))) {
+                    Some((_, Restart { static_pod: Some(manifest), .. })) => self.has_pod(name, manifest),
+                    Some((service, _)) => {
+                        self.unit(name, service).is_some_and(|unit| unit.is_active() || unit.is_wanted())
+                    }
+                    None => false,
+                };
             let live = member.and_then(|(service, _)| self.live(name)?.get(service));
-            unit.is_some_and(|unit| unit.is_active() || unit.is_wanted())
-                || live.is_some_and(|live| !quorum::is_down(live))
+            is_started || live.is_some_and(|live| !quorum::is_down(live))
         };
         let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
         members.iter().filter(can_run).count() >= quorum::needed(members.len())

@@ -72,9 +72,9 @@ pub(super) fn of_identity(
 fn renewed(builder: &Builder<'_>, address: &Address, wanted: &DesiredIdentity) -> Option<(Copied, Vec<Why>)> {
     let mut deeds = builder.draft.on(&address.node).iter().filter(|deed| deed.address == *address);
     deeds.find_map(|deed| {
-        let issued = deed.deed.issue().map(Copied::issued);
+        let new = Copied::new(&deed.deed);
         let copy = deed.deed.copy().filter(|copy| copy.target == wanted.storage);
-        Some((issued.or_else(|| copy.map(Copied::brought))?, deed.reasons.clone()))
+        Some((new.or_else(|| copy.map(Copied::brought))?, deed.reasons.clone()))
     })
 }
 

@@ -11,7 +11,7 @@ use crate::ids::NodeName;
 use crate::spec::types::Usage;
 use crate::x509::Certificate;
 
-use super::{Issue, Trusted};
+use super::{Deed, Install, Issue, Trusted};
 
 /// A certificate with its key that is written to another place as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ impl Copied {
     }
 
     /// The certificate that an action of this plan issues.
-    pub(super) fn issued(issue: &Issue) -> Self {
+    fn issued(issue: &Issue) -> Self {
         Self {
             certificate: None,
             not_after: issue.not_after,
@@ -79,6 +79,25 @@ impl Copied {
             dns: issue.dns.clone(),
             ip: issue.ip.clone(),
         }
+    }
+
+    /// The certificate that an action of this plan installs.
+    fn installed(install: &Install) -> Self {
+        Self {
+            certificate: Some(install.certificate.clone()),
+            not_after: install.certificate.facts().not_after,
+            usages: install.usages.clone(),
+            dns: install.dns.clone(),
+            ip: install.ip.clone(),
+        }
+    }
+
+    /// The certificate that an action of this plan makes anew or installs.
+    pub(super) fn new(deed: &Deed) -> Option<Self> {
+        if let Deed::InstallIdentity(install) = deed {
+            return Some(Self::installed(install));
+        }
+        deed.issue().map(Self::issued)
     }
 
     /// The certificate that an earlier copy of this plan brings.

@@ -110,6 +110,11 @@ impl Builder<'_> {
             let targets: Vec<&str> = match &deed.deed {
                 Deed::MakeLink { target, path } => vec![target, path],
                 Deed::MoveDirectory { path, .. } => vec![path],
+                // Requests lie in a directory of this program's own, which it makes and closes by itself.
+                Deed::WriteCsr(_) => Vec::new(),
+                Deed::InstallIdentity(install) => {
+                    install.storage.files().into_iter().map(|file| file.path.as_str()).collect()
+                }
                 Deed::UndoOpen { .. }
                 | Deed::Snapshot { .. }
                 | Deed::MakeDirectory { .. }

@@ -234,12 +234,15 @@ impl Builder<'_> {
         self.answering(service.0, name).find(|(_, endpoint)| only || endpoint.port == port)
     }
 
-    /// What a service says of itself, where it runs and may be asked.
+    /// What a service says of itself, where it runs and may be asked. Of one that is seen not to run only the user's own questions are asked: what need not
+    /// answer now need not answer afterwards.
     fn add_health(&self, service: Service<'_>, name: &NodeName, awaited: &mut Awaited) {
-        if self.live(name).is_none_or(|services| !services.contains_key(service.0)) {
-            return;
-        }
+        let Some(live) = self.live(name).and_then(|services| services.get(service.0)) else { return };
+        let is_running = !is_silent(live) || !live.started().is_empty();
         for DesiredHealth { scheme, address, port, path, is_declared } in &service.1.health {
+            if !is_declared && !is_running {
+                continue;
+            }
             let found = self.answers_at(service, name, *port);
             let closed = |(_, endpoint): &(IpAddr, &EndpointFacts)| {
                 let served = endpoint.probe.served();
@@ -312,7 +315,8 @@ impl Builder<'_> {
 
     /// The calls of a member to all others.
     fn peers(&self, dial: &Dial, service: &ServiceName, name: &NodeName, node: &DesiredNode) -> Vec<Call> {
-        if self.live(name).is_none_or(|services| !services.contains_key(service)) {
+        let live = self.live(name).and_then(|services| services.get(service));
+        if live.is_none_or(is_silent) {
             return Vec::new();
         }
         let own = self.peer_places(dial, service, name);
@@ -328,14 +332,15 @@ impl Builder<'_> {
         calls.map(|call| Call { is_peer: true, ..call }).collect()
     }
 
-    /// Where the member of a node is reached by others: as it says, else by the node's address.
+    /// Where the member of a node is reached by others: as it says, else by the node's address; nowhere if it is seen not to answer.
     fn peer_places(&self, dial: &Dial, service: &ServiceName, name: &NodeName) -> BTreeSet<(String, u16)> {
         if let Some(etcd) = self.etcd(name) {
             let own = etcd.members.get(&etcd.member);
             return own.map(|member| places(&member.peer_urls)).unwrap_or_default();
         }
         let node = self.input.survey.desired.nodes.get(name);
-        let node = node.filter(|node| node.services.contains_key(service));
+        let node =
+            node.filter(|node| node.services.contains_key(service) && !self.is_seen_silent(service, name));
         let address = node.and_then(|node| node.address.clone());
         address.zip(dial.port).into_iter().collect()
     }
@@ -349,6 +354,10 @@ impl Builder<'_> {
         };
         let is_expired = dial.shows.as_ref().is_some_and(|held| self.is_out_of_date(name, held));
         if dial.at == At::Kubeconfig {
+            // Behind whatever it names are the servers of the spec: where all are seen to be silent, nobody can be called.
+            if self.is_silent_everywhere(dial) {
+                return Vec::new();
+            }
             let Some((place, server_name)) = self.kubeconfig_server(dial, (name, node)) else {
                 return Vec::new();
             };
@@ -387,6 +396,16 @@ impl Builder<'_> {
             calls.extend(call(dial, node, (host, port), None).map(|call| (call, is_required)));
         }
         calls
+    }
+
+    fn is_silent_everywhere(&self, dial: &Dial) -> bool {
+        self.input.survey.desired.nodes.iter().all(|(name, server)| {
+            !server.services.contains_key(&dial.to) || self.is_seen_silent(&dial.to, name)
+        })
+    }
+
+    fn is_seen_silent(&self, service: &ServiceName, name: &NodeName) -> bool {
+        self.live(name).and_then(|services| services.get(service)).is_some_and(is_silent)
     }
 
     fn is_answered(&self, dial: &Dial, server: &NodeName, port: u16) -> bool {

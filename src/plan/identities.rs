@@ -10,7 +10,7 @@ use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
 use crate::observed::NodeFacts;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
-use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm as FoundAlgorithm};
+use crate::x509::{Certificate, ExtendedKeyUsage};
 
 use super::authorities::Signer;
 use super::build::Builder;
@@ -55,9 +55,7 @@ impl Case<'_> {
             .cloned()
             .collect();
         reasons.extend(self.issued_by_the_other(builder));
-        if builder.input.options.replaces(&self.address) && builder.input.options.selects(&self.address) {
-            reasons.push(Finding::due(Reason::Requested));
-        }
+        reasons.extend(builder.input.asked_for(&self.address));
         if reasons.is_empty() {
             self.update_trust(builder, &trust(&findings));
         } else if !self.is_blocked(builder, &findings) {
@@ -91,6 +89,9 @@ impl Case<'_> {
 
     /// Issues it, or says why not.
     pub(super) fn write_new(&self, builder: &mut Builder<'_>, reasons: Vec<Finding>) {
+        if let Some(elsewhere) = self.signed_elsewhere(builder) {
+            return self.have_signed(builder, elsewhere, &reasons);
+        }
         let why: Vec<Why> = reasons.iter().map(|finding| builder.why(finding)).collect();
         match self.issue(builder, &reasons) {
             Ok(issue) => {
@@ -324,7 +325,7 @@ impl Case<'_> {
     }
 
     /// The subject that it has, if that is right; else the one that it should have.
-    fn subject(&self, old: Option<&Certificate>) -> Result<SubjectName, Obstacle> {
+    pub(super) fn subject(&self, old: Option<&Certificate>) -> Result<SubjectName, Obstacle> {
         let held = old.map(|certificate| &certificate.facts().subject);
         let accepted = held.and_then(|held| {
             let organizations = held.organizations();
@@ -342,7 +343,7 @@ impl Case<'_> {
     }
 
     /// What it should be usable for, and what it is usable for at present: somebody may rely on that.
-    fn usages(&self, old: Option<&Certificate>) -> BTreeSet<Usage> {
+    pub(super) fn usages(&self, old: Option<&Certificate>) -> BTreeSet<Usage> {
         let held = old.and_then(|certificate| certificate.facts().extended_key_usages.as_ref());
         let mut usages = self.wanted.usages.clone();
         for (extended, usage) in
@@ -356,7 +357,10 @@ impl Case<'_> {
     }
 
     /// The names that it should have, and those that it has now unless the spec excludes them: people add load balancers by hand.
-    fn names(&self, old: Option<&Certificate>) -> Result<(BTreeSet<String>, BTreeSet<IpAddr>), Obstacle> {
+    pub(super) fn names(
+        &self,
+        old: Option<&Certificate>,
+    ) -> Result<(BTreeSet<String>, BTreeSet<IpAddr>), Obstacle> {
         let wanted = &self.wanted.names;
         let (mut dns, mut ip) = (wanted.dns.clone(), wanted.ip.clone());
         match old {
@@ -384,7 +388,7 @@ impl Case<'_> {
         Ok((dns, ip))
     }
 
-    fn key(&self, old: Option<&Certificate>, reasons: &[Finding]) -> KeySource {
+    pub(super) fn key(&self, old: Option<&Certificate>, reasons: &[Finding]) -> KeySource {
         let unusable = reasons.iter().any(|finding| {
             matches!(
                 finding.reason,
@@ -399,23 +403,9 @@ impl Case<'_> {
             return KeySource::Kept(spki);
         }
         let declared = self.wanted.key_algorithm.as_ref().map(|algorithm| algorithm.value);
-        let found = old.and_then(|certificate| issuable(&certificate.facts().key.algorithm));
+        let found = old.and_then(|certificate| KeyAlgorithm::of_key(&certificate.facts().key.algorithm));
         KeySource::New(declared.or(found).unwrap_or(KeyAlgorithm::Rsa2048))
     }
-}
-
-/// The algorithm of an existing key, if new keys of it are made.
-fn issuable(found: &FoundAlgorithm) -> Option<KeyAlgorithm> {
-    [
-        KeyAlgorithm::Rsa2048,
-        KeyAlgorithm::Rsa3072,
-        KeyAlgorithm::Rsa4096,
-        KeyAlgorithm::EcdsaP256,
-        KeyAlgorithm::EcdsaP384,
-        KeyAlgorithm::Ed25519,
-    ]
-    .into_iter()
-    .find(|algorithm| FoundAlgorithm::from(*algorithm) == *found)
 }
 
 /// The findings that a kubeconfig's own CA certificates are not right.
@@ -439,6 +429,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
     match reason {
         Reason::Missing
         | Reason::Requested
+        | Reason::Signed { .. }
         | Reason::ExpiresSoon { .. }
         | Reason::Expired { .. }
         | Reason::NotYetValid { .. }
@@ -458,7 +449,8 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::NotPem { .. }
         | Reason::LinkDangling { .. }
         | Reason::KubeconfigIncomplete { .. } => true,
-        Reason::IssuerEndsFirst { .. }
+        Reason::AwaitsCertificate { .. }
+        | Reason::IssuerEndsFirst { .. }
         | Reason::WrongIssuer { .. }
         | Reason::PublicKeyMissing
         | Reason::PublicKeyMismatch { .. }

@@ -15,6 +15,7 @@ mod copy;
 mod directories;
 mod disruption;
 mod extend;
+mod external;
 mod fact;
 mod gates;
 mod graph;
@@ -28,6 +29,7 @@ mod phase;
 mod quorum;
 mod recovery;
 mod replace;
+mod request;
 mod restarts;
 mod rollback;
 mod shared;
@@ -50,16 +52,18 @@ pub use issue::{Issue, KeySource, Trusted};
 pub use options::{Options, Selector, SelectorError};
 pub use phase::Phase;
 pub use replace::Position;
+pub use request::{CsrRequest, Install, Waiting};
 pub use rollback::{Rollback, RollbackError, rollback, runs};
 pub use standing::{Changed, Made, Standing, Standings, standing};
-pub use succeed::Waiting;
+pub use succeed::Postponed;
 pub use summary::{Summary, Upcoming};
 pub use table::{PhaseLine, Side};
 
-use crate::diff::{Differences, Finding, Survey};
+use crate::diff::{Differences, Finding, Reason, Survey};
 use crate::ids::{Address, ClusterName, NodeName, ServiceName};
 use crate::observed::Answer;
 use crate::saved::{FORMAT_VERSION, TOOL};
+use crate::signed::Signed;
 use crate::simulate::Checked;
 use crate::spec::types::ProfileName;
 use crate::x509::Sha256;
@@ -109,6 +113,9 @@ pub struct Plan {
     pub blocked: Vec<Blocked>,
     /// What is due and has to be done elsewhere, such as by an external CA. The rest of the plan is applicable all the same.
     pub elsewhere: Vec<Blocked>,
+    /// The requests that wait on their nodes for certificates that are signed elsewhere. Apply hands them out once more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
     /// Services that have to be restarted by hand to use what is written.
     pub restart_yourself: Vec<ManualRestart>,
     /// What was found and is left alone.
@@ -118,7 +125,7 @@ pub struct Plan {
     pub phases: Vec<PhaseLine>,
     /// Replacements that go on later, by themselves. They are no change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub waiting: Vec<Waiting>,
+    pub postponed: Vec<Postponed>,
     /// The outages without which it could not be done and which were accepted, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepted_outages: Vec<String>,
@@ -215,8 +222,23 @@ pub struct Input<'a> {
     pub spec: SpecReference,
     /// What the user asked for.
     pub options: &'a Options,
+    /// Certificates that were signed elsewhere and brought back, checked.
+    pub signed: &'a Signed,
     /// Where a path of the spec is written, as `FILE:LINE`; `None` for what is not written.
     pub place: &'a dyn Fn(&[String]) -> Option<String>,
+}
+
+impl Input<'_> {
+    /// Why a thing is replaced whatever it is like: the user asked for it, or brought what is to replace it.
+    fn asked_for(&self, address: &Address) -> Vec<Finding> {
+        if !self.options.selects(address) {
+            return Vec::new();
+        }
+        let replaced = self.options.replaces(address).then_some(Reason::Requested);
+        let brought = self.signed.certificates.get(address);
+        let brought = brought.map(|signed| Reason::Signed { file: signed.file.clone() });
+        replaced.into_iter().chain(brought).map(Finding::due).collect()
+    }
 }
 
 /// Makes the plan.
@@ -231,10 +253,11 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
     plan.applicable = draft.blocked.is_empty() && !input.options.as_of;
     plan.blocked = draft.blocked;
     plan.elsewhere = draft.elsewhere;
+    plan.waiting = draft.waiting;
     plan.restart_yourself = draft.restart_yourself;
     plan.notes = draft.notes;
     plan.accepted_outages = draft.accepted;
-    plan.waiting = draft.waiting;
+    plan.postponed = draft.postponed;
     Ok(plan.named())
 }
 
@@ -261,10 +284,11 @@ impl Plan {
             visits,
             blocked: Vec::new(),
             elsewhere: Vec::new(),
+            waiting: Vec::new(),
             restart_yourself: Vec::new(),
             notes: Vec::new(),
             phases,
-            waiting: Vec::new(),
+            postponed: Vec::new(),
             accepted_outages: Vec::new(),
             summary,
             checked: None,
@@ -273,20 +297,28 @@ impl Plan {
 
     /// With its name: eight hexadecimal digits of the digest of everything else in it but what its simulation says.
     fn named(mut self) -> Self {
-        self.id = self.fitting_id();
+        self.id = self.digest();
         self
+    }
+
+    /// The plan with one more reason why it may not be applied.
+    pub(crate) fn refused(mut self, blocked: Blocked) -> Self {
+        self.blocked.push(blocked);
+        self.applicable = false;
+        self.id.clear();
+        self.named()
     }
 
     /// Whether its name fits what it says. If not, somebody has changed it by hand.
     pub fn is_as_made(&self) -> bool {
-        self.id == self.fitting_id()
+        let nameless = Self { id: String::new(), checked: None, ..self.clone() };
+        self.id == nameless.digest()
     }
 
-    /// The name that its content gives it.
-    fn fitting_id(&self) -> String {
-        let nameless = Self { id: String::new(), checked: None, ..self.clone() };
+    /// The name that its content gives it while it has neither a name nor a simulation.
+    fn digest(&self) -> String {
         // A plan is made of types that always serialise; an empty text would still give an id.
-        let text = serde_json::to_string(&nameless).unwrap_or_default();
+        let text = serde_json::to_string(self).unwrap_or_default();
         let digest = Sha256::of(text.as_bytes()).short();
         match digest.split_at_checked(4) {
             Some((first, second)) => format!("{first}-{second}"),

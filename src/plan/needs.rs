@@ -64,6 +64,9 @@ fn places<'a>(deed: &'a Deed, own: &'a NodeName) -> Vec<(&'a NodeName, &'a str)>
         places.extend(copy.source.files().into_iter().map(|file| (copy.from(), file.path.as_str())));
         places.push((own, &copy.verified_by));
     }
+    if let Deed::InstallIdentity(install) = deed {
+        places.push((own, &install.verified_by));
+    }
     if let Deed::CopyAuthorityCertificate { from, source, .. } | Deed::CopyKey { from, source, .. } = deed {
         places.push((from, source));
     }

@@ -122,6 +122,8 @@ fn source(deed: &Deed) -> Option<&NodeName> {
         | Deed::WritePublicKey { .. }
         | Deed::WriteBundle { .. }
         | Deed::RemoveCopy { .. }
+        | Deed::WriteCsr(_)
+        | Deed::InstallIdentity(_)
         | Deed::UpdateKubeconfig { .. }
         | Deed::SetPermissions { .. }
         | Deed::Restart { .. }
@@ -150,37 +152,15 @@ fn node_order(
         by_node.iter().filter(|(_, deeds)| deeds.iter().any(makes_material)).map(|(node, _)| node).collect();
     for (node, deeds) in by_node {
         for deed in deeds {
-            let source = match &deed.deed {
-                Deed::CopyAuthorityCertificate { from, .. } | Deed::CopyKey { from, .. } => Some(from),
-                Deed::IssueIdentity(issue) => Some(&issue.signer),
-                // Its own kind of making: other nodes wait only for the identity that they copy.
-                Deed::CopyIdentity(copy) => {
-                    if copy.from() != node && issues(by_node, copy.from(), &deed.address.subject) {
-                        graph.edge(copy.from(), node);
-                    }
-                    None
+            // Its own kind of making: other nodes wait only for the identity that they copy.
+            if let Some(copy) = deed.deed.copy() {
+                if copy.from() != node && issues(by_node, copy.from(), &deed.address.subject) {
+                    graph.edge(copy.from(), node);
                 }
-                Deed::UndoOpen { .. }
-                | Deed::Snapshot { .. }
-                | Deed::MakeDirectory { .. }
-                | Deed::MakeLink { .. }
-                | Deed::MoveDirectory { .. }
-                | Deed::CreateAuthority { .. }
-                | Deed::ExtendAuthority { .. }
-                | Deed::InstallAuthority { .. }
-                | Deed::CreateKeyPair { .. }
-                | Deed::WritePublicKey { .. }
-                | Deed::WriteBundle { .. }
-                | Deed::RemoveCopy { .. }
-                | Deed::UpdateKubeconfig { .. }
-                | Deed::SetPermissions { .. }
-                | Deed::Restart { .. }
-                | Deed::AwaitHealthy { .. }
-                | Deed::Verify { .. }
-                | Deed::Restore { .. } => None,
-            };
+                continue;
+            }
             // Only what the other node makes in this very plan has to be there first.
-            if let Some(source) = source.filter(|source| *source != node)
+            if let Some(source) = source(&deed.deed).filter(|source| *source != node)
                 && makers.contains(source)
             {
                 graph.edge(source, node);
@@ -204,7 +184,7 @@ fn node_order(
         graph = mended_first;
     }
     // Each of these orders is better than the next one, where what is copied leaves the choice.
-    let members = members_in_turn(by_node, members, leader);
+    let members = quorum::members_in_turn(by_node, members, leader);
     let leader_last = leader.map(|leader| {
         let (last, others): (Vec<&NodeName>, Vec<&NodeName>) =
             members.iter().flatten().copied().partition(|node| *node == leader);
@@ -224,37 +204,11 @@ fn node_order(
     graph.order()
 }
 
-/// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that
-/// get new certificates with their restart, whose old ones may not work; then the others, and the leader last, since its restart costs an election.
-fn members_in_turn<'a>(
-    by_node: &'a BTreeMap<NodeName, Vec<DraftDeed>>,
-    members: &BTreeSet<&NodeName>,
-    leader: Option<&NodeName>,
-) -> Vec<Vec<&'a NodeName>> {
-    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. } | Deed::Restore { .. }) if quorum::is_member(service));
-    let issues = |deed: &DraftDeed| matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_));
-    let mut turns = vec![Vec::new(); 4];
-    if !by_node.values().flatten().any(restarts) {
-        return Vec::new();
-    }
-    for (node, deeds) in by_node.iter().filter(|(node, _)| members.contains(node)) {
-        let turn = match deeds.iter().any(restarts) {
-            true if leader == Some(node) => 3,
-            true if deeds.iter().any(issues) => 1,
-            true => 2,
-            false => 0,
-        };
-        if let Some(turn) = turns.get_mut(turn) {
-            turn.push(node);
-        }
-    }
-    turns
-}
-
 /// Whether an identity is issued on a node.
 fn issues(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>, node: &NodeName, subject: &Subject) -> bool {
     let mut deeds = by_node.get(node).into_iter().flatten();
-    deeds.any(|deed| deed.address.subject == *subject && matches!(deed.deed, Deed::IssueIdentity(_)))
+    let is_new = |deed: &Deed| matches!(deed, Deed::IssueIdentity(_) | Deed::InstallIdentity(_));
+    deeds.any(|deed| deed.address.subject == *subject && is_new(&deed.deed))
 }
 
 fn makes_material(deed: &DraftDeed) -> bool {
@@ -292,7 +246,7 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
         Deed::CopyKey { .. } | Deed::CreateKeyPair { .. } => 6,
         Deed::WritePublicKey { .. } => 7,
-        Deed::IssueIdentity(_) => 8,
+        Deed::IssueIdentity(_) | Deed::WriteCsr(_) | Deed::InstallIdentity(_) => 8,
         // What another node gives is what further places of this node are copied from.
         Deed::CopyIdentity(copy) if *copy.from() != deed.address.node => 8,
         Deed::CopyIdentity(_) => 9,
@@ -369,9 +323,10 @@ fn add_frame(deeds: &mut Vec<DraftDeed>, node: &NodeName) {
     let paths: BTreeSet<String> =
         deeds.iter().flat_map(|deed| deed.deed.paths()).map(str::to_owned).collect();
     let identities = deeds.iter().filter_map(|deed| match (&deed.deed, &deed.address.subject) {
-        (Deed::IssueIdentity(_) | Deed::CopyIdentity(_), Subject::Identity(identity)) => {
-            Some(identity.clone())
-        }
+        (
+            Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_),
+            Subject::Identity(identity),
+        ) => Some(identity.clone()),
         _ => None,
     });
     let verify = Deed::Verify { identities: identities.collect() };
@@ -423,6 +378,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
                 vec![&issue.signer_certificate, &issue.signer_key, &issue.verified_by]
             }
             Deed::IssueIdentity(issue) => vec![&issue.verified_by],
+            Deed::InstallIdentity(install) => vec![&install.verified_by],
             Deed::WritePublicKey { private, .. } => vec![&private.path],
             Deed::CopyIdentity(copy) => copy.source_here(&deed.address.node),
             Deed::CopyAuthorityCertificate { from, source, .. } if *from == deed.address.node => vec![source],
@@ -438,6 +394,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::CreateKeyPair { .. }
             | Deed::WriteBundle { .. }
             | Deed::RemoveCopy { .. }
+            | Deed::WriteCsr(_)
             | Deed::UpdateKubeconfig { .. }
             | Deed::SetPermissions { .. }
             | Deed::Restart { .. }

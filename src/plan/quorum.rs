@@ -3,9 +3,14 @@
 //! What enters is the facts of the nodes; what leaves is an answer. Restarting a member is safe only where the others keep a quorum without it, and
 //! costs an election only where it leads (etcd raft: an election takes from one to two election timeouts, a second or two by default).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::diff::Survey;
-use crate::ids::{NodeName, ServiceName};
+use crate::ids::{NodeName, ServiceName, Subject};
 use crate::observed::{MemberStatus, NodeFacts, Observed, Seen, ServiceFacts};
+
+use super::Deed;
+use super::build::DraftDeed;
 
 /// Whether the instances of a service are members of one etcd cluster.
 pub(super) fn is_member(service: &ServiceName) -> bool {
@@ -104,6 +109,35 @@ pub(super) fn leader(observed: &Observed) -> Option<&NodeName> {
         etcd.is_some_and(|etcd| etcd.own_status().is_some_and(|own| own.leader == Some(etcd.member)))
     });
     leading.next().map(|(name, _)| name)
+}
+
+/// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that
+/// get new certificates with their restart, whose old ones may not work; then the others, and the leader last, since its restart costs an election.
+pub(super) fn members_in_turn<'a>(
+    by_node: &'a BTreeMap<NodeName, Vec<DraftDeed>>,
+    members: &BTreeSet<&NodeName>,
+    leader: Option<&NodeName>,
+) -> Vec<Vec<&'a NodeName>> {
+    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. } | Deed::Restore { .. }) if is_member(service));
+    let issues = |deed: &DraftDeed| {
+        matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_))
+    };
+    let mut turns = vec![Vec::new(); 4];
+    if !by_node.values().flatten().any(restarts) {
+        return Vec::new();
+    }
+    for (node, deeds) in by_node.iter().filter(|(node, _)| members.contains(node)) {
+        let turn = match deeds.iter().any(restarts) {
+            true if leader == Some(node) => 3,
+            true if deeds.iter().any(issues) => 1,
+            true => 2,
+            false => 0,
+        };
+        if let Some(turn) = turns.get_mut(turn) {
+            turn.push(node);
+        }
+    }
+    turns
 }
 
 #[cfg(test)]

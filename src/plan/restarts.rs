@@ -6,7 +6,7 @@ use crate::desired::{DesiredNode, DesiredService};
 use crate::diff::{Effect, Finding, Reason};
 use crate::duration::Duration;
 use crate::ids::{Address, NodeName, ServiceName, Subject};
-use crate::observed::{ServiceFacts, UnitFacts};
+use crate::observed::{Seen, ServiceFacts, UnitFacts};
 use crate::profile::{Reload, What};
 use crate::spec::types::Restart;
 
@@ -213,10 +213,8 @@ impl Builder<'_> {
         if !cause.is_stale && !is_dead {
             return Way::Needless;
         }
-        // Nobody else replaces the pod.
-        let kubelet = self.kubelet(cause.node);
-        if !kubelet.is_some_and(|kubelet| kubelet.is_active() || kubelet.is_wanted()) {
-            return Way::ByHand(None);
+        if !self.has_pod(cause.node, manifest) {
+            return if cause.is_stale { Way::ByHand(None) } else { Way::Needless };
         }
         match is_dead || self.is_safe(cause) {
             true => Way::Restart(RestartMethod::StaticPod { manifest: manifest.to_owned() }),
@@ -253,6 +251,16 @@ impl Builder<'_> {
     pub(super) fn kubelet(&self, node: &NodeName) -> Option<&UnitFacts> {
         let (service, _) = self.live(node)?.iter().find(|(service, _)| is_kubelet(service))?;
         self.unit(node, service)
+    }
+
+    /// Whether a kubelet that runs, or would be started, replaces the pod of a manifest. Where the manifest is seen to be gone, somebody has ended the pod.
+    pub(super) fn has_pod(&self, node: &NodeName, manifest: &str) -> bool {
+        let facts = self.input.survey.observed.nodes.get(node).and_then(|answer| answer.facts());
+        let is_gone = facts
+            .and_then(|facts| facts.files.get(manifest))
+            .is_some_and(|seen| matches!(seen, Seen::Absent));
+        let kubelet = self.kubelet(node);
+        !is_gone && kubelet.is_some_and(|kubelet| kubelet.is_active() || kubelet.is_wanted())
     }
 
     /// Whether static pods of a node are replaced.
@@ -318,6 +326,13 @@ pub(super) fn changes(deed: &DraftDeed) -> Vec<What> {
         (Deed::IssueIdentity(issue), Subject::Identity(identity)) => {
             let mut changes = vec![What::Identity(identity.clone())];
             if issue.trusted.is_some() {
+                changes.push(What::KubeconfigTrust(identity.clone()));
+            }
+            changes
+        }
+        (Deed::InstallIdentity(install), Subject::Identity(identity)) => {
+            let mut changes = vec![What::Identity(identity.clone())];
+            if install.trusted.is_some() {
                 changes.push(What::KubeconfigTrust(identity.clone()));
             }
             changes

@@ -39,7 +39,8 @@ impl<'a> Shared<'a> {
         for node in shared.view.nodes() {
             let address = shared.address(node);
             let is_selected = input.options.selects(&address);
-            shared.requested |= is_selected && input.options.replaces(&address);
+            shared.requested |=
+                is_selected && (input.options.replaces(&address) || input.signed.has(&address));
             shared.is_due |= !shared.due_on(node).is_empty();
             if !is_selected {
                 shared.left_out.push(node.clone());
@@ -76,9 +77,11 @@ impl<'a> Shared<'a> {
         }
         if case.name == home {
             let mut reasons = due;
-            if requested {
+            let asked = self.input.asked_for(&case.address);
+            if requested && asked.is_empty() {
                 reasons.push(Finding::due(Reason::Requested));
             }
+            reasons.extend(asked);
             if reasons.is_empty() {
                 reasons = self.view.nodes().flat_map(|node| self.due_on(node)).collect();
                 reasons.sort();
@@ -91,7 +94,7 @@ impl<'a> Shared<'a> {
         }
         let deeds = builder.draft.on(home);
         let mut deeds = deeds.iter().filter(|deed| deed.address.subject == case.address.subject);
-        let issued = deeds.find_map(|deed| Some((Copied::issued(deed.deed.issue()?), deed.reasons.clone())));
+        let issued = deeds.find_map(|deed| Some((Copied::new(&deed.deed)?, deed.reasons.clone())));
         let why = self.why(builder, &due, &findings);
         match issued {
             Some((copied, reasons)) => {

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::needs::{facts_of, is_active, members};
 use super::{Action, Deed, Expected, Fact, Plan, Precondition, Visit, fact};
-use crate::diff::{Differences, Effect, Survey, identity_view, instant};
+use crate::diff::{Differences, Effect, Survey, identity_view, instant, waiting_request};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::observed::{Answer, Seen};
-use crate::x509::Certificate;
+use crate::x509::{Certificate, CertificateRequest};
 
 /// How one visit stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,13 +50,15 @@ pub struct Standings {
     pub made: Made,
 }
 
-/// Certificates that a plan has made.
+/// Certificates and requests that a plan has made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Made {
     /// The certificates of authorities.
     pub authorities: BTreeMap<AuthorityName, Certificate>,
     /// Certificates, by the place where they are.
     pub identities: BTreeMap<Address, Certificate>,
+    /// Requests for certificates that are signed elsewhere.
+    pub requests: BTreeMap<Address, CertificateRequest>,
 }
 
 impl Standings {
@@ -123,19 +125,18 @@ fn is_reached(visit: &Visit, survey: &Survey, differences: &Differences) -> bool
             Effect::Note => false,
         })
     };
-    // What goes is due until it has gone, however far its replacement is: of that only what was written tells.
-    let is_due = |action: &Action| !visit.phase.is_of_replacement() && is_open(&action.address);
-    let is_left = |action: &Action| !visit.phase.is_of_replacement() || is_left(action, survey);
-    visit.actions.iter().all(|action| !is_due(action) && is_as_made(action, survey) && is_left(action))
+    // What goes is due until it has gone, however far its replacement is: of that only what was written tells. What is signed elsewhere stays due until it comes back.
+    let is_asked = |action: &Action| matches!(action.deed, Deed::WriteCsr(_));
+    let of_replacement = visit.phase.is_of_replacement();
+    let is_done = |action: &Action| of_replacement || is_asked(action) || !is_open(&action.address);
+    let is_left = |action: &Action| !of_replacement || is_left(action, survey);
+    visit.actions.iter().all(|action| is_done(action) && is_as_made(action, survey) && is_left(action))
 }
 
 /// An authority counts as made only by what this very plan says: what comes after it was planned from its dates.
 fn is_as_made(action: &Action, survey: &Survey) -> bool {
     let facts = facts_of(&survey.observed, &action.address.node);
-    let first = |path: &str| {
-        let file = facts?.files.get(path)?.present()?;
-        file.content.pem()?.certificates.first().cloned()
-    };
+    let first = |path: &str| facts?.first_certificate(path);
     let digest = |path: &str| match fact(facts?, path) {
         Fact::Pem { certificates, .. } | Fact::Kubeconfig { certificates, .. } => {
             certificates.first().copied()
@@ -162,6 +163,11 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
         Deed::IssueIdentity(issue) => issue.before.as_ref().is_none_or(|before| {
             digest(issue.storage.certificate_path()).is_some_and(|now| now != *before.fingerprint())
         }),
+        Deed::InstallIdentity(install) => digest(install.storage.certificate_path())
+            .is_some_and(|now| now == *install.certificate.fingerprint()),
+        // One that was there before it asks for something else.
+        Deed::WriteCsr(request) => waiting(action, survey)
+            .is_some_and(|waiting| Some(waiting.facts().key.spki_sha256) != request.replaces),
         Deed::Snapshot { .. }
         | Deed::MakeDirectory { .. }
         | Deed::MakeLink { .. }
@@ -204,6 +210,13 @@ fn is_left(action: &Action, survey: &Survey) -> bool {
     true
 }
 
+/// The request that waits for the certificate that an action asked for.
+fn waiting(action: &Action, survey: &Survey) -> Option<CertificateRequest> {
+    let Address { subject: Subject::Identity(identity), node } = &action.address else { return None };
+    let wanted = survey.desired.nodes.get(node)?.identities.get(identity)?;
+    waiting_request(wanted, facts_of(&survey.observed, node)?).ok().flatten().cloned()
+}
+
 /// The facts that an action needs and that are different now.
 fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
     let own = &action.address.node;
@@ -244,10 +257,8 @@ fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
 
 fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
     let Some(node) = survey.desired.nodes.get(&visit.node) else { return };
-    let held = |path: &str| {
-        let file = facts_of(&survey.observed, &visit.node)?.files.get(path)?.present()?;
-        file.content.pem()?.certificates.first().cloned()
-    };
+    let facts = facts_of(&survey.observed, &visit.node);
+    let held = |path: &str| facts?.first_certificate(path).cloned();
     // Once it is in use it is no longer where it was made.
     let in_use = |authority: &AuthorityName| held(&node.authorities.get(authority)?.certificate.path);
     for action in &visit.actions {
@@ -261,10 +272,14 @@ fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
         {
             made.authorities.insert(authority.clone(), certificate);
         }
-        if let (Deed::IssueIdentity(_) | Deed::CopyIdentity(_), Subject::Identity(identity)) =
-            (&action.deed, &action.address.subject)
+        if let (Deed::WriteCsr(_), Some(request)) = (&action.deed, waiting(action, survey)) {
+            made.requests.insert(action.address.clone(), request);
+        }
+        if let (
+            Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_),
+            Subject::Identity(identity),
+        ) = (&action.deed, &action.address.subject)
         {
-            let facts = facts_of(&survey.observed, &visit.node);
             let view =
                 node.identities.get(identity).zip(facts).map(|(wanted, facts)| identity_view(wanted, facts));
             if let Some(certificate) = view.and_then(|view| view.certificate) {

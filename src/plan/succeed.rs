@@ -23,7 +23,7 @@ use super::{Blocked, Input, quorum};
 /// A replacement that goes on later by itself. That is no change: the same spec leads there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Waiting {
+pub struct Postponed {
     /// What is replaced.
     pub authority: AuthorityName,
     /// From when on a plan goes on; none where it goes on once something else is done.
@@ -39,7 +39,7 @@ pub(super) struct Replacements {
     going: BTreeMap<AuthorityName, Replacement>,
     /// Those that have to wait. What they leave undone is told once, here.
     waiting: BTreeSet<AuthorityName>,
-    pub(super) told: Vec<Waiting>,
+    pub(super) told: Vec<Postponed>,
     pub(super) elsewhere: Vec<Blocked>,
     pub(super) blocked: Vec<Blocked>,
 }
@@ -75,7 +75,7 @@ impl Replacements {
             };
             let drops = after_soak.is_none();
             if let Some((until, because)) = after_soak {
-                replacements.told.push(Waiting { authority: name.clone(), until, because });
+                replacements.told.push(Postponed { authority: name.clone(), until, because });
             }
             replacements.going.insert(name.clone(), Replacement { succession, shown, drops });
         }
@@ -93,7 +93,7 @@ impl Replacements {
         match obstacle {
             Obstacle::Silent => {}
             Obstacle::Later(until, because) => {
-                self.told.push(Waiting { authority: name.clone(), until, because });
+                self.told.push(Postponed { authority: name.clone(), until, because });
             }
             Obstacle::Elsewhere(node, because, help) => self.elsewhere.push(blocked(node, because, help)),
             Obstacle::Blocked(node, because, help) => self.blocked.push(blocked(node, because, help)),
@@ -345,7 +345,7 @@ impl Builder<'_> {
     /// Finds out which replacements this plan works on, and tells why the others wait.
     pub(super) fn find_replacements(&mut self) {
         let mut found = Replacements::find(self.input, &self.held);
-        self.draft.waiting.append(&mut found.told);
+        self.draft.postponed.append(&mut found.told);
         self.draft.elsewhere.append(&mut found.elsewhere);
         self.draft.blocked.append(&mut found.blocked);
         self.replacements = found;

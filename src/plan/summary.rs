@@ -27,6 +27,9 @@ pub struct Summary {
     pub restore: usize,
     /// Places to which a certificate is copied with its key. A renewal that lies in several places is one renewal, and its further places are counted here.
     pub copy: usize,
+    /// Requests that are written for certificates that are signed elsewhere.
+    #[serde(default)]
+    pub request: usize,
     /// Certificates with their keys, on all nodes.
     pub certificates: usize,
     /// Authorities.
@@ -61,7 +64,10 @@ impl Summary {
         let mut touched = std::collections::BTreeSet::new();
         for action in visits.iter().flat_map(|visit| &visit.actions) {
             summary.count(&action.deed);
-            touched.insert(&action.address);
+            // Who asks for a certificate still has the one that was there.
+            if !matches!(action.deed, Deed::WriteCsr(_)) {
+                touched.insert(&action.address);
+            }
         }
         touched.extend(blocked.iter().map(|blocked| &blocked.address));
         let survey = input.survey;
@@ -123,6 +129,11 @@ impl Summary {
                 Some(_) => self.renew += 1,
                 None => self.issue += 1,
             },
+            Deed::InstallIdentity(install) => match install.before {
+                Some(_) => self.renew += 1,
+                None => self.issue += 1,
+            },
+            Deed::WriteCsr(_) => self.request += 1,
             Deed::CopyIdentity(_) => self.copy += 1,
             Deed::Restart { .. } => self.restart += 1,
             Deed::Restore { .. } => self.restore += 1,

@@ -12,7 +12,8 @@ fn plan_of(survey: &Survey, options: &Options) -> Plan {
     let spec =
         SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
     let (differences, place) = (&differences, &|_: &[String]| None);
-    plan(&Input { survey, differences, now: now(), spec, options, place }).unwrap()
+    plan(&Input { survey, differences, now: now(), spec, options, signed: &Default::default(), place })
+        .unwrap()
 }
 
 fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut crate::observed::NodeFacts {
@@ -207,8 +208,15 @@ fn a_due_finding_that_nothing_mends_is_named() {
     let differences = diff(&survey.desired, &survey.observed, later);
     let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None };
     let options = &Options::default();
-    let input =
-        Input { survey: &survey, differences: &differences, now: later, spec, options, place: &|_| None };
+    let input = Input {
+        survey: &survey,
+        differences: &differences,
+        now: later,
+        spec,
+        options,
+        signed: &Default::default(),
+        place: &|_| None,
+    };
     let plan = plan(&input).unwrap();
     let named: Vec<String> = plan.elsewhere.iter().map(|blocked| blocked.address.to_string()).collect();
     assert!(named.contains(&"ca/ca@cp-1".to_owned()), "{named:?}");

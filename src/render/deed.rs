@@ -41,6 +41,8 @@ pub fn deed(action: &Action) -> String {
             format!("copy {subject} from {}", copy.from())
         }
         Deed::CopyIdentity(copy) => format!("copy {subject} to {}", escaped(copy.target.certificate_path())),
+        Deed::WriteCsr(_) => format!("ask for {subject}"),
+        Deed::InstallIdentity(_) => format!("install {subject}, signed elsewhere"),
         Deed::UpdateKubeconfig { .. } => format!("update the CA data of {subject}"),
         Deed::SetPermissions { file, .. } => format!("set owner and mode of {}", escaped(&file.path)),
         Deed::Restart { .. } => format!("restart {subject}"),

@@ -1,13 +1,14 @@
 //! What happens during a run, one JSON object a line, for programs that follow it.
 //!
 //! What enters is an event; what leaves is its line. Kinds are `version` (always the first), `visit_start`, `step_start`, `step_done`, `verify` (a check that held),
-//! `undo`, `visit_done`, `diagnostic` and `outcome` (always the last, which the program writes). Later minor formats add kinds and names: readers pass over what they
+//! `undo`, `visit_done`, `request` (one that was handed out), `diagnostic` and `outcome` (always the last, which the program writes). Later minor formats add kinds and names: readers pass over what they
 //! do not know.
 
 use serde::Serialize;
 
 use super::deed::deed;
 use crate::apply::{Event, Failure, VisitEnd};
+use crate::ids::Address;
 use crate::plan::{Action, Deed, Plan};
 use crate::saved::{FORMAT_VERSION, TOOL};
 
@@ -22,6 +23,7 @@ enum Line<'a> {
     Verify(Step<'a>),
     Undo { visit: u32, node: &'a str, done: bool },
     VisitDone { visit: u32, node: &'a str, end: &'static str },
+    Request { address: String, node: &'a str, file: &'a str },
     Diagnostic { severity: &'static str, node: &'a str, step: Option<u32>, message: &'a str },
 }
 
@@ -53,6 +55,11 @@ pub fn version(plan: &Plan) -> String {
     line(&Line::Version { format_version: FORMAT_VERSION, tool: TOOL, plan, cluster })
 }
 
+/// The line of a request that was written to a file of the machine that runs `pki`.
+pub fn request(address: &Address, file: &str) -> String {
+    line(&Line::Request { address: address.to_string(), node: address.node.as_str(), file })
+}
+
 /// The lines of an event.
 pub fn event(event: &Event<'_>) -> String {
     match event {
@@ -60,29 +67,12 @@ pub fn event(event: &Event<'_>) -> String {
             line(&Line::VisitStart { visit: visit.number, of: *of, node: visit.node.as_str() })
         }
         Event::StepBegins { action } => line(&Line::StepStart(Step::of(action))),
-        Event::StepEnds { action } => match action.deed {
-            Deed::Verify { .. } | Deed::AwaitHealthy { .. } => line(&Line::Verify(Step::of(action))),
-            Deed::UndoOpen { .. }
-            | Deed::Snapshot { .. }
-            | Deed::MakeDirectory { .. }
-            | Deed::MakeLink { .. }
-            | Deed::MoveDirectory { .. }
-            | Deed::CreateAuthority { .. }
-            | Deed::ExtendAuthority { .. }
-            | Deed::InstallAuthority { .. }
-            | Deed::CopyAuthorityCertificate { .. }
-            | Deed::CopyKey { .. }
-            | Deed::CreateKeyPair { .. }
-            | Deed::WritePublicKey { .. }
-            | Deed::WriteBundle { .. }
-            | Deed::RemoveCopy { .. }
-            | Deed::IssueIdentity(_)
-            | Deed::CopyIdentity(_)
-            | Deed::UpdateKubeconfig { .. }
-            | Deed::SetPermissions { .. }
-            | Deed::Restart { .. }
-            | Deed::Restore { .. } => line(&Line::StepDone(Step::of(action))),
-        },
+        Event::StepEnds { action }
+            if matches!(action.deed, Deed::Verify { .. } | Deed::AwaitHealthy { .. }) =>
+        {
+            line(&Line::Verify(Step::of(action)))
+        }
+        Event::StepEnds { action } => line(&Line::StepDone(Step::of(action))),
         Event::StepFails { failure, .. } => diagnostic(failure),
         Event::VisitEnds { visit, end } => {
             let (number, node) = (visit.number, visit.node.as_str());

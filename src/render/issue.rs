@@ -1,6 +1,8 @@
 //! The lines of a plan's block about one certificate: what it will say, and how that differs from the one it replaces.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 
@@ -8,7 +10,7 @@ use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::NodeName;
-use crate::plan::{IdentityCopy, Issue, KeySource, Position, Trusted};
+use crate::plan::{Action, Deed, IdentityCopy, Issue, KeySource, Position, Trusted};
 use crate::spec::types::SubjectName;
 use crate::x509::{Certificate, Sha256};
 
@@ -43,7 +45,7 @@ pub(super) fn issue_lines(body: &mut Lines, issue: &Issue, now: Timestamp) {
         Some(_) => {}
         None => body.add("subject", wanted),
     }
-    names(body, issue);
+    names(body, (&issue.dns, &issue.ip), issue.before.as_ref());
     let usages: Vec<String> = issue.usages.iter().map(ToString::to_string).collect();
     if old.is_none() {
         body.add("usable as", usages.join(", "));
@@ -100,10 +102,14 @@ fn same_subject(old: Option<&crate::x509::CertificateFacts>, wanted: &SubjectNam
 }
 
 /// The names as a difference, name by name.
-fn names(body: &mut Lines, issue: &Issue) {
+pub(super) fn names(
+    body: &mut Lines,
+    (dns, ip): (&BTreeSet<String>, &BTreeSet<IpAddr>),
+    before: Option<&Certificate>,
+) {
     let new: Vec<String> =
-        issue.dns.iter().cloned().chain(issue.ip.iter().map(|ip| format!("IP {ip}"))).collect();
-    let Some(before) = &issue.before else {
+        dns.iter().map(|name| escaped(name)).chain(ip.iter().map(|ip| format!("IP {ip}"))).collect();
+    let Some(before) = before else {
         if !new.is_empty() {
             body.add("names", new.join(", "));
         }
@@ -132,6 +138,42 @@ fn names(body: &mut Lines, issue: &Issue) {
         body.add("names", format!("kept, but {}", changes.join(", ")));
     } else if !old.is_empty() {
         body.add("names", format!("kept ({})", old.len()));
+    }
+}
+
+/// The digest of the key that a renewal keeps.
+pub(super) fn kept_key(action: &Action) -> Option<String> {
+    match &action.deed {
+        Deed::IssueIdentity(issue) => match issue.key {
+            KeySource::Kept(spki) => Some(spki.short()),
+            KeySource::New(_) => None,
+        },
+        Deed::WriteCsr(request) => match request.key {
+            KeySource::Kept(spki) => Some(spki.short()),
+            KeySource::New(_) => None,
+        },
+        Deed::UndoOpen { .. }
+        | Deed::Snapshot { .. }
+        | Deed::MakeDirectory { .. }
+        | Deed::MakeLink { .. }
+        | Deed::MoveDirectory { .. }
+        | Deed::CreateAuthority { .. }
+        | Deed::InstallAuthority { .. }
+        | Deed::CopyAuthorityCertificate { .. }
+        | Deed::CopyKey { .. }
+        | Deed::CreateKeyPair { .. }
+        | Deed::WritePublicKey { .. }
+        | Deed::WriteBundle { .. }
+        | Deed::RemoveCopy { .. }
+        | Deed::ExtendAuthority { .. }
+        | Deed::CopyIdentity(_)
+        | Deed::InstallIdentity(_)
+        | Deed::UpdateKubeconfig { .. }
+        | Deed::SetPermissions { .. }
+        | Deed::Restart { .. }
+        | Deed::AwaitHealthy { .. }
+        | Deed::Verify { .. }
+        | Deed::Restore { .. } => None,
     }
 }
 

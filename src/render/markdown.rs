@@ -22,7 +22,8 @@ pub fn markdown(plan: &Plan, digest: Option<&Sha256>, max_bytes: usize) -> Strin
     let (head, tail) = (head(plan), tail(plan, digest));
     let room = max_bytes.saturating_sub(head.len() + tail.len());
     let table = [phases::markdown(plan), table(plan)].concat();
-    let text = fold("The whole plan", "diff", &as_diff(&text_of(plan)));
+    let whole = as_diff(&text_of(plan));
+    let text = fold("The whole plan", "diff", &whole);
     // Of one visit there is no order to draw.
     let drawing = match plan.visits.len() {
         0 | 1 => String::new(),
@@ -35,7 +36,7 @@ pub fn markdown(plan: &Plan, digest: Option<&Sha256>, max_bytes: usize) -> Strin
     } else {
         let table = cut_table(&table, room / 2);
         let left = room.saturating_sub(table.len());
-        let text = cut_fold(plan, left);
+        let text = cut_fold(&whole, left);
         [table, text].concat()
     };
     [head, body, tail].concat()
@@ -214,11 +215,10 @@ fn cut_table(table: &str, room: usize) -> String {
 }
 
 /// The text with lines of its middle left out; nothing where not even its ends have room.
-fn cut_fold(plan: &Plan, room: usize) -> String {
-    let text = as_diff(&text_of(plan));
+fn cut_fold(text: &str, room: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let note = format!("{CUT}{} in all, the saved plan has them\n", counted(lines.len(), "line", "lines"));
-    let empty = fold("The plan, shortened", "diff", &note).len() + longest_run(&text) * 2;
+    let empty = fold("The plan, shortened", "diff", &note).len() + longest_run(text) * 2;
     let (first, last) = ends(&lines, room.saturating_sub(empty + 2));
     if first.is_empty() {
         return String::new();

@@ -4,6 +4,7 @@ mod aside;
 mod checked;
 mod deed;
 mod event;
+mod external;
 mod gates;
 mod issue;
 mod markdown;
@@ -16,7 +17,8 @@ mod snapshot;
 mod status;
 
 pub use deed::deed;
-pub use event::{event, version};
+pub use event::{event, request, version};
+pub use external::requests;
 pub use markdown::{markdown, marker};
 pub use metrics::metrics;
 pub use pipeline::{gitlab, junit_of_status, junit_of_validation};

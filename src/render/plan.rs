@@ -6,18 +6,17 @@ use std::fmt::Write as _;
 use super::aside::{elsewhere, notes, restarts};
 use super::checked::checked;
 use super::deed::{counted, deed};
+use super::external::{install_lines, request_lines};
 use super::gates::gate_lines;
 use super::issue::{
-    Lines, bundle_line, copy_lines, extension_lines, fingerprints, issue_lines, trusted_text,
+    Lines, bundle_line, copy_lines, extension_lines, fingerprints, issue_lines, kept_key, trusted_text,
 };
 use super::phases;
 use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::Subject;
-use crate::plan::{
-    Action, Approval, Blocked, Deed, Disruption, KeySource, Phase, Plan, RestartMethod, Visit, Why,
-};
+use crate::plan::{Action, Approval, Blocked, Deed, Disruption, Phase, Plan, RestartMethod, Visit, Why};
 use crate::visits::temporary_name;
 
 /// The whole plan as text.
@@ -33,7 +32,7 @@ pub fn plan(plan: &Plan) -> String {
     text.push_str(&blocks(plan));
     text.push_str(&restarts(plan));
     text.push_str(&elsewhere(plan));
-    text.push_str(&phases::waiting(plan));
+    text.push_str(&phases::postponed(plan));
     text.push_str(&notes(plan));
     text.push_str(&order(plan));
     text.push_str(&checked(plan.checked.as_ref()));
@@ -77,7 +76,7 @@ fn nothing_to_do(plan: &Plan) -> String {
     if let Some(first) = &summary.first_authority_end {
         let _ = writeln!(text, "  First CA to expire {}  {}", date(first.at), first.name);
     }
-    text.push_str(&phases::waiting(plan));
+    text.push_str(&phases::postponed(plan));
     text.push_str(&notes(plan));
     text.push_str("\nPlan: nothing to do.\n");
     text
@@ -93,6 +92,12 @@ fn verdict(plan: &Plan) -> String {
         (summary.repair, "put right", "link, directory or mode", "links, directories or modes"),
         (summary.restore, "put back", "path", "paths"),
         (summary.copy, "copy a certificate to", "place", "places"),
+        (
+            summary.request,
+            "ask for",
+            "certificate that is signed elsewhere",
+            "certificates that are signed elsewhere",
+        ),
     ]
     .into_iter()
     .filter(|(count, ..)| *count > 0)
@@ -188,37 +193,6 @@ fn blocks(plan: &Plan) -> String {
         }
     }
     text
-}
-
-/// The digest of the key that a renewal keeps.
-fn kept_key(action: &Action) -> Option<String> {
-    match &action.deed {
-        Deed::IssueIdentity(issue) => match issue.key {
-            KeySource::Kept(spki) => Some(spki.short()),
-            KeySource::New(_) => None,
-        },
-        Deed::UndoOpen { .. }
-        | Deed::Snapshot { .. }
-        | Deed::MakeDirectory { .. }
-        | Deed::MakeLink { .. }
-        | Deed::MoveDirectory { .. }
-        | Deed::CreateAuthority { .. }
-        | Deed::ExtendAuthority { .. }
-        | Deed::InstallAuthority { .. }
-        | Deed::CopyAuthorityCertificate { .. }
-        | Deed::CopyKey { .. }
-        | Deed::CreateKeyPair { .. }
-        | Deed::WritePublicKey { .. }
-        | Deed::WriteBundle { .. }
-        | Deed::RemoveCopy { .. }
-        | Deed::CopyIdentity(_)
-        | Deed::UpdateKubeconfig { .. }
-        | Deed::SetPermissions { .. }
-        | Deed::Restart { .. }
-        | Deed::AwaitHealthy { .. }
-        | Deed::Verify { .. }
-        | Deed::Restore { .. } => None,
-    }
 }
 
 /// The reasons of a group, each once.
@@ -343,6 +317,14 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             copy_lines(&mut body, copy, &action.address.node, now);
             if copy.before.is_some() { '~' } else { '+' }
         }
+        Deed::WriteCsr(request) => {
+            request_lines(&mut body, request, subject);
+            '+'
+        }
+        Deed::InstallIdentity(install) => {
+            install_lines(&mut body, install, now);
+            if install.before.is_some() { '~' } else { '+' }
+        }
         Deed::UpdateKubeconfig { file, trusted, before } => {
             body.add("trusts", format!("{} -> {}", fingerprints(before), trusted_text(trusted)));
             body.file(file);
@@ -420,7 +402,8 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
         }
         Disruption::Restart { .. } => {}
     }
-    Some((format!("{sign} {subject}"), body.0))
+    let request = if matches!(action.deed, Deed::WriteCsr(_)) { "request for " } else { "" };
+    Some((format!("{sign} {request}{subject}"), body.0))
 }
 
 /// The visits as they are carried out.
@@ -480,6 +463,9 @@ pub(super) fn last_line(plan: &Plan) -> String {
     }
     if summary.copy > 0 {
         let _ = write!(text, ", copy {}", summary.copy);
+    }
+    if summary.request > 0 {
+        let _ = write!(text, ", request {}", summary.request);
     }
     text.push_str(".\n");
     text

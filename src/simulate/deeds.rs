@@ -63,6 +63,7 @@ impl World {
             Deed::Snapshot { .. }
             | Deed::MakeDirectory { .. }
             | Deed::SetPermissions { .. }
+            | Deed::WriteCsr(_)
             | Deed::Verify { .. } => Effect::None,
             Deed::AwaitHealthy { gates, settle, .. } => {
                 let served = |gate: &Gate| {
@@ -171,6 +172,13 @@ impl World {
                     },
                 };
                 self.keep(node, &copy.target, shown, key, copy.trusted.as_ref())
+            }
+            Deed::InstallIdentity(install) => {
+                let all = std::iter::once(&install.certificate).chain(&install.chain);
+                let shown = all.map(|certificate| self.material.real(certificate)).collect();
+                // It was made for the request, so no other node holds it.
+                let key = Key::Known(install.certificate.facts().key.spki_sha256);
+                self.keep(node, &install.storage, shown, Some(key), install.trusted.as_ref())
             }
             Deed::UpdateKubeconfig { file, trusted, .. } => {
                 let trusted = self.trusted(trusted);

@@ -38,9 +38,9 @@ pub use kept::Snapshots;
 pub use severed::severed;
 
 use crate::diff::Survey;
-use crate::ids::{NodeName, ServiceName};
+use crate::ids::{Address, NodeName, ServiceName, Subject};
 use crate::observed::{Observed, Seen};
-use crate::plan::{Plan, Visit};
+use crate::plan::{Blocked, Plan, Visit};
 use crate::x509::Certificate;
 use deeds::World;
 use disk::{Disk, Source};
@@ -124,17 +124,39 @@ fn once(faults: Vec<Counterexample>) -> Vec<Counterexample> {
     faults.into_iter().filter(|fault| named.insert(what(fault))).collect()
 }
 
-/// The plan with what its simulation says in it.
+/// The plan with what its simulation says in it. Where so much is down already that it would leave too little, that blocks it: no order could do better.
 ///
 /// # Errors
 /// It breaks something without saying so.
 pub fn checked(mut plan: Plan, survey: &Survey, processes: &Processes) -> Result<Plan, Counterexample> {
-    if !plan.visits.is_empty() {
-        let outage_accepted = processes.outage_accepted || !plan.accepted_outages.is_empty();
-        let processes = Processes { outage_accepted, ..processes.clone() };
-        plan.checked = Some(simulate(&plan, survey, &processes)?);
+    if plan.visits.is_empty() {
+        return Ok(plan);
     }
-    Ok(plan)
+    let outage_accepted = processes.outage_accepted || !plan.accepted_outages.is_empty();
+    let processes = Processes { outage_accepted, ..processes.clone() };
+    let (checked, faults) = played(&plan, &waves(&plan), survey, (&processes, &Snapshots::new()));
+    let Some(fault) = faults.into_iter().next() else {
+        plan.checked = Some(checked);
+        return Ok(plan);
+    };
+    match too_few_already(&plan, &checked, &fault) {
+        Some(blocked) => Ok(plan.refused(blocked)),
+        None => Err(fault),
+    }
+}
+
+/// What blocks a plan that leaves too few instances of a service of which some do not work before it.
+fn too_few_already(plan: &Plan, checked: &Checked, fault: &Counterexample) -> Option<Blocked> {
+    let Counterexample::TooFew { when, service, left, of, needed } = fault else { return None };
+    let least = checked.least.iter().find(|least| least.service == *service);
+    least.filter(|least| least.before < least.of)?;
+    let action = plan.actions().find(|action| action.number == when.step())?;
+    Some(Blocked {
+        address: Address { subject: Subject::Service(service.clone()), node: action.address.node.clone() },
+        because: format!("{when} would leave {left} of {of} that work, and {needed} are needed"),
+        help: Some(format!("bring back first what of {service} does not work now")),
+        findings: Vec::new(),
+    })
 }
 
 /// The way back of a rollback, with what its simulation says in it. Whoever goes back to where something did not work asks for that, so whatever breaks is named.

@@ -63,7 +63,7 @@ pub(super) fn left(
         | Subject::KeyPair(_)
         | Subject::Directory(_)
         | Subject::Service(_)
-        | Subject::Node => Some(action.deed.issue()?.authority.clone()),
+        | Subject::Node => Some(action.deed.signed_under()?.clone()),
     });
     let concerned: BTreeSet<AuthorityName> = concerned.collect();
     let when = When::Step(plan.actions().last()?.number);

@@ -29,7 +29,8 @@ fn plan_of(survey: &Survey, replace: &[&str]) -> Plan {
     let replace = replace.iter().map(|text| text.parse().unwrap()).collect();
     let options = &Options { replace, ..Options::default() };
     let (differences, place) = (&differences, &|_: &[String]| None);
-    plan(&PlanInput { survey, differences, now: now(), spec, options, place }).unwrap()
+    plan(&PlanInput { survey, differences, now: now(), spec, options, signed: &Default::default(), place })
+        .unwrap()
 }
 
 /// A plan with these visits, made by hand, numbered in order.

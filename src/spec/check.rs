@@ -10,6 +10,8 @@ mod relations;
 mod roots;
 mod values;
 
+pub(crate) use values::forms;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;

@@ -192,7 +192,7 @@ fn no_cluster(sources: &[Source], passed_over: usize) -> Diagnostic {
     let (message, help) = match (sources.is_empty(), passed_over) {
         (true, _) => ("no file was given".to_owned(), "name a file with -f"),
         (false, 0) => {
-            (format!("nothing is declared in {files}"), "check the path; `pki init` writes a first spec")
+            (format!("nothing is declared in {files}"), "check the path; `pki adopt` writes a first spec")
         }
         (false, count) => (
             format!("no {KIND} among the {count} documents of {files}"),

@@ -46,6 +46,11 @@ impl FileMode {
     /// Everything that a file grants may stay granted.
     pub const ALL: FileMode = FileMode(0o777);
 
+    /// The mode with these bits; none where there are others than those for reading, writing and running.
+    pub const fn new(bits: u32) -> Option<Self> {
+        if bits <= Self::ALL.0 { Some(Self(bits)) } else { None }
+    }
+
     /// The bits.
     pub const fn bits(self) -> u32 {
         self.0
@@ -150,6 +155,11 @@ impl JsonSchema for UrlPath {
 pub struct Port(u16);
 
 impl Port {
+    /// The port of this number; none for 0.
+    pub const fn new(number: u16) -> Option<Self> {
+        if number == 0 { None } else { Some(Self(number)) }
+    }
+
     /// The number.
     pub const fn number(self) -> u16 {
         self.0

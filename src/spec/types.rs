@@ -254,6 +254,15 @@ impl fmt::Display for KeyAlgorithm {
     }
 }
 
+impl KeyAlgorithm {
+    /// The algorithm of an existing key, if new keys of it are made.
+    pub fn of_key(found: &crate::x509::KeyAlgorithm) -> Option<Self> {
+        let made =
+            [Self::Rsa2048, Self::Rsa3072, Self::Rsa4096, Self::EcdsaP256, Self::EcdsaP384, Self::Ed25519];
+        made.into_iter().find(|made| crate::x509::KeyAlgorithm::from(*made) == *found)
+    }
+}
+
 impl From<KeyAlgorithm> for crate::x509::KeyAlgorithm {
     fn from(algorithm: KeyAlgorithm) -> Self {
         match algorithm {

@@ -17,6 +17,7 @@ pub mod issue;
 pub mod key;
 pub mod name;
 pub mod pem;
+pub mod request;
 pub mod verify;
 
 pub use algorithm::{KeyAlgorithm, PublicKey};
@@ -29,3 +30,4 @@ pub use extensions::{
 pub use generate::SerialNumber;
 pub use key::{KeyEncoding, PrivateKey};
 pub use name::Name;
+pub use request::CertificateRequest;

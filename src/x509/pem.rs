@@ -12,6 +12,7 @@ use super::algorithm::{PublicKey, PublicKeyError};
 use super::certificate::{Certificate, CertificateError};
 use super::key::{KeyError, PrivateKey};
 use super::name::escape;
+use super::request::CertificateRequest;
 
 /// Largest file that is read, in bytes; a bundle of all public roots has a fifth of that.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -45,8 +46,8 @@ pub enum Item {
     EncryptedKey,
     /// `PUBLIC KEY`, `RSA PUBLIC KEY`
     PublicKey(PublicKey),
-    /// `CERTIFICATE REQUEST`, `NEW CERTIFICATE REQUEST`: not looked into.
-    CertificateRequest,
+    /// `CERTIFICATE REQUEST`, `NEW CERTIFICATE REQUEST`; none where it cannot be read, which breaks nothing that reads the other blocks.
+    CertificateRequest(Option<CertificateRequest>),
     /// `EC PARAMETERS` and other parameters.
     Parameters,
     /// Another label, escaped: among them `TRUSTED CERTIFICATE`, OpenSSL's own form, which Go skips.
@@ -278,7 +279,9 @@ impl<'a> Block<'a> {
             "RSA PUBLIC KEY" => PublicKey::from_pkcs1_der(&der)
                 .map(Item::PublicKey)
                 .map_err(|source| PemProblem::PublicKey { block, label, source }),
-            "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Ok(Item::CertificateRequest),
+            "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
+                Ok(Item::CertificateRequest(CertificateRequest::from_der(&der).ok()))
+            }
             "EC PARAMETERS" => {
                 *parameters = Some(der);
                 Ok(Item::Parameters)

@@ -96,6 +96,7 @@ fn main() {
         now: now(),
         spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
         options: &Options::default(),
+        signed: &Default::default(),
         place: &|_| None,
     })
     .unwrap();

@@ -121,6 +121,7 @@ fn renewal_of_a_cluster(folder: &Path, workers: usize) -> (Duration, Duration) {
         now: now(),
         spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
         options: &options,
+        signed: &Default::default(),
         place: &|_| None,
     })
     .unwrap();
@@ -228,6 +229,7 @@ fn planning(node: &Local, count: usize, due: bool) -> Duration {
         now,
         spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
         options: &Options::default(),
+        signed: &Default::default(),
         place: &|_| None,
     });
     let time = start.elapsed();

@@ -103,7 +103,15 @@ impl Cluster {
         let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None };
         let place = |path: &[String]| place(&loaded, path);
         let (survey, differences) = (&survey, &differences);
-        make(&Input { survey, differences, now: now(), spec, options, place: &place })
+        make(&Input {
+            survey,
+            differences,
+            now: now(),
+            spec,
+            options,
+            signed: &Default::default(),
+            place: &place,
+        })
     }
 
     /// Does it.

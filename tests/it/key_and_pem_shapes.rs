@@ -276,13 +276,14 @@ fn certificate_and_key_in_one_file_and_public_keys_and_requests() {
             Item::Certificate(first),
             Item::PrivateKey(key),
             Item::PrivateKey(rsa),
-            Item::CertificateRequest,
+            Item::CertificateRequest(Some(request)),
             Item::Other(trusted),
             Item::PublicKey(pkcs1),
             Item::PublicKey(spki),
         ] => {
             assert_eq!(first, &certificate);
             assert_eq!(key.public_key(), &certificate.facts().key);
+            assert_eq!(&request.facts().key, key.public_key());
             assert_eq!(trusted, "TRUSTED CERTIFICATE");
             assert_eq!([rsa.public_key().spki_sha256, pkcs1.spki_sha256, spki.spki_sha256], [digest; 3]);
         }

@@ -5,10 +5,12 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod adopt;
 mod cli;
 mod cluster;
 mod directories;
 mod examples;
+mod external;
 mod failures;
 mod issuing;
 mod key_and_pem_shapes;

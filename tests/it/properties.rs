@@ -285,6 +285,7 @@ impl Cluster {
             now,
             spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
             options: &Options::default(),
+            signed: &Default::default(),
             place: &|_| None,
         })
     }

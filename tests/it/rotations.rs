@@ -93,7 +93,7 @@ proptest! {
                 prop_assert!(least.least + 1 >= least.of, "{least:?}\n{}", pki::render::plan(&plan));
             }
             if plan.visits.is_empty() {
-                if !plan.elsewhere.is_empty() || !plan.waiting.is_empty() {
+                if !plan.elsewhere.is_empty() || !plan.postponed.is_empty() {
                     prop_assert!(!damaged.is_empty(), "round {round}: {}\n{log}", pki::render::plan(&plan));
                     return Ok(());
                 }

@@ -147,7 +147,7 @@ fn planned(folder: &Path, name: &str, cluster: &Cluster, ours: &BTreeSet<String>
         return Err(format!("{name}: changed, but not planned: {:?}", differing.difference(&planned)));
     }
     let mut after = cluster.plan(&Options::default());
-    if !plan.waiting.is_empty() && !after.visits.is_empty() {
+    if !plan.postponed.is_empty() && !after.visits.is_empty() {
         // What waited for the first plan is done by the second one.
         let report = cluster.apply(&after);
         if report.outcome != Outcome::Done {
@@ -167,8 +167,8 @@ fn told(name: &str, cluster: &Cluster, plan: &Plan) -> Result<(), String> {
     let text = cluster.report().text();
     // Of what waits is told when it goes on.
     let waits = |address: &str| {
-        let mut waiting = plan.waiting.iter();
-        waiting.any(|waiting| address.starts_with(&format!("ca/{}@", waiting.authority)))
+        let mut postponed = plan.postponed.iter();
+        postponed.any(|postponed| address.starts_with(&format!("ca/{}@", postponed.authority)))
     };
     let due =
         text.lines().filter_map(|line| line.strip_prefix("  due ")).flat_map(|line| line.trim().split(", "));

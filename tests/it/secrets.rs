@@ -25,7 +25,7 @@ fn told(folder: &Path, said: &[u8]) -> Option<String> {
     }
     assert!(needles.len() >= 100, "only {} traces of keys", needles.len());
     let said = (PathBuf::from("(the output)"), said.to_vec());
-    let kept = files.iter().filter(|file| is_kept_by_pki(file) && !is_copy(file));
+    let kept = files.iter().filter(|file| is_kept_by_pki(file) && !is_copy(file) || is_passed_on(file));
     let texts: Vec<(PathBuf, Vec<u8>)> =
         kept.map(|file| (file.clone(), std::fs::read(file).unwrap())).chain([said]).collect();
     for (place, text) in texts {
@@ -46,10 +46,17 @@ fn is_kept_by_pki(file: &Path) -> bool {
     file.to_str().unwrap().contains("/var/lib/pki/") || file.ends_with("run/pki.lock")
 }
 
-/// A copy of a file before or after a visit.
+/// What people pass on: requests and saved plans.
+fn is_passed_on(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "csr" || extension == "json")
+}
+
+/// A copy of a file before or after a visit, or a key that waits with its request.
 fn is_copy(file: &Path) -> bool {
     let name = |path: &Path| path.file_name().map(|name| name.to_str().unwrap().to_owned());
-    file.parent().and_then(name).is_some_and(|parent| parent == "before" || parent == "after")
+    file.parent()
+        .and_then(name)
+        .is_some_and(|parent| ["before", "after", "requests"].contains(&parent.as_str()))
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::cluster::ROOT;
 
 /// Modules that decide. They are given everything they know, so that the same input always gives the same output.
-const PURE: [&str; 28] = [
+const PURE: [&str; 30] = [
+    "adopt",
     "desired",
     "detect",
     "diagnostic",
@@ -29,6 +30,7 @@ const PURE: [&str; 28] = [
     "request",
     "saved",
     "secret",
+    "signed",
     "simulate",
     "spec",
     "status",

@@ -9,6 +9,7 @@
     reason = "tests on real machines; one that meets what it does not expect has failed"
 )]
 
+mod adopt;
 mod calibration;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 #[path = "../it/cluster.rs"]

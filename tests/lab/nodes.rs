@@ -282,6 +282,17 @@ impl Node {
     }
 }
 
+/// What a failed test has left running would take the machine away from all others.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let power = Path::new(ROOT).join("tests/lab/power");
+            // Whatever it comes to, the test has failed already.
+            let _ = Command::new(power).args(["kill", &self.name]).status();
+        }
+    }
+}
+
 /// So many of these nodes, if as many are free.
 fn take_free(names: &BTreeSet<String>, count: usize) -> Option<Vec<Node>> {
     let _choosing = CHOOSING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::parts::{add_name, fill_subject, owned_file, pair};
 use super::{ResolveError, Resolver, decide, placed, spec_path, unknown_placeholder};
 use crate::desired::template::Values;
-use crate::desired::{DesiredCopy, DesiredIdentity, DesiredNames, DesiredNode, Storage};
+use crate::desired::{DesiredCopy, DesiredIdentity, DesiredNames, DesiredNode, FileSpec, REQUESTS, Storage};
 use crate::ids::{AuthorityName, CopyName, IdentityName, NodeName};
 use crate::profile::{
     CombinedEntry, IdentityEntry, Keep, KubeconfigEntry, NamesOf, PlaceEntry, StorageEntry, applicable,
@@ -47,6 +47,9 @@ impl Resolver<'_> {
             {
                 identities.insert(identity.clone(), desired);
             }
+        }
+        for (identity, desired) in &mut identities {
+            desired.request = self.request(identity, desired.authority.as_ref());
         }
         identities
     }
@@ -258,7 +261,21 @@ impl Resolver<'_> {
             rotated_by_kubelet: false,
             shared: false,
             copies: BTreeMap::new(),
+            request: None,
         }
+    }
+
+    /// Where the request of a certificate waits that is signed elsewhere.
+    fn request(&self, name: &IdentityName, authority: Option<&AuthorityName>) -> Option<FileSpec> {
+        let declared = self.spec.authorities.get(authority?)?;
+        let root = || "root".to_owned();
+        let directory = self.spec.snapshots.directory.trim_end_matches('/');
+        declared.external.then(|| FileSpec {
+            path: format!("{directory}/{REQUESTS}/{name}.pem"),
+            user: root(),
+            group: root(),
+            mode: FileMode::PRIVATE,
+        })
     }
 
     fn profile_names(

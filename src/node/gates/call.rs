@@ -12,7 +12,6 @@ use std::time::Duration;
 use http::StatusCode;
 use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
@@ -215,8 +214,7 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let provider = self.sight.provider();
-        verify_tls12_signature(message, certificate, signed, &provider.signature_verification_algorithms)
+        self.sight.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -225,12 +223,11 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let provider = self.sight.provider();
-        verify_tls13_signature(message, certificate, signed, &provider.signature_verification_algorithms)
+        self.sight.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.sight.provider().signature_verification_algorithms.supported_schemes()
+        self.sight.supported_verify_schemes()
     }
 }
 

@@ -433,6 +433,11 @@ impl Objects for Memory {
         Ok(())
     }
 
+    fn make_private(&mut self, path: &str) -> Result<(), HostError> {
+        self.put(path, &Image::Directory(Access { mode: 0o700, uid: 0, gid: 0 }));
+        Ok(())
+    }
+
     fn served_by(&self) -> ServedBy {
         ServedBy::default()
     }

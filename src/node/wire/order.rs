@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{FileSpec, Storage};
 use crate::gate::Gate;
 use crate::node::order::{
-    Answer, AuthorityFiles, IdentityCheck, Order, SharedIdentity, SignRequest, Slot, VisitId,
+    Answer, AuthorityFiles, IdentityCheck, Order, RequestContent, SharedIdentity, SignRequest, Slot, VisitId,
 };
 use crate::secret::Secret;
 use crate::spec::scalars::FileMode;
 use crate::spec::types::{KeyAlgorithm, SubjectName};
-use crate::x509::{Certificate, PublicKey, Sha256};
+use crate::x509::{Certificate, CertificateRequest, PublicKey, Sha256};
 
 /// How an [`Order`] is written.
 #[derive(Serialize, Deserialize)]
@@ -43,6 +43,14 @@ pub(super) enum WireOrder {
     TakeKey {
         slot: Slot,
         storage: Storage,
+    },
+    WriteRequest {
+        slot: Slot,
+        request: Box<RequestContent>,
+        file: FileSpec,
+    },
+    RemoveRequest {
+        path: String,
     },
     Sign {
         authority: AuthorityFiles,
@@ -155,6 +163,7 @@ pub(super) enum WireAnswer {
     PublicKey(PublicKey),
     PublicKeys(BTreeMap<Slot, PublicKey>),
     Certificate(Certificate),
+    Request(CertificateRequest),
     Shared(#[serde(with = "secret")] Secret),
     SharedIdentity(#[serde(with = "WireSharedIdentity")] SharedIdentity),
 }

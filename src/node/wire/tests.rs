@@ -10,7 +10,9 @@ use super::*;
 use crate::desired::{FileSpec, Storage};
 use crate::kubeconfig::edit::EditError;
 use crate::material::tests::pair;
-use crate::node::order::{AuthorityFiles, IdentityCheck, SharedIdentity, SignRequest, Slot, VisitId};
+use crate::node::order::{
+    AuthorityFiles, IdentityCheck, RequestContent, SharedIdentity, SignRequest, Slot, VisitId,
+};
 use crate::node::{Holder, LockState, NodeError};
 use crate::secret::Secret;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
@@ -114,6 +116,17 @@ fn orders() -> Vec<Order> {
             trusted: vec![],
             cluster: "c".to_owned(),
         },
+        Order::WriteRequest {
+            slot: Slot("apiserver@cp-1".to_owned()),
+            request: Box::new(RequestContent {
+                subject: SubjectName { common_name: "a".to_owned(), organizations: vec!["b".to_owned()] },
+                usages: BTreeSet::new(),
+                dns: ["a.example".to_owned()].into(),
+                ip: ["10.0.0.1".parse().unwrap()].into(),
+            }),
+            file: file("/var/lib/pki/requests/a.pem"),
+        },
+        Order::RemoveRequest { path: "/var/lib/pki/requests/a.pem".to_owned() },
         Order::WriteTrusted { file: file("/k"), trusted: vec![certificate.clone()] },
         Order::CreateAuthority {
             certificate: file("/ca.crt"),

@@ -21,7 +21,8 @@ fn plan_of(survey: &Survey) -> Plan {
     let spec =
         SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
     let (differences, options, place) = (&differences, &Options::default(), &|_: &[String]| None);
-    plan(&Input { survey, differences, now: later(), spec, options, place }).unwrap()
+    plan(&Input { survey, differences, now: later(), spec, options, signed: &Default::default(), place })
+        .unwrap()
 }
 
 fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut NodeFacts {
@@ -91,8 +92,7 @@ fn when_everything_has_expired_etcd_comes_first_on_all_nodes_behind_their_kubele
     let second = "issue-identity admin.conf, issue-identity apiserver, issue-identity apiserver-kubelet-client, \
                   issue-identity controller-manager.conf, issue-identity front-proxy-client, issue-identity scheduler.conf, \
                   restart svc/kube-apiserver, await-healthy svc/kube-apiserver, restart svc/kube-controller-manager, \
-                  await-healthy svc/kube-controller-manager, restart svc/kube-scheduler, await-healthy svc/kube-scheduler, \
-                  await-healthy admin.conf, await-healthy controller-manager.conf, await-healthy scheduler.conf";
+                  await-healthy svc/kube-controller-manager, restart svc/kube-scheduler, await-healthy svc/kube-scheduler";
     let expected: Vec<String> = [("Quorum", first), ("Ordinary", second)]
         .into_iter()
         .flat_map(|(phase, deeds)| ["cp-1", "cp-2", "cp-3"].map(|node| format!("{phase} {node}: {deeds}")))
@@ -160,6 +160,20 @@ fn a_kubelet_that_was_switched_off_is_left_alone_and_so_are_its_pods() {
         .map(|note| note.address.to_string())
         .collect();
     assert_eq!(notes, ["svc/kubelet@cp-2"]);
+}
+
+#[test]
+fn a_pod_whose_manifest_is_gone_is_not_restarted_by_an_annotation_in_it() {
+    let mut survey = everything_down();
+    facts(&mut survey, "cp-2").files.insert("/etc/kubernetes/manifests/etcd.yaml".to_owned(), Seen::Absent);
+    let plan = plan_of(&survey);
+    let restarted = |node: &str| {
+        let is_etcd = |action: &&crate::plan::Action| {
+            action.deed.verb() == "restart" && action.address.to_string() == format!("svc/etcd@{node}")
+        };
+        plan.actions().find(is_etcd).is_some()
+    };
+    assert_eq!(["cp-1", "cp-2", "cp-3"].map(restarted), [true, false, true]);
 }
 
 #[test]

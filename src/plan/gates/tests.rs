@@ -23,7 +23,7 @@ fn plan_at(survey: &Survey, now: Timestamp) -> Plan {
     let spec =
         SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
     let (differences, options, place) = (&differences, &Options::default(), &|_: &[String]| None);
-    plan(&Input { survey, differences, now, spec, options, place }).unwrap()
+    plan(&Input { survey, differences, now, spec, options, signed: &Default::default(), place }).unwrap()
 }
 
 fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut NodeFacts {

@@ -20,8 +20,15 @@ fn plan_of(survey: &Survey) -> Plan {
     let spec =
         SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
     let options = &Options::default();
-    let plan =
-        plan(&Input { survey, differences: &differences, now: now(), spec, options, place: &|_| None });
+    let plan = plan(&Input {
+        survey,
+        differences: &differences,
+        now: now(),
+        spec,
+        options,
+        signed: &Default::default(),
+        place: &|_| None,
+    });
     checked(plan.unwrap(), survey, &Processes::of(&survey.observed)).unwrap()
 }
 

@@ -44,7 +44,15 @@ fn way_back(cp_1: [SnapshotFacts; 2], cp_2: [SnapshotFacts; 2]) -> (Vec<String>,
     let survey = agreement();
     let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None };
     let (differences, options) = (&Differences::default(), &Options::default());
-    let input = Input { survey: &survey, differences, now: now(), spec, options, place: &|_| None };
+    let input = Input {
+        survey: &survey,
+        differences,
+        now: now(),
+        spec,
+        options,
+        signed: &Default::default(),
+        place: &|_| None,
+    };
     let snapshots =
         [("cp-1", cp_1), ("cp-2", cp_2)].map(|(name, kept)| (name.parse().unwrap(), kept.to_vec())).into();
     let plan = rollback(&input, &snapshots, None).unwrap().plan;

@@ -167,6 +167,18 @@ fn two_members_that_are_restarted_together() {
 }
 
 #[test]
+fn with_a_member_down_the_restart_of_another_one_is_refused_by_name() {
+    let plan = by_hand(vec![("cp-1", vec![restart("etcd")])]);
+    let down = [("etcd".parse().unwrap(), "cp-3".parse().unwrap())].into();
+    let plan = checked(plan, &agreement(), &Processes { down, ..Processes::default() }).unwrap();
+    assert!(!plan.applicable && plan.checked.is_none() && plan.is_as_made());
+    let [blocked] = plan.blocked.as_slice() else { panic!("{:?}", plan.blocked) };
+    assert_eq!(blocked.address.to_string(), "svc/etcd@cp-1");
+    assert_eq!(blocked.because, "step 1 would leave 0 of 3 that work, and 2 are needed");
+    assert_eq!(blocked.help.as_deref(), Some("bring back first what of etcd does not work now"));
+}
+
+#[test]
 fn in_a_wave_every_order_is_tried() {
     // One after the other it works: the verifier learns of the new authority first.
     let plan = by_hand(vec![

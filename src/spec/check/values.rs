@@ -1,6 +1,6 @@
 //! Checks of single values whose types are plain texts or numbers.
 
-pub(super) mod forms;
+pub(crate) mod forms;
 
 use std::collections::BTreeSet;
 

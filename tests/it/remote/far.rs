@@ -200,6 +200,7 @@ impl Spec {
             now,
             spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
             options,
+            signed: &Default::default(),
             place: &|_| None,
         };
         pki::plan::plan(&input).unwrap()

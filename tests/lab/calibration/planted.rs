@@ -62,6 +62,7 @@ impl Cluster {
             now,
             spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
             options: &options,
+            signed: &Default::default(),
             place: &|_| None,
         })
         .unwrap()

@@ -14,8 +14,10 @@ use crate::specs::{Reached, Spec, give, made};
 use crate::tap::Tap;
 
 /// What starts the service with the machine, as a kubelet does: after the undo of what a reboot has interrupted, or it has read another file.
+/// One that were over would be taken for a dead kubelet.
 const UNIT: &str = "[Service]
 Type=oneshot
+RemainAfterExit=yes
 ExecStart=/bin/sh -c 'sha256sum </etc/kubernetes/scheduler.conf >/var/lib/tests/served'
 ";
 const UNIT_FILE: &str = "etc/systemd/system/kubelet.service";

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 /// What is wrong with a DNS name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DnsFault {
+pub(crate) enum DnsFault {
     /// It is an IP address.
     Address,
     /// It has capital letters.
@@ -19,7 +19,7 @@ pub(super) enum DnsFault {
 }
 
 /// Judges a name by RFC 1123, with `*` as the whole left-most label where a wildcard is possible.
-pub(super) fn dns_fault(name: &str, wildcard: bool) -> Option<DnsFault> {
+pub(crate) fn dns_fault(name: &str, wildcard: bool) -> Option<DnsFault> {
     if name.parse::<IpAddr>().is_ok() {
         return Some(DnsFault::Address);
     }
@@ -41,12 +41,12 @@ pub(super) fn dns_fault(name: &str, wildcard: bool) -> Option<DnsFault> {
     labels.bytes().any(|byte| byte.is_ascii_uppercase()).then_some(DnsFault::Upper)
 }
 
-pub(super) fn is_ip_address(text: &str) -> bool {
+pub(crate) fn is_ip_address(text: &str) -> bool {
     text == "{address}" || text.parse::<IpAddr>().is_ok()
 }
 
 /// `NETWORK/PREFIX` with no bit set behind the prefix.
-pub(super) fn is_subnet(text: &str) -> bool {
+pub(crate) fn is_subnet(text: &str) -> bool {
     let Some((address, prefix)) = text.split_once('/') else { return false };
     let is_plain = (1..=3).contains(&prefix.len()) && prefix.bytes().all(|byte| byte.is_ascii_digit());
     let (Ok(address), Ok(prefix)) = (address.parse::<IpAddr>(), prefix.parse::<u32>()) else { return false };
@@ -78,7 +78,7 @@ pub(super) fn is_host_key(text: &str) -> bool {
 }
 
 /// `HOST` or `HOST:PORT`, with brackets around an IPv6 address that has a port.
-pub(in crate::spec::check) fn is_endpoint(text: &str) -> bool {
+pub(crate) fn is_endpoint(text: &str) -> bool {
     if text.parse::<IpAddr>().is_ok() {
         return true;
     }
@@ -101,14 +101,14 @@ pub(in crate::spec::check) fn is_endpoint(text: &str) -> bool {
 }
 
 /// A Unix account or group, by name or number.
-pub(super) fn is_account(text: &str) -> bool {
+pub(crate) fn is_account(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=32).contains(&text.len()) && !text.starts_with(['-', '.']) && text.bytes().all(allowed)
 }
 
 /// What is wrong with a path on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum PathFault {
+pub(crate) enum PathFault {
     /// It does not begin with `/`.
     Relative,
     /// It has a `..` component.
@@ -120,7 +120,7 @@ pub(super) enum PathFault {
 }
 
 /// Judges a path by its text alone.
-pub(super) fn path_fault(path: &str) -> Option<PathFault> {
+pub(crate) fn path_fault(path: &str) -> Option<PathFault> {
     let Some(rest) = path.strip_prefix('/') else { return Some(PathFault::Relative) };
     let components: Vec<&str> = rest.split('/').collect();
     let real: Vec<&str> =

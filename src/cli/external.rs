@@ -1,0 +1,140 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads and writes the directories that were named on the command line"
+)]
+//! What goes to an external CA and comes back from it: `--requests` and `--certificates`.
+//!
+//! What enters is a directory; what leaves is requests in it, one file each, or the certificates that were found there, checked. Both are public. No key is ever
+//! read or written here.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use pki::diagnostic::{RenderStyle, render};
+use pki::ids::{Address, ClusterName};
+use pki::secret::Secret;
+use pki::signed::{EXTENSIONS, FileContent, Signed, check};
+use pki::survey::Survey;
+use pki::x509::CertificateRequest;
+use pki::x509::pem::MAX_FILE_BYTES;
+use serde::Serialize;
+
+use super::{Exit, Global, files, output};
+
+/// The most names that are read of a directory.
+const MOST_FILES: usize = 100_000;
+
+/// Where signed certificates come from.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct CertificatesArguments {
+    /// Install the certificates in this directory that an external CA has signed: NAME@NODE.crt, PEM, intermediates after the certificate. All of them are
+    /// checked first, and with one fault none is installed
+    #[arg(long, value_name = "DIR")]
+    pub(super) certificates: Option<PathBuf>,
+}
+
+impl CertificatesArguments {
+    /// The certificates that were brought, each as its request asked for it.
+    ///
+    /// # Errors
+    /// The exit code, after everything that is wrong with any of them was told.
+    pub(super) fn read(&self, survey: &Survey, now: Timestamp, global: &Global) -> Result<Signed, Exit> {
+        let Some(directory) = &self.certificates else { return Ok(Signed::default()) };
+        let found = contents(directory).map_err(|error| {
+            output::tell(&format!(
+                "error: --certificates: cannot read {}: {error}\n",
+                files::shown(directory)
+            ));
+            Exit::Internal
+        })?;
+        check(&found, survey, now).map_err(|problems| {
+            let style = output::stderr_style(global.color);
+            let style = RenderStyle { color: style.color, ..RenderStyle::PLAIN };
+            output::tell(&render(&problems, &[], style));
+            output::tell("Nothing was installed and nothing was touched.\n");
+            Exit::Blocked
+        })
+    }
+}
+
+/// Every file of the directory that may hold a certificate, by name.
+fn contents(directory: &Path) -> io::Result<BTreeMap<String, FileContent>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory)?.take(MOST_FILES) {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_certificate = name.rsplit_once('.').is_some_and(|(_, end)| EXTENSIONS.contains(&end));
+        if is_certificate && !name.starts_with('.') {
+            found.insert(name, content(&entry.path()));
+        }
+    }
+    Ok(found)
+}
+
+fn content(path: &Path) -> FileContent {
+    // A pipe would keep whoever opens it waiting.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(nonblocking).open(path);
+    let file = file.map_err(|error| error.to_string())?;
+    if !file.metadata().map_err(|error| error.to_string())?.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    let limit = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(Secret::new(bytes))
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct RequestsArguments {
+    /// Write the requests for certificates that an external CA signs to this directory, as NAME@NODE.csr; ./pki-requests-CLUSTER when not given. Their keys
+    /// wait on the nodes. Apply ends with 0 once everything else is done
+    #[arg(long, value_name = "DIR")]
+    requests: Option<PathBuf>,
+}
+
+/// A request that was written.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Written {
+    /// The certificate.
+    pub(super) address: Address,
+    /// Its file.
+    pub(super) file: String,
+}
+
+impl RequestsArguments {
+    /// Writes requests, each into a file of its own. One that is there already in the same words stays as it is.
+    ///
+    /// # Errors
+    /// The exit code, after it was told. The requests wait on the nodes all the same, and the next apply writes them.
+    pub(super) fn write(
+        &self,
+        cluster: &ClusterName,
+        requests: &BTreeMap<Address, CertificateRequest>,
+    ) -> Result<Vec<Written>, Exit> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let default = || PathBuf::from(format!("pki-requests-{cluster}"));
+        let directory = self.requests.clone().unwrap_or_else(default);
+        DirBuilder::new().recursive(true).mode(0o755).create(&directory).map_err(|error| {
+            output::tell(&format!("error: --requests: cannot make {}: {error}\n", files::shown(&directory)));
+            Exit::Internal
+        })?;
+        let mut written = Vec::new();
+        for (address, request) in requests {
+            let path = directory.join(format!("{address}.csr"));
+            let text = request.to_pem();
+            if !fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
+                files::write(&path, &text, files::SHOWN)?;
+            }
+            written.push(Written { address: address.clone(), file: path.display().to_string() });
+        }
+        Ok(written)
+    }
+}
