@@ -299,9 +299,9 @@ impl AuthorityCase<'_> {
             .into_iter()
             // The first one signs here; that it is another than elsewhere is said by `differs_between_nodes`.
             .filter(|stray| Some(*stray) != first)
-            .filter(|stray| !self.succession.is_some_and(|succession| succession.knows(stray)))
             // A root and the authorities that it has certified belong together.
             .filter(|stray| !is_certified_by(stray, signer) && !is_certified_by(signer, stray))
+            .filter(|stray| !self.succession.is_some_and(|succession| succession.knows(stray)))
             .map(|stray| {
                 Some(Finding::note(Reason::BundleHasStray {
                     fingerprint: *stray.fingerprint(),
@@ -378,15 +378,15 @@ impl AuthorityCase<'_> {
     }
 }
 
+/// Whether one authority has certified another one. One that goes by the same name is the same one, perhaps with another period or key.
+fn is_certified_by(authority: &Certificate, other: &Certificate) -> bool {
+    authority.facts().subject != other.facts().subject && chain::is_issued_by(authority, other)
+}
+
 /// Whether two certificates are the same authority for different periods: what one vouches for, the other one does too.
 pub fn is_extension(one: &Certificate, other: &Certificate) -> bool {
     let (one, other) = (one.facts(), other.facts());
     one.subject == other.subject && one.key.spki_sha256 == other.key.spki_sha256
-}
-
-/// Whether one authority has certified another one. One that goes by the same name is the same one, perhaps with another period or key.
-fn is_certified_by(authority: &Certificate, other: &Certificate) -> bool {
-    authority.facts().subject != other.facts().subject && chain::is_issued_by(authority, other)
 }
 
 fn bundle_duplicates(certificates: &[Certificate]) -> Vec<Option<Finding>> {

@@ -125,16 +125,16 @@ impl IdentityCase<'_> {
         view.on_node(self.node)
     }
 
-    /// What takes the place of its authority.
-    fn succession(&self) -> Option<Succession> {
-        let (_, wanted, view) = self.authority?;
-        view.succession(wanted, self.now)
-    }
-
     /// When the first of those ends that stand above a certificate.
     fn issuer_end(&self, certificate: &Certificate) -> Option<Timestamp> {
         let above = issuers_of(certificate, &self.view.chain, self.issuers()?);
         above.into_iter().map(|issuer| issuer.facts().not_after).min()
+    }
+
+    /// What takes the place of its authority.
+    fn succession(&self) -> Option<Succession> {
+        let (_, wanted, view) = self.authority?;
+        view.succession(wanted, self.now)
     }
 
     /// The private key does not belong to the certificate.

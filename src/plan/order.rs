@@ -121,9 +121,9 @@ fn source(deed: &Deed) -> Option<&NodeName> {
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
         | Deed::WriteBundle { .. }
-        | Deed::RemoveCopy { .. }
         | Deed::WriteCsr(_)
         | Deed::InstallIdentity(_)
+        | Deed::RemoveCopy { .. }
         | Deed::UpdateKubeconfig { .. }
         | Deed::SetPermissions { .. }
         | Deed::Restart { .. }
@@ -393,8 +393,8 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::CopyKey { .. }
             | Deed::CreateKeyPair { .. }
             | Deed::WriteBundle { .. }
-            | Deed::RemoveCopy { .. }
             | Deed::WriteCsr(_)
+            | Deed::RemoveCopy { .. }
             | Deed::UpdateKubeconfig { .. }
             | Deed::SetPermissions { .. }
             | Deed::Restart { .. }

@@ -125,12 +125,14 @@ fn is_reached(visit: &Visit, survey: &Survey, differences: &Differences) -> bool
             Effect::Note => false,
         })
     };
-    // What goes is due until it has gone, however far its replacement is: of that only what was written tells. What is signed elsewhere stays due until it comes back.
-    let is_asked = |action: &Action| matches!(action.deed, Deed::WriteCsr(_));
-    let of_replacement = visit.phase.is_of_replacement();
-    let is_done = |action: &Action| of_replacement || is_asked(action) || !is_open(&action.address);
-    let is_left = |action: &Action| !of_replacement || is_left(action, survey);
-    visit.actions.iter().all(|action| is_done(action) && is_as_made(action, survey) && is_left(action))
+    // What is signed elsewhere stays due until it comes back, and what goes until it has gone, however far its replacement is: of these only what was written tells.
+    let is_due = |action: &Action| {
+        !visit.phase.is_of_replacement()
+            && !matches!(action.deed, Deed::WriteCsr(_))
+            && is_open(&action.address)
+    };
+    let is_left = |action: &Action| !visit.phase.is_of_replacement() || is_left(action, survey);
+    visit.actions.iter().all(|action| !is_due(action) && is_as_made(action, survey) && is_left(action))
 }
 
 /// An authority counts as made only by what this very plan says: what comes after it was planned from its dates.
@@ -189,6 +191,13 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
     }
 }
 
+/// The request that waits for the certificate that an action asked for.
+fn waiting(action: &Action, survey: &Survey) -> Option<CertificateRequest> {
+    let Address { subject: Subject::Identity(identity), node } = &action.address else { return None };
+    let wanted = survey.desired.nodes.get(node)?.identities.get(identity)?;
+    waiting_request(wanted, facts_of(&survey.observed, node)?).ok().flatten().cloned()
+}
+
 /// Whether what an action of a replacement wrote is there as it left it.
 fn is_left(action: &Action, survey: &Survey) -> bool {
     let facts = facts_of(&survey.observed, &action.address.node);
@@ -208,13 +217,6 @@ fn is_left(action: &Action, survey: &Survey) -> bool {
         return !held(&file.path).is_empty();
     }
     true
-}
-
-/// The request that waits for the certificate that an action asked for.
-fn waiting(action: &Action, survey: &Survey) -> Option<CertificateRequest> {
-    let Address { subject: Subject::Identity(identity), node } = &action.address else { return None };
-    let wanted = survey.desired.nodes.get(node)?.identities.get(identity)?;
-    waiting_request(wanted, facts_of(&survey.observed, node)?).ok().flatten().cloned()
 }
 
 /// The facts that an action needs and that are different now.
@@ -258,9 +260,9 @@ fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
 fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
     let Some(node) = survey.desired.nodes.get(&visit.node) else { return };
     let facts = facts_of(&survey.observed, &visit.node);
-    let held = |path: &str| facts?.first_certificate(path).cloned();
+    let first = |path: &str| facts?.first_certificate(path);
     // Once it is in use it is no longer where it was made.
-    let in_use = |authority: &AuthorityName| held(&node.authorities.get(authority)?.certificate.path);
+    let in_use = |authority: &AuthorityName| first(&node.authorities.get(authority)?.certificate.path);
     for action in &visit.actions {
         if let (
             Deed::CreateAuthority { certificate, .. }
@@ -268,9 +270,9 @@ fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
             | Deed::InstallAuthority { certificate, .. },
             Subject::Authority(authority),
         ) = (&action.deed, &action.address.subject)
-            && let Some(certificate) = held(&certificate.path).or_else(|| in_use(authority))
+            && let Some(certificate) = first(&certificate.path).or_else(|| in_use(authority))
         {
-            made.authorities.insert(authority.clone(), certificate);
+            made.authorities.insert(authority.clone(), certificate.clone());
         }
         if let (Deed::WriteCsr(_), Some(request)) = (&action.deed, waiting(action, survey)) {
             made.requests.insert(action.address.clone(), request);

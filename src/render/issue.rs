@@ -143,37 +143,11 @@ pub(super) fn names(
 
 /// The digest of the key that a renewal keeps.
 pub(super) fn kept_key(action: &Action) -> Option<String> {
-    match &action.deed {
-        Deed::IssueIdentity(issue) => match issue.key {
-            KeySource::Kept(spki) => Some(spki.short()),
-            KeySource::New(_) => None,
-        },
-        Deed::WriteCsr(request) => match request.key {
-            KeySource::Kept(spki) => Some(spki.short()),
-            KeySource::New(_) => None,
-        },
-        Deed::UndoOpen { .. }
-        | Deed::Snapshot { .. }
-        | Deed::MakeDirectory { .. }
-        | Deed::MakeLink { .. }
-        | Deed::MoveDirectory { .. }
-        | Deed::CreateAuthority { .. }
-        | Deed::InstallAuthority { .. }
-        | Deed::CopyAuthorityCertificate { .. }
-        | Deed::CopyKey { .. }
-        | Deed::CreateKeyPair { .. }
-        | Deed::WritePublicKey { .. }
-        | Deed::WriteBundle { .. }
-        | Deed::RemoveCopy { .. }
-        | Deed::ExtendAuthority { .. }
-        | Deed::CopyIdentity(_)
-        | Deed::InstallIdentity(_)
-        | Deed::UpdateKubeconfig { .. }
-        | Deed::SetPermissions { .. }
-        | Deed::Restart { .. }
-        | Deed::AwaitHealthy { .. }
-        | Deed::Verify { .. }
-        | Deed::Restore { .. } => None,
+    let issued = action.deed.issue().map(|issue| &issue.key);
+    let key = if let Deed::WriteCsr(request) = &action.deed { Some(&request.key) } else { issued };
+    match key? {
+        KeySource::Kept(spki) => Some(spki.short()),
+        KeySource::New(_) => None,
     }
 }
 

@@ -61,9 +61,8 @@ fn rows(plan: &Plan) -> impl Iterator<Item = [String; 5]> {
 /// The replacements that go on later by themselves.
 pub(super) fn postponed(plan: &Plan) -> String {
     let mut text = String::new();
-    for postponed in &plan.postponed {
-        let _ =
-            writeln!(text, "\n  Waiting: ca/{}\n    {}", postponed.authority, escaped(&postponed.because));
+    for waiting in &plan.postponed {
+        let _ = writeln!(text, "\n  Waiting: ca/{}\n    {}", waiting.authority, escaped(&waiting.because));
     }
     text
 }
