@@ -203,6 +203,11 @@ impl Drawing<'_, '_> {
         }
         let now = self.builder.input.now;
         let not_after = self.wanted.validity.value.after(now);
+        // It must not be one of those that are too old itself.
+        let cut_off = self.wanted.reissue_issued_before.as_ref().map(|cut_off| cut_off.value);
+        let back_dated = super::BACKDATE.before(now);
+        let not_before =
+            cut_off.filter(|cut_off| *cut_off <= now).map_or(back_dated, |cut_off| back_dated.max(cut_off));
         let deed = Deed::CreateAuthority {
             certificate,
             key,
@@ -212,7 +217,7 @@ impl Drawing<'_, '_> {
                 .key_algorithm
                 .as_ref()
                 .map_or(KeyAlgorithm::Rsa2048, |algorithm| algorithm.value),
-            not_before: super::BACKDATE.before(now),
+            not_before,
             not_after,
             over: first.staged.as_ref().map(|staged| *staged.fingerprint()),
         };

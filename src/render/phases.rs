@@ -59,7 +59,7 @@ fn rows(plan: &Plan) -> impl Iterator<Item = [String; 5]> {
 }
 
 /// The replacements that go on later by themselves.
-pub(super) fn waiting(plan: &Plan) -> String {
+pub(super) fn postponed(plan: &Plan) -> String {
     let mut text = String::new();
     for waiting in &plan.postponed {
         let _ = writeln!(text, "\n  Waiting: ca/{}\n    {}", waiting.authority, escaped(&waiting.because));

@@ -32,7 +32,7 @@ pub fn plan(plan: &Plan) -> String {
     text.push_str(&blocks(plan));
     text.push_str(&restarts(plan));
     text.push_str(&elsewhere(plan));
-    text.push_str(&phases::waiting(plan));
+    text.push_str(&phases::postponed(plan));
     text.push_str(&notes(plan));
     text.push_str(&order(plan));
     text.push_str(&checked(plan.checked.as_ref()));
@@ -76,7 +76,7 @@ fn nothing_to_do(plan: &Plan) -> String {
     if let Some(first) = &summary.first_authority_end {
         let _ = writeln!(text, "  First CA to expire {}  {}", date(first.at), first.name);
     }
-    text.push_str(&phases::waiting(plan));
+    text.push_str(&phases::postponed(plan));
     text.push_str(&notes(plan));
     text.push_str("\nPlan: nothing to do.\n");
     text

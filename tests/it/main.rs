@@ -33,6 +33,7 @@ mod recovery;
 mod remote;
 mod renewal;
 mod reviews;
+mod rotations;
 mod saved;
 mod scenarios;
 mod schema;

@@ -25,7 +25,7 @@ use proptest::sample::Index;
 
 use crate::properties::{CLOCKS, Shared, Trouble, cases, trouble};
 
-const MOST: usize = 7;
+pub(crate) const MOST: usize = 7;
 
 const NAMES: [&str; 11] = [
     "ca.crt",
@@ -43,13 +43,13 @@ const NAMES: [&str; 11] = [
 
 /// Where the files are: in the usual place, or behind a link to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+pub(crate) enum Place {
     Usual,
     Linked,
 }
 
 #[derive(Debug, Clone)]
-enum Damage {
+pub(crate) enum Damage {
     Gone(Index),
     Garbage(Index),
     Empty(Index),
@@ -62,7 +62,7 @@ enum Damage {
 
 /// What befalls the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Blow {
+pub(crate) enum Blow {
     Trouble(Trouble),
     /// The next member that is restarted there does not start.
     Start,
@@ -70,7 +70,7 @@ enum Blow {
     Serve,
 }
 
-fn damage() -> impl Strategy<Value = Damage> {
+pub(crate) fn damage() -> impl Strategy<Value = Damage> {
     let file = any::<Index>;
     prop_oneof![
         3 => file().prop_map(Damage::Gone),
@@ -83,7 +83,7 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-fn blow() -> impl Strategy<Value = Blow> {
+pub(crate) fn blow() -> impl Strategy<Value = Blow> {
     prop_oneof![3 => trouble().prop_map(Blow::Trouble), 1 => Just(Blow::Start), 1 => Just(Blow::Serve)]
 }
 
@@ -91,7 +91,7 @@ fn profile() -> Profile {
     Profile::load(ProfileName::Etcd).unwrap()
 }
 
-fn name(number: usize) -> String {
+pub(crate) fn name(number: usize) -> String {
     format!("member-{number}")
 }
 
@@ -99,14 +99,19 @@ fn address(number: usize) -> String {
     format!("10.0.0.{}", number + 10)
 }
 
-struct Cluster {
-    spec: ClusterPki,
-    nodes: BTreeMap<NodeName, Shared>,
+pub(crate) struct Cluster {
+    pub(crate) spec: ClusterPki,
+    pub(crate) nodes: BTreeMap<NodeName, Shared>,
     now: fn() -> Timestamp,
 }
 
 impl Cluster {
-    fn new(members: usize, place: Place, memory: impl Fn(usize) -> Memory, now: fn() -> Timestamp) -> Self {
+    pub(crate) fn new(
+        members: usize,
+        place: Place,
+        memory: impl Fn(usize) -> Memory,
+        now: fn() -> Timestamp,
+    ) -> Self {
         let line =
             |number| format!("    {}: {{ address: {}, roles: [etcd] }}\n", name(number), address(number));
         let nodes: String = (0..members).map(line).collect();
@@ -136,7 +141,7 @@ impl Cluster {
         Self { spec, nodes: nodes.collect(), now }
     }
 
-    fn survey(&self) -> Survey {
+    pub(crate) fn survey(&self) -> Survey {
         survey(&self.spec, &profile(), &self.nodes, (self.now)()).unwrap()
     }
 
@@ -153,18 +158,18 @@ impl Cluster {
     }
 
     /// Simulated with what the nodes tell of their processes.
-    fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         self.planned().unwrap()
     }
 
-    fn planned(&self) -> Result<Plan, Counterexample> {
+    pub(crate) fn planned(&self) -> Result<Plan, Counterexample> {
         let survey = self.survey();
         let differences = diff(&survey.desired, &survey.observed, (self.now)());
         let plan = self.input(&survey, differences, |input| plan(input).unwrap());
         checked(plan, &survey, &Processes::of(&survey.observed))
     }
 
-    fn way_back(&self, run: &str) -> Plan {
+    pub(crate) fn way_back(&self, run: &str) -> Plan {
         let survey = self.survey();
         let snapshots =
             self.nodes.iter().map(|(name, node)| (name.clone(), node.snapshots("").unwrap())).collect();
@@ -174,12 +179,12 @@ impl Cluster {
         checked_rollback(back, &survey, &Processes::of(&survey.observed), &snapshots)
     }
 
-    fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.nodes.values().filter(|node| node.memory().is_running("etcd").is_some()).count()
     }
 
     /// Carries out a plan, and says how many members ran at the worst moment.
-    fn apply(&self, plan: &Plan) -> (Report, usize) {
+    pub(crate) fn apply(&self, plan: &Plan) -> (Report, usize) {
         let mut hosts = self
             .nodes
             .iter()
@@ -200,11 +205,11 @@ impl Cluster {
         (report, least)
     }
 
-    fn copies(&self) -> BTreeMap<NodeName, Memory> {
+    pub(crate) fn copies(&self) -> BTreeMap<NodeName, Memory> {
         self.nodes.iter().map(|(name, node)| (name.clone(), node.memory().clone())).collect()
     }
 
-    fn is_as(&self, before: &BTreeMap<NodeName, Memory>) -> bool {
+    pub(crate) fn is_as(&self, before: &BTreeMap<NodeName, Memory>) -> bool {
         self.nodes.iter().all(|(name, node)| node.memory().has_files_of(&before[name]))
     }
 }
@@ -219,7 +224,7 @@ fn empty() -> Memory {
 }
 
 /// Every member as the first apply leaves it, by the place of its files.
-static MADE: LazyLock<BTreeMap<Place, Vec<Memory>>> = LazyLock::new(|| {
+pub(crate) static MADE: LazyLock<BTreeMap<Place, Vec<Memory>>> = LazyLock::new(|| {
     let made = |place| {
         let cluster = Cluster::new(MOST, place, |_| empty(), CLOCKS[0]);
         let plan = cluster.plan();
@@ -231,7 +236,7 @@ static MADE: LazyLock<BTreeMap<Place, Vec<Memory>>> = LazyLock::new(|| {
     [made(Place::Usual), made(Place::Linked)].into()
 });
 
-fn etcd(number: usize) -> Running {
+pub(crate) fn etcd(number: usize) -> Running {
     let port = |port, name: &str| Port {
         address: address(number).parse().unwrap(),
         port,
@@ -244,7 +249,7 @@ fn etcd(number: usize) -> Running {
     Running { unit, manifest: None, ports: vec![port(2379, "server"), port(2380, "peer")] }
 }
 
-fn broken(mut memory: Memory, place: Place, damage: &[&Damage]) -> Memory {
+pub(crate) fn broken(mut memory: Memory, place: Place, damage: &[&Damage]) -> Memory {
     let folder = match place {
         Place::Usual => "/etc/etcd/pki",
         Place::Linked => "/data/etcd/pki",
@@ -274,7 +279,7 @@ fn broken(mut memory: Memory, place: Place, damage: &[&Damage]) -> Memory {
     memory
 }
 
-fn shown(plan: &Plan, report: &Report) -> String {
+pub(crate) fn shown(plan: &Plan, report: &Report) -> String {
     format!("{}\n{}\n{report:?}", pki::render::plan(plan), pki::render::report(plan, report))
 }
 

@@ -1,0 +1,2 @@
+# The CA of etcd is distrusted, and a member has lost its certificate.
+rm cp-2/$PKI/etcd/server.crt cp-2/$PKI/etcd/server.key

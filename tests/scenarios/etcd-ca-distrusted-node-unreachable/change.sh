@@ -1,0 +1,2 @@
+# The CA of etcd is distrusted, and a node gives no answer.
+rm -r cp-3

@@ -1,0 +1,1 @@
+# The spec distrusts the CA of etcd.
