@@ -67,7 +67,7 @@ pub fn from_text<T: DeserializeOwned>(text: &[u8]) -> Result<T, SavedError> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
-    /// [`FORMAT_VERSION`].
+    /// The version of the written form, such as `1.0`.
     #[serde(rename = "format_version")]
     pub format_version: String,
     /// The program that asked, with its version.

@@ -26,7 +26,7 @@ pub const FORMAT_VERSION: &str = "1.0";
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// [`FORMAT_VERSION`].
+    /// The version of the written form, such as `1.0`.
     #[serde(rename = "format_version")]
     pub format_version: &'static str,
     /// The cluster.

@@ -18,7 +18,7 @@ use super::{Deed, Install, Issue, Trusted};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityCopy {
-    /// Only [`IdentityCopy::new`] sets it, because a key that is not shared must not leave its node.
+    /// Where it is copied from. Only `IdentityCopy::new` sets it, because a key that is not shared must not leave its node.
     from: NodeName,
     /// The place there.
     pub source: Storage,

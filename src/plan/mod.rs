@@ -82,7 +82,7 @@ pub const PLAN_LIFE: crate::duration::Duration = crate::duration::Duration::from
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// [`FORMAT_VERSION`].
+    /// The version of the written form, such as `1.0`.
     #[serde(rename = "format_version")]
     pub format_version: String,
     /// The short name of the plan, of the run that carries it out and of its snapshots: `7f3a-91c2`.

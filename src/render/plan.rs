@@ -114,12 +114,7 @@ fn verdict(plan: &Plan) -> String {
     for outage in &plan.accepted_outages {
         let _ = writeln!(text, "  Outage, accepted: {}.", escaped(outage));
     }
-    if let Approval::Upper { name, why } = plan.approval() {
-        let _ = writeln!(text, "  Needs --confirm {name}, for there is no ordinary yes to this:");
-        for why in why {
-            let _ = writeln!(text, "    {}", escaped(&why));
-        }
-    }
+    text.push_str(&upper_approval(plan));
     if !plan.applicable {
         let why = if plan.blocked.is_empty() {
             "it was made for another instant than now"
@@ -127,6 +122,19 @@ fn verdict(plan: &Plan) -> String {
             "the errors below have to be gone first"
         };
         let _ = writeln!(text, "  It cannot be applied: {why}.");
+    }
+    text
+}
+
+/// What an ordinary yes does not cover; nothing where it covers everything.
+pub(super) fn upper_approval(plan: &Plan) -> String {
+    let mut text = String::new();
+    if let Approval::Upper { name, why } = plan.approval() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  Needs --confirm {name}, for there is no ordinary yes to this:");
+        for why in why {
+            let _ = writeln!(text, "    {}", escaped(&why));
+        }
     }
     text
 }
