@@ -132,9 +132,9 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     if builder.undo_what_is_open() {
         return (builder.draft, builder.held);
     }
+    builder.find_mixed();
     builder.find_replacements();
     builder.find_shared();
-    builder.find_mixed();
     builder.note_everything();
     authorities::build(&mut builder);
     for (name, node) in &survey.desired.nodes {

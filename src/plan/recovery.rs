@@ -104,8 +104,10 @@ impl Builder<'_> {
         let Some(view) = self.held.authorities.get(name).filter(|view| view.unknown.is_empty()) else {
             return false;
         };
-        // One takes the place of the other in an order in which nothing breaks.
-        if self.replacements.get(name).is_some() {
+        // Where everybody trusts whatever is shown, one only takes the place of the other.
+        let wanted = self.input.survey.desired.authorities.get(name);
+        let is_succeeded = wanted.is_some_and(|wanted| view.succession(wanted, self.input.now).is_some());
+        if is_succeeded && self.all_trust_what_is_shown(name, view) {
             return false;
         }
         let firsts: BTreeSet<&Certificate> =
@@ -114,6 +116,25 @@ impl Builder<'_> {
             |first: &&Certificate| view.signer().is_some_and(|signer| !is_extension(first, signer));
         firsts.iter().copied().any(|first| is_other(&first))
             || firsts.first().is_some_and(|first| !self.issued_otherwise(name, first).is_empty())
+    }
+
+    /// Whether each node's file holds an issuer of each certificate of an authority.
+    fn all_trust_what_is_shown(&self, name: &AuthorityName, view: &AuthorityView) -> bool {
+        let issued = |certificate: &Certificate| {
+            let mut bundles = view.certificates.values();
+            bundles.all(|held| held.iter().any(|issuer| is_issued_by(certificate, issuer)))
+        };
+        self.input.survey.desired.nodes.iter().all(|(node, wanted)| {
+            let own = wanted.identities.iter();
+            let own = own.filter(|(_, identity)| identity.authority.as_ref() == Some(name));
+            let mut held = own.filter_map(|(identity, _)| self.held.identity(node, identity));
+            held.all(|held| held.certificate.as_ref().is_none_or(issued))
+        })
+    }
+
+    /// Whether everything about an authority that has become two is said.
+    pub(super) fn is_mixed_up(&self, name: &AuthorityName) -> bool {
+        self.recovery.told.contains(name) || self.recovery.stays.contains_key(name)
     }
 
     /// Whether etcd trusts it and a member does not follow a leader.

@@ -59,9 +59,15 @@ enum Obstacle {
 
 impl Replacements {
     /// Looks at every authority.
-    pub(super) fn find(input: &Input<'_>, held: &Held<'_>) -> Self {
+    pub(super) fn find(
+        input: &Input<'_>,
+        held: &Held<'_>,
+        is_mixed_up: &dyn Fn(&AuthorityName) -> bool,
+    ) -> Self {
         let mut replacements = Self::default();
-        for (name, wanted) in &input.survey.desired.authorities {
+        let authorities = input.survey.desired.authorities.iter();
+        // Where two refuse each other no order of steps helps.
+        for (name, wanted) in authorities.filter(|(name, _)| !is_mixed_up(name)) {
             let Some(view) = held.authorities.get(name) else { continue };
             let Some(succession) = view.succession(wanted, input.now) else { continue };
             let look = Look { input, held, name, wanted, succession: &succession };
@@ -345,7 +351,7 @@ fn is_broken(finding: &Finding) -> bool {
 impl Builder<'_> {
     /// Finds out which replacements this plan works on, and tells why the others wait.
     pub(super) fn find_replacements(&mut self) {
-        let mut found = Replacements::find(self.input, &self.held);
+        let mut found = Replacements::find(self.input, &self.held, &|name| self.is_mixed_up(name));
         self.draft.postponed.append(&mut found.told);
         self.draft.elsewhere.append(&mut found.elsewhere);
         self.draft.blocked.append(&mut found.blocked);
