@@ -221,7 +221,7 @@ impl fmt::Display for Subject {
 pub const NODE: &str = "node";
 
 /// One thing on one node, written `etcd-server@cp-2`, `ca/etcd-ca@cp-1` or `svc/etcd@cp-3`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
     /// What is meant.

@@ -10,6 +10,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -20,7 +21,7 @@ pub mod edit;
 mod raw;
 
 /// What a kubeconfig says. Entries are keyed by their names; of entries with one name the first is kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KubeconfigFacts {
     /// Servers.
@@ -41,7 +42,7 @@ pub struct KubeconfigFacts {
 }
 
 /// A server and what is trusted about it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterFacts {
     /// The URL, without any user name or password in it.
@@ -56,7 +57,7 @@ pub struct ClusterFacts {
 }
 
 /// An identity.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UserFacts {
     /// The client certificate, with any chain.
@@ -72,7 +73,7 @@ pub struct UserFacts {
 }
 
 /// A cluster and the user that is shown to it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContextFacts {
     /// The name among the clusters.
@@ -82,7 +83,7 @@ pub struct ContextFacts {
 }
 
 /// Where a kubeconfig has certificates or a key, and what is public about them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Material {
     /// Nowhere.
@@ -100,7 +101,7 @@ pub enum Material {
 }
 
 /// One of the named lists of a kubeconfig.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Section {
     /// `clusters`.
@@ -112,7 +113,7 @@ pub enum Section {
 }
 
 /// One of the fields that hold certificates or a key, each with a `-data` twin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Field {
     /// `certificate-authority`.
@@ -124,7 +125,9 @@ pub enum Field {
 }
 
 /// What is wrong with a kubeconfig. Each of them makes client-go 1.31 refuse the file or fail to connect.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error, JsonSchema,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum KubeconfigProblem {
     /// The file is empty, which client-go takes for a configuration without any server.

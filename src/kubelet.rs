@@ -3,12 +3,13 @@
 //! What enters is the bytes of `/var/lib/kubelet/config.yaml` of unknown origin; what leaves is [`KubeletFacts`]. Pure.
 //! Fields without a bearing on certificates are not read.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::node_yaml::{self, null_is_default};
 
 /// What a kubelet's configuration file (`kubelet.config.k8s.io/v1beta1`) says about certificates.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KubeletFacts {
     /// `authentication.x509.clientCAFile`: the CA certificates that the kubelet accepts clients under.
@@ -33,7 +34,7 @@ pub struct KubeletFacts {
 }
 
 /// Why a kubelet's configuration file was not understood.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum KubeletProblem {
     /// The file is not UTF-8 text.

@@ -37,6 +37,7 @@ pub mod render;
 pub mod request;
 pub mod root_files;
 pub mod saved;
+pub mod schema;
 pub mod secret;
 pub mod signed;
 pub mod simulate;

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::node_yaml::{self, null_is_default};
@@ -21,7 +22,7 @@ pub use files::{FileUse, NamedFile};
 pub use flags::Flags;
 
 /// What a static pod manifest says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ManifestFacts {
     /// `metadata.name`.
@@ -38,7 +39,7 @@ pub struct ManifestFacts {
 }
 
 /// What a manifest says about one container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContainerFacts {
     /// The container's name; kubeadm names it like the component it runs.
@@ -60,7 +61,7 @@ pub struct ContainerFacts {
 }
 
 /// A path of the node mounted into a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HostMount {
     /// The volume's name.
@@ -79,7 +80,7 @@ pub struct HostMount {
 }
 
 /// The `type` of a host path volume, as Kubernetes defines it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum HostPathKind {
     /// No type is written, or the empty one.
     Unset,
@@ -102,7 +103,9 @@ pub enum HostPathKind {
 }
 
 /// Why a manifest was not understood completely.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error, JsonSchema,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum ManifestProblem {
     /// The file is not UTF-8 text.

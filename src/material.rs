@@ -5,6 +5,7 @@
 
 use std::error::Error;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::x509::key::{KeyEncoding, PrivateKey};
@@ -12,7 +13,7 @@ use crate::x509::pem::{self, Item, PemProblem};
 use crate::x509::{Certificate, CertificateRequest, KeyAlgorithm, PublicKey, Sha256};
 
 /// What a PEM text holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PemFacts {
     /// The certificates, in the text's order; one that stands there twice is here twice.
@@ -39,7 +40,7 @@ pub struct PemFacts {
 }
 
 /// What may be said of a private key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyFacts {
     /// Digest of its public half (SubjectPublicKeyInfo), by which it is matched with a certificate.
@@ -51,7 +52,7 @@ pub struct KeyFacts {
 }
 
 /// What identifies a public key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PublicKeyFacts {
     /// Digest of its SubjectPublicKeyInfo.
@@ -61,7 +62,7 @@ pub struct PublicKeyFacts {
 }
 
 /// The structure a private key is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Encoding {
     /// `RSA PRIVATE KEY`, as kubeadm writes.
@@ -73,7 +74,7 @@ pub enum Encoding {
 }
 
 /// Something wrong with a PEM text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PemDefect {
     /// What it means for whoever reads the text.
@@ -83,7 +84,7 @@ pub struct PemDefect {
 }
 
 /// What a defect means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum DefectKind {
     /// Nothing, or only white space.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 mod live;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use live::{
@@ -24,7 +25,7 @@ use crate::material::PemFacts;
 use crate::x509::{Certificate, Sha256};
 
 /// What every node said.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Observed {
     /// Our own clock when the nodes were asked. Theirs are judged by it.
@@ -34,7 +35,7 @@ pub struct Observed {
 }
 
 /// What one node said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Answer {
     /// Its facts.
@@ -59,7 +60,7 @@ impl Answer {
 }
 
 /// The facts of one node, all read at about the same time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeFacts {
     /// The node's own host name: that of its kernel, or of its `/etc/hostname` when the node is a directory.
@@ -78,21 +79,21 @@ pub struct NodeFacts {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub named_by: BTreeMap<String, BTreeSet<String>>,
     /// The transaction that a process left open when it died. It must be undone before anything else is done. Unknown when nobody looked.
-    #[serde(default = "not_looked", skip_serializing_if = "Seen::is_unlooked")]
+    #[serde(default = "not_looked::<OpenTransaction>", skip_serializing_if = "Seen::is_unlooked")]
     pub open_transaction: Seen<OpenTransaction>,
     /// The last transaction that ended, which says whether it was undone. Unknown when nobody looked.
-    #[serde(default = "not_looked", skip_serializing_if = "Seen::is_unlooked")]
+    #[serde(default = "not_looked::<PastTransaction>", skip_serializing_if = "Seen::is_unlooked")]
     pub last_transaction: Seen<PastTransaction>,
     /// What runs. Empty for a node on which nothing runs because it is a directory.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<ServiceName, ServiceFacts>,
     /// What the node's etcd member says. Unknown when nobody looked.
-    #[serde(default = "not_looked", skip_serializing_if = "Seen::is_unlooked")]
+    #[serde(default = "not_looked::<EtcdFacts>", skip_serializing_if = "Seen::is_unlooked")]
     pub etcd: Seen<EtcdFacts>,
 }
 
 /// A transaction whose process is gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OpenTransaction {
     /// The run.
@@ -106,7 +107,7 @@ pub struct OpenTransaction {
 }
 
 /// A transaction that has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PastTransaction {
     /// Which one it was.
@@ -116,7 +117,7 @@ pub struct PastTransaction {
 }
 
 /// How a transaction stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum VisitState {
     /// It was begun and has not ended.
@@ -130,7 +131,7 @@ pub enum VisitState {
 }
 
 /// The user as which a node is read and changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServedBy {
     /// The effective user, by number; 0 is root.
@@ -140,7 +141,7 @@ pub struct ServedBy {
 }
 
 /// What was seen at a path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Seen<T> {
     /// It is there.
@@ -193,7 +194,7 @@ impl<T> Seen<T> {
 }
 
 /// What an object in a file tree is, once every link has been followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FileKind {
     /// A regular file.
@@ -205,7 +206,7 @@ pub enum FileKind {
 }
 
 /// A symbolic link that was followed on the way to a file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Hop {
     /// The node path of the link itself, its directory resolved.
@@ -215,7 +216,7 @@ pub struct Hop {
 }
 
 /// The facts of a file or directory, after every link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileFacts {
     /// What it is.
@@ -227,6 +228,7 @@ pub struct FileFacts {
     pub resolved: String,
     /// The twelve permission bits.
     #[serde(with = "octal")]
+    #[schemars(with = "String", regex(pattern = "^[0-7]{4}$"))]
     pub mode: u32,
     /// Owning user, by number.
     pub uid: u32,
@@ -255,7 +257,7 @@ pub struct FileFacts {
 }
 
 /// What is in a file or directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Content {
     /// A file of zero bytes.

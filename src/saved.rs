@@ -4,6 +4,7 @@
 //! a plan or in facts can. What is read is somebody else's word: its size is bounded by the caller, unknown names of a later minor format are passed over where
 //! the type allows it, and an unknown major one is refused. No file is touched here.
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -63,10 +64,10 @@ pub fn from_text<T: DeserializeOwned>(text: &[u8]) -> Result<T, SavedError> {
 }
 
 /// What the nodes of a cluster told, for planning without access to any of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
-    /// [`FORMAT_VERSION`].
+    /// The version of the written form, such as `1.0`.
     #[serde(rename = "format_version")]
     pub format_version: String,
     /// The program that asked, with its version.

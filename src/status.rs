@@ -14,7 +14,7 @@ use crate::diff::{
 };
 use crate::duration::Duration;
 use crate::ids::{Address, AuthorityName, ClusterName, NodeName, Subject};
-use crate::observed::{NodeFacts, Observed};
+use crate::observed::{NodeFacts, Observed, VisitState};
 use crate::spec::scalars::KubernetesVersion;
 use crate::spec::types::ProfileName;
 use crate::x509::{Certificate, KeyAlgorithm, Sha256};
@@ -26,7 +26,7 @@ pub const FORMAT_VERSION: &str = "1.0";
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// [`FORMAT_VERSION`].
+    /// The version of the written form, such as `1.0`.
     #[serde(rename = "format_version")]
     pub format_version: &'static str,
     /// The cluster.
@@ -43,6 +43,8 @@ pub struct Status {
     pub certificate_authorities: Vec<AuthorityStatus>,
     /// What is wrong with other things: directories, key pairs, nodes.
     pub others: Vec<OtherStatus>,
+    /// The nodes on which the last run failed.
+    pub failed_renewals: Vec<FailedRenewal>,
 }
 
 /// One certificate on one node.
@@ -95,6 +97,47 @@ pub enum AlarmState {
     /// It was renewed, and what runs does not use the new one.
     #[serde(rename = "notInUse")]
     NotInUse,
+    /// The last run on a node failed there and was undone, or could not be.
+    #[serde(rename = "renewalFailed")]
+    RenewalFailed,
+}
+
+/// An alarm about a node on which the last run failed, for monitoring. It is over once a run succeeds there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedRenewal {
+    /// Which alarm: always [`AlarmState::RenewalFailed`].
+    pub state: AlarmState,
+    /// The node, as `node@cp-1`.
+    pub address: String,
+    /// The node.
+    pub node: NodeName,
+    /// The run.
+    pub run: String,
+    /// When it began, by the node's clock.
+    pub begun_at: Timestamp,
+    /// Whether the node was put back as it was before.
+    pub undone: bool,
+}
+
+/// The alarm about the last run on a node, if it failed there.
+fn failed_renewal(node: &NodeName, facts: &NodeFacts) -> Option<FailedRenewal> {
+    let past = facts.last_transaction.present()?;
+    let undone = match past.state {
+        VisitState::Undone => true,
+        VisitState::UndoFailed => false,
+        VisitState::Open | VisitState::Committed => return None,
+    };
+    let address = Address { subject: Subject::Node, node: node.clone() }.to_string();
+    let (run, begun_at) = (past.transaction.run.clone(), past.transaction.begun_at);
+    Some(FailedRenewal {
+        state: AlarmState::RenewalFailed,
+        address,
+        node: node.clone(),
+        run,
+        begun_at,
+        undone,
+    })
 }
 
 /// An alarm about a service that does not use what was renewed, for monitoring (StarlingX raises 250.003 for it).
@@ -288,6 +331,9 @@ impl Status {
         for (name, view) in &authorities {
             certificate_authorities.extend(authority_statuses(desired, name, view, differences, now));
         }
+        let seen = observed.nodes.iter().filter(|(node, _)| desired.nodes.contains_key(*node));
+        let failed_renewals =
+            seen.filter_map(|(node, answer)| failed_renewal(node, answer.facts()?)).collect();
         Self {
             format_version: FORMAT_VERSION,
             cluster: desired.cluster.clone(),
@@ -297,6 +343,7 @@ impl Status {
             certificates,
             certificate_authorities,
             others,
+            failed_renewals,
         }
     }
 

@@ -9,7 +9,7 @@ use pki::diagnostic::Source;
 use pki::diff::diff;
 use pki::ids::NodeName;
 use pki::observed::{Answer, Observed};
-use pki::plan::{Input, Options, Plan, SpecReference};
+use pki::plan::{Input, NoSuchPhase, Options, Plan, PlanError, SpecReference};
 use pki::profile::Profile;
 use pki::signed::Signed;
 use pki::simulate::{Processes, checked};
@@ -120,6 +120,12 @@ pub(super) fn load(arguments: &SpecArguments, global: &Global) -> Result<Vec<Clu
     Ok(clusters)
 }
 
+/// Tells that a plan does not have the phase after which it should end.
+pub(super) fn no_such_phase(error: &NoSuchPhase) -> Exit {
+    output::tell(&format!("error: --until-phase: {error}\n"));
+    Exit::Usage
+}
+
 /// The commit that a pipeline works on. It only names the spec in what people read.
 #[expect(clippy::disallowed_methods, reason = "pipelines tell it in the environment")]
 fn commit() -> Option<String> {
@@ -179,7 +185,7 @@ impl Cluster {
     /// The plan for an instant, simulated: one that would break something without saying so is never shown.
     ///
     /// # Errors
-    /// The exit code, after an internal error was told.
+    /// The exit code, after an internal error was told, or that the plan does not have the phase that was named.
     pub(super) fn plan(
         &self,
         survey: &Survey,
@@ -199,7 +205,10 @@ impl Cluster {
             signed,
             place: &|path| self.place(path),
         };
-        let plan = pki::plan::plan(&input).map_err(|cycle| internal(&cycle))?;
+        let plan = pki::plan::plan(&input).map_err(|error| match error {
+            PlanError::Cycle(cycle) => internal(&cycle),
+            PlanError::Phase(error) => no_such_phase(&error),
+        })?;
         let processes = Processes::of(&survey.observed);
         checked(plan, survey, &processes).map_err(|counterexample| internal(&counterexample))
     }

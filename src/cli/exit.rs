@@ -145,16 +145,7 @@ fn code<S: Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, S::Error> {
 impl Outcome {
     /// As the last event of a run.
     pub(crate) fn line(&self) -> String {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            r#type: &'static str,
-            #[serde(flatten)]
-            outcome: &'a Outcome,
-        }
-        // Three plain values always serialise.
-        let mut text = serde_json::to_string(&Line { r#type: "outcome", outcome: self }).unwrap_or_default();
-        text.push('\n');
-        text
+        pki::render::outcome(self.outcome, self.exit.code(), self.touched)
     }
 
     /// The outcome of a run that changed something, even if it was put back.

@@ -116,7 +116,7 @@ enum Command {
     Lock(lock::Arguments),
     /// Explain a code such as PKI1003
     Explain(explain::Arguments),
-    /// Print the JSON Schema of the spec
+    /// Print the JSON Schema of the spec, of saved plans, of facts or of events
     Schema(schema::Arguments),
     /// Print completions for a shell
     Completions(completions::Arguments),

@@ -8,7 +8,7 @@ use pki::diagnostic::escaped;
 use pki::diff::instant;
 use pki::ids::NodeName;
 use pki::observed::Observed;
-use pki::plan::{Options, Plan, Selector};
+use pki::plan::{Options, Phase, Plan, Selector};
 use pki::render;
 use pki::saved::{Facts, to_text};
 use pki::survey::Survey;
@@ -40,6 +40,9 @@ pub(super) struct PlanArguments {
     /// Do what cannot be done without an outage, such as to make one CA of two that were mixed; changes nothing where none is needed
     #[arg(long)]
     accept_outage: bool,
+    /// Leave what comes after this phase of the plan for a later run, such as quorum
+    #[arg(long, value_name = "PHASE")]
+    pub(super) until_phase: Option<Phase>,
 }
 
 impl PlanArguments {
@@ -92,6 +95,7 @@ impl PlanArguments {
             replace: self.replace.clone(),
             as_of,
             accept_outage: self.accept_outage,
+            until_phase: self.until_phase,
         }
     }
 }

@@ -15,7 +15,7 @@ use pki::survey::Survey;
 use pki::x509::Sha256;
 
 use super::apply::{Arguments, Call};
-use super::cluster::Cluster;
+use super::cluster::{Cluster, no_such_phase};
 use super::consent::Tied;
 use super::{Exit, Global, files, output};
 
@@ -47,9 +47,14 @@ pub(super) fn run(path: &Path, call: &Call<'_>) -> Result<Exit, Exit> {
     let mut nodes = cluster.nodes();
     let survey = cluster.survey(&nodes)?;
     let differences = diff(&survey.desired, &survey.observed, super::now());
+    let is_as_made = plan.is_as_made();
+    let plan = match arguments.plan.until_phase {
+        Some(last) => plan.until(last).map_err(|error| no_such_phase(&error))?,
+        None => plan,
+    };
     let standings = standing(&plan, &survey, &differences);
     stands(&plan, &standings)?;
-    let plan = checked(plan, &standings, &survey)?;
+    let plan = checked(plan, is_as_made, &standings, &survey)?;
     call.show(&plan)?;
     let Standings { visits, made } = standings;
     let visits = visits.into_iter().filter(|(_, standing)| *standing == Standing::Done);
@@ -144,7 +149,7 @@ fn stands(plan: &Plan, standings: &Standings) -> Result<(), Exit> {
 }
 
 /// What is left of the plan, simulated on what is there now; and that the plan is the one that was made.
-fn checked(mut plan: Plan, standings: &Standings, survey: &Survey) -> Result<Plan, Exit> {
+fn checked(mut plan: Plan, is_as_made: bool, standings: &Standings, survey: &Survey) -> Result<Plan, Exit> {
     let mut left = plan.clone();
     let outage_accepted = !plan.accepted_outages.is_empty();
     let processes = Processes { outage_accepted, ..Processes::of(&survey.observed) };
@@ -156,7 +161,7 @@ fn checked(mut plan: Plan, standings: &Standings, survey: &Survey) -> Result<Pla
         ));
         Exit::Blocked
     })?;
-    if !plan.is_as_made() {
+    if !is_as_made {
         output::tell(
             "error: stale: the plan was changed after it was made: its name no longer fits what it says. Nothing was touched.\n",
         );

@@ -10,6 +10,7 @@ mod template;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use resolve::{ResolveError, resolve};
@@ -209,7 +210,7 @@ impl AuthorityCopy {
 }
 
 /// A file as it should be, content aside.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FileSpec {
     /// The absolute path on the node.
@@ -294,7 +295,7 @@ pub struct DesiredNames {
 }
 
 /// Where an identity is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Storage {
     /// Two files.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{DesiredDirectory, DesiredNode};
@@ -53,7 +54,7 @@ fn is_seen_through(directory: &DesiredDirectory, facts: &NodeFacts) -> bool {
 }
 
 /// Why a directory cannot be moved.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Obstacle {
     /// Files are in both places.

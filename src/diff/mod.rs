@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use authority::{AuthorityView, authority_views, is_extension};
@@ -59,7 +60,7 @@ pub struct Survey {
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_seconds(60);
 
 /// What a finding means for a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
     /// A change would be dangerous: a person has to look first.
@@ -73,7 +74,7 @@ pub enum Effect {
 }
 
 /// One finding about one thing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// What it means for a plan.

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::directory::Obstacle;
@@ -17,7 +18,7 @@ use crate::x509::{KeyAlgorithm, Sha256};
 use super::copies::CopyHeld;
 
 /// One difference between what should be and what is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum Reason {
     /// The file is not there.

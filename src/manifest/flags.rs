@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Components whose flags are known to be configuration and not passwords (Kubernetes 1.20 to 1.31, etcd 3.4 to 3.5).
@@ -21,7 +22,7 @@ const COMPONENTS: [&str; 7] = [
 const SHELLS: [&str; 5] = ["sh", "bash", "ash", "dash", "busybox"];
 
 /// Flags by name, without their dashes and with `-` for `_`, each with all its values in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Flags(BTreeMap<String, Vec<String>>);
 

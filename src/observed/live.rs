@@ -4,11 +4,13 @@
 //! files. Public certificates and names only: no handshake is made here and no type can hold a key. What was not looked at is not there at all; what was
 //! looked at and not seen is unknown, never absent. Pure.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Seen;
@@ -78,7 +80,7 @@ pub struct EtcdQuestion {
 }
 
 /// What runs of one service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceFacts {
     /// Its systemd unit; absent when systemd knows no such unit. None when none was asked about.
@@ -103,7 +105,7 @@ impl ServiceFacts {
 }
 
 /// A listening address, or a port on which nothing listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EndpointFacts {
     /// The port, moved or not.
@@ -124,7 +126,7 @@ pub struct EndpointFacts {
 }
 
 /// What a TLS handshake with an endpoint showed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Probe {
     /// It served a certificate.
@@ -151,7 +153,7 @@ impl Probe {
 }
 
 /// What a TLS server showed of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Served {
     /// The server's own certificate.
@@ -173,7 +175,7 @@ pub struct Served {
 }
 
 /// What a TLS server wants of clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ClientCertificate {
     /// No certificate.
@@ -185,7 +187,7 @@ pub enum ClientCertificate {
 }
 
 /// A process.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProcessFacts {
     /// When it started, by the node's clock.
@@ -197,7 +199,7 @@ pub struct ProcessFacts {
 }
 
 /// A systemd unit, in systemd's own words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UnitFacts {
     /// `ActiveState`, such as `active`.
@@ -237,7 +239,7 @@ impl UnitFacts {
 }
 
 /// What an etcd member says of its cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EtcdFacts {
     /// The number of the cluster.
@@ -256,7 +258,7 @@ impl EtcdFacts {
 }
 
 /// A member of an etcd cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MemberFacts {
     /// Its name; empty for one that has been added and has not started.
@@ -272,7 +274,7 @@ pub struct MemberFacts {
 }
 
 /// What an etcd member says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MemberStatus {
     /// Its version, such as `3.4.13`.
@@ -320,5 +322,15 @@ impl<'de> Deserialize<'de> for EtcdId {
         let text = String::deserialize(deserializer)?;
         let number = u64::from_str_radix(&text, 16);
         number.map(Self).map_err(|_| de::Error::custom("an etcd number is up to 16 hexadecimal digits"))
+    }
+}
+
+impl JsonSchema for EtcdId {
+    fn schema_name() -> Cow<'static, str> {
+        "EtcdId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9a-f]{1,16}$" })
     }
 }

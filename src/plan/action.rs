@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::FileSpec;
@@ -20,7 +21,7 @@ use super::replace::Position;
 use super::request::{CsrRequest, Install};
 
 /// One deed on one node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Action {
     /// Its place in the order of the whole plan, from 1.
@@ -45,7 +46,7 @@ pub struct Action {
 }
 
 /// A reason together with the place in the spec that decided it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Why {
     /// The finding.
@@ -57,7 +58,7 @@ pub struct Why {
 }
 
 /// How a service is restarted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum RestartMethod {
     /// By a program with its arguments; no shell is involved.
@@ -84,7 +85,7 @@ pub enum RestartMethod {
 }
 
 /// What is done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verb", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Deed {
     /// Undoes a transaction that a crash left open, before anything else happens on the node.
@@ -286,7 +287,7 @@ pub enum Deed {
 }
 
 /// The files of an own root CA, as the spec writes them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RootSource {
     /// The certificate.
@@ -296,7 +297,7 @@ pub struct RootSource {
 }
 
 /// What an action means for what runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Disruption {
     /// Nothing runs on it.
@@ -314,7 +315,7 @@ pub enum Disruption {
 }
 
 /// How an action is undone when its visit fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Undo {
     /// The snapshot is put back.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{DesiredIdentity, Storage};
@@ -14,10 +15,10 @@ use crate::x509::Certificate;
 use super::{Deed, Install, Issue, Trusted};
 
 /// A certificate with its key that is written to another place as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityCopy {
-    /// Only [`IdentityCopy::new`] sets it, because a key that is not shared must not leave its node.
+    /// Where it is copied from. Only `IdentityCopy::new` sets it, because a key that is not shared must not leave its node.
     from: NodeName,
     /// The place there.
     pub source: Storage,

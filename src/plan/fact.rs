@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeName, ServiceName};
@@ -13,7 +14,7 @@ use crate::observed::{Content, FileFacts, NodeFacts, Seen};
 use crate::x509::Sha256;
 
 /// What must be so before an action: everything that its decision was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "of", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Precondition {
     /// What lies at a path.
@@ -41,7 +42,7 @@ pub enum Precondition {
 }
 
 /// What must be there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Expected {
     /// What was seen when the plan was made.
@@ -51,7 +52,7 @@ pub enum Expected {
 }
 
 /// What lies at a path, as far as a decision depends on it. No secret, and no digest of a file that holds one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Fact {
     /// Nothing.

@@ -315,4 +315,4 @@ impl Builder<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::plan) mod tests;

@@ -39,8 +39,10 @@ mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
+mod until;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use action::{Action, Deed, Disruption, RestartMethod, RootSource, Undo, Why};
@@ -50,7 +52,7 @@ pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use issue::{Issue, KeySource, Trusted};
 pub use options::{Options, Selector, SelectorError};
-pub use phase::Phase;
+pub use phase::{Phase, PhaseError};
 pub use replace::Position;
 pub use request::{CsrRequest, Install, Waiting};
 pub use rollback::{Rollback, RollbackError, rollback, runs};
@@ -58,6 +60,7 @@ pub use standing::{Changed, Made, Standing, Standings, standing};
 pub use succeed::Postponed;
 pub use summary::{Summary, Upcoming};
 pub use table::{PhaseLine, Side};
+pub use until::NoSuchPhase;
 
 use crate::diff::{Differences, Finding, Reason, Survey};
 use crate::ids::{Address, ClusterName, NodeName, ServiceName};
@@ -76,10 +79,10 @@ pub const PLAN_LIFE: crate::duration::Duration = crate::duration::Duration::from
 
 /// What will be done, in order.
 #[must_use]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// [`FORMAT_VERSION`].
+    /// The version of the written form, such as `1.0`.
     #[serde(rename = "format_version")]
     pub format_version: String,
     /// The short name of the plan, of the run that carries it out and of its snapshots: `7f3a-91c2`.
@@ -109,6 +112,9 @@ pub struct Plan {
     pub applicable: bool,
     /// The nodes' work, in order.
     pub visits: Vec<Visit>,
+    /// The phases that are left for a later run, because the user said so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub later: Vec<Phase>,
     /// What cannot be done, and why. Any of these makes the plan not applicable.
     pub blocked: Vec<Blocked>,
     /// What is due and has to be done elsewhere, such as by an external CA. The rest of the plan is applicable all the same.
@@ -137,7 +143,7 @@ pub struct Plan {
 }
 
 /// Which spec a plan was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SpecReference {
     /// The file, as it was named.
@@ -150,7 +156,7 @@ pub struct SpecReference {
 }
 
 /// The work on one node, done or undone as a whole.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Visit {
     /// Its place among the visits, from 1.
@@ -168,7 +174,7 @@ pub struct Visit {
 }
 
 /// Something that is due and cannot be done.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Blocked {
     /// What it is about.
@@ -184,7 +190,7 @@ pub struct Blocked {
 }
 
 /// A service that has to be restarted by hand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManualRestart {
     /// The service.
@@ -201,7 +207,7 @@ pub struct ManualRestart {
 }
 
 /// Something that was found and is left alone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Noted {
     /// What it is about.
@@ -241,11 +247,22 @@ impl Input<'_> {
     }
 }
 
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A fault of the planner: actions that wait for each other.
+    #[error(transparent)]
+    Cycle(#[from] Cycle),
+    /// The user named a phase that the plan does not have.
+    #[error(transparent)]
+    Phase(#[from] NoSuchPhase),
+}
+
 /// Makes the plan.
 ///
 /// # Errors
-/// Only a fault of the planner: actions that wait for each other.
-pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
+/// A fault of the planner; or the user named a phase that the plan does not have.
+pub fn plan(input: &Input<'_>) -> Result<Plan, PlanError> {
     let (draft, held) = build::draft(input);
     let visits = order::visits(order::stages(draft.deeds), input)?;
     let summary = Summary::of(input, &held, &visits, &draft.blocked);
@@ -258,6 +275,9 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, Cycle> {
     plan.notes = draft.notes;
     plan.accepted_outages = draft.accepted;
     plan.postponed = draft.postponed;
+    if let Some(last) = input.options.until_phase {
+        plan = plan.until(last)?;
+    }
     Ok(plan.named())
 }
 
@@ -282,6 +302,7 @@ impl Plan {
             skipped: skipped.map(|(name, _)| name.clone()).collect(),
             applicable: true,
             visits,
+            later: Vec::new(),
             blocked: Vec::new(),
             elsewhere: Vec::new(),
             waiting: Vec::new(),

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Phase;
 use crate::ids::{Address, Subject};
 
 /// What the user asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Options {
     /// Only these things; everything when empty.
@@ -23,6 +25,9 @@ pub struct Options {
     /// What cannot be done without an outage is done all the same.
     #[serde(default, skip_serializing_if = "is_false")]
     pub accept_outage: bool,
+    /// What comes after this phase is left for a later run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_phase: Option<Phase>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -47,7 +52,7 @@ impl Options {
 }
 
 /// An address, or a part of one: `etcd-server@cp-2`, `etcd-server` on every node, `@cp-2` for everything on a node.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Selector {
     subject: Option<String>,

@@ -3,10 +3,14 @@
 //! What enters is nothing; what leaves is a closed list of phases with their words. A phase is a barrier over the whole cluster: none of its visits is
 //! open when the next one begins, and whoever goes back goes back through them. Inside a phase a node has one visit at most.
 
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A phase. They are carried out in this order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Etcd, which has no quorum, gets one again: nobody else works before.
@@ -28,7 +32,38 @@ pub enum Phase {
     DropOld,
 }
 
+/// No phase is called so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no phase is called so; there are {}", Phase::ALL.map(Phase::name).join(", "))]
+pub struct PhaseError;
+
 impl Phase {
+    /// All of them, in order.
+    pub const ALL: [Phase; 8] = [
+        Phase::Quorum,
+        Phase::Ordinary,
+        Phase::Prepare,
+        Phase::TrustBoth,
+        Phase::Clients,
+        Phase::Peers,
+        Phase::Servers,
+        Phase::DropOld,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Quorum => "quorum",
+            Phase::Ordinary => "ordinary",
+            Phase::Prepare => "prepare",
+            Phase::TrustBoth => "trust-both",
+            Phase::Clients => "clients",
+            Phase::Peers => "peers",
+            Phase::Servers => "servers",
+            Phase::DropOld => "drop-old",
+        }
+    }
+
     /// Whether it is the one that a plan without phases has.
     pub fn is_ordinary(&self) -> bool {
         *self == Phase::Ordinary
@@ -73,5 +108,19 @@ impl Phase {
             Phase::Servers => "reissue what servers show",
             Phase::DropOld => "drop the old CA",
         }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Phase {
+    type Err = PhaseError;
+
+    fn from_str(text: &str) -> Result<Self, PhaseError> {
+        Phase::ALL.into_iter().find(|phase| phase.name() == text).ok_or(PhaseError)
     }
 }

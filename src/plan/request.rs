@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{FileSpec, Storage};
@@ -23,7 +24,7 @@ impl Deed {
 }
 
 /// A request for a certificate that is signed elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CsrRequest {
     /// The authority that is to sign it.
@@ -51,7 +52,7 @@ pub struct CsrRequest {
 }
 
 /// A certificate that was signed elsewhere and takes the place of its request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Install {
     /// The authority under which it is.
@@ -81,7 +82,7 @@ pub struct Install {
 }
 
 /// A request that waits on its node, and that apply hands out once more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
     /// The certificate.

@@ -3,6 +3,9 @@
 //! What enters is a plan and a new survey with its differences; what leaves is a verdict for each visit, and what the visits that are done have made. A visit is
 //! stale when a fact that one of its decisions needed is another one now, unless nothing of it is due any more: then what it was for has been reached. Pure.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::needs::{facts_of, is_active, members};

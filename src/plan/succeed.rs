@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::DesiredAuthority;
@@ -21,7 +22,7 @@ use super::restarts::is_kubelet;
 use super::{Blocked, Input, quorum};
 
 /// A replacement that goes on later by itself. That is no change: the same spec leads there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Postponed {
     /// What is replaced.

@@ -1,14 +1,18 @@
 //! The counters of a plan.
 
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use jiff::Timestamp;
 
 use super::build::Held;
 use super::{Blocked, Deed, Input, Visit};
+use crate::ids::{Address, Subject};
 
 /// How many things there are, and what happens to them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Certificates that replace one.
@@ -47,7 +51,7 @@ pub struct Summary {
 }
 
 /// Something that will be due.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Upcoming {
     /// When.
@@ -61,14 +65,10 @@ pub struct Upcoming {
 impl Summary {
     pub(super) fn of(input: &Input<'_>, held: &Held<'_>, visits: &[Visit], blocked: &[Blocked]) -> Self {
         let mut summary = Summary::default();
-        let mut touched = std::collections::BTreeSet::new();
         for action in visits.iter().flat_map(|visit| &visit.actions) {
             summary.count(&action.deed);
-            // Who asks for a certificate still has the one that was there.
-            if !matches!(action.deed, Deed::WriteCsr(_)) {
-                touched.insert(&action.address);
-            }
         }
+        let mut touched = touched(visits);
         touched.extend(blocked.iter().map(|blocked| &blocked.address));
         let survey = input.survey;
         for (name, node) in &survey.desired.nodes {
@@ -79,10 +79,7 @@ impl Summary {
                 let certificate = view.and_then(|view| view.certificate.as_ref());
                 let kept = !wanted.optional || certificate.is_some();
                 summary.certificates += usize::from(kept);
-                let address = crate::ids::Address {
-                    subject: crate::ids::Subject::Identity(identity.clone()),
-                    node: name.clone(),
-                };
+                let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
                 summary.unchanged += usize::from(kept && !touched.contains(&address));
                 if let (Some(certificate), false) = (certificate, wanted.rotated_by_kubelet) {
                     let expires = certificate.facts().not_after;
@@ -102,6 +99,38 @@ impl Summary {
                 );
             }
         }
+        summary
+    }
+
+    /// The same with these visits alone: of what is left out, everything stays as it is.
+    pub(super) fn without(self, kept: &[Visit], left: &[Visit]) -> Self {
+        let Self {
+            certificates,
+            authorities,
+            nodes,
+            nodes_seen,
+            unchanged,
+            next_renewal,
+            first_authority_end,
+            ..
+        } = self;
+        let mut summary = Self {
+            certificates,
+            authorities,
+            nodes,
+            nodes_seen,
+            unchanged,
+            next_renewal,
+            first_authority_end,
+            ..Self::default()
+        };
+        for action in kept.iter().flat_map(|visit| &visit.actions) {
+            summary.count(&action.deed);
+        }
+        let (kept, left) = (touched(kept), touched(left));
+        let certificates =
+            left.difference(&kept).filter(|address| matches!(address.subject, Subject::Identity(_)));
+        summary.unchanged += certificates.count();
         summary
     }
 
@@ -139,6 +168,13 @@ impl Summary {
             Deed::Restore { .. } => self.restore += 1,
         }
     }
+}
+
+/// What does not stay as it is.
+fn touched(visits: &[Visit]) -> BTreeSet<&Address> {
+    // Who asks for a certificate still has the one that was there.
+    let actions = visits.iter().flat_map(|visit| &visit.actions);
+    actions.filter(|action| !matches!(action.deed, Deed::WriteCsr(_))).map(|action| &action.address).collect()
 }
 
 fn keep_first(first: &mut Option<Upcoming>, next: Upcoming) {

@@ -1,9 +1,10 @@
 //! What happens during a run, one JSON object a line, for programs that follow it.
 //!
 //! What enters is an event; what leaves is its line. Kinds are `version` (always the first), `visit_start`, `step_start`, `step_done`, `verify` (a check that held),
-//! `undo`, `visit_done`, `request` (one that was handed out), `diagnostic` and `outcome` (always the last, which the program writes). Later minor formats add kinds and names: readers pass over what they
-//! do not know.
+//! `undo`, `visit_done`, `request` (one that was handed out), `diagnostic` and
+//! `outcome` (always the last). Later minor formats add kinds and names: readers pass over what they do not know.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::deed::deed;
@@ -13,28 +14,122 @@ use crate::plan::{Action, Deed, Plan};
 use crate::saved::{FORMAT_VERSION, TOOL};
 
 /// One line.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Line<'a> {
-    Version { format_version: &'static str, tool: &'static str, plan: &'a str, cluster: &'a str },
-    VisitStart { visit: u32, of: usize, node: &'a str },
+#[schemars(title = "Event")]
+pub(crate) enum Line<'a> {
+    /// The first line: what tells, and what it is about.
+    Version {
+        /// The version of the form.
+        format_version: &'static str,
+        /// The program, with its version.
+        tool: &'static str,
+        /// The plan, which is also the run.
+        plan: &'a str,
+        /// The cluster.
+        cluster: &'a str,
+    },
+    /// The work on a node begins.
+    VisitStart {
+        /// The number of the visit.
+        visit: u32,
+        /// How many visits the plan has.
+        of: usize,
+        /// The node.
+        node: &'a str,
+    },
+    /// A step begins.
     StepStart(Step<'a>),
+    /// A step is done.
     StepDone(Step<'a>),
+    /// A check has held.
     Verify(Step<'a>),
-    Undo { visit: u32, node: &'a str, done: bool },
-    VisitDone { visit: u32, node: &'a str, end: &'static str },
-    Request { address: String, node: &'a str, file: &'a str },
-    Diagnostic { severity: &'static str, node: &'a str, step: Option<u32>, message: &'a str },
+    /// A node was put back as it was before the visit, or could not be.
+    Undo {
+        /// The number of the visit.
+        visit: u32,
+        /// The node.
+        node: &'a str,
+        /// Whether it is as it was before.
+        done: bool,
+    },
+    /// The work on a node has ended.
+    VisitDone {
+        /// The number of the visit.
+        visit: u32,
+        /// The node.
+        node: &'a str,
+        /// How.
+        end: End,
+    },
+    /// A request for a certificate that is signed elsewhere was written.
+    Request {
+        /// The certificate.
+        address: String,
+        /// The node on which its key waits.
+        node: &'a str,
+        /// The file, on the machine that runs `pki`.
+        file: &'a str,
+    },
+    /// Something went wrong.
+    Diagnostic {
+        /// How grave it is: `error`.
+        severity: &'static str,
+        /// The node.
+        node: &'a str,
+        /// The number of the step, if it was one.
+        step: Option<u32>,
+        /// What, in words.
+        message: &'a str,
+    },
+    /// The last line: how the run ended.
+    Outcome {
+        /// In a word, such as `done` or `partial`.
+        outcome: &'a str,
+        /// The exit code.
+        exit: u8,
+        /// Whether anything on a node was changed, even if it was put back.
+        touched: bool,
+    },
 }
 
 /// A step of the plan.
-#[derive(Serialize)]
-struct Step<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Step<'a> {
+    /// Its number.
     step: u32,
+    /// What it is about.
     address: String,
+    /// What is done, in a word.
     verb: &'static str,
+    /// The node.
     node: &'a str,
+    /// What is done, in words.
     text: String,
+}
+
+/// How the work on a node has ended.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum End {
+    /// It was not begun.
+    NotStarted,
+    /// What it was for had been reached already.
+    DoneBefore,
+    /// Everything was done, checked and kept.
+    Committed,
+    /// The node was not as the plan needs it, and nothing was touched.
+    Refused,
+    /// A step failed, and the node is as it was before.
+    Undone,
+    /// The connection was lost; the node puts itself back.
+    Disconnected,
+    /// It had been kept, and was taken back because a later visit failed.
+    TakenBack,
+    /// A step failed, and the node was left as it is.
+    Left,
+    /// A step failed, and the node could not be put back.
+    UndoFailed,
 }
 
 impl<'a> Step<'a> {
@@ -58,6 +153,11 @@ pub fn version(plan: &Plan) -> String {
 /// The line of a request that was written to a file of the machine that runs `pki`.
 pub fn request(address: &Address, file: &str) -> String {
     line(&Line::Request { address: address.to_string(), node: address.node.as_str(), file })
+}
+
+/// The last line of a run, with the word for how it ended and the exit code.
+pub fn outcome(outcome: &str, exit: u8, touched: bool) -> String {
+    line(&Line::Outcome { outcome, exit, touched })
 }
 
 /// The lines of an event.
@@ -85,7 +185,7 @@ pub fn event(event: &Event<'_>) -> String {
                 VisitEnd::Undone(_) | VisitEnd::TakenBack => undo(true),
                 VisitEnd::UndoFailed { undo: failure, .. } => undo(false) + &diagnostic(failure),
             };
-            before + &line(&Line::VisitDone { visit: number, node, end: word(end) })
+            before + &line(&Line::VisitDone { visit: number, node, end: ended(end) })
         }
     }
 }
@@ -95,17 +195,17 @@ fn diagnostic(failure: &Failure) -> String {
     line(&Line::Diagnostic { severity: "error", node, step: failure.number, message })
 }
 
-fn word(end: &VisitEnd) -> &'static str {
+fn ended(end: &VisitEnd) -> End {
     match end {
-        VisitEnd::NotStarted => "not_started",
-        VisitEnd::DoneBefore => "done_before",
-        VisitEnd::Committed => "committed",
-        VisitEnd::Refused(_) => "refused",
-        VisitEnd::Undone(_) => "undone",
-        VisitEnd::Disconnected(_) => "disconnected",
-        VisitEnd::TakenBack => "taken_back",
-        VisitEnd::Left(_) => "left",
-        VisitEnd::UndoFailed { .. } => "undo_failed",
+        VisitEnd::NotStarted => End::NotStarted,
+        VisitEnd::DoneBefore => End::DoneBefore,
+        VisitEnd::Committed => End::Committed,
+        VisitEnd::Refused(_) => End::Refused,
+        VisitEnd::Undone(_) => End::Undone,
+        VisitEnd::Disconnected(_) => End::Disconnected,
+        VisitEnd::TakenBack => End::TakenBack,
+        VisitEnd::Left(_) => End::Left,
+        VisitEnd::UndoFailed { .. } => End::UndoFailed,
     }
 }
 

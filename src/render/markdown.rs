@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::deed::counted;
 use super::phases;
-use super::plan::{Group, errors, groups, last_line, plan as text_of};
+use super::plan::{Group, counters, errors, groups, last_line, plan as text_of, upper_approval};
 use crate::diagnostic::escaped;
 use crate::diff::instant;
 use crate::plan::{Action, Deed, Disruption, Plan, Undo};
@@ -61,9 +61,10 @@ fn head(plan: &Plan) -> String {
         plan.summary.nodes_seen,
         plan.summary.nodes
     );
-    let errors = errors(plan);
-    if !errors.is_empty() {
-        let _ = writeln!(text, "{}", fenced("text", errors.trim_start_matches('\n')));
+    for kept in [upper_approval(plan), errors(plan)] {
+        if !kept.is_empty() {
+            let _ = writeln!(text, "{}", fenced("text", kept.trim_start_matches('\n')));
+        }
     }
     text
 }
@@ -75,8 +76,7 @@ fn verdict(plan: &Plan) -> String {
     if plan.is_empty() {
         return "no changes".to_owned();
     }
-    let line = last_line(plan);
-    let counts = line.trim_start_matches("Plan: ").trim_end_matches(['.', '\n']);
+    let counts = counters(plan);
     let counts: Vec<&str> = counts.split(", ").filter(|count| !count.ends_with(" 0")).collect();
     if counts.is_empty() { "nothing that this plan can do".to_owned() } else { counts.join(", ") }
 }

@@ -7,7 +7,7 @@ use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
 
 use crate::diagnostic::escaped;
 use crate::diff::Effect;
-use crate::observed::{Answer, Observed, Seen, VisitState};
+use crate::observed::{Answer, Observed, Seen};
 use crate::status::{AlarmState, CertificateFields, Status};
 
 /// The states of `pki_alarm`.
@@ -162,6 +162,9 @@ impl Metrics {
 
     fn nodes(&self, status: &Status, observed: &Observed) {
         let cluster = status.cluster.as_str();
+        for failed in &status.failed_renewals {
+            self.raise(status, failed.node.as_str(), &failed.address, word(failed.state));
+        }
         for (node, answer) in &observed.nodes {
             let own = [cluster, node.as_str()];
             let facts = match answer {
@@ -180,12 +183,6 @@ impl Metrics {
             }
             if let Some(past) = facts.last_transaction.present() {
                 set(&self.applied, &own, past.transaction.begun_at.as_second());
-                match past.state {
-                    VisitState::Undone | VisitState::UndoFailed => {
-                        self.raise(status, node.as_str(), &format!("node@{node}"), FAILED);
-                    }
-                    VisitState::Open | VisitState::Committed => {}
-                }
             }
             for service in facts.services.keys() {
                 let address = format!("svc/{service}@{node}");
@@ -209,6 +206,7 @@ fn word(state: AlarmState) -> &'static str {
         AlarmState::Expired => EXPIRED,
         AlarmState::Expiring => EXPIRING,
         AlarmState::NotInUse => NOT_IN_USE,
+        AlarmState::RenewalFailed => FAILED,
     }
 }
 

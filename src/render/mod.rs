@@ -17,7 +17,8 @@ mod snapshot;
 mod status;
 
 pub use deed::deed;
-pub use event::{event, request, version};
+pub(crate) use event::Line;
+pub use event::{event, outcome, request, version};
 pub use external::requests;
 pub use markdown::{markdown, marker};
 pub use metrics::metrics;

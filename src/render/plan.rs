@@ -114,12 +114,7 @@ fn verdict(plan: &Plan) -> String {
     for outage in &plan.accepted_outages {
         let _ = writeln!(text, "  Outage, accepted: {}.", escaped(outage));
     }
-    if let Approval::Upper { name, why } = plan.approval() {
-        let _ = writeln!(text, "  Needs --confirm {name}, for there is no ordinary yes to this:");
-        for why in why {
-            let _ = writeln!(text, "    {}", escaped(&why));
-        }
-    }
+    text.push_str(&upper_approval(plan));
     if !plan.applicable {
         let why = if plan.blocked.is_empty() {
             "it was made for another instant than now"
@@ -127,6 +122,19 @@ fn verdict(plan: &Plan) -> String {
             "the errors below have to be gone first"
         };
         let _ = writeln!(text, "  It cannot be applied: {why}.");
+    }
+    text
+}
+
+/// What an ordinary yes does not cover; nothing where it covers everything.
+pub(super) fn upper_approval(plan: &Plan) -> String {
+    let mut text = String::new();
+    if let Approval::Upper { name, why } = plan.approval() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  Needs --confirm {name}, for there is no ordinary yes to this:");
+        for why in why {
+            let _ = writeln!(text, "    {}", escaped(&why));
+        }
     }
     text
 }
@@ -431,7 +439,8 @@ fn order(plan: &Plan) -> String {
     for (number, (phase, visits)) in (1..).zip(phases) {
         if !is_plain {
             let nodes: Vec<&str> = visits.iter().map(|visit| visit.node.as_str()).collect();
-            let _ = writeln!(text, "    phase {number}, to {}: {}", phase.words(), nodes.join(", "));
+            let _ =
+                writeln!(text, "    phase {number} ({phase}), to {}: {}", phase.words(), nodes.join(", "));
         }
         for visit in visits {
             let with = if visit.with_previous { ", at the same time" } else { "" };
@@ -440,6 +449,9 @@ fn order(plan: &Plan) -> String {
                 let _ = writeln!(text, "      {:>4}  {}", action.number, deed(action));
             }
         }
+    }
+    for phase in &plan.later {
+        let _ = writeln!(text, "    Left for a later run: phase {phase}, to {}.", phase.words());
     }
     text.push_str(
         "    If a step fails, its node is put back as it was before the visit, and the run stops.\n",
@@ -453,9 +465,20 @@ pub(super) fn last_line(plan: &Plan) -> String {
         let errors = counted(plan.blocked.len(), "error", "errors");
         return format!("Plan: blocked by {errors}.\n");
     }
+    let mut text = format!("Plan: {}.", counters(plan));
+    if !plan.later.is_empty() {
+        let done = plan.phases().count();
+        let _ = write!(text, " Phases {done} of {}.", done + plan.later.len());
+    }
+    text.push('\n');
+    text
+}
+
+/// The counters: those that are always there, then those that count something.
+pub(super) fn counters(plan: &Plan) -> String {
     let summary = &plan.summary;
     let mut text = format!(
-        "Plan: renew {}, issue {}, trust {}, remove {}, restart {}, repair {}",
+        "renew {}, issue {}, trust {}, remove {}, restart {}, repair {}",
         summary.renew, summary.issue, summary.trust, summary.remove, summary.restart, summary.repair
     );
     if summary.restore > 0 {
@@ -467,6 +490,5 @@ pub(super) fn last_line(plan: &Plan) -> String {
     if summary.request > 0 {
         let _ = write!(text, ", request {}", summary.request);
     }
-    text.push_str(".\n");
     text
 }

@@ -51,6 +51,9 @@ pub fn report(plan: &Plan, report: &Report) -> String {
                 escaped(&manual.how)
             );
         }
+        for phase in &plan.later {
+            let _ = writeln!(text, "Left for a later run: phase {phase}, to {}.", phase.words());
+        }
     } else if let Some(failure) = &report.failure {
         let _ = writeln!(text, "Because: {}", because(failure));
     }

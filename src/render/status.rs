@@ -8,7 +8,9 @@ use jiff::Timestamp;
 
 use crate::diagnostic::escaped;
 use crate::diff::{Effect, instant};
-use crate::status::{AlarmState, CertificateFields, FindingStatus, NotInUse, Status, residual};
+use crate::status::{
+    AlarmState, CertificateFields, FailedRenewal, FindingStatus, NotInUse, Status, residual,
+};
 use crate::x509::Sha256;
 
 /// How the text is laid out.
@@ -191,7 +193,7 @@ fn alarms(status: &Status, place: Place<'_>) -> String {
             AlarmState::Expiring => {
                 format!("ends {}, {} left; {from}", instant(end), left(end, status.as_of))
             }
-            AlarmState::NotInUse => from,
+            AlarmState::NotInUse | AlarmState::RenewalFailed => from,
         };
         grouped.add(alarm.state, message, address);
     }
@@ -200,11 +202,24 @@ fn alarms(status: &Status, place: Place<'_>) -> String {
             grouped.add(alarm.state, not_in_use(alarm), row.address.clone());
         }
     }
+    for failed in &status.failed_renewals {
+        grouped.add(failed.state, failed_renewal(failed), failed.address.clone());
+    }
     grouped.text("Alarms", |state| match state {
         AlarmState::Expired => "expired",
         AlarmState::Expiring => "expiring",
         AlarmState::NotInUse => "unused",
+        AlarmState::RenewalFailed => "failed",
     })
+}
+
+fn failed_renewal(failed: &FailedRenewal) -> String {
+    let end = if failed.undone {
+        "was undone on this node, so that what it should have renewed is as before"
+    } else {
+        "failed on this node, which could not be put back"
+    };
+    format!("the last run, {} of {}, {end}", escaped(&failed.run), instant(failed.begun_at))
 }
 
 /// With both fingerprints whole, so that they can be compared with what other tools show.
@@ -279,7 +294,8 @@ fn last_line(status: &Status) -> String {
     let count = |effect: Effect| status.findings().filter(|status| status.finding.effect == effect).count();
     let alarms = status.certificates.iter().filter(|row| row.alarm.is_some()).count()
         + status.certificate_authorities.iter().filter(|row| row.alarm.is_some()).count()
-        + status.others.iter().map(|row| row.alarms.len()).sum::<usize>();
+        + status.others.iter().map(|row| row.alarms.len()).sum::<usize>()
+        + status.failed_renewals.len();
     format!(
         "\nStatus: certificates {}, authorities {}, blocked {}, unknown {}, due {}, notes {}, alarms {alarms}.\n",
         status.certificates.len(),

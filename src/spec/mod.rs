@@ -9,7 +9,6 @@ pub mod document;
 pub mod operation;
 pub mod places;
 pub mod scalars;
-pub mod schema;
 pub mod types;
 pub mod yaml;
 

@@ -1,5 +1,6 @@
 //! Public keys and the names of their algorithms: a SubjectPublicKeyInfo goes in, algorithm and digest come out. Never a secret.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +11,7 @@ use const_oid::db::rfc5912::RSA_ENCRYPTION;
 use der::asn1::{AnyRef, BitStringRef, Null};
 use der::pem::LineEnding;
 use der::{Decode as _, Encode as _, Tag, Tagged as _};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
@@ -96,6 +98,16 @@ impl<'de> Deserialize<'de> for KeyAlgorithm {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Ok(text.parse().unwrap_or(Self::Other(text)))
+    }
+}
+
+impl JsonSchema for KeyAlgorithm {
+    fn schema_name() -> Cow<'static, str> {
+        "KeyAlgorithm".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "Such as rsa-2048 or ecdsa-p256; another word for one that pki makes no keys of" })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Parsed once, at the edge of the program; everything behind it works with [`CertificateFacts`]. Nothing here judges a certificate; it
 //! only says, in [`CertificateFacts::defects`], why Go would not even read it. Bytes whose outer structure is broken are refused.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use der::asn1::AnyRef;
 use der::{Decode as _, Encode as _};
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use x509_parser::asn1_rs::FromDer;
 use x509_parser::certificate::X509CertificateParser;
@@ -182,6 +184,16 @@ impl<'de> Deserialize<'de> for Certificate {
         let text = String::deserialize(deserializer)?;
         let der = STANDARD.decode(text).map_err(serde::de::Error::custom)?;
         Self::from_der(&der).map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Certificate {
+    fn schema_name() -> Cow<'static, str> {
+        "Certificate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "contentEncoding": "base64", "description": "A certificate: DER in Base64" })
     }
 }
 

@@ -3,12 +3,14 @@
 //! A request is public: it holds a public key and what its certificate should say. Nothing here judges one, and the signature with which its key proves that it is
 //! at hand is not checked: who signs the certificate does that.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use x509_parser::asn1_rs::FromDer as _;
 use x509_parser::certification_request::X509CertificationRequest;
@@ -135,6 +137,16 @@ impl<'de> Deserialize<'de> for CertificateRequest {
         let text = String::deserialize(deserializer)?;
         let der = STANDARD.decode(text).map_err(de::Error::custom)?;
         Self::from_der(&der).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for CertificateRequest {
+    fn schema_name() -> Cow<'static, str> {
+        "CertificateRequest".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "contentEncoding": "base64", "description": "A certificate request (PKCS#10): DER in Base64" })
     }
 }
 

@@ -17,6 +17,7 @@ use pki::own_root::RootKeys;
 use pki::plan::{Input, Options, Plan, Rollback, SpecReference};
 use pki::profile::Profile;
 use pki::root_files;
+use pki::saved::Facts;
 use pki::simulate::{Processes, checked};
 use pki::spec::types::ProfileName;
 use pki::spec::{Loaded, ReadOptions, read};
@@ -60,6 +61,13 @@ impl Cluster {
         let differences = diff(&desired, &observed, now());
         let status = Status::new(&desired, &observed, &differences, now());
         Report { loaded, status }
+    }
+
+    /// What the nodes tell, as it is saved.
+    pub(crate) fn facts(&self) -> Facts {
+        let loaded = self.spec();
+        let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None };
+        Facts::new(loaded.spec.metadata.name.clone(), spec, self.survey(&loaded).observed)
     }
 
     fn survey(&self, loaded: &Loaded) -> Survey {

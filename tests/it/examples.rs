@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::cluster::ROOT;
-use crate::schema::PUBLISHED;
+use pki::schema::Document;
+
+use crate::schema::published;
 
 const FOLDERS: [&str; 3] = ["examples", "examples/ack", "examples/starlingx"];
 const EXAMPLES: [&str; 9] = [
@@ -44,7 +46,7 @@ fn every_example_is_valid() {
 
 #[test]
 fn editors_find_the_schema_of_every_example_and_agree() {
-    let schema = serde_json::from_str(&std::fs::read_to_string(PUBLISHED).unwrap()).unwrap();
+    let schema = serde_json::from_str(&std::fs::read_to_string(published(Document::Spec)).unwrap()).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     for name in EXAMPLES {
         let path = Path::new(ROOT).join("examples").join(name).with_extension("yaml");

@@ -161,6 +161,38 @@ fn a_failing_second_node_is_put_back_and_the_first_one_stays() {
 }
 
 #[test]
+fn a_run_that_failed_raises_an_alarm_on_its_node_until_one_succeeds_there() {
+    let made = due(SECOND_FAILS, "");
+    let status = ["status", "-f", "spec.yaml"];
+    let json = |made: &Made| -> Value {
+        serde_json::from_str(&made.ends(0, &[&status[..], &["--format", "json"]].concat())).unwrap()
+    };
+    assert_eq!(json(&made)["failedRenewals"], Value::Array(Vec::new()));
+    made.ends(11, &APPLY);
+    let failed = &json(&made)["failedRenewals"];
+    assert_eq!(failed.as_array().unwrap().len(), 1, "{failed}");
+    assert_eq!(
+        (&failed[0]["state"], &failed[0]["address"], &failed[0]["undone"]),
+        (&"renewalFailed".into(), &"node@cp-2".into(), &true.into())
+    );
+    let text = made.ends(0, &status);
+    let (alarms, _) = text.split_once("\nFindings\n").unwrap();
+    assert!(alarms.contains("  failed   node@cp-2\n           the last run, "), "{text}");
+    assert!(
+        alarms.contains(" was undone on this node, so that what it should have renewed is as before\n"),
+        "{text}"
+    );
+    assert!(text.ends_with(", alarms 1.\n"), "{text}");
+    let metrics = made.ends(0, &[&status[..], &["--format", "prometheus"]].concat());
+    let raised =
+        "pki_alarm{cluster=\"prod-eu1\",node=\"cp-2\",pki_id=\"node@cp-2\",state=\"renewal-failed\"} 1";
+    assert!(metrics.lines().any(|line| line == raised), "{metrics}");
+    made.spec(&Spec::renewing());
+    made.ends(0, &APPLY);
+    assert_eq!(json(&made)["failedRenewals"], Value::Array(Vec::new()));
+}
+
+#[test]
 fn undo_all_takes_the_first_node_back_too() {
     let made = due(SECOND_FAILS, "  rollout: { onFailure: undo-all }\n");
     let before = made.listing();

@@ -6,11 +6,13 @@ use std::path::Path;
 use std::process::Command;
 
 use pki::plan::Options;
+use pki::schema::Document;
 use serde_json::Value;
 
 use crate::cli;
 use crate::cluster::{Cluster, ROOT, golden, normalised};
 use crate::made::{Made, Spec};
+use crate::schema::conforms;
 
 /// The renewal of everything on three nodes, as it is compared: without what differs from run to run.
 fn renewal() -> (pki::plan::Plan, BTreeSet<String>) {
@@ -191,7 +193,11 @@ fn one_look_gives_every_rendering() {
 }
 
 fn events(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for event in &events {
+        assert_eq!(conforms(Document::Event, event), Ok(()), "{event}");
+    }
+    events
 }
 
 #[test]

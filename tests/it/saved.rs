@@ -191,6 +191,26 @@ fn a_plan_that_was_edited_at_all_is_refused() {
 }
 
 #[test]
+fn a_run_ends_with_a_phase_of_its_plan_and_no_other_is_accepted() {
+    let made = planned();
+    let said = refused(&made, 64, &["--until-phase", "quorum"]);
+    assert!(
+        said.contains(
+            "error: --until-phase: this plan has no phase quorum; its only phase is ordinary (to do"
+        ),
+        "{said}"
+    );
+    let said = refused(&made, 64, &["--until-phase", "soak"]);
+    assert!(said.contains("no phase is called so; there are quorum, ordinary"), "{said}");
+    let output = made.pki(&["plan", "-f", "spec.yaml", "--until-phase", "quorum"]);
+    assert_eq!(cli::code(&output), 64, "{}", cli::stderr(&output));
+    // The last phase is the whole of it, and nothing to do is no fault of the phase.
+    made.ends(0, &["apply", "plan.json", "--yes", "--until-phase", "ordinary"]);
+    made.ends(0, &["apply", "-f", "spec.yaml", "--yes", "--until-phase", "quorum"]);
+    made.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+}
+
+#[test]
 fn a_plan_that_cannot_be_applied_is_not_saved() {
     let made = Made::new();
     made.spec(&Spec::renewing());

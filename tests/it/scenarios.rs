@@ -15,9 +15,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pki::apply::Outcome;
 use pki::plan::{Options, Plan};
+use pki::schema::Document;
 
 use crate::cluster::{Cluster, ROOT, golden, is_root, left_out, normalised, plan_text};
 use crate::listing::{differing, listing};
+use crate::schema::conforms;
 
 /// Scenarios at the same time.
 const AT_ONCE: usize = 4;
@@ -117,6 +119,8 @@ fn planned(folder: &Path, name: &str, cluster: &Cluster, ours: &BTreeSet<String>
     let plan = cluster.plan(&Options::default());
     let text = plan_text(&plan, ours).replace(cluster.path().to_str().unwrap(), "<folder>");
     golden(&folder.join("plan.txt"), &text)?;
+    conforms(Document::Plan, &serde_json::to_value(&plan).unwrap())?;
+    conforms(Document::Facts, &serde_json::to_value(cluster.facts()).unwrap())?;
     let before = listing(cluster.path());
     if !plan.applicable {
         let says_why = text.contains("\nerror: ") && text.contains("It cannot be applied");
@@ -128,7 +132,11 @@ fn planned(folder: &Path, name: &str, cluster: &Cluster, ours: &BTreeSet<String>
             None => Err(format!("{name}: the plan does nothing, and no reason for that is listed\n{text}")),
         };
     }
-    let report = cluster.apply(&plan);
+    let mut events = String::new();
+    let report = cluster.apply_and(&plan, &mut |event| events.push_str(&pki::render::event(event)));
+    for event in events.lines() {
+        conforms(Document::Event, &serde_json::from_str(event).unwrap())?;
+    }
     if report.outcome != Outcome::Done {
         return Err(format!("{name}: {report:?}"));
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use pki::diagnostic::{Code, RenderStyle, Severity, Source, has_errors, render};
 use pki::own_root::CertificateFile;
 use pki::root_files;
+use pki::schema::Document;
 use pki::secret::Secret;
 use pki::spec::check::KnownNames;
 use pki::spec::types::ProfileName;
@@ -217,7 +218,7 @@ fn to_json(node: &Node) -> serde_json::Value {
 
 #[test]
 fn the_json_schema_accepts_what_the_reader_accepts() {
-    let validator = jsonschema::draft7::new(&pki::spec::schema::schema()).unwrap();
+    let validator = jsonschema::draft7::new(&Document::Spec.schema()).unwrap();
     let root = Path::new(ROOT);
     let valid = yaml_files(&root.join("tests/specs/valid"));
     for path in valid.iter().chain(&yaml_files(&root.join("examples"))) {
@@ -241,7 +242,7 @@ fn the_json_schema_accepts_what_the_reader_accepts() {
 
 #[test]
 fn the_json_schema_refuses_faults_of_structure() {
-    let validator = jsonschema::draft7::new(&pki::spec::schema::schema()).unwrap();
+    let validator = jsonschema::draft7::new(&Document::Spec.schema()).unwrap();
     for path in yaml_files(&Path::new(ROOT).join("tests/specs/invalid")) {
         let (_, codes, _) = report(&path);
         if !codes.iter().any(|code| STRUCTURAL.contains(code)) {

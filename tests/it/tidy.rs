@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cluster::ROOT;
 
 /// Modules that decide. They are given everything they know, so that the same input always gives the same output.
-const PURE: [&str; 30] = [
+const PURE: [&str; 31] = [
     "adopt",
     "desired",
     "detect",
@@ -29,6 +29,7 @@ const PURE: [&str; 30] = [
     "render",
     "request",
     "saved",
+    "schema",
     "secret",
     "signed",
     "simulate",

@@ -27,7 +27,9 @@ new_key() {
 new_ca() {
   local path=$1 name=$2 start=${3:-$CA_STARTS} end=${4:-20361118234434Z}
   [ -e "$path.key" ] || new_key "$path"
-  openssl req -new -key "$path.key" -subj "/CN=$name" -out "$work/ca.csr"
+  # Names in Go's encoding: Go compares issuer and subject byte by byte (crypto/x509 verify.go).
+  printf '[req]\nstring_mask = nombstr\ndistinguished_name = name\n[name]\n' >"$work/request.cnf"
+  openssl req -new -config "$work/request.cnf" -key "$path.key" -subj "/CN=$name" -out "$work/ca.csr"
   sign "$path" "$work/ca.csr" "$start" "$end" "-selfsign -keyfile $path.key" \
     "keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign" "basicConstraints=critical,CA:TRUE" "subjectKeyIdentifier=hash"
 }

@@ -6,7 +6,9 @@ use crate::diff::{Survey, diff};
 use crate::observed::{
     Answer, ClientCertificate, EndpointFacts, NodeFacts, Probe, Seen, Served, ServiceFacts, UnitFacts,
 };
-use crate::plan::{Input, Options, Phase, Plan, SpecReference, plan};
+use crate::plan::{Input, NoSuchPhase, Options, Phase, Plan, PlanError, SpecReference, plan};
+use crate::saved::{Facts, from_text, to_text};
+use crate::schema::Document;
 use crate::simulate::{Processes, checked};
 use crate::survey::tests::{SPEC, agreement};
 use crate::x509::Sha256;
@@ -17,12 +19,16 @@ fn later() -> Timestamp {
 }
 
 fn plan_of(survey: &Survey) -> Plan {
+    plan_until(survey, None).unwrap()
+}
+
+fn plan_until(survey: &Survey, until_phase: Option<Phase>) -> Result<Plan, PlanError> {
     let differences = diff(&survey.desired, &survey.observed, later());
     let spec =
         SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
-    let (differences, options, place) = (&differences, &Options::default(), &|_: &[String]| None);
+    let options = &Options { until_phase, ..Options::default() };
+    let (differences, place) = (&differences, &|_: &[String]| None);
     plan(&Input { survey, differences, now: later(), spec, options, signed: &Default::default(), place })
-        .unwrap()
 }
 
 fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut NodeFacts {
@@ -195,4 +201,82 @@ fn the_plan_for_an_expired_cluster_is_told_as_its_golden_text_says() {
     let plan = checked(plan_of(&survey), &survey, &processes).unwrap();
     let text = crate::render::plan(&plan).replace(&plan.id, "<plan>");
     assert_eq!(text, include_str!("expired.txt"), "{text}");
+}
+
+#[test]
+fn a_plan_ends_with_the_phase_that_was_named_and_counts_no_more_than_it_does() {
+    let survey = everything_down();
+    let (whole, first) = (plan_of(&survey), plan_until(&survey, Some(Phase::Quorum)).unwrap());
+    assert_eq!((first.visits.len(), first.later.as_slice()), (3, [Phase::Ordinary].as_slice()));
+    assert_eq!(first.visits, whole.visits[..3]);
+    assert!(first.is_as_made() && first.id != whole.id);
+    assert_eq!((whole.summary.renew, first.summary.renew), (33, 15));
+    assert_eq!((whole.summary.restart, first.summary.restart), (15, 6));
+    assert_eq!(first.summary.unchanged, whole.summary.unchanged + 18);
+    let checked = checked(first, &survey, &Processes::of(&survey.observed)).unwrap();
+    let text = crate::render::plan(&checked);
+    assert!(text.contains("    Left for a later run: phase ordinary, to do everything else.\n"), "{text}");
+    let last = "Plan: renew 15, issue 0, trust 0, remove 0, restart 6, repair 0. Phases 1 of 2.";
+    assert!(text.ends_with(&format!("{last}\n")), "{text}");
+    let markdown = crate::render::markdown(&checked, None, 4096);
+    assert!(markdown.contains("### pki plan: renew 15, restart 6\n"), "{markdown}");
+    assert!(markdown.ends_with(&format!("**{last}**\n")), "{markdown}");
+}
+
+#[test]
+fn a_saved_plan_ends_with_a_phase_under_its_own_name() {
+    let survey = everything_down();
+    let whole: Plan = from_text(to_text(&plan_of(&survey)).as_bytes()).unwrap();
+    let first = whole.clone().until(Phase::Quorum).unwrap();
+    assert_eq!((&first.id, first.visits.len()), (&whole.id, 3));
+    // The last phase leaves nothing out.
+    assert_eq!(whole.clone().until(Phase::Ordinary).unwrap(), whole);
+}
+
+#[test]
+fn only_a_phase_of_the_plan_is_accepted() {
+    let refused = |survey: &Survey| plan_until(survey, Some(Phase::Quorum)).unwrap_err();
+    let mut expired = agreement();
+    expired.observed.observed_at = later();
+    for node in ["cp-1", "cp-2", "cp-3"] {
+        facts(&mut expired, node).clock = later();
+    }
+    let has = vec![Phase::Ordinary];
+    assert_eq!(refused(&expired), PlanError::Phase(NoSuchPhase { phase: Phase::Quorum, has }));
+    assert_eq!(
+        refused(&expired).to_string(),
+        "this plan has no phase quorum; its only phase is ordinary (to do everything else)"
+    );
+    assert_eq!(
+        "soak".parse::<Phase>().unwrap_err().to_string(),
+        "no phase is called so; there are quorum, ordinary, prepare, trust-both, clients, peers, servers, drop-old"
+    );
+}
+
+#[test]
+fn where_nothing_is_due_nothing_is_left_for_later() {
+    let plan = whole_of_nothing().until(Phase::Quorum).unwrap();
+    assert!(plan.visits.is_empty() && plan.later.is_empty());
+}
+
+/// The plan for a cluster in which nothing is due.
+fn whole_of_nothing() -> Plan {
+    let mut plan = plan_of(&everything_down());
+    plan.visits.clear();
+    plan
+}
+
+#[test]
+fn what_runs_and_what_is_restarted_are_written_as_their_schemas_say() {
+    let survey = everything_down();
+    let plan = checked(plan_of(&survey), &survey, &Processes::of(&survey.observed)).unwrap();
+    let facts = Facts::new(plan.cluster.clone(), plan.spec.clone(), survey.observed);
+    for (document, value) in [
+        (Document::Plan, serde_json::to_value(&plan).unwrap()),
+        (Document::Facts, serde_json::to_value(&facts).unwrap()),
+    ] {
+        let validator = jsonschema::draft7::new(&document.schema()).unwrap();
+        let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new(), "{document:?}");
+    }
 }

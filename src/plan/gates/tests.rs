@@ -14,11 +14,11 @@ use crate::survey::tests::{SPEC, agreement};
 use crate::x509::{Certificate, Sha256};
 
 /// Every leaf is due, and none has ended.
-fn soon() -> Timestamp {
+pub(in crate::plan) fn soon() -> Timestamp {
     "2027-11-01T00:00:00Z".parse().unwrap()
 }
 
-fn plan_at(survey: &Survey, now: Timestamp) -> Plan {
+pub(in crate::plan) fn plan_at(survey: &Survey, now: Timestamp) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now);
     let spec =
         SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
@@ -26,7 +26,7 @@ fn plan_at(survey: &Survey, now: Timestamp) -> Plan {
     plan(&Input { survey, differences, now, spec, options, signed: &Default::default(), place }).unwrap()
 }
 
-fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut NodeFacts {
+pub(in crate::plan) fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut NodeFacts {
     match survey.observed.nodes.get_mut(node).unwrap() {
         Answer::Facts(facts) => facts,
         Answer::Unreachable { .. } | Answer::Skipped => panic!("{node} was not seen"),
@@ -34,7 +34,7 @@ fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut NodeFacts {
 }
 
 /// Every service of every node runs and serves what is in its files; what makes its own certificate serves that of the API server for the sake of the test.
-fn running(client: ClientCertificate) -> Survey {
+pub(in crate::plan) fn running(client: ClientCertificate) -> Survey {
     let mut survey = agreement();
     survey.observed.observed_at = soon();
     let desired = survey.desired.clone();

@@ -1,0 +1,79 @@
+//! What reviewers read of each kind of plan: Markdown as golden text, and how it fits where little room is given. The texts are those of the scenarios.
+
+use std::path::Path;
+
+use pki::plan::{Options, Plan};
+
+use crate::cluster::{Cluster, ROOT, golden, normalised};
+use crate::made::{Made, Spec};
+use crate::scenarios::set_up;
+
+/// What a job's summary, a comment on a pull request and a small one may have, in bytes.
+const BUDGETS: [usize; 3] = [1024 * 1024, 65_536, 4_096];
+
+/// Each kind of plan: its golden text, its scenario, and whether an outage is accepted.
+const KINDS: [(&str, &str, bool); 5] = [
+    ("plan-nothing", "in-agreement", false),
+    ("plan-certificate-due", "leaf-expiring", false),
+    ("plan-ca-ends", "ca-expiring", false),
+    ("plan-blocked", "ca-of-two-nodes-foreign", false),
+    ("plan-outage", "ca-of-two-nodes-foreign", true),
+];
+
+fn planned(scenario: &str, accept_outage: bool) -> (Plan, Cluster) {
+    let cluster = set_up(&Path::new(ROOT).join("tests/scenarios").join(scenario)).unwrap();
+    (cluster.plan(&Options { accept_outage, ..Options::default() }), cluster)
+}
+
+#[test]
+fn each_kind_of_plan_reads_in_markdown_as_its_golden_text_says() {
+    let ours = Cluster::unpack().report().digests();
+    let mut differing = Vec::new();
+    for (name, scenario, accept_outage) in KINDS {
+        let (plan, cluster) = planned(scenario, accept_outage);
+        let text = pki::render::markdown(&plan, None, BUDGETS[1]).replace(&plan.id, "<plan>");
+        let text = normalised(&text, &ours).replace(cluster.path().to_str().unwrap(), "<folder>");
+        differing.extend(golden(&Path::new(ROOT).join(format!("tests/golden/{name}.md")), &text).err());
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+#[test]
+fn head_errors_and_last_line_are_whole_in_every_budget() {
+    for (name, scenario, accept_outage) in KINDS {
+        let (plan, _cluster) = planned(scenario, accept_outage);
+        let whole = pki::render::markdown(&plan, None, usize::MAX);
+        let cut_at = ["\n| | What |", "\n<details>", "\nPlan `"];
+        let ends = cut_at.iter().filter_map(|mark| whole.find(mark)).min().unwrap();
+        let (head, _) = whole.split_at(ends);
+        let (_, tail) = whole.split_at(whole.rfind("\nPlan `").unwrap());
+        assert_eq!(
+            head.matches("error: ").count(),
+            pki::render::plan(&plan).matches("\nerror: ").count(),
+            "{name}"
+        );
+        for budget in BUDGETS {
+            let text = pki::render::markdown(&plan, None, budget);
+            assert!(text.len() <= budget, "{name}: {} bytes of {budget}", text.len());
+            assert!(text.starts_with(head) && text.ends_with(tail), "{name} in {budget} bytes: {text}");
+            assert!(text.trim_end().ends_with("**") && tail.contains("**Plan: "), "{name}: {tail}");
+            assert_eq!(text.matches("<details>").count(), text.matches("</details>").count(), "{name}");
+            assert!(text.len() == whole.len() || budget < whole.len(), "{name}: cut although there is room");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_failed_tells_how_each_node_is_and_what_comes_next() {
+    let made = Made::new();
+    let fails = "  services: { kube-scheduler: { restart: { command: [/bin/sh, -c, 'case $PKI_ROOT in */cp-2) echo no such pod >&2; exit 1;; esac'] } } }\n";
+    made.spec(&Spec { more: fails, ..Spec::renewing() });
+    let text = made.ends(
+        11,
+        &["apply", "-f", "spec.yaml", "--yes", "--only", "scheduler.conf", "--only", "svc/kube-scheduler"],
+    );
+    let (_, report) = text.split_at(text.find("\napply ").unwrap());
+    let run = report.split_whitespace().nth(1).unwrap();
+    let report = report.replace(run, "<plan>").replace(made.path().to_str().unwrap(), "<folder>");
+    golden(&Path::new(ROOT).join("tests/golden/apply-failed.txt"), &report).unwrap();
+}
