@@ -196,7 +196,11 @@ fn it_is_taken_back_from_each_barrier_before_the_old_one_is_dropped() {
         tap.go_on();
         taps.iter().for_each(|tap| tap.order(""));
         // What the node undoes by itself is undone before anything else.
-        let back = ["rollback", "-f", "spec.yaml", "--yes", "--lock-timeout", "1m"];
+        let saved = std::fs::read_to_string(cluster.controller.at("plan.json")).unwrap();
+        let id = saved.split("\"id\":").nth(1).and_then(|rest| rest.split('"').nth(1)).unwrap();
+        // What clients show is put back in two files, one after the other, which a way back calls an interruption.
+        let approved = ["--yes", "--confirm", "etcd-1/rollback", "--lock-timeout", "1m"];
+        let back = [&["rollback", id, "-f", "spec.yaml"][..], &approved].concat();
         let mut said = String::new();
         let is_back = within(DEADLINE, || {
             let output = cluster.controller.pki(&back);
