@@ -94,7 +94,8 @@ proptest! {
             }
             if plan.visits.is_empty() {
                 if !plan.elsewhere.is_empty() || !plan.postponed.is_empty() {
-                    prop_assert!(!damaged.is_empty(), "round {round}: {}\n{log}", pki::render::plan(&plan));
+                    // A member that could not be started again is for a person to bring back; until then it is waited for, by name.
+                    prop_assert!(!damaged.is_empty() || cluster.running() < members, "round {round}: {}\n{log}", pki::render::plan(&plan));
                     return Ok(());
                 }
                 break;
