@@ -56,7 +56,10 @@ fn etcd_whose_certificates_have_all_expired_comes_back_with_one_run() {
     cluster.nodes[1].run("systemctl daemon-reload; systemctl kill --signal=KILL etcd");
     wait_until("etcd has failed", || state(&cluster.nodes[1]) == "failed");
     let text = cluster.controller.ends(2, &["plan", "-f", "spec.yaml", "--exit-code"]);
-    assert!(text.contains("phase 1, to bring etcd back, whose members wait for each other"), "{text}");
+    assert!(
+        text.contains("phase 1 (quorum), to bring etcd back, whose members wait for each other"),
+        "{text}"
+    );
     let text = cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
     assert!(text.contains("follows a leader"), "{text}");
     cluster.everything_written_is_there();
@@ -264,7 +267,8 @@ fn a_control_plane_whose_certificates_have_all_expired_comes_back_with_one_run()
     }
     let text = controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
     assert!(
-        text.contains("phase 1, to bring etcd back") && text.contains("phase 2, to do everything else"),
+        text.contains("phase 1 (quorum), to bring etcd back")
+            && text.contains("phase 2 (ordinary), to do everything else"),
         "{text}"
     );
     etcd_is_healthy(&nodes);
