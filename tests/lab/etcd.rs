@@ -21,6 +21,8 @@ while [ ! -e /var/lib/tests/stop ]; do
     echo "$(date +%s%N) $number" >>/var/lib/tests/writes
     sync /var/lib/tests/writes
   fi
+  # The machine is everybody's.
+  sleep 0.02
 done
 touch /var/lib/tests/stopped
 "#;
@@ -31,6 +33,7 @@ while [ ! -e /var/lib/tests/stop ]; do
   if etcdctl --endpoints "$all" --command-timeout 2s get key-1 >/dev/null 2>&1; then
     date +%s%N >>/var/lib/tests/reads
   fi
+  sleep 0.05
 done
 touch /var/lib/tests/reader-stopped
 "#;
@@ -39,6 +42,7 @@ const COUNTER: &str = r#"
 . /var/lib/tests/client
 while [ ! -e /var/lib/tests/stop ]; do
   etcdctl --endpoints "$all" --command-timeout 3s endpoint health 2>&1 | grep -c 'is healthy' >>/var/lib/tests/counts
+  sleep 0.1
 done
 "#;
 /// Is told of every write, through whatever happens to its connection.
