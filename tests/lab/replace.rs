@@ -163,7 +163,7 @@ fn one_run_replaces_the_ca_and_every_barrier_is_what_it_promises() {
     let text = crate::controller::ended_with(0, &cluster.controller.ended(run));
     told(&format!("replaced in {:?}, besides {looked:?} of looking\n", begun.elapsed() - looked));
     assert!(text.contains("etcd 2 of 3 at least"), "{text}");
-    assert!(text.contains("NONE: the old CA is refused from then on"), "{text}");
+    assert!(crate::words(&text).contains("NONE: the old CA is refused from then on"), "{text}");
     replacement.all_take(Ca::Old, false, "at the end");
     replacement.all_take(Ca::New, true, "at the end");
     replacement.the_old_one_is_nowhere();
