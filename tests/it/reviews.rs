@@ -1,4 +1,5 @@
 //! What reviewers read of each kind of plan: Markdown as golden text, and how it fits where little room is given. The texts are those of the scenarios.
+#![expect(clippy::disallowed_methods, reason = "the reports and the golden texts are files")]
 
 use std::path::Path;
 
@@ -102,7 +103,9 @@ fn every_line_of_a_plan_has_room_in_a_hundred_columns() {
                 lines += 1;
                 // What people copy is not broken, and a row of a table is one line.
                 let is_one_word = !line.trim().contains(' ');
-                assert!(line.chars().count() <= 100 || is_one_word, "{}: {line}", path.display());
+                // What stands for a digest is two longer than the eight characters of it that are shown.
+                let columns = line.chars().count() - 2 * line.matches("<digest-").count();
+                assert!(columns <= 100 || is_one_word, "{}: {line}", path.display());
             }
         }
     }

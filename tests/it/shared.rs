@@ -171,7 +171,7 @@ fn a_shared_certificate_is_renewed_on_all_nodes_or_on_none() {
              help: select it on every node: --only front",
             others.join(", ")
         );
-        assert!(cli::words(&told).contains(&because), "{told}");
+        assert!(crate::cli::words(&told).contains(&because), "{told}");
     }
     assert_eq!(made.listing(), before);
 }
