@@ -147,6 +147,10 @@ name!(
     CopyName, "-", false, "^[a-z][a-z0-9-]*$"
 );
 name!(
+    /// Somebody who uses an authority and is not managed here, such as `calico`.
+    ConsumerName, "-", false, "^[a-z][a-z0-9-]*$"
+);
+name!(
     /// A port of a service, such as `metrics`.
     EndpointName, "-", false, "^[a-z][a-z0-9-]*$"
 );

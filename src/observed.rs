@@ -87,6 +87,9 @@ pub struct NodeFacts {
     /// What runs. Empty for a node on which nothing runs because it is a directory.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<ServiceName, ServiceFacts>,
+    /// What is served at the ports of those who use an authority and are not managed here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumers: Vec<EndpointFacts>,
     /// What the node's etcd member says. Unknown when nobody looked.
     #[serde(default = "not_looked::<EtcdFacts>", skip_serializing_if = "Seen::is_unlooked")]
     pub etcd: Seen<EtcdFacts>,

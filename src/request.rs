@@ -134,5 +134,9 @@ fn as_known(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
         ask(&pair.private.path, Expect::PrivateKey);
         ask(&pair.public.path, Expect::PublicKey);
     }
+    for path in node.consumers.values().flat_map(|consumers| consumers.values()).flat_map(|one| &one.paths) {
+        // A file that is managed too is asked about for its own sake.
+        request.files.entry(path.clone()).or_insert(Expect::Certificates);
+    }
     request
 }

@@ -9,6 +9,7 @@ mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,8 @@ pub use resolve::{ResolveError, resolve};
 
 use crate::duration::Duration;
 use crate::ids::{
-    AuthorityName, ClusterName, CopyName, DirectoryName, IdentityName, KeyPairName, NodeName, ServiceName,
+    AuthorityName, ClusterName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName, NodeName,
+    ServiceName,
 };
 use crate::own_root::OwnRoot;
 use crate::profile::{Dial, Endpoint, Keep, Read, What};
@@ -112,8 +114,19 @@ pub struct DesiredAuthority {
     pub on_expiry: OnExpiry,
     /// How long old and new are both trusted.
     pub soak: Option<Duration>,
+    /// Consumers that are not waited for, each with the reason.
+    pub waive: BTreeMap<ConsumerName, String>,
     /// The nodes that may hold the key.
     pub signers: BTreeSet<NodeName>,
+}
+
+/// Where it can be seen on a node what a consumer of an authority trusts and shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DesiredConsumer {
+    /// Files with certificates.
+    pub paths: BTreeSet<String>,
+    /// TLS ports.
+    pub ports: BTreeSet<NonZeroU16>,
 }
 
 /// One node as it should be.
@@ -129,6 +142,8 @@ pub struct DesiredNode {
     pub manifests: BTreeSet<String>,
     /// The authorities whose certificate it holds.
     pub authorities: BTreeMap<AuthorityName, AuthorityCopy>,
+    /// Who else uses an authority on it and is not managed here.
+    pub consumers: BTreeMap<AuthorityName, BTreeMap<ConsumerName, DesiredConsumer>>,
     /// Its certificates with their keys.
     pub identities: BTreeMap<IdentityName, DesiredIdentity>,
     /// Its key pairs without certificates.

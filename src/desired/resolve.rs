@@ -143,6 +143,7 @@ impl<'a> Resolver<'a> {
             directories,
             manifests,
             authorities: self.authority_copies(name, node, &values, problems),
+            consumers: self.consumers(name, node, &values, problems),
             identities: self.identities(name, node, &values, problems),
             key_pairs: self.key_pairs(node, &values),
             services: self.services(name, node, &values),

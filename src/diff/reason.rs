@@ -167,6 +167,13 @@ pub enum Reason {
         /// The CA certificate.
         fingerprint: Sha256,
     },
+    /// Somebody who is not managed here needs a CA that goes, and is not waited for.
+    Waived {
+        /// Who needs it, where and how.
+        needs: String,
+        /// Why nobody waits, in the words of the spec.
+        because: String,
+    },
     /// A trust bundle holds a certificate that is none of its authority's.
     BundleHasStray {
         /// The certificate.
@@ -410,6 +417,7 @@ impl Reason {
             Reason::Distrusted { .. } => "Distrusted",
             Reason::IssuerGoes { .. } => "IssuerGoes",
             Reason::SuccessorKeyLost { .. } => "SuccessorKeyLost",
+            Reason::Waived { .. } => "Waived",
             Reason::BundleHasStray { .. } => "BundleHasStray",
             Reason::BundleDuplicates { .. } => "BundleDuplicates",
             Reason::PermissionsDiffer { .. } => "PermissionsDiffer",

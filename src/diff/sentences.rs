@@ -91,6 +91,9 @@ impl fmt::Display for Reason {
             Reason::IssuerGoes { issuer } => {
                 write!(f, "signed by {}, a CA that is being replaced", issuer.short())
             }
+            Reason::Waived { needs, because } => {
+                write!(f, "{}, and is not waited for: {}", escaped(needs), escaped(because))
+            }
             Reason::SuccessorKeyLost { fingerprint } => write!(
                 f,
                 "no node holds the key of {}, which was to come, so another one comes in its place",

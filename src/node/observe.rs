@@ -126,6 +126,7 @@ pub(super) fn observe(
         named_by,
         open_transaction,
         last_transaction,
+        consumers: Vec::new(),
         services: BTreeMap::new(),
         etcd: not_looked(),
     };

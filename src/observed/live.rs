@@ -24,6 +24,9 @@ pub struct LiveRequest {
     /// Its services.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<ServiceName, ServiceQuestion>,
+    /// Ports of those who use an authority and are not managed here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumers: Vec<EndpointQuestion>,
     /// How its etcd member is asked about the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etcd: Option<EtcdQuestion>,
@@ -32,7 +35,7 @@ pub struct LiveRequest {
 impl LiveRequest {
     /// Whether nothing is asked.
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.etcd.is_none()
+        self.services.is_empty() && self.consumers.is_empty() && self.etcd.is_none()
     }
 }
 

@@ -61,24 +61,28 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
         }
         return;
     }
-    if builder.replacements.get(name).is_some() {
-        replace::build(builder, name, wanted, &copies);
-        return;
-    }
     let signer = view.signer().cloned();
     let holder = signer.as_ref().and_then(|signer| {
         let spki = signer.facts().key.spki_sha256;
         let (node, _) = view.keys.iter().find(|(_, key)| **key == spki)?;
         copies.iter().find(|(name, _)| *name == node).copied()
     });
+    let source = |signer: &Certificate, node: &NodeName, files: &AuthorityCopy| Signer {
+        node: node.clone(),
+        files: files.clone(),
+        not_after: signer.facts().not_after,
+        certificate: Some(signer.clone()),
+    };
+    if let Some(reissues) = builder.replacements.get(name).map(|replacement| replacement.reissues) {
+        let comes = replace::build(builder, name, wanted, &copies);
+        let goes = signer.zip(holder).map(|(signer, (node, files))| source(&signer, node, files));
+        let signs = if reissues { comes } else { goes };
+        builder.sources.signers.extend(signs.map(|signs| (name.clone(), signs)));
+        return;
+    }
     match (signer, holder) {
         (Some(signer), Some((node, files))) => {
-            let source = Signer {
-                node: node.clone(),
-                files: files.clone(),
-                not_after: signer.facts().not_after,
-                certificate: Some(signer.clone()),
-            };
+            let source = source(&signer, node, files);
             let extended = extend::build(builder, name, wanted, (node, files), &copies, &signer);
             builder.sources.signers.insert(name.clone(), extended.unwrap_or(source));
             for (node, copy) in copies {

@@ -461,6 +461,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::RootDiffers { .. }
         | Reason::Distrusted { .. }
         | Reason::SuccessorKeyLost { .. }
+        | Reason::Waived { .. }
         | Reason::BundleHasStray { .. }
         | Reason::BundleDuplicates { .. }
         | Reason::PermissionsDiffer { .. }

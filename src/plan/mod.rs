@@ -10,6 +10,7 @@ mod approval;
 mod authorities;
 mod build;
 mod cold;
+mod consumers;
 mod copies;
 mod copy;
 mod directories;

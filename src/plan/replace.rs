@@ -38,6 +38,8 @@ pub(super) struct Replacement {
     pub(super) succession: Succession,
     /// The certificates that go and that somebody still shows something of.
     pub(super) shown: BTreeSet<Sha256>,
+    /// Whether this plan has what they issued issued anew by the one that comes.
+    pub(super) reissues: bool,
     /// Whether this plan drops them, too.
     pub(super) drops: bool,
 }
@@ -77,18 +79,18 @@ impl Bundle {
     }
 }
 
-/// Draws what is missing of a replacement.
+/// Draws what is missing of a replacement. Says where the one that comes signs.
 pub(super) fn build(
     builder: &mut Builder<'_>,
     name: &AuthorityName,
     wanted: &DesiredAuthority,
     copies: &[(&NodeName, &AuthorityCopy)],
-) {
-    let Some(replacement) = builder.replacements.get(name).cloned() else { return };
-    let Some(view) = builder.held.authorities.get(name).cloned() else { return };
+) -> Option<Signer> {
+    let replacement = builder.replacements.get(name).cloned()?;
+    let view = builder.held.authorities.get(name).cloned()?;
     let places: Vec<Place<'_>> = copies.iter().map(|(node, copy)| place(node, copy, &view)).collect();
     let mut drawing = Drawing { builder, name, wanted, replacement: &replacement };
-    let Some(signer) = drawing.prepare(&places) else { return };
+    let signer = drawing.prepare(&places)?;
     for place in &places {
         let held = Bundle { certificates: place.held.clone(), made: None };
         let both = drawing.both(place);
@@ -97,7 +99,7 @@ pub(super) fn build(
             drawing.drop_old(place, &both);
         }
     }
-    drawing.builder.sources.signers.insert(name.clone(), signer);
+    Some(signer)
 }
 
 fn place<'a>(node: &'a NodeName, copy: &'a AuthorityCopy, view: &AuthorityView) -> Place<'a> {

@@ -17,9 +17,10 @@ use crate::profile::Reload;
 use crate::x509::Sha256;
 
 use super::build::{Builder, Held};
+use super::consumers::{How, Need, needs};
 use super::replace::{Replacement, trusts};
 use super::restarts::is_kubelet;
-use super::{Blocked, Input, quorum};
+use super::{Blocked, Input, Noted, quorum};
 
 /// A replacement that goes on later by itself. That is no change: the same spec leads there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +44,7 @@ pub(super) struct Replacements {
     pub(super) told: Vec<Postponed>,
     pub(super) elsewhere: Vec<Blocked>,
     pub(super) blocked: Vec<Blocked>,
+    pub(super) noted: Vec<Noted>,
 }
 
 /// Why a replacement does not go on.
@@ -79,13 +81,15 @@ impl Replacements {
                     continue;
                 }
             };
-            let drops = after_soak.is_none();
-            if let Some((until, because)) = after_soak {
+            if let Some((until, because)) = &after_soak {
+                let (until, because) = (*until, because.clone());
                 replacements.told.push(Postponed { authority: name.clone(), until, because });
             }
-            replacements
-                .going
-                .insert(name.clone(), Replacement { succession: succession.clone(), shown, drops });
+            let needs = look.needs(&mut replacements);
+            let reissues = needs.iter().all(|need| need.how == How::Shown);
+            let drops = after_soak.is_none() && needs.is_empty();
+            let succession = succession.clone();
+            replacements.going.insert(name.clone(), Replacement { succession, shown, reissues, drops });
         }
         replacements
     }
@@ -113,13 +117,18 @@ impl Replacements {
         self.going.get(name)
     }
 
-    /// The authorities that this plan replaces.
-    pub(super) fn going(&self) -> impl Iterator<Item = &AuthorityName> {
-        self.going.keys()
+    /// The authorities that this plan replaces and by whose new CA it has everything issued anew.
+    pub(super) fn reissued(&self) -> impl Iterator<Item = &AuthorityName> {
+        self.going.iter().filter(|(_, going)| going.reissues).map(|(name, _)| name)
     }
 
-    /// Whether a finding says only that something goes whose replacement waits.
+    /// Whether a finding says only that something goes whose replacement waits, or has what it issued wait.
     pub(super) fn waits_for(&self, finding: &Finding, authority: &AuthorityName) -> bool {
+        if matches!(finding.reason, Reason::IssuerGoes { .. })
+            && self.going.get(authority).is_some_and(|going| !going.reissues)
+        {
+            return true;
+        }
         let is_of_replacement = matches!(
             finding.reason,
             Reason::IssuerGoes { .. }
@@ -198,6 +207,47 @@ impl Look<'_, '_> {
         let because = format!("the key of {} is kept elsewhere, so no other one can be made here", self.name);
         let help = "replace it where its key is, or declare `source` with the one that comes".to_owned();
         (self.wanted.external).then_some(Obstacle::Elsewhere(node, because, help))
+    }
+
+    /// Those who still need what goes and are waited for, each told with what to do; the others are noted.
+    fn needs(&self, replacements: &mut Replacements) -> Vec<Need> {
+        let mut waited_for = Vec::new();
+        for need in needs(self.input.survey, self.name, self.succession) {
+            let address = Address { subject: Subject::Authority(self.name.clone()), node: need.node.clone() };
+            let words = need.words(self.name);
+            if let Some(reason) = self.wanted.waive.get(&need.consumer) {
+                let waived = Reason::Waived { needs: words, because: reason.clone() };
+                replacements.noted.push(Noted { address, finding: Finding::note(waived) });
+                continue;
+            }
+            let waits = match need.how {
+                How::TrustedAlone | How::Unknown { .. } => {
+                    "so nobody shows what a new one signs, and no old one is dropped, before"
+                }
+                How::Shown => "so no old one is dropped before",
+            };
+            let help = match need.how {
+                How::TrustedAlone => self.bundle_on(&need.node).map_or_else(
+                    || "let it trust both".to_owned(),
+                    |path| format!("let it trust both, as {path} does after this plan"),
+                ),
+                How::Shown => "give it a certificate of the new one".to_owned(),
+                How::Unknown { .. } => "let it be read".to_owned(),
+            };
+            let help = format!(
+                "{help}, and plan again; or say that it is not waited for: spec.authorities.{}.waive.{}: WHY",
+                self.name, need.consumer
+            );
+            let because = format!("{words}, {waits}");
+            replacements.elsewhere.push(Blocked { address, because, help: Some(help), findings: Vec::new() });
+            waited_for.push(need);
+        }
+        waited_for
+    }
+
+    fn bundle_on(&self, node: &NodeName) -> Option<&str> {
+        let copy = self.input.survey.desired.nodes.get(node)?.authorities.get(self.name)?;
+        Some(&copy.certificate.path)
     }
 
     /// That the root of the spec could not be read is a finding of its own.
@@ -356,6 +406,7 @@ impl Builder<'_> {
         self.draft.postponed.append(&mut found.told);
         self.draft.elsewhere.append(&mut found.elsewhere);
         self.draft.blocked.append(&mut found.blocked);
+        self.draft.notes.append(&mut found.noted);
         self.replacements = found;
     }
 
@@ -384,7 +435,7 @@ impl Builder<'_> {
     /// What a replaced authority issues is reissued in the phase of those who show it.
     pub(super) fn assign_replacement_phases(&mut self) {
         let desired = &self.input.survey.desired;
-        let going: Vec<AuthorityName> = self.replacements.going().cloned().collect();
+        let going: Vec<AuthorityName> = self.replacements.reissued().cloned().collect();
         for name in going {
             let phases = super::replace::phases(desired, &name);
             for deed in self.draft.deeds.values_mut().flatten() {

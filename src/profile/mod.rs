@@ -24,11 +24,13 @@ pub use foreign::{FOREIGN, Foreign, foreign};
 pub use version::{Versioned, applicable};
 
 use crate::duration::Duration;
-use crate::ids::{AuthorityName, CopyName, DirectoryName, IdentityName, KeyPairName, ServiceName};
+use crate::ids::{
+    AuthorityName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName, ServiceName,
+};
 use crate::spec::check::KnownNames;
 use crate::spec::scalars::{FileMode, KubernetesVersion, UrlPath};
 use crate::spec::types::{
-    CertificateFile, Files, Holders, ProfileName, Restart, Role, Scheme, SubjectName, Usage,
+    CertificateFile, Consumer, Files, Holders, ProfileName, Restart, Role, Scheme, SubjectName, Usage,
 };
 
 /// The catalogue of one distribution.
@@ -127,6 +129,9 @@ pub struct AuthorityEntry {
     /// Further files that hold the same certificates.
     #[serde(default)]
     pub copies: BTreeMap<CopyName, CertificatePlaceEntry>,
+    /// Who else uses it where it is installed, beyond what this layout manages.
+    #[serde(default)]
+    pub consumers: BTreeMap<ConsumerName, Consumer>,
 }
 
 /// A further file with the certificates of an authority.
@@ -461,6 +466,13 @@ impl Profile {
             |entry: &IdentityEntry| entry.authority.as_ref().map(ToString::to_string).unwrap_or_default();
         KnownNames {
             authorities: self.authorities.keys().map(ToString::to_string).collect(),
+            consumers: self
+                .authorities
+                .iter()
+                .map(|(name, entry)| {
+                    (name.to_string(), entry.consumers.keys().map(ToString::to_string).collect())
+                })
+                .collect(),
             certificates: self
                 .identities
                 .iter()

@@ -29,12 +29,26 @@ pub fn live_request(node: &DesiredNode) -> LiveRequest {
         is_of_use.then(|| (name.clone(), question))
     });
     let services = services.collect();
-    LiveRequest { services, etcd: etcd_question(node) }
+    LiveRequest { services, consumers: consumer_questions(node), etcd: etcd_question(node) }
+}
+
+/// The ports at which consumers of authorities show certificates, each once.
+fn consumer_questions(node: &DesiredNode) -> Vec<EndpointQuestion> {
+    let consumers = node.consumers.values().flat_map(|consumers| consumers.values());
+    let ports: BTreeSet<u16> =
+        consumers.flat_map(|consumer| &consumer.ports).map(|port| port.get()).collect();
+    let question =
+        |port| EndpointQuestion { port, addresses: addresses(node), serves: None, server_name: None };
+    ports.into_iter().map(question).collect()
+}
+
+fn addresses(node: &DesiredNode) -> Vec<IpAddr> {
+    let own = node.address.as_deref().and_then(|address| address.parse::<IpAddr>().ok());
+    std::iter::once(IpAddr::V4(Ipv4Addr::LOCALHOST)).chain(own).collect()
 }
 
 fn service_question(node: &DesiredNode, name: &ServiceName, service: &DesiredService) -> ServiceQuestion {
-    let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
-    addresses.extend(node.address.as_deref().and_then(|address| address.parse::<IpAddr>().ok()));
+    let addresses = addresses(node);
     let mut endpoints = Vec::new();
     for endpoint in &service.endpoints {
         let question = EndpointQuestion {

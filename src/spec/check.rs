@@ -4,6 +4,7 @@
 //! one function that is named as what it finds. A check is silent where decoding dropped what it would judge, so that one fault is told once. It
 //! never opens a file: of those that `source` names the content is handed in.
 
+mod consumers;
 mod lifetimes;
 mod places;
 mod relations;
@@ -27,6 +28,8 @@ use crate::spec::types::{ClusterPki, Spec};
 pub struct KnownNames {
     /// The authorities.
     pub authorities: BTreeSet<String>,
+    /// Who else uses each of them.
+    pub consumers: BTreeMap<String, BTreeSet<String>>,
     /// The certificates, each with the authority that issues it.
     pub certificates: BTreeMap<String, String>,
     /// The directories.
@@ -65,6 +68,8 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
     relations::no_nodes,
     relations::contradiction,
     places::shared_differs,
+    consumers::unseen_consumer,
+    consumers::unknown_waiver,
     relations::migration_without_link,
 ];
 

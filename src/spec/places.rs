@@ -3,6 +3,7 @@
 //! Like everything in [`super::types`], these types hold what was written and nothing else.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU16;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,21 @@ pub struct Placement {
     /// These nodes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub nodes: BTreeSet<NodeName>,
+}
+
+/// Somebody who uses an authority and is not managed here: where it can be seen what it trusts and shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Consumer {
+    /// Files with certificates that it trusts or shows, absolute paths on the node. One that is not there is not used.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub paths: BTreeSet<String>,
+    /// TLS ports at which it shows a certificate, between 1 and 65535. One on which nothing listens is not used.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ports: BTreeSet<NonZeroU16>,
+    /// The nodes on which it is; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Placement>,
 }
 
 /// Where a directory of the profile really is.

@@ -15,11 +15,13 @@ pub use super::operation::{
     Connection, Endpoint, Health, Local, OnFailure, Restart, Rollout, Scheme, Service, Snapshots, Ssh,
 };
 pub use super::places::{
-    CertificateFile, CombinedFile, Directory, Files, Holders, KubeconfigFile, Place, Placement,
+    CertificateFile, CombinedFile, Consumer, Directory, Files, Holders, KubeconfigFile, Place, Placement,
 };
 use super::scalars::KubernetesVersion;
 use crate::duration::Duration;
-use crate::ids::{AuthorityName, ClusterName, CopyName, DirectoryName, IdentityName, NodeName, ServiceName};
+use crate::ids::{
+    AuthorityName, ClusterName, ConsumerName, CopyName, DirectoryName, IdentityName, NodeName, ServiceName,
+};
 
 /// The PKI that one cluster should have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -360,6 +362,12 @@ pub struct Authority {
     /// How long an old and a new CA are both trusted before the old one is dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soak: Option<Duration>,
+    /// Who else uses it and is not managed here, besides those that the profile knows. A CA is not dropped while one of them needs it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub consumers: BTreeMap<ConsumerName, Consumer>,
+    /// Consumers that are not waited for, each with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub waive: BTreeMap<ConsumerName, String>,
 }
 
 /// What happens when an authority is about to expire.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::parts::{owned_file, pair};
 use super::{ResolveError, Resolver, decide, placed, unknown_placeholder};
 use crate::desired::template::Values;
-use crate::desired::{AuthorityCopy, Decided, DesiredAuthority, DesiredNode, FileSpec};
-use crate::ids::{AuthorityName, CopyName, NodeName};
+use crate::desired::{AuthorityCopy, Decided, DesiredAuthority, DesiredConsumer, DesiredNode, FileSpec};
+use crate::ids::{AuthorityName, ConsumerName, CopyName, NodeName};
 use crate::spec::scalars::FileMode;
-use crate::spec::types::{Authority, CertificateFile, Node, SubjectName};
+use crate::spec::types::{Authority, CertificateFile, Consumer, Node, SubjectName};
 
 impl Resolver<'_> {
     pub(super) fn authority_copies(
@@ -81,6 +81,34 @@ impl Resolver<'_> {
         copies
     }
 
+    /// Who else uses each authority on a node: those of the profile where it is installed, and those that the spec declares.
+    pub(super) fn consumers(
+        &self,
+        name: &NodeName,
+        node: &Node,
+        values: &Values,
+        problems: &mut Vec<ResolveError>,
+    ) -> BTreeMap<AuthorityName, BTreeMap<ConsumerName, DesiredConsumer>> {
+        let mut consumers: BTreeMap<AuthorityName, BTreeMap<ConsumerName, DesiredConsumer>> = BTreeMap::new();
+        let known = self.profile.authorities.iter().map(|(authority, entry)| (authority, &entry.consumers));
+        let declared = self.spec.authorities.iter().map(|(authority, entry)| (authority, &entry.consumers));
+        for (authority, entries) in known.chain(declared) {
+            let is_here = |consumer: &&Consumer| consumer.on.as_ref().is_none_or(|on| placed(on, name, node));
+            for (consumer, entry) in entries.iter().filter(|(_, entry)| is_here(entry)) {
+                let paths: Option<BTreeSet<String>> =
+                    entry.paths.iter().map(|path| values.fill(path)).collect();
+                let Some(paths) = paths else {
+                    let path = ["spec", "authorities", authority.as_str(), "consumers", consumer.as_str()];
+                    problems.push(unknown_placeholder(&path));
+                    continue;
+                };
+                let found = DesiredConsumer { paths, ports: entry.ports.clone() };
+                consumers.entry(authority.clone()).or_default().insert(consumer.clone(), found);
+            }
+        }
+        consumers
+    }
+
     pub(super) fn authorities(
         &self,
         nodes: &BTreeMap<NodeName, DesiredNode>,
@@ -150,6 +178,7 @@ impl Resolver<'_> {
             distrust: declared.distrust,
             on_expiry: declared.on_expiry,
             soak: declared.soak,
+            waive: declared.waive,
             signers,
         }
     }

@@ -45,14 +45,16 @@ pub(super) fn observe(
     let mut dials: Vec<Dial<'_>> = Vec::new();
     for (service, question) in &request.services {
         for endpoint in &question.endpoints {
-            dials.extend(dials_of(service, endpoint, facts, &listeners));
+            dials.extend(dials_of(Some(service), endpoint, facts, &listeners));
         }
     }
+    dials.extend(request.consumers.iter().flat_map(|port| dials_of(None, port, facts, &listeners)));
     dials.truncate(ENDPOINT_LIMIT);
     let member: Vec<SocketAddr> = match &request.etcd {
         Some(etcd) => {
-            let ports =
-                dials.iter().filter(|dial| *dial.service == etcd.service && dial.question.port == etcd.port);
+            let ports = dials
+                .iter()
+                .filter(|dial| dial.service == Some(&etcd.service) && dial.question.port == etcd.port);
             ports.flat_map(Dial::addresses).collect()
         }
         None => Vec::new(),
@@ -86,8 +88,12 @@ pub(super) fn observe(
         }
         for (dial, probe) in probes {
             let broke_off = |_| (None, Probe::Unknown { reason: "the look at it broke off".to_owned() });
-            if let Some(facts) = services.get_mut(dial.service) {
-                facts.endpoints.push(dial.facts(probe.join().unwrap_or_else(broke_off), &processes));
+            let seen = dial.facts(probe.join().unwrap_or_else(broke_off), &processes);
+            match dial.service {
+                Some(service) => {
+                    services.entry(service.clone()).or_default().endpoints.push(seen);
+                }
+                None => facts.consumers.push(seen),
             }
         }
     });
@@ -96,7 +102,8 @@ pub(super) fn observe(
 
 /// One address that is called, and for whom.
 struct Dial<'a> {
-    service: &'a ServiceName,
+    /// None for somebody who is not managed here.
+    service: Option<&'a ServiceName>,
     question: &'a EndpointQuestion,
     port: u16,
     target: Target,
@@ -112,14 +119,14 @@ enum Target {
 }
 
 fn dials_of<'a>(
-    service: &'a ServiceName,
+    service: Option<&'a ServiceName>,
     question: &'a EndpointQuestion,
     facts: &NodeFacts,
     listeners: &Result<Listeners, String>,
 ) -> Vec<Dial<'a>> {
     let moved = facts
         .manifests()
-        .find_map(|(_, manifest)| Some(manifest.container(service.as_str())?.listening(question.port)));
+        .find_map(|(_, manifest)| Some(manifest.container(service?.as_str())?.listening(question.port)));
     let ports: BTreeSet<(u16, Option<IpAddr>)> = match moved {
         Some(moved) if !moved.is_empty() => moved.into_iter().collect(),
         Some(_) | None => [(question.port, None)].into(),

@@ -209,7 +209,7 @@ pub(super) fn unknown_reference(checker: &mut Checker<'_>) {
     }
 }
 
-fn refer(checker: &mut Checker<'_>, path: Path<'_>, kind: &str, name: &str, declared: &[&str]) {
+pub(super) fn refer(checker: &mut Checker<'_>, path: Path<'_>, kind: &str, name: &str, declared: &[&str]) {
     if declared.contains(&name) {
         return;
     }

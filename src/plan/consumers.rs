@@ -1,0 +1,123 @@
+//! Those who use an authority and are not managed here: what of them stands in the way of a CA that goes.
+//!
+//! What enters is what goes and comes of an authority and what the nodes told of its consumers; what leaves is who still needs the CA that goes, where, and how.
+//! Whoever trusts it alone would refuse what the new one signs, so nothing is reissued before; whoever shows what it signed would be refused, so it is not dropped
+//! before. What could not be looked at counts as in use. Pure.
+
+use crate::desired::DesiredConsumer;
+use crate::diff::{Succession, Survey};
+use crate::ids::{AuthorityName, ConsumerName, NodeName};
+use crate::observed::{EndpointFacts, NodeFacts, Probe, Seen};
+use crate::x509::Certificate;
+
+/// Somebody who needs the CA that goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Need {
+    pub(super) consumer: ConsumerName,
+    pub(super) node: NodeName,
+    /// The file or port.
+    pub(super) place: String,
+    pub(super) how: How,
+}
+
+/// How somebody needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum How {
+    /// It is trusted there, and the one that comes is not.
+    TrustedAlone,
+    /// A certificate that it signed is shown there.
+    Shown,
+    /// It is not known.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Need {
+    /// It in words, to be followed by what waits for it.
+    pub(super) fn words(&self, authority: &AuthorityName) -> String {
+        let Self { consumer, node, place, how } = self;
+        match how {
+            How::TrustedAlone => {
+                format!("{consumer} on {node} trusts only the old CA of {authority}, in {place}")
+            }
+            How::Shown => {
+                format!("{consumer} on {node} shows a certificate of the old CA of {authority}, {place}")
+            }
+            How::Unknown { reason } => {
+                format!(
+                    "whether {consumer} on {node} needs the old CA of {authority} is not known: {place}: {reason}"
+                )
+            }
+        }
+    }
+}
+
+/// Everybody who needs a CA of an authority that goes.
+pub(super) fn needs(survey: &Survey, authority: &AuthorityName, succession: &Succession) -> Vec<Need> {
+    let mut needs = Vec::new();
+    for (node, wanted) in &survey.desired.nodes {
+        for (consumer, places) in wanted.consumers.get(authority).into_iter().flatten() {
+            let facts = survey.observed.nodes.get(node).and_then(|answer| answer.facts());
+            let found = match facts {
+                Some(facts) => of_consumer(places, facts, succession),
+                None => vec![("the node".to_owned(), unknown("it was not seen"))],
+            };
+            needs.extend(found.into_iter().map(|(place, how)| {
+                let (consumer, node) = (consumer.clone(), node.clone());
+                Need { consumer, node, place, how }
+            }));
+        }
+    }
+    needs
+}
+
+fn of_consumer(places: &DesiredConsumer, facts: &NodeFacts, succession: &Succession) -> Vec<(String, How)> {
+    let of_path = |path: &String| Some((path.clone(), in_file(facts, path, succession)?));
+    let of_port = |port: u16| Some((format!("at port {port}"), at_port(facts, port, succession)?));
+    let paths = places.paths.iter().filter_map(of_path);
+    paths.chain(places.ports.iter().filter_map(|port| of_port(port.get()))).collect()
+}
+
+fn in_file(facts: &NodeFacts, path: &str, succession: &Succession) -> Option<How> {
+    match facts.file(path) {
+        Seen::Absent => return None,
+        Seen::Unknown { reason } => return Some(unknown(&reason)),
+        Seen::Dangling { missing, .. } => {
+            return Some(unknown(&format!("it is a link to {missing}, where nothing is")));
+        }
+        Seen::Looping { .. } => return Some(unknown("it is a link to itself")),
+        Seen::Present(file) if file.content.pem().is_none() => {
+            return Some(unknown("no certificate can be read in it"));
+        }
+        Seen::Present(_) => {}
+    }
+    let held = facts.certificates(path);
+    let goes = |certificate: &Certificate| succession.leaving.contains_key(certificate.fingerprint());
+    if held.iter().any(|certificate| !goes(certificate) && succession.issuer_that_goes(certificate).is_some())
+    {
+        return Some(How::Shown);
+    }
+    let comes = succession.successor.as_ref();
+    let is_alone = held.iter().any(goes) && !comes.is_some_and(|comes| held.contains(comes));
+    is_alone.then_some(How::TrustedAlone)
+}
+
+fn at_port(facts: &NodeFacts, port: u16, succession: &Succession) -> Option<How> {
+    let mut asked = facts.consumers.iter().filter(|endpoint| endpoint.port == port).peekable();
+    if asked.peek().is_none() && !facts.services.is_empty() {
+        return Some(unknown("it was not looked at"));
+    }
+    asked.find_map(|endpoint: &EndpointFacts| match &endpoint.probe {
+        Probe::NotListening | Probe::Refused => None,
+        Probe::Unknown { reason } => Some(unknown(reason)),
+        Probe::Served(served) => {
+            succession.issuer_that_goes(&served.certificate).is_some().then_some(How::Shown)
+        }
+    })
+}
+
+fn unknown(reason: &str) -> How {
+    How::Unknown { reason: reason.to_owned() }
+}
