@@ -293,7 +293,8 @@ impl Drawing<'_, '_> {
         for copy in place.copy.copies.values() {
             let held = match phase {
                 Phase::TrustBoth => held_at(self.builder, place.node, &copy.path),
-                Phase::Quorum
+                Phase::EtcdSnapshot
+                | Phase::Quorum
                 | Phase::Ordinary
                 | Phase::Prepare
                 | Phase::Clients

@@ -202,7 +202,8 @@ impl Builder<'_> {
         let live = self.live(cause.node).and_then(|services| services.get(cause.service));
         let is_dead = match cause.phase {
             Phase::Quorum => live.is_some_and(quorum::is_down),
-            Phase::Ordinary
+            Phase::EtcdSnapshot
+            | Phase::Ordinary
             | Phase::Prepare
             | Phase::TrustBoth
             | Phase::Clients
