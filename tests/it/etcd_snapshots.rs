@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use pki::apply::{Outcome, VisitEnd};
+use pki::apply::{Event, Outcome, VisitEnd};
 use pki::ids::NodeName;
 use pki::node::{EtcdSnapshot, Failure, Host, Memory};
 use pki::observed::{EtcdFacts, EtcdId, MemberFacts, MemberStatus, Seen};
 use pki::plan::{Deed, Phase, Plan};
+use pki::schema::Document;
 use pki::spec::types::EtcdSnapshots;
 use pki::x509::pem;
+use serde_json::Value;
 
 use crate::members::{Cluster, MADE, Place, etcd, name, shown};
 use crate::properties::CLOCKS;
+use crate::schema::conforms;
 
 /// Whose member leads.
 const LEADER: usize = 1;
@@ -90,6 +93,16 @@ fn the_leader_saves_its_data_before_the_first_member_is_restarted_and_the_report
         snapshot.path
     );
     assert!(text.contains(&line), "{text}");
+    let ended = Event::VisitEnds { visit: &plan.visits[0], end: &report.visits[0].end };
+    let lines: Vec<Value> =
+        pki::render::event(&ended).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines.iter().for_each(|line| assert_eq!(conforms(Document::Event, line), Ok(()), "{line}"));
+    let [saved, done] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((&saved["type"], &saved["path"]), (&"etcd_snapshot".into(), &snapshot.path.clone().into()));
+    assert_eq!(
+        (&saved["sha256"], &done["end"]),
+        (&format!("sha256:{}", snapshot.sha256).into(), &"saved".into())
+    );
     let listed = pki::render::etcd_snapshots(&kept);
     assert!(
         listed.starts_with(&plan.id)
