@@ -263,6 +263,9 @@ pub struct DesiredIdentity {
 /// The directory with requests that wait, below the one with snapshots.
 pub const REQUESTS: &str = "requests";
 
+/// The directory with snapshots of etcd's data, below the one with snapshots.
+pub const ETCD_SNAPSHOTS: &str = "etcd";
+
 impl DesiredIdentity {
     /// Every place, the main one first.
     pub fn places(&self) -> impl Iterator<Item = &Storage> {

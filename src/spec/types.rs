@@ -12,7 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::operation::{
-    Connection, Endpoint, Health, Local, OnFailure, Restart, Rollout, Scheme, Service, Snapshots, Ssh,
+    Connection, Endpoint, EtcdSnapshots, Health, Local, OnFailure, Restart, Rollout, Scheme, Service,
+    Snapshots, Ssh,
 };
 pub use super::places::{
     CertificateFile, CombinedFile, Directory, Files, Holders, KubeconfigFile, Place, Placement,
@@ -101,7 +102,7 @@ pub struct Spec {
     /// How changes are rolled out over the nodes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rollout: Rollout,
-    /// Where snapshots are kept, and how many.
+    /// Where snapshots are kept, how many, and when etcd's data is among them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub snapshots: Snapshots,
 }

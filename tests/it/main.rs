@@ -9,6 +9,7 @@ mod adopt;
 mod cli;
 mod cluster;
 mod directories;
+mod etcd_snapshots;
 mod examples;
 mod external;
 mod failures;

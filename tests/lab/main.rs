@@ -17,6 +17,7 @@ mod cluster;
 mod controller;
 mod etcd;
 mod etcd_kills;
+mod etcd_snapshots;
 mod expired;
 mod nodes;
 mod outcomes;
