@@ -25,7 +25,12 @@ use crate::schema::conforms;
 const AT_ONCE: usize = 4;
 
 /// Scenarios in which files change hands, which only root can do.
-const ROOT_ONLY: [&str; 1] = ["other-owner"];
+const ROOT_ONLY: [&str; 4] = [
+    "other-owner",
+    "ack-ca-and-peer-ca-distrusted",
+    "directory-of-ack-behind-link-cas-expiring",
+    "plain-etcd-ca-distrusted",
+];
 
 /// Scenarios in which there is nothing that pki does, and why.
 const NOTHING_TO_DO: [(&str, &str); 21] = [
