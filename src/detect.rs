@@ -116,22 +116,30 @@ fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> Clus
             labels: BTreeMap::new(),
         },
         spec: Spec {
-            profile,
-            kubernetes_version: None,
-            cluster: Cluster::default(),
-            defaults: Defaults::default(),
-            nodes: [(node_name(facts).unwrap_or_else(NodeName::unnamed), node)].into(),
             connection: Some(Connection {
                 ssh: None,
                 local: Some(Local { root: root.map(str::to_owned), create: false }),
             }),
-            authorities: BTreeMap::new(),
-            certificates: BTreeMap::new(),
-            directories: BTreeMap::new(),
-            services: BTreeMap::new(),
-            rollout: Rollout::default(),
-            snapshots: Snapshots::default(),
+            ..bare(profile, [(node_name(facts).unwrap_or_else(NodeName::unnamed), node)].into())
         },
+    }
+}
+
+/// A spec that says nothing but the layout and the nodes.
+pub(crate) fn bare(profile: ProfileName, nodes: BTreeMap<NodeName, Node>) -> Spec {
+    Spec {
+        profile,
+        kubernetes_version: None,
+        cluster: Cluster::default(),
+        defaults: Defaults::default(),
+        nodes,
+        connection: None,
+        authorities: BTreeMap::new(),
+        certificates: BTreeMap::new(),
+        directories: BTreeMap::new(),
+        services: BTreeMap::new(),
+        rollout: Rollout::default(),
+        snapshots: Snapshots::default(),
     }
 }
 
@@ -141,7 +149,7 @@ pub fn node_name(facts: &NodeFacts) -> Option<NodeName> {
         let (_, user) = config.current()?;
         let certificate = match &user.certificate {
             Material::Embedded(pem) => pem.certificates.first(),
-            Material::File { path } => facts.files.get(path)?.present()?.content.pem()?.certificates.first(),
+            Material::File { path } => facts.first_certificate(path),
             Material::Absent | Material::Undecodable => None,
         };
         certificate?.facts().subject.common_name()?.strip_prefix("system:node:").map(str::to_owned)

@@ -351,9 +351,15 @@ pub struct ObserveRequest {
 }
 
 impl NodeFacts {
+    /// The certificates in a PEM file; none where none were seen.
+    pub fn certificates(&self, path: &str) -> &[Certificate] {
+        let pem = self.files.get(path).and_then(|seen| seen.present()?.content.pem());
+        pem.map_or(&[], |pem| &pem.certificates)
+    }
+
     /// The first certificate of a PEM file, if it was seen.
     pub fn first_certificate(&self, path: &str) -> Option<&Certificate> {
-        self.files.get(path)?.present()?.content.pem()?.certificates.first()
+        self.certificates(path).first()
     }
 
     /// What was seen at a path; unknown when nobody looked.

@@ -59,8 +59,15 @@ pub fn check(
     now: Timestamp,
 ) -> Result<Signed, Vec<Diagnostic>> {
     let views = authority_views(&survey.desired, &survey.observed);
-    let mut check =
-        Check { survey, views, now, known: Vec::new(), problems: Vec::new(), signed: Signed::default() };
+    let mut check = Check {
+        survey,
+        views,
+        now,
+        waiting: waiting(survey),
+        known: Vec::new(),
+        problems: Vec::new(),
+        signed: Signed::default(),
+    };
     let mut read: Vec<(&String, Vec<Certificate>)> = Vec::new();
     for (file, content) in files {
         if let Some(certificates) = check.read(file, content) {
@@ -78,6 +85,8 @@ struct Check<'a> {
     survey: &'a Survey,
     views: BTreeMap<AuthorityName, AuthorityView>,
     now: Timestamp,
+    /// Every request that waits on any node.
+    waiting: Vec<(Address, CertificateRequest)>,
     /// Everything that any of the files holds.
     known: Vec<Certificate>,
     problems: Vec<Diagnostic>,
@@ -180,7 +189,6 @@ impl Check<'_> {
         };
         let roots =
             self.views.get(authority).and_then(|view| view.on_node(&address.node)).unwrap_or_default();
-        let others = waiting(survey);
         let asked = Asked {
             file,
             address: &address,
@@ -189,7 +197,7 @@ impl Check<'_> {
             request,
             roots,
             known: self.known.iter().chain(&held.chain).cloned().collect(),
-            others: &others,
+            others: &self.waiting,
             now: self.now,
         };
         match asked.judge(leaf, rest) {
@@ -205,8 +213,7 @@ impl Check<'_> {
 
     /// The way out for a file that belongs to nothing.
     fn names_that_wait(&self) -> String {
-        let waiting: Vec<String> =
-            waiting(self.survey).iter().map(|(address, _)| format!("{address}.crt")).collect();
+        let waiting: Vec<String> = self.waiting.iter().map(|(address, _)| format!("{address}.crt")).collect();
         if waiting.is_empty() {
             return "no request waits on any node: run `pki apply` first, which writes them".to_owned();
         }

@@ -101,8 +101,8 @@ pub(super) fn api_server_certificate(facts: &NodeFacts) -> Option<(&str, &Certif
     });
     let usual = API_SERVER_CERTIFICATES.into_iter().map(str::to_owned);
     flagged.into_iter().chain(usual).find_map(|path| {
-        let (path, seen) = facts.files.get_key_value(&path)?;
-        Some((path.as_str(), seen.present()?.content.pem()?.certificates.first()?))
+        let (path, _) = facts.files.get_key_value(&path)?;
+        Some((path.as_str(), facts.first_certificate(path)?))
     })
 }
 

@@ -10,7 +10,6 @@ use crate::spec::check::forms::path_fault;
 use crate::spec::types::{
     Authority, Certificate, Files, Placement, ProfileName, Role, Service, SubjectName, Usage,
 };
-use crate::x509::Certificate as X509;
 
 /// Declares them where every API server names the same files.
 pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {
@@ -34,7 +33,10 @@ pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {
     }
     let Some((first, [ca, certificate, key])) = found.first_key_value() else { return };
     let Some(facts) = sight.facts(first) else { return };
-    let (Some(held), Some(trusted)) = (leaf(facts, certificate), leaf(facts, ca)) else { return };
+    let (Some(held), Some(trusted)) = (facts.first_certificate(certificate), facts.first_certificate(ca))
+    else {
+        return;
+    };
     let is_sayable = [ca, certificate, key].iter().all(|path| path_fault(path).is_none());
     if !is_sayable || !found.values().all(|files| files == &[ca.clone(), certificate.clone(), key.clone()]) {
         draft.remark("the API servers name different files for etcd, which is not on these nodes".to_owned());
@@ -43,7 +45,8 @@ pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {
     let subjects: Vec<(String, &NodeName, Option<&str>)> = found
         .keys()
         .filter_map(|node| {
-            let name = leaf(sight.facts(node)?, certificate)?.facts().subject.common_name()?.to_owned();
+            let name =
+                sight.facts(node)?.first_certificate(certificate)?.facts().subject.common_name()?.to_owned();
             Some((name, *node, nodes.get(*node)?.address.as_deref()))
         })
         .collect();
@@ -95,10 +98,6 @@ fn named(facts: &NodeFacts) -> Option<[String; 3]> {
     let container = manifest.container("kube-apiserver")?;
     let path = |flag: &str| container.host_path(container.flags.last(flag)?);
     Some([path("etcd-cafile")?, path("etcd-certfile")?, path("etcd-keyfile")?])
-}
-
-fn leaf<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a X509> {
-    facts.files.get(path)?.present()?.content.pem()?.certificates.first()
 }
 
 /// Where the key of a CA would lie.

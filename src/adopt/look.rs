@@ -16,8 +16,7 @@ use crate::observed::{Expect, NodeFacts, ObserveRequest, Observed};
 use crate::profile::{Profile, ProfileError, foreign};
 use crate::spec::check::forms::is_endpoint;
 use crate::spec::types::{
-    ApiVersion, ClusterPki, Connection, Defaults, Kind, Local, Metadata, Node, ProfileName, Rollout,
-    Snapshots, Spec, Ssh,
+    ApiVersion, ClusterPki, Connection, Kind, Local, Metadata, Node, ProfileName, Spec, Ssh,
 };
 
 /// The kubeconfigs whose server is the node's own API server (kubeadm 1.19 and later, kubeadm#2271).
@@ -92,20 +91,7 @@ pub fn begin(found: &[Found], config: Option<&KubeadmConfig>) -> Result<(Draft, 
                 annotations: BTreeMap::new(),
                 labels: BTreeMap::new(),
             },
-            spec: Spec {
-                profile,
-                kubernetes_version: None,
-                cluster: told.cluster,
-                defaults: Defaults::default(),
-                nodes,
-                connection,
-                authorities: BTreeMap::new(),
-                certificates: BTreeMap::new(),
-                directories: BTreeMap::new(),
-                services: BTreeMap::new(),
-                rollout: Rollout::default(),
-                snapshots: Snapshots::default(),
-            },
+            spec: Spec { cluster: told.cluster, connection, ..detect::bare(profile, nodes) },
         },
         only_from: config.filter(|_| found.is_empty()).map(|config| config.file.clone()),
         comments,
@@ -159,7 +145,7 @@ fn names(found: &[Found]) -> Result<Vec<NodeName>, AdoptError> {
     let mut names = Vec::new();
     for node in found {
         let by_certificate = || {
-            let subject = &certificate(&node.facts, ETCD_SERVERS.first()?)?.facts().subject;
+            let subject = &node.facts.first_certificate(ETCD_SERVERS.first()?)?.facts().subject;
             subject.common_name()?.parse().ok()
         };
         let told = || by_certificate().or_else(|| detect::node_name(&node.facts));
@@ -170,10 +156,6 @@ fn names(found: &[Found]) -> Result<Vec<NodeName>, AdoptError> {
         names.push(name);
     }
     Ok(names)
-}
-
-fn certificate<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a crate::x509::Certificate> {
-    facts.files.get(path)?.present()?.content.pem()?.certificates.first()
 }
 
 fn cluster_name(
@@ -231,7 +213,7 @@ fn address(found: &Found, told: &Told) -> Option<(String, String)> {
         Reached::Ssh { .. } | Reached::Local { .. } => None,
     };
     let by_names = || {
-        let servers = ETCD_SERVERS.iter().filter_map(|path| Some((*path, certificate(facts, path)?)));
+        let servers = ETCD_SERVERS.iter().filter_map(|path| Some((*path, facts.first_certificate(path)?)));
         let mut servers = servers.chain(api_server_certificate(facts));
         servers.find_map(|(path, certificate)| {
             let mut own = certificate.facts().names.ip.iter().filter(|ip| told.is_address_of_a_node(**ip));

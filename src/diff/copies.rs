@@ -189,7 +189,7 @@ fn held(case: &IdentityCase<'_>, view: &IdentityView) -> Option<CopyHeld> {
 /// A kubeconfig that names a file of CA certificates trusts what is in that file, and is not judged.
 fn lacks_trust(case: &IdentityCase<'_>, copy: &DesiredCopy, view: &IdentityView) -> Option<CopyHeld> {
     let Storage::Kubeconfig { .. } = copy.storage else { return None };
-    let (_, _, authority) = case.authority?;
+    let authority = case.authority?.view;
     let (trusted, signer) = (view.trusted.as_ref()?, authority.signer()?);
     (!trusted.contains(signer)).then(|| CopyHeld::Trust { lacks: *signer.fingerprint() })
 }

@@ -17,9 +17,20 @@ pub(super) struct IdentityCase<'a> {
     pub(super) now: Timestamp,
     pub(super) wanted: &'a DesiredIdentity,
     pub(super) view: &'a IdentityView,
-    pub(super) authority: Option<(&'a AuthorityName, &'a DesiredAuthority, &'a AuthorityView)>,
+    pub(super) authority: Option<IssuingAuthority<'a>>,
     pub(super) node: &'a NodeName,
     pub(super) facts: &'a NodeFacts,
+}
+
+/// The authority of an identity.
+#[derive(Clone, Copy)]
+pub(super) struct IssuingAuthority<'a> {
+    pub(super) name: &'a AuthorityName,
+    pub(super) wanted: &'a DesiredAuthority,
+    /// What all nodes hold of it.
+    pub(super) view: &'a AuthorityView,
+    /// What takes its place.
+    pub(super) succession: Option<&'a Succession>,
 }
 
 /// How good a certificate with its key is on one node.
@@ -121,20 +132,13 @@ impl IdentityCase<'_> {
 
     /// The certificates with which this node's components check what the authority issued; `None` while unknown.
     fn issuers(&self) -> Option<&[Certificate]> {
-        let (_, _, view) = self.authority?;
-        view.on_node(self.node)
+        self.authority?.view.on_node(self.node)
     }
 
     /// When the first of those ends that stand above a certificate.
     fn issuer_end(&self, certificate: &Certificate) -> Option<Timestamp> {
         let above = issuers_of(certificate, &self.view.chain, self.issuers()?);
         above.into_iter().map(|issuer| issuer.facts().not_after).min()
-    }
-
-    /// What takes the place of its authority.
-    fn succession(&self) -> Option<Succession> {
-        let (_, wanted, view) = self.authority?;
-        view.succession(wanted, self.now)
     }
 
     /// The private key does not belong to the certificate.
@@ -148,8 +152,7 @@ impl IdentityCase<'_> {
     /// The kubeconfig does not trust the authority that it should.
     fn bundle_lacks(&self) -> Option<Finding> {
         let Storage::Kubeconfig { .. } = &self.wanted.storage else { return None };
-        let (_, _, view) = self.authority?;
-        let (trusted, signer) = (self.view.trusted.as_ref()?, view.signer()?);
+        let (trusted, signer) = (self.view.trusted.as_ref()?, self.authority?.view.signer()?);
         let lacks = !trusted.iter().any(|certificate| certificate == signer);
         lacks.then(|| Finding::due(Reason::BundleLacks { fingerprint: *signer.fingerprint() }))
     }
@@ -198,8 +201,7 @@ fn not_yet_valid(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<F
 }
 
 fn issued_before(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
-    let (_, authority, _) = case.authority?;
-    let cut_off = authority.reissue_issued_before.as_ref()?;
+    let cut_off = case.authority?.wanted.reissue_issued_before.as_ref()?;
     let not_before = certificate.facts().not_before;
     (not_before < cut_off.value).then(|| {
         Finding::due(Reason::IssuedBefore { not_before, cut_off: cut_off.value })
@@ -209,26 +211,25 @@ fn issued_before(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<F
 
 /// The CA that issued it is being replaced.
 fn issuer_goes(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
-    let succession = case.succession()?;
-    let issuer = succession.issuer_that_goes(certificate)?;
+    let issuer = case.authority?.succession?.issuer_that_goes(certificate)?;
     Some(Finding::due(Reason::IssuerGoes { issuer: *issuer.fingerprint() }))
 }
 
 /// A renewal would put a certificate of another CA into a running system, so this blocks.
 fn wrong_issuer(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
-    let (authority, _, view) = case.authority?;
+    let authority = case.authority?;
     let issuers = case.issuers().filter(|issuers| !issuers.is_empty())?;
-    if view.signer().is_some_and(|signer| chain::is_issued_by(certificate, signer)) {
+    if authority.view.signer().is_some_and(|signer| chain::is_issued_by(certificate, signer)) {
         // The certificate is right and the CA on this node is not, which the authority's own findings say.
         return None;
     }
-    if case.succession().is_some_and(|succession| succession.issued(certificate)) {
+    if authority.succession.is_some_and(|succession| succession.issued(certificate)) {
         // It is known, and on its way into or out of the bundle here.
         return None;
     }
     issuers_of(certificate, &case.view.chain, issuers).is_empty().then(|| {
         let issuer = certificate.facts().issuer.to_string();
-        Finding::blocks(Reason::WrongIssuer { issuer, authority: authority.clone() })
+        Finding::blocks(Reason::WrongIssuer { issuer, authority: authority.name.clone() })
     })
 }
 

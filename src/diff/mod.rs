@@ -37,13 +37,13 @@ pub use identity::Standing;
 pub use reason::Reason;
 pub use request::waiting_request;
 pub use shared::{SharedView, shared_views};
-pub use succession::{Staged, Succession};
+pub use succession::{Staged, Succession, successions};
 pub use view::{Form, IdentityView, identity_view, storage_view};
 pub use words::{date, instant};
 
 use crate::desired::{Desired, DesiredNode};
 use crate::duration::Duration;
-use crate::ids::{Address, NodeName, Subject};
+use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::observed::{Answer, NodeFacts, Observed};
 use crate::profile::foreign;
 
@@ -148,11 +148,13 @@ impl Differences {
 /// Compares what should be with what is at the instant `now`.
 pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differences {
     let authorities = authority_views(desired, observed);
+    let successions = successions(desired, &authorities, now);
     let of_node = |(name, node): (&NodeName, &DesiredNode)| {
         let mut differences = Differences::default();
         match observed.nodes.get(name) {
             Some(Answer::Facts(facts)) => {
-                node_differences(&mut differences, desired, name, node, facts, &authorities, now);
+                let known = (&authorities, &successions);
+                node_differences(&mut differences, desired, name, node, facts, known, now);
                 let of_node = [clock_skew(facts, observed.observed_at), takes_care_itself(facts)];
                 differences.add(Subject::Node, name, of_node.into_iter().flatten().collect());
             }
@@ -169,7 +171,7 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
     // Checking signatures is most of the work, and no node's checks need another's.
     let by_node: Vec<BTreeMap<Address, Vec<Finding>>> = desired.nodes.par_iter().map(of_node).collect();
     let mut differences = Differences { findings: by_node.into_iter().flatten().collect() };
-    let shared = shared::between_nodes(&shared::views(desired, observed, &authorities, now));
+    let shared = shared::between_nodes(&shared::views(desired, observed, &authorities, &successions, now));
     for (subject, node, findings) in key_pair::between_nodes(desired, observed).into_iter().chain(shared) {
         differences.add(subject, &node, findings);
     }
@@ -182,7 +184,10 @@ fn node_differences(
     name: &NodeName,
     node: &DesiredNode,
     facts: &NodeFacts,
-    authorities: &BTreeMap<crate::ids::AuthorityName, AuthorityView>,
+    (authorities, successions): (
+        &BTreeMap<AuthorityName, AuthorityView>,
+        &BTreeMap<AuthorityName, Succession>,
+    ),
     now: Timestamp,
 ) {
     for (directory, wanted) in &node.directories {
@@ -200,8 +205,7 @@ fn node_differences(
         else {
             continue;
         };
-        let succession = view.succession(wanted, now);
-        let succession = succession.as_ref();
+        let succession = successions.get(authority);
         let case = authority::AuthorityCase {
             now,
             name: authority,
@@ -220,7 +224,7 @@ fn node_differences(
     }
     for (identity, wanted) in &node.identities {
         let view = identity_view(wanted, facts);
-        let authority = shared::authority_of(wanted, desired, authorities);
+        let authority = shared::authority_of(wanted, desired, authorities, successions);
         let case = identity::IdentityCase { now, wanted, view: &view, authority, node: name, facts };
         let files: Vec<&str> = wanted.storage.files().into_iter().map(|file| file.path.as_str()).collect();
         let findings = hidden(&files).unwrap_or_else(|| {

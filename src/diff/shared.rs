@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::desired::{Desired, DesiredAuthority, DesiredIdentity};
+use crate::desired::{Desired, DesiredIdentity};
 use crate::ids::{AuthorityName, IdentityName, NodeName, Subject};
 use crate::observed::Observed;
 use crate::x509::Certificate;
 
-use super::identity::{IdentityCase, Standing};
-use super::{AuthorityView, Finding, Reason, directory, identity_view};
+use super::identity::{IdentityCase, IssuingAuthority, Standing};
+use super::{AuthorityView, Finding, Reason, Succession, directory, identity_view};
 
 /// What the nodes that were seen hold of an identity that they share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,18 +76,20 @@ pub fn shared_views(
     desired: &Desired,
     observed: &Observed,
     authorities: &BTreeMap<AuthorityName, AuthorityView>,
+    successions: &BTreeMap<AuthorityName, Succession>,
     now: Timestamp,
 ) -> BTreeMap<IdentityName, SharedView> {
     if !desired.nodes.values().any(|node| node.identities.values().any(|identity| identity.shared)) {
         return BTreeMap::new();
     }
-    views(desired, observed, authorities, now)
+    views(desired, observed, authorities, successions, now)
 }
 
 pub(super) fn views(
     desired: &Desired,
     observed: &Observed,
     authorities: &BTreeMap<AuthorityName, AuthorityView>,
+    successions: &BTreeMap<AuthorityName, Succession>,
     now: Timestamp,
 ) -> BTreeMap<IdentityName, SharedView> {
     let mut views: BTreeMap<IdentityName, BTreeMap<NodeName, (Standing, Option<Certificate>)>> =
@@ -98,7 +100,7 @@ pub(super) fn views(
             let files = wanted.storage.files();
             let hidden = files.iter().any(|file| directory::hiding(node, facts, &file.path).is_some());
             let view = identity_view(wanted, facts);
-            let authority = authority_of(wanted, desired, authorities);
+            let authority = authority_of(wanted, desired, authorities, successions);
             let case = IdentityCase { now, wanted, view: &view, authority, node: name, facts };
             let standing = if hidden { Standing::Barred } else { case.standing() };
             let certificate = view.certificate.clone().filter(|_| !hidden);
@@ -108,14 +110,16 @@ pub(super) fn views(
     views.into_iter().map(|(identity, held)| (identity, SharedView::new(held))).collect()
 }
 
-/// The authority of an identity with what is wanted of it and what all nodes hold of it.
+/// The authority of an identity.
 pub(super) fn authority_of<'a>(
     wanted: &'a DesiredIdentity,
     desired: &'a Desired,
     authorities: &'a BTreeMap<AuthorityName, AuthorityView>,
-) -> Option<(&'a AuthorityName, &'a DesiredAuthority, &'a AuthorityView)> {
+    successions: &'a BTreeMap<AuthorityName, Succession>,
+) -> Option<IssuingAuthority<'a>> {
     let name = wanted.authority.as_ref()?;
-    Some((name, desired.authorities.get(name)?, authorities.get(name)?))
+    let (wanted, view) = (desired.authorities.get(name)?, authorities.get(name)?);
+    Some(IssuingAuthority { name, wanted, view, succession: successions.get(name) })
 }
 
 /// The nodes that hold another certificate than the right one.

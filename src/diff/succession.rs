@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{AuthorityView, Finding, Reason};
-use crate::desired::DesiredAuthority;
-use crate::ids::NodeName;
+use crate::desired::{Desired, DesiredAuthority};
+use crate::ids::{AuthorityName, NodeName};
 use crate::spec::types::OnExpiry;
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, Sha256};
@@ -53,9 +53,23 @@ pub struct Staged {
     pub keys: BTreeMap<NodeName, Sha256>,
 }
 
+/// What takes the place of each authority that is being replaced.
+///
+/// It takes a look at every node, so it is worked out once for all that ask.
+pub fn successions(
+    desired: &Desired,
+    authorities: &BTreeMap<AuthorityName, AuthorityView>,
+    now: Timestamp,
+) -> BTreeMap<AuthorityName, Succession> {
+    let of_authority = |(name, view): (&AuthorityName, &AuthorityView)| {
+        Some((name.clone(), view.succession(desired.authorities.get(name)?, now)?))
+    };
+    authorities.iter().filter_map(of_authority).collect()
+}
+
 impl AuthorityView {
     /// Which of its certificates go, and which one comes; none where none has to go, or where it is none that can be replaced.
-    pub fn succession(&self, wanted: &DesiredAuthority, now: Timestamp) -> Option<Succession> {
+    fn succession(&self, wanted: &DesiredAuthority, now: Timestamp) -> Option<Succession> {
         if !self.is_replaceable {
             return None;
         }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use jiff::Timestamp;
+
 use crate::desired::{DesiredNode, FileSpec};
 use crate::diff::{
-    AuthorityView, Effect, Finding, IdentityView, Reason, Survey, authority_views, identity_view,
-    shared_views,
+    AuthorityView, Effect, Finding, IdentityView, Reason, Succession, Survey, authority_views, identity_view,
+    shared_views, successions,
 };
 use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
@@ -87,12 +89,14 @@ pub(super) struct DraftDeed {
 /// What the nodes hold, gathered once.
 pub(super) struct Held<'a> {
     pub(super) authorities: BTreeMap<AuthorityName, AuthorityView>,
+    /// What takes the place of those that are being replaced.
+    pub(super) successions: BTreeMap<AuthorityName, Succession>,
     /// Of nodes that were seen.
     pub(super) identities: BTreeMap<&'a NodeName, BTreeMap<&'a IdentityName, Rc<IdentityView>>>,
 }
 
 impl<'a> Held<'a> {
-    fn new(survey: &'a Survey) -> Self {
+    fn new(survey: &'a Survey, now: Timestamp) -> Self {
         let (desired, observed) = (&survey.desired, &survey.observed);
         let of_node = |(name, node): (&'a NodeName, &'a DesiredNode)| {
             let facts = observed.nodes.get(name)?.facts()?;
@@ -101,7 +105,9 @@ impl<'a> Held<'a> {
             Some((name, views.collect()))
         };
         let identities = desired.nodes.iter().filter_map(of_node).collect();
-        Self { authorities: authority_views(desired, observed), identities }
+        let authorities = authority_views(desired, observed);
+        let successions = successions(desired, &authorities, now);
+        Self { authorities, successions, identities }
     }
 
     /// What a node holds of an identity; `None` when it was not seen.
@@ -162,7 +168,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(input: &'a Input<'a>) -> Self {
-        let held = Held::new(input.survey);
+        let held = Held::new(input.survey, input.now);
         let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
         let findings = input.differences.findings.iter();
         let grave = findings.filter(|(_, findings)| findings.iter().any(is_grave));
@@ -182,7 +188,8 @@ impl<'a> Builder<'a> {
 
     fn find_shared(&mut self) {
         let (desired, observed) = (&self.input.survey.desired, &self.input.survey.observed);
-        for (name, view) in shared_views(desired, observed, &self.held.authorities, self.input.now) {
+        let (authorities, successions) = (&self.held.authorities, &self.held.successions);
+        for (name, view) in shared_views(desired, observed, authorities, successions, self.input.now) {
             let of_nodes = desired.nodes.values().filter_map(|node| node.identities.get(&name));
             let mut authorities = of_nodes.filter_map(|wanted| wanted.authority.as_ref());
             let goes_on = authorities.any(|authority| self.replacements.waits(authority));

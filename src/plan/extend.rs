@@ -7,7 +7,6 @@
 use crate::desired::{AuthorityCopy, DesiredAuthority, FileSpec};
 use crate::diff::{Effect, Reason, is_extension};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
-use crate::observed::Seen;
 use crate::x509::{Certificate, Sha256};
 
 use super::authorities::Signer;
@@ -142,8 +141,7 @@ fn is_named_by_serial(builder: &Builder<'_>, name: &AuthorityName, signer: &Cert
 /// The certificates that lie at a path.
 pub(super) fn held_at(builder: &Builder<'_>, node: &NodeName, path: &str) -> Vec<Sha256> {
     let answer = builder.input.survey.observed.nodes.get(node);
-    let file = answer.and_then(|answer| answer.facts()).and_then(|facts| facts.files.get(path));
-    let pem = file.and_then(Seen::present).and_then(|file| file.content.pem());
-    let certificates = pem.map_or(&[][..], |pem| pem.certificates.as_slice());
+    let certificates =
+        answer.and_then(|answer| answer.facts()).map_or(&[][..], |facts| facts.certificates(path));
     certificates.iter().map(|certificate| *certificate.fingerprint()).collect()
 }

@@ -48,15 +48,8 @@ pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>
     for Stage { phase, mut by_node } in stages {
         let members: BTreeSet<&NodeName> = by_node.keys().filter(|node| bears(node)).collect();
         let order = node_order(&by_node, &members, quorum::leader(&input.survey.observed))?;
-        match phase {
-            Phase::Quorum => cold::await_quorum(&mut by_node, &order, input),
-            Phase::Ordinary
-            | Phase::Prepare
-            | Phase::TrustBoth
-            | Phase::Clients
-            | Phase::Peers
-            | Phase::Servers
-            | Phase::DropOld => {}
+        if phase == Phase::Quorum {
+            cold::await_quorum(&mut by_node, &order, input);
         }
         let together = together(&order, &by_node, input);
         for node in order {

@@ -291,15 +291,11 @@ impl Drawing<'_, '_> {
             files.push((&place.copy.certificate, before.fingerprints()));
         }
         for copy in place.copy.copies.values() {
-            let held = match phase {
-                Phase::TrustBoth => held_at(self.builder, place.node, &copy.path),
-                Phase::Quorum
-                | Phase::Ordinary
-                | Phase::Prepare
-                | Phase::Clients
-                | Phase::Peers
-                | Phase::Servers
-                | Phase::DropOld => before.fingerprints(),
+            // What an earlier phase wrote is known; what was there before is not, for a copy may lag behind.
+            let held = if phase == Phase::TrustBoth {
+                held_at(self.builder, place.node, &copy.path)
+            } else {
+                before.fingerprints()
             };
             if before != after || held != after.fingerprints() {
                 files.push((copy, held));

@@ -200,15 +200,10 @@ impl Builder<'_> {
 
     fn way_of_pod(&mut self, cause: &Cause<'_>, manifest: &str) -> Way {
         let live = self.live(cause.node).and_then(|services| services.get(cause.service));
-        let is_dead = match cause.phase {
-            Phase::Quorum => live.is_some_and(quorum::is_down),
-            Phase::Ordinary
-            | Phase::Prepare
-            | Phase::TrustBoth
-            | Phase::Clients
-            | Phase::Peers
-            | Phase::Servers
-            | Phase::DropOld => cause.is_touched && live.is_some_and(is_silent),
+        let is_dead = if cause.phase == Phase::Quorum {
+            live.is_some_and(quorum::is_down)
+        } else {
+            cause.is_touched && live.is_some_and(is_silent)
         };
         if !cause.is_stale && !is_dead {
             return Way::Needless;

@@ -204,10 +204,7 @@ fn waiting(action: &Action, survey: &Survey) -> Option<CertificateRequest> {
 /// Whether what an action of a replacement wrote is there as it left it.
 fn is_left(action: &Action, survey: &Survey) -> bool {
     let facts = facts_of(&survey.observed, &action.address.node);
-    let held = |path: &str| {
-        let pem = facts.and_then(|facts| facts.files.get(path)?.present()?.content.pem());
-        pem.map_or(&[][..], |pem| pem.certificates.as_slice())
-    };
+    let held = |path: &str| facts.map_or(&[][..], |facts| facts.certificates(path));
     if let Deed::WriteBundle { file, certificates, made, .. } = &action.deed {
         let held = held(&file.path);
         let is_there = certificates.iter().all(|certificate| held.contains(certificate));

@@ -68,9 +68,8 @@ impl Replacements {
         let authorities = input.survey.desired.authorities.iter();
         // Where two refuse each other no order of steps helps.
         for (name, wanted) in authorities.filter(|(name, _)| !is_mixed_up(name)) {
-            let Some(view) = held.authorities.get(name) else { continue };
-            let Some(succession) = view.succession(wanted, input.now) else { continue };
-            let look = Look { input, held, name, wanted, succession: &succession };
+            let Some(succession) = held.successions.get(name) else { continue };
+            let look = Look { input, held, name, wanted, succession };
             let shown = look.shown();
             let is_complete = shown.is_empty();
             let after_soak = match look.obstacle().map_or(Ok(()), Err) {
@@ -84,7 +83,9 @@ impl Replacements {
             if let Some((until, because)) = after_soak {
                 replacements.told.push(Postponed { authority: name.clone(), until, because });
             }
-            replacements.going.insert(name.clone(), Replacement { succession, shown, drops });
+            replacements
+                .going
+                .insert(name.clone(), Replacement { succession: succession.clone(), shown, drops });
         }
         replacements
     }

@@ -104,25 +104,17 @@ impl Summary {
 
     /// The same with these visits alone: of what is left out, everything stays as it is.
     pub(super) fn without(self, kept: &[Visit], left: &[Visit]) -> Self {
-        let Self {
-            certificates,
-            authorities,
-            nodes,
-            nodes_seen,
-            unchanged,
-            next_renewal,
-            first_authority_end,
-            ..
-        } = self;
         let mut summary = Self {
-            certificates,
-            authorities,
-            nodes,
-            nodes_seen,
-            unchanged,
-            next_renewal,
-            first_authority_end,
-            ..Self::default()
+            renew: 0,
+            issue: 0,
+            trust: 0,
+            remove: 0,
+            restart: 0,
+            repair: 0,
+            restore: 0,
+            copy: 0,
+            request: 0,
+            ..self
         };
         for action in kept.iter().flat_map(|visit| &visit.actions) {
             summary.count(&action.deed);

@@ -48,6 +48,12 @@ impl Elsewhere {
         self.made.spec(&Spec { more, ..Spec::renewing() });
     }
 
+    /// Gives a signed certificate another name.
+    fn rename(&self, from: &str, to: &str) {
+        let signed = self.made.at("signed");
+        std::fs::rename(signed.join(from), signed.join(to)).unwrap();
+    }
+
     /// One for which the request of the API server of cp-1 waits, and nothing else was done.
     fn asked() -> Self {
         let elsewhere = Self::new();

@@ -170,11 +170,7 @@ fn whatever_is_wrong_with_a_certificate_is_said_by_name() {
         Wrong {
             make: |e| {
                 e.sign(APISERVER, "");
-                std::fs::rename(
-                    e.made.at("signed/apiserver@cp-1.crt"),
-                    e.made.at("signed/apiserver-cp-1.crt"),
-                )
-                .unwrap();
+                e.rename("apiserver@cp-1.crt", "apiserver-cp-1.crt");
             },
             code: "PKI2001",
             says: &["is not called after any certificate", "there wait: apiserver@cp-1.crt"],
@@ -182,11 +178,7 @@ fn whatever_is_wrong_with_a_certificate_is_said_by_name() {
         Wrong {
             make: |e| {
                 e.sign(APISERVER, "");
-                std::fs::rename(
-                    e.made.at("signed/apiserver@cp-1.crt"),
-                    e.made.at("signed/etcd-server@cp-1.crt"),
-                )
-                .unwrap();
+                e.rename("apiserver@cp-1.crt", "etcd-server@cp-1.crt");
             },
             code: "PKI2001",
             says: &["whose authority is not kept elsewhere"],
@@ -194,11 +186,7 @@ fn whatever_is_wrong_with_a_certificate_is_said_by_name() {
         Wrong {
             make: |e| {
                 e.sign(APISERVER, "");
-                std::fs::rename(
-                    e.made.at("signed/apiserver@cp-1.crt"),
-                    e.made.at("signed/apiserver@cp-2.crt"),
-                )
-                .unwrap();
+                e.rename("apiserver@cp-1.crt", "apiserver@cp-2.crt");
             },
             code: "PKI2001",
             says: &["no request of it waits on cp-2"],
@@ -225,13 +213,12 @@ fn every_fault_of_every_file_is_said_in_one_run() {
     elsewhere.apply(&["--only", "apiserver", "--only", "admin.conf"]);
     elsewhere.sign_all();
     // Two were given each other's names, one was signed without anything that it asks for, and one is somebody's notes.
-    let file = |name: &str| elsewhere.made.at("signed").join(name);
-    std::fs::rename(file("apiserver@cp-1.crt"), file("kept")).unwrap();
-    std::fs::rename(file("apiserver@cp-2.crt"), file("apiserver@cp-1.crt")).unwrap();
-    std::fs::rename(file("kept"), file("apiserver@cp-2.crt")).unwrap();
+    elsewhere.rename("apiserver@cp-1.crt", "kept");
+    elsewhere.rename("apiserver@cp-2.crt", "apiserver@cp-1.crt");
+    elsewhere.rename("kept", "apiserver@cp-2.crt");
     elsewhere.ca("other", "/CN=kubernetes", None);
     elsewhere.sign_by("other", "admin.conf@cp-3", "-subj /CN=kubernetes-admin -days 30");
-    std::fs::write(file("notes.pem"), "call them on monday\n").unwrap();
+    std::fs::write(elsewhere.made.at("signed/notes.pem"), "call them on monday\n").unwrap();
     let said = elsewhere.refused();
     for (code, count) in
         [("PKI2002", 1), ("PKI2010", 2), ("PKI2011", 1), ("PKI2016", 1), ("PKI2017", 1), ("PKI2018", 2)]
