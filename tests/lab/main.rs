@@ -18,6 +18,7 @@ mod controller;
 mod etcd;
 mod etcd_kills;
 mod expired;
+mod extend;
 mod layouts;
 mod nodes;
 mod outcomes;

@@ -3,25 +3,7 @@
 use crate::etcd::{Cluster, network};
 use crate::layouts::{Layout, Pair};
 use crate::nodes::Node;
-use crate::replacement::{Going, Replacement, told};
-
-/// Writes down every start of a member.
-fn count_starts(cluster: &Cluster) {
-    for node in &cluster.nodes {
-        let count = "[Service]\nExecStartPre=/bin/sh -c 'echo started >>/var/lib/tests/starts'\n";
-        cluster.set_up_unit(node, "count.conf", count);
-        node.run("touch /var/lib/tests/starts");
-    }
-}
-
-/// Each member was started so often since.
-#[track_caller]
-fn each_was_started(cluster: &Cluster, times: usize) {
-    for node in &cluster.nodes {
-        let starts = node.run("cat /var/lib/tests/starts").lines().count();
-        assert_eq!(starts, times, "{}", node.name);
-    }
-}
+use crate::replacement::{Going, Replacement, count_starts, each_was_started, told};
 
 #[test]
 fn both_cas_of_ack_are_replaced_in_one_run_and_share_two_restarts_of_each_member() {

@@ -41,13 +41,14 @@ pub(crate) struct Going {
 
 pub(crate) struct Replacement {
     pub(crate) cluster: Cluster,
-    going: Vec<Going>,
+    pub(crate) going: Vec<Going>,
     /// Parts of the old CAs' certificates and keys that no other file holds.
     traces: Vec<String>,
 }
 
 impl Ca {
-    fn probe(self, going: &Going) -> String {
+    /// What its certificate to try is called.
+    pub(crate) fn probe(self, going: &Going) -> String {
         let age = match self {
             Ca::Old => "old",
             Ca::New => "new",
@@ -248,7 +249,26 @@ impl Replacement {
     }
 }
 
-fn make_leaf(node: &Node, name: &str, ca: &Pair) {
+/// Writes down every start of a member.
+pub(crate) fn count_starts(cluster: &Cluster) {
+    for node in &cluster.nodes {
+        let count = "[Service]\nExecStartPre=/bin/sh -c 'echo started >>/var/lib/tests/starts'\n";
+        cluster.set_up_unit(node, "count.conf", count);
+        node.run("touch /var/lib/tests/starts");
+    }
+}
+
+/// Each member was started so often since.
+#[track_caller]
+pub(crate) fn each_was_started(cluster: &Cluster, times: usize) {
+    for node in &cluster.nodes {
+        let starts = node.run("cat /var/lib/tests/starts").lines().count();
+        assert_eq!(starts, times, "{}", node.name);
+    }
+}
+
+/// Has a CA issue a certificate to try.
+pub(crate) fn make_leaf(node: &Node, name: &str, ca: &Pair) {
     node.run(&format!("{LEAF} leaf {name} {} {}", ca.certificate, ca.key));
 }
 
