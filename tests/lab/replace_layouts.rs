@@ -3,7 +3,7 @@
 use crate::etcd::{Cluster, network};
 use crate::layouts::{Layout, Pair};
 use crate::nodes::Node;
-use crate::replacement::{Going, Replacement, count_starts, each_was_started, told};
+use crate::replacement::{Ca, Going, Replacement, count_starts, each_was_started, make_leaf, told};
 
 #[test]
 fn both_cas_of_ack_are_replaced_in_one_run_and_share_two_restarts_of_each_member() {
@@ -78,7 +78,7 @@ fn a_running_starlingx_gets_an_own_root() {
     let going = Going { authority: "etcd-ca", files: Pair::crt("/etc/etcd/ca"), ports: &[2379] };
     let replacement = Replacement::new(cluster, vec![going]);
     let cluster = &replacement.cluster;
-    own_root(cluster);
+    own_root(cluster, "root", None);
     cluster.spec("  authorities: { etcd-ca: { source: { certificate: ./root.crt, key: ./root.key } } }\n");
     count_starts(cluster);
     replacement.goes_through_its_barriers();
@@ -102,12 +102,44 @@ fn a_running_starlingx_gets_an_own_root() {
     cluster.is_left_clean();
 }
 
-/// The organisation's root CA, beside the spec.
-fn own_root(cluster: &Cluster) {
+#[test]
+fn a_running_etcd_gets_an_intermediate_and_trusts_nothing_else_of_its_organisation() {
+    let mut replacement = Replacement::of_plain_etcd();
+    let cluster = &replacement.cluster;
+    own_root(cluster, "organisation", None);
+    own_root(cluster, "intermediate", Some("organisation"));
+    cluster.spec(
+        "  authorities: { etcd-ca: { source: { certificate: ./intermediate.crt, key: ./intermediate.key } } }\n",
+    );
+    count_starts(cluster);
+    replacement.goes_through_its_barriers();
+    each_was_started(&replacement.cluster, 2);
+    // What the root above it issued is refused.
+    let node = &replacement.cluster.nodes[0];
+    for kind in ["crt", "key"] {
+        let file = replacement.cluster.controller.at(&format!("organisation.{kind}"));
+        std::fs::copy(file, node.disk(&format!("var/lib/tests/organisation.{kind}"))).unwrap();
+    }
+    make_leaf(node, "old-organisation", &Pair::crt("/var/lib/tests/organisation"));
+    replacement.going[0].authority = "organisation";
+    replacement.all_take(Ca::Old, false, "issued by the root above");
+    replacement.cluster.is_left_clean();
+}
+
+/// A CA of the organisation, beside the spec: a root, or one that another one issued, which stands behind it.
+fn own_root(cluster: &Cluster, name: &str, issuer: Option<&str>) {
     let mut openssl = std::process::Command::new("openssl");
-    openssl
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "root.key", "-out", "root.crt"]);
-    openssl.args(["-subj", "/O=Example/CN=Example etcd root", "-days", "3650"]);
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650"]);
+    openssl.args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.crt")]);
+    openssl.args(["-subj", &format!("/O=Example/CN=Example {name}")]);
     openssl.args(["-addext", "keyUsage=critical,keyCertSign,cRLSign"]);
+    if let Some(issuer) = issuer {
+        openssl.args(["-CA", &format!("{issuer}.crt"), "-CAkey", &format!("{issuer}.key")]);
+    }
     crate::well(&openssl.current_dir(cluster.controller.path()).output().unwrap());
+    if let Some(issuer) = issuer {
+        let [own, above] = [name, issuer].map(|name| cluster.controller.at(&format!("{name}.crt")));
+        let chain = [&own, &above].map(|file| std::fs::read_to_string(file).unwrap()).concat();
+        std::fs::write(own, chain).unwrap();
+    }
 }
