@@ -22,7 +22,7 @@ mod raw;
 
 /// What a kubeconfig says. Entries are keyed by their names; of entries with one name the first is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct KubeconfigFacts {
     /// Servers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -43,7 +43,7 @@ pub struct KubeconfigFacts {
 
 /// A server and what is trusted about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ClusterFacts {
     /// The URL, without any user name or password in it.
     pub server: String,
@@ -58,7 +58,7 @@ pub struct ClusterFacts {
 
 /// An identity.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct UserFacts {
     /// The client certificate, with any chain.
     pub certificate: Material,
@@ -74,7 +74,7 @@ pub struct UserFacts {
 
 /// A cluster and the user that is shown to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ContextFacts {
     /// The name among the clusters.
     pub cluster: String,
@@ -84,7 +84,7 @@ pub struct ContextFacts {
 
 /// Where a kubeconfig has certificates or a key, and what is public about them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum Material {
     /// Nowhere.
     #[default]
@@ -128,7 +128,7 @@ pub enum Field {
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error, JsonSchema,
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum KubeconfigProblem {
     /// The file is empty, which client-go takes for a configuration without any server.
     #[error("is empty")]

@@ -10,7 +10,7 @@ use crate::node_yaml::{self, null_is_default};
 
 /// What a kubelet's configuration file (`kubelet.config.k8s.io/v1beta1`) says about certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct KubeletFacts {
     /// `authentication.x509.clientCAFile`: the CA certificates that the kubelet accepts clients under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ pub struct KubeletFacts {
 
 /// Why a kubelet's configuration file was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum KubeletProblem {
     /// The file is not UTF-8 text.
     #[error("is not UTF-8 text")]

@@ -23,7 +23,7 @@ pub use flags::Flags;
 
 /// What a static pod manifest says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ManifestFacts {
     /// `metadata.name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub struct ManifestFacts {
 
 /// What a manifest says about one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ContainerFacts {
     /// The container's name; kubeadm names it like the component it runs.
     pub name: String,
@@ -62,7 +62,7 @@ pub struct ContainerFacts {
 
 /// A path of the node mounted into a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct HostMount {
     /// The volume's name.
     pub name: String,
@@ -106,7 +106,7 @@ pub enum HostPathKind {
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error, JsonSchema,
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum ManifestProblem {
     /// The file is not UTF-8 text.
     #[error("is not UTF-8 text")]

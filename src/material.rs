@@ -14,7 +14,7 @@ use crate::x509::{Certificate, CertificateRequest, KeyAlgorithm, PublicKey, Sha2
 
 /// What a PEM text holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct PemFacts {
     /// The certificates, in the text's order; one that stands there twice is here twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -41,7 +41,7 @@ pub struct PemFacts {
 
 /// What may be said of a private key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct KeyFacts {
     /// Digest of its public half (SubjectPublicKeyInfo), by which it is matched with a certificate.
     pub spki_sha256: Sha256,
@@ -53,7 +53,7 @@ pub struct KeyFacts {
 
 /// What identifies a public key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct PublicKeyFacts {
     /// Digest of its SubjectPublicKeyInfo.
     pub spki_sha256: Sha256,
@@ -75,7 +75,7 @@ pub enum Encoding {
 
 /// Something wrong with a PEM text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct PemDefect {
     /// What it means for whoever reads the text.
     pub kind: DefectKind,

@@ -26,7 +26,7 @@ use crate::x509::{Certificate, Sha256};
 
 /// What every node said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Observed {
     /// Our own clock when the nodes were asked. Theirs are judged by it.
     pub observed_at: Timestamp,
@@ -36,7 +36,7 @@ pub struct Observed {
 
 /// What one node said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum Answer {
     /// Its facts.
     Facts(NodeFacts),
@@ -61,7 +61,7 @@ impl Answer {
 
 /// The facts of one node, all read at about the same time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct NodeFacts {
     /// The node's own host name: that of its kernel, or of its `/etc/hostname` when the node is a directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,7 +94,7 @@ pub struct NodeFacts {
 
 /// A transaction whose process is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct OpenTransaction {
     /// The run.
     pub run: String,
@@ -108,7 +108,7 @@ pub struct OpenTransaction {
 
 /// A transaction that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct PastTransaction {
     /// Which one it was.
     pub transaction: OpenTransaction,
@@ -132,7 +132,7 @@ pub enum VisitState {
 
 /// The user as which a node is read and changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ServedBy {
     /// The effective user, by number; 0 is root.
     pub uid: u32,
@@ -142,7 +142,7 @@ pub struct ServedBy {
 
 /// What was seen at a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum Seen<T> {
     /// It is there.
     Present(T),
@@ -207,7 +207,7 @@ pub enum FileKind {
 
 /// A symbolic link that was followed on the way to a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Hop {
     /// The node path of the link itself, its directory resolved.
     pub path: String,
@@ -217,7 +217,7 @@ pub struct Hop {
 
 /// The facts of a file or directory, after every link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct FileFacts {
     /// What it is.
     pub kind: FileKind,
@@ -258,7 +258,7 @@ pub struct FileFacts {
 
 /// What is in a file or directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum Content {
     /// A file of zero bytes.
     Empty,

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 /// Names one transaction on one node: a run and the number of the visit in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct VisitId {
     /// The run, which is also the plan's id, such as `7f3a-91c2`: up to 64 letters, digits and hyphens.
     pub run: String,
@@ -35,7 +35,7 @@ pub(crate) fn temporary_name(name: &str, run: &str) -> String {
 
 /// What an undo did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Undone {
     /// The transaction.
     pub id: VisitId,
@@ -49,7 +49,7 @@ pub struct Undone {
 
 /// One visit of which a snapshot is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct SnapshotFacts {
     /// Which one.
     pub id: VisitId,
@@ -65,7 +65,7 @@ pub struct SnapshotFacts {
 
 /// One thing that a visit changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ChangedPath {
     /// The path as the order named it.
     pub path: String,
@@ -82,7 +82,7 @@ pub struct ChangedPath {
 
 /// What may be told of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum Brief {
     /// Nothing is there.
     Absent,
@@ -104,7 +104,7 @@ pub enum Brief {
 
 /// What may be told of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct FileBrief {
     /// The twelve permission bits.
     pub mode: u32,

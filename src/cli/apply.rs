@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -23,7 +24,7 @@ use super::lock::LockArguments;
 use super::plan::PlanArguments;
 use super::progress::Progress;
 use super::saved_plan::{self, SavedArguments};
-use super::{Exit, Global, consent, json, output, own_root, written};
+use super::{Exit, Global, consent, json, output, own_root, reports, written};
 
 /// What `pki apply` takes.
 #[derive(Debug, clap::Args)]
@@ -41,6 +42,12 @@ pub(super) struct Arguments {
     /// The form of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
+    /// Write how it ended to a file too: text, json or markdown; may be given several times
+    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<Form>)]
+    report: Vec<(Form, PathBuf)>,
+    /// The most bytes of Markdown; the middle is cut, never how it ended or what comes next
+    #[arg(long, value_name = "BYTES", default_value_t = reports::COMMENT_BYTES)]
+    max_bytes: usize,
     /// What happens to work already done when a step fails; the spec's rollout.onFailure when not given
     #[arg(long, value_enum, value_name = "WHAT")]
     on_failure: Option<FailurePolicy>,
@@ -90,6 +97,17 @@ pub(super) enum Format {
     Ndjson,
 }
 
+/// The form of a further report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For a job's summary.
+    Markdown,
+}
+
 /// One call of the command.
 pub(super) struct Call<'a> {
     pub(super) arguments: &'a Arguments,
@@ -98,11 +116,19 @@ pub(super) struct Call<'a> {
     touched: Cell<bool>,
     /// The requests that were handed out.
     handed_out: RefCell<Vec<Written>>,
+    /// How the last run ended.
+    ended: RefCell<Option<Report>>,
 }
 
 /// Applies.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    let call = Call { arguments, global, touched: Cell::new(false), handed_out: RefCell::default() };
+    let call = Call {
+        arguments,
+        global,
+        touched: Cell::new(false),
+        handed_out: RefCell::default(),
+        ended: RefCell::default(),
+    };
     let exit = match &arguments.saved.plan_file {
         Some(path) => saved_plan::run(path, &call).unwrap_or_else(|exit| exit),
         None => made_now(&call),
@@ -123,7 +149,8 @@ fn made_now(call: &Call<'_>) -> Exit {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };
-    if let Err(exit) = call.arguments.plan.about_one(&clusters) {
+    let given = [("--report", !call.arguments.report.is_empty())];
+    if let Err(exit) = call.arguments.plan.about_one(&clusters, &given) {
         return exit;
     }
     let mut gravest = Exit::Done;
@@ -212,7 +239,9 @@ impl Call<'_> {
         if self.arguments.format == Format::Text {
             exit = exit.max(written(output::print(&render::report(plan, &report))));
         }
-        exit.max(self.hand_out(plan, &report.requests))
+        exit = exit.max(self.hand_out(plan, &report.requests));
+        *self.ended.borrow_mut() = Some(report);
+        exit
     }
 
     /// Writes the requests that wait for certificates, those of earlier runs too, and tells what to do with them.
@@ -239,16 +268,24 @@ impl Call<'_> {
         written(told)
     }
 
-    /// Ends with a plan.
+    /// Ends with a plan: tells how, in every form that was asked for. What was not carried out is told as the plan that it is.
     pub(super) fn finish(&self, plan: &Plan, exit: Exit) -> Exit {
-        match self.arguments.format {
-            Format::Text | Format::Ndjson => exit,
-            Format::Json => {
-                let outcome = self.outcome(exit);
+        let ended = self.ended.borrow();
+        let text = |form| match (form, &*ended) {
+            (Form::Text, Some(report)) => render::report(plan, report),
+            (Form::Text, None) => render::plan(plan),
+            (Form::Json, _) => {
                 let requests = &self.handed_out.borrow();
-                exit.max(written(output::print(&json(&Result { plan, requests, outcome }))))
+                json(&Result { plan, requests, outcome: self.outcome(exit) })
             }
-        }
+            (Form::Markdown, Some(report)) => render::report_markdown(plan, report, self.arguments.max_bytes),
+            (Form::Markdown, None) => render::markdown(plan, None, self.arguments.max_bytes),
+        };
+        let printed = match self.arguments.format {
+            Format::Text | Format::Ndjson => Exit::Done,
+            Format::Json => written(output::print(&text(Form::Json))),
+        };
+        exit.max(printed).max(reports::write(&self.arguments.report, text))
     }
 
     fn outcome(&self, exit: Exit) -> Outcome {

@@ -81,9 +81,13 @@ impl PlanArguments {
     ///
     /// # Errors
     /// The exit code, after it was told.
-    pub(super) fn about_one(&self, clusters: &[Cluster]) -> Result<(), Exit> {
-        if clusters.len() > 1 && self.signed.certificates.is_some() {
-            output::tell("error: --certificates is about one cluster; name its spec alone with -f\n");
+    pub(super) fn about_one(&self, clusters: &[Cluster], given: &[(&str, bool)]) -> Result<(), Exit> {
+        let own = [("--certificates", self.signed.certificates.is_some())];
+        let given: Vec<&str> =
+            own.iter().chain(given).filter(|(_, given)| *given).map(|(option, _)| *option).collect();
+        if clusters.len() > 1 && !given.is_empty() {
+            let (given, are) = (given.join(", "), if given.len() == 1 { "is" } else { "are" });
+            output::tell(&format!("error: {given} {are} about one cluster; name its spec alone with -f\n"));
             return Err(Exit::Usage);
         }
         Ok(())
@@ -178,11 +182,12 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };
-    if clusters.len() > 1 && (arguments.out.is_some() || arguments.facts.is_some()) {
-        output::tell("error: --out and --facts are about one cluster; name its spec alone with -f\n");
-        return Exit::Usage;
-    }
-    if let Err(exit) = arguments.plan.about_one(&clusters) {
+    let given = [
+        ("--out", arguments.out.is_some()),
+        ("--facts", arguments.facts.is_some()),
+        ("--report", !arguments.form.report.is_empty()),
+    ];
+    if let Err(exit) = arguments.plan.about_one(&clusters, &given) {
         return exit;
     }
     let exits = clusters.iter().map(|cluster| one(cluster, arguments, global).unwrap_or_else(|exit| exit));

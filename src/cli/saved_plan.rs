@@ -10,7 +10,7 @@ use pki::apply::Done;
 use pki::diagnostic::escaped;
 use pki::diff::{diff, instant};
 use pki::plan::{Plan, Standing, Standings, standing};
-use pki::simulate::{Processes, simulate};
+use pki::simulate::{Processes, simulate_rest};
 use pki::survey::Survey;
 use pki::x509::Sha256;
 
@@ -155,7 +155,8 @@ fn checked(mut plan: Plan, is_as_made: bool, standings: &Standings, survey: &Sur
     let processes = Processes { outage_accepted, ..Processes::of(&survey.observed) };
     let open: Vec<u32> = standings.to_do().collect();
     left.visits.retain(|visit| open.contains(&visit.number));
-    let checked = simulate(&left, survey, &processes).map_err(|counterexample| {
+    let made = &standings.made.authorities;
+    let checked = simulate_rest(&left, survey, &processes, made).map_err(|counterexample| {
         output::tell(&format!(
             "error: the plan would break something: {counterexample}\n  help: it was changed after it was made, or the cluster was; make a new one. Nothing was touched.\n"
         ));

@@ -81,7 +81,7 @@ pub struct EtcdQuestion {
 
 /// What runs of one service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ServiceFacts {
     /// Its systemd unit; absent when systemd knows no such unit. None when none was asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,7 +106,7 @@ impl ServiceFacts {
 
 /// A listening address, or a port on which nothing listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct EndpointFacts {
     /// The port, moved or not.
     pub port: u16,
@@ -127,7 +127,7 @@ pub struct EndpointFacts {
 
 /// What a TLS handshake with an endpoint showed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Probe {
     /// It served a certificate.
     Served(Box<Served>),
@@ -154,7 +154,7 @@ impl Probe {
 
 /// What a TLS server showed of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Served {
     /// The server's own certificate.
     pub certificate: Certificate,
@@ -188,7 +188,7 @@ pub enum ClientCertificate {
 
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ProcessFacts {
     /// When it started, by the node's clock.
     pub started: Timestamp,
@@ -200,7 +200,7 @@ pub struct ProcessFacts {
 
 /// A systemd unit, in systemd's own words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct UnitFacts {
     /// `ActiveState`, such as `active`.
     pub active_state: String,
@@ -240,7 +240,7 @@ impl UnitFacts {
 
 /// What an etcd member says of its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct EtcdFacts {
     /// The number of the cluster.
     pub cluster: EtcdId,
@@ -259,7 +259,7 @@ impl EtcdFacts {
 
 /// A member of an etcd cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct MemberFacts {
     /// Its name; empty for one that has been added and has not started.
     pub name: String,
@@ -275,7 +275,7 @@ pub struct MemberFacts {
 
 /// What an etcd member says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct MemberStatus {
     /// Its version, such as `3.4.13`.
     pub version: String,

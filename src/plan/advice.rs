@@ -33,7 +33,7 @@ pub(super) fn help(reason: &Reason, address: &Address) -> Option<String> {
     let Address { subject, node } = address;
     if matches!(reason, Reason::WrongIssuer { .. }) {
         return Some(format!(
-            "find out which CA the cluster really uses; if the CA on {node} is right, reissue: pki plan --replace {subject}@{node} --only {subject}@{node}"
+            "find out which CA the cluster really uses; if the CA on {node} is right, reissue: `pki plan --replace {subject}@{node} --only {subject}@{node}`"
         ));
     }
     if let Reason::LinkIsDirectory { wanted, .. } = reason {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::issue::{Lines, certificate_name, names, trusted_text};
 use super::status::left;
+use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::{Address, Subject};
@@ -67,11 +68,11 @@ pub fn requests(files: &[(Address, String)], spec: &str) -> String {
     }
     let _ = writeln!(
         text,
-        "Next: have each of them signed with the subject, names and usages that it asks for, and put the certificates into one directory: PEM, the\n\
+        "Next: have each of them signed with the subject, names and usages that it asks for, and put the certificates into one directory: PEM, the \
          certificate first, then any intermediates up to the CA on the nodes, named as {first}.crt. Then\n  \
-         pki apply -f {} --certificates DIRECTORY\n\
+         `pki apply -f {} --certificates DIRECTORY`\n\
          The keys wait on their nodes meanwhile. To apply again before that makes no new ones: it hands out the same requests.",
         escaped(spec)
     );
-    text
+    wrapped(&text)
 }

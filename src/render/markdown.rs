@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use super::deed::counted;
 use super::phases;
 use super::plan::{Group, counters, errors, groups, last_line, plan as text_of, upper_approval};
+use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::diff::instant;
 use crate::plan::{Action, Deed, Disruption, Plan, Undo};
@@ -21,9 +22,10 @@ const CUT: &str = "... cut: ";
 pub fn markdown(plan: &Plan, digest: Option<&Sha256>, max_bytes: usize) -> String {
     let (head, tail) = (head(plan), tail(plan, digest));
     let room = max_bytes.saturating_sub(head.len() + tail.len());
-    let table = [phases::markdown(plan), table(plan)].concat();
-    let whole = as_diff(&text_of(plan));
-    let text = fold("The whole plan", "diff", &whole);
+    let phases = phases::markdown(plan);
+    let rows: Vec<String> = groups(plan).iter().map(row).collect();
+    let table = [phases.clone(), cut_rows(TABLE_HEAD, &rows, usize::MAX)].concat();
+    let text = folded_plan(plan, usize::MAX);
     // Of one visit there is no order to draw.
     let drawing = match plan.visits.len() {
         0 | 1 => String::new(),
@@ -34,10 +36,10 @@ pub fn markdown(plan: &Plan, digest: Option<&Sha256>, max_bytes: usize) -> Strin
     } else if table.len() + text.len() <= room {
         [table, text].concat()
     } else {
-        let table = cut_table(&table, room / 2);
-        let left = room.saturating_sub(table.len());
-        let text = cut_fold(&whole, left);
-        [table, text].concat()
+        let phases = if phases.len() <= room / 2 { phases } else { String::new() };
+        let table = cut_rows(TABLE_HEAD, &rows, (room / 2).saturating_sub(phases.len()));
+        let left = room.saturating_sub(phases.len() + table.len());
+        [phases, table, folded_plan(plan, left)].concat()
     };
     [head, body, tail].concat()
 }
@@ -63,7 +65,7 @@ fn head(plan: &Plan) -> String {
     );
     for kept in [upper_approval(plan), errors(plan)] {
         if !kept.is_empty() {
-            let _ = writeln!(text, "{}", fenced("text", kept.trim_start_matches('\n')));
+            let _ = writeln!(text, "{}", fenced("text", wrapped(&kept).trim_start_matches('\n')));
         }
     }
     text
@@ -97,12 +99,7 @@ fn last(plan: &Plan) -> String {
 
 const TABLE_HEAD: &str = "| | What | Nodes | Change | Disruption | Undo |\n|---|---|---|---|---|---|\n";
 
-/// A row for each change that is the same on several nodes.
-fn table(plan: &Plan) -> String {
-    let rows: String = groups(plan).iter().map(row).collect();
-    if rows.is_empty() { String::new() } else { format!("{TABLE_HEAD}{rows}\n") }
-}
-
+/// A change that is the same on several nodes.
 fn row(group: &Group<'_>) -> String {
     let (sign, what) = group.title.split_once(' ').unwrap_or(("", &group.title));
     let nodes: Vec<&str> = group.members.iter().map(|action| action.address.node.as_str()).collect();
@@ -174,7 +171,7 @@ fn fold(title: &str, kind: &str, text: &str) -> String {
 }
 
 /// Text in a fence that nothing in it can close.
-fn fenced(kind: &str, text: &str) -> String {
+pub(super) fn fenced(kind: &str, text: &str) -> String {
     let fence = "`".repeat(longest_run(text).max(2) + 1);
     format!("{fence}{kind}\n{}\n{fence}\n\n", text.trim_end_matches('\n'))
 }
@@ -185,7 +182,7 @@ fn longest_run(text: &str) -> usize {
 }
 
 /// A code span: in it nothing has a meaning but backticks, which it outnumbers.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     if text.is_empty() {
         return String::new();
     }
@@ -196,22 +193,38 @@ fn code(text: &str) -> String {
 }
 
 /// A code span in a table, whose columns end with bars.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     code(text).replace('|', "\\|")
 }
 
-/// The table with rows of its middle left out.
-fn cut_table(table: &str, room: usize) -> String {
-    if table.len() <= room {
-        return table.to_owned();
+/// A table, with rows of its middle left out where there is no room for all; nothing where there are none, or no room even for its ends.
+pub(super) fn cut_rows(head: &str, rows: &[String], room: usize) -> String {
+    let whole = rows.concat();
+    if rows.is_empty() {
+        return String::new();
     }
-    let rows: Vec<&str> = table.lines().skip(2).filter(|line| !line.is_empty()).collect();
-    let note = format!("| | {CUT}{} | | | | |\n", counted(rows.len(), "row in all", "rows in all"));
-    let (first, last) = ends(&rows, room.saturating_sub(TABLE_HEAD.len() + note.len() + 1));
+    if head.len() + whole.len() < room {
+        return format!("{head}{whole}\n");
+    }
+    let columns = head.lines().next().unwrap_or_default().matches('|').count();
+    let note = format!(
+        "| | {CUT}{} {}\n",
+        counted(rows.len(), "row in all", "rows in all"),
+        "| ".repeat(columns.saturating_sub(2)).trim_end()
+    );
+    let lines: Vec<&str> = rows.iter().map(|row| row.trim_end()).collect();
+    let (first, last) = ends(&lines, room.saturating_sub(head.len() + note.len() + 1));
     if first.is_empty() && last.is_empty() {
         return String::new();
     }
-    format!("{TABLE_HEAD}{first}{note}{last}\n")
+    format!("{head}{first}{note}{last}\n")
+}
+
+/// The text of a plan, folded, with lines of its middle left out where there is no room for all.
+pub(super) fn folded_plan(plan: &Plan, room: usize) -> String {
+    let text = as_diff(&text_of(plan));
+    let whole = fold("The whole plan", "diff", &text);
+    if whole.len() <= room { whole } else { cut_fold(&text, room) }
 }
 
 /// The text with lines of its middle left out; nothing where not even its ends have room.

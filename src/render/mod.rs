@@ -13,8 +13,10 @@ mod phases;
 mod pipeline;
 mod plan;
 mod report;
+mod run;
 mod snapshot;
 mod status;
+mod wrap;
 
 pub use deed::deed;
 pub(crate) use event::Line;
@@ -25,5 +27,6 @@ pub use metrics::metrics;
 pub use pipeline::{gitlab, junit_of_status, junit_of_validation};
 pub use plan::plan;
 pub use report::report;
+pub use run::report_markdown;
 pub use snapshot::{snapshot, snapshots};
 pub use status::{StatusStyle, status};

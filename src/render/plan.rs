@@ -13,6 +13,7 @@ use super::issue::{
 };
 use super::phases;
 use super::status::left;
+use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::Subject;
@@ -24,7 +25,7 @@ pub fn plan(plan: &Plan) -> String {
     let mut text = head(plan);
     if plan.is_empty() {
         text.push_str(&nothing_to_do(plan));
-        return text;
+        return wrapped(&text);
     }
     text.push_str(&verdict(plan));
     text.push_str(&errors(plan));
@@ -37,8 +38,8 @@ pub fn plan(plan: &Plan) -> String {
     text.push_str(&order(plan));
     text.push_str(&checked(plan.checked.as_ref()));
     let _ = writeln!(text, "\n{} unchanged.", counted(plan.summary.unchanged, "certificate", "certificates"));
-    text.push_str(&last_line(plan));
-    text
+    // Scripts look for the last line as a whole.
+    wrapped(&text) + &last_line(plan)
 }
 
 /// Writing to a String cannot fail, so results of `write!` are dropped throughout.

@@ -2,83 +2,76 @@
 
 use std::fmt::Write as _;
 
+use super::wrap::wrapped;
 use crate::apply::{Failure, Outcome, Report, VisitEnd};
 use crate::diagnostic::escaped;
 use crate::plan::Plan;
 
 /// The report as text.
 pub fn report(plan: &Plan, report: &Report) -> String {
-    let mut text = String::new();
-    let total = plan.visits.len();
-    let _ = match report.outcome {
-        Outcome::Done => writeln!(text, "\napply {} done.", report.run),
-        Outcome::Undone => {
-            writeln!(text, "\napply {} failed; everything was put back and checked.", report.run)
-        }
-        Outcome::Partial => {
-            writeln!(
-                text,
-                "\napply {} stopped. What is done is kept, and the cluster is consistent.",
-                report.run
-            )
-        }
-        Outcome::UndoFailed => writeln!(
-            text,
-            "\napply {} failed, and a node could not be put back. A person is needed.",
-            report.run
-        ),
-        Outcome::Stale => writeln!(text, "\napply {}: the plan is stale. Nothing was touched.", report.run),
-        Outcome::Locked => {
-            writeln!(text, "\napply {}: somebody else is at work. Nothing was touched.", report.run)
-        }
-        Outcome::Refused => writeln!(text, "\napply {}: nothing was touched.", report.run),
-        Outcome::InterruptedUntouched => {
-            writeln!(text, "\napply {} was stopped before it began.", report.run)
-        }
-    };
+    let mut text = format!("\napply {}{}\n", report.run, verdict(report.outcome));
     let width = report.visits.iter().map(|visit| visit.node.as_str().len()).max().unwrap_or(0);
     for visit in &report.visits {
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "  {:<width$}  {}", visit.node, end(&visit.end));
     }
+    for line in what_follows(plan, report) {
+        let _ = writeln!(text, "{line}");
+    }
+    wrapped(&text)
+}
+
+/// How the whole ended, to be read after the name of the run.
+pub(super) fn verdict(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => " done.",
+        Outcome::Undone => " failed; everything was put back and checked.",
+        Outcome::Partial => " stopped. What is done is kept, and the cluster is consistent.",
+        Outcome::UndoFailed => " failed, and a node could not be put back. A person is needed.",
+        Outcome::Stale => ": the plan is stale. Nothing was touched.",
+        Outcome::Locked => ": somebody else is at work. Nothing was touched.",
+        Outcome::Refused => ": nothing was touched.",
+        Outcome::InterruptedUntouched => " was stopped before it began.",
+    }
+}
+
+/// Why it ended so, and what comes next, a line each.
+pub(super) fn what_follows(plan: &Plan, report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
     if report.outcome == Outcome::Done {
         for manual in &plan.restart_yourself {
             let nodes: Vec<&str> = manual.nodes.iter().map(|node| node.as_str()).collect();
-            let _ = writeln!(
-                text,
-                "Restart {} on {}: {}",
-                manual.service,
-                nodes.join(", "),
-                escaped(&manual.how)
-            );
+            let how = escaped(&manual.how);
+            lines.push(format!("Restart {} on {}: {how}", manual.service, nodes.join(", ")));
         }
         for phase in &plan.later {
-            let _ = writeln!(text, "Left for a later run: phase {phase}, to {}.", phase.words());
+            lines.push(format!("Left for a later run: phase {phase}, to {}.", phase.words()));
         }
     } else if let Some(failure) = &report.failure {
-        let _ = writeln!(text, "Because: {}", because(failure));
+        lines.push(format!("Because: {}", because(failure)));
     }
+    let (run, total) = (&report.run, plan.visits.len());
     let committed = report.visits.iter().filter(|visit| visit.end == VisitEnd::Committed).count();
-    match report.outcome {
-        Outcome::Partial if committed > 0 => {
-            let _ = writeln!(
-                text,
-                "Next: mend the cause, then `pki apply` goes on ({committed} of {total} done); or `pki rollback {}` takes back what was done.",
-                report.run
-            );
-        }
-        Outcome::Partial => text.push_str("Next: run `pki apply` again; it goes on.\n"),
+    let next = match report.outcome {
+        Outcome::Partial if committed > 0 => format!(
+            "mend the cause, then `pki apply` goes on ({committed} of {total} done); or `pki rollback {run}` takes back what was done."
+        ),
+        Outcome::Partial => "run `pki apply` again; it goes on.".to_owned(),
         Outcome::Undone | Outcome::Stale | Outcome::Locked | Outcome::Refused => {
-            text.push_str("Next: mend the cause, then run `pki apply` again.\n");
+            "mend the cause, then run `pki apply` again.".to_owned()
         }
         Outcome::UndoFailed => {
-            text.push_str("Next: do what is said above on that node, then run `pki apply`: it undoes what is open first.\n");
+            "do what is said above on that node, then run `pki apply`: it undoes what is open first."
+                .to_owned()
         }
-        Outcome::Done | Outcome::InterruptedUntouched => {}
-    }
-    text
+        Outcome::Done | Outcome::InterruptedUntouched => return lines,
+    };
+    lines.push(format!("Next: {next}"));
+    lines
 }
 
-fn end(end: &VisitEnd) -> String {
+/// How a visit ended.
+pub(super) fn end(end: &VisitEnd) -> String {
     match end {
         VisitEnd::NotStarted => "not started".to_owned(),
         VisitEnd::DoneBefore => "done before".to_owned(),

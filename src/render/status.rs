@@ -6,6 +6,7 @@ use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use jiff::Timestamp;
 
+use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::diff::{Effect, instant};
 use crate::status::{
@@ -68,8 +69,8 @@ pub fn status(status: &Status, style: StatusStyle, place: Place<'_>) -> String {
             text.push_str(&lines(&mut table));
         }
     }
-    text.push_str(&alarms(status, place));
-    text.push_str(&findings(status, place));
+    text.push_str(&wrapped(&alarms(status, place)));
+    text.push_str(&wrapped(&findings(status, place)));
     text.push_str(&last_line(status));
     text
 }

@@ -38,7 +38,7 @@ pub use kept::Snapshots;
 pub use severed::severed;
 
 use crate::diff::Survey;
-use crate::ids::{Address, NodeName, ServiceName, Subject};
+use crate::ids::{Address, AuthorityName, NodeName, ServiceName, Subject};
 use crate::observed::{Observed, Seen};
 use crate::plan::{Blocked, Plan, Visit};
 use crate::x509::Certificate;
@@ -108,9 +108,45 @@ pub fn simulate(plan: &Plan, survey: &Survey, processes: &Processes) -> Result<C
     simulate_waves(plan, &waves(plan), survey, processes)
 }
 
+/// Plays what is left of a plan of which some visits are done. They have made these authorities, by whose names the others go.
+///
+/// # Errors
+/// It breaks something without saying so.
+pub fn simulate_rest(
+    rest: &Plan,
+    survey: &Survey,
+    processes: &Processes,
+    made: &BTreeMap<AuthorityName, Certificate>,
+) -> Result<Checked, Counterexample> {
+    let before = Before { made, ..Before::known(processes) };
+    first(played(rest, &waves(rest), survey, &before))
+}
+
+/// What is known before the first visit, besides what the nodes hold.
+struct Before<'a> {
+    processes: &'a Processes,
+    /// What comes back where a path is restored.
+    snapshots: &'a Snapshots,
+    /// The authorities that earlier visits of the plan have made.
+    made: &'a BTreeMap<AuthorityName, Certificate>,
+}
+
+impl<'a> Before<'a> {
+    fn known(processes: &'a Processes) -> Self {
+        Self { processes, snapshots: &NO_SNAPSHOTS, made: &NOTHING_MADE }
+    }
+}
+
+static NO_SNAPSHOTS: Snapshots = Snapshots::new();
+static NOTHING_MADE: BTreeMap<AuthorityName, Certificate> = BTreeMap::new();
+
+fn first((checked, faults): (Checked, Vec<Counterexample>)) -> Result<Checked, Counterexample> {
+    faults.into_iter().next().map_or(Ok(checked), Err)
+}
+
 /// Everything that a plan breaks without saying so, the first first; what a connection does on the ways back once it is broken is not said again.
 pub fn counterexamples(plan: &Plan, survey: &Survey, processes: &Processes) -> Vec<Counterexample> {
-    let (_, faults) = played(plan, &waves(plan), survey, (processes, &Snapshots::new()));
+    let (_, faults) = played(plan, &waves(plan), survey, &Before::known(processes));
     once(faults)
 }
 
@@ -134,7 +170,7 @@ pub fn checked(mut plan: Plan, survey: &Survey, processes: &Processes) -> Result
     }
     let outage_accepted = processes.outage_accepted || !plan.accepted_outages.is_empty();
     let processes = Processes { outage_accepted, ..processes.clone() };
-    let (checked, faults) = played(&plan, &waves(&plan), survey, (&processes, &Snapshots::new()));
+    let (checked, faults) = played(&plan, &waves(&plan), survey, &Before::known(&processes));
     let Some(fault) = faults.into_iter().next() else {
         plan.checked = Some(checked);
         return Ok(plan);
@@ -167,7 +203,8 @@ pub fn checked_rollback(
     snapshots: &Snapshots,
 ) -> Plan {
     if !plan.visits.is_empty() {
-        let (mut checked, faults) = played(&plan, &waves(&plan), survey, (processes, snapshots));
+        let before = Before { snapshots, ..Before::known(processes) };
+        let (mut checked, faults) = played(&plan, &waves(&plan), survey, &before);
         checked.interruptions.extend(once(faults).into_iter().map(Interruption::of));
         checked.interruptions.sort();
         plan.checked = Some(checked);
@@ -181,11 +218,7 @@ fn simulate_waves(
     survey: &Survey,
     processes: &Processes,
 ) -> Result<Checked, Counterexample> {
-    let (checked, faults) = played(plan, waves, survey, (processes, &Snapshots::new()));
-    match faults.into_iter().next() {
-        Some(first) => Err(first),
-        None => Ok(checked),
-    }
+    first(played(plan, waves, survey, &Before::known(processes)))
 }
 
 /// What is said of the plan, and what it breaks without saying so, the first first.
@@ -193,9 +226,10 @@ fn played(
     plan: &Plan,
     waves: &[Vec<&Visit>],
     survey: &Survey,
-    (processes, snapshots): (&Processes, &Snapshots),
+    &Before { processes, snapshots, made }: &Before<'_>,
 ) -> (Checked, Vec<Counterexample>) {
     let mut world = World::default();
+    world.made = made.iter().map(|(name, made)| (name.clone(), world.material.real(made))).collect();
     world.kept = Kept::new(snapshots, &survey.desired, &mut world.material);
     for (name, node) in &survey.desired.nodes {
         for (service, wanted) in &node.services {

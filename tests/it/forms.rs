@@ -69,6 +69,41 @@ fn of_all_facts_that_were_saved_a_plan_is_made() {
     }
 }
 
+/// Names that hold one entry for each thing there is, not the fields of one.
+const MAPS: [&str; 7] = ["nodes", "files", "services", "flags", "members", "ports", "endpoints"];
+
+/// Gives every object with fields of its own one that this version does not know.
+fn with_later_fields(value: &mut Value, name: &str, added: &mut usize) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in &mut *fields {
+                with_later_fields(value, name, added);
+            }
+            // An object with one name may be a choice between several, of which it can name one alone.
+            if fields.len() > 1 && !MAPS.contains(&name) {
+                fields.insert("laterField".to_owned(), Value::from(17));
+                *added += 1;
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| with_later_fields(value, "", added)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn fields_that_a_later_minor_format_adds_to_facts_are_passed_over() {
+    for path in files("facts-") {
+        let (mut later, mut added) = (value(&path), 0);
+        with_later_fields(&mut later, "", &mut added);
+        later["format_version"] = Value::from("1.9");
+        assert!(added > 50, "{}: {added}", path.display());
+        assert_eq!(conforms(Document::Facts, &later), Ok(()), "{}", path.display());
+        let read: Facts = from_text(later.to_string().as_bytes()).unwrap();
+        let known: Facts = from_text(&std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(read.observed, known.observed, "{}", path.display());
+    }
+}
+
 #[test]
 fn every_deed_is_in_a_plan_that_was_saved() {
     let schema = Document::Plan.schema();

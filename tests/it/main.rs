@@ -26,6 +26,7 @@ mod odd_cas;
 mod openssl;
 mod own_root;
 mod paths;
+mod phases;
 mod pipelines;
 mod properties;
 mod quickstart;

@@ -1,4 +1,5 @@
 //! What reviewers read of each kind of plan: Markdown as golden text, and how it fits where little room is given. The texts are those of the scenarios.
+#![expect(clippy::disallowed_methods, reason = "the reports and the golden texts are files")]
 
 use std::path::Path;
 
@@ -68,12 +69,45 @@ fn a_run_that_failed_tells_how_each_node_is_and_what_comes_next() {
     let made = Made::new();
     let fails = "  services: { kube-scheduler: { restart: { command: [/bin/sh, -c, 'case $PKI_ROOT in */cp-2) echo no such pod >&2; exit 1;; esac'] } } }\n";
     made.spec(&Spec { more: fails, ..Spec::renewing() });
-    let text = made.ends(
-        11,
-        &["apply", "-f", "spec.yaml", "--yes", "--only", "scheduler.conf", "--only", "svc/kube-scheduler"],
-    );
+    let only = ["--only", "scheduler.conf", "--only", "svc/kube-scheduler"];
+    let reports = ["--report", "markdown=run.md", "--report", "text=run.txt", "--report", "json=run.json"];
+    let text = made.ends(11, &[&["apply", "-f", "spec.yaml", "--yes"][..], &only, &reports].concat());
     let (_, report) = text.split_at(text.find("\napply ").unwrap());
     let run = report.split_whitespace().nth(1).unwrap();
-    let report = report.replace(run, "<plan>").replace(made.path().to_str().unwrap(), "<folder>");
-    golden(&Path::new(ROOT).join("tests/golden/apply-failed.txt"), &report).unwrap();
+    let told = |text: &str| text.replace(run, "<plan>").replace(made.path().to_str().unwrap(), "<folder>");
+    let written = |name: &str| std::fs::read_to_string(made.at(name)).unwrap();
+    golden(&Path::new(ROOT).join("tests/golden/apply-failed.txt"), &told(report)).unwrap();
+    assert_eq!(written("run.txt"), report);
+    let (head, folded) =
+        written("run.md").split_once("<details>").map(|(a, b)| (told(a), b.to_owned())).unwrap();
+    golden(&Path::new(ROOT).join("tests/golden/apply-failed.md"), &head).unwrap();
+    assert!(folded.contains(&format!("pki plan {run} ")) && folded.contains("</details>"), "{folded}");
+    let outcome: serde_json::Value = serde_json::from_str(&written("run.json")).unwrap();
+    assert_eq!((&outcome["exit"], &outcome["touched"]), (&11.into(), &true.into()), "{outcome}");
+    // Where there is less room, the plan goes first, and what came of it stays.
+    let again = ["--report", "markdown=run.md", "--max-bytes", "1500", "--replace", "scheduler.conf@cp-1"];
+    made.ends(11, &[&["apply", "-f", "spec.yaml", "--yes"][..], &only, &again].concat());
+    let small = written("run.md");
+    assert!(small.len() <= 1500, "{} bytes", small.len());
+    assert!(small.contains("Because: ") && small.contains("Next: ") && small.contains("UNDONE"), "{small}");
+}
+
+#[test]
+fn every_line_of_a_plan_has_room_in_a_hundred_columns() {
+    let mut lines = 0;
+    for scenario in std::fs::read_dir(Path::new(ROOT).join("tests/scenarios")).unwrap() {
+        for file in ["plan.txt", "plan-accepted.txt", "status.txt"] {
+            let path = scenario.as_ref().unwrap().path().join(file);
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            for line in text.lines() {
+                lines += 1;
+                // What people copy is not broken, and a row of a table is one line.
+                let is_one_word = !line.trim().contains(' ');
+                // What stands for a digest is two longer than the eight characters of it that are shown.
+                let columns = line.chars().count() - 2 * line.matches("<digest-").count();
+                assert!(columns <= 100 || is_one_word, "{}: {line}", path.display());
+            }
+        }
+    }
+    assert!(lines > 1000, "{lines}");
 }

@@ -320,7 +320,7 @@ fn what_was_changed_by_hand_and_is_not_in_use_is_restarted_one_member_after_the_
     // As after a renewal by hand: the file is newer than the process that has read it.
     cluster.nodes[1].run("touch /etc/etcd/pki/ca.crt");
     let text = cluster.controller.ends(0, &["status", "-f", "spec.yaml"]);
-    assert!(text.contains("renewed, not in use: /etc/etcd/pki/ca.crt changed"), "{text}");
+    assert!(crate::words(&text).contains("renewed, not in use: /etc/etcd/pki/ca.crt changed"), "{text}");
     cluster.controller.ends(2, &["plan", "-f", "spec.yaml", "--exit-code"]);
     let text = cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
     assert!(text.contains("Plan: renew 0, issue 0, trust 0, remove 0, restart 1, repair 0."), "{text}");
@@ -332,7 +332,7 @@ fn what_was_changed_by_hand_and_is_not_in_use_is_restarted_one_member_after_the_
     });
     let text = cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
     assert!(text.contains("restart 3, repair 0.") && text.contains("etcd 2 of 3 at least"), "{text}");
-    assert!(text.contains(":2379 follows a leader, without alarm, and keeps up"), "{text}");
+    assert!(crate::words(&text).contains(":2379 follows a leader, without alarm, and keeps up"), "{text}");
     assert!(text.contains("etcd.service is started anew"), "{text}");
     assert!(cluster.starts().iter().zip(&now).all(|(one, other)| one != other));
     cluster.everything_written_is_there();
@@ -445,10 +445,14 @@ fn a_client_certificate_that_etcd_refuses_is_taken_back() {
     let only = format!("etcd-client@{}", node.name);
     let text = cluster.controller.ends(10, &["apply", "-f", "spec.yaml", "--yes", "--only", &only]);
     assert!(
-        text.contains(&format!("https://{}:2379 accepts /etc/etcd/pki/client.crt", node.address())),
+        crate::words(&text)
+            .contains(&format!("https://{}:2379 accepts /etc/etcd/pki/client.crt", node.address())),
         "{text}"
     );
-    assert!(text.contains("it refuses /etc/etcd/pki/client.crt (CN=etcd-client, names"), "{text}");
+    assert!(
+        crate::words(&text).contains("it refuses /etc/etcd/pki/client.crt (CN=etcd-client, names"),
+        "{text}"
+    );
     assert_eq!(cluster.in_file(node, "client"), before);
     cluster.is_healthy();
     cluster.is_left_clean();

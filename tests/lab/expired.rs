@@ -57,7 +57,8 @@ fn etcd_whose_certificates_have_all_expired_comes_back_with_one_run() {
     wait_until("etcd has failed", || state(&cluster.nodes[1]) == "failed");
     let text = cluster.controller.ends(2, &["plan", "-f", "spec.yaml", "--exit-code"]);
     assert!(
-        text.contains("phase 1 (quorum), to bring etcd back, whose members wait for each other"),
+        crate::words(&text)
+            .contains("phase 1 (quorum), to bring etcd back, whose members wait for each other"),
         "{text}"
     );
     let text = cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
@@ -106,7 +107,7 @@ fn is_healed_where_an_outage_is_accepted(cluster: &Cluster) {
     let digest = format!("sha256:{}", pki::x509::Sha256::of(&saved));
     let approved = ["apply", "plan.json", "--confirm", "etcd-1/outage", "--expect-digest", &digest];
     let text = cluster.controller.ends(0, &approved);
-    assert!(text.contains("Outage, accepted: etcd-ca has become two CAs"), "{text}");
+    assert!(crate::words(&text).contains("Outage, accepted: etcd-ca has become two CAs"), "{text}");
     cluster.everything_written_is_there();
     each_port_shows_what_is_in_its_file(cluster);
     let authority = |node: &Node| cluster.in_file(node, "ca");
@@ -267,8 +268,8 @@ fn a_control_plane_whose_certificates_have_all_expired_comes_back_with_one_run()
     }
     let text = controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
     assert!(
-        text.contains("phase 1 (quorum), to bring etcd back")
-            && text.contains("phase 2 (ordinary), to do everything else"),
+        crate::words(&text).contains("phase 1 (quorum), to bring etcd back")
+            && crate::words(&text).contains("phase 2 (ordinary), to do everything else"),
         "{text}"
     );
     etcd_is_healthy(&nodes);

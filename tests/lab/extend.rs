@@ -14,8 +14,8 @@ fn an_extended_ca_costs_one_restart_of_each_member_and_nothing_that_it_issued() 
     cluster.spec("  authorities: { etcd-ca: { onExpiry: extend, renewBefore: 3650d, validity: 20y } }\n");
     count_starts(cluster);
     cluster.write_and_count();
-    let text = cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
-    assert!(text.contains("private key   kept, so that everything it signed stays valid"), "{text}");
+    let text = crate::words(&cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]));
+    assert!(text.contains("private key kept, so that everything it signed stays valid"), "{text}");
     assert!(text.contains("Plan: renew 1, issue 0, trust 2, remove 0, restart 3, repair 0."), "{text}");
     assert!(text.contains("Checked: no connection breaks; etcd 2 of 3 at least"), "{text}");
     each_was_started(cluster, 1);

@@ -46,6 +46,11 @@ pub(crate) fn both(output: &std::process::Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
 }
 
+/// A text without its line breaks, in which what is long goes on.
+pub(crate) fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The names and addresses of the nodes in the fixtures and the examples.
 pub(crate) const PLACES: [(&str, &str); 3] =
     [("cp-1", "10.0.0.11"), ("cp-2", "10.0.0.12"), ("cp-3", "10.0.0.13")];

@@ -81,7 +81,7 @@ fn a_pod_is_replaced_by_an_annotation_and_no_other_pod_is() {
     let said = controller.ends(0, &only);
     assert!(said.contains("Plan: renew 1, issue 0, trust 0, remove 0, restart 1, repair 0."), "{said}");
     assert!(said.contains("annotates     /etc/kubernetes/manifests/kube-scheduler.yaml"), "{said}");
-    assert!(said.contains("127.0.0.1:10259 is served by a new process"), "{said}");
+    assert!(crate::words(&said).contains("127.0.0.1:10259 is served by a new process"), "{said}");
     let now = [6443, 10257, 10259].map(|port| process(node, port));
     assert_eq!(now[..2], ports[..2]);
     assert_ne!(now[2], ports[2]);
@@ -111,8 +111,8 @@ fn a_pod_that_does_not_show_what_was_written_is_put_back_with_its_files() {
     // It reads its certificate at its start alone, whereas a real one would find the new one within a minute.
     let said = controller.ends(10, &["apply", "-f", "spec.yaml", "--yes", "--only", "apiserver@cp-1"]);
     assert!(
-        said.contains("not healthy within 20 s")
-            && said.contains("shows the certificate of /etc/kubernetes/pki/apiserver.crt"),
+        crate::words(&said).contains("not healthy within 20 s")
+            && crate::words(&said).contains("shows the certificate of /etc/kubernetes/pki/apiserver.crt"),
         "{said}"
     );
     assert_eq!((read(&manifest), files.map(|file| read(&file)), process(node, 6443)), before);

@@ -236,7 +236,7 @@ impl Replacement {
         }
         let text = crate::controller::ended_with(0, &cluster.controller.ended(run));
         told(&format!("replaced in {:?}, besides {looked:?} of looking\n", begun.elapsed() - looked));
-        assert!(text.contains("NONE: the old CA is refused from then on"), "{text}");
+        assert!(crate::words(&text).contains("NONE: the old CA is refused from then on"), "{text}");
         self.all_take(Ca::Old, false, "at the end");
         self.all_take(Ca::New, true, "at the end");
         self.the_old_one_is_nowhere();

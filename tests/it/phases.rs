@@ -1,0 +1,136 @@
+//! One CA in the place of another, phase by phase: one saved plan is carried out up to each barrier and goes on from it, and from each barrier there is a way back
+//! but the last one.
+#![expect(clippy::disallowed_methods, reason = "the tests work on real files")]
+
+use std::process::Command;
+
+use crate::cli;
+use crate::cluster::NODES;
+use crate::made::{Made, Spec};
+
+const PKI: &str = "etc/kubernetes/pki";
+
+/// The phases before the last one, each with what is true once it is passed.
+const BARRIERS: [Barrier; 5] = [
+    Barrier { phase: "prepare", trusted: 1, client: Old, peer: Old, server: Old },
+    Barrier { phase: "trust-both", trusted: 2, client: Old, peer: Old, server: Old },
+    Barrier { phase: "clients", trusted: 2, client: New, peer: Old, server: Old },
+    Barrier { phase: "peers", trusted: 2, client: New, peer: New, server: Old },
+    Barrier { phase: "servers", trusted: 2, client: New, peer: New, server: New },
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ca {
+    Old,
+    New,
+}
+
+use Ca::{New, Old};
+
+struct Barrier {
+    phase: &'static str,
+    /// How many CA certificates a node trusts.
+    trusted: usize,
+    client: Ca,
+    peer: Ca,
+    server: Ca,
+}
+
+/// Runs openssl, which must succeed; what it printed.
+fn openssl(arguments: &[&str]) -> String {
+    let output = Command::new("openssl").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+struct Replacing {
+    made: Made,
+}
+
+impl Replacing {
+    /// One whose plan to replace the CA of etcd is saved; its digest.
+    fn new() -> (Self, String) {
+        let made = Made::new();
+        let old = made.at("cp-1").join(PKI).join("etcd/ca.crt");
+        std::fs::copy(&old, made.at("old.crt")).unwrap();
+        let told = openssl(&["x509", "-in", old.to_str().unwrap(), "-noout", "-fingerprint", "-sha256"]);
+        let fingerprint = told.trim().split('=').nth(1).unwrap().replace(':', "").to_lowercase();
+        let distrust = format!(
+            "  authorities: {{ etcd-ca: {{ distrust: {{ \"sha256:{fingerprint}\": key exposed }} }} }}\n"
+        );
+        made.spec(&Spec { more: &distrust, ..Spec::default() });
+        let output = made.pki(&["plan", "-f", "spec.yaml", "-o", "plan.json"]);
+        assert_eq!(cli::code(&output), 0, "{}", cli::stderr(&output));
+        let said = cli::stderr(&output);
+        let digest = said.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap().to_owned();
+        (Self { made }, digest)
+    }
+
+    fn path(&self, node: &str, file: &str) -> String {
+        self.made.at(node).join(PKI).join(file).to_str().unwrap().to_owned()
+    }
+
+    /// Who signed a certificate that a node shows.
+    fn signer(&self, node: &str, file: &str) -> Ca {
+        let old = self.made.at("old.crt");
+        let arguments =
+            ["verify", "-partial_chain", "-trusted", old.to_str().unwrap(), &self.path(node, file)];
+        let verified = Command::new("openssl").args(arguments).output().unwrap();
+        if verified.status.success() { Old } else { New }
+    }
+
+    fn stands_at(&self, barrier: &Barrier) {
+        let Barrier { phase, trusted, client, peer, server } = barrier;
+        for node in NODES {
+            let bundle = std::fs::read_to_string(self.path(node, "etcd/ca.crt")).unwrap();
+            assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), *trusted, "{node} after {phase}");
+            for (file, signer) in [
+                ("apiserver-etcd-client.crt", client),
+                ("etcd/healthcheck-client.crt", client),
+                ("etcd/peer.crt", peer),
+                ("etcd/server.crt", server),
+            ] {
+                assert_eq!(self.signer(node, file), *signer, "{file} on {node} after {phase}");
+                let bundle = self.path(node, "etcd/ca.crt");
+                openssl(&["verify", "-CAfile", &bundle, &self.path(node, file)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_saved_plan_goes_on_from_barrier_to_barrier() {
+    let (replacing, digest) = Replacing::new();
+    let made = &replacing.made;
+    for barrier in &BARRIERS {
+        let text = made.ends(0, &["apply", "plan.json", "--yes", "--until-phase", barrier.phase]);
+        assert!(text.contains("Left for a later run: phase drop-old"), "{text}");
+        replacing.stands_at(barrier);
+        // To go there again changes nothing.
+        let before = made.listing();
+        made.ends(0, &["apply", "plan.json", "--yes", "--until-phase", barrier.phase]);
+        assert_eq!(made.listing(), before, "{}", barrier.phase);
+    }
+    // The last one needs more than a yes.
+    let before = made.listing();
+    made.ends(6, &["apply", "plan.json", "--yes"]);
+    assert_eq!(made.listing(), before);
+    let approved = ["--yes", "--confirm", "prod-eu1/etcd-ca", "--expect-digest", &digest];
+    made.ends(0, &[&["apply", "plan.json"][..], &approved].concat());
+    replacing.stands_at(&Barrier { phase: "drop-old", trusted: 1, client: New, peer: New, server: New });
+    made.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    made.no_secret_was_told();
+}
+
+#[test]
+fn from_each_barrier_but_the_last_everything_is_taken_back() {
+    let (replacing, _) = Replacing::new();
+    let made = &replacing.made;
+    let before = made.listing();
+    for barrier in &BARRIERS {
+        made.ends(0, &["apply", "-f", "spec.yaml", "--yes", "--until-phase", barrier.phase]);
+        replacing.stands_at(barrier);
+        made.ends(0, &["rollback", "-f", "spec.yaml", "--yes"]);
+        assert_eq!(made.listing(), before, "back from {}", barrier.phase);
+    }
+}
