@@ -153,6 +153,13 @@ fn node_order(
                 }
                 continue;
             }
+            if let Deed::WriteBundle { made: Some(_), .. } = &deed.deed {
+                let is_made = |other: &&DraftDeed| {
+                    makes_material(other) && other.address.subject == deed.address.subject
+                };
+                let makers = by_node.iter().filter(|(_, deeds)| deeds.iter().any(|deed| is_made(&deed)));
+                makers.filter(|(maker, _)| *maker != node).for_each(|(maker, _)| graph.edge(maker, node));
+            }
             // Only what the other node makes in this very plan has to be there first.
             if let Some(source) = source(&deed.deed).filter(|source| *source != node)
                 && makers.contains(source)

@@ -278,7 +278,8 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
         }
         Deed::InstallAuthority { certificate, key, root, source } => {
             let facts = root.facts();
-            body.add("certificate", format!("the own root CA in {}", escaped(&source.certificate)));
+            let kind = if facts.self_issued { "own root CA" } else { "intermediate CA" };
+            body.add("certificate", format!("the {kind} in {}", escaped(&source.certificate)));
             body.add("sha256", root.fingerprint().to_string());
             body.add("subject", escaped(&facts.subject.to_string()));
             body.add("not after", format!("{} ({})", instant(facts.not_after), left(facts.not_after, now)));

@@ -342,7 +342,8 @@ pub struct Authority {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Placement>,
     /// An own root CA, instead of one that `pki` makes: where its certificate and key are read from, on the machine that runs `pki`. It is put on the
-    /// nodes of a cluster that has none yet. A CA that is there is never replaced by it: another one than this blocks the plan.
+    /// nodes of a cluster that has none yet. Another CA of etcd that is there is replaced by it in phases; of another authority it blocks the plan.
+    /// An intermediate CA stands first in its file, and behind it what is above it, up to the root; nodes trust the intermediate alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// The key is elsewhere: certificates are requested with CSRs and brought back.

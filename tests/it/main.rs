@@ -36,6 +36,7 @@ mod remote;
 mod renewal;
 mod reviews;
 mod rotations;
+mod rotations_of_ack;
 mod saved;
 mod scenarios;
 mod schema;

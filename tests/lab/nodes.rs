@@ -42,7 +42,8 @@ pub(crate) fn lab() -> PathBuf {
 }
 
 /// What tests make on nodes.
-const MADE: [&str; 14] = [
+const MADE: [&str; 16] = [
+    "data",
     "etc/default/etcd",
     "etc/kubernetes",
     "etc/etcd",
@@ -51,6 +52,7 @@ const MADE: [&str; 14] = [
     "etc/systemd/system/kubelet.service",
     "etc/systemd/system/multi-user.target.wants/etcd.service",
     "etc/systemd/system/multi-user.target.wants/kubelet.service",
+    "var/lib/etcd/cert",
     "var/lib/etcd/default",
     "var/lib/kubelet",
     "var/lib/pki",
