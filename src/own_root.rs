@@ -16,7 +16,7 @@ use crate::diagnostic::{Code, shown};
 use crate::duration::Duration;
 use crate::ids::AuthorityName;
 use crate::secret::Secret;
-use crate::x509::chain::verify_own_signature;
+use crate::x509::chain::{self, Purpose, verify_own_signature};
 use crate::x509::issue::is_fit;
 use crate::x509::pem::{self, Item, PemProblem};
 use crate::x509::verify::SignatureError;
@@ -73,8 +73,10 @@ impl RootFault {
 
 const NAME_THE_ROOT: &str =
     "name the certificate of a root CA: one that may issue certificates and signs itself";
+const APPEND_WHAT_IS_ABOVE: &str = "an intermediate CA stands first in its file, and behind it what is above it, each issued by the next one, up to the root";
 
-/// Judges the content of a certificate file, whatever the time. Without a fault there is a certificate.
+/// Judges the content of a certificate file, whatever the time: a root alone, or an intermediate CA with what is above it. Without a fault there is a certificate,
+/// the first one. It alone is what a cluster trusts: whoever trusted the root above an intermediate would trust everything else under that root.
 ///
 /// # Errors
 /// Every fault.
@@ -85,8 +87,8 @@ pub fn read(content: &[u8]) -> Result<Certificate, Vec<RootFault>> {
     let is_faulty =
         reading.problems.iter().any(|problem| problem.loses_block() || *problem == PemProblem::NotPem);
     match certificates.as_slice() {
-        [certificate] if !is_faulty => {
-            faults.extend(certificate_faults(certificate));
+        [certificate, above @ ..] if !is_faulty && (above.is_empty() || !certificate.facts().self_issued) => {
+            faults.extend(certificate_faults(certificate, above));
             if faults.is_empty() {
                 return Ok((*certificate).clone());
             }
@@ -96,7 +98,7 @@ pub fn read(content: &[u8]) -> Result<Certificate, Vec<RootFault>> {
         several => faults.push(RootFault::new(
             Code::RootNotCertificate,
             format!("the file holds {} certificates, and a root is one", several.len()),
-            "keep the root alone in the file; this version issues from roots only, so intermediates have no place",
+            "keep the root alone in the file",
         )),
     }
     Err(faults)
@@ -147,8 +149,8 @@ fn no_certificate(reading: &pem::Reading) -> RootFault {
     )
 }
 
-/// What forbids issuing from a certificate, whatever the time. What is no CA at all is not told what else it lacks.
-fn certificate_faults(certificate: &Certificate) -> Vec<RootFault> {
+/// What forbids issuing from a certificate with these above it, whatever the time. What is no CA at all is not told what else it lacks.
+fn certificate_faults(certificate: &Certificate, above: &[&Certificate]) -> Vec<RootFault> {
     let facts = certificate.facts();
     let subject = shown(&facts.subject.to_string());
     if !facts.defects.is_empty() {
@@ -178,11 +180,14 @@ fn certificate_faults(certificate: &Certificate) -> Vec<RootFault> {
             facts.key.algorithm
         )));
     }
+    if let [_, ..] = above {
+        faults.extend(chain_fault(certificate, above));
+        return faults;
+    }
     if !facts.self_issued {
         let message =
             format!("{subject} was issued by {}, so it is no root", shown(&facts.issuer.to_string()));
-        let help = "name the root itself; this version cannot issue from an intermediate CA";
-        faults.push(RootFault::new(Code::RootNotSelfSigned, message, help));
+        faults.push(RootFault::new(Code::RootNotSelfSigned, message, APPEND_WHAT_IS_ABOVE));
         return faults;
     }
     match verify_own_signature(certificate) {
@@ -198,6 +203,46 @@ fn certificate_faults(certificate: &Certificate) -> Vec<RootFault> {
         }
     }
     faults
+}
+
+/// What is wrong with what is above an intermediate CA.
+fn chain_fault(certificate: &Certificate, above: &[&Certificate]) -> Option<RootFault> {
+    let path: Vec<Certificate> = std::iter::once(certificate).chain(above.iter().copied()).cloned().collect();
+    let [between @ .., root] = path.get(1..)? else { return None };
+    let faulty = |message: String| RootFault::new(Code::RootNotSelfSigned, message, APPEND_WHAT_IS_ABOVE);
+    if !root.facts().self_issued {
+        let (subject, issuer) = (root.facts().subject.to_string(), root.facts().issuer.to_string());
+        return Some(faulty(format!(
+            "the last certificate, {}, was issued by {}, so it is no root",
+            shown(&subject),
+            shown(&issuer)
+        )));
+    }
+    // Dates are judged elsewhere; here some instant is enough at which all of them are valid.
+    let instant = path.iter().map(|certificate| certificate.facts().not_before).max()?;
+    let roots = std::slice::from_ref(root);
+    match chain::verify(certificate, between, roots, instant, &Purpose::Any) {
+        Err(error) => {
+            let (subject, fault) = (error.certificate.facts().subject.to_string(), error.fault.to_string());
+            Some(faulty(format!("{}: {}", shown(&subject), shown(&fault))))
+        }
+        Ok(found) if found != path => {
+            let message = "the certificates are not each issued by the next one, and nothing else";
+            Some(faulty(message.to_owned()))
+        }
+        Ok(_) => {
+            // What this CA issues is one further below.
+            let mut limits = above.iter().zip(1_u32..);
+            let limit = limits.find(|(issuer, below)| {
+                let constraints = issuer.facts().basic_constraints;
+                constraints.and_then(|constraints| constraints.path_len).is_some_and(|most| most < *below)
+            });
+            limit.map(|(issuer, below)| {
+                let subject = issuer.facts().subject.to_string();
+                faulty(format!("{} allows fewer than {below} CAs below it", shown(&subject)))
+            })
+        }
+    }
 }
 
 /// Why Go takes nothing that this CA issued, its dates and key aside.

@@ -63,6 +63,24 @@ pub struct SnapshotFacts {
     pub paths: Vec<ChangedPath>,
 }
 
+/// A snapshot of etcd's data that a node keeps. It holds whatever etcd holds, Secrets of Kubernetes too, and never leaves its node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdSnapshot {
+    /// The file, as `etcdctl snapshot restore` takes it.
+    pub path: String,
+    /// The run before which it was made.
+    pub run: String,
+    /// When it was begun, by the node's clock.
+    pub taken_at: Timestamp,
+    /// The revision that the member had reached by then; what was written later may be in it too.
+    pub revision: u64,
+    /// The length of the file in bytes, with the 32 of its digest.
+    pub bytes: u64,
+    /// The SHA-256 of the database, which etcd sends behind it.
+    pub sha256: Sha256,
+}
+
 /// One thing that a visit changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -29,6 +29,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::Snapshot { .. } => make_keys(run, action),
         // What was open is undone by a visit of its own.
         Deed::UndoOpen { .. } => Ok(()),
+        Deed::SnapshotEtcd { .. } => run.snapshot_etcd(action).map(|_| ()),
         Deed::MakeDirectory { directory } => done(
             run,
             node,

@@ -5,6 +5,7 @@
 //! transaction: it is committed after its check, and when anything fails its node is put back before the run stops.
 
 mod act;
+mod alone;
 mod answers;
 mod elsewhere;
 mod report;
@@ -242,7 +243,10 @@ impl<'h> Run<'_, 'h> {
                 [visit] => vec![self.visit(visit, tell)],
                 visits => self.at_once(visits, tell),
             };
-            let went_well = ends.iter().all(|end| matches!(end, VisitEnd::Committed | VisitEnd::DoneBefore));
+            let is_good = |end: &VisitEnd| {
+                matches!(end, VisitEnd::Committed | VisitEnd::DoneBefore | VisitEnd::Saved(_))
+            };
+            let went_well = ends.iter().all(is_good);
             for (visit, end) in wave.iter().zip(ends) {
                 tell(&Event::VisitEnds { visit, end: &end });
                 self.keep_requests(&visit.node, &end);
@@ -266,9 +270,8 @@ impl<'h> Run<'_, 'h> {
         if let Err(failure) = self.check_preconditions(visit) {
             return VisitEnd::Refused(failure);
         }
-        let is_undo = visit.actions.iter().all(|action| matches!(action.deed, Deed::UndoOpen { .. }));
-        if is_undo {
-            return self.undo_open(visit, tell);
+        if let Some(end) = self.without_transaction(visit, tell) {
+            return end;
         }
         self.look_elsewhere(visit);
         if let Err(error) = self.begin(visit) {
@@ -363,27 +366,6 @@ impl<'h> Run<'_, 'h> {
             }
         }
         Ok(())
-    }
-
-    fn undo_open(&mut self, visit: &Visit, tell: &mut dyn FnMut(&Event<'_>)) -> VisitEnd {
-        let directory = self.settings.desired.snapshots.directory.clone();
-        let Some(action) = visit.actions.first() else { return VisitEnd::Committed };
-        tell(&Event::StepBegins { action });
-        match self.host(&visit.node).and_then(|mut host| {
-            host.undo_open(&directory).map_err(|error| Failure::on(&visit.node, Some(action), error))
-        }) {
-            Ok(_) => {
-                tell(&Event::StepEnds { action });
-                VisitEnd::Committed
-            }
-            Err(failure) => {
-                tell(&Event::StepFails { action, failure: &failure });
-                if failure.kind == FailureKind::Disconnected {
-                    return VisitEnd::Disconnected(failure);
-                }
-                VisitEnd::UndoFailed { cause: failure.clone(), undo: failure }
-            }
-        }
     }
 
     /// Puts a node back after a failure, or leaves it as the user wanted.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{Address, NodeName};
-use crate::node::{HostError, NodeError};
+use crate::node::{EtcdSnapshot, HostError, NodeError};
 use crate::plan::{Action, Plan, Visit};
 use crate::render::deed;
 use crate::x509::CertificateRequest;
@@ -141,6 +141,8 @@ pub enum VisitEnd {
     DoneBefore,
     /// Everything was done, checked and kept.
     Committed,
+    /// etcd's data was saved, and nothing was touched.
+    Saved(EtcdSnapshot),
     /// Nothing was touched, because the node was not as the plan needs it.
     Refused(Failure),
     /// A step failed, and the node is as it was before, which was checked.
@@ -231,7 +233,7 @@ impl Report {
     /// Whether anything on a node was changed, even if it was put back.
     pub fn touched(&self) -> bool {
         self.visits.iter().any(|visit| match &visit.end {
-            VisitEnd::NotStarted | VisitEnd::DoneBefore | VisitEnd::Refused(_) => false,
+            VisitEnd::NotStarted | VisitEnd::DoneBefore | VisitEnd::Saved(_) | VisitEnd::Refused(_) => false,
             VisitEnd::Committed
             | VisitEnd::Undone(_)
             | VisitEnd::TakenBack
@@ -251,7 +253,11 @@ impl Report {
 
     pub(super) fn ended(&mut self, position: usize, end: VisitEnd) {
         match &end {
-            VisitEnd::NotStarted | VisitEnd::DoneBefore | VisitEnd::Committed | VisitEnd::TakenBack => {}
+            VisitEnd::NotStarted
+            | VisitEnd::DoneBefore
+            | VisitEnd::Saved(_)
+            | VisitEnd::Committed
+            | VisitEnd::TakenBack => {}
             VisitEnd::Refused(failure)
             | VisitEnd::Undone(failure)
             | VisitEnd::Left(failure)
@@ -278,7 +284,7 @@ impl Report {
         let mut refused = None;
         for visit in &self.visits {
             match &visit.end {
-                VisitEnd::NotStarted | VisitEnd::DoneBefore => {}
+                VisitEnd::NotStarted | VisitEnd::DoneBefore | VisitEnd::Saved(_) => {}
                 VisitEnd::Committed | VisitEnd::Left(_) => kept = true,
                 // Nobody knows yet which of the two.
                 VisitEnd::Disconnected(_) => (kept, put_back) = (true, true),

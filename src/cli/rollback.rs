@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pki::apply::{Done, Event};
 use pki::ids::NodeName;
-use pki::node::HostError;
+use pki::node::{Host, HostError};
 use pki::observe::at_once;
 use pki::own_root::RootKeys;
 use pki::plan::{Approval, Input, Options, Rollback, rollback};
@@ -119,15 +119,23 @@ pub(super) fn snapshots(
     nodes: &Hosts,
     directory: &str,
 ) -> Result<BTreeMap<NodeName, Vec<SnapshotFacts>>, Exit> {
-    let mut told = at_once(nodes, |node| node.snapshots(directory));
-    let mut snapshots = BTreeMap::new();
+    kept(nodes, |node| node.snapshots(directory))
+}
+
+/// What every node keeps; a node that does not tell is an error.
+pub(super) fn kept<T: Send>(
+    nodes: &Hosts,
+    ask: impl Fn(&(dyn Host + Send + Sync)) -> Result<Vec<T>, HostError> + Sync,
+) -> Result<BTreeMap<NodeName, Vec<T>>, Exit> {
+    let mut told = at_once(nodes, |node| ask(node.as_ref()));
+    let mut all = BTreeMap::new();
     for name in nodes.keys() {
         let broke_off = || Err(HostError::Unreachable { reason: "its reading broke off".to_owned() });
         let kept = told.remove(name).unwrap_or_else(broke_off).map_err(|error| {
             output::tell(&format!("error: {name}: {}\n", chain(&error)));
             Exit::Blocked
         })?;
-        snapshots.insert(name.clone(), kept);
+        all.insert(name.clone(), kept);
     }
-    Ok(snapshots)
+    Ok(all)
 }

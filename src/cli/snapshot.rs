@@ -6,7 +6,7 @@ use pki::render;
 
 use super::cluster::{self, Cluster};
 use super::input::SpecArguments;
-use super::rollback::snapshots;
+use super::rollback::{self, snapshots};
 use super::{Exit, Global, chain, output, written};
 
 /// What `pki snapshot` takes.
@@ -58,7 +58,10 @@ fn one(cluster: &Cluster, command: &Command) -> Result<Exit, Exit> {
     let directory = &cluster.spec.spec.snapshots.directory;
     let kept = snapshots(&nodes, directory)?;
     let text = match command {
-        Command::List { .. } => render::snapshots(&kept),
+        Command::List { .. } => {
+            let of_etcd = rollback::kept(&nodes, |node| node.etcd_snapshots(directory))?;
+            render::snapshots(&kept) + &render::etcd_snapshots(&of_etcd)
+        }
         Command::Show { run, .. } => {
             let known = runs(&kept);
             if !known.contains(run) {

@@ -205,12 +205,16 @@ pub struct AuthorityCopy {
 }
 
 impl AuthorityCopy {
-    /// Where a CA that is to take its place waits, beside its files and read by nobody: `ca.crt` becomes `ca-next.crt`.
+    /// Where a CA that is to take its place waits, beside its files and read by nobody: `ca.crt` becomes `ca-next.crt`. A name like cfssl's, `ca-key.pem`, becomes
+    /// `ca-next-key.pem`: it still ends as those of keys do, which scripts that look at every certificate in a folder leave out.
     pub fn successor(&self) -> Self {
         let beside = |file: &FileSpec| {
             let (folder, name) = file.path.rsplit_once('/').unwrap_or_default();
             let path = match name.rsplit_once('.') {
-                Some((stem, extension)) => format!("{folder}/{stem}-next.{extension}"),
+                Some((stem, extension)) => match stem.strip_suffix("-key") {
+                    Some(stem) => format!("{folder}/{stem}-next-key.{extension}"),
+                    None => format!("{folder}/{stem}-next.{extension}"),
+                },
                 None => format!("{folder}/{name}-next"),
             };
             FileSpec { path, ..file.clone() }
@@ -277,6 +281,9 @@ pub struct DesiredIdentity {
 
 /// The directory with requests that wait, below the one with snapshots.
 pub const REQUESTS: &str = "requests";
+
+/// The directory with snapshots of etcd's data, below the one with snapshots.
+pub const ETCD_SNAPSHOTS: &str = "etcd";
 
 impl DesiredIdentity {
     /// Every place, the main one first.

@@ -1,6 +1,6 @@
 //! The table of codes: each kind of problem has one number that never changes its meaning.
 //!
-//! `PKI1xxx` are problems of the spec, `PKI2xxx` findings about certificates, `PKI3xxx` problems of observing nodes.
+//! `PKI1xxx` are problems of the spec, `PKI2xxx` findings about certificates, `PKI3xxx` problems of working on nodes.
 //! A number is never used again for something else. The long texts are in `src/explain.md`, one section for each code.
 
 use std::fmt;
@@ -119,6 +119,9 @@ codes! {
     SignedNamesMissing = 2018, Error, "A signed certificate that lacks names";
     SignedNamesUnwanted = 2019, Error, "A signed certificate with names that are excluded";
     SignedUsagesMissing = 2020, Error, "A signed certificate that lacks usages";
+
+    EtcdNoRoom = 3010, Error, "No room for a snapshot of etcd's data";
+    EtcdNotSaved = 3011, Error, "etcd's data that could not be saved";
 }
 
 impl fmt::Display for Code {

@@ -371,6 +371,11 @@ pub enum Reason {
         /// What systemd says of its file, such as `disabled`.
         state: String,
     },
+    /// etcd's data is not saved before its members are restarted, although the spec wants that.
+    EtcdNotSaved {
+        /// Why.
+        because: String,
+    },
     /// No reachable node holds the authority's key.
     AuthorityKeyLost,
     /// The kubelet renews it by itself.
@@ -447,6 +452,7 @@ impl Reason {
             Reason::ClockSkew { .. } => "ClockSkew",
             Reason::TakesCareItself { .. } => "TakesCareItself",
             Reason::StoppedByHand { .. } => "StoppedByHand",
+            Reason::EtcdNotSaved { .. } => "EtcdNotSaved",
             Reason::AuthorityKeyLost => "AuthorityKeyLost",
             Reason::KubeletRotates => "KubeletRotates",
             Reason::KubeletDoesNotRotate => "KubeletDoesNotRotate",

@@ -190,6 +190,11 @@ impl fmt::Display for Reason {
             Reason::StoppedByHand { unit, state } => {
                 write!(f, "{unit} was stopped and is {state}, so it is not started here either")
             }
+            Reason::EtcdNotSaved { because } => write!(
+                f,
+                "etcd's data is not saved before its members are restarted: {}; if you need a copy, make it yourself first",
+                escaped(because)
+            ),
             Reason::AuthorityKeyLost => f.write_str(
                 "no node holds its key; declare `external: true` if it is kept elsewhere on purpose",
             ),

@@ -19,6 +19,7 @@ use super::error::HostError;
 use super::image::{Access, FileImage, Image};
 use crate::secret::Secret;
 
+mod large;
 mod program;
 mod tree;
 

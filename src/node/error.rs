@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lock::Holder;
 use super::order::{Slot, VisitId};
+use crate::diagnostic::Code;
 use crate::kubeconfig::edit::EditError;
 use crate::manifest::AnnotateError;
 
@@ -109,6 +110,15 @@ pub enum HostError {
     /// What had to hold did not, in time.
     #[error("not healthy within {seconds} s: {}", reasons.join("; "))]
     NotHealthy { reasons: Vec<String>, seconds: u64 },
+    /// The disk has not enough room for a snapshot of etcd's data.
+    #[error("{}: a snapshot of etcd's data needs {} MiB below {path}, and {} MiB are free there; nothing else was begun. Free some, or declare `snapshots: {{ etcd: never }}`", Code::EtcdNoRoom, mebibytes(*needed, true), mebibytes(*free, false))]
+    EtcdNoRoom { path: String, needed: u64, free: u64 },
+    /// No snapshot of etcd's data could be made. What there was of it is gone again.
+    #[error(
+        "{}: etcd's data could not be saved: {reason}; nothing else was begun. Mend that, or declare `snapshots: {{ etcd: never }}`",
+        Code::EtcdNotSaved
+    )]
+    EtcdNotSaved { reason: String },
     /// A program failed.
     #[error("{program} {reason}{}", if output.is_empty() { String::new() } else { format!("; it said: {output}") })]
     Program { program: String, reason: String, output: String },
@@ -132,4 +142,10 @@ pub enum HostError {
         "the connection to the node is lost: {reason}. What was not committed there, the node undoes by itself"
     )]
     Disconnected { reason: String },
+}
+
+/// What is needed is rounded up, and what is there down.
+fn mebibytes(bytes: u64, up: bool) -> u64 {
+    const MEBIBYTE: u64 = 1024 * 1024;
+    if up { bytes.div_ceil(MEBIBYTE) } else { bytes / MEBIBYTE }
 }

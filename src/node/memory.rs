@@ -16,6 +16,7 @@ use crate::gate::Gate;
 use crate::ids::ServiceName;
 use crate::observed::{EtcdFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts};
 
+mod etcd;
 mod failure;
 mod services;
 mod work;

@@ -14,6 +14,7 @@ pub mod confined;
 mod content;
 mod disk;
 mod error;
+mod etcd_snapshot;
 mod gates;
 mod image;
 mod journal;
@@ -37,7 +38,7 @@ mod unreachable;
 mod visit;
 mod wire;
 
-pub use crate::visits::{Brief, ChangedPath, FileBrief, SnapshotFacts, Undone};
+pub use crate::visits::{Brief, ChangedPath, EtcdSnapshot, FileBrief, SnapshotFacts, Undone};
 pub use error::HostError;
 pub use local::Local;
 pub use lock::{Claim, Holder, LockState};
@@ -53,7 +54,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observed::{NodeFacts, ObserveRequest};
 use confined::TreeError;
-use order::{Answer, Begin, Order};
+use order::{Answer, Begin, Order, SnapshotEtcd};
 
 /// The reading half of a node.
 pub trait Inspect {
@@ -107,7 +108,13 @@ pub trait Host: Inspect {
     /// The visits of which a snapshot is kept below `state_directory`, the oldest first.
     fn snapshots(&self, state_directory: &str) -> Result<Vec<SnapshotFacts>, HostError>;
 
-    /// Removes the snapshots of all but the latest `keep` runs below `state_directory`, and tells which. What is open or could not be undone stays.
+    /// Has the member of etcd on this node send its data, and keeps it. After an error nothing of it is left. It takes the lock if nobody here holds it.
+    fn snapshot_etcd(&mut self, wanted: &SnapshotEtcd) -> Result<EtcdSnapshot, HostError>;
+
+    /// The snapshots of etcd's data that are kept below `state_directory`, the oldest first.
+    fn etcd_snapshots(&self, state_directory: &str) -> Result<Vec<EtcdSnapshot>, HostError>;
+
+    /// Removes the snapshots of etcd's data but the latest `keep`, and the snapshots of all but the latest `keep` runs below `state_directory`, and tells which. What is open or could not be undone stays.
     fn prune(&mut self, state_directory: &str, keep: u32) -> Result<Vec<String>, HostError>;
 }
 

@@ -9,7 +9,7 @@
 //! files, and only [`Order::SetPermissions`] brings them to old ones.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,26 @@ pub struct Begin {
     /// How long an undo waits for them.
     #[serde(default)]
     pub gates_seconds: u64,
+}
+
+/// Has a member of etcd on this node send its data, and keeps it. It needs no transaction, since nothing that anybody reads is touched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SnapshotEtcd {
+    /// The run before which it is made.
+    pub run: String,
+    /// The directory for snapshots, absolute on the node. It is made if it is missing.
+    pub state_directory: String,
+    /// How many are kept, this one among them; older ones are removed once it is whole.
+    pub keep: u32,
+    /// Where the member listens for clients.
+    pub address: SocketAddr,
+    /// The file with a client certificate that it accepts.
+    pub certificate: String,
+    /// The file with its key.
+    pub key: String,
+    /// The longest wait for all of it.
+    pub timeout_seconds: u64,
 }
 
 /// A private key that a transaction holds in memory until it is written.

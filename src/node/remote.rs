@@ -19,10 +19,10 @@ use serde::de::DeserializeOwned;
 
 use super::error::HostError;
 use super::lock::{Claim, LockState};
-use super::order::{Answer, Begin, Order, Slot};
+use super::order::{Answer, Begin, Order, Slot, SnapshotEtcd};
 use super::wire::frame::{self, FrameError};
 use super::wire::{Greeting, Hello, Introduction, Outcome, PROTOCOL, Performed, Request, VERSION};
-use super::{Host, Inspect, NodeError, SnapshotFacts, Undone};
+use super::{EtcdSnapshot, Host, Inspect, NodeError, SnapshotFacts, Undone};
 use crate::observed::{NodeFacts, ObserveRequest};
 use link::{Broken, Link};
 
@@ -263,6 +263,16 @@ impl Host for Remote {
 
     fn snapshots(&self, state_directory: &str) -> Result<Vec<SnapshotFacts>, HostError> {
         let request = Request::Snapshots { state_directory: state_directory.to_owned() };
+        self.order(&request, self.deadlines.perform)
+    }
+
+    fn snapshot_etcd(&mut self, wanted: &SnapshotEtcd) -> Result<EtcdSnapshot, HostError> {
+        let deadline = self.deadlines.perform.saturating_add(Duration::from_secs(wanted.timeout_seconds));
+        self.order(&Request::SnapshotEtcd(wanted.clone()), deadline)
+    }
+
+    fn etcd_snapshots(&self, state_directory: &str) -> Result<Vec<EtcdSnapshot>, HostError> {
+        let request = Request::EtcdSnapshots { state_directory: state_directory.to_owned() };
         self.order(&request, self.deadlines.perform)
     }
 

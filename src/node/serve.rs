@@ -221,6 +221,14 @@ impl<H: Host, W: Write> Session<'_, H, W> {
                 let snapshots = self.host.snapshots(&state_directory);
                 self.tell(snapshots)
             }
+            Request::SnapshotEtcd(wanted) => {
+                let made = self.host.snapshot_etcd(&wanted);
+                self.tell(made)
+            }
+            Request::EtcdSnapshots { state_directory } => {
+                let snapshots = self.host.etcd_snapshots(&state_directory);
+                self.tell(snapshots)
+            }
             Request::Prune { state_directory, keep } => {
                 let pruned = self.host.prune(&state_directory, keep);
                 self.tell(pruned)
@@ -231,7 +239,11 @@ impl<H: Host, W: Write> Session<'_, H, W> {
     /// What a request is called that a node for reading only refuses.
     fn refused(&self, request: &Request) -> Option<&'static str> {
         let what = match request {
-            Request::Heartbeat | Request::Observe(_) | Request::LockState | Request::Snapshots { .. } => {
+            Request::Heartbeat
+            | Request::Observe(_)
+            | Request::LockState
+            | Request::Snapshots { .. }
+            | Request::EtcdSnapshots { .. } => {
                 return None;
             }
             Request::Lock(_) => "to lock it",
@@ -241,6 +253,7 @@ impl<H: Host, W: Write> Session<'_, H, W> {
             Request::Perform(_) => "an order",
             Request::Commit => "to commit",
             Request::Undo | Request::UndoOpen { .. } => "to undo",
+            Request::SnapshotEtcd(_) => "to save etcd's data",
             Request::Prune { .. } => "to remove snapshots",
         };
         self.read_only.then_some(what)

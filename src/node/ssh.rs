@@ -16,8 +16,11 @@ pub use client::{Client, ClientSettings};
 pub use failure::SshError;
 pub use target::{Known, Target};
 
-use super::order::{Answer, Begin, Order};
-use super::{Claim, Host, HostError, Inspect, LockState, NodeError, Remote, Session, SnapshotFacts, Undone};
+use super::order::{Answer, Begin, Order, SnapshotEtcd};
+use super::{
+    Claim, EtcdSnapshot, Host, HostError, Inspect, LockState, NodeError, Remote, Session, SnapshotFacts,
+    Undone,
+};
 use crate::observed::{NodeFacts, ObserveRequest};
 
 /// A node over SSH.
@@ -129,6 +132,14 @@ impl Host for Ssh {
 
     fn snapshots(&self, state_directory: &str) -> Result<Vec<SnapshotFacts>, HostError> {
         self.order(|remote| remote.snapshots(state_directory))
+    }
+
+    fn snapshot_etcd(&mut self, wanted: &SnapshotEtcd) -> Result<EtcdSnapshot, HostError> {
+        self.order(|remote| remote.snapshot_etcd(wanted))
+    }
+
+    fn etcd_snapshots(&self, state_directory: &str) -> Result<Vec<EtcdSnapshot>, HostError> {
+        self.order(|remote| remote.etcd_snapshots(state_directory))
     }
 
     fn prune(&mut self, state_directory: &str, keep: u32) -> Result<Vec<String>, HostError> {

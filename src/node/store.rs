@@ -12,7 +12,7 @@ use super::journal::{self, Journal};
 use super::observe::{LAST, OPEN};
 use super::order::VisitId;
 use super::snapshot::{self, Manifest};
-use crate::desired::REQUESTS;
+use crate::desired::{ETCD_SNAPSHOTS, REQUESTS};
 use crate::observed::{FileKind, OpenTransaction, PastTransaction, VisitState};
 
 const SNAPSHOTS: &str = "snapshots";
@@ -44,6 +44,18 @@ impl Store {
     /// Makes the directory for requests that wait.
     pub(super) fn make_requests(&self, uid: u32) -> Result<(), HostError> {
         close_to_others(&make_child(&self.directory, REQUESTS)?, uid)
+    }
+
+    /// Makes the directory for snapshots of etcd's data.
+    pub(super) fn make_etcd_snapshots(&self, uid: u32) -> Result<Dir, HostError> {
+        let directory = make_child(&self.directory, ETCD_SNAPSHOTS)?;
+        close_to_others(&directory, uid)?;
+        Ok(directory)
+    }
+
+    /// The directory for snapshots of etcd's data, if it is there.
+    pub(super) fn etcd_snapshots(&self) -> Result<Option<Dir>, HostError> {
+        self.directory.child(ETCD_SNAPSHOTS)
     }
 
     /// The transaction that is open.

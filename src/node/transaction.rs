@@ -14,14 +14,14 @@ use super::image::Image;
 use super::journal::{self, Event, Journal};
 use super::local::Local;
 use super::lock::{self, Claim, Lock, LockState};
-use super::order::{Answer, Begin, Order, VisitId};
+use super::order::{Answer, Begin, Order, SnapshotEtcd, VisitId};
 use super::site::{self, Site};
 use super::snapshot::{self, Manifest};
 use super::store::{Store, check_run};
 use super::visit::{SetAside, Visit};
-use super::{Host, perform};
+use super::{Host, etcd_snapshot, perform};
 use crate::observed::{OpenTransaction, VisitState};
-use crate::visits::{ChangedPath, SnapshotFacts, Undone};
+use crate::visits::{ChangedPath, EtcdSnapshot, SnapshotFacts, Undone};
 use undo::{Restarts, undo};
 
 /// A transaction under way in this process.
@@ -159,6 +159,16 @@ impl Host for Local {
         Ok(found)
     }
 
+    fn snapshot_etcd(&mut self, wanted: &SnapshotEtcd) -> Result<EtcdSnapshot, HostError> {
+        self.make_etcd_snapshot(wanted)
+    }
+
+    fn etcd_snapshots(&self, state_directory: &str) -> Result<Vec<EtcdSnapshot>, HostError> {
+        let store = Store::open(&self.tree()?, state_directory, &self.fuse)?;
+        let folder = store.map_or(Ok(None), |store| store.etcd_snapshots())?;
+        folder.map_or(Ok(Vec::new()), |folder| etcd_snapshot::list(&folder))
+    }
+
     fn prune(&mut self, state_directory: &str, keep: u32) -> Result<Vec<String>, HostError> {
         let tree = self.tree()?;
         let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(Vec::new()) };
@@ -169,7 +179,13 @@ impl Host for Local {
             self.remove_what_waited(&tree, &store)?;
         }
         let current = self.transaction.as_ref().map(|transaction| transaction.open.run.as_str());
-        let pruned = store.prune(usize::try_from(keep).unwrap_or(usize::MAX), current);
+        let pruned =
+            store.prune(usize::try_from(keep).unwrap_or(usize::MAX), current).and_then(|mut runs| {
+                if let Some(folder) = store.etcd_snapshots()? {
+                    runs.extend(etcd_snapshot::prune(&folder, keep)?);
+                }
+                Ok(runs)
+            });
         self.release(took_lock && self.transaction.is_none());
         pruned
     }
@@ -210,12 +226,12 @@ impl Local {
         }
     }
 
-    fn tree(&self) -> Result<Tree, HostError> {
+    pub(super) fn tree(&self) -> Result<Tree, HostError> {
         Tree::open(self.root.clone())
             .map_err(|error| HostError::Path { path: "/".to_owned(), reason: error.to_string() })
     }
 
-    fn release(&mut self, took_lock: bool) {
+    pub(super) fn release(&mut self, took_lock: bool) {
         if took_lock {
             self.lock = None;
         }

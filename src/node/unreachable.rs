@@ -1,7 +1,7 @@
 //! A node that cannot be reached: it answers every question with the reason, and does nothing.
 
-use super::order::{Answer, Begin, Order};
-use super::{Claim, Host, HostError, Inspect, LockState, NodeError, SnapshotFacts, Undone};
+use super::order::{Answer, Begin, Order, SnapshotEtcd};
+use super::{Claim, EtcdSnapshot, Host, HostError, Inspect, LockState, NodeError, SnapshotFacts, Undone};
 use crate::observed::{NodeFacts, ObserveRequest};
 
 /// A node that cannot be reached.
@@ -59,6 +59,14 @@ impl Host for Unreachable {
     }
 
     fn snapshots(&self, _: &str) -> Result<Vec<SnapshotFacts>, HostError> {
+        Err(self.error())
+    }
+
+    fn snapshot_etcd(&mut self, _: &SnapshotEtcd) -> Result<EtcdSnapshot, HostError> {
+        Err(self.error())
+    }
+
+    fn etcd_snapshots(&self, _: &str) -> Result<Vec<EtcdSnapshot>, HostError> {
         Err(self.error())
     }
 

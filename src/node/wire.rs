@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::HostError;
 use super::lock::Claim;
-use super::order::{Answer, Begin, Order};
+use super::order::{Answer, Begin, Order, SnapshotEtcd};
 use crate::observed::ObserveRequest;
 
 /// The protocol that is spoken here. The ends must agree in the first number; the second one grows with what may be ignored.
@@ -90,6 +90,8 @@ pub(super) enum Request {
     Undo,
     UndoOpen { state_directory: String },
     Snapshots { state_directory: String },
+    SnapshotEtcd(SnapshotEtcd),
+    EtcdSnapshots { state_directory: String },
     Prune { state_directory: String, keep: u32 },
 }
 

@@ -49,3 +49,47 @@ fn anything_else_is_refused_without_a_word_of_the_file() {
     let encrypted = format!("-----BEGIN {label}-----\naGVsbG8=\n-----END {label}-----\n");
     assert_eq!(refused(encrypted.as_bytes()), RootKeyError::Encrypted);
 }
+
+/// CAs made by openssl: a root, an intermediate under it, one under that, and a root that allows none below it with an intermediate all the same.
+fn cas() -> impl Fn(&[&str]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"
+        set -e
+        ca() { # NAME PATH-LENGTH [ISSUER]
+            printf 'basicConstraints=critical,CA:TRUE%s\nkeyUsage=critical,keyCertSign\nsubjectKeyIdentifier=hash\n' "$2" >$1.ext
+            openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout $1.key -subj /CN=$1 -out $1.csr
+            if [ -n "$3" ]; then by="-CA $3.crt -CAkey $3.key -CAcreateserial"; else by="-key $1.key"; fi
+            openssl x509 -req -in $1.csr $by -days 3650 -extfile $1.ext -out $1.crt
+        }
+        ca root ''; ca under ',pathlen:1' root; ca below ',pathlen:0' under
+        ca narrow ',pathlen:0'; ca too-deep '' narrow
+    "#;
+    let made = Command::new("sh").args(["-c", script]).current_dir(folder.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    move |names: &[&str]| {
+        let file = |name: &&str| std::fs::read(folder.path().join(format!("{name}.crt"))).unwrap();
+        names.iter().flat_map(file).collect()
+    }
+}
+
+#[test]
+fn an_intermediate_is_taken_with_everything_above_it_and_not_otherwise() {
+    let file = cas();
+    for taken in [&["root"][..], &["under", "root"], &["below", "under", "root"]] {
+        let certificate = read(&file(taken)).unwrap();
+        assert_eq!(certificate.facts().subject.common_name(), Some(taken[0]));
+    }
+    for (refused, because) in [
+        (&["under"][..], "CN=under was issued by CN=root, so it is no root"),
+        (&["below", "under"], "the last certificate, CN=under, was issued by CN=root, so it is no root"),
+        (&["below", "root"], "its issuer CN=under is neither among the roots nor among the intermediates"),
+        (&["below", "root", "under"], "the last certificate, CN=under, was issued by CN=root"),
+        (&["under", "below", "root"], "the certificates are not each issued by the next one"),
+        (&["under", "narrow"], "its issuer CN=root is neither among the roots"),
+        (&["too-deep", "narrow"], "CN=narrow allows fewer than 1 CAs below it"),
+        (&["root", "under"], "the file holds 2 certificates, and a root is one"),
+    ] {
+        let faults = read(&file(refused)).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].message.contains(because), "{refused:?}: {faults:?}");
+    }
+}

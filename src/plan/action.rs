@@ -1,6 +1,7 @@
 //! Actions: the closed list of deeds that a plan can hold, each with its reasons, its undo and what it needs to find.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -94,6 +95,23 @@ pub enum Deed {
         run: String,
         /// The visit of that run.
         visit: u32,
+    },
+    /// Has a member of etcd send its data, and keeps it on the node. Nothing that runs is changed by it, and no way back restores it.
+    SnapshotEtcd {
+        /// Where the member listens for clients.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+        /// The file with a client certificate that it accepts.
+        certificate: String,
+        /// The file with its key.
+        key: String,
+        /// The directory for snapshots, below which it is kept.
+        directory: String,
+        /// How many are kept there, this one among them.
+        keep: u32,
+        /// The longest wait for all of it.
+        timeout: Duration,
     },
     /// Copies every file that the visit may touch, before the first write.
     Snapshot {
@@ -351,6 +369,7 @@ impl Deed {
     pub fn verb(&self) -> &'static str {
         match self {
             Deed::UndoOpen { .. } => "undo-open",
+            Deed::SnapshotEtcd { .. } => "snapshot-etcd",
             Deed::Snapshot { .. } => "snapshot",
             Deed::MakeDirectory { .. } => "make-directory",
             Deed::MakeLink { .. } => "make-link",
@@ -388,6 +407,7 @@ impl Deed {
             }
             | Deed::AwaitHealthy { .. }
             | Deed::UndoOpen { .. }
+            | Deed::SnapshotEtcd { .. }
             | Deed::Snapshot { .. }
             | Deed::Verify { .. } => Vec::new(),
             Deed::MakeDirectory { directory } => vec![&directory.path],
@@ -425,6 +445,7 @@ impl Deed {
     pub fn undo(&self) -> Undo {
         match self {
             Deed::UndoOpen { .. }
+            | Deed::SnapshotEtcd { .. }
             | Deed::Snapshot { .. }
             | Deed::AwaitHealthy { .. }
             | Deed::Verify { .. } => Undo::None,

@@ -158,6 +158,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
             builder.restarts(name, node);
         }
     }
+    builder.save_etcd();
     builder.what_is_left();
     builder.draft.blocked.sort();
     builder.draft.blocked.dedup();

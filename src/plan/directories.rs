@@ -116,6 +116,7 @@ impl Builder<'_> {
                     install.storage.files().into_iter().map(|file| file.path.as_str()).collect()
                 }
                 Deed::UndoOpen { .. }
+                | Deed::SnapshotEtcd { .. }
                 | Deed::Snapshot { .. }
                 | Deed::MakeDirectory { .. }
                 | Deed::CreateAuthority { .. }

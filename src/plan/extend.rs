@@ -11,14 +11,14 @@ use crate::x509::{Certificate, Sha256};
 
 use super::authorities::Signer;
 use super::build::Builder;
-use super::{Blocked, Deed, Position, Why};
+use super::{Blocked, Deed, Position, Why, quorum};
 
 /// Extends an authority on every node on which it is about to end. Says where it signs then; none where nothing is extended.
 pub(super) fn build(
     builder: &mut Builder<'_>,
     name: &AuthorityName,
     wanted: &DesiredAuthority,
-    (node, files): (&NodeName, &AuthorityCopy),
+    first: (&NodeName, &AuthorityCopy),
     copies: &[(&NodeName, &AuthorityCopy)],
     signer: &Certificate,
 ) -> Option<Signer> {
@@ -48,6 +48,7 @@ pub(super) fn build(
         }
         return None;
     }
+    let (node, files) = maker(builder, name, signer, copies).unwrap_or(first);
     let now = builder.input.now;
     let not_after = wanted.validity.value.after(now);
     let is_extended_already = now < wanted.renew_before.value.before(signer.facts().not_after);
@@ -89,6 +90,20 @@ pub(super) fn build(
         not_after,
         certificate: None,
     })
+}
+
+/// Who makes the new certificate: of those that hold the key one whose member does not lead, since it is restarted first, and the leader should be the last one.
+fn maker<'c>(
+    builder: &Builder<'_>,
+    name: &AuthorityName,
+    signer: &Certificate,
+    copies: &[(&'c NodeName, &'c AuthorityCopy)],
+) -> Option<(&'c NodeName, &'c AuthorityCopy)> {
+    let view = builder.held.authorities.get(name)?;
+    let leader = quorum::leader(&builder.input.survey.observed);
+    let spki = signer.facts().key.spki_sha256;
+    let mut holders = copies.iter().filter(|(node, _)| view.keys.get(*node) == Some(&spki));
+    holders.find(|(node, _)| Some(*node) != leader).copied()
 }
 
 /// Why it cannot be extended here, and the way out.
@@ -145,3 +160,6 @@ pub(super) fn held_at(builder: &Builder<'_>, node: &NodeName, path: &str) -> Vec
         answer.and_then(|answer| answer.facts()).map_or(&[][..], |facts| facts.certificates(path));
     certificates.iter().map(|certificate| *certificate.fingerprint()).collect()
 }
+
+#[cfg(test)]
+mod tests;

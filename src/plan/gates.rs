@@ -14,7 +14,7 @@ use crate::desired::{DesiredHealth, DesiredNode, DesiredService};
 use crate::duration::Duration;
 use crate::gate::Gate;
 use crate::ids::{Address, IdentityName, NodeName, ServiceName, Subject};
-use crate::observed::{ClientCertificate, EndpointFacts, EtcdFacts};
+use crate::observed::{ClientCertificate, EndpointFacts, EtcdFacts, EtcdQuestion};
 use crate::profile::{At, Dial, Held, Trusts, What};
 use crate::request::live_request;
 use crate::spec::types::Scheme;
@@ -268,16 +268,20 @@ impl Builder<'_> {
         self.input.survey.observed.nodes.get(node)?.facts()?.etcd.present()
     }
 
+    /// How the member of a node is asked where it answers now.
+    pub(super) fn member(&self, (name, node): Node<'_>) -> Option<(IpAddr, EtcdQuestion)> {
+        let question = live_request(node).etcd?;
+        let wanted = node.services.get(&question.service)?;
+        let (address, endpoint) = self.answers_at((&question.service, wanted), name, question.port)?;
+        Some((address, EtcdQuestion { port: endpoint.port, ..question }))
+    }
+
     /// The member itself. One that is not healthy now is required to be no worse.
     fn add_member(&self, (name, node): Node<'_>, awaited: &mut Awaited) {
-        let Some(question) = live_request(node).etcd else { return };
-        let Some(wanted) = node.services.get(&question.service) else { return };
-        let Some((address, endpoint)) = self.answers_at((&question.service, wanted), name, question.port)
-        else {
+        let Some((address, EtcdQuestion { port, certificate, key, .. })) = self.member((name, node)) else {
             return;
         };
-        let gate =
-            Gate::Etcd { address, port: endpoint.port, certificate: question.certificate, key: question.key };
+        let gate = Gate::Etcd { address, port, certificate, key };
         let own = self.etcd(name).and_then(EtcdFacts::own_status);
         let is_healthy = own.is_some_and(|own| own.leader.is_some() && own.alarms.is_empty());
         let set = if is_healthy { &mut awaited.gates } else { &mut awaited.kept };

@@ -484,6 +484,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::ClockSkew { .. }
         | Reason::TakesCareItself { .. }
         | Reason::StoppedByHand { .. }
+        | Reason::EtcdNotSaved { .. }
         | Reason::AuthorityKeyLost
         | Reason::KubeletRotates
         | Reason::KubeletDoesNotRotate

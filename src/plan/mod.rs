@@ -15,6 +15,7 @@ mod copies;
 mod copy;
 mod directories;
 mod disruption;
+mod etcd_snapshot;
 mod extend;
 mod external;
 mod fact;

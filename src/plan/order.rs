@@ -104,6 +104,7 @@ fn source(deed: &Deed) -> Option<&NodeName> {
         Deed::IssueIdentity(issue) => Some(&issue.signer),
         Deed::CopyIdentity(copy) => Some(copy.from()),
         Deed::UndoOpen { .. }
+        | Deed::SnapshotEtcd { .. }
         | Deed::Snapshot { .. }
         | Deed::MakeDirectory { .. }
         | Deed::MakeLink { .. }
@@ -151,6 +152,13 @@ fn node_order(
                     graph.edge(copy.from(), node);
                 }
                 continue;
+            }
+            if let Deed::WriteBundle { made: Some(_), .. } = &deed.deed {
+                let is_made = |other: &&DraftDeed| {
+                    makes_material(other) && other.address.subject == deed.address.subject
+                };
+                let makers = by_node.iter().filter(|(_, deeds)| deeds.iter().any(|deed| is_made(&deed)));
+                makers.filter(|(maker, _)| *maker != node).for_each(|(maker, _)| graph.edge(maker, node));
             }
             // Only what the other node makes in this very plan has to be there first.
             if let Some(source) = source(&deed.deed).filter(|source| *source != node)
@@ -231,7 +239,7 @@ impl fmt::Display for Key {
 /// Deeds of different kinds come in this order unless edges say otherwise.
 fn rank(deed: &DraftDeed) -> u8 {
     match &deed.deed {
-        Deed::UndoOpen { .. } => 0,
+        Deed::UndoOpen { .. } | Deed::SnapshotEtcd { .. } => 0,
         Deed::Snapshot { .. } => 1,
         Deed::MakeDirectory { .. } => 2,
         Deed::MakeLink { .. } | Deed::MoveDirectory { .. } => 3,
@@ -307,9 +315,9 @@ fn actions(
     Ok(actions)
 }
 
-/// Every visit begins with a snapshot of what it touches and ends with a check; undoing what a crash left has its own copies.
+/// Every visit begins with a snapshot of what it touches and ends with a check; undoing what a crash left has its own copies, and saving etcd's data touches nothing.
 fn add_frame(deeds: &mut Vec<DraftDeed>, node: &NodeName) {
-    if deeds.iter().all(|deed| matches!(deed.deed, Deed::UndoOpen { .. })) {
+    if deeds.iter().all(|deed| matches!(deed.deed, Deed::UndoOpen { .. } | Deed::SnapshotEtcd { .. })) {
         return;
     }
     let address = Address { subject: Subject::Node, node: node.clone() };
@@ -376,6 +384,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             Deed::CopyIdentity(copy) => copy.source_here(&deed.address.node),
             Deed::CopyAuthorityCertificate { from, source, .. } if *from == deed.address.node => vec![source],
             Deed::UndoOpen { .. }
+            | Deed::SnapshotEtcd { .. }
             | Deed::Snapshot { .. }
             | Deed::MakeDirectory { .. }
             | Deed::MoveDirectory { .. }

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
+    /// A member of etcd sends its data, which is kept: no member is restarted before.
+    EtcdSnapshot,
     /// Etcd, which has no quorum, gets one again: nobody else works before.
     Quorum,
     /// Everything that needs no phase of its own.
@@ -39,7 +41,8 @@ pub struct PhaseError;
 
 impl Phase {
     /// All of them, in order.
-    pub const ALL: [Phase; 8] = [
+    pub const ALL: [Phase; 9] = [
+        Phase::EtcdSnapshot,
         Phase::Quorum,
         Phase::Ordinary,
         Phase::Prepare,
@@ -53,6 +56,7 @@ impl Phase {
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
+            Phase::EtcdSnapshot => "etcd-snapshot",
             Phase::Quorum => "quorum",
             Phase::Ordinary => "ordinary",
             Phase::Prepare => "prepare",
@@ -72,7 +76,7 @@ impl Phase {
     /// Whether it is one of those in which one CA takes the place of another.
     pub fn is_of_replacement(self) -> bool {
         match self {
-            Phase::Quorum | Phase::Ordinary => false,
+            Phase::EtcdSnapshot | Phase::Quorum | Phase::Ordinary => false,
             Phase::Prepare
             | Phase::TrustBoth
             | Phase::Clients
@@ -85,6 +89,7 @@ impl Phase {
     /// What it is called.
     pub fn title(self) -> &'static str {
         match self {
+            Phase::EtcdSnapshot => "save etcd's data",
             Phase::Quorum => "bring etcd back",
             Phase::Ordinary => "everything else",
             Phase::Prepare => "prepare",
@@ -99,6 +104,7 @@ impl Phase {
     /// What it is for, in words.
     pub fn words(self) -> &'static str {
         match self {
+            Phase::EtcdSnapshot => "save etcd's data before any member is restarted",
             Phase::Quorum => "bring etcd back, whose members wait for each other",
             Phase::Ordinary => "do everything else",
             Phase::Prepare => "make the new CA, which nobody reads yet",

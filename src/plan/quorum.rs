@@ -111,6 +111,12 @@ pub(super) fn leader(observed: &Observed) -> Option<&NodeName> {
     leading.next().map(|(name, _)| name)
 }
 
+/// Whether a deed starts a member of etcd anew.
+pub(super) fn restarts_member(deed: &DraftDeed) -> bool {
+    let restarts = matches!(deed.deed, Deed::Restart { .. } | Deed::Restore { .. });
+    restarts && matches!(&deed.address.subject, Subject::Service(service) if is_member(service))
+}
+
 /// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that
 /// get new certificates with their restart, whose old ones may not work; then the others, and the leader last, since its restart costs an election.
 pub(super) fn members_in_turn<'a>(
@@ -118,16 +124,15 @@ pub(super) fn members_in_turn<'a>(
     members: &BTreeSet<&NodeName>,
     leader: Option<&NodeName>,
 ) -> Vec<Vec<&'a NodeName>> {
-    let restarts = |deed: &DraftDeed| matches!((&deed.address.subject, &deed.deed), (Subject::Service(service), Deed::Restart { .. } | Deed::Restore { .. }) if is_member(service));
     let issues = |deed: &DraftDeed| {
         matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_))
     };
     let mut turns = vec![Vec::new(); 4];
-    if !by_node.values().flatten().any(restarts) {
+    if !by_node.values().flatten().any(restarts_member) {
         return Vec::new();
     }
     for (node, deeds) in by_node.iter().filter(|(node, _)| members.contains(node)) {
-        let turn = match deeds.iter().any(restarts) {
+        let turn = match deeds.iter().any(restarts_member) {
             true if leader == Some(node) => 3,
             true if deeds.iter().any(issues) => 1,
             true => 2,

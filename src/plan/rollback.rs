@@ -13,6 +13,7 @@ use crate::visits::{Brief, ChangedPath, FileBrief, SnapshotFacts};
 use crate::x509::Certificate;
 
 use super::build::Builder;
+use super::etcd_snapshot::Saving;
 use super::order::Stage;
 use super::{Blocked, Cycle, Deed, Input, Phase, Plan, Summary, order};
 
@@ -113,6 +114,14 @@ pub fn rollback(
         }
         let by_node = std::mem::take(&mut builder.draft.deeds);
         stages.push(Stage { phase: Phase::Ordinary, by_node });
+    }
+    match builder.saving(stages.iter().flat_map(|stage| stage.by_node.values().flatten())) {
+        Saving::Unwanted => {}
+        Saving::Saved(deed) => {
+            let by_node = BTreeMap::from([(deed.address.node.clone(), vec![*deed])]);
+            stages.insert(0, Stage { phase: Phase::EtcdSnapshot, by_node });
+        }
+        Saving::Impossible(noted) => builder.draft.notes.push(noted),
     }
     let visits = order::visits(stages, input)?;
     let draft = builder.draft;

@@ -9,7 +9,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::needs::{facts_of, is_active, members};
-use super::{Action, Deed, Expected, Fact, Plan, Precondition, Visit, fact};
+use super::{Action, Deed, Expected, Fact, Phase, Plan, Precondition, Visit, fact, quorum};
 use crate::diff::{Differences, Effect, Survey, identity_view, instant, waiting_request};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::observed::{Answer, Seen};
@@ -89,9 +89,26 @@ pub fn standing(plan: &Plan, survey: &Survey, differences: &Differences) -> Stan
         let mut later =
             plan.visits.iter().filter(|later| later.node == visit.node && later.number > visit.number);
         let has_gone_on = later.any(|later| standings.visits.get(&later.number) == Some(&Standing::Done));
-        let standing = match visit.phase.is_of_replacement() && has_gone_on {
-            true => Standing::Done,
-            false => of_visit(visit, survey, differences),
+        let restarts = |later: &&Visit| later.actions.iter().any(restarts_member);
+        let are_restarted = || {
+            plan.visits
+                .iter()
+                .filter(restarts)
+                .all(|later| standings.visits.get(&later.number) == Some(&Standing::Done))
+        };
+        let standing = match visit.phase {
+            // It is there for those that are still to be restarted.
+            Phase::EtcdSnapshot if are_restarted() => Standing::Done,
+            phase if phase.is_of_replacement() && has_gone_on => Standing::Done,
+            Phase::EtcdSnapshot
+            | Phase::Quorum
+            | Phase::Ordinary
+            | Phase::Prepare
+            | Phase::TrustBoth
+            | Phase::Clients
+            | Phase::Peers
+            | Phase::Servers
+            | Phase::DropOld => of_visit(visit, survey, differences),
         };
         if standing == Standing::Done {
             remember(&mut standings.made, visit, survey);
@@ -99,6 +116,11 @@ pub fn standing(plan: &Plan, survey: &Survey, differences: &Differences) -> Stan
         standings.visits.insert(visit.number, standing);
     }
     standings
+}
+
+/// Whether an action starts a member of etcd anew.
+fn restarts_member(action: &Action) -> bool {
+    action.restarts().is_some_and(quorum::is_member)
 }
 
 fn of_visit(visit: &Visit, survey: &Survey, differences: &Differences) -> Standing {
@@ -189,8 +211,8 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
         | Deed::Restart { .. }
         | Deed::AwaitHealthy { .. }
         | Deed::Verify { .. } => true,
-        // Nothing but the run itself says what a snapshot holds.
-        Deed::Restore { .. } => false,
+        // Nothing but the run itself says what a snapshot holds, and every run that restarts members begins with one of etcd's data.
+        Deed::Restore { .. } | Deed::SnapshotEtcd { .. } => false,
     }
 }
 

@@ -129,6 +129,7 @@ impl Summary {
     fn count(&mut self, deed: &Deed) {
         match deed {
             Deed::UndoOpen { .. }
+            | Deed::SnapshotEtcd { .. }
             | Deed::Snapshot { .. }
             | Deed::AwaitHealthy { .. }
             | Deed::Verify { .. } => {}

@@ -58,7 +58,7 @@ pub(super) fn table(visits: &[Visit]) -> Vec<PhaseLine> {
     let lines = phases.filter_map(|visits| {
         let phase = visits.first()?.phase;
         let (trusted, shown) = match phase {
-            Phase::Quorum | Phase::Ordinary => return None,
+            Phase::EtcdSnapshot | Phase::Quorum | Phase::Ordinary => return None,
             Phase::Prepare => (Side::Old, Side::Old),
             Phase::TrustBoth => (Side::Both, Side::Old),
             Phase::Clients | Phase::Peers => (Side::Both, Side::Both),

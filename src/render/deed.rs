@@ -11,6 +11,7 @@ pub fn deed(action: &Action) -> String {
         Deed::UndoOpen { run, visit } => {
             format!("undo visit {visit} of the interrupted run {}", escaped(run))
         }
+        Deed::SnapshotEtcd { .. } => format!("save the data of {subject}"),
         Deed::Snapshot { paths } => format!("snapshot {}", counted(paths.len(), "path", "paths")),
         Deed::MakeDirectory { directory } => format!("make directory {}", escaped(&directory.path)),
         Deed::MakeLink { path, target } => format!("link {} -> {}", escaped(path), escaped(target)),
@@ -56,6 +57,13 @@ pub fn deed(action: &Action) -> String {
         }
         Deed::Restore { path, .. } => format!("put back {}", escaped(path)),
     }
+}
+
+/// What a deed makes, where that is not the thing itself.
+pub(super) fn made_of(deed: &Deed) -> &'static str {
+    let is_snapshot = matches!(deed, Deed::SnapshotEtcd { .. });
+    let request = if matches!(deed, Deed::WriteCsr(_)) { "request for " } else { "" };
+    if is_snapshot { "snapshot of " } else { request }
 }
 
 /// A number with the right one of two words.

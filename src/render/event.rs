@@ -1,7 +1,7 @@
 //! What happens during a run, one JSON object a line, for programs that follow it.
 //!
 //! What enters is an event; what leaves is its line. Kinds are `version` (always the first), `visit_start`, `step_start`, `step_done`, `verify` (a check that held),
-//! `undo`, `visit_done`, `request` (one that was handed out), `diagnostic` and
+//! `undo`, `etcd_snapshot`, `visit_done`, `request` (one that was handed out), `diagnostic` and
 //! `outcome` (always the last). Later minor formats add kinds and names: readers pass over what they do not know.
 
 use schemars::JsonSchema;
@@ -12,6 +12,8 @@ use crate::apply::{Event, Failure, VisitEnd};
 use crate::ids::Address;
 use crate::plan::{Action, Deed, Plan};
 use crate::saved::{FORMAT_VERSION, TOOL};
+use crate::visits::EtcdSnapshot;
+use crate::x509::Sha256;
 
 /// One line.
 #[derive(Serialize, JsonSchema)]
@@ -71,6 +73,19 @@ pub(crate) enum Line<'a> {
         /// The file, on the machine that runs `pki`.
         file: &'a str,
     },
+    /// etcd's data was saved.
+    EtcdSnapshot {
+        /// The node that keeps it.
+        node: &'a str,
+        /// The file.
+        path: &'a str,
+        /// Its length in bytes.
+        bytes: u64,
+        /// The revision that the member had reached when it was begun.
+        revision: u64,
+        /// The SHA-256 of the database.
+        sha256: Sha256,
+    },
     /// Something went wrong.
     Diagnostic {
         /// How grave it is: `error`.
@@ -118,6 +133,8 @@ pub(crate) enum End {
     DoneBefore,
     /// Everything was done, checked and kept.
     Committed,
+    /// etcd's data was saved, and nothing was touched.
+    Saved,
     /// The node was not as the plan needs it, and nothing was touched.
     Refused,
     /// A step failed, and the node is as it was before.
@@ -181,6 +198,10 @@ pub fn event(event: &Event<'_>) -> String {
                 VisitEnd::NotStarted | VisitEnd::DoneBefore | VisitEnd::Committed | VisitEnd::Left(_) => {
                     String::new()
                 }
+                VisitEnd::Saved(EtcdSnapshot { path, bytes, revision, sha256, .. }) => {
+                    let (bytes, revision, sha256) = (*bytes, *revision, *sha256);
+                    line(&Line::EtcdSnapshot { node, path, bytes, revision, sha256 })
+                }
                 VisitEnd::Refused(failure) | VisitEnd::Disconnected(failure) => diagnostic(failure),
                 VisitEnd::Undone(_) | VisitEnd::TakenBack => undo(true),
                 VisitEnd::UndoFailed { undo: failure, .. } => undo(false) + &diagnostic(failure),
@@ -200,6 +221,7 @@ fn ended(end: &VisitEnd) -> End {
         VisitEnd::NotStarted => End::NotStarted,
         VisitEnd::DoneBefore => End::DoneBefore,
         VisitEnd::Committed => End::Committed,
+        VisitEnd::Saved(_) => End::Saved,
         VisitEnd::Refused(_) => End::Refused,
         VisitEnd::Undone(_) => End::Undone,
         VisitEnd::Disconnected(_) => End::Disconnected,

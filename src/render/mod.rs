@@ -28,5 +28,5 @@ pub use pipeline::{gitlab, junit_of_status, junit_of_validation};
 pub use plan::plan;
 pub use report::report;
 pub use run::report_markdown;
-pub use snapshot::{snapshot, snapshots};
+pub use snapshot::{etcd_snapshots, snapshot, snapshots};
 pub use status::{StatusStyle, status};

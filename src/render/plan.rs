@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 
 use super::aside::{elsewhere, notes, restarts};
 use super::checked::checked;
-use super::deed::{counted, deed};
+use super::deed::{counted, deed, made_of};
 use super::external::{install_lines, request_lines};
 use super::gates::gate_lines;
 use super::issue::{
     Lines, bundle_line, copy_lines, extension_lines, fingerprints, issue_lines, kept_key, trusted_text,
 };
 use super::phases;
+use super::snapshot::etcd_snapshot_lines;
 use super::status::left;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
@@ -232,6 +233,10 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.add("undo", format!("visit {visit} of run {}, which was interrupted", escaped(run)));
             '!'
         }
+        Deed::SnapshotEtcd { .. } => {
+            etcd_snapshot_lines(&mut body, &action.deed);
+            '+'
+        }
         Deed::MakeDirectory { directory } => {
             body.add("directory", format!("{}   {} root:root", escaped(&directory.path), directory.mode));
             '+'
@@ -273,7 +278,8 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
         }
         Deed::InstallAuthority { certificate, key, root, source } => {
             let facts = root.facts();
-            body.add("certificate", format!("the own root CA in {}", escaped(&source.certificate)));
+            let kind = if facts.self_issued { "own root CA" } else { "intermediate CA" };
+            body.add("certificate", format!("the {kind} in {}", escaped(&source.certificate)));
             body.add("sha256", root.fingerprint().to_string());
             body.add("subject", escaped(&facts.subject.to_string()));
             body.add("not after", format!("{} ({})", instant(facts.not_after), left(facts.not_after, now)));
@@ -411,8 +417,7 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
         }
         Disruption::Restart { .. } => {}
     }
-    let request = if matches!(action.deed, Deed::WriteCsr(_)) { "request for " } else { "" };
-    Some((format!("{sign} {request}{subject}"), body.0))
+    Some((format!("{sign} {}{subject}", made_of(&action.deed)), body.0))
 }
 
 /// The visits as they are carried out.

@@ -6,6 +6,7 @@ use super::wrap::wrapped;
 use crate::apply::{Failure, Outcome, Report, VisitEnd};
 use crate::diagnostic::escaped;
 use crate::plan::Plan;
+use crate::visits::EtcdSnapshot;
 
 /// The report as text.
 pub fn report(plan: &Plan, report: &Report) -> String {
@@ -76,6 +77,7 @@ pub(super) fn end(end: &VisitEnd) -> String {
         VisitEnd::NotStarted => "not started".to_owned(),
         VisitEnd::DoneBefore => "done before".to_owned(),
         VisitEnd::Committed => "done, checked, kept".to_owned(),
+        VisitEnd::Saved(snapshot) => saved(snapshot),
         VisitEnd::Refused(failure) => format!("not touched: {}", because(failure)),
         VisitEnd::Undone(failure) => format!("UNDONE, as before: {}", because(failure)),
         VisitEnd::TakenBack => "taken back, because a later node failed".to_owned(),
@@ -88,6 +90,14 @@ pub(super) fn end(end: &VisitEnd) -> String {
             format!("NOT PUT BACK: {}\n      first failure: {}", because(undo), because(cause))
         }
     }
+}
+
+/// Where etcd's data is, so that a person finds it when it is needed.
+fn saved(EtcdSnapshot { path, revision, bytes, sha256, .. }: &EtcdSnapshot) -> String {
+    format!(
+        "etcd's data saved: revision {revision}, {bytes} bytes; no rollback restores it\n      {}\n      sha256 {sha256}",
+        escaped(path)
+    )
 }
 
 fn because(failure: &Failure) -> String {

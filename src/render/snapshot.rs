@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
+use super::issue::Lines;
+use crate::desired::ETCD_SNAPSHOTS;
 use crate::diagnostic::escaped;
 use crate::diff::instant;
 use crate::ids::NodeName;
 use crate::observed::VisitState;
-use crate::plan::runs;
-use crate::visits::{Brief, SnapshotFacts};
+use crate::plan::{Deed, runs};
+use crate::visits::{Brief, EtcdSnapshot, SnapshotFacts};
 
 /// The runs, the latest first, each with its nodes.
 pub fn snapshots(kept: &BTreeMap<NodeName, Vec<SnapshotFacts>>) -> String {
@@ -26,6 +29,34 @@ pub fn snapshots(kept: &BTreeMap<NodeName, Vec<SnapshotFacts>>) -> String {
         text.push_str("No snapshots.\n");
     }
     text
+}
+
+/// The snapshots of etcd's data, by node, the latest first; nothing where there are none.
+pub fn etcd_snapshots(kept: &BTreeMap<NodeName, Vec<EtcdSnapshot>>) -> String {
+    let mut text = String::new();
+    for (node, kept) in kept {
+        for EtcdSnapshot { path, run, taken_at, revision, bytes, sha256 } in kept.iter().rev() {
+            let _ = writeln!(
+                text,
+                "{run}  {}  {node}  etcd's data, revision {revision}, {bytes} bytes; no rollback restores it\n    {}\n    sha256 {sha256}",
+                instant(*taken_at),
+                escaped(path)
+            );
+        }
+    }
+    text
+}
+
+/// What a plan says of saving etcd's data.
+pub(super) fn etcd_snapshot_lines(body: &mut Lines, deed: &Deed) {
+    let Deed::SnapshotEtcd { address, port, directory, keep, timeout, .. } = deed else { return };
+    let member = SocketAddr::new(*address, *port);
+    let folder = format!("{}/{ETCD_SNAPSHOTS}", escaped(directory.trim_end_matches('/')));
+    body.add("sent by", format!("the member at {member}, before any member is restarted"));
+    body.add("kept in", format!("{folder} on this node, mode 0600; the latest {keep} stay"));
+    body.add("checked with", "the SHA-256 that etcd sends behind it; what fails it is not kept".to_owned());
+    body.add("waits", format!("at most {timeout}; if it fails, nothing else is begun"));
+    body.add("way back", "pki rollback does not restore it; etcdctl snapshot restore does".to_owned());
 }
 
 /// What one run changed, path by path.

@@ -60,7 +60,8 @@ impl World {
     pub(super) fn act(&mut self, action: &Action) -> Effect {
         let (node, number) = (&action.address.node, action.number);
         match &action.deed {
-            Deed::Snapshot { .. }
+            Deed::SnapshotEtcd { .. }
+            | Deed::Snapshot { .. }
             | Deed::MakeDirectory { .. }
             | Deed::SetPermissions { .. }
             | Deed::WriteCsr(_)

@@ -40,6 +40,7 @@ pub(super) struct Count {
     pub(super) healthy: usize,
     pub(super) of: usize,
     pub(super) needed: usize,
+    /// Whether no order of restarts keeps enough of them.
     pub(super) inherent: bool,
 }
 
@@ -128,12 +129,15 @@ impl Health {
                     })
             };
             let of_group: Vec<InstanceId> = up.iter().copied().filter(is_healthy).collect();
+            // Whoever needs a group that cannot do without any of its members stands still with it.
+            let stands_still = !group.to_others.is_empty()
+                && counts.iter().any(|other: &Count| other.inherent && other.healthy < other.needed);
             counts.push(Count {
                 service: group.service.clone(),
                 healthy: of_group.len(),
                 of: group.members.len(),
                 needed: group.needed,
-                inherent: group.members.len() <= group.needed,
+                inherent: group.members.len() <= group.needed || stands_still,
             });
             healthy.extend(of_group);
         }

@@ -135,7 +135,7 @@ pub enum OnFailure {
     Stop,
 }
 
-/// Where snapshots are kept, and how many.
+/// Where snapshots are kept, how many, and when etcd's data is among them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Snapshots {
@@ -144,12 +144,27 @@ pub struct Snapshots {
     /// How many snapshots are kept on each node.
     #[schemars(range(min = 1))]
     pub keep: u32,
+    /// When etcd's data is saved before the first member is restarted. As many are kept on a node as other snapshots; `pki rollback` never restores one.
+    pub etcd: EtcdSnapshots,
 }
 
 impl Default for Snapshots {
     fn default() -> Self {
-        Self { directory: "/var/lib/pki".to_owned(), keep: 10 }
+        Self { directory: "/var/lib/pki".to_owned(), keep: 10, etcd: EtcdSnapshots::Rotation }
     }
+}
+
+/// When etcd's data is saved before the first member is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EtcdSnapshots {
+    /// Before a plan that changes which CAs etcd trusts: a replacement, an extension, a bundle that is mended.
+    #[default]
+    Rotation,
+    /// Before every plan that restarts a member, those of `pki rollback` too.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// How a node is reached: exactly one of `ssh` and `local`.

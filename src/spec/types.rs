@@ -12,7 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::operation::{
-    Connection, Endpoint, Health, Local, OnFailure, Restart, Rollout, Scheme, Service, Snapshots, Ssh,
+    Connection, Endpoint, EtcdSnapshots, Health, Local, OnFailure, Restart, Rollout, Scheme, Service,
+    Snapshots, Ssh,
 };
 pub use super::places::{
     CertificateFile, CombinedFile, Consumer, Directory, Files, Holders, KubeconfigFile, Place, Placement,
@@ -103,7 +104,7 @@ pub struct Spec {
     /// How changes are rolled out over the nodes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rollout: Rollout,
-    /// Where snapshots are kept, and how many.
+    /// Where snapshots are kept, how many, and when etcd's data is among them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub snapshots: Snapshots,
 }
@@ -343,7 +344,8 @@ pub struct Authority {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Placement>,
     /// An own root CA, instead of one that `pki` makes: where its certificate and key are read from, on the machine that runs `pki`. It is put on the
-    /// nodes of a cluster that has none yet. A CA that is there is never replaced by it: another one than this blocks the plan.
+    /// nodes of a cluster that has none yet. Another CA of etcd that is there is replaced by it in phases; of another authority it blocks the plan.
+    /// An intermediate CA stands first in its file, and behind it what is above it, up to the root; nodes trust the intermediate alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// The key is elsewhere: certificates are requested with CSRs and brought back.

@@ -87,15 +87,11 @@ pub(crate) fn blow() -> impl Strategy<Value = Blow> {
     prop_oneof![3 => trouble().prop_map(Blow::Trouble), 1 => Just(Blow::Start), 1 => Just(Blow::Serve)]
 }
 
-fn profile() -> Profile {
-    Profile::load(ProfileName::Etcd).unwrap()
-}
-
 pub(crate) fn name(number: usize) -> String {
     format!("member-{number}")
 }
 
-fn address(number: usize) -> String {
+pub(crate) fn address(number: usize) -> String {
     format!("10.0.0.{}", number + 10)
 }
 
@@ -126,8 +122,19 @@ impl Cluster {
              files: {{ certificate: /etc/etcd/pki/monitor.crt, key: /etc/etcd/pki/monitor.key }}\n      holders: shared\n      \
              on: {{ role: etcd }}\n  nodes:\n{nodes}"
         );
+        let nodes = (0..members).map(|number| (name(number).parse().unwrap(), Shared::new(memory(number))));
+        Self::of(text, ProfileName::Etcd, nodes.collect(), now)
+    }
+
+    /// The nodes of a spec.
+    pub(crate) fn of(
+        text: String,
+        profile: ProfileName,
+        nodes: BTreeMap<NodeName, Shared>,
+        now: fn() -> Timestamp,
+    ) -> Self {
         let source = Source::from_bytes("spec.yaml", text.into_bytes()).unwrap();
-        let known = BTreeMap::from([(ProfileName::Etcd, profile().known_names())]);
+        let known = BTreeMap::from([(profile, Profile::load(profile).unwrap().known_names())]);
         let options = ReadOptions {
             now: now(),
             ignore_other_kinds: false,
@@ -137,12 +144,12 @@ impl Cluster {
         let reading = read(std::slice::from_ref(&source), &options);
         assert!(reading.problems.is_empty(), "{:?}", reading.problems);
         let spec = reading.specs.into_iter().next().unwrap().spec.clone();
-        let nodes = (0..members).map(|number| (name(number).parse().unwrap(), Shared::new(memory(number))));
-        Self { spec, nodes: nodes.collect(), now }
+        Self { spec, nodes, now }
     }
 
     pub(crate) fn survey(&self) -> Survey {
-        survey(&self.spec, &profile(), &self.nodes, (self.now)()).unwrap()
+        survey(&self.spec, &Profile::load(self.spec.spec.profile).unwrap(), &self.nodes, (self.now)())
+            .unwrap()
     }
 
     fn input<T>(&self, survey: &Survey, differences: Differences, work: impl FnOnce(&Input<'_>) -> T) -> T {

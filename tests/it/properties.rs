@@ -12,8 +12,10 @@ use pki::apply::{Locking, Outcome, Report, Settings, apply};
 use pki::diagnostic::Source;
 use pki::diff::{Differences, diff};
 use pki::ids::NodeName;
-use pki::node::order::{Answer, Begin, Order};
-use pki::node::{Claim, Host, HostError, Inspect, LockState, Memory, NodeError, SnapshotFacts, Undone};
+use pki::node::order::{Answer, Begin, Order, SnapshotEtcd};
+use pki::node::{
+    Claim, EtcdSnapshot, Host, HostError, Inspect, LockState, Memory, NodeError, SnapshotFacts, Undone,
+};
 use pki::observed::{NodeFacts, ObserveRequest};
 use pki::own_root::{CertificateFile, RootKeys};
 use pki::plan::{Deed, Input, Options, Plan, SpecReference, plan, rollback};
@@ -234,6 +236,14 @@ impl Host for Shared {
 
     fn snapshots(&self, state_directory: &str) -> Result<Vec<SnapshotFacts>, HostError> {
         self.memory().snapshots(state_directory)
+    }
+
+    fn snapshot_etcd(&mut self, wanted: &SnapshotEtcd) -> Result<EtcdSnapshot, HostError> {
+        self.alive()?.snapshot_etcd(wanted)
+    }
+
+    fn etcd_snapshots(&self, state_directory: &str) -> Result<Vec<EtcdSnapshot>, HostError> {
+        self.memory().etcd_snapshots(state_directory)
     }
 
     fn prune(&mut self, state_directory: &str, keep: u32) -> Result<Vec<String>, HostError> {

@@ -126,6 +126,7 @@ fn word(end: &VisitEnd) -> &'static str {
         | VisitEnd::Disconnected(_)
         | VisitEnd::TakenBack
         | VisitEnd::Left(_)
+        | VisitEnd::Saved(_)
         | VisitEnd::UndoFailed { .. } => "otherwise",
     }
 }

@@ -131,7 +131,7 @@ proptest! {
     }
 }
 
-fn fail(node: &crate::properties::Shared, failure: pki::node::Failure) {
+pub(crate) fn fail(node: &crate::properties::Shared, failure: pki::node::Failure) {
     let failing = node.memory().clone().failing(failure);
     *node.memory() = failing;
 }

@@ -201,7 +201,7 @@ fn a_run_ends_with_a_phase_of_its_plan_and_no_other_is_accepted() {
         "{said}"
     );
     let said = refused(&made, 64, &["--until-phase", "soak"]);
-    assert!(said.contains("no phase is called so; there are quorum, ordinary"), "{said}");
+    assert!(said.contains("no phase is called so; there are etcd-snapshot, quorum, ordinary"), "{said}");
     let output = made.pki(&["plan", "-f", "spec.yaml", "--until-phase", "quorum"]);
     assert_eq!(cli::code(&output), 64, "{}", cli::stderr(&output));
     // The last phase is the whole of it, and nothing to do is no fault of the phase.

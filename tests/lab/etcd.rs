@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::controller::Controller;
+use crate::layouts::{Files, Layout};
 use crate::nodes::{Node, wait_until};
 
 /// Where the writer keeps which writes were acknowledged, and when.
@@ -54,6 +55,7 @@ exec etcdctl --endpoints "$all" watch --rev 1 --prefix key- >/var/lib/tests/watc
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     pub(crate) controller: Controller,
+    pub(crate) layout: Layout,
 }
 
 impl Cluster {
@@ -64,45 +66,86 @@ impl Cluster {
 
     /// The same on these nodes, with more of a spec and of etcd's settings.
     pub(crate) fn with(nodes: Vec<Node>, more: &str, setting: &str) -> Self {
-        let cluster = Self { nodes, controller: Controller::new(&[]) };
+        Self::laid_out(nodes, Layout::plain(), more, setting)
+    }
+
+    /// The same with files that lie so.
+    pub(crate) fn laid_out(nodes: Vec<Node>, layout: Layout, more: &str, setting: &str) -> Self {
+        let cluster = Self { nodes, controller: Controller::new(&[]), layout };
         cluster.spec(more);
         cluster.controller.ends(0, &["apply", "-f", "spec.yaml", "--yes"]);
-        let of_peer = |node: &Node| format!("{}=https://{}:2380", node.name, node.address());
-        let peers = cluster.nodes.iter().map(of_peer).collect::<Vec<_>>().join(",");
         let all = cluster.nodes.iter().map(|node| format!("https://{}:2379", node.address()));
         let all = all.collect::<Vec<_>>().join(",");
-        for node in &cluster.nodes {
-            let (name, address) = (&node.name, node.address());
-            let settings = format!(
-                "ETCD_NAME={name}\nETCD_DATA_DIR=/var/lib/etcd/default\nETCD_INITIAL_CLUSTER={peers}\n\
-                 ETCD_LISTEN_PEER_URLS=https://{address}:2380\nETCD_INITIAL_ADVERTISE_PEER_URLS=https://{address}:2380\n\
-                 ETCD_LISTEN_CLIENT_URLS=https://{address}:2379,https://127.0.0.1:2379\n\
-                 ETCD_ADVERTISE_CLIENT_URLS=https://{address}:2379\nETCD_CLIENT_CERT_AUTH=true\nETCD_PEER_CLIENT_CERT_AUTH=true\n\
-                 ETCD_CERT_FILE=/etc/etcd/pki/server.crt\nETCD_KEY_FILE=/etc/etcd/pki/server.key\nETCD_TRUSTED_CA_FILE=/etc/etcd/pki/ca.crt\n\
-                 ETCD_PEER_CERT_FILE=/etc/etcd/pki/peer.crt\nETCD_PEER_KEY_FILE=/etc/etcd/pki/peer.key\n\
-                 ETCD_PEER_TRUSTED_CA_FILE=/etc/etcd/pki/ca.crt\n{setting}"
-            );
-            std::fs::write(node.disk("etc/default/etcd"), settings).unwrap();
+        for (node, number) in cluster.nodes.iter().zip(1..) {
+            let settings = cluster.settings(node, number);
+            std::fs::write(node.disk("etc/default/etcd"), settings + setting).unwrap();
+            let Files { client, trusted, .. } = cluster.files(node);
             let client = format!(
-                "export ETCDCTL_API=3 ETCDCTL_CACERT=/etc/etcd/pki/ca.crt ETCDCTL_CERT=/etc/etcd/pki/client.crt \
-                 ETCDCTL_KEY=/etc/etcd/pki/client.key\nall={all}\nown=https://{address}:2379\n"
+                "export ETCDCTL_API=3 ETCDCTL_CACERT={trusted} ETCDCTL_CERT={} ETCDCTL_KEY={}\nall={all}\nown=https://{}:2379\n",
+                client.certificate,
+                client.key,
+                node.address()
             );
             std::fs::create_dir_all(node.disk("var/lib/tests")).unwrap();
             std::fs::write(node.disk("var/lib/tests/client"), client).unwrap();
+            let user = format!("[Service]\nUser={}\n", cluster.layout.user);
+            cluster.set_up_unit(node, "user.conf", &user);
             node.run("systemctl start --no-block etcd");
         }
         cluster.is_healthy();
         cluster
     }
 
+    /// Adds to the unit of a node's member.
+    pub(crate) fn set_up_unit(&self, node: &Node, file: &str, text: &str) {
+        let folder = node.disk("etc/systemd/system/etcd.service.d");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(file), text).unwrap();
+        node.run("systemctl daemon-reload");
+    }
+
+    /// The files that the member on a node uses.
+    pub(crate) fn files(&self, node: &Node) -> Files {
+        let place = self.nodes.iter().position(|other| other.name == node.name).unwrap();
+        (self.layout.files)(node, place + 1)
+    }
+
+    /// What the unit of a member reads.
+    fn settings(&self, node: &Node, number: usize) -> String {
+        let Files { server, trusted, peer, .. } = self.files(node);
+        let address = node.address();
+        let scheme = if peer.is_some() { "https" } else { "http" };
+        let of_peer = |(node, number): (&Node, usize)| {
+            format!("{}={scheme}://{}:2380", (self.layout.member)(node, number), node.address())
+        };
+        let peers = self.nodes.iter().zip(1..).map(of_peer).collect::<Vec<_>>().join(",");
+        let among_peers = peer.map_or(String::new(), |(pair, trusted)| {
+            format!(
+                "ETCD_PEER_CERT_FILE={}\nETCD_PEER_KEY_FILE={}\nETCD_PEER_TRUSTED_CA_FILE={trusted}\nETCD_PEER_CLIENT_CERT_AUTH=true\n",
+                pair.certificate, pair.key
+            )
+        });
+        format!(
+            "ETCD_NAME={}\nETCD_DATA_DIR=/var/lib/etcd/default\nETCD_INITIAL_CLUSTER={peers}\n\
+             ETCD_LISTEN_PEER_URLS={scheme}://{address}:2380\nETCD_INITIAL_ADVERTISE_PEER_URLS={scheme}://{address}:2380\n\
+             ETCD_LISTEN_CLIENT_URLS={}\nETCD_ADVERTISE_CLIENT_URLS=https://{address}:2379\nETCD_CLIENT_CERT_AUTH=true\n\
+             ETCD_CERT_FILE={}\nETCD_KEY_FILE={}\nETCD_TRUSTED_CA_FILE={trusted}\n{among_peers}",
+            (self.layout.member)(node, number),
+            (self.layout.listens)(node),
+            server.certificate,
+            server.key
+        )
+    }
+
     pub(crate) fn spec(&self, more: &str) {
+        let Layout { profile, roles, spec, .. } = &self.layout;
         let nodes = self.nodes.iter();
         let nodes = nodes
-            .map(|node| format!("    {}: {{ address: {}, roles: [etcd] }}\n", node.name, node.address()));
+            .map(|node| format!("    {}: {{ address: {}, roles: [{roles}] }}\n", node.name, node.address()));
         let nodes: String = nodes.collect();
         self.controller.spec(&format!(
-            "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: {{ name: etcd-1 }}\nspec:\n  profile: etcd\n  \
-             connection: {{ ssh: {{}} }}\n  rollout: {{ settle: 1s, timeout: 20s }}\n{more}  nodes:\n{nodes}"
+            "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: {{ name: etcd-1 }}\nspec:\n  profile: {profile}\n  \
+             connection: {{ ssh: {{}} }}\n  rollout: {{ settle: 1s, timeout: 20s }}\n{spec}{more}  nodes:\n{nodes}"
         ));
     }
 
@@ -352,7 +395,7 @@ impl Drop for Elsewhere<'_> {
 }
 
 /// `ip` on the network of a node. From outside: a node of the lab may not.
-fn network(node: &str, words: &str) -> bool {
+pub(crate) fn network(node: &str, words: &str) -> bool {
     let namespace = format!("pki-lab-{node}");
     Command::new("ip").args(["-n", &namespace]).args(words.split(' ')).status().unwrap().success()
 }

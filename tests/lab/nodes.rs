@@ -42,7 +42,8 @@ pub(crate) fn lab() -> PathBuf {
 }
 
 /// What tests make on nodes.
-const MADE: [&str; 14] = [
+const MADE: [&str; 16] = [
+    "data",
     "etc/default/etcd",
     "etc/kubernetes",
     "etc/etcd",
@@ -51,6 +52,7 @@ const MADE: [&str; 14] = [
     "etc/systemd/system/kubelet.service",
     "etc/systemd/system/multi-user.target.wants/etcd.service",
     "etc/systemd/system/multi-user.target.wants/kubelet.service",
+    "var/lib/etcd/cert",
     "var/lib/etcd/default",
     "var/lib/kubelet",
     "var/lib/pki",
@@ -317,7 +319,10 @@ fn is_left(path: &str) -> bool {
     }
     let name = path.rsplit('/').next().unwrap_or_default();
     if let Some(kept) = path.strip_prefix("/var/lib/pki/") {
-        return !["snapshots", "last", "journal"].contains(&kept.split('/').next().unwrap_or_default());
+        // What is still being received of etcd's data starts with a dot.
+        let is_half = kept.starts_with("etcd/.");
+        let first = kept.split('/').next().unwrap_or_default();
+        return is_half || !["snapshots", "last", "journal", "etcd"].contains(&first);
     }
     let is_of_cluster = path.starts_with("/etc/kubernetes") || path.starts_with("/etc/etcd");
     if is_of_cluster { name.starts_with('.') } else { path.contains("pki") && path != "/var/lib/pki" }

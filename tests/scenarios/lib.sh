@@ -142,6 +142,91 @@ front() {
 # front_copy NODE: the combined file of the pair, as HAProxy reads it.
 front_copy() { (umask 077 && cat "$1/etc/front/tls.crt" "$1/etc/front/tls.key" >"$1/etc/haproxy/front.pem"); }
 
+# fingerprint CERTIFICATE: as specs name it.
+fingerprint() { openssl x509 -in "$1" -outform DER | sha256sum | cut -d ' ' -f 1; }
+
+# distrust PLACEHOLDER CERTIFICATE: puts a CA that was made here into the spec, in the place of a word.
+distrust() { sed -i "s/$1/$(fingerprint "$2")/" spec.yaml; }
+
+# etcd_accounts: every node knows the user to whom etcd's files belong where etcd is no static pod.
+etcd_accounts() {
+  local node
+  for node in "${NODES[@]}"; do
+    printf 'root:x:0:0:root:/root:/bin/sh\netcd:x:997:997::/var/lib/etcd:/sbin/nologin\n' >"$node/etc/passwd"
+    printf 'root:x:0:\netcd:x:997:\n' >"$node/etc/group"
+  done
+}
+
+# without_kubeadms_etcd: kubeadm's files, as beside an etcd that is not kubeadm's.
+without_kubeadms_etcd() {
+  local node
+  for node in "${NODES[@]}"; do rm -r "$node/$PKI/etcd" "$node/$PKI"/apiserver-etcd-client.*; done
+}
+
+# as_cfssl FROM TO: a pair under the names that cfssl gives it, without what openssl calls it.
+as_cfssl() {
+  install -m 644 "$1.crt" "$2.pem"
+  install -m 600 "$1.key" "$2-key.pem"
+}
+
+# ack DIRECTORY [CA_END]: etcd's files on three masters of ACK, made once and unpacked on each of them.
+ack() {
+  local directory=$1 end=${2:-20361118234434Z} both=extendedKeyUsage=serverAuth,clientAuth cert=$work/cert node number
+  mkdir -p "$cert"
+  without_kubeadms_etcd
+  etcd_accounts
+  new_ca "$work/ca" CA $CA_STARTS "$end"
+  new_ca "$work/peer-ca" Peer-CA $CA_STARTS "$end"
+  issue "$work/etcd-server" "$work/ca" /CN=etcd-server $CA_STARTS 20271121234434Z "$both" "subjectAltName=IP:10.0.0.11,IP:10.0.0.12,IP:10.0.0.13"
+  issue "$work/etcd-client" "$work/ca" /CN=etcd-client $CA_STARTS 20271121234434Z "$both"
+  for number in 1 2 3; do
+    local member=10.0.0.1$number-name-$number
+    issue "$work/$member" "$work/peer-ca" "/CN=$member" $CA_STARTS 20271121234434Z "$both" \
+      "subjectAltName=IP:10.0.0.1$number,DNS:$member,DNS:$member.local"
+    as_cfssl "$work/$member" "$cert/$member"
+  done
+  for node in ca peer-ca etcd-server etcd-client; do as_cfssl "$work/$node" "$cert/$node"; done
+  for node in "${NODES[@]}"; do
+    mkdir -p "$node/$(dirname "$directory")" "$node/$PKI/etcd"
+    cp -rp "$cert" "$node/$directory"
+    chown -R 997:997 "$node/$directory"
+    cp -p "$cert"/ca.pem "$cert"/etcd-client*.pem "$node/$PKI/etcd/"
+  done
+}
+
+# starlingx: etcd's files on controllers of StarlingX, the pairs the same on each.
+starlingx() {
+  local both=extendedKeyUsage=serverAuth,clientAuth at=IP:10.0.0.10,IP:127.0.0.1 node
+  without_kubeadms_etcd
+  mkdir -p cp-1/etc/etcd
+  new_ca cp-1/etc/etcd/ca etcd
+  issue cp-1/etc/etcd/etcd-server cp-1/etc/etcd/ca /CN=etcd-server $CA_STARTS 20271121234434Z "$both" "subjectAltName=$at"
+  issue cp-1/etc/etcd/etcd-client cp-1/etc/etcd/ca /CN=root $CA_STARTS 20271121234434Z "$both" "subjectAltName=DNS:root"
+  for node in "${NODES[@]}"; do
+    [ "$node" = cp-1 ] || cp -rp cp-1/etc/etcd "$node/etc/etcd"
+    issue "$node/$PKI/apiserver-etcd-client" cp-1/etc/etcd/ca /CN=apiserver-etcd-client $CA_STARTS 20271121234434Z "$both" "subjectAltName=$at"
+  done
+}
+
+# plain_etcd: the files of an etcd without Kubernetes.
+plain_etcd() {
+  local node number pki=etc/etcd/pki
+  etcd_accounts
+  mkdir -p cp-1/$pki
+  new_ca cp-1/$pki/ca etcd-ca
+  for number in 1 2 3; do
+    node=cp-$number
+    rm -r "$node/$KUBERNETES"
+    mkdir -p "$node/$pki"
+    [ "$node" = cp-1 ] || cp -p cp-1/$pki/ca.crt cp-1/$pki/ca.key "$node/$pki/"
+    local names="subjectAltName=DNS:$node,DNS:localhost,IP:10.0.0.1$number,IP:127.0.0.1,IP:::1"
+    issue "$node/$pki/server" cp-1/$pki/ca "/CN=$node" $CA_STARTS 20271121234434Z extendedKeyUsage=serverAuth,clientAuth "$names"
+    issue "$node/$pki/peer" cp-1/$pki/ca "/CN=$node" $CA_STARTS 20271121234434Z extendedKeyUsage=serverAuth,clientAuth "$names"
+    issue "$node/$pki/client" cp-1/$pki/ca /CN=etcd-client $CA_STARTS 20271121234434Z extendedKeyUsage=clientAuth
+    chown 997:997 "$node/$pki"/server.* "$node/$pki"/peer.*
+  done
+}
+
 # etcd_ca_ends_soon: the CA of etcd ends in 19 days, and what it issued after it.
 etcd_ca_ends_soon() {
   local node leaf

@@ -5,6 +5,7 @@
 //! is not judged, so that a member with an expired one still tells how it is; that it holds its key is checked.
 
 mod messages;
+pub(in crate::node) mod snapshot;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "the tests start a real etcd")]
 pub(in crate::node) mod tests;
@@ -86,13 +87,18 @@ impl Asker {
         addresses: &[SocketAddr],
         deadline: Instant,
     ) -> Result<EtcdFacts, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| format!("etcd cannot be asked: {error}"))?;
-        let answer = runtime.block_on(cluster(self.config.clone(), addresses, deadline));
-        // A name that is still being looked up holds up nobody.
-        runtime.shutdown_background();
-        answer
+        finish(cluster(self.config.clone(), addresses, deadline))?
     }
+}
+
+/// Does something to its end on this thread.
+fn finish<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("etcd cannot be asked: {error}"))?;
+    let answer = runtime.block_on(work);
+    // A name that is still being looked up holds up nobody.
+    runtime.shutdown_background();
+    Ok(answer)
 }
 
 /// A TLS client that shows the certificate in the node's files.
@@ -216,8 +222,11 @@ fn host_and_port(url: &str) -> Option<(String, u16)> {
 }
 
 async fn status(channel: Channel) -> Result<MemberStatus, String> {
-    let response: StatusResponse = call(channel, STATUS, StatusRequest {}).await?;
-    Ok(MemberStatus {
+    call(channel, STATUS, StatusRequest {}).await.map(member_status)
+}
+
+fn member_status(response: StatusResponse) -> MemberStatus {
+    MemberStatus {
         version: shortened(response.version),
         leader: Some(response.leader).filter(|leader| *leader != 0).map(EtcdId),
         raft_term: response.raft_term,
@@ -225,7 +234,7 @@ async fn status(channel: Channel) -> Result<MemberStatus, String> {
         raft_applied_index: response.raft_applied_index,
         database_bytes: u64::try_from(response.db_size).unwrap_or_default(),
         alarms: texts(response.errors),
-    })
+    }
 }
 
 /// A connection with a finished handshake.
@@ -254,10 +263,15 @@ where
     let codec = ProstCodec::<Q, A>::default();
     let path = PathAndQuery::from_static(path);
     let answer = client.unary(tonic::Request::new(question), path, codec).await;
-    answer.map(tonic::Response::into_inner).map_err(|status| match status.source() {
+    answer.map(tonic::Response::into_inner).map_err(|status| refusal(&status))
+}
+
+/// Why a question has no answer.
+fn refusal(status: &tonic::Status) -> String {
+    match status.source() {
         Some(cause) => last_cause(cause),
         None => shortened(status.message().to_owned()),
-    })
+    }
 }
 
 /// In words, of which most failures to connect have only one.

@@ -12,6 +12,8 @@ pub enum Failure {
     BeforeOrder(u32),
     /// When the order of this number has been performed.
     AfterOrder(u32),
+    /// Instead of saving etcd's data.
+    SnapshotEtcd,
     /// Instead of committing.
     Commit,
     /// Instead of undoing.

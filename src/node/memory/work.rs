@@ -13,12 +13,12 @@ use super::{Entry, Failure, Memory, Object, is_below};
 use crate::node::error::HostError;
 use crate::node::image::{Access, FileImage, Image, TreeImage};
 use crate::node::lock::{Claim, Holder, LockState};
-use crate::node::order::{Answer, Begin, Order, VisitId};
+use crate::node::order::{Answer, Begin, Order, SnapshotEtcd, VisitId};
 use crate::node::visit::{Change, Earlier, Objects, Touch, Visit, backwards, made_below};
 use crate::node::{Host, perform};
 use crate::observed::{NodeFacts, OpenTransaction, PastTransaction, Seen, ServedBy, VisitState};
 use crate::secret::Secret;
-use crate::visits::{ChangedPath, SnapshotFacts, Undone};
+use crate::visits::{ChangedPath, EtcdSnapshot, SnapshotFacts, Undone};
 
 /// What a node in memory knows of transactions.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +31,7 @@ pub(super) struct Work {
     visits: Vec<Kept>,
     pub(super) failure: Option<Failure>,
     performed: u32,
+    pub(super) etcd: Vec<EtcdSnapshot>,
     ran: Vec<Vec<String>>,
 }
 
@@ -330,7 +331,8 @@ impl Host for Memory {
         self.work.visit = None;
         let took_lock = self.work.took_lock;
         self.release(took_lock);
-        self.prune("", keep.max(1)).map(|_| ())
+        self.prune_runs(keep.max(1));
+        Ok(())
     }
 
     fn undo(&mut self) -> Result<Undone, HostError> {
@@ -380,7 +382,21 @@ impl Host for Memory {
         Ok(facts.collect())
     }
 
+    fn snapshot_etcd(&mut self, wanted: &SnapshotEtcd) -> Result<EtcdSnapshot, HostError> {
+        self.make_etcd_snapshot(wanted)
+    }
+
+    fn etcd_snapshots(&self, _: &str) -> Result<Vec<EtcdSnapshot>, HostError> {
+        Ok(self.work.etcd.clone())
+    }
+
     fn prune(&mut self, _: &str, keep: u32) -> Result<Vec<String>, HostError> {
+        Ok(self.prune_runs(keep).into_iter().chain(self.prune_etcd_snapshots(keep)).collect())
+    }
+}
+
+impl Memory {
+    fn prune_runs(&mut self, keep: u32) -> Vec<String> {
         let mut runs: Vec<String> = Vec::new();
         for kept in self.work.visits.iter().rev() {
             if !runs.contains(&kept.about.run) {
@@ -389,7 +405,7 @@ impl Host for Memory {
         }
         let old: Vec<String> = runs.into_iter().skip(usize::try_from(keep).unwrap_or(usize::MAX)).collect();
         self.work.visits.retain(|kept| !old.contains(&kept.about.run));
-        Ok(old.into_iter().rev().collect())
+        old.into_iter().rev().collect()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::survey::tests::{SPEC, agreement};
 use crate::x509::Sha256;
 
 /// After the end of every certificate, and long before that of the CAs.
-fn later() -> Timestamp {
+pub(in crate::plan) fn later() -> Timestamp {
     "2028-01-01T00:00:00Z".parse().unwrap()
 }
 
@@ -50,7 +50,7 @@ pub(in crate::plan) fn unit(active: &str, sub: &str, file: &str) -> UnitFacts {
 }
 
 /// Every kubelet fails again and again, and no port answers.
-fn everything_down() -> Survey {
+pub(in crate::plan) fn everything_down() -> Survey {
     let mut survey = agreement();
     survey.observed.observed_at = later();
     let desired = survey.desired.clone();
@@ -249,7 +249,7 @@ fn only_a_phase_of_the_plan_is_accepted() {
     );
     assert_eq!(
         "soak".parse::<Phase>().unwrap_err().to_string(),
-        "no phase is called so; there are quorum, ordinary, prepare, trust-both, clients, peers, servers, drop-old"
+        "no phase is called so; there are etcd-snapshot, quorum, ordinary, prepare, trust-both, clients, peers, servers, drop-old"
     );
 }
 

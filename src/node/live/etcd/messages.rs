@@ -9,6 +9,9 @@ pub(super) struct ResponseHeader {
     pub(super) cluster_id: u64,
     #[prost(uint64, tag = "2")]
     pub(super) member_id: u64,
+    /// The revision of the keys.
+    #[prost(int64, tag = "3")]
+    pub(super) revision: i64,
 }
 
 /// Asks for the members. Without the field `linearizable` (3.5) the member answers from its own store, as all did before.
@@ -65,4 +68,18 @@ pub(super) struct StatusResponse {
     /// Alarms and the lack of a leader, in words. Since 3.4.
     #[prost(string, repeated, tag = "8")]
     pub(super) errors: Vec<String>,
+}
+
+/// Asks a member for its database.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SnapshotRequest {}
+
+/// A piece of a member's database. The last piece is no part of it but its SHA-256.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SnapshotResponse {
+    /// How much of the database is still to come.
+    #[prost(uint64, tag = "2")]
+    pub(super) remaining_bytes: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(super) blob: Vec<u8>,
 }

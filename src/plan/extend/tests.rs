@@ -1,0 +1,64 @@
+//! Start in agreement, let the CA of etcd be about to end, look at the plan.
+
+use crate::desired::Decided;
+use crate::diff::diff;
+use crate::observed::{Answer, EtcdFacts, EtcdId, MemberFacts, MemberStatus, Seen};
+use crate::plan::{Deed, Input, Options, Plan, SpecReference, plan};
+use crate::simulate::{Processes, checked};
+use crate::survey::tests::{SPEC, agreement, now};
+use crate::x509::Sha256;
+
+/// The plan where the member on the node of this number, from 1, leads.
+fn plan_where_leads(leader: u64) -> Plan {
+    let mut survey = agreement();
+    let authority = survey.desired.authorities.get_mut("etcd-ca").unwrap();
+    authority.renew_before = Decided::built_in("3650d".parse().unwrap());
+    authority.validity = Decided::built_in("20y".parse().unwrap());
+    let status = MemberStatus {
+        version: "3.5.1".to_owned(),
+        leader: Some(EtcdId(leader)),
+        raft_term: 2,
+        raft_index: 9,
+        raft_applied_index: 9,
+        database_bytes: 1,
+        alarms: Vec::new(),
+    };
+    let member = MemberFacts {
+        name: String::new(),
+        peer_urls: Vec::new(),
+        client_urls: Vec::new(),
+        is_learner: false,
+        status: Seen::Present(status),
+    };
+    for (answer, id) in survey.observed.nodes.values_mut().zip(1..) {
+        let Answer::Facts(facts) = answer else { panic!("{answer:?}") };
+        let members = (1..=3).map(|id| (EtcdId(id), member.clone())).collect();
+        facts.etcd = Seen::Present(EtcdFacts { cluster: EtcdId(7), member: EtcdId(id), members });
+    }
+    let differences = diff(&survey.desired, &survey.observed, now());
+    let spec =
+        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
+    let plan = plan(&Input {
+        survey: &survey,
+        differences: &differences,
+        now: now(),
+        spec,
+        options: &Options::default(),
+        signed: &Default::default(),
+        place: &|_| None,
+    });
+    checked(plan.unwrap(), &survey, &Processes::of(&survey.observed)).unwrap()
+}
+
+#[test]
+fn it_is_made_first_and_not_where_the_leader_is() {
+    for (leader, maker) in [(1, "cp-2"), (2, "cp-1"), (3, "cp-1")] {
+        let plan = plan_where_leads(leader);
+        assert!(plan.applicable);
+        let mut made = plan.actions().filter(|action| matches!(action.deed, Deed::ExtendAuthority { .. }));
+        assert_eq!(made.next().unwrap().address.node.as_str(), maker, "{leader} leads");
+        assert!(made.next().is_none());
+        let visits: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
+        assert_eq!((visits.len(), visits[0]), (3, maker), "{leader} leads");
+    }
+}

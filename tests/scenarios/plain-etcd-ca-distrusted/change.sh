@@ -1,0 +1,3 @@
+# The CA of an etcd without Kubernetes is distrusted.
+plain_etcd
+distrust ETCD_CA cp-1/etc/etcd/pki/ca.crt
