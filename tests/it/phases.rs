@@ -134,3 +134,37 @@ fn from_each_barrier_but_the_last_everything_is_taken_back() {
         assert_eq!(made.listing(), before, "back from {}", barrier.phase);
     }
 }
+
+#[test]
+fn a_consumer_holds_the_barrier_until_it_trusts_both_and_shows_the_new_one() {
+    let (replacing, _) = Replacing::new();
+    let made = &replacing.made;
+    let spec = std::fs::read_to_string(made.at("spec.yaml")).unwrap();
+    let consumer = "consumers: { backup: { paths: [/etc/backup/ca.crt, /etc/backup/client.crt], on: { nodes: [cp-3] } } }, distrust";
+    std::fs::write(made.at("spec.yaml"), spec.replace("distrust", consumer)).unwrap();
+    let backup = made.at("cp-3/etc/backup");
+    std::fs::create_dir(&backup).unwrap();
+    let give =
+        |name: &str, from: &str| std::fs::copy(replacing.path("cp-3", from), backup.join(name)).unwrap();
+    give("ca.crt", "etcd/ca.crt");
+    give("client.crt", "etcd/healthcheck-client.crt");
+    let apply = ["apply", "-f", "spec.yaml", "--yes"];
+    let told = cli::words(&made.ends(0, &apply));
+    assert!(
+        told.contains("backup on cp-3 trusts only the old CA of etcd-ca, in /etc/backup/ca.crt"),
+        "{told}"
+    );
+    replacing.stands_at(&BARRIERS[1]);
+    give("ca.crt", "etcd/ca.crt");
+    let told = cli::words(&made.ends(0, &apply));
+    assert!(
+        told.contains("backup on cp-3 shows a certificate of the old CA of etcd-ca, /etc/backup/client.crt"),
+        "{told}"
+    );
+    replacing.stands_at(&BARRIERS[4]);
+    give("client.crt", "etcd/healthcheck-client.crt");
+    // Now the drop is left, and that is more than a yes.
+    made.ends(6, &apply);
+    let told = cli::words(&made.ends(0, &["plan", "-f", "spec.yaml"]));
+    assert!(!told.contains("backup on cp-3") && told.contains("--confirm prod-eu1/etcd-ca"), "{told}");
+}

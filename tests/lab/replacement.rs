@@ -203,7 +203,14 @@ impl Replacement {
         self.all_take(Ca::Old, true, "before");
         let made = self.first_visit_after(&["etcd-snapshot", "prepare"]);
         let trusted = self.first_visit_after(&["etcd-snapshot", "prepare", "trust-both"]);
-        let reissued = self.first_visit_after(&["etcd-snapshot", "prepare", "trust-both", "clients", "peers", "servers"]);
+        let reissued = self.first_visit_after(&[
+            "etcd-snapshot",
+            "prepare",
+            "trust-both",
+            "clients",
+            "peers",
+            "servers",
+        ]);
         let begun = Instant::now();
         let mut looked = Duration::ZERO;
         hold_at(&taps, made);

@@ -199,7 +199,11 @@ fn what_is_not_tls_is_told_in_words() {
 /// What this machine says about a service `x` with these endpoints.
 fn observe(endpoints: Vec<EndpointQuestion>) -> NodeFacts {
     let question = ServiceQuestion { unit: None, endpoints };
-    let live = LiveRequest { services: [("x".parse().unwrap(), question)].into(), etcd: None };
+    let live = LiveRequest {
+        services: [("x".parse().unwrap(), question)].into(),
+        etcd: None,
+        ..LiveRequest::default()
+    };
     let request = ObserveRequest { live, ..ObserveRequest::default() };
     Local::new(None, Timestamp::now).observe(&request).unwrap()
 }
@@ -252,7 +256,11 @@ fn a_socket_for_all_addresses_is_called_at_the_loopback() {
 fn on_a_directory_that_stands_for_a_node_nothing_runs() {
     let folder = tempfile::tempdir().unwrap();
     let question = ServiceQuestion { unit: Some("etcd.service".to_owned()), endpoints: vec![endpoint(1)] };
-    let live = LiveRequest { services: [("etcd".parse().unwrap(), question)].into(), etcd: None };
+    let live = LiveRequest {
+        services: [("etcd".parse().unwrap(), question)].into(),
+        etcd: None,
+        ..LiveRequest::default()
+    };
     let request = ObserveRequest { live, ..ObserveRequest::default() };
     let facts = Local::new(Some(folder.path().into()), Timestamp::now).observe(&request).unwrap();
     assert!(facts.services.is_empty());

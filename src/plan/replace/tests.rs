@@ -1,6 +1,8 @@
 //! Start in agreement, let a CA of etcd go, look at the plan.
 
+use crate::desired::DesiredConsumer;
 use crate::diff::{Survey, diff};
+use crate::observed::{Answer, Seen};
 use crate::plan::{Input, Options, Phase, Plan, SpecReference, plan};
 use crate::simulate::{Processes, checked};
 use crate::survey::tests::{SPEC, agreement, now};
@@ -41,4 +43,95 @@ fn a_distrusted_ca_goes_in_phases_each_of_which_is_done_on_all_nodes_first() {
         [Phase::Prepare, Phase::TrustBoth, Phase::Clients, Phase::Peers, Phase::Servers, Phase::DropOld];
     assert_eq!(phases, all);
     assert!(plan.phases().all(|(_, visits)| visits.len() == 3));
+}
+
+/// Where a consumer of the CA looks.
+const BUNDLE: &str = "/etc/calico/certs/ca.crt";
+const SHOWN: &str = "/etc/calico/certs/client.crt";
+
+/// A cluster whose CA of etcd is distrusted, with a consumer on cp-2 that holds what other files hold.
+fn with_consumer(files: &[(&str, &str)]) -> Survey {
+    let mut survey = distrusted();
+    let paths = files.iter().map(|(path, _)| (*path).to_owned()).collect();
+    let consumer = DesiredConsumer { paths, ..DesiredConsumer::default() };
+    let node = survey.desired.nodes.get_mut("cp-2").unwrap();
+    node.consumers.entry("etcd-ca".parse().unwrap()).or_default().insert("calico".parse().unwrap(), consumer);
+    let Some(Answer::Facts(facts)) = survey.observed.nodes.get_mut("cp-2") else { panic!("it was seen") };
+    for (path, from) in files {
+        let seen = facts.files.get(*from).cloned().unwrap_or(Seen::Absent);
+        facts.files.insert((*path).to_owned(), seen);
+    }
+    survey
+}
+
+fn phases(plan: &Plan) -> Vec<Phase> {
+    plan.phases().map(|(phase, _)| phase).collect()
+}
+
+const CA: &str = "/etc/kubernetes/pki/etcd/ca.crt";
+const LEAF: &str = "/etc/kubernetes/pki/apiserver-etcd-client.crt";
+
+#[test]
+fn nothing_is_reissued_while_a_consumer_trusts_the_old_ca_alone() {
+    let plan = plan_of(&with_consumer(&[(BUNDLE, CA)]));
+    assert_eq!(phases(&plan), [Phase::Prepare, Phase::TrustBoth]);
+    let [told] = plan.elsewhere.as_slice() else { panic!("{:?}", plan.elsewhere) };
+    assert!(
+        told.because
+            .contains("calico on cp-2 trusts only the old CA of etcd-ca, in /etc/calico/certs/ca.crt")
+    );
+    assert!(told.help.as_ref().unwrap().contains("spec.authorities.etcd-ca.waive.calico"));
+    assert!(plan.blocked.is_empty() && plan.applicable);
+}
+
+#[test]
+fn nothing_is_dropped_while_a_consumer_shows_what_the_old_ca_signed() {
+    let plan = plan_of(&with_consumer(&[(SHOWN, LEAF)]));
+    assert_eq!(phases(&plan).last(), Some(&Phase::Servers));
+    assert!(plan.elsewhere[0].because.contains("shows a certificate of the old CA of etcd-ca"));
+    // Nobody has to approve a drop that is not made.
+    assert!(matches!(plan.approval(), crate::plan::Approval::Ordinary));
+}
+
+#[test]
+fn a_consumer_that_is_waived_by_name_is_noted_and_not_waited_for() {
+    let mut survey = with_consumer(&[(BUNDLE, CA), (SHOWN, LEAF)]);
+    let authority = survey.desired.authorities.get_mut("etcd-ca").unwrap();
+    authority.waive.insert("calico".parse().unwrap(), "it is taken down today".to_owned());
+    let plan = plan_of(&survey);
+    assert_eq!(phases(&plan).last(), Some(&Phase::DropOld));
+    assert!(plan.elsewhere.is_empty(), "{:?}", plan.elsewhere);
+    let notes: Vec<String> = plan.notes.iter().map(|noted| noted.finding.reason.to_string()).collect();
+    let told = notes.iter().filter(|note| note.contains("is not waited for: it is taken down today"));
+    assert_eq!(told.count(), 2, "{notes:?}");
+}
+
+#[test]
+fn a_consumer_that_is_not_there_does_not_stand_in_the_way_and_one_that_cannot_be_read_does() {
+    let plan = plan_of(&with_consumer(&[(BUNDLE, "/etc/nowhere")]));
+    assert_eq!(phases(&plan).last(), Some(&Phase::DropOld));
+    let mut survey = with_consumer(&[(BUNDLE, CA)]);
+    let Some(Answer::Facts(facts)) = survey.observed.nodes.get_mut("cp-2") else { panic!("it was seen") };
+    facts.files.insert(BUNDLE.to_owned(), Seen::Unknown { reason: "permission denied".to_owned() });
+    let plan = plan_of(&survey);
+    assert_eq!(phases(&plan), [Phase::Prepare, Phase::TrustBoth]);
+    assert!(plan.elsewhere[0].because.contains("is not known: /etc/calico/certs/ca.crt: permission denied"));
+}
+
+#[test]
+fn what_ends_meanwhile_is_renewed_by_the_ca_that_all_trust() {
+    let mut survey = with_consumer(&[(BUNDLE, CA)]);
+    // Everything that etcd's CA issued is due.
+    for node in survey.desired.nodes.values_mut() {
+        let own = node.identities.values_mut();
+        for identity in own.filter(|identity| {
+            identity.authority.as_ref().is_some_and(|authority| authority.as_str() == "etcd-ca")
+        }) {
+            identity.renew_before.value = "360d".parse().unwrap();
+        }
+    }
+    let plan = plan_of(&survey);
+    assert_eq!(phases(&plan), [Phase::Ordinary, Phase::Prepare, Phase::TrustBoth]);
+    let issued = plan.actions().filter(|action| matches!(action.deed, crate::plan::Deed::IssueIdentity(_)));
+    assert_eq!(issued.count(), 12);
 }

@@ -5,6 +5,17 @@ use std::collections::BTreeSet;
 use super::Checker;
 use super::relations::refer;
 use crate::diagnostic::{Code, quoted};
+use crate::spec::types::Spec;
+
+/// Every list of a consumer's places.
+pub(super) fn lists(spec: &Spec) -> impl Iterator<Item = Vec<&str>> {
+    spec.authorities.iter().flat_map(|(authority, declared)| {
+        declared.consumers.keys().flat_map(move |name| {
+            ["paths", "ports"]
+                .map(|list| vec!["authorities", authority.as_str(), "consumers", name.as_str(), list])
+        })
+    })
+}
 
 /// A consumer of whom nothing could be looked at: it would never stand in the way.
 pub(super) fn unseen_consumer(checker: &mut Checker<'_>) {

@@ -4,7 +4,7 @@ pub(crate) mod forms;
 
 use std::collections::BTreeSet;
 
-use super::{Checker, places};
+use super::{Checker, consumers, places};
 use crate::diagnostic::{Code, escaped, is_deceiving, quoted};
 use crate::duration::Duration;
 use crate::spec::types::Spec;
@@ -35,13 +35,7 @@ pub(super) fn duplicate_item(checker: &mut Checker<'_>) {
     for name in spec.authorities.keys() {
         lists.push(vec!["authorities", name.as_str(), "on", "nodes"]);
     }
-    for (name, authority) in &spec.authorities {
-        for consumer in authority.consumers.keys() {
-            for list in ["paths", "ports"] {
-                lists.push(vec!["authorities", name.as_str(), "consumers", consumer.as_str(), list]);
-            }
-        }
-    }
+    lists.extend(consumers::lists(spec));
     for name in spec.services.keys() {
         lists.push(vec!["services", name.as_str(), "reads"]);
     }
@@ -254,13 +248,7 @@ pub(super) fn invalid_path(checker: &mut Checker<'_>) {
     for name in spec.services.keys() {
         paths.push(vec!["services", name.as_str(), "restart", "staticPod"]);
     }
-    for (name, authority) in &spec.authorities {
-        let consumers = authority.consumers.keys();
-        paths.extend(
-            consumers
-                .map(|consumer| vec!["authorities", name.as_str(), "consumers", consumer.as_str(), "paths"]),
-        );
-    }
+    paths.extend(consumers::lists(spec).filter(|list| list.last() == Some(&"paths")));
     for (path, text) in local_paths(checker) {
         if text.trim().is_empty() {
             checker.report(

@@ -69,7 +69,11 @@ impl Members {
             certificate: file("crt"),
             key: file("key"),
         };
-        let live = LiveRequest { services: [(etcd.service.clone(), service)].into(), etcd: Some(etcd) };
+        let live = LiveRequest {
+            services: [(etcd.service.clone(), service)].into(),
+            etcd: Some(etcd),
+            ..LiveRequest::default()
+        };
         let request = ObserveRequest { live, ..ObserveRequest::default() };
         Local::new(None, Timestamp::now).observe(&request).unwrap()
     }
