@@ -26,6 +26,7 @@ use crate::spec::types::{
     KeyAlgorithm, OnExpiry, ProfileName, Restart, Role, Rollout, Scheme, Snapshots, Source, SubjectName,
     Usage,
 };
+use crate::x509::Sha256;
 
 /// The wanted state of one cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,6 +115,16 @@ pub struct DesiredAuthority {
     pub soak: Option<Duration>,
     /// The nodes that may hold the key.
     pub signers: BTreeSet<NodeName>,
+}
+
+impl DesiredAuthority {
+    /// The fingerprints of the CA certificates that must go, each with the reason.
+    pub fn distrusted(&self) -> impl Iterator<Item = (Sha256, &str)> {
+        let declared = self.distrust.iter();
+        declared.filter_map(|(fingerprint, because)| {
+            Some((fingerprint.strip_prefix("sha256:")?.parse().ok()?, because.as_str()))
+        })
+    }
 }
 
 /// One node as it should be.

@@ -17,6 +17,7 @@ mod error;
 mod gates;
 mod image;
 mod journal;
+mod kept;
 mod live;
 mod local;
 mod lock;

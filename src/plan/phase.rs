@@ -30,6 +30,8 @@ pub enum Phase {
     Servers,
     /// Nobody trusts the old one any more. There is no way back from here.
     DropOld,
+    /// The snapshots forget the key of a CA that is distrusted. There is no way back from here either.
+    Purge,
 }
 
 /// No phase is called so.
@@ -39,7 +41,7 @@ pub struct PhaseError;
 
 impl Phase {
     /// All of them, in order.
-    pub const ALL: [Phase; 8] = [
+    pub const ALL: [Phase; 9] = [
         Phase::Quorum,
         Phase::Ordinary,
         Phase::Prepare,
@@ -48,6 +50,7 @@ impl Phase {
         Phase::Peers,
         Phase::Servers,
         Phase::DropOld,
+        Phase::Purge,
     ];
 
     /// Its name.
@@ -61,6 +64,7 @@ impl Phase {
             Phase::Peers => "peers",
             Phase::Servers => "servers",
             Phase::DropOld => "drop-old",
+            Phase::Purge => "purge",
         }
     }
 
@@ -78,7 +82,8 @@ impl Phase {
             | Phase::Clients
             | Phase::Peers
             | Phase::Servers
-            | Phase::DropOld => true,
+            | Phase::DropOld
+            | Phase::Purge => true,
         }
     }
 
@@ -93,6 +98,7 @@ impl Phase {
             Phase::Peers => "reissue peers",
             Phase::Servers => "reissue servers",
             Phase::DropOld => "drop old",
+            Phase::Purge => "purge",
         }
     }
 
@@ -107,6 +113,7 @@ impl Phase {
             Phase::Peers => "reissue what members show each other",
             Phase::Servers => "reissue what servers show",
             Phase::DropOld => "drop the old CA",
+            Phase::Purge => "remove the distrusted CA's key from the snapshots",
         }
     }
 }

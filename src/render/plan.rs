@@ -318,6 +318,11 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.add("kept in", escaped(of));
             '-'
         }
+        Deed::PurgeSnapshots { fingerprint, key } => {
+            body.add("private key", format!("of {}, spki {}", fingerprint.short(), key.short()));
+            body.add("removed", "from every snapshot on the node; no undo brings it back".to_owned());
+            '-'
+        }
         Deed::IssueIdentity(issue) => {
             issue_lines(&mut body, issue, now);
             if issue.before.is_some() { '~' } else { '+' }

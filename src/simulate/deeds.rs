@@ -64,6 +64,7 @@ impl World {
             | Deed::MakeDirectory { .. }
             | Deed::SetPermissions { .. }
             | Deed::WriteCsr(_)
+            | Deed::PurgeSnapshots { .. }
             | Deed::Verify { .. } => Effect::None,
             Deed::AwaitHealthy { gates, settle, .. } => {
                 let served = |gate: &Gate| {
