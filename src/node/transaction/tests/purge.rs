@@ -108,6 +108,38 @@ fn a_snapshot_tells_what_was_purged_puts_the_rest_back_and_can_be_pruned() {
 }
 
 #[test]
+fn a_purge_that_ends_anywhere_leaves_readable_snapshots_and_is_done_by_the_next() {
+    let (whole, old, _) = node();
+    let fuse = Fuse::after(1_000_000);
+    let mut local = whole.local();
+    local.fuse = fuse.clone();
+    purge(&mut local, "run-3", key(&old)).unwrap();
+    let effects = 1_000_000 - fuse.left();
+    let mut halves = 0;
+    for survived in 0..effects {
+        let (node, old, text) = node();
+        let mut local = node.local();
+        local.fuse = Fuse::after(survived);
+        let ended = purge(&mut local, "run-3", key(&old));
+        drop(local);
+        let mut next = node.local();
+        next.undo_open(STATE).unwrap();
+        let files = match kept(&node, &old) {
+            Seen::Present(kept) => kept.get(old.fingerprint()).map_or(0, |kept| kept.files),
+            other => panic!("after {survived}: {other:?}"),
+        };
+        assert_eq!(files, holding(&node, &text).len(), "after {survived}");
+        halves += usize::from(files == 1);
+        assert!(ended.is_err() || files == 0, "after {survived}");
+        next.snapshots(STATE).unwrap();
+        purge(&mut next, "run-4", key(&old)).unwrap();
+        assert_eq!(holding(&node, &text), Vec::<PathBuf>::new(), "after {survived}");
+        next.snapshots(STATE).unwrap();
+    }
+    assert!(effects > 20 && halves > 0, "{effects}, {halves}");
+}
+
+#[test]
 fn snapshots_that_cannot_be_read_are_not_taken_for_free_of_keys() {
     let (node, old, _) = node();
     let large = node.at(STATE).join("snapshots/run-1/1/after/large");
