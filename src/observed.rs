@@ -84,6 +84,10 @@ pub struct NodeFacts {
     /// The last transaction that ended, which says whether it was undone. Unknown when nobody looked.
     #[serde(default = "not_looked::<PastTransaction>", skip_serializing_if = "Seen::is_unlooked")]
     pub last_transaction: Seen<PastTransaction>,
+    /// The keys of distrusted CAs in the node's snapshots, by the fingerprint of the CA certificate; one that is not named
+    /// is in none. Unknown when nobody looked.
+    #[serde(default = "not_looked::<BTreeMap<Sha256, KeptKey>>", skip_serializing_if = "Seen::is_unlooked")]
+    pub kept_keys: Seen<BTreeMap<Sha256, KeptKey>>,
     /// What runs. Empty for a node on which nothing runs because it is a directory.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<ServiceName, ServiceFacts>,
@@ -93,6 +97,16 @@ pub struct NodeFacts {
     /// What the node's etcd member says. Unknown when nobody looked.
     #[serde(default = "not_looked::<EtcdFacts>", skip_serializing_if = "Seen::is_unlooked")]
     pub etcd: Seen<EtcdFacts>,
+}
+
+/// A private key of which snapshots hold copies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptKey {
+    /// Its public half (SHA-256 of SubjectPublicKeyInfo).
+    pub key: Sha256,
+    /// The number of files that hold it.
+    pub files: usize,
 }
 
 /// A transaction whose process is gone.
@@ -348,6 +362,9 @@ pub struct ObserveRequest {
     /// The directory with the node's snapshots and journals, when it is asked whether a transaction is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_directory: Option<String>,
+    /// The fingerprints of CA certificates that the spec distrusts, when it is asked whether snapshots hold their keys.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub distrusted: BTreeSet<Sha256>,
     /// What is asked about what runs.
     #[serde(default, skip_serializing_if = "LiveRequest::is_empty")]
     pub live: LiveRequest,

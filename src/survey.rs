@@ -3,12 +3,12 @@
 //! What enters is a spec, its profile and the nodes behind [`Inspect`]; what leaves is [`Survey`]. It only reads. A node is asked once; only one
 //! whose components say that files lie elsewhere than the profile expects is asked a second time, about those files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::desired::{Desired, Hints, ResolveError, resolve};
+use crate::desired::{Desired, DesiredAuthority, Hints, ResolveError, resolve};
 pub use crate::diff::Survey;
 use crate::hints::hints;
 use crate::ids::NodeName;
@@ -19,6 +19,7 @@ use crate::observed::{Answer, Content, Expect, LiveRequest, NodeFacts, Observed,
 use crate::profile::Profile;
 use crate::request::{live_request, request, see_through_missing_links};
 use crate::spec::types::ClusterPki;
+use crate::x509::Sha256;
 
 /// The nodes of a cluster, each behind the reading half of its connection.
 pub type Nodes = BTreeMap<NodeName, Box<dyn Inspect + Send + Sync>>;
@@ -80,10 +81,13 @@ fn questions<'a, N: Inspect + Sync>(
     known: &Observed,
     asked: &mut BTreeMap<NodeName, LiveRequest>,
 ) -> BTreeMap<NodeName, Question<'a>> {
+    let declared = desired.authorities.values().flat_map(DesiredAuthority::distrusted);
+    let distrusted: BTreeSet<Sha256> = declared.map(|(fingerprint, _)| fingerprint).collect();
     let mut questions: BTreeMap<NodeName, Question<'a>> = BTreeMap::new();
     for (name, wanted) in &desired.nodes {
         let Some(node) = nodes.get(name) else { continue };
         let mut request = request(wanted, &desired.snapshots.directory);
+        request.distrusted = distrusted.clone();
         request.live = live_request(wanted);
         match known.nodes.get(name) {
             Some(Answer::Facts(facts)) => {
@@ -91,6 +95,7 @@ fn questions<'a, N: Inspect + Sync>(
                 // An answer from before the profile was known says nothing about transactions.
                 if !matches!(facts.open_transaction, Seen::Unknown { .. }) {
                     request.state_directory = None;
+                    request.distrusted.clear();
                 }
                 let is_answered =
                     asked.get(name).is_some_and(|asked| *asked == request.live || facts.services.is_empty());
@@ -128,6 +133,7 @@ fn merge(observed: &mut Observed, name: NodeName, second: Answer) {
             if matches!(first.open_transaction, Seen::Unknown { .. }) {
                 first.open_transaction = second.open_transaction;
                 first.last_transaction = second.last_transaction;
+                first.kept_keys = second.kept_keys;
             }
             if !second.services.is_empty() {
                 first.services = second.services;

@@ -3,7 +3,7 @@
 //! What enters is nothing; these are the types. What leaves is secret-free by construction: of a file that holds a key no more is said than
 //! whose key it is, its size and who may read it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +59,9 @@ pub struct SnapshotFacts {
     pub state: VisitState,
     /// What the run was about.
     pub note: String,
+    /// The keys that it removed from the snapshots that were there (SHA-256 of SubjectPublicKeyInfo).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub purged: BTreeSet<Sha256>,
     /// What it changed, in the order in which it did.
     pub paths: Vec<ChangedPath>,
 }
@@ -121,7 +124,7 @@ pub enum Brief {
 }
 
 /// What may be told of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileBrief {
     /// The twelve permission bits.
@@ -141,4 +144,29 @@ pub struct FileBrief {
     /// The public keys that stand in it by themselves (SHA-256 of SubjectPublicKeyInfo).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub public_keys: Vec<Sha256>,
+    /// Its copy was removed from the snapshot, because it held the private key of a distrusted CA, which is the one that is
+    /// named. What else it held is not known any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub purged: bool,
+}
+
+impl SnapshotFacts {
+    /// The paths of which it cannot put back what was there, or tell what it left there, because a key was removed from it.
+    pub fn purged_paths(&self) -> BTreeSet<&str> {
+        let purged = self.paths.iter().filter(|changed| {
+            changed.before.is_purged() || changed.after.as_ref().is_some_and(Brief::is_purged)
+        });
+        purged.map(|changed| changed.path.as_str()).collect()
+    }
+}
+
+impl Brief {
+    /// Whether a copy in it was removed because it held the key of a distrusted CA.
+    pub fn is_purged(&self) -> bool {
+        match self {
+            Self::File(file) => file.purged,
+            Self::Tree { files } => files.values().any(|file| file.purged),
+            Self::Absent | Self::Directory | Self::Link { .. } => false,
+        }
+    }
 }

@@ -122,6 +122,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::RemoveCopy { path, of } => {
             done(run, node, Order::RemoveCopy { path: path.clone(), of: of.clone() })
         }
+        Deed::PurgeSnapshots { key, .. } => done(run, node, Order::PurgeSnapshots { key: *key }),
         Deed::IssueIdentity(issue) => self::issue(run, action, issue),
         Deed::CopyIdentity(copy) => self::copy(run, action, copy),
         Deed::WriteCsr(request) => ask(run, action, request),

@@ -33,6 +33,7 @@ impl Run<'_, '_> {
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }
             | Deed::RemoveCopy { .. }
+            | Deed::PurgeSnapshots { .. }
             | Deed::IssueIdentity(_)
             | Deed::CopyIdentity(_)
             | Deed::WriteCsr(_)

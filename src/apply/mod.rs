@@ -254,7 +254,7 @@ impl<'h> Run<'_, 'h> {
                 done += 1;
             }
             if !went_well {
-                if self.settings.on_failure == OnFailure::UndoAll {
+                if self.settings.on_failure == OnFailure::UndoAll && self.plan.can_take_back(done) {
                     self.undo_earlier(done, tell);
                 }
                 return;

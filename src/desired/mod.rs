@@ -28,6 +28,7 @@ use crate::spec::types::{
     KeyAlgorithm, OnExpiry, ProfileName, Restart, Role, Rollout, Scheme, Snapshots, Source, SubjectName,
     Usage,
 };
+use crate::x509::Sha256;
 
 /// The wanted state of one cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,6 +128,16 @@ pub struct DesiredConsumer {
     pub paths: BTreeSet<String>,
     /// TLS ports.
     pub ports: BTreeSet<NonZeroU16>,
+}
+
+impl DesiredAuthority {
+    /// The fingerprints of the CA certificates that must go, each with the reason.
+    pub fn distrusted(&self) -> impl Iterator<Item = (Sha256, &str)> {
+        let declared = self.distrust.iter();
+        declared.filter_map(|(fingerprint, because)| {
+            Some((fingerprint.strip_prefix("sha256:")?.parse().ok()?, because.as_str()))
+        })
+    }
 }
 
 /// One node as it should be.

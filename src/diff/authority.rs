@@ -11,7 +11,7 @@ use crate::x509::{Certificate, Sha256, chain};
 
 use super::key_pair::odd_ones_out;
 use super::view::{pem, pem_reasons};
-use super::{Effect, Finding, Reason, Staged, Succession, directory, files};
+use super::{Effect, Finding, Reason, Staged, Succession, directory, files, kept};
 
 /// What all nodes together hold of an authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -198,6 +198,7 @@ impl AuthorityCase<'_> {
         }
         findings.extend(self.own_root());
         findings.extend(self.key_findings());
+        findings.extend(kept::findings(self));
         findings.extend(files::findings(&self.copy.certificate, self.facts));
         if self.copy.may_hold_key {
             findings.extend(files::findings(&self.copy.key, self.facts));

@@ -9,6 +9,7 @@ mod copies;
 mod directory;
 mod files;
 mod identity;
+mod kept;
 mod key_pair;
 mod reason;
 mod request;

@@ -157,6 +157,24 @@ pub enum Reason {
         /// Why, as the spec says.
         because: String,
     },
+    /// Nobody holds a distrusted CA any more, and the node's snapshots still hold its private key.
+    KeyInSnapshots {
+        /// The CA certificate.
+        fingerprint: Sha256,
+        /// Its key, by its public half (SHA-256 of SubjectPublicKeyInfo).
+        key: Sha256,
+        /// The number of files.
+        files: usize,
+        /// Why it is distrusted, as the spec says.
+        because: String,
+    },
+    /// Nobody holds a distrusted CA any more, and whether the node's snapshots hold its private key is not known.
+    SnapshotsUnread {
+        /// The CA certificate.
+        fingerprint: Sha256,
+        /// Why it is not known.
+        because: String,
+    },
     /// A CA that has to go issued it.
     IssuerGoes {
         /// The CA certificate.
@@ -420,6 +438,8 @@ impl Reason {
             Reason::BundleLacks { .. } => "BundleLacks",
             Reason::RootDiffers { .. } => "RootDiffers",
             Reason::Distrusted { .. } => "Distrusted",
+            Reason::KeyInSnapshots { .. } => "KeyInSnapshots",
+            Reason::SnapshotsUnread { .. } => "SnapshotsUnread",
             Reason::IssuerGoes { .. } => "IssuerGoes",
             Reason::SuccessorKeyLost { .. } => "SuccessorKeyLost",
             Reason::Waived { .. } => "Waived",

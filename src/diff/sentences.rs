@@ -88,6 +88,20 @@ impl fmt::Display for Reason {
             Reason::Distrusted { fingerprint, because } => {
                 write!(f, "distrusted: {} ({})", fingerprint.short(), escaped(because))
             }
+            Reason::KeyInSnapshots { fingerprint, files, because, .. } => write!(
+                f,
+                "{files} {} in the snapshots {} the private key of {}, which is distrusted ({})",
+                if *files == 1 { "file" } else { "files" },
+                if *files == 1 { "holds" } else { "hold" },
+                fingerprint.short(),
+                escaped(because)
+            ),
+            Reason::SnapshotsUnread { fingerprint, because } => write!(
+                f,
+                "whether the snapshots hold the private key of {}, which is distrusted, is not known: {}",
+                fingerprint.short(),
+                escaped(because)
+            ),
             Reason::IssuerGoes { issuer } => {
                 write!(f, "signed by {}, a CA that is being replaced", issuer.short())
             }

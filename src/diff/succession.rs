@@ -141,6 +141,17 @@ impl AuthorityView {
             || self.staged.certificates.values().any(|staged| staged == certificate)
     }
 
+    /// Whether any node holds a CA certificate, in use or to come.
+    pub(super) fn holds(&self, fingerprint: &Sha256) -> bool {
+        let mut known = self.certificates.values().flatten().chain(self.staged.certificates.values());
+        known.any(|held| held.fingerprint() == fingerprint)
+    }
+
+    /// Whether any node holds a key, in use or to come.
+    pub(super) fn holds_key(&self, key: &Sha256) -> bool {
+        self.keys.values().chain(self.staged.keys.values()).any(|held| held == key)
+    }
+
     fn is_held(&self, certificate: &Certificate) -> bool {
         self.certificates.values().any(|held| held.contains(certificate))
     }
@@ -174,8 +185,7 @@ impl AuthorityView {
     }
 
     fn holds_key_of(&self, certificate: &Certificate) -> bool {
-        let spki = certificate.facts().key.spki_sha256;
-        self.keys.values().chain(self.staged.keys.values()).any(|key| *key == spki)
+        self.holds_key(&certificate.facts().key.spki_sha256)
     }
 
     /// The one that comes, of those that are there with their keys: one that waits beside the file before one in it, then the youngest.

@@ -42,6 +42,9 @@ pub enum HostError {
     /// The visit did not change it, or no snapshot of the visit is kept.
     #[error("there is no snapshot of {path} from visit {visit}")]
     NoSnapshot { path: String, visit: VisitId },
+    /// What the visit's snapshot held of it was removed, because it held the private key of a distrusted CA.
+    #[error("the snapshot of {path} from visit {visit} held the key of a distrusted CA and was removed")]
+    Purged { path: String, visit: VisitId },
     /// The path was not named when the transaction began.
     #[error("{path} is not among the paths of this transaction")]
     NotListed { path: String },

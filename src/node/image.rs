@@ -276,28 +276,26 @@ impl FileImage {
 
     fn brief(&self) -> FileBrief {
         let Access { mode, uid, gid } = self.access;
-        let mut brief = FileBrief {
-            mode,
-            uid,
-            gid,
-            size: u64::try_from(self.bytes.len()).unwrap_or(u64::MAX),
-            certificates: Vec::new(),
-            private_keys: Vec::new(),
-            public_keys: Vec::new(),
-        };
-        let kubeconfig = KubeconfigFacts::read(self.bytes.reveal());
-        match kubeconfig.current() {
-            Some((cluster, user)) => {
-                for material in [&user.certificate, &user.key, &cluster.authority] {
-                    if let Material::Embedded(pem) = material {
-                        brief.add(pem);
-                    }
+        FileBrief { mode, uid, gid, ..contents(self.bytes.reveal()) }
+    }
+}
+
+/// What may be told of the bytes of a file.
+pub(super) fn contents(bytes: &[u8]) -> FileBrief {
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let mut brief = FileBrief { size, ..FileBrief::default() };
+    let kubeconfig = KubeconfigFacts::read(bytes);
+    match kubeconfig.current() {
+        Some((cluster, user)) => {
+            for material in [&user.certificate, &user.key, &cluster.authority] {
+                if let Material::Embedded(pem) = material {
+                    brief.add(pem);
                 }
             }
-            None => brief.add(&PemFacts::read(self.bytes.reveal())),
         }
-        brief
+        None => brief.add(&PemFacts::read(bytes)),
     }
+    brief
 }
 
 impl FileBrief {

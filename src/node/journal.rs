@@ -17,6 +17,7 @@ use super::snapshot::Record;
 use super::visit::Touch;
 use crate::gate::Gate;
 use crate::observed::VisitState;
+use crate::x509::Sha256;
 
 const NAME: &str = "journal.jsonl";
 
@@ -55,6 +56,8 @@ pub(super) enum Event {
     Running { argv: Vec<String>, timeout_seconds: u64 },
     /// A program ended well.
     Ran { argv: Vec<String> },
+    /// The private key with this public half is about to be removed from all earlier snapshots.
+    Purging { key: Sha256 },
     /// The changes are kept.
     Committed {
         /// The links beside which the directories wait whose places they took.
@@ -132,7 +135,8 @@ pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
             | Event::Writing { .. }
             | Event::Wrote { .. }
             | Event::Running { .. }
-            | Event::Ran { .. } => state,
+            | Event::Ran { .. }
+            | Event::Purging { .. } => state,
             Event::Committed { .. } => Some(VisitState::Committed),
             Event::Undone { .. } => Some(VisitState::Undone),
             Event::UndoFailed { .. } => Some(VisitState::UndoFailed),
@@ -205,6 +209,7 @@ pub(super) fn programs(lines: &[Line]) -> Vec<Program<'_>> {
             | Event::Replacing { .. }
             | Event::Writing { .. }
             | Event::Wrote { .. }
+            | Event::Purging { .. }
             | Event::Committed { .. }
             | Event::Undoing
             | Event::Undone { .. }
@@ -212,6 +217,15 @@ pub(super) fn programs(lines: &[Line]) -> Vec<Program<'_>> {
         }
     }
     programs
+}
+
+/// The keys that were, or may have been, removed from the snapshots that were there.
+pub(super) fn purged(lines: &[Line]) -> BTreeSet<Sha256> {
+    let purged = lines.iter().filter_map(|line| {
+        let Event::Purging { key } = &line.event else { return None };
+        Some(*key)
+    });
+    purged.collect()
 }
 
 /// The directories that were, or may have been, replaced with everything in them, with the names below them.
@@ -236,6 +250,7 @@ pub(super) fn keeping(lines: &[Line]) -> BTreeSet<String> {
         | Event::Wrote { .. }
         | Event::Running { .. }
         | Event::Ran { .. }
+        | Event::Purging { .. }
         | Event::Undoing
         | Event::Undone { .. }
         | Event::UndoFailed { .. } => None,

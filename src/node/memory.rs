@@ -14,7 +14,10 @@ use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe
 use super::{Inspect, NodeError};
 use crate::gate::Gate;
 use crate::ids::ServiceName;
-use crate::observed::{EtcdFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts};
+use crate::observed::{
+    EtcdFacts, FileFacts, FileKind, Hop, KeptKey, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts,
+};
+use crate::x509::Sha256;
 
 mod etcd;
 mod failure;
@@ -224,6 +227,15 @@ impl Inspect for Memory {
 }
 
 impl Look for Memory {
+    fn kept_keys(
+        &self,
+        _: &str,
+        distrusted: &BTreeSet<Sha256>,
+        files: &BTreeMap<String, Seen<FileFacts>>,
+    ) -> Seen<BTreeMap<Sha256, KeptKey>> {
+        Seen::Present(self.keys_kept(distrusted, files))
+    }
+
     fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
         let failing = |gate: &Gate| Some((gate.clone(), self.gate_holds(gate).err()?));
         gates.iter().filter_map(failing).collect()

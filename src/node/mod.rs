@@ -18,6 +18,7 @@ mod etcd_snapshot;
 mod gates;
 mod image;
 mod journal;
+mod kept;
 mod live;
 mod local;
 mod lock;

@@ -13,12 +13,13 @@ use zeroize::Zeroizing;
 use super::accounts::Accounts;
 use super::confined::{Listing, Status};
 use super::content;
-use super::gates;
+use super::{gates, kept};
 use crate::gate::Gate;
 use crate::manifest;
 use crate::observed::{
-    Content, Expect, FileFacts, FileKind, Hop, NodeFacts, ObserveRequest, Seen, ServedBy, not_looked,
+    Content, Expect, FileFacts, FileKind, Hop, KeptKey, NodeFacts, ObserveRequest, Seen, ServedBy, not_looked,
 };
+use crate::x509::Sha256;
 
 /// Most bytes that are read of one file: a bundle of all public roots has a fifth of that.
 pub(super) const READ_LIMIT: usize = 1024 * 1024;
@@ -35,6 +36,19 @@ pub(super) const LAST: &str = "last";
 pub(super) trait Look {
     /// Walks to a path through every link, and takes from there what is wanted.
     fn look(&self, path: &str, want: Want) -> Sight;
+
+    /// The keys of these CA certificates in the snapshots below a state directory. `files` is what was seen of the node.
+    fn kept_keys(
+        &self,
+        state_directory: &str,
+        distrusted: &BTreeSet<Sha256>,
+        files: &BTreeMap<String, Seen<FileFacts>>,
+    ) -> Seen<BTreeMap<Sha256, KeptKey>>
+    where
+        Self: Sized,
+    {
+        kept::keys(self, state_directory, distrusted, files)
+    }
 
     /// The gates that do not hold, and why.
     fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)>
@@ -127,9 +141,13 @@ pub(super) fn observe(
         open_transaction,
         last_transaction,
         consumers: Vec::new(),
+        kept_keys: not_looked(),
         services: BTreeMap::new(),
         etcd: not_looked(),
     };
+    if let (Some(directory), false) = (&request.state_directory, request.distrusted.is_empty()) {
+        facts.kept_keys = tree.kept_keys(directory, &request.distrusted, &facts.files);
+    }
     facts.kubernetes_version = manifest::kubernetes_version(facts.manifests().map(|(_, manifest)| manifest));
     facts
 }

@@ -305,6 +305,11 @@ pub enum Order {
         /// What it must be.
         identity: Box<IdentityCheck>,
     },
+    /// Removes from every earlier snapshot each copy that holds a private key. No undo brings it back.
+    PurgeSnapshots {
+        /// The key, by its public half (SHA-256 of SubjectPublicKeyInfo).
+        key: Sha256,
+    },
     /// Puts back one path as it was before a visit of an earlier run, if it still is what that run left there.
     Restore {
         /// The visit whose changes are taken back.

@@ -109,6 +109,7 @@ pub(super) fn perform(
             visit.write(objects, vec![(&file, Secret::new(pem_of(&certificates).into_bytes()))]).map(done)
         }
         Order::RemoveCopy { path, of } => shared::remove_copy(visit, objects, &path, &of).map(done),
+        Order::PurgeSnapshots { key } => objects.purge(&key).map(done),
         Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
         Order::WriteShared { file, content } => visit.write(objects, vec![(&file, content)]).map(done),
         Order::SetPermissions { file } => visit.set_permissions(objects, &file).map(done),
@@ -163,6 +164,7 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
         | Order::CreateAuthority { .. }
         | Order::CreateKeyPair { .. }
         | Order::RemoveCopy { .. }
+        | Order::PurgeSnapshots { .. }
         | Order::WritePublicKey { .. }
         | Order::WriteCertificates { .. }
         | Order::WriteShared { .. }

@@ -313,6 +313,7 @@ impl Expected {
             | Order::WriteTrusted { .. }
             | Order::WriteCertificates { .. }
             | Order::RemoveCopy { .. }
+            | Order::PurgeSnapshots { .. }
             | Order::WriteShared { .. }
             | Order::SetPermissions { .. }
             | Order::AnnotatePod { .. }

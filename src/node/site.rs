@@ -27,6 +27,7 @@ use super::visit::{Change, Earlier, Objects, Touch};
 use crate::gate::Gate;
 use crate::observed::{ServedBy, VisitState};
 pub(super) use crate::visits::temporary_name;
+use crate::x509::Sha256;
 
 /// The files of a node during one transaction.
 #[derive(Debug)]
@@ -102,6 +103,12 @@ impl Objects for Site {
         self.note(Event::Ran { argv: argv.to_vec() })
     }
 
+    fn purge(&mut self, key: &Sha256) -> Result<(), HostError> {
+        self.note(Event::Purging { key: *key })?;
+        let (own, _) = self.visit.as_ref().ok_or(HostError::NotOpen)?;
+        self.store.purge(key, own).map(|_| ())
+    }
+
     fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError> {
         let no_snapshot = || HostError::NoSnapshot { path: path.to_owned(), visit: visit.clone() };
         super::store::check_run(&visit.run)?;
@@ -112,13 +119,18 @@ impl Objects for Site {
         }
         let manifest = snapshot::read_manifest(&directory)?;
         let after = snapshot::read_after(&directory)?;
+        let purged = snapshot::read_purged(&directory)?;
         let mut earlier = Vec::new();
         for (touch, before) in journal::touched(&lines).into_iter().filter(|(touch, _)| touch.path == path) {
             let before = before.or_else(|| manifest.before.get(&touch.location)).ok_or_else(no_snapshot)?;
+            let after = after.get(&touch.location).ok_or_else(no_snapshot)?;
+            if purged.touches(before) || purged.touches(after) {
+                return Err(HostError::Purged { path: path.to_owned(), visit: visit.clone() });
+            }
             earlier.push(Earlier {
                 location: touch.location.clone(),
                 before: before.load(&directory)?,
-                after: after.get(&touch.location).ok_or_else(no_snapshot)?.load(&directory)?,
+                after: after.load(&directory)?,
                 starts: touch.starts,
             });
         }

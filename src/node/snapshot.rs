@@ -10,14 +10,19 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::{Dir, staged_name};
 use super::error::HostError;
-use super::image::{Access, DirectoryImage, Entry, FileImage, Image, TreeImage};
+use super::image::{Access, DirectoryImage, Entry, FileImage, Image, TreeImage, contents};
 use super::order::{Begin, VisitId};
+use crate::visits::{Brief, FileBrief};
+use crate::x509::Sha256;
 
 const MANIFEST: &str = "manifest.json";
 const AFTER: &str = "after.json";
+const PURGED: &str = "purged.json";
 const RESERVE: &str = "reserve";
-const BEFORE_COPIES: &str = "before";
-const AFTER_COPIES: &str = "after";
+/// The directory of the copies of what was there.
+pub(super) const BEFORE_COPIES: &str = "before";
+/// The directory of the copies of what was left.
+pub(super) const AFTER_COPIES: &str = "after";
 const VERSION: u32 = 1;
 
 /// What the manifest says.
@@ -168,7 +173,90 @@ pub(super) fn read_after(directory: &Dir) -> Result<BTreeMap<String, Record>, Ho
     serde_json::from_slice(bytes.reveal()).map_err(|_| damaged(directory, AFTER, "it cannot be understood"))
 }
 
+/// The copies that were removed because of the private key in them: each with that key's public half.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Purged {
+    copies: BTreeMap<String, Sha256>,
+}
+
+impl Purged {
+    /// Whether a copy of what the record tells of was removed.
+    pub(super) fn touches(&self, record: &Record) -> bool {
+        match record {
+            Record::File { copy, .. } => self.copies.contains_key(copy),
+            Record::Tree { entries } => entries.values().any(|entry| self.touches(entry)),
+            Record::Absent | Record::Directory { .. } | Record::Link { .. } | Record::Other => false,
+        }
+    }
+}
+
+/// Which copies of a visit were removed because of the keys in them.
+pub(super) fn read_purged(directory: &Dir) -> Result<Purged, HostError> {
+    let Some(bytes) = directory.read(PURGED)? else { return Ok(Purged::default()) };
+    serde_json::from_slice(bytes.reveal()).map_err(|_| damaged(directory, PURGED, "it cannot be understood"))
+}
+
+/// Removes every copy in the directory of a visit that holds a private key; tells how many.
+///
+/// That they go is on the disk before they do: whoever reads the snapshot then knows why a copy is missing, and whoever is
+/// interrupted finds the rest by what it holds.
+pub(super) fn purge(directory: &Dir, key: &Sha256) -> Result<usize, HostError> {
+    let mut found = BTreeSet::new();
+    for copies in [BEFORE_COPIES, AFTER_COPIES] {
+        let Some(from) = directory.child(copies)? else { continue };
+        for name in from.names()? {
+            let bytes = from.read(&name)?;
+            if bytes.is_some_and(|bytes| contents(bytes.reveal()).private_keys.contains(key)) {
+                found.insert((copies, name));
+            }
+        }
+    }
+    if found.is_empty() {
+        return Ok(0);
+    }
+    let mut purged = read_purged(directory)?;
+    purged.copies.extend(found.iter().map(|(copies, name)| (format!("{copies}/{name}"), *key)));
+    directory.write_whole(PURGED, &json(directory, PURGED, &purged)?)?;
+    for copies in [BEFORE_COPIES, AFTER_COPIES] {
+        let Some(from) = directory.child(copies)? else { continue };
+        for (_, name) in found.iter().filter(|(of, _)| *of == copies) {
+            from.remove_file(name)?;
+        }
+        from.sync()?;
+    }
+    Ok(found.len())
+}
+
 impl Record {
+    /// What may be told of it, also where a copy was removed because of the key in it.
+    pub(super) fn brief(&self, directory: &Dir, purged: &Purged) -> Result<Brief, HostError> {
+        if !purged.touches(self) {
+            return Ok(self.load(directory)?.brief());
+        }
+        Ok(match self {
+            Self::File { mode, uid, gid, size, copy, .. } => Brief::File(FileBrief {
+                mode: *mode,
+                uid: *uid,
+                gid: *gid,
+                size: *size,
+                private_keys: purged.copies.get(copy).copied().into_iter().collect(),
+                purged: true,
+                ..FileBrief::default()
+            }),
+            Self::Tree { entries } => {
+                let mut files = BTreeMap::new();
+                for (name, entry) in entries {
+                    if let Brief::File(file) = entry.brief(directory, purged)? {
+                        files.insert(name.clone(), file);
+                    }
+                }
+                Brief::Tree { files }
+            }
+            Self::Absent | Self::Directory { .. } | Self::Link { .. } | Self::Other => Brief::Absent,
+        })
+    }
+
     /// The whole image again.
     pub(super) fn load(&self, directory: &Dir) -> Result<Image, HostError> {
         Ok(match self {

@@ -14,8 +14,10 @@ use super::order::VisitId;
 use super::snapshot::{self, Manifest};
 use crate::desired::{ETCD_SNAPSHOTS, REQUESTS};
 use crate::observed::{FileKind, OpenTransaction, PastTransaction, VisitState};
+use crate::x509::Sha256;
 
-const SNAPSHOTS: &str = "snapshots";
+/// The directory of all snapshots in the state directory.
+pub(super) const SNAPSHOTS: &str = "snapshots";
 const PRIVATE: u32 = 0o700;
 
 /// The state directory, open.
@@ -156,6 +158,23 @@ impl Store {
         }
         visits.sort_by(|(one, _), (two, _)| (one.begun_at, &one.id).cmp(&(two.begun_at, &two.id)));
         Ok(visits)
+    }
+
+    /// Removes from every snapshot but `own`, which is that of the open transaction, each copy that holds this private key.
+    ///
+    /// A snapshot whose records cannot be read is gone through like any other: what is looked at is the copies.
+    pub(super) fn purge(&self, key: &Sha256, own: &Dir) -> Result<usize, HostError> {
+        let mut purged = 0;
+        for run_name in self.snapshots.names()? {
+            let Some(run) = self.snapshots.child(&run_name)? else { continue };
+            for visit_name in run.names()? {
+                let Some(visit) = run.child(&visit_name)? else { continue };
+                if visit.path != own.path {
+                    purged += snapshot::purge(&visit, key)?;
+                }
+            }
+        }
+        Ok(purged)
     }
 
     /// Removes the snapshots of all runs but the latest `keep` and `current`, and those with a visit that has not ended well or badly.

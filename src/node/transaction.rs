@@ -154,7 +154,8 @@ impl Host for Local {
             };
             let paths = self.changed_paths(&tree, &manifest, &directory, &lines, state)?;
             let Manifest { id, begun_at, note, .. } = manifest;
-            found.push(SnapshotFacts { id, begun_at, state, note, paths });
+            let purged = journal::purged(&lines);
+            found.push(SnapshotFacts { id, begun_at, state, note, purged, paths });
         }
         Ok(found)
     }
@@ -332,25 +333,35 @@ impl Local {
             VisitState::Committed => Some(snapshot::read_after(directory)?),
             VisitState::Open | VisitState::Undone | VisitState::UndoFailed => None,
         };
+        let purged = snapshot::read_purged(directory)?;
         let mut changed = Vec::new();
         for (touch, before) in journal::touched(lines) {
             let Some(before) = before.or_else(|| manifest.before.get(&touch.location)) else { continue };
-            let after = match after.as_ref().and_then(|after| after.get(&touch.location)) {
-                Some(after) => Some(after.load(directory)?),
-                None => None,
-            };
-            let unchanged_since = match &after {
-                // One that cannot be captured any more is certainly not what was left.
-                Some(after @ Image::Tree(_)) => site::capture_tree(tree, &touch.location, &self.fuse)
-                    .is_ok_and(|found| found.same_as(after)),
-                Some(after) => site::capture(tree, &touch.location, &self.fuse)?.same_as(after),
-                None => false,
+            let left = after.as_ref().and_then(|after| after.get(&touch.location));
+            let (after, unchanged_since) = match left {
+                // What it was is not known any more, so nobody can say that it still is so.
+                Some(left) if purged.touches(left) => (Some(left.brief(directory, &purged)?), false),
+                Some(left) => {
+                    let left = left.load(directory)?;
+                    // One that cannot be captured any more is certainly not what was left.
+                    let is_as_left = match &left {
+                        Image::Tree(_) => site::capture_tree(tree, &touch.location, &self.fuse)
+                            .is_ok_and(|found| found.same_as(&left)),
+                        Image::Absent
+                        | Image::Directory(_)
+                        | Image::Link { .. }
+                        | Image::File(_)
+                        | Image::Other => site::capture(tree, &touch.location, &self.fuse)?.same_as(&left),
+                    };
+                    (Some(left.brief()), is_as_left)
+                }
+                None => (None, false),
             };
             changed.push(ChangedPath {
                 path: touch.path.clone(),
                 location: touch.location.clone(),
-                before: before.load(directory)?.brief(),
-                after: after.as_ref().map(Image::brief),
+                before: before.brief(directory, &purged)?,
+                after,
                 unchanged_since,
             });
         }

@@ -17,7 +17,7 @@ use crate::desired::FileSpec;
 use crate::gate::Gate;
 use crate::observed::{FileKind, ServedBy};
 use crate::secret::Secret;
-use crate::x509::PrivateKey;
+use crate::x509::{PrivateKey, Sha256};
 
 mod migration;
 mod requests;
@@ -48,6 +48,9 @@ pub(super) trait Objects: Look {
 
     /// Makes a directory of this program's own, closed to all others; one that is there is closed to them. Empty it is nothing to anybody, so no undo removes it.
     fn make_private(&mut self, path: &str) -> Result<(), HostError>;
+
+    /// Removes from all earlier snapshots every copy that holds the private key with this public half. No undo brings it back.
+    fn purge(&mut self, key: &Sha256) -> Result<(), HostError>;
 
     /// As whom it works.
     fn served_by(&self) -> ServedBy;

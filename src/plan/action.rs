@@ -289,6 +289,13 @@ pub enum Deed {
         /// The identities.
         identities: BTreeSet<IdentityName>,
     },
+    /// Removes from every snapshot on the node each copy that holds the private key of a distrusted CA.
+    PurgeSnapshots {
+        /// The CA certificate, by its fingerprint.
+        fingerprint: Sha256,
+        /// The key, by its public half (SHA-256 of SubjectPublicKeyInfo).
+        key: Sha256,
+    },
     /// Puts a path back as it was before a visit of an earlier run.
     Restore {
         /// The earlier run.
@@ -392,6 +399,7 @@ impl Deed {
             Deed::Restart { .. } => "restart",
             Deed::AwaitHealthy { .. } => "await-healthy",
             Deed::Verify { .. } => "verify",
+            Deed::PurgeSnapshots { .. } => "purge-snapshots",
             Deed::Restore { .. } => "restore",
         }
     }
@@ -409,6 +417,7 @@ impl Deed {
             | Deed::UndoOpen { .. }
             | Deed::SnapshotEtcd { .. }
             | Deed::Snapshot { .. }
+            | Deed::PurgeSnapshots { .. }
             | Deed::Verify { .. } => Vec::new(),
             Deed::MakeDirectory { directory } => vec![&directory.path],
             Deed::MakeLink { path, .. } | Deed::Restore { path, .. } | Deed::RemoveCopy { path, .. } => {
@@ -448,6 +457,7 @@ impl Deed {
             | Deed::SnapshotEtcd { .. }
             | Deed::Snapshot { .. }
             | Deed::AwaitHealthy { .. }
+            | Deed::PurgeSnapshots { .. }
             | Deed::Verify { .. } => Undo::None,
             Deed::Restart { .. } => Undo::Inverse,
             Deed::MakeDirectory { .. }

@@ -17,6 +17,11 @@ pub(super) fn not_mended(reason: &Reason, subject: &Subject) -> (String, String)
             "something else lies in its place, and pki never removes what it does not know",
             "look at it on the node and move it away; the next plan makes what is missing",
         )
+    } else if matches!(reason, Reason::SnapshotsUnread { .. }) {
+        (
+            "a key that may be there is not taken for gone",
+            "look at `spec.snapshots.directory` on the node, remove what cannot be read there, and plan again",
+        )
     } else if matches!(subject, Subject::Authority(_)) {
         (
             "this version does not replace an authority that is there",

@@ -1,7 +1,7 @@
 //! Who has to say yes to a plan, and how.
 //!
-//! What enters is a finished plan; what leaves is its tier. The upper tier is for what cannot be taken back or takes a cluster down: dropping trust, a loss of quorum of
-//! a cluster of several members, and bringing back what has expired. Nothing else is in it, so that nobody gets used to it.
+//! What enters is a finished plan; what leaves is its tier. The upper tier is for what cannot be taken back or takes a cluster down: dropping trust, removing a
+//! key from the snapshots, a loss of quorum of a cluster of several members, and bringing back what has expired. Nothing else is in it, so that nobody gets used to it.
 
 use std::collections::BTreeSet;
 
@@ -30,11 +30,19 @@ impl Plan {
         if !why.is_empty() {
             what.push("outage");
         }
-        for authority in self.dropped() {
+        let (dropped, purged) = (self.of_phase(Phase::DropOld), self.of_phase(Phase::Purge));
+        for authority in dropped.union(&purged) {
             what.push(authority.as_str());
-            why.push(format!(
-                "the old CA of ca/{authority} is dropped: from then on nobody trusts what it signed, and there is no way back but another replacement"
-            ));
+            if dropped.contains(authority) {
+                why.push(format!(
+                    "the old CA of ca/{authority} is dropped: from then on nobody trusts what it signed, and there is no way back but another replacement"
+                ));
+            }
+            if purged.contains(authority) {
+                why.push(format!(
+                    "the private key of the distrusted CA of ca/{authority} is removed from the snapshots, and nothing brings it back"
+                ));
+            }
         }
         match what.is_empty() {
             true => Approval::Ordinary,
@@ -42,9 +50,9 @@ impl Plan {
         }
     }
 
-    /// The authorities of which it drops a CA.
-    fn dropped(&self) -> BTreeSet<&AuthorityName> {
-        let visits = self.visits.iter().filter(|visit| visit.phase == Phase::DropOld);
+    /// The authorities on which it works in a phase.
+    fn of_phase(&self, phase: Phase) -> BTreeSet<&AuthorityName> {
+        let visits = self.visits.iter().filter(|visit| visit.phase == phase);
         visits
             .flat_map(|visit| &visit.actions)
             .filter_map(|action| action.address.subject.authority())

@@ -146,6 +146,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     for (name, node) in &survey.desired.nodes {
         let Some(facts) = survey.observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
         builder.directories(name, node);
+        builder.purges(name, node);
         copies::of_authorities(&mut builder, name, node, facts);
         identities::build(&mut builder, name, node, facts);
         builder.permissions(name, node, facts);

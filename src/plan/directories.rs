@@ -135,6 +135,7 @@ impl Builder<'_> {
                 | Deed::Restart { .. }
                 | Deed::AwaitHealthy { .. }
                 | Deed::Verify { .. }
+                | Deed::PurgeSnapshots { .. }
                 | Deed::Restore { .. } => deed.deed.paths(),
             };
             for path in targets {

@@ -460,6 +460,8 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::BundleLacks { .. }
         | Reason::RootDiffers { .. }
         | Reason::Distrusted { .. }
+        | Reason::KeyInSnapshots { .. }
+        | Reason::SnapshotsUnread { .. }
         | Reason::SuccessorKeyLost { .. }
         | Reason::Waived { .. }
         | Reason::BundleHasStray { .. }

@@ -28,6 +28,7 @@ mod needs;
 mod options;
 mod order;
 mod phase;
+mod purge;
 mod quorum;
 mod recovery;
 mod replace;
@@ -363,6 +364,11 @@ impl Plan {
     /// The visits in waves: those of a wave are made at the same time, and a wave begins when the one before it has ended.
     pub fn waves(&self) -> impl Iterator<Item = &[Visit]> {
         self.visits.chunk_by(|one, next| next.with_previous && one.phase == next.phase)
+    }
+
+    /// Whether its first visits can be taken back. Once snapshots begin to forget a key, what needs it stays dropped everywhere.
+    pub fn can_take_back(&self, visits: usize) -> bool {
+        self.visits.iter().take(visits).all(|visit| visit.phase != Phase::Purge)
     }
 
     /// The visit to which an action belongs.

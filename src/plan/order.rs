@@ -123,6 +123,7 @@ fn source(deed: &Deed) -> Option<&NodeName> {
         | Deed::Restart { .. }
         | Deed::AwaitHealthy { .. }
         | Deed::Verify { .. }
+        | Deed::PurgeSnapshots { .. }
         | Deed::Restore { .. } => None,
     }
 }
@@ -260,7 +261,7 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::AwaitHealthy { .. } if matches!(deed.address.subject, Subject::Identity(_)) => 13,
         Deed::Restart { .. } | Deed::AwaitHealthy { .. } => 12,
         // What is left over goes once everything works without it.
-        Deed::RemoveCopy { .. } => 14,
+        Deed::RemoveCopy { .. } | Deed::PurgeSnapshots { .. } => 14,
         Deed::Verify { .. } => 15,
     }
 }
@@ -269,6 +270,9 @@ fn key(deed: &DraftDeed) -> Key {
     let path = if matches!(deed.deed, Deed::AwaitHealthy { .. }) {
         // Behind the restart of the same service, whatever that writes.
         "~".to_owned()
+    } else if let Deed::PurgeSnapshots { fingerprint, .. } = &deed.deed {
+        // One authority may have lost several keys.
+        fingerprint.to_string()
     } else {
         deed.deed.paths().first().map(|path| (*path).to_owned()).unwrap_or_default()
     };
@@ -402,6 +406,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::Restart { .. }
             | Deed::AwaitHealthy { .. }
             | Deed::Verify { .. }
+            | Deed::PurgeSnapshots { .. }
             | Deed::Restore { .. } => Vec::new(),
         };
         for path in needs {

@@ -32,6 +32,8 @@ pub enum Phase {
     Servers,
     /// Nobody trusts the old one any more. There is no way back from here.
     DropOld,
+    /// The snapshots forget the key of a CA that is distrusted. There is no way back from here either.
+    Purge,
 }
 
 /// No phase is called so.
@@ -41,7 +43,7 @@ pub struct PhaseError;
 
 impl Phase {
     /// All of them, in order.
-    pub const ALL: [Phase; 9] = [
+    pub const ALL: [Phase; 10] = [
         Phase::EtcdSnapshot,
         Phase::Quorum,
         Phase::Ordinary,
@@ -51,6 +53,7 @@ impl Phase {
         Phase::Peers,
         Phase::Servers,
         Phase::DropOld,
+        Phase::Purge,
     ];
 
     /// Its name.
@@ -65,6 +68,7 @@ impl Phase {
             Phase::Peers => "peers",
             Phase::Servers => "servers",
             Phase::DropOld => "drop-old",
+            Phase::Purge => "purge",
         }
     }
 
@@ -82,7 +86,8 @@ impl Phase {
             | Phase::Clients
             | Phase::Peers
             | Phase::Servers
-            | Phase::DropOld => true,
+            | Phase::DropOld
+            | Phase::Purge => true,
         }
     }
 
@@ -98,6 +103,7 @@ impl Phase {
             Phase::Peers => "reissue peers",
             Phase::Servers => "reissue servers",
             Phase::DropOld => "drop old",
+            Phase::Purge => "purge",
         }
     }
 
@@ -113,6 +119,7 @@ impl Phase {
             Phase::Peers => "reissue what members show each other",
             Phase::Servers => "reissue what servers show",
             Phase::DropOld => "drop the old CA",
+            Phase::Purge => "remove the distrusted CA's key from the snapshots",
         }
     }
 }

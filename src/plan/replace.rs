@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, FileSpec};
-use crate::diff::{AuthorityView, Effect, Succession};
+use crate::diff::{AuthorityView, Effect, Reason, Succession};
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
 use crate::profile::{At, What};
 use crate::spec::types::{KeyAlgorithm, SubjectName};
@@ -20,6 +20,7 @@ use crate::x509::{Certificate, Sha256};
 use super::authorities::Signer;
 use super::build::Builder;
 use super::extend::held_at;
+use super::needs::facts_of;
 use super::{Deed, Phase, RootSource, Why};
 
 /// Where a certificate that is made comes in a bundle. Whoever signs comes first: kubeadm signs with the first one (certs/renewal, 1.20).
@@ -97,6 +98,7 @@ pub(super) fn build(
         drawing.write(place, Phase::TrustBoth, &held, &both);
         if replacement.drops {
             drawing.drop_old(place, &both);
+            drawing.purge(place);
         }
     }
     Some(signer)
@@ -283,6 +285,27 @@ impl Drawing<'_, '_> {
         for (_, file, of) in pairs.into_iter().filter(|(is_left, ..)| *is_left) {
             let deed = Deed::RemoveCopy { path: file.path.clone(), of: of.path.clone() };
             self.add(place, Phase::DropOld, deed, false);
+        }
+    }
+
+    /// The snapshots forget the keys of the CAs that are distrusted: those that they hold, and those that the visits before copy into them.
+    fn purge(&mut self, place: &Place<'_>) {
+        let succession = &self.replacement.succession;
+        let comes = succession.successor.as_ref().map(|comes| comes.facts().key.spki_sha256);
+        let facts = facts_of(&self.builder.input.survey.observed, place.node);
+        let kept = facts.and_then(|facts| facts.kept_keys.present());
+        let going = succession.leaving.values().filter_map(|(leaving, finding)| {
+            let is_distrusted = matches!(finding.reason, Reason::Distrusted { .. });
+            let (fingerprint, key) = (*leaving.fingerprint(), leaving.facts().key.spki_sha256);
+            let is_here = [place.key, place.staged_key].contains(&Some(key));
+            let is_kept = is_here || kept.is_some_and(|kept| kept.contains_key(&fingerprint));
+            // A key that stays in use is in the snapshots of every run to come.
+            (is_distrusted && is_kept && comes != Some(key))
+                .then(|| (Deed::PurgeSnapshots { fingerprint, key }, self.builder.why(finding)))
+        });
+        let address = self.address(place);
+        for (deed, why) in going.collect::<Vec<_>>() {
+            self.builder.add_in(Phase::Purge, address.clone(), deed, vec![why], false);
         }
     }
 

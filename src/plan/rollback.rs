@@ -48,9 +48,27 @@ pub enum RollbackError {
         /// What it dropped.
         certificates: Vec<String>,
     },
+    /// The key of a distrusted CA was removed from its snapshots.
+    #[error(
+        "the private key of a distrusted CA was removed from the snapshots{}, and there is no way back without it; name another run, or replace the CA that is there if you have to",
+        purged_from(run, paths)
+    )]
+    Purged {
+        /// The run.
+        run: String,
+        /// The paths that it cannot put back; none where it is the run that removed the key.
+        paths: Vec<String>,
+    },
     /// A fault of the planner.
     #[error(transparent)]
     Cycle(#[from] Cycle),
+}
+
+fn purged_from(run: &str, paths: &[String]) -> String {
+    match paths {
+        [] => format!(" by run {run}"),
+        paths => format!(" of run {run} ({})", paths.join(", ")),
+    }
 }
 
 /// The runs of which snapshots are kept, the latest first.
@@ -86,6 +104,9 @@ pub fn rollback(
     let certificates = dropped(&builder, snapshots, &run);
     if !certificates.is_empty() {
         return Err(RollbackError::Dropped { run, certificates });
+    }
+    if let Some(paths) = purged(snapshots, &run) {
+        return Err(RollbackError::Purged { run, paths });
     }
     let mut expired = Vec::new();
     let mut stages = Vec::new();
@@ -158,6 +179,15 @@ fn dropped(
         }
     }
     dropped.into_iter().collect()
+}
+
+/// The paths of a run of which the snapshots hold nothing any more, because of the key in them; some as well where the run itself removed a key.
+fn purged(snapshots: &BTreeMap<NodeName, Vec<SnapshotFacts>>, run: &str) -> Option<Vec<String>> {
+    let of_run = |kept: &&SnapshotFacts| kept.id.run == run && kept.state == VisitState::Committed;
+    let kept: Vec<&SnapshotFacts> = snapshots.values().flatten().filter(of_run).collect();
+    let paths: BTreeSet<&str> = kept.iter().flat_map(|kept| kept.purged_paths()).collect();
+    let is_purge = kept.iter().any(|kept| !kept.purged.is_empty());
+    (is_purge || !paths.is_empty()).then(|| paths.into_iter().map(str::to_owned).collect())
 }
 
 /// The certificate files of identities that come back as something that no server can show: no gate can wait for those.

@@ -12,7 +12,7 @@ use super::needs::{facts_of, is_active, members};
 use super::{Action, Deed, Expected, Fact, Phase, Plan, Precondition, Visit, fact, quorum};
 use crate::diff::{Differences, Effect, Survey, identity_view, instant, waiting_request};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
-use crate::observed::{Answer, Seen};
+use crate::observed::{Answer, NodeFacts, Seen};
 use crate::x509::{Certificate, CertificateRequest};
 
 /// How one visit stands.
@@ -108,7 +108,8 @@ pub fn standing(plan: &Plan, survey: &Survey, differences: &Differences) -> Stan
             | Phase::Clients
             | Phase::Peers
             | Phase::Servers
-            | Phase::DropOld => of_visit(visit, survey, differences),
+            | Phase::DropOld
+            | Phase::Purge => of_visit(visit, survey, differences),
         };
         if standing == Standing::Done {
             remember(&mut standings.made, visit, survey);
@@ -210,6 +211,7 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
         | Deed::SetPermissions { .. }
         | Deed::Restart { .. }
         | Deed::AwaitHealthy { .. }
+        | Deed::PurgeSnapshots { .. }
         | Deed::Verify { .. } => true,
         // Nothing but the run itself says what a snapshot holds, and every run that restarts members begins with one of etcd's data.
         Deed::Restore { .. } | Deed::SnapshotEtcd { .. } => false,
@@ -234,6 +236,17 @@ fn is_left(action: &Action, survey: &Survey) -> bool {
     }
     if let Deed::RemoveCopy { path, .. } = &action.deed {
         return facts.is_some_and(|facts| fact(facts, path) == Fact::Absent);
+    }
+    if let Deed::PurgeSnapshots { fingerprint, key } = &action.deed {
+        // While the key is in use it comes into the snapshots with the visit that drops it.
+        let is_in_use = |facts: &NodeFacts| {
+            let mut pems = facts.files.values().filter_map(|seen| seen.present()?.content.pem());
+            pems.any(|pem| pem.keys.iter().any(|held| held.spki_sha256 == *key))
+        };
+        return facts.is_some_and(|facts| {
+            let kept = facts.kept_keys.present();
+            kept.is_some_and(|kept| !kept.contains_key(fingerprint)) && !is_in_use(facts)
+        });
     }
     if let Deed::CopyAuthorityCertificate { file, .. } = &action.deed {
         return !held(&file.path).is_empty();

@@ -141,7 +141,7 @@ impl Summary {
                 self.issue += 1
             }
             Deed::ExtendAuthority { .. } => self.renew += 1,
-            Deed::RemoveCopy { .. } => self.remove += 1,
+            Deed::RemoveCopy { .. } | Deed::PurgeSnapshots { .. } => self.remove += 1,
             Deed::CopyAuthorityCertificate { .. }
             | Deed::CopyKey { .. }
             | Deed::WritePublicKey { .. }

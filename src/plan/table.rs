@@ -63,13 +63,13 @@ pub(super) fn table(visits: &[Visit]) -> Vec<PhaseLine> {
             Phase::TrustBoth => (Side::Both, Side::Old),
             Phase::Clients | Phase::Peers => (Side::Both, Side::Both),
             Phase::Servers => (Side::Both, Side::New),
-            Phase::DropOld => (Side::New, Side::New),
+            Phase::DropOld | Phase::Purge => (Side::New, Side::New),
         };
         let mut restarts: BTreeMap<ServiceName, usize> = BTreeMap::new();
         for service in visits.iter().flat_map(|visit| &visit.actions).filter_map(|action| action.restarts()) {
             *restarts.entry(service.clone()).or_default() += 1;
         }
-        let can_go_back = phase != Phase::DropOld;
+        let can_go_back = phase < Phase::DropOld;
         Some(PhaseLine { phase, visits: visits.len(), trusted, shown, restarts, can_go_back })
     });
     lines.collect()

@@ -33,6 +33,9 @@ pub fn deed(action: &Action) -> String {
         Deed::CreateKeyPair { .. } => format!("create {subject}"),
         Deed::WritePublicKey { .. } => format!("write the public key of {subject}"),
         Deed::WriteBundle { file, .. } => format!("write {}", escaped(&file.path)),
+        Deed::PurgeSnapshots { fingerprint, .. } => {
+            format!("remove the private key of {} from the snapshots", fingerprint.short())
+        }
         Deed::RemoveCopy { path, .. } => format!("remove {}", escaped(path)),
         Deed::IssueIdentity(issue) => match issue.before {
             Some(_) => format!("renew {subject}"),

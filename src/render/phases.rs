@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::deed::counted;
 use crate::diagnostic::escaped;
-use crate::plan::{PhaseLine, Plan};
+use crate::plan::{Phase, PhaseLine, Plan};
 
 /// The table, in columns.
 pub(super) fn table(plan: &Plan) -> String {
@@ -53,7 +53,12 @@ fn rows(plan: &Plan) -> impl Iterator<Item = [String; 5]> {
             trusted.words().to_owned(),
             shown.words().to_owned(),
             if restarts.is_empty() { "none".to_owned() } else { restarts.join(", ") },
-            if *can_go_back { "pki rollback" } else { "NONE: the old CA is refused from then on" }.to_owned(),
+            match (can_go_back, phase) {
+                (true, _) => "pki rollback",
+                (false, Phase::Purge) => "NONE: no snapshot holds its key from then on",
+                (false, _) => "NONE: the old CA is refused from then on",
+            }
+            .to_owned(),
         ]
     })
 }

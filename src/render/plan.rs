@@ -110,7 +110,7 @@ fn verdict(plan: &Plan) -> String {
         text.push_str("  First, what an interrupted run left half done is undone. What else is due is planned after that.\n");
     } else if !parts.is_empty() {
         let _ = writeln!(text, "  This plan will {}.   undo per node", parts.join(", "));
-    } else if plan.blocked.is_empty() {
+    } else if plan.blocked.is_empty() && summary.remove == 0 {
         text.push_str("  Nothing of what is due can be done by this plan.\n");
     }
     for outage in &plan.accepted_outages {
@@ -322,6 +322,11 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
         Deed::RemoveCopy { path, of } => {
             body.add("file", escaped(path));
             body.add("kept in", escaped(of));
+            '-'
+        }
+        Deed::PurgeSnapshots { fingerprint, key } => {
+            body.add("private key", format!("of {}, spki {}", fingerprint.short(), key.short()));
+            body.add("removed", "from every snapshot on the node; no undo brings it back".to_owned());
             '-'
         }
         Deed::IssueIdentity(issue) => {

@@ -23,7 +23,9 @@ pub fn snapshots(kept: &BTreeMap<NodeName, Vec<SnapshotFacts>>) -> String {
         let paths: usize = visits.iter().map(|(_, snapshot)| snapshot.paths.len()).sum();
         let note = visits.first().map(|(_, snapshot)| escaped(&snapshot.note)).unwrap_or_default();
         let begun = begun.map(instant).unwrap_or_default();
-        let _ = writeln!(text, "{run}  {begun}  {}  {paths} paths  {note}", nodes.join(", "));
+        let lost = visits.iter().any(|(_, snapshot)| !snapshot.purged_paths().is_empty());
+        let lost = if lost { "  (a distrusted CA's key was removed from it)" } else { "" };
+        let _ = writeln!(text, "{run}  {begun}  {}  {paths} paths  {note}{lost}", nodes.join(", "));
     }
     if text.is_empty() {
         text.push_str("No snapshots.\n");
@@ -71,6 +73,13 @@ pub fn snapshot(kept: &BTreeMap<NodeName, Vec<SnapshotFacts>>, run: &str) -> Str
             state(snapshot.state),
             escaped(&snapshot.note)
         );
+        for key in &snapshot.purged {
+            let _ = writeln!(
+                text,
+                "  removed from the snapshots: the private key with spki {} of a distrusted CA",
+                key.short()
+            );
+        }
         for changed in &snapshot.paths {
             let since = if changed.unchanged_since { "" } else { "   (changed since: a rollback leaves it)" };
             let after = changed.after.as_ref().map_or("unknown", kind);
@@ -100,6 +109,10 @@ fn state(state: VisitState) -> &'static str {
 
 fn kind(brief: &Brief) -> &'static str {
     match brief {
+        Brief::File(file) if file.purged => "file (removed here: it held the key of a distrusted CA)",
+        Brief::Tree { .. } if brief.is_purged() => {
+            "directory (a file with the key of a distrusted CA removed here)"
+        }
         Brief::Absent => "nothing",
         Brief::Directory | Brief::Tree { .. } => "directory",
         Brief::Link { .. } => "link",

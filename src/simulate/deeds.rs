@@ -65,6 +65,7 @@ impl World {
             | Deed::MakeDirectory { .. }
             | Deed::SetPermissions { .. }
             | Deed::WriteCsr(_)
+            | Deed::PurgeSnapshots { .. }
             | Deed::Verify { .. } => Effect::None,
             Deed::AwaitHealthy { gates, settle, .. } => {
                 let served = |gate: &Gate| {

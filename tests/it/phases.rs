@@ -53,17 +53,24 @@ impl Replacing {
         let made = Made::new();
         let old = made.at("cp-1").join(PKI).join("etcd/ca.crt");
         std::fs::copy(&old, made.at("old.crt")).unwrap();
+        std::fs::copy(old.with_extension("key"), made.at("old.key")).unwrap();
         let told = openssl(&["x509", "-in", old.to_str().unwrap(), "-noout", "-fingerprint", "-sha256"]);
         let fingerprint = told.trim().split('=').nth(1).unwrap().replace(':', "").to_lowercase();
         let distrust = format!(
             "  authorities: {{ etcd-ca: {{ distrust: {{ \"sha256:{fingerprint}\": key exposed }} }} }}\n"
         );
         made.spec(&Spec { more: &distrust, ..Spec::default() });
-        let output = made.pki(&["plan", "-f", "spec.yaml", "-o", "plan.json"]);
+        let replacing = Self { made };
+        let digest = replacing.saved();
+        (replacing, digest)
+    }
+
+    /// Saves the plan; its digest.
+    fn saved(&self) -> String {
+        let output = self.made.pki(&["plan", "-f", "spec.yaml", "-o", "plan.json"]);
         assert_eq!(cli::code(&output), 0, "{}", cli::stderr(&output));
         let said = cli::stderr(&output);
-        let digest = said.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap().to_owned();
-        (Self { made }, digest)
+        said.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap().to_owned()
     }
 
     fn path(&self, node: &str, file: &str) -> String {
@@ -77,6 +84,37 @@ impl Replacing {
             ["verify", "-partial_chain", "-trusted", old.to_str().unwrap(), &self.path(node, file)];
         let verified = Command::new("openssl").args(arguments).output().unwrap();
         if verified.status.success() { Old } else { New }
+    }
+
+    /// What a command says that is refused.
+    fn refuses(&self, arguments: &[&str]) -> String {
+        let output = self.made.pki(arguments);
+        assert_ne!(cli::code(&output), 0, "{arguments:?}\n{}", cli::stdout(&output));
+        cli::stderr(&output)
+    }
+
+    /// The nodes below whose state directory any file holds the old CA's key, by its text or by its public half.
+    fn keeps_the_old_key(&self, nodes: &[&str]) {
+        let text = std::fs::read(self.made.at("old.key")).unwrap();
+        let public = |path: &str| {
+            let told = Command::new("openssl").args(["pkey", "-in", path, "-pubout"]).output().unwrap();
+            told.status.success().then_some(told.stdout)
+        };
+        let old = public(self.made.at("old.key").to_str().unwrap()).unwrap();
+        for node in NODES {
+            let mut waiting = vec![self.made.at(node).join("var/lib/pki")];
+            let mut holding = 0;
+            while let Some(path) = waiting.pop() {
+                if path.is_dir() {
+                    waiting.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+                } else {
+                    let bytes = std::fs::read(&path).unwrap();
+                    let is_text = bytes.windows(text.len()).any(|window| window == text);
+                    holding += usize::from(is_text || public(path.to_str().unwrap()) == Some(old.clone()));
+                }
+            }
+            assert_eq!(holding > 0, nodes.contains(&node), "{holding} files on {node}");
+        }
     }
 
     fn stands_at(&self, barrier: &Barrier) {
@@ -118,6 +156,7 @@ fn one_saved_plan_goes_on_from_barrier_to_barrier() {
     let approved = ["--yes", "--confirm", "prod-eu1/etcd-ca", "--expect-digest", &digest];
     made.ends(0, &[&["apply", "plan.json"][..], &approved].concat());
     replacing.stands_at(&Barrier { phase: "drop-old", trusted: 1, client: New, peer: New, server: New });
+    replacing.keeps_the_old_key(&[]);
     made.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
     made.no_secret_was_told();
 }
@@ -167,4 +206,41 @@ fn a_consumer_holds_the_barrier_until_it_trusts_both_and_shows_the_new_one() {
     made.ends(6, &apply);
     let told = cli::words(&made.ends(0, &["plan", "-f", "spec.yaml"]));
     assert!(!told.contains("backup on cp-3") && told.contains("--confirm prod-eu1/etcd-ca"), "{told}");
+}
+
+#[test]
+fn the_key_of_a_distrusted_ca_is_purged_from_the_snapshots_also_after_an_interruption() {
+    let (replacing, digest) = Replacing::new();
+    let made = &replacing.made;
+    let confirmed = ["apply", "plan.json", "--yes", "--confirm", "prod-eu1/etcd-ca", "--expect-digest"];
+    let until = [digest.as_str(), "--until-phase", "drop-old"];
+    let text = made.ends(0, &[&confirmed[..], &until].concat());
+    assert!(text.contains("Left for a later run: phase purge"), "{text}");
+    replacing.keeps_the_old_key(&NODES);
+    let dropped = replacing.refuses(&["rollback", "-f", "spec.yaml", "--yes"]);
+    assert!(dropped.contains("no way back to a dropped CA"), "{dropped}");
+    let plan = made.ends(0, &["plan", "-f", "spec.yaml"]);
+    assert!(plan.contains("1 file in the snapshots holds the private key of"), "{plan}");
+    assert!(plan.contains("NONE") && !plan.contains("Nothing of what is due"), "{plan}");
+    assert!(plan.contains("Plan: renew 0, issue 0, trust 0, remove 3, restart 0, repair 0."), "{plan}");
+    // It needs more than a yes.
+    let before = made.listing();
+    made.ends(6, &["apply", "-f", "spec.yaml", "--yes"]);
+    assert_eq!(made.listing(), before);
+    let digest = replacing.saved();
+    made.ends(0, &[&confirmed[..], &[&digest]].concat());
+    replacing.keeps_the_old_key(&[]);
+    assert_eq!(made.listing(), before, "nothing outside of the snapshots is touched");
+    made.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    let refused = replacing.refuses(&["rollback", "-f", "spec.yaml", "--yes"]);
+    assert!(refused.contains("was removed from the snapshots by run"), "{refused}");
+    let runs = made.ends(0, &["snapshot", "list", "-f", "spec.yaml"]);
+    assert!(runs.contains("a distrusted CA's key was removed from it"), "{runs}");
+    let first = runs.lines().last().unwrap().split_whitespace().next().unwrap();
+    let shown = made.ends(0, &["snapshot", "show", first, "-f", "spec.yaml"]);
+    assert!(shown.contains("removed here: it held the key of a distrusted CA"), "{shown}");
+    let refused = replacing.refuses(&["rollback", first, "-f", "spec.yaml", "--yes"]);
+    assert!(refused.contains("there is no way back"), "{refused}");
+    made.ends(0, &["snapshot", "prune", "-f", "spec.yaml", "--keep", "1"]);
+    made.no_secret_was_told();
 }

@@ -46,6 +46,7 @@ fn known() -> BTreeMap<ProfileName, KnownNames> {
     };
     let kubeadm = KnownNames {
         authorities: texts(&["ca", "etcd-ca", "front-proxy-ca"]),
+        consumers: BTreeMap::new(),
         certificates: certificates(&[
             ("apiserver", "ca"),
             ("apiserver-kubelet-client", "ca"),
@@ -61,6 +62,7 @@ fn known() -> BTreeMap<ProfileName, KnownNames> {
     };
     let etcd = KnownNames {
         authorities: texts(&["etcd-ca"]),
+        consumers: BTreeMap::new(),
         certificates: certificates(&[
             ("etcd-server", "etcd-ca"),
             ("etcd-peer", "etcd-ca"),

@@ -3,6 +3,8 @@
 //! What enters is what enters on a real node, and where it is to fail; what leaves is the same node changed or put back. Orders go through the same
 //! code as on a real node; only the lock, the copies and the journal are values here, kept by the node and lost by no crash. It touches nothing.
 
+mod purge;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use crate::node::{Host, perform};
 use crate::observed::{NodeFacts, OpenTransaction, PastTransaction, Seen, ServedBy, VisitState};
 use crate::secret::Secret;
 use crate::visits::{ChangedPath, EtcdSnapshot, SnapshotFacts, Undone};
+use crate::x509::Sha256;
 
 /// What a node in memory knows of transactions.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +47,10 @@ struct Kept {
     touched: Vec<Touch>,
     ran: Vec<Vec<String>>,
     after: BTreeMap<String, Image>,
+    /// The key of each location whose images were removed because of it.
+    purged: BTreeMap<String, Sha256>,
+    /// The keys that it removed from the snapshots that were there.
+    purges: BTreeSet<Sha256>,
 }
 
 impl Memory {
@@ -296,6 +303,8 @@ impl Host for Memory {
             touched: Vec::new(),
             ran: Vec::new(),
             after: BTreeMap::new(),
+            purged: BTreeMap::new(),
+            purges: BTreeSet::new(),
         });
         self.work.visit = Some(visit);
         self.work.took_lock = took_lock;
@@ -364,11 +373,12 @@ impl Host for Memory {
                 ChangedPath {
                     path: touch.path.clone(),
                     location: touch.location.clone(),
-                    before: kept.before.get(&touch.location).unwrap_or(&Image::Absent).brief(),
-                    after: after.map(Image::brief),
-                    unchanged_since: after.is_some_and(|after| {
-                        self.capture_as(&touch.location, after).is_ok_and(|now| now.same_as(after))
-                    }),
+                    before: kept.brief(&touch.location, kept.before.get(&touch.location)),
+                    after: after.map(|after| kept.brief(&touch.location, Some(after))),
+                    unchanged_since: !kept.purged.contains_key(&touch.location)
+                        && after.is_some_and(|after| {
+                            self.capture_as(&touch.location, after).is_ok_and(|now| now.same_as(after))
+                        }),
                 }
             };
             SnapshotFacts {
@@ -376,6 +386,7 @@ impl Host for Memory {
                 begun_at: kept.about.begun_at,
                 state: kept.state,
                 note: kept.about.note.clone(),
+                purged: kept.purges.clone(),
                 paths: kept.touched.iter().map(changed).collect(),
             }
         });
@@ -458,6 +469,10 @@ impl Objects for Memory {
         ServedBy::default()
     }
 
+    fn purge(&mut self, key: &Sha256) -> Result<(), HostError> {
+        self.purge_kept(key)
+    }
+
     fn run(&mut self, argv: &[String], _: Duration) -> Result<(), HostError> {
         self.work.ran.push(argv.to_vec());
         let kept = self.open().ok_or(HostError::NotOpen)?;
@@ -472,6 +487,9 @@ impl Objects for Memory {
         let is_it = |kept: &&Kept| kept.state == VisitState::Committed && id_of(&kept.about) == *visit;
         let kept = self.work.visits.iter().find(is_it).ok_or_else(no_snapshot)?;
         let touched = kept.touched.iter().filter(|touch| touch.path == path);
+        if touched.clone().any(|touch| kept.purged.contains_key(&touch.location)) {
+            return Err(HostError::Purged { path: path.to_owned(), visit: visit.clone() });
+        }
         let earlier: Vec<Earlier> = touched
             .filter_map(|touch| {
                 let (before, after) = (kept.before.get(&touch.location)?, kept.after.get(&touch.location)?);

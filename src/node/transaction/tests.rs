@@ -27,6 +27,7 @@ mod crash;
 mod directory;
 mod identity;
 mod pods;
+mod purge;
 
 pub(in crate::node) const STATE: &str = "/var/lib/pki";
 

@@ -107,6 +107,9 @@ pub(super) enum WireOrder {
         path: String,
         of: String,
     },
+    PurgeSnapshots {
+        key: Sha256,
+    },
     CreateKeyPair {
         private: FileSpec,
         public: FileSpec,

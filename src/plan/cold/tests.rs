@@ -249,7 +249,7 @@ fn only_a_phase_of_the_plan_is_accepted() {
     );
     assert_eq!(
         "soak".parse::<Phase>().unwrap_err().to_string(),
-        "no phase is called so; there are etcd-snapshot, quorum, ordinary, prepare, trust-both, clients, peers, servers, drop-old"
+        "no phase is called so; there are etcd-snapshot, quorum, ordinary, prepare, trust-both, clients, peers, servers, drop-old, purge"
     );
 }
 

@@ -1,10 +1,13 @@
 //! Start in agreement, let a CA of etcd go, look at the plan.
 
-use crate::desired::DesiredConsumer;
+use std::collections::BTreeMap;
+
+use crate::desired::{Decided, DesiredConsumer};
 use crate::diff::{Survey, diff};
-use crate::observed::{Answer, Seen};
-use crate::plan::{Input, Options, Phase, Plan, SpecReference, plan};
+use crate::observed::{Answer, KeptKey, Seen};
+use crate::plan::{Approval, Input, Options, Phase, Plan, SpecReference, plan};
 use crate::simulate::{Processes, checked};
+use crate::spec::types::OnExpiry;
 use crate::survey::tests::{SPEC, agreement, now};
 use crate::x509::Sha256;
 
@@ -39,10 +42,70 @@ fn a_distrusted_ca_goes_in_phases_each_of_which_is_done_on_all_nodes_first() {
     let plan = plan_of(&distrusted());
     assert!(plan.applicable);
     let phases: Vec<Phase> = plan.phases().map(|(phase, _)| phase).collect();
-    let all =
-        [Phase::Prepare, Phase::TrustBoth, Phase::Clients, Phase::Peers, Phase::Servers, Phase::DropOld];
+    let all = [
+        Phase::Prepare,
+        Phase::TrustBoth,
+        Phase::Clients,
+        Phase::Peers,
+        Phase::Servers,
+        Phase::DropOld,
+        Phase::Purge,
+    ];
     assert_eq!(phases, all);
     assert!(plan.phases().all(|(_, visits)| visits.len() == 3));
+    assert!(plan.phases.last().is_some_and(|line| line.phase == Phase::Purge && !line.can_go_back));
+    assert!(!plan.can_take_back(plan.visits.len()));
+}
+
+#[test]
+fn the_key_of_a_ca_that_goes_for_another_reason_stays_in_the_snapshots() {
+    let mut survey = agreement();
+    let authority = survey.desired.authorities.get_mut("etcd-ca").unwrap();
+    authority.on_expiry = OnExpiry::Replace;
+    authority.reissue_issued_before = Some(Decided { value: now(), by: None });
+    let plan = plan_of(&survey);
+    assert_eq!(plan.phases().last().map(|(phase, _)| phase), Some(Phase::DropOld));
+}
+
+/// A cluster that holds nothing of a distrusted CA any more, of whose snapshots the nodes tell this.
+fn dropped(kept: impl Fn(&str) -> Seen<BTreeMap<Sha256, KeptKey>>) -> Survey {
+    let mut survey = agreement();
+    let authority = survey.desired.authorities.get_mut("etcd-ca").unwrap();
+    authority.distrust.insert(format!("sha256:{}", gone()), "INC-2291, key exposed".to_owned());
+    for (name, answer) in &mut survey.observed.nodes {
+        if let Answer::Facts(facts) = answer {
+            facts.kept_keys = kept(name.as_str());
+        }
+    }
+    survey
+}
+
+fn gone() -> Sha256 {
+    Sha256::of(b"a CA that has gone")
+}
+
+#[test]
+fn a_key_that_only_snapshots_hold_is_purged_by_itself_and_not_without_the_upper_approval() {
+    let holds = KeptKey { key: Sha256::of(b"its key"), files: 2 };
+    let kept = [(gone(), holds)];
+    let on = |node: &str| Seen::Present(kept.clone().into_iter().filter(|_| node == "cp-2").collect());
+    let plan = plan_of(&dropped(on));
+    let phases: Vec<Phase> = plan.phases().map(|(phase, _)| phase).collect();
+    assert_eq!((phases, plan.visits.len(), plan.visits[0].node.as_str()), (vec![Phase::Purge], 1, "cp-2"));
+    let Approval::Upper { name, why } = plan.approval() else { panic!() };
+    assert_eq!((name.as_str(), why.len()), ("prod-eu1/etcd-ca", 1));
+    assert!(why[0].contains("is removed from the snapshots"), "{why:?}");
+    assert!(plan_of(&dropped(|_| Seen::Present(BTreeMap::new()))).is_empty());
+}
+
+#[test]
+fn snapshots_of_which_nothing_is_known_are_told_and_never_taken_for_purged() {
+    let plan = plan_of(&dropped(|_| Seen::Unknown { reason: "permission denied".to_owned() }));
+    assert!(plan.applicable && plan.visits.is_empty());
+    assert_eq!(plan.elsewhere.len(), 3);
+    assert!(
+        plan.elsewhere.iter().all(|left| left.because == "a key that may be there is not taken for gone")
+    );
 }
 
 /// Where a consumer of the CA looks.
@@ -90,7 +153,7 @@ fn nothing_is_dropped_while_a_consumer_shows_what_the_old_ca_signed() {
     assert_eq!(phases(&plan).last(), Some(&Phase::Servers));
     assert!(plan.elsewhere[0].because.contains("shows a certificate of the old CA of etcd-ca"));
     // Nobody has to approve a drop that is not made.
-    assert!(matches!(plan.approval(), crate::plan::Approval::Ordinary));
+    assert!(matches!(plan.approval(), Approval::Ordinary));
 }
 
 #[test]

@@ -10,15 +10,7 @@ use crate::x509::Sha256;
 const PATH: &str = "/etc/kubernetes/pki/etcd/ca.crt";
 
 fn brief(size: u64) -> Brief {
-    Brief::File(FileBrief {
-        mode: 0o100_644,
-        uid: 0,
-        gid: 0,
-        size,
-        certificates: Vec::new(),
-        private_keys: Vec::new(),
-        public_keys: Vec::new(),
-    })
+    Brief::File(FileBrief { mode: 0o100_644, uid: 0, gid: 0, size, ..FileBrief::default() })
 }
 
 /// A visit that made a file of so many bytes out of one of so many.
@@ -34,6 +26,7 @@ fn snapshot(visit: u32, (before, after): (u64, u64), unchanged_since: bool) -> S
         id: VisitId { run: "7f3a-91c2".to_owned(), visit },
         begun_at: now(),
         state: VisitState::Committed,
+        purged: Default::default(),
         note: String::new(),
         paths: vec![changed],
     }

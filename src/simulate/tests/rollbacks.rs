@@ -18,7 +18,7 @@ fn brief(path: &str) -> FileBrief {
         size: 1,
         certificates: pem.certificates,
         private_keys: pem.keys.iter().map(|key| key.spki_sha256).collect(),
-        public_keys: Vec::new(),
+        ..FileBrief::default()
     }
 }
 
@@ -38,6 +38,7 @@ fn snapshots(paths: Vec<ChangedPath>) -> Snapshots {
         begun_at: now(),
         state: VisitState::Committed,
         note: String::new(),
+        purged: Default::default(),
         paths,
     };
     [("cp-2".parse().unwrap(), vec![snapshot])].into()
