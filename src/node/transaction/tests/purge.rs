@@ -124,10 +124,8 @@ fn a_purge_that_ends_anywhere_leaves_readable_snapshots_and_is_done_by_the_next(
         drop(local);
         let mut next = node.local();
         next.undo_open(STATE).unwrap();
-        let files = match kept(&node, &old) {
-            Seen::Present(kept) => kept.get(old.fingerprint()).map_or(0, |kept| kept.files),
-            other => panic!("after {survived}: {other:?}"),
-        };
+        let Seen::Present(left) = kept(&node, &old) else { panic!("after {survived}") };
+        let files = left.get(old.fingerprint()).map_or(0, |kept| kept.files);
         assert_eq!(files, holding(&node, &text).len(), "after {survived}");
         halves += usize::from(files == 1);
         assert!(ended.is_err() || files == 0, "after {survived}");
