@@ -105,7 +105,7 @@ fn row(group: &Group<'_>) -> String {
     let nodes: Vec<&str> = group.members.iter().map(|action| action.address.node.as_str()).collect();
     let first = group.members.first();
     let disruption = first.map_or_else(String::new, |action| disruption(action));
-    let undo = first.map_or("", |action| undo(action.undo));
+    let undo = first.map_or("", |action| undo(action));
     let (nodes, change) = (nodes.join(", "), group.change());
     format!(
         "| `{sign}` | {} | {} | {} | {} | {undo} |\n",
@@ -131,10 +131,11 @@ fn names(services: &std::collections::BTreeSet<crate::ids::ServiceName>) -> Stri
     services.iter().map(|service| service.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn undo(undo: Undo) -> &'static str {
-    match undo {
+fn undo(action: &Action) -> &'static str {
+    match action.undo {
         Undo::Restore => "from the snapshot",
         Undo::Inverse => "restarted again",
+        Undo::None if matches!(action.deed, Deed::PurgeSnapshots { .. }) => "NONE",
         Undo::None => "none needed",
     }
 }

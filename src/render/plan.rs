@@ -67,13 +67,8 @@ fn nothing_to_do(plan: &Plan) -> String {
         counted(summary.nodes_seen, "node", "nodes"),
     );
     if let Some(next) = &summary.next_renewal {
-        let _ = writeln!(
-            text,
-            "  Next renewal due   {}  {} (expires {})",
-            date(next.at),
-            next.name,
-            date(next.expires)
-        );
+        let (at, expires) = (date(next.at), date(next.expires));
+        let _ = writeln!(text, "  Next renewal due   {at}  {} (expires {expires})", next.name);
     }
     if let Some(first) = &summary.first_authority_end {
         let _ = writeln!(text, "  First CA to expire {}  {}", date(first.at), first.name);

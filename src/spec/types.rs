@@ -173,8 +173,7 @@ pub struct Cluster {
     /// The stable address of the API server, `HOST` or `HOST:PORT`, as kubeadm's `controlPlaneEndpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_plane_endpoint: Option<String>,
-    /// The subnets of services, such as `10.96.0.0/12`, separated by a comma for dual stack. The first address of the first one is a name of the API
-    /// server.
+    /// The subnets of services, such as `10.96.0.0/12`, with a comma between two of dual stack. The first address of the first is a name of the API server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_subnet: Option<String>,
     /// The domain of services.
@@ -188,8 +187,7 @@ pub struct Cluster {
 pub struct Defaults {
     /// How long a new certificate is valid.
     pub validity: Duration,
-    /// A certificate is renewed once its remaining life is at most this: with `15d`, one that ends in exactly fifteen days is renewed, and one that
-    /// ends a second later is not.
+    /// A certificate is renewed once its remaining life is at most this: with `15d`, one that ends in exactly fifteen days is renewed, one a second later is not.
     pub renew_before: Duration,
     /// `status` raises an alarm about a certificate once its remaining life is at most this, whether or not it is renewed by then.
     pub alarm_before: Duration,

@@ -13,10 +13,11 @@ use crate::scenarios::set_up;
 const BUDGETS: [usize; 3] = [1024 * 1024, 65_536, 4_096];
 
 /// Each kind of plan: its golden text, its scenario, and whether an outage is accepted.
-const KINDS: [(&str, &str, bool); 5] = [
+const KINDS: [(&str, &str, bool); 6] = [
     ("plan-nothing", "in-agreement", false),
     ("plan-certificate-due", "leaf-expiring", false),
     ("plan-ca-ends", "ca-expiring", false),
+    ("plan-ca-replaced", "etcd-ca-distrusted", false),
     ("plan-blocked", "ca-of-two-nodes-foreign", false),
     ("plan-outage", "ca-of-two-nodes-foreign", true),
 ];
@@ -44,7 +45,7 @@ fn head_errors_and_last_line_are_whole_in_every_budget() {
     for (name, scenario, accept_outage) in KINDS {
         let (plan, _cluster) = planned(scenario, accept_outage);
         let whole = pki::render::markdown(&plan, None, usize::MAX);
-        let cut_at = ["\n| | What |", "\n<details>", "\nPlan `"];
+        let cut_at = ["\n| phase |", "\n| | What |", "\n<details>", "\nPlan `"];
         let ends = cut_at.iter().filter_map(|mark| whole.find(mark)).min().unwrap();
         let (head, _) = whole.split_at(ends);
         let (_, tail) = whole.split_at(whole.rfind("\nPlan `").unwrap());

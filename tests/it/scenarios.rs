@@ -28,7 +28,7 @@ const AT_ONCE: usize = 4;
 const ROOT_ONLY: [&str; 4] = [
     "other-owner",
     "ack-ca-and-peer-ca-distrusted",
-    "directory-of-ack-behind-link-cas-expiring",
+    "ack-behind-link-cas-expiring",
     "plain-etcd-ca-distrusted",
 ];
 
@@ -156,7 +156,9 @@ fn planned(folder: &Path, name: &str, cluster: &Cluster, ours: &BTreeSet<String>
         .flat_map(|(node, action)| action.deed.paths().into_iter().map(move |path| format!("{node}{path}")))
         .collect();
     // A path through a link is another one on the disk.
-    let through_links = ["directory-", "link-", "kubelet-current-"].iter().any(|kind| name.starts_with(kind));
+    let through_links = ["directory-", "link-", "kubelet-current-", "ack-behind-link-"]
+        .iter()
+        .any(|kind| name.starts_with(kind));
     // Those who are restarted there leave a note of it.
     let leaves_notes = name == "workers-two-at-once";
     if !through_links && !leaves_notes && !differing.is_subset(&planned) {

@@ -3,6 +3,7 @@
 //! What enters is what enters on a real node, and where it is to fail; what leaves is the same node changed or put back. Orders go through the same
 //! code as on a real node; only the lock, the copies and the journal are values here, kept by the node and lost by no crash. It touches nothing.
 
+mod prune;
 mod purge;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::services::same_file;
-use super::{Entry, Failure, Memory, Object, is_below};
+use super::{Entry, Failure, Memory, Object, is_below, services::same_file};
 use crate::node::error::HostError;
 use crate::node::image::{Access, FileImage, Image, TreeImage};
 use crate::node::lock::{Claim, Holder, LockState};
@@ -403,20 +403,6 @@ impl Host for Memory {
 
     fn prune(&mut self, _: &str, keep: u32) -> Result<Vec<String>, HostError> {
         Ok(self.prune_runs(keep).into_iter().chain(self.prune_etcd_snapshots(keep)).collect())
-    }
-}
-
-impl Memory {
-    fn prune_runs(&mut self, keep: u32) -> Vec<String> {
-        let mut runs: Vec<String> = Vec::new();
-        for kept in self.work.visits.iter().rev() {
-            if !runs.contains(&kept.about.run) {
-                runs.push(kept.about.run.clone());
-            }
-        }
-        let old: Vec<String> = runs.into_iter().skip(usize::try_from(keep).unwrap_or(usize::MAX)).collect();
-        self.work.visits.retain(|kept| !old.contains(&kept.about.run));
-        old.into_iter().rev().collect()
     }
 }
 
