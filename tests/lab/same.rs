@@ -109,7 +109,14 @@ fn compared(
 
 /// A plan without how much its simulation knows to work: of a directory nothing is known to run, and of a machine it is seen that nothing does.
 fn without_what_runs(text: &str) -> String {
-    text.lines().filter(|line| !line.starts_with("  Checked: ")).flat_map(|line| [line, "\n"]).collect()
+    let mut is_checked = false;
+    let is_kept = |line: &&str| {
+        // The sentence may go on in a second line; connections have lines of their own.
+        is_checked = line.starts_with("  Checked: ")
+            || is_checked && line.starts_with("    ") && !line.contains(" -> ");
+        !is_checked
+    };
+    text.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Every file below a directory, with what is in it.
