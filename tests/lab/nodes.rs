@@ -41,6 +41,9 @@ pub(crate) fn lab() -> PathBuf {
     std::env::var_os("PKI_LAB").map_or_else(|| "/var/lib/pki-lab".into(), PathBuf::from)
 }
 
+/// Says in a node's folder that a test failed on it.
+const FAILED: &str = "failed";
+
 /// What tests make on nodes.
 const MADE: [&str; 16] = [
     "data",
@@ -128,10 +131,16 @@ impl Node {
         // One that is to start with the machine may be about to.
         let will_run =
             MADE.iter().any(|path| path.contains(".wants/") && self.disk(path).symlink_metadata().is_ok());
-        if self.init().is_none() || runs || will_run || !self.ours().is_empty() {
+        let failed = self.folder.join(FAILED);
+        if self.init().is_none() || runs || will_run || !self.ours().is_empty() || failed.exists() {
             self.power("kill");
             // What is enabled to start may keep it from starting.
             self.remove_made();
+            // A test that failed has said so itself: it is not to fail those after it.
+            if failed.exists() {
+                self.left_on_disk().iter().for_each(|path| remove(&self.disk(path)));
+                remove(&failed);
+            }
             self.power("on");
         }
         self.remove_made();
@@ -256,14 +265,7 @@ impl Node {
     /// What pki has left in the node besides what it keeps: temporary files, sockets, programs, processes, units, and the lock, if it is held.
     fn leftovers(&self) -> BTreeSet<String> {
         let mut found: BTreeSet<String> = self.ours().into_iter().map(|(_, words)| words).collect();
-        // What differs from what the node began with is all in one directory.
-        let upper = self.folder.join("upper");
-        below(&upper, &mut |path| {
-            let path = format!("/{}", path.strip_prefix(&upper).unwrap().display());
-            if is_left(&path) {
-                found.insert(path);
-            }
-        });
+        found.extend(self.left_on_disk());
         let init = self.init().expect("the node is on");
         for mounted in ["run", "tmp", "dev/shm"] {
             let top = PathBuf::from(format!("/proc/{init}/root"));
@@ -282,12 +284,27 @@ impl Node {
         }
         found
     }
+
+    /// The same of its disk. What differs from what the node began with is all in one directory.
+    fn left_on_disk(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let upper = self.folder.join("upper");
+        below(&upper, &mut |path| {
+            let path = format!("/{}", path.strip_prefix(&upper).unwrap().display());
+            if is_left(&path) {
+                found.insert(path);
+            }
+        });
+        found
+    }
 }
 
 /// What a failed test has left running would take the machine away from all others.
 impl Drop for Node {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            // Before the power goes: a node that comes up again would go on with what it undoes.
+            let _ = std::fs::write(self.folder.join(FAILED), "");
             let power = Path::new(ROOT).join("tests/lab/power");
             // Whatever it comes to, the test has failed already.
             let _ = Command::new(power).args(["kill", &self.name]).status();

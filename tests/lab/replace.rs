@@ -33,7 +33,7 @@ fn it_is_taken_back_from_each_barrier_before_the_old_one_is_dropped() {
         hold_at(&taps, visit);
         let apply = replacement.approved();
         let mut run = cluster.controller.start(&apply.iter().map(String::as_str).collect::<Vec<_>>());
-        let tap = held(&taps);
+        let tap = held(&taps, &mut run);
         run.kill();
         tap.go_on();
         taps.iter().for_each(|tap| tap.order(""));
@@ -92,7 +92,7 @@ fn killed_at_each_visit_it_goes_on_where_it_stands() {
             let output = cluster.controller.ended(run);
             assert_ne!(output.status.code(), Some(0), "round {round}: {output:?}");
         } else {
-            assert!(within(DEADLINE, || taps.iter().any(Tap::holds) || run.has_ended()), "round {round}");
+            held(&taps, &mut run);
             run.kill();
             taps.iter().for_each(Tap::go_on);
         }

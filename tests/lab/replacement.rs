@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use pki::x509::{Certificate, Sha256};
 
+use crate::controller::Run;
 use crate::etcd::Cluster;
 use crate::layouts::Pair;
-use crate::nodes::{Node, wait_until};
+use crate::nodes::{DEADLINE, Node, wait_until, within};
 use crate::tap::Tap;
 
 /// Makes a certificate of a CA that no member has, good for every member and client: `leaf NAME CA-CERTIFICATE CA-KEY`.
@@ -214,13 +215,13 @@ impl Replacement {
         let begun = Instant::now();
         let mut looked = Duration::ZERO;
         hold_at(&taps, made);
-        let run = cluster.controller.start(&apply);
+        let mut run = cluster.controller.start(&apply);
         for (visit, next, new, when) in [
             (made, Some(trusted), false, "once it is made"),
             (trusted, Some(reissued), true, "once all trust both"),
             (reissued, None, true, "once everything is reissued"),
         ] {
-            let tap = held(&taps);
+            let tap = held(&taps, &mut run);
             let look = Instant::now();
             if visit == made {
                 for going in &self.going {
@@ -283,10 +284,13 @@ pub(crate) fn told(text: &str) {
     std::io::stderr().write_all(text.as_bytes()).unwrap();
 }
 
-/// The tap that holds its message.
-pub(crate) fn held<'t, 'n>(taps: &'t [Tap<'n>]) -> &'t Tap<'n> {
-    wait_until("a visit is held", || taps.iter().any(Tap::holds));
-    taps.iter().find(|tap| tap.holds()).unwrap()
+/// The tap that holds its message. A run may make many visits before that one, each with its restart.
+pub(crate) fn held<'t, 'n>(taps: &'t [Tap<'n>], run: &mut Run) -> &'t Tap<'n> {
+    let comes = within(DEADLINE * 5, || taps.iter().any(Tap::holds) || run.has_ended());
+    let holds = taps.iter().find(|tap| tap.holds());
+    holds.unwrap_or_else(|| {
+        panic!("no visit is held, {}", if comes { "and the run has ended" } else { "yet" })
+    })
 }
 
 pub(crate) fn hold_at(taps: &[Tap<'_>], visit: usize) {
