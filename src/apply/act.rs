@@ -11,7 +11,8 @@ use crate::node::order::{
     Answer, AuthorityFiles, IdentityCheck, Order, RequestContent, SignRequest, Slot, VisitId,
 };
 use crate::plan::{
-    Action, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, Position, RestartMethod, Trusted,
+    Action, CaCertificates, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, Position,
+    RestartMethod,
 };
 use crate::secret::Secret;
 use crate::spec::types::KeyAlgorithm;
@@ -117,6 +118,10 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                     Position::Last => certificates.push(own),
                 }
             }
+            done(run, node, Order::WriteCertificates { file: file.clone(), certificates })
+        }
+        Deed::WriteChain { file, certificate, chain, .. } => {
+            let certificates = [vec![certificate.clone()], certificates(run, chain)?].concat();
             done(run, node, Order::WriteCertificates { file: file.clone(), certificates })
         }
         Deed::RemoveCopy { path, of } => {
@@ -247,19 +252,16 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
         Some(trusted) => certificates(run, trusted)?,
         None => Vec::new(),
     };
+    let chain = match &issue.chain {
+        Some(chain) => certificates(run, chain)?,
+        None => Vec::new(),
+    };
     let cluster = run.plan.cluster.to_string();
     run.issued.insert(action.address.clone(), certificate.clone());
     done(
         run,
         node,
-        Order::WriteIdentity {
-            slot,
-            certificate,
-            chain: Vec::new(),
-            storage: issue.storage.clone(),
-            trusted,
-            cluster,
-        },
+        Order::WriteIdentity { slot, certificate, chain, storage: issue.storage.clone(), trusted, cluster },
     )
 }
 
@@ -416,9 +418,9 @@ fn done(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<(), Host
     perform(run, node, order).map(|_| ())
 }
 
-fn certificates(run: &Run<'_, '_>, trusted: &Trusted) -> Result<Vec<Certificate>, HostError> {
+fn certificates(run: &Run<'_, '_>, trusted: &CaCertificates) -> Result<Vec<Certificate>, HostError> {
     match trusted {
-        Trusted::Certificates(certificates) => Ok(certificates.clone()),
-        Trusted::Made(authority) => Ok(vec![run.made.get(authority).cloned().ok_or_else(unanswered)?]),
+        CaCertificates::Certificates(certificates) => Ok(certificates.clone()),
+        CaCertificates::Made(authority) => Ok(vec![run.made.get(authority).cloned().ok_or_else(unanswered)?]),
     }
 }

@@ -32,6 +32,7 @@ impl Run<'_, '_> {
             | Deed::CreateKeyPair { .. }
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }
+            | Deed::WriteChain { .. }
             | Deed::RemoveCopy { .. }
             | Deed::PurgeSnapshots { .. }
             | Deed::IssueIdentity(_)

@@ -9,6 +9,7 @@ use crate::spec::types::{SubjectName, Usage};
 use crate::x509::chain::{self, ChainFault, Purpose};
 use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm};
 
+use super::authority::is_extension;
 use super::words::subject_text;
 use super::{AuthorityView, Effect, Finding, Form, IdentityView, Reason, Succession, files, request};
 
@@ -78,6 +79,7 @@ impl IdentityCase<'_> {
             findings.extend(self.key_mismatch(certificate));
         }
         findings.extend(self.bundle_lacks());
+        findings.extend(self.chain_outdated());
         findings.extend(request::finding(self.wanted, self.facts));
         let files = self.wanted.storage.files();
         findings.extend(files.into_iter().flat_map(|file| files::findings(file, self.facts)));
@@ -155,6 +157,19 @@ impl IdentityCase<'_> {
         let (trusted, signer) = (self.view.trusted.as_ref()?, self.authority?.view.signer()?);
         let lacks = !trusted.iter().any(|certificate| certificate == signer);
         lacks.then(|| Finding::due(Reason::BundleLacks { fingerprint: *signer.fingerprint() }))
+    }
+
+    /// Behind the certificate stands one of its CA that was signed again since. Only in a pair of files is it the plan's to mend.
+    fn chain_outdated(&self) -> Option<Finding> {
+        let signer = self.authority?.view.signer()?;
+        let is_former = |held: &&Certificate| *held != signer && is_extension(held, signer);
+        let former = self.view.chain.iter().find(is_former)?;
+        let reason =
+            Reason::ChainOutdated { found: *former.fingerprint(), wanted: Some(*signer.fingerprint()) };
+        Some(match self.view.form {
+            Form::Pair => Finding::due(reason),
+            Form::Combined | Form::Embedded | Form::Referenced => Finding::note(reason),
+        })
     }
 }
 

@@ -204,6 +204,14 @@ pub enum Reason {
         /// The certificate.
         fingerprint: Sha256,
     },
+    /// A certificate is followed in its file by one of its CA that was signed again since.
+    ChainOutdated {
+        /// The one that follows it.
+        found: Sha256,
+        /// The CA's certificate now; none while a plan signs it again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wanted: Option<Sha256>,
+    },
     /// The permission bits are others.
     PermissionsDiffer {
         /// The file.
@@ -445,6 +453,7 @@ impl Reason {
             Reason::Waived { .. } => "Waived",
             Reason::BundleHasStray { .. } => "BundleHasStray",
             Reason::BundleDuplicates { .. } => "BundleDuplicates",
+            Reason::ChainOutdated { .. } => "ChainOutdated",
             Reason::PermissionsDiffer { .. } => "PermissionsDiffer",
             Reason::OwnerDiffers { .. } => "OwnerDiffers",
             Reason::LinkMissing { .. } => "LinkMissing",

@@ -119,6 +119,13 @@ impl fmt::Display for Reason {
             Reason::BundleDuplicates { fingerprint } => {
                 write!(f, "trust bundle holds {} more than once", fingerprint.short())
             }
+            Reason::ChainOutdated { found, wanted } => {
+                write!(f, "followed in its file by {}, a CA certificate that ", found.short())?;
+                match wanted {
+                    Some(wanted) => write!(f, "was signed again as {}", wanted.short()),
+                    None => f.write_str("is signed again before"),
+                }
+            }
             Reason::PermissionsDiffer { path, found, wanted } => {
                 write!(f, "{} has mode {found:04o}, not {wanted}", escaped(path))
             }

@@ -17,7 +17,7 @@ use crate::x509::{Certificate, Sha256};
 
 use super::copy::IdentityCopy;
 use super::fact::Precondition;
-use super::issue::{Issue, Trusted};
+use super::issue::{CaCertificates, Issue};
 use super::replace::Position;
 use super::request::{CsrRequest, Install};
 
@@ -229,6 +229,17 @@ pub enum Deed {
         /// What it holds now.
         before: Vec<Sha256>,
     },
+    /// Writes anew what follows a certificate in its file, since a CA certificate there was signed again. The certificate itself and its key stay.
+    WriteChain {
+        /// The file.
+        file: FileSpec,
+        /// The certificate that stays.
+        certificate: Certificate,
+        /// What will follow it.
+        chain: CaCertificates,
+        /// What follows it now.
+        before: Vec<Sha256>,
+    },
     /// Removes a file that holds nothing but what another one holds too.
     RemoveCopy {
         /// The file.
@@ -249,7 +260,7 @@ pub enum Deed {
         /// The kubeconfig.
         file: FileSpec,
         /// Where the CA certificates come from.
-        trusted: Trusted,
+        trusted: CaCertificates,
         /// What it trusts now.
         before: Vec<Sha256>,
     },
@@ -389,6 +400,7 @@ impl Deed {
             Deed::CreateKeyPair { .. } => "create-key-pair",
             Deed::WritePublicKey { .. } => "write-public-key",
             Deed::WriteBundle { .. } => "write-bundle",
+            Deed::WriteChain { .. } => "write-chain",
             Deed::RemoveCopy { .. } => "remove-copy",
             Deed::IssueIdentity(_) => "issue-identity",
             Deed::CopyIdentity(_) => "copy-identity",
@@ -432,6 +444,7 @@ impl Deed {
             Deed::CopyAuthorityCertificate { file, .. }
             | Deed::CopyKey { file, .. }
             | Deed::WriteBundle { file, .. }
+            | Deed::WriteChain { file, .. }
             | Deed::UpdateKubeconfig { file, .. }
             | Deed::SetPermissions { file, .. } => vec![&file.path],
             Deed::CreateKeyPair { private, public, .. } => vec![&private.path, &public.path],
@@ -471,6 +484,7 @@ impl Deed {
             | Deed::CreateKeyPair { .. }
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }
+            | Deed::WriteChain { .. }
             | Deed::RemoveCopy { .. }
             | Deed::IssueIdentity(_)
             | Deed::CopyIdentity(_)

@@ -149,6 +149,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
         builder.purges(name, node);
         copies::of_authorities(&mut builder, name, node, facts);
         identities::build(&mut builder, name, node, facts);
+        builder.chains(name, node, facts);
         builder.permissions(name, node, facts);
         builder.parents(name, node, facts);
     }

@@ -12,7 +12,7 @@ use crate::ids::NodeName;
 use crate::spec::types::Usage;
 use crate::x509::Certificate;
 
-use super::{Deed, Install, Issue, Trusted};
+use super::{CaCertificates, Deed, Install, Issue};
 
 /// A certificate with its key that is written to another place as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,7 +39,7 @@ pub struct IdentityCopy {
     pub verified_by: String,
     /// The CA certificates that a kubeconfig trusts, where it has to be written anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trusted: Option<Trusted>,
+    pub trusted: Option<CaCertificates>,
     /// The certificate that it replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Certificate>,

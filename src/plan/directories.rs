@@ -127,6 +127,7 @@ impl Builder<'_> {
                 | Deed::CreateKeyPair { .. }
                 | Deed::WritePublicKey { .. }
                 | Deed::WriteBundle { .. }
+                | Deed::WriteChain { .. }
                 | Deed::RemoveCopy { .. }
                 | Deed::IssueIdentity(_)
                 | Deed::CopyIdentity(_)

@@ -14,7 +14,7 @@ use crate::x509::{Certificate, ExtendedKeyUsage};
 
 use super::authorities::Signer;
 use super::build::Builder;
-use super::{Blocked, Deed, Issue, KeySource, Trusted, Why, copies, shared};
+use super::{Blocked, CaCertificates, Deed, Issue, KeySource, Why, copies, shared};
 
 pub(super) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
     for (identity, wanted) in &node.identities {
@@ -141,9 +141,9 @@ impl Case<'_> {
     }
 
     /// The CA certificates that a kubeconfig should hold: the authority's own bundle on this node, as it will be.
-    fn trusted(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Option<Trusted> {
+    fn trusted(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Option<CaCertificates> {
         if let Some(stays) = builder.stays(authority) {
-            return Some(Trusted::Certificates(vec![stays.clone()]));
+            return Some(CaCertificates::Certificates(vec![stays.clone()]));
         }
         let signer = builder.sources.signers.get(authority);
         match (builder.held.authorities.get(authority).and_then(|view| view.signer()), signer) {
@@ -152,9 +152,9 @@ impl Case<'_> {
                 let mut certificates = vec![certificate.clone()];
                 let held = self.view.trusted.iter().flatten();
                 certificates.extend(held.filter(|held| *held != certificate).cloned());
-                Some(Trusted::Certificates(certificates))
+                Some(CaCertificates::Certificates(certificates))
             }
-            (None, Some(_)) => Some(Trusted::Made(authority.clone())),
+            (None, Some(_)) => Some(CaCertificates::Made(authority.clone())),
             (None, None) => None,
         }
     }
@@ -197,6 +197,7 @@ impl Case<'_> {
             // A node without a copy of the authority's certificate checks against the signer's, which apply brings along.
             verified_by: self.verified_by(),
             trusted,
+            chain: self.chain(&authority, &signer),
             before: self.view.certificate.clone(),
             issuer: signer.certificate.as_ref().map(|certificate| *certificate.fingerprint()),
             signer_certificate: signer.files.certificate.path.clone(),
@@ -214,7 +215,7 @@ impl Case<'_> {
     }
 
     /// A kubeconfig that is made anew, or lacks the authority, gets the CA certificates too.
-    pub(super) fn trusted_if_needed(&self, builder: &Builder<'_>, lacks: bool) -> Option<Trusted> {
+    pub(super) fn trusted_if_needed(&self, builder: &Builder<'_>, lacks: bool) -> Option<CaCertificates> {
         let Storage::Kubeconfig { trusts, .. } = self.storage else { return None };
         // One that names a file of CA certificates trusts what is in that file, and goes on doing so.
         let names_file = self
@@ -466,6 +467,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::Waived { .. }
         | Reason::BundleHasStray { .. }
         | Reason::BundleDuplicates { .. }
+        | Reason::ChainOutdated { .. }
         | Reason::PermissionsDiffer { .. }
         | Reason::OwnerDiffers { .. }
         | Reason::LinkMissing { .. }

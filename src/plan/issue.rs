@@ -49,16 +49,19 @@ pub struct Issue {
     pub verified_by: String,
     /// The CA certificates that a kubeconfig trusts, where it has to be written anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trusted: Option<Trusted>,
+    pub trusted: Option<CaCertificates>,
+    /// The CA certificates that follow it in its file, where some follow the one that it replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<CaCertificates>,
     /// The certificate that it replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Certificate>,
 }
 
-/// Where the CA certificates of a kubeconfig come from.
+/// Where the CA certificates come from that a kubeconfig trusts, or that follow a certificate in its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub enum Trusted {
+pub enum CaCertificates {
     /// They are known.
     Certificates(Vec<Certificate>),
     /// An earlier action of this plan makes this authority.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::ids::{Address, NodeName, Subject};
+use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::spec::types::Role;
 
 use super::build::DraftDeed;
@@ -14,7 +14,7 @@ use super::disruption::disruption;
 use super::graph::{Cycle, Graph};
 use super::needs::{self, LeftBy};
 use super::restarts::is_kubelet;
-use super::{Action, Deed, Input, Phase, RestartMethod, Visit};
+use super::{Action, CaCertificates, Deed, Input, Phase, RestartMethod, Visit};
 use super::{cold, quorum};
 
 /// What is done on several nodes before anything of the next stage is done on any.
@@ -115,6 +115,7 @@ fn source(deed: &Deed) -> Option<&NodeName> {
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
         | Deed::WriteBundle { .. }
+        | Deed::WriteChain { .. }
         | Deed::WriteCsr(_)
         | Deed::InstallIdentity(_)
         | Deed::RemoveCopy { .. }
@@ -126,6 +127,17 @@ fn source(deed: &Deed) -> Option<&NodeName> {
         | Deed::PurgeSnapshots { .. }
         | Deed::Restore { .. } => None,
     }
+}
+
+/// The authority that this plan makes, or signs again, and whose certificate a deed writes.
+fn holds_made(deed: &DraftDeed) -> Option<&AuthorityName> {
+    if let Deed::WriteBundle { made: Some(_), .. } = &deed.deed {
+        return deed.address.subject.authority();
+    }
+    if let Deed::WriteChain { chain: CaCertificates::Made(authority), .. } = &deed.deed {
+        return Some(authority);
+    }
+    None
 }
 
 /// What earlier visits leave to later ones.
@@ -154,9 +166,9 @@ fn node_order(
                 }
                 continue;
             }
-            if let Deed::WriteBundle { made: Some(_), .. } = &deed.deed {
+            if let Some(authority) = holds_made(deed) {
                 let is_made = |other: &&DraftDeed| {
-                    makes_material(other) && other.address.subject == deed.address.subject
+                    makes_material(other) && other.address.subject.authority() == Some(authority)
                 };
                 let makers = by_node.iter().filter(|(_, deeds)| deeds.iter().any(|deed| is_made(&deed)));
                 makers.filter(|(maker, _)| *maker != node).for_each(|(maker, _)| graph.edge(maker, node));
@@ -246,6 +258,7 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::MakeLink { .. } | Deed::MoveDirectory { .. } => 3,
         Deed::CreateAuthority { .. } | Deed::ExtendAuthority { .. } | Deed::InstallAuthority { .. } => 4,
         Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
+        Deed::WriteChain { .. } => 8,
         Deed::CopyKey { .. } | Deed::CreateKeyPair { .. } => 6,
         Deed::WritePublicKey { .. } => 7,
         Deed::IssueIdentity(_) | Deed::WriteCsr(_) | Deed::InstallIdentity(_) => 8,
@@ -399,6 +412,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::CopyKey { .. }
             | Deed::CreateKeyPair { .. }
             | Deed::WriteBundle { .. }
+            | Deed::WriteChain { .. }
             | Deed::WriteCsr(_)
             | Deed::RemoveCopy { .. }
             | Deed::UpdateKubeconfig { .. }

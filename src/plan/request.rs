@@ -11,7 +11,7 @@ use crate::ids::{Address, AuthorityName};
 use crate::spec::types::{SubjectName, Usage};
 use crate::x509::{Certificate, CertificateRequest, Sha256};
 
-use super::{Deed, KeySource, Trusted};
+use super::{CaCertificates, Deed, KeySource};
 
 impl Deed {
     /// The authority under which a certificate is that it issues or installs.
@@ -75,7 +75,7 @@ pub struct Install {
     pub verified_by: String,
     /// The CA certificates that a kubeconfig trusts, where it has to be written anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trusted: Option<Trusted>,
+    pub trusted: Option<CaCertificates>,
     /// The certificate that it replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Certificate>,

@@ -340,6 +340,7 @@ pub(super) fn changes(deed: &DraftDeed) -> Vec<What> {
             }
             changes
         }
+        (Deed::WriteChain { .. }, Subject::Identity(identity)) => vec![What::Identity(identity.clone())],
         (Deed::UpdateKubeconfig { .. }, Subject::Identity(identity)) => {
             vec![What::KubeconfigTrust(identity.clone())]
         }

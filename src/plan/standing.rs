@@ -187,6 +187,10 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
             first(&certificate.path).is_some_and(|made| made.fingerprint() == root.fingerprint())
         }
         Deed::UndoOpen { .. } => facts.is_some_and(|facts| facts.open_transaction == Seen::Absent),
+        Deed::WriteChain { file, before, .. } => {
+            let held = facts.map_or(&[][..], |facts| facts.certificates(&file.path));
+            !held.iter().skip(1).map(|held| held.fingerprint()).eq(before)
+        }
         // What was asked for by hand leaves no finding behind, so its certificate must be another one.
         Deed::IssueIdentity(issue) => issue.before.as_ref().is_none_or(|before| {
             digest(issue.storage.certificate_path()).is_some_and(|now| now != *before.fingerprint())

@@ -146,6 +146,7 @@ impl Summary {
             | Deed::CopyKey { .. }
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }
+            | Deed::WriteChain { .. }
             | Deed::UpdateKubeconfig { .. } => self.trust += 1,
             Deed::IssueIdentity(issue) => match issue.before {
                 Some(_) => self.renew += 1,

@@ -33,6 +33,7 @@ pub fn deed(action: &Action) -> String {
         Deed::CreateKeyPair { .. } => format!("create {subject}"),
         Deed::WritePublicKey { .. } => format!("write the public key of {subject}"),
         Deed::WriteBundle { file, .. } => format!("write {}", escaped(&file.path)),
+        Deed::WriteChain { file, .. } => format!("write the chain in {}", escaped(&file.path)),
         Deed::PurgeSnapshots { fingerprint, .. } => {
             format!("remove the private key of {} from the snapshots", fingerprint.short())
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::issue::{Lines, certificate_name, names, trusted_text};
+use super::issue::{Lines, ca_certificates, certificate_name, names};
 use super::status::left;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
@@ -49,7 +49,7 @@ pub(super) fn install_lines(body: &mut Lines, install: &Install, now: Timestamp)
         body.add("followed by", certificate_name(between));
     }
     if let Some(trusted) = &install.trusted {
-        body.add("trusts", trusted_text(trusted));
+        body.add("trusts", ca_certificates(trusted));
     }
     for file in install.storage.files() {
         body.file(file);

@@ -10,7 +10,7 @@ use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::NodeName;
-use crate::plan::{Action, Deed, IdentityCopy, Issue, KeySource, Position, Trusted};
+use crate::plan::{Action, CaCertificates, Deed, IdentityCopy, Issue, KeySource, Position, RootSource};
 use crate::spec::types::SubjectName;
 use crate::x509::{Certificate, Sha256};
 
@@ -58,7 +58,10 @@ pub(super) fn issue_lines(body: &mut Lines, issue: &Issue, now: Timestamp) {
     }
     body.add("issuer", format!("{}, signed on {}", issue.authority, issue.signer));
     if let Some(trusted) = &issue.trusted {
-        body.add("trusts", trusted_text(trusted));
+        body.add("trusts", ca_certificates(trusted));
+    }
+    if let Some(chain) = &issue.chain {
+        body.add("followed by", ca_certificates(chain));
     }
     for file in issue.storage.files() {
         body.file(file);
@@ -87,7 +90,7 @@ pub(super) fn copy_lines(body: &mut Lines, copy: &IdentityCopy, node: &NodeName,
         body.add("private key", format!("the shared one, from {} through memory to this node", copy.from()));
     }
     if let Some(trusted) = &copy.trusted {
-        body.add("trusts", trusted_text(trusted));
+        body.add("trusts", ca_certificates(trusted));
     }
     for file in copy.target.files() {
         body.file(file);
@@ -160,12 +163,12 @@ pub(super) fn certificate_name(certificate: &Certificate) -> String {
     format!("{} ({})", escaped(&certificate.facts().subject.to_string()), certificate.fingerprint().short())
 }
 
-pub(super) fn trusted_text(trusted: &Trusted) -> String {
+pub(super) fn ca_certificates(trusted: &CaCertificates) -> String {
     match trusted {
-        Trusted::Certificates(certificates) => {
+        CaCertificates::Certificates(certificates) => {
             certificates.iter().map(certificate_name).collect::<Vec<_>>().join(", ")
         }
-        Trusted::Made(authority) => format!("the {authority} that is made before"),
+        CaCertificates::Made(authority) => format!("the {authority} that is made before"),
     }
 }
 
@@ -174,6 +177,18 @@ pub(super) fn fingerprints(before: &[Sha256]) -> String {
         return "nothing".to_owned();
     }
     before.iter().map(|fingerprint| fingerprint.short()).collect::<Vec<_>>().join(", ")
+}
+
+/// An own root CA, or an intermediate one, that comes from the machine that runs the apply.
+pub(super) fn own_root_lines(body: &mut Lines, root: &Certificate, source: &RootSource, now: Timestamp) {
+    let facts = root.facts();
+    let kind = if facts.self_issued { "own root CA" } else { "intermediate CA" };
+    body.add("certificate", format!("the {kind} in {}", escaped(&source.certificate)));
+    body.add("sha256", root.fingerprint().to_string());
+    body.add("subject", escaped(&facts.subject.to_string()));
+    body.add("not after", format!("{} ({})", instant(facts.not_after), left(facts.not_after, now)));
+    let key_text = format!("{}, read from {} at apply", facts.key.algorithm, escaped(&source.key));
+    body.add("private key", format!("{key_text}, on the machine that runs it"));
 }
 
 /// What an extension changes of a CA.

@@ -9,7 +9,8 @@ use super::deed::{counted, deed, made_of};
 use super::external::{install_lines, request_lines};
 use super::gates::gate_lines;
 use super::issue::{
-    Lines, bundle_line, copy_lines, extension_lines, fingerprints, issue_lines, kept_key, trusted_text,
+    Lines, bundle_line, ca_certificates, certificate_name, copy_lines, extension_lines, fingerprints,
+    issue_lines, kept_key, own_root_lines,
 };
 use super::phases;
 use super::snapshot::etcd_snapshot_lines;
@@ -272,14 +273,7 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             '~'
         }
         Deed::InstallAuthority { certificate, key, root, source } => {
-            let facts = root.facts();
-            let kind = if facts.self_issued { "own root CA" } else { "intermediate CA" };
-            body.add("certificate", format!("the {kind} in {}", escaped(&source.certificate)));
-            body.add("sha256", root.fingerprint().to_string());
-            body.add("subject", escaped(&facts.subject.to_string()));
-            body.add("not after", format!("{} ({})", instant(facts.not_after), left(facts.not_after, now)));
-            let key_text = format!("{}, read from {} at apply", facts.key.algorithm, escaped(&source.key));
-            body.add("private key", format!("{key_text}, on the machine that runs it"));
+            own_root_lines(&mut body, root, source, now);
             body.file(certificate);
             body.file(key);
             '+'
@@ -314,6 +308,12 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.file(file);
             if before.is_empty() { '+' } else { '~' }
         }
+        Deed::WriteChain { file, certificate, chain, before } => {
+            body.add("certificate", format!("{}, which stays", certificate_name(certificate)));
+            body.add("followed by", format!("{} -> {}", fingerprints(before), ca_certificates(chain)));
+            body.file(file);
+            '~'
+        }
         Deed::RemoveCopy { path, of } => {
             body.add("file", escaped(path));
             body.add("kept in", escaped(of));
@@ -341,7 +341,7 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             if install.before.is_some() { '~' } else { '+' }
         }
         Deed::UpdateKubeconfig { file, trusted, before } => {
-            body.add("trusts", format!("{} -> {}", fingerprints(before), trusted_text(trusted)));
+            body.add("trusts", format!("{} -> {}", fingerprints(before), ca_certificates(trusted)));
             body.file(file);
             '~'
         }

@@ -13,7 +13,7 @@ use crate::desired::Storage;
 use crate::duration::Duration;
 use crate::gate::Gate;
 use crate::ids::{AuthorityName, NodeName, ServiceName, Subject};
-use crate::plan::{Action, Deed, Issue, KeySource, Position, RestartMethod, Trusted};
+use crate::plan::{Action, CaCertificates, Deed, Issue, KeySource, Position, RestartMethod};
 use crate::visits::VisitId;
 use crate::x509::SubjectNames;
 
@@ -160,6 +160,10 @@ impl World {
                 }
                 self.write(node, &file.path, certificates(bundle))
             }
+            Deed::WriteChain { file, certificate, chain, .. } => {
+                let all = [vec![self.material.real(certificate)], self.ca_certificates(chain)].concat();
+                self.write(node, &file.path, certificates(all))
+            }
             Deed::RemoveCopy { path, .. } => self.write(node, path, Lies::Nothing),
             Deed::IssueIdentity(issue) => self.issue(node, number, issue),
             Deed::CopyIdentity(copy) => {
@@ -183,7 +187,7 @@ impl World {
                 self.keep(node, &install.storage, shown, Some(key), install.trusted.as_ref())
             }
             Deed::UpdateKubeconfig { file, trusted, .. } => {
-                let trusted = self.trusted(trusted);
+                let trusted = self.ca_certificates(trusted);
                 let known = self.disk_file(node, &file.path);
                 let updated = File { trusted, trusted_file: None, ..known };
                 self.write(node, &file.path, Lies::File(Arc::new(updated)))
@@ -242,7 +246,9 @@ impl World {
             issuer: issuer.map_or(Issuer::Unknown, Issuer::Certificate),
             key,
         });
-        self.keep(node, &issue.storage, vec![made], Some(key), issue.trusted.as_ref())
+        let chain = issue.chain.as_ref().map_or(Vec::new(), |chain| self.ca_certificates(chain));
+        let shown = [vec![made], chain].concat();
+        self.keep(node, &issue.storage, shown, Some(key), issue.trusted.as_ref())
     }
 
     /// Writes certificates with a key to a place.
@@ -252,7 +258,7 @@ impl World {
         place: &Storage,
         shown: Vec<CertificateId>,
         key: Option<Key>,
-        trusted: Option<&Trusted>,
+        trusted: Option<&CaCertificates>,
     ) -> Effect {
         match place {
             Storage::Pair { certificate, key: key_file } => {
@@ -270,7 +276,7 @@ impl World {
                 let mut updated =
                     File { certificates: shown, key, certificate_file: None, key_file: None, ..known };
                 if let Some(trusted) = trusted {
-                    (updated.trusted, updated.trusted_file) = (self.trusted(trusted), None);
+                    (updated.trusted, updated.trusted_file) = (self.ca_certificates(trusted), None);
                 }
                 self.write(node, &file.path, Lies::File(Arc::new(updated)))
             }
@@ -289,10 +295,10 @@ impl World {
         (certificate.map(|file| file.certificates.clone()), key.and_then(|file| file.key))
     }
 
-    fn trusted(&mut self, trusted: &Trusted) -> Vec<CertificateId> {
+    fn ca_certificates(&mut self, trusted: &CaCertificates) -> Vec<CertificateId> {
         match trusted {
-            Trusted::Certificates(known) => known.iter().map(|one| self.material.real(one)).collect(),
-            Trusted::Made(authority) => self.made.get(authority).copied().into_iter().collect(),
+            CaCertificates::Certificates(known) => known.iter().map(|one| self.material.real(one)).collect(),
+            CaCertificates::Made(authority) => self.made.get(authority).copied().into_iter().collect(),
         }
     }
 
