@@ -158,13 +158,16 @@ fn gather(
         Err(_) => {}
     }
     let next = copy.successor();
-    if let Some(certificate) =
-        pem(facts, &next.certificate.path).ok().and_then(|pem| pem.certificates.first())
-    {
-        view.staged.certificates.insert(node.clone(), certificate.clone());
-    }
-    if let Some(key) = pem(facts, &next.key.path).ok().and_then(|pem| pem.keys.first()) {
-        view.staged.keys.insert(node.clone(), key.spki_sha256);
+    let staged = pem(facts, &next.certificate.path).ok().and_then(|pem| pem.certificates.first().cloned());
+    view.staged.certificates.extend(staged.map(|certificate| (node.clone(), certificate)));
+    let staged = pem(facts, &next.key.path).ok().and_then(|pem| pem.keys.first());
+    view.staged.keys.extend(staged.map(|key| (node.clone(), key.spki_sha256)));
+    // One that waits and cannot be read is not lost: another one made over it could take the place of one that has signed.
+    let is_unread = |path: &String| {
+        facts.files.contains_key(path) && matches!(pem(facts, path), Err(Reason::Unknown { .. }))
+    };
+    if [&next.certificate.path, &next.key.path].into_iter().any(is_unread) {
+        view.unknown.insert(node.clone());
     }
 }
 

@@ -226,7 +226,7 @@ fn issued_before(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<F
 
 /// The CA that issued it is being replaced.
 fn issuer_goes(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
-    let issuer = case.authority?.succession?.issuer_that_goes(certificate)?;
+    let issuer = case.authority?.succession?.issuer_that_goes(certificate, &case.view.chain)?;
     Some(Finding::due(Reason::IssuerGoes { issuer: *issuer.fingerprint() }))
 }
 
@@ -238,7 +238,7 @@ fn wrong_issuer(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Fi
         // The certificate is right and the CA on this node is not, which the authority's own findings say.
         return None;
     }
-    if authority.succession.is_some_and(|succession| succession.issued(certificate)) {
+    if authority.succession.is_some_and(|succession| succession.issued(certificate, &case.view.chain)) {
         // It is known, and on its way into or out of the bundle here.
         return None;
     }

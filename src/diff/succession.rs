@@ -25,10 +25,22 @@ pub struct Succession {
 }
 
 impl Succession {
-    /// The certificate that goes and issued this one.
-    pub fn issuer_that_goes(&self, certificate: &Certificate) -> Option<&Certificate> {
-        let mut leaving = self.leaving.values().map(|(leaving, _)| leaving);
-        leaving.find(|leaving| is_issued_by(certificate, leaving))
+    /// The certificate that goes and issued this one, or one of those above it in its chain. Below the one that comes nothing needs what goes.
+    pub fn issuer_that_goes(&self, certificate: &Certificate, chain: &[Certificate]) -> Option<&Certificate> {
+        for below in line(certificate, chain) {
+            let mut leaving = self.leaving.values().map(|(leaving, _)| leaving);
+            if let Some(leaving) = leaving.find(|leaving| is_issued_by(below, leaving)) {
+                return Some(leaving);
+            }
+            if self.comes_above(below) {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn comes_above(&self, certificate: &Certificate) -> bool {
+        self.successor.as_ref().is_some_and(|comes| is_issued_by(certificate, comes))
     }
 
     /// Whether it is one of the certificates that go, or the one that comes.
@@ -36,12 +48,22 @@ impl Succession {
         self.leaving.contains_key(certificate.fingerprint()) || self.successor.as_ref() == Some(certificate)
     }
 
-    /// Whether one of the certificates that go, or the one that comes, issued this one.
-    pub fn issued(&self, certificate: &Certificate) -> bool {
-        let comes = self.successor.as_ref();
-        self.issuer_that_goes(certificate).is_some()
-            || comes.is_some_and(|comes| is_issued_by(certificate, comes))
+    /// Whether one of the certificates that go, or the one that comes, issued this one or one of those above it in its chain.
+    pub fn issued(&self, certificate: &Certificate, chain: &[Certificate]) -> bool {
+        self.issuer_that_goes(certificate, chain).is_some()
+            || line(certificate, chain).iter().any(|below| self.comes_above(below))
     }
+}
+
+/// A certificate, and those of its chain above it, each of which issued the one before.
+fn line<'c>(certificate: &'c Certificate, chain: &'c [Certificate]) -> Vec<&'c Certificate> {
+    let mut line = vec![certificate];
+    let mut at = certificate;
+    while let Some(above) = chain.iter().find(|above| is_issued_by(at, above) && !line.contains(above)) {
+        line.push(above);
+        at = above;
+    }
+    line
 }
 
 /// What nodes hold beside the files that are read: the CA that comes, before anybody uses it.

@@ -5,9 +5,9 @@
 //! before. What could not be looked at counts as in use. Pure.
 
 use crate::desired::DesiredConsumer;
-use crate::diff::{Succession, Survey};
+use crate::diff::{Succession, Survey, is_extension};
 use crate::ids::{AuthorityName, ConsumerName, NodeName};
-use crate::observed::{EndpointFacts, NodeFacts, Probe, Seen};
+use crate::observed::{EndpointFacts, NodeFacts, Probe, Seen, Served};
 use crate::x509::Certificate;
 
 /// Somebody who needs the CA that goes.
@@ -94,27 +94,43 @@ fn in_file(facts: &NodeFacts, path: &str, succession: &Succession) -> Option<How
         Seen::Present(_) => {}
     }
     let held = facts.certificates(path);
-    let goes = |certificate: &Certificate| succession.leaving.contains_key(certificate.fingerprint());
-    if held.iter().any(|certificate| !goes(certificate) && succession.issuer_that_goes(certificate).is_some())
-    {
-        return Some(How::Shown);
+    // The same CA for another period is trusted, and gone, like it.
+    let goes = |certificate: &Certificate| {
+        succession.leaving.values().any(|(leaving, _)| is_extension(certificate, leaving))
+    };
+    let comes = |certificate: &Certificate| {
+        succession.successor.as_ref().is_some_and(|comes| is_extension(certificate, comes))
+    };
+    let shows = || {
+        let is_below = |certificate: &&Certificate| !goes(certificate) && !comes(certificate);
+        let mut below = held.iter().filter(is_below);
+        below.any(|certificate| succession.issuer_that_goes(certificate, held).is_some())
+    };
+    // Behind a leaf stands its chain, which nobody trusts for standing there.
+    let is_chain = held.first().is_some_and(|first| !first.facts().is_ca());
+    if !is_chain && held.iter().any(goes) && !held.iter().any(comes) {
+        return Some(How::TrustedAlone);
     }
-    let comes = succession.successor.as_ref();
-    let is_alone = held.iter().any(goes) && !comes.is_some_and(|comes| held.contains(comes));
-    is_alone.then_some(How::TrustedAlone)
+    shows().then_some(How::Shown)
 }
 
+/// Where it does not answer now it may again, with what it has shown before.
 fn at_port(facts: &NodeFacts, port: u16, succession: &Succession) -> Option<How> {
-    let mut asked = facts.consumers.iter().filter(|endpoint| endpoint.port == port).peekable();
-    if asked.peek().is_none() && !facts.services.is_empty() {
-        return Some(unknown("it was not looked at"));
+    let asked: Vec<&EndpointFacts> =
+        facts.consumers.iter().filter(|endpoint| endpoint.port == port).collect();
+    if asked.is_empty() {
+        // Of a node without services nothing that runs was looked at.
+        return (!facts.services.is_empty()).then(|| unknown("it was not looked at"));
     }
-    asked.find_map(|endpoint: &EndpointFacts| match &endpoint.probe {
-        Probe::NotListening | Probe::Refused => None,
+    let served: Vec<&Served> = asked.iter().filter_map(|endpoint| endpoint.probe.served()).collect();
+    let goes = |served: &&Served| succession.issuer_that_goes(&served.certificate, &served.chain).is_some();
+    if served.iter().any(goes) {
+        return Some(How::Shown);
+    }
+    asked.iter().find_map(|endpoint| match &endpoint.probe {
         Probe::Unknown { reason } => Some(unknown(reason)),
-        Probe::Served(served) => {
-            succession.issuer_that_goes(&served.certificate).is_some().then_some(How::Shown)
-        }
+        Probe::Refused | Probe::NotListening => served.is_empty().then(|| unknown("nothing answers there")),
+        Probe::Served(_) => None,
     })
 }
 

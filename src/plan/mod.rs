@@ -9,6 +9,7 @@ mod advice;
 mod approval;
 mod authorities;
 mod build;
+mod by_hand;
 mod chains;
 mod cold;
 mod consumers;

@@ -11,6 +11,7 @@ use crate::ids::{Address, NodeName, Subject};
 use crate::observed::VisitState;
 use crate::visits::{Brief, ChangedPath, FileBrief, SnapshotFacts};
 use crate::x509::Certificate;
+use crate::x509::chain::is_issued_by;
 
 use super::build::Builder;
 use super::etcd_snapshot::Saving;
@@ -155,13 +156,16 @@ pub fn rollback(
     Ok(Rollback { plan: plan.named(), expired })
 }
 
-/// The CAs that a run took out of bundles which it left standing, and that no node holds any more.
+/// The CAs that no node holds any more and that the way back would need: those that a run took out of bundles which it left standing, and those that issued what
+/// would be shown again.
 fn dropped(
     builder: &Builder<'_>,
     snapshots: &BTreeMap<NodeName, Vec<SnapshotFacts>>,
     run: &str,
 ) -> Vec<String> {
     let mut dropped = BTreeSet::new();
+    let words = |gone: &Certificate| format!("{} ({})", gone.facts().subject, gone.fingerprint().short());
+    dropped.extend(issuers_dropped(builder, snapshots, run).into_iter().map(words));
     for view in builder.held.authorities.values().filter(|view| view.is_replaceable) {
         let held: BTreeSet<&Certificate> = view.certificates.values().flatten().collect();
         let of_run = snapshots.values().flatten().filter(|kept| kept.id.run == run);
@@ -171,14 +175,43 @@ fn dropped(
             };
             let stays = after.certificates.iter().any(|after| held.contains(after));
             let gone = before.certificates.iter().filter(|gone| gone.facts().is_ca() && !held.contains(gone));
-            if stays && before.certificates.iter().any(|before| held.contains(before)) {
-                dropped.extend(
-                    gone.map(|gone| format!("{} ({})", gone.facts().subject, gone.fingerprint().short())),
-                );
+            // What it replaced at once, as one that had ended, nobody has trusted beside another one.
+            let is_beside = before.certificates.iter().any(|before| held.contains(before))
+                || gone.clone().any(|gone| after.certificates.contains(gone));
+            if stays && is_beside {
+                dropped.extend(gone.map(words));
             }
         }
     }
     dropped.into_iter().collect()
+}
+
+/// The CAs that were in a bundle, are in none now, and issued a certificate that would come back in the place of one whose issuer is trusted.
+fn issuers_dropped<'s>(
+    builder: &Builder<'_>,
+    snapshots: &'s BTreeMap<NodeName, Vec<SnapshotFacts>>,
+    run: &str,
+) -> BTreeSet<&'s Certificate> {
+    let views = builder.held.authorities.values().filter(|view| view.is_replaceable);
+    let held: BTreeSet<&Certificate> = views.flat_map(|view| view.certificates.values().flatten()).collect();
+    let kept = || snapshots.values().flatten();
+    let file = |brief: &'s Brief| match brief {
+        Brief::File(file) => file.certificates.as_slice(),
+        Brief::Absent | Brief::Directory | Brief::Link { .. } | Brief::Tree { .. } => &[],
+    };
+    let known = kept().flat_map(|kept| &kept.paths).flat_map(|changed| file(&changed.before));
+    let gone: BTreeSet<&Certificate> =
+        known.filter(|known| known.facts().is_ca() && !held.contains(known)).collect();
+    let mut needed = BTreeSet::new();
+    for changed in kept().filter(|kept| kept.id.run == run).flat_map(|kept| &kept.paths) {
+        let after = changed.after.as_ref().map_or(&[][..], file);
+        let (Some(before), Some(after)) = (file(&changed.before).first(), after.first()) else { continue };
+        let is_trusted = |leaf: &Certificate| held.iter().any(|held| is_issued_by(leaf, held));
+        if changed.unchanged_since && !before.facts().is_ca() && is_trusted(after) && !is_trusted(before) {
+            needed.extend(gone.iter().copied().filter(|gone| is_issued_by(before, gone)));
+        }
+    }
+    needed
 }
 
 /// The paths of a run of which the snapshots hold nothing any more, because of the key in them; some as well where the run itself removed a key.

@@ -84,21 +84,14 @@ impl Standings {
 /// How each visit of a plan stands.
 pub fn standing(plan: &Plan, survey: &Survey, differences: &Differences) -> Standings {
     let mut standings = Standings::default();
+    let mut gone_on: BTreeSet<&NodeName> = BTreeSet::new();
+    let mut are_restarted = true;
     for visit in plan.visits.iter().rev() {
         // One node is visited in one phase after the other: what it has been through it has been through.
-        let mut later =
-            plan.visits.iter().filter(|later| later.node == visit.node && later.number > visit.number);
-        let has_gone_on = later.any(|later| standings.visits.get(&later.number) == Some(&Standing::Done));
-        let restarts = |later: &&Visit| later.actions.iter().any(restarts_member);
-        let are_restarted = || {
-            plan.visits
-                .iter()
-                .filter(restarts)
-                .all(|later| standings.visits.get(&later.number) == Some(&Standing::Done))
-        };
+        let has_gone_on = gone_on.contains(&visit.node);
         let standing = match visit.phase {
             // It is there for those that are still to be restarted.
-            Phase::EtcdSnapshot if are_restarted() => Standing::Done,
+            Phase::EtcdSnapshot if are_restarted => Standing::Done,
             phase if phase.is_of_replacement() && has_gone_on => Standing::Done,
             Phase::EtcdSnapshot
             | Phase::Quorum
@@ -111,6 +104,11 @@ pub fn standing(plan: &Plan, survey: &Survey, differences: &Differences) -> Stan
             | Phase::DropOld
             | Phase::Purge => of_visit(visit, survey, differences),
         };
+        // What is purged may have gone by itself, with its snapshot, before anything was done.
+        if standing == Standing::Done && visit.phase != Phase::Purge {
+            gone_on.insert(&visit.node);
+        }
+        are_restarted &= standing == Standing::Done || !visit.actions.iter().any(restarts_member);
         if standing == Standing::Done {
             remember(&mut standings.made, visit, survey);
         }

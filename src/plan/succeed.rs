@@ -9,18 +9,16 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::DesiredAuthority;
+use crate::desired::{DesiredAuthority, DesiredNode};
 use crate::diff::{Effect, Finding, Reason, Succession, instant};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::observed::Seen;
-use crate::profile::Reload;
 use crate::x509::Sha256;
 
 use super::build::{Builder, Held};
 use super::consumers::{How, Need, needs};
 use super::replace::{Replacement, trusts};
-use super::restarts::is_kubelet;
-use super::{Blocked, Input, Noted, quorum};
+use super::{Blocked, Input, Noted, by_hand, quorum};
 
 /// A replacement that goes on later by itself. That is no change: the same spec leads there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -87,7 +85,9 @@ impl Replacements {
             }
             let needs = look.needs(&mut replacements);
             let reissues = needs.iter().all(|need| need.how == How::Shown);
-            let drops = after_soak.is_none() && needs.is_empty();
+            let still_showing = by_hand::still_showing(input, name, is_complete);
+            let drops = after_soak.is_none() && needs.is_empty() && still_showing.is_empty();
+            replacements.elsewhere.extend(still_showing);
             let succession = succession.clone();
             replacements.going.insert(name.clone(), Replacement { succession, shown, reissues, drops });
         }
@@ -165,8 +165,9 @@ impl Look<'_, '_> {
         for (node, wanted) in &self.input.survey.desired.nodes {
             let own = wanted.identities.iter();
             for (identity, _) in own.filter(|(_, wanted)| wanted.authority.as_ref() == Some(self.name)) {
-                let held = self.held.identity(node, identity).and_then(|held| held.certificate.as_ref());
-                let issuer = held.and_then(|held| self.succession.issuer_that_goes(held));
+                let Some(held) = self.held.identity(node, identity) else { continue };
+                let certificate = held.certificate.as_ref();
+                let issuer = certificate.and_then(|own| self.succession.issuer_that_goes(own, &held.chain));
                 shown.extend(issuer.map(|issuer| *issuer.fingerprint()));
             }
         }
@@ -189,7 +190,7 @@ impl Look<'_, '_> {
     /// A node of which it is not known what it trusts.
     fn unseen(&self) -> Option<Obstacle> {
         let view = self.held.authorities.get(self.name)?;
-        let node = view.unknown.first()?.clone();
+        let Some(node) = view.unknown.first().cloned() else { return self.unseen_holder() };
         let because = format!(
             "what {} trusts is not known, so no CA of {} is replaced: nobody shows a new one, and no old one is dropped, before every node is known to trust both",
             view.unknown_nodes(),
@@ -200,6 +201,24 @@ impl Look<'_, '_> {
             because,
             format!("make {node} reachable, or take it out of the spec"),
         ))
+    }
+
+    /// A node of which it is not known what it shows: it need not hold the CA itself.
+    fn unseen_holder(&self) -> Option<Obstacle> {
+        let survey = self.input.survey;
+        let is_unseen =
+            |name: &&NodeName| survey.observed.nodes.get(*name).is_none_or(|answer| answer.facts().is_none());
+        let holds = |wanted: &DesiredNode| {
+            wanted.identities.values().any(|wanted| wanted.authority.as_ref() == Some(self.name))
+        };
+        let mut nodes = survey.desired.nodes.iter().filter(|(_, wanted)| holds(wanted)).map(|(name, _)| name);
+        let node = nodes.find(is_unseen)?.clone();
+        let because = format!(
+            "what {node} shows is not known, so no CA of {} is replaced: no old one is dropped before every node is known to show what the new one signed",
+            self.name
+        );
+        let help = format!("make {node} reachable, or take it out of the spec");
+        Some(Obstacle::Blocked(node, because, help))
     }
 
     fn external(&self) -> Option<Obstacle> {
@@ -304,30 +323,14 @@ impl Look<'_, '_> {
 
     /// A service that trusts it, runs, and is restarted by a person only: that it trusts both could not be seen.
     fn by_hand(&self) -> Option<Obstacle> {
-        let survey = self.input.survey;
-        for (name, node) in &survey.desired.nodes {
-            let Some(facts) = survey.observed.nodes.get(name).and_then(|answer| answer.facts()) else {
-                continue;
-            };
-            for (service, wanted) in &node.services {
-                let mut reads = wanted.reads.iter().filter(|read| trusts(&read.what, self.name));
-                let runs = facts.services.get(service).is_some_and(|live| !live.started().is_empty());
-                let is_once = reads.any(|read| read.reload(survey.desired.version) == Reload::Start);
-                let is_seen = facts.services.get(service).is_some_and(|live| live.unit.is_some());
-                let is_replaced = wanted.restart.as_ref().is_some_and(|restart| restart.static_pod.is_some())
-                    && facts.services.keys().any(is_kubelet);
-                let is_run = wanted.restart.as_ref().is_some_and(|restart| restart.command.is_some());
-                if runs && is_once && !(is_seen || is_replaced || is_run) {
-                    let because = format!(
-                        "{service} on {name} trusts {} from its start on and is restarted by hand, so that it trusts the new CA could not be proven",
-                        self.name
-                    );
-                    let help = format!("declare spec.services.{service}.restart");
-                    return Some(Obstacle::Blocked(name.clone(), because, help));
-                }
-            }
-        }
-        None
+        let (name, service) =
+            by_hand::restarted(self.input.survey, |what| trusts(what, self.name)).into_iter().next()?;
+        let because = format!(
+            "{service} on {name} trusts {} from its start on and is restarted by hand, so that it trusts the new CA could not be proven",
+            self.name
+        );
+        let help = format!("declare spec.services.{service}.restart");
+        Some(Obstacle::Blocked(name.clone(), because, help))
     }
 
     /// Something of it that is broken is mended first, with the CA that is there.

@@ -244,3 +244,28 @@ fn the_key_of_a_distrusted_ca_is_purged_from_the_snapshots_also_after_an_interru
     made.ends(0, &["snapshot", "prune", "-f", "spec.yaml", "--keep", "1"]);
     made.no_secret_was_told();
 }
+
+#[test]
+fn no_run_of_a_rotation_is_taken_back_once_another_run_has_dropped_the_old_ca() {
+    let (replacing, _) = Replacing::new();
+    let made = &replacing.made;
+    let (prod, confirm) = ("prod-eu1/etcd-ca", "--confirm");
+    let apply = |until: &str| {
+        let digest = replacing.saved();
+        let approved = ["--yes", confirm, prod, "--expect-digest", &digest, "--until-phase", until];
+        made.ends(0, &[&["apply", "plan.json"][..], &approved].concat());
+    };
+    ["trust-both", "servers", "drop-old"].into_iter().for_each(apply);
+    let runs = made.ends(0, &["snapshot", "list", "-f", "spec.yaml"]);
+    let is_id = |word: &&str| word.len() == 9 && word.as_bytes()[4] == b'-';
+    let ids: Vec<&str> =
+        runs.lines().filter_map(|line| line.split_whitespace().next().filter(is_id)).collect();
+    assert_eq!(ids.len(), 3, "{runs}");
+    let before = made.listing();
+    for run in ids {
+        let refused =
+            replacing.refuses(&["rollback", run, "-f", "spec.yaml", "--yes", confirm, "prod-eu1/rollback"]);
+        assert!(refused.contains("no way back to a dropped CA"), "{run}: {refused}\n{runs}");
+    }
+    assert_eq!(made.listing(), before);
+}

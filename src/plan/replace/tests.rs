@@ -2,10 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::desired::{Decided, DesiredConsumer};
+use std::path::Path;
+use std::process::Command;
+
+use crate::desired::{Decided, DesiredConsumer, DesiredService};
 use crate::diff::{Survey, diff};
-use crate::observed::{Answer, KeptKey, Seen};
+use crate::material;
+use crate::observed::{
+    Answer, ClientCertificate, Content, EndpointFacts, KeptKey, NodeFacts, Probe, ProcessFacts, Seen, Served,
+};
 use crate::plan::{Approval, Input, Options, Phase, Plan, SpecReference, plan};
+use crate::profile::{Read, Reload, What};
 use crate::simulate::{Processes, checked};
 use crate::spec::types::OnExpiry;
 use crate::survey::tests::{SPEC, agreement, now};
@@ -197,4 +204,140 @@ fn what_ends_meanwhile_is_renewed_by_the_ca_that_all_trust() {
     assert_eq!(phases(&plan), [Phase::Ordinary, Phase::Prepare, Phase::TrustBoth]);
     let issued = plan.actions().filter(|action| matches!(action.deed, crate::plan::Deed::IssueIdentity(_)));
     assert_eq!(issued.count(), 12);
+}
+
+/// The facts of cp-2.
+fn cp_2(survey: &mut Survey) -> &mut NodeFacts {
+    match survey.observed.nodes.get_mut("cp-2") {
+        Some(Answer::Facts(facts)) => facts,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The CA of etcd, signed again with its own key by openssl.
+fn signed_again() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kubeadm-v1.20.2.tar");
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let pki = Path::new("cp-1/etc/kubernetes/pki/etcd");
+    let [certificate, key] = ["ca.crt", "ca.key"].map(|name| pki.join(name).display().to_string());
+    run("tar", &["-xf", archive, "--wildcards", "--no-anchored", "*cp-1/etc/kubernetes/pki/etcd/ca.*"]);
+    let again = ["-signkey", &key, "-days", "9000", "-set_serial", "7"];
+    run("openssl", &[&["x509", "-in", &certificate][..], &again].concat())
+}
+
+#[test]
+fn who_trusts_the_old_ca_for_another_period_alone_is_waited_for_like_who_trusts_it() {
+    let mut survey = with_consumer(&[(BUNDLE, CA)]);
+    let Some(Seen::Present(file)) = cp_2(&mut survey).files.get_mut(BUNDLE) else { panic!("it is there") };
+    file.content = Content::Pem(material::PemFacts::read(&signed_again()));
+    let plan = plan_of(&survey);
+    assert_eq!(phases(&plan), [Phase::Prepare, Phase::TrustBoth]);
+    assert!(plan.elsewhere[0].because.contains("trusts only the old CA of etcd-ca"));
+}
+
+#[test]
+fn the_old_ca_behind_what_a_consumer_shows_is_no_trust_of_it() {
+    let mut survey = with_consumer(&[(SHOWN, LEAF)]);
+    let [leaf, ca] = [LEAF, CA].map(|path| cp_2(&mut survey).certificates(path).to_vec());
+    let Some(Seen::Present(file)) = cp_2(&mut survey).files.get_mut(SHOWN) else { panic!("it is there") };
+    let Content::Pem(pem) = &mut file.content else { panic!("{file:?}") };
+    pem.certificates = [leaf, ca].concat();
+    let plan = plan_of(&survey);
+    assert_eq!(phases(&plan).last(), Some(&Phase::Servers));
+    assert!(plan.elsewhere[0].because.contains("shows a certificate of the old CA"));
+}
+
+/// What a consumer's port answered at two addresses.
+fn with_port(probes: [Probe; 2]) -> Plan {
+    let mut survey = distrusted();
+    let consumer = DesiredConsumer { ports: [9379.try_into().unwrap()].into(), ..DesiredConsumer::default() };
+    let node = survey.desired.nodes.get_mut("cp-2").unwrap();
+    node.consumers.entry("etcd-ca".parse().unwrap()).or_default().insert("backup".parse().unwrap(), consumer);
+    cp_2(&mut survey).consumers = probes.map(answered).to_vec();
+    plan_of(&survey)
+}
+
+fn answered(probe: Probe) -> EndpointFacts {
+    EndpointFacts { port: 9379, address: None, serves: None, server_name: None, probe, process: Seen::Absent }
+}
+
+fn serves(path: &str) -> Probe {
+    let mut survey = agreement();
+    let certificate = cp_2(&mut survey).certificates(path)[0].clone();
+    Probe::Served(Box::new(Served {
+        certificate,
+        chain: Vec::new(),
+        version: None,
+        client: ClientCertificate::NotAsked,
+        accepts: Vec::new(),
+        trouble: None,
+    }))
+}
+
+#[test]
+fn a_port_that_shows_what_the_old_ca_signed_is_waited_for_and_so_is_one_that_says_nothing() {
+    let other = "/etc/kubernetes/pki/apiserver.crt";
+    for (probes, told) in [
+        ([serves(LEAF), serves(other)], Some("shows a certificate of the old CA of etcd-ca, at port 9379")),
+        ([Probe::Refused, serves(LEAF)], Some("shows a certificate of the old CA of etcd-ca, at port 9379")),
+        ([Probe::Refused, Probe::NotListening], Some("is not known: at port 9379: nothing answers there")),
+        ([serves(other), Probe::Unknown { reason: "timed out".to_owned() }], Some("port 9379: timed out")),
+        ([serves(other), Probe::Refused], None),
+    ] {
+        let plan = with_port(probes);
+        assert_eq!(phases(&plan).contains(&Phase::DropOld), told.is_none(), "{told:?}");
+        let because: Vec<&str> = plan.elsewhere.iter().map(|blocked| blocked.because.as_str()).collect();
+        match told {
+            Some(told) => assert!(because.iter().any(|because| because.contains(told)), "{because:?}"),
+            None => assert!(because.is_empty(), "{because:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_node_that_shows_a_certificate_and_holds_no_copy_of_the_ca_has_to_be_seen_too() {
+    let mut survey = distrusted();
+    let node = survey.desired.nodes.get_mut("cp-3").unwrap();
+    node.authorities.remove("etcd-ca").unwrap();
+    node.services.clear();
+    survey.observed.nodes.insert("cp-3".parse().unwrap(), Answer::Skipped);
+    let plan = plan_of(&survey);
+    assert!(phases(&plan).is_empty() && !plan.applicable);
+    let because: Vec<&str> = plan.blocked.iter().map(|blocked| blocked.because.as_str()).collect();
+    assert!(because.iter().any(|because| because.contains("what cp-3 shows is not known")), "{because:?}");
+}
+
+#[test]
+fn a_ca_that_waits_and_cannot_be_read_is_not_taken_for_lost() {
+    let mut survey = distrusted();
+    let next = "/etc/kubernetes/pki/etcd/ca-next.key".to_owned();
+    cp_2(&mut survey).files.insert(next, Seen::Unknown { reason: "input/output error".to_owned() });
+    let plan = plan_of(&survey);
+    assert!(phases(&plan).is_empty() && !plan.applicable);
+    assert!(plan.blocked.iter().any(|blocked| blocked.because.contains("what cp-2 trusts is not known")));
+}
+
+#[test]
+fn who_reads_its_certificate_at_its_start_and_is_restarted_by_a_person_holds_the_drop() {
+    let mut survey = distrusted();
+    let what = What::Identity("apiserver-etcd-client".parse().unwrap());
+    let read = Read { what, reload: Vec::new(), single_file_mount: false, source: None };
+    assert_eq!(read.reload(None), Reload::Start);
+    let scraper = DesiredService { reads: vec![read], ..DesiredService::default() };
+    let services = &mut survey.desired.nodes.get_mut("cp-2").unwrap().services;
+    services.insert("scraper".parse().unwrap(), scraper);
+    let process = ProcessFacts { started: now(), pid: 7, program: "scraper".to_owned() };
+    let endpoint = EndpointFacts { process: Seen::Present(process), ..answered(Probe::Refused) };
+    let services = &mut cp_2(&mut survey).services;
+    services.entry("scraper".parse().unwrap()).or_default().endpoints.push(endpoint);
+    let plan = plan_of(&survey);
+    assert_eq!(phases(&plan).last(), Some(&Phase::Servers));
+    let [told] = plan.elsewhere.as_slice() else { panic!("{:?}", plan.elsewhere) };
+    assert!(told.because.contains("scraper on cp-2 shows what it has read at its start"), "{}", told.because);
+    assert!(told.help.as_ref().unwrap().contains("spec.services.scraper.restart"));
 }

@@ -123,3 +123,33 @@ fn a_node_that_cannot_be_seen_is_not_stale_and_not_done() {
     assert_eq!(standings.visits[&of_node("cp-3")], Standing::Unseen { reason });
     assert_eq!(standings.visits[&of_node("cp-1")], Standing::ToDo);
 }
+
+#[test]
+fn what_is_purged_by_itself_is_no_sign_of_the_phases_before_it() {
+    let mut survey = running(ClientCertificate::Required);
+    let views = crate::diff::authority_views(&survey.desired, &survey.observed);
+    let old = views["etcd-ca"].signer().unwrap().fingerprint().to_string();
+    let authority = survey.desired.authorities.get_mut("etcd-ca").unwrap();
+    authority.distrust.insert(format!("sha256:{old}"), "INC-2291, key exposed".to_owned());
+    let mut plan = plan_at(&survey, soon());
+    // The key of one that went before, which only snapshots held when the plan was made.
+    for visit in &mut plan.visits {
+        for action in &mut visit.actions {
+            if let Deed::PurgeSnapshots { fingerprint, key } = &mut action.deed {
+                (*fingerprint, *key) =
+                    (crate::x509::Sha256::of(b"gone"), crate::x509::Sha256::of(b"its key"));
+            }
+        }
+    }
+    for node in ["cp-1", "cp-2", "cp-3"] {
+        facts(&mut survey, node).kept_keys = Seen::Present(BTreeMap::new());
+    }
+    let standings = standing(&plan, &survey, &diff(&survey.desired, &survey.observed, soon()));
+    let (mut purges, mut others) = (0, 0);
+    for visit in &plan.visits {
+        let is_done = standings.visits[&visit.number] == Standing::Done;
+        let count = if visit.phase == Phase::Purge { &mut purges } else { &mut others };
+        *count += usize::from(is_done);
+    }
+    assert_eq!((purges, others), (3, 0), "{standings:?}");
+}
