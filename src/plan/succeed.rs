@@ -368,15 +368,20 @@ impl Look<'_, '_> {
         (self.input.now < until).then_some((Some(until), because))
     }
 
-    /// When the last certificate of it was written on any node.
+    /// When the last certificate of it was written on any node: by its file's time, and never before it was made, since whoever copies files may keep older times.
     fn last_written(&self) -> Option<Timestamp> {
         let mut last = None;
         for (name, node) in &self.input.survey.desired.nodes {
             let facts = self.input.survey.observed.nodes.get(name).and_then(|answer| answer.facts());
-            let own = node.identities.values().filter(|wanted| wanted.authority.as_ref() == Some(self.name));
-            for place in own.flat_map(|wanted| wanted.places()) {
-                let file = facts.and_then(|facts| facts.files.get(place.certificate_path()));
-                last = last.max(file.and_then(Seen::present).map(|file| file.modified));
+            let own = node.identities.iter();
+            for (identity, wanted) in own.filter(|(_, wanted)| wanted.authority.as_ref() == Some(self.name)) {
+                let certificate =
+                    self.held.identity(name, identity).and_then(|held| held.certificate.as_ref());
+                last = last.max(certificate.map(|certificate| certificate.facts().not_before));
+                for place in wanted.places() {
+                    let file = facts.and_then(|facts| facts.files.get(place.certificate_path()));
+                    last = last.max(file.and_then(Seen::present).map(|file| file.modified));
+                }
             }
         }
         last

@@ -269,3 +269,31 @@ fn no_run_of_a_rotation_is_taken_back_once_another_run_has_dropped_the_old_ca() 
     }
     assert_eq!(made.listing(), before);
 }
+
+#[test]
+fn both_are_trusted_for_as_long_as_the_soak_lasts_whatever_the_times_of_files_say() {
+    let (replacing, _) = Replacing::new();
+    let made = &replacing.made;
+    let spec = std::fs::read_to_string(made.at("spec.yaml")).unwrap();
+    std::fs::write(made.at("spec.yaml"), spec.replace("distrust", "soak: 24h, distrust")).unwrap();
+    let told = cli::words(&made.ends(0, &["apply", "-f", "spec.yaml", "--yes"]));
+    assert!(told.contains("both trusted for 1d after this plan"), "{told}");
+    replacing.stands_at(&BARRIERS[4]);
+    let waits = || {
+        let told = cli::words(&made.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]));
+        assert!(told.contains("it is dropped by a plan after"), "{told}");
+    };
+    waits();
+    // As after a copy that keeps the times.
+    for node in NODES {
+        for file in ["apiserver-etcd-client", "etcd/healthcheck-client", "etcd/peer", "etcd/server"] {
+            let path = replacing.path(node, &format!("{file}.crt"));
+            assert!(Command::new("touch").args(["-d", "30 days ago", &path]).status().unwrap().success());
+        }
+    }
+    waits();
+    let output = Command::new("date").args(["-u", "-d", "25 hours", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
+    let later = String::from_utf8(output.stdout).unwrap();
+    let told = made.ends(2, &["plan", "-f", "spec.yaml", "--exit-code", "--as-of", later.trim()]);
+    assert!(told.contains("drop-old") && !cli::words(&told).contains("it is dropped by a plan"), "{told}");
+}
