@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::x509::key::{KeyEncoding, PrivateKey};
-use crate::x509::pem::{self, Item, PemProblem};
+use crate::x509::pem::{self, Item, PemProblem, Reading};
 use crate::x509::{Certificate, CertificateRequest, KeyAlgorithm, PublicKey, Sha256};
 
 /// What a PEM text holds.
@@ -102,7 +102,11 @@ pub enum DefectKind {
 impl PemFacts {
     /// Reads a PEM text. It never fails: what cannot be read is among the defects.
     pub fn read(bytes: &[u8]) -> Self {
-        let reading = pem::read(bytes);
+        Self::of(pem::read(bytes))
+    }
+
+    /// What may be told of a PEM text that was read.
+    pub fn of(reading: Reading) -> Self {
         let mut facts =
             Self { defects: reading.problems.iter().map(PemDefect::of).collect(), ..Self::default() };
         for item in reading.items {

@@ -135,8 +135,10 @@ fn merge(observed: &mut Observed, name: NodeName, second: Answer) {
                 first.last_transaction = second.last_transaction;
                 first.kept_keys = second.kept_keys;
             }
-            if !second.services.is_empty() {
+            // All three are the answer to one question.
+            if !second.services.is_empty() || !second.consumers.is_empty() {
                 first.services = second.services;
+                first.consumers = second.consumers;
                 first.etcd = second.etcd;
             }
             first.kubernetes_version = kubernetes_version(first.manifests().map(|(_, manifest)| manifest));

@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     /// Write how it ended to a file too: text, json or markdown; may be given several times
     #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<Form>)]
     report: Vec<(Form, PathBuf)>,
-    /// The most bytes of Markdown; the middle is cut, never how it ended or what comes next
+    /// The most bytes of Markdown; the middle is cut, and why it ended so only where that alone is longer
     #[arg(long, value_name = "BYTES", default_value_t = reports::COMMENT_BYTES)]
     max_bytes: usize,
     /// What happens to work already done when a step fails; the spec's rollout.onFailure when not given

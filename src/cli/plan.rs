@@ -134,7 +134,7 @@ pub(super) struct FormArguments {
     /// Write the same result in another form to a file: text, json, markdown or gitlab; may be given several times
     #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<Format>)]
     report: Vec<(Format, PathBuf)>,
-    /// The most bytes of Markdown; the middle is cut, never the summary or the errors
+    /// The most bytes of Markdown; the middle is cut, and the errors only where they alone are longer
     #[arg(long, value_name = "BYTES", default_value_t = reports::COMMENT_BYTES)]
     max_bytes: usize,
 }

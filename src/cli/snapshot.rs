@@ -30,12 +30,12 @@ enum Command {
         #[command(flatten)]
         spec: SpecArguments,
     },
-    /// Remove the snapshots of all but the latest runs
+    /// Remove the snapshots of all but the latest runs, and all but as many of the latest snapshots of etcd's data
     Prune {
         #[command(flatten)]
         spec: SpecArguments,
-        /// How many runs to keep; the spec's snapshots.keep when not given
-        #[arg(long, value_name = "COUNT")]
+        /// How many runs, and how many snapshots of etcd's data, to keep on each node, at least 1; the spec's snapshots.keep when not given
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
         keep: Option<u32>,
     },
 }

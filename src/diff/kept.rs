@@ -16,8 +16,13 @@ pub(super) fn findings(case: &AuthorityCase<'_>) -> Vec<Finding> {
     if !case.view.unknown.is_empty() {
         return Vec::new();
     }
-    let gone = case.wanted.distrusted().filter(|(fingerprint, _)| !case.view.holds(fingerprint));
-    gone.filter_map(|(fingerprint, because)| finding(case, fingerprint, because)).collect()
+    // Whether it is gone takes a look at every node, and most have nothing to tell of it.
+    let told = case
+        .wanted
+        .distrusted()
+        .filter_map(|(fingerprint, because)| Some((fingerprint, finding(case, fingerprint, because)?)));
+    let of_gone = told.filter(|(fingerprint, _)| !case.view.holds(fingerprint));
+    of_gone.map(|(_, finding)| finding).collect()
 }
 
 fn finding(case: &AuthorityCase<'_>, fingerprint: Sha256, because: &str) -> Option<Finding> {

@@ -23,7 +23,7 @@ mod large;
 mod program;
 mod tree;
 
-/// Most bytes of a file that a transaction copies or keeps.
+/// Most bytes of a file that a transaction copies or keeps, and that is read of such a copy.
 pub(super) const COPY_LIMIT: usize = 16 * 1024 * 1024;
 /// Most bytes of a file's attribute names, and of one value; the limits of Linux (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
 const ATTRIBUTE_LIMIT: usize = 64 * 1024;

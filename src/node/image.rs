@@ -9,6 +9,7 @@ use crate::kubeconfig::{KubeconfigFacts, Material};
 use crate::material::PemFacts;
 use crate::secret::Secret;
 use crate::visits::{Brief, FileBrief};
+use crate::x509::pem;
 
 /// An object, or that there is none. Links are not followed.
 #[derive(Debug, Clone)]
@@ -293,7 +294,8 @@ pub(super) fn contents(bytes: &[u8]) -> FileBrief {
                 }
             }
         }
-        None => brief.add(&PemFacts::read(bytes)),
+        // What is kept may be larger than a file of certificates, and hold a key all the same.
+        None => brief.add(&PemFacts::of(pem::read_larger(bytes))),
     }
     brief
 }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::disk::COPY_LIMIT;
 use super::image::contents;
 use super::observe::{Look, Payload, Sight, Want};
 use super::snapshot::{AFTER_COPIES, BEFORE_COPIES};
@@ -17,8 +18,8 @@ use crate::x509::{Certificate, Sha256};
 
 /// Most files that are looked at: many times what the runs that are kept hold, and little enough for a hostile node.
 const FILES: usize = 16 * 1024;
-/// Most bytes that are read of them all.
-const BYTES: usize = 64 * 1024 * 1024;
+/// Most bytes that are read of them all: several times what one directory that is moved may hold.
+const BYTES: usize = 16 * COPY_LIMIT;
 
 /// What was seen of certificates and keys.
 #[derive(Debug, Default)]
@@ -119,7 +120,7 @@ impl<L: Look> Walk<'_, L> {
     }
 
     fn look_into(&mut self, copy: &str) -> Result<(), String> {
-        match self.tree.look(copy, Want::Bytes) {
+        match self.tree.look(copy, Want::Copy) {
             Sight::Found { payload: Payload::Bytes(bytes), .. } => {
                 self.files = self.files.saturating_add(1);
                 self.bytes = self.bytes.saturating_add(bytes.len());

@@ -11,7 +11,7 @@ use super::boot::Boot;
 use super::confined::{Outcome, Tree, TreeError, Walk};
 use super::disk::Fuse;
 use super::lock::Lock;
-use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe};
+use super::observe::{LIST_LIMIT, Look, Payload, Sight, Want, observe};
 use super::site::served_by;
 use super::transaction::Transaction;
 use super::{Inspect, NodeError, live};
@@ -137,7 +137,7 @@ impl Tree {
         let taken = match want.of(status.kind) {
             Want::Place => Ok(Payload::NotRead),
             Want::Names => self.list(&found, LIST_LIMIT).map(Payload::Names),
-            Want::Bytes => self.read(&found, READ_LIMIT).map(|(bytes, of_bytes)| {
+            want @ (Want::Bytes | Want::Copy) => self.read(&found, want.limit()).map(|(bytes, of_bytes)| {
                 status = of_bytes;
                 Payload::Bytes(bytes)
             }),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::confined::{Listing, Status};
-use super::observe::{LIST_LIMIT, Look, Payload, READ_LIMIT, Sight, Want, observe};
+use super::observe::{LIST_LIMIT, Look, Payload, Sight, Want, observe};
 use super::{Inspect, NodeError};
 use crate::gate::Gate;
 use crate::ids::ServiceName;
@@ -310,16 +310,18 @@ impl Memory {
             device: 1,
             inode: self.inode(&resolved),
         };
-        let payload = match (want.of(kind), entry.object) {
+        let (want, limit) = (want.of(kind), want.limit());
+        let payload = match (want, entry.object) {
             (Want::Names, _) => Payload::Names(self.names(&resolved)),
-            (Want::Bytes, Object::File(bytes)) if bytes.len() > READ_LIMIT => {
-                Payload::Failed { reason: format!("{resolved} is larger than {READ_LIMIT} bytes") }
+            (Want::Bytes | Want::Copy, Object::File(bytes)) if bytes.len() > limit => {
+                Payload::Failed { reason: format!("{resolved} is larger than {limit} bytes") }
             }
-            (Want::Bytes, Object::File(bytes)) => Payload::Bytes(bytes),
-            (Want::Bytes, Object::Unreadable(reason)) => {
+            (Want::Bytes | Want::Copy, Object::File(bytes)) => Payload::Bytes(bytes),
+            (Want::Bytes | Want::Copy, Object::Unreadable(reason)) => {
                 Payload::Failed { reason: format!("{resolved}: {reason}") }
             }
-            (Want::Place, _) | (Want::Bytes, Object::Directory | Object::Link(_) | Object::Fifo) => {
+            (Want::Place, _)
+            | (Want::Bytes | Want::Copy, Object::Directory | Object::Link(_) | Object::Fifo) => {
                 Payload::NotRead
             }
         };

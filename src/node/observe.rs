@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::accounts::Accounts;
 use super::confined::{Listing, Status};
 use super::content;
+use super::disk::COPY_LIMIT;
 use super::{gates, kept};
 use crate::gate::Gate;
 use crate::manifest;
@@ -22,7 +23,7 @@ use crate::observed::{
 use crate::x509::Sha256;
 
 /// Most bytes that are read of one file: a bundle of all public roots has a fifth of that.
-pub(super) const READ_LIMIT: usize = 1024 * 1024;
+const READ_LIMIT: usize = 1024 * 1024;
 /// Most names that are listed of one directory.
 pub(super) const LIST_LIMIT: usize = 4096;
 /// Most paths looked at because other files name them: many times what any cluster has, and little enough for a hostile node.
@@ -73,6 +74,8 @@ pub(super) enum Want {
     Names,
     /// Also the names of a directory and the bytes of a file.
     Bytes,
+    /// The same of what a snapshot keeps, where a file may be as large as one that is copied.
+    Copy,
 }
 
 /// What was seen at a path.
@@ -226,8 +229,17 @@ impl Want {
     pub(super) fn of(self, kind: FileKind) -> Self {
         match (self, kind) {
             (Self::Place, _) | (_, FileKind::Other) | (Self::Names, FileKind::Regular) => Self::Place,
-            (Self::Names | Self::Bytes, FileKind::Directory) => Self::Names,
-            (Self::Bytes, FileKind::Regular) => Self::Bytes,
+            (Self::Names | Self::Bytes | Self::Copy, FileKind::Directory) => Self::Names,
+            (Self::Bytes | Self::Copy, FileKind::Regular) => self,
+        }
+    }
+
+    /// Most bytes that are read of the file.
+    pub(super) fn limit(self) -> usize {
+        match self {
+            Self::Place | Self::Names => 0,
+            Self::Bytes => READ_LIMIT,
+            Self::Copy => COPY_LIMIT,
         }
     }
 }

@@ -106,7 +106,7 @@ impl Objects for Site {
     fn purge(&mut self, key: &Sha256) -> Result<(), HostError> {
         self.note(Event::Purging { key: *key })?;
         let (own, _) = self.visit.as_ref().ok_or(HostError::NotOpen)?;
-        self.store.purge(key, own).map(|_| ())
+        self.store.purge(key, own)
     }
 
     fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError> {

@@ -197,11 +197,11 @@ pub(super) fn read_purged(directory: &Dir) -> Result<Purged, HostError> {
     serde_json::from_slice(bytes.reveal()).map_err(|_| damaged(directory, PURGED, "it cannot be understood"))
 }
 
-/// Removes every copy in the directory of a visit that holds a private key; tells how many.
+/// Removes every copy in the directory of a visit that holds a private key.
 ///
 /// That they go is on the disk before they do: whoever reads the snapshot then knows why a copy is missing, and whoever is
 /// interrupted finds the rest by what it holds.
-pub(super) fn purge(directory: &Dir, key: &Sha256) -> Result<usize, HostError> {
+pub(super) fn purge(directory: &Dir, key: &Sha256) -> Result<(), HostError> {
     let mut found = BTreeSet::new();
     for copies in [BEFORE_COPIES, AFTER_COPIES] {
         let Some(from) = directory.child(copies)? else { continue };
@@ -213,7 +213,7 @@ pub(super) fn purge(directory: &Dir, key: &Sha256) -> Result<usize, HostError> {
         }
     }
     if found.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let mut purged = read_purged(directory)?;
     purged.copies.extend(found.iter().map(|(copies, name)| (format!("{copies}/{name}"), *key)));
@@ -225,7 +225,7 @@ pub(super) fn purge(directory: &Dir, key: &Sha256) -> Result<usize, HostError> {
         }
         from.sync()?;
     }
-    Ok(found.len())
+    Ok(())
 }
 
 impl Record {

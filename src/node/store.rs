@@ -163,18 +163,17 @@ impl Store {
     /// Removes from every snapshot but `own`, which is that of the open transaction, each copy that holds this private key.
     ///
     /// A snapshot whose records cannot be read is gone through like any other: what is looked at is the copies.
-    pub(super) fn purge(&self, key: &Sha256, own: &Dir) -> Result<usize, HostError> {
-        let mut purged = 0;
+    pub(super) fn purge(&self, key: &Sha256, own: &Dir) -> Result<(), HostError> {
         for run_name in self.snapshots.names()? {
             let Some(run) = self.snapshots.child(&run_name)? else { continue };
             for visit_name in run.names()? {
                 let Some(visit) = run.child(&visit_name)? else { continue };
                 if visit.path != own.path {
-                    purged += snapshot::purge(&visit, key)?;
+                    snapshot::purge(&visit, key)?;
                 }
             }
         }
-        Ok(purged)
+        Ok(())
     }
 
     /// Removes the snapshots of all runs but the latest `keep` and `current`, and those with a visit that has not ended well or badly.

@@ -258,6 +258,11 @@ impl EtcdFacts {
     pub fn own_status(&self) -> Option<&MemberStatus> {
         self.members.get(&self.member)?.status.present()
     }
+
+    /// Whether the member that was asked follows a leader, by its own word. The one that leads does too, and none does without a quorum.
+    pub fn follows_leader(&self) -> bool {
+        self.own_status().is_some_and(|own| own.leader.is_some())
+    }
 }
 
 /// A member of an etcd cluster.

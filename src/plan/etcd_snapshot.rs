@@ -110,7 +110,7 @@ fn follows(node: &NodeName, observed: &Observed) -> bool {
     let facts = observed.nodes.get(node).and_then(|answer| answer.facts());
     let has_vote = |etcd: &&EtcdFacts| etcd.members.get(&etcd.member).is_some_and(|own| !own.is_learner);
     let etcd = facts.and_then(|facts| facts.etcd.present()).filter(has_vote);
-    etcd.and_then(EtcdFacts::own_status).is_some_and(|own| own.leader.is_some())
+    etcd.is_some_and(EtcdFacts::follows_leader)
 }
 
 #[cfg(test)]

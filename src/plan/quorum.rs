@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diff::Survey;
 use crate::ids::{NodeName, ServiceName, Subject};
-use crate::observed::{MemberStatus, NodeFacts, Observed, Seen, ServiceFacts};
+use crate::observed::{EtcdFacts, MemberStatus, NodeFacts, Observed, Seen, ServiceFacts};
 
 use super::Deed;
 use super::build::DraftDeed;
@@ -44,10 +44,7 @@ pub(super) fn needed(members: usize) -> usize {
 /// Whether the members have a quorum, as far as was seen.
 pub(super) fn quorum(survey: &Survey) -> Quorum {
     let facts = |name: &NodeName| survey.observed.nodes.get(name).and_then(|answer| answer.facts());
-    let follows = |facts: &NodeFacts| {
-        let own = facts.etcd.present().and_then(|etcd| etcd.own_status());
-        own.is_some_and(|own| own.leader.is_some())
-    };
+    let follows = |facts: &NodeFacts| facts.etcd.present().is_some_and(EtcdFacts::follows_leader);
     let (mut all, mut seen, mut down) = (0, 0, 0);
     for facts in members(survey).map(facts) {
         all += 1;
@@ -72,7 +69,7 @@ pub(super) fn all_follow(survey: &Survey) -> bool {
     let mut members = members(survey).map(|name| survey.observed.nodes.get(name));
     members.all(|answer| {
         let etcd = answer.and_then(|answer| answer.facts()).and_then(|facts| facts.etcd.present());
-        etcd.and_then(|etcd| etcd.own_status()).is_some_and(|own| own.leader.is_some())
+        etcd.is_some_and(EtcdFacts::follows_leader)
     })
 }
 

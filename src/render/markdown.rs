@@ -1,8 +1,8 @@
 //! A plan as Markdown, for a comment on a pull request or a job's summary.
 //!
 //! What enters is a finished plan and how many bytes the result may have; what leaves is text that stays within them: first the drawing of the order goes, then the
-//! middle of the text, then the middle of the table. The head, the errors and the last line stay as they are. A comment is found again by the hidden marker in its
-//! first line. Names that come from nodes and certificates stand in code spans, where Markdown, HTML and mentions mean nothing.
+//! middle of the text, then the middle of the table, and last the middle of the errors. The first lines and the last one, some hundred bytes, are always there. A
+//! comment is found again by the hidden marker in its first line. Names that come from nodes and certificates stand in code spans, where Markdown, HTML and mentions mean nothing.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,8 @@ const CUT: &str = "... cut: ";
 
 /// The plan as Markdown of at most `max_bytes`, with the digest of its saved form where it was saved.
 pub fn markdown(plan: &Plan, digest: Option<&Sha256>, max_bytes: usize) -> String {
-    let (head, tail) = (head(plan), tail(plan, digest));
+    let tail = tail(plan, digest);
+    let head = head(plan, max_bytes.saturating_sub(tail.len()));
     let room = max_bytes.saturating_sub(head.len() + tail.len());
     let phases = phases::markdown(plan);
     let rows: Vec<String> = groups(plan).iter().map(row).collect();
@@ -49,8 +50,8 @@ pub fn marker(cluster: &str) -> String {
     format!("<!-- pki plan {cluster} -->")
 }
 
-/// Everything that may not be cut at the beginning: what it is about, the verdict, and the errors.
-fn head(plan: &Plan) -> String {
+/// What everything else makes room for at the beginning: what it is about, the verdict, and the errors, of which the middle is cut where they alone are too long.
+fn head(plan: &Plan, room: usize) -> String {
     let mut text = format!("{}\n### pki plan: {}\n\n", marker(plan.cluster.as_str()), verdict(plan));
     let commit = plan.spec.commit.as_ref().map(|commit| format!(" at {}", commit.get(..7).unwrap_or(commit)));
     // Writing to a String cannot fail.
@@ -63,9 +64,14 @@ fn head(plan: &Plan) -> String {
         plan.summary.nodes_seen,
         plan.summary.nodes
     );
-    for kept in [upper_approval(plan), errors(plan)] {
-        if !kept.is_empty() {
-            let _ = writeln!(text, "{}", fenced("text", wrapped(&kept).trim_start_matches('\n')));
+    let mut kept = vec![upper_approval(plan), errors(plan)];
+    kept.retain(|kept| !kept.is_empty());
+    for (index, lines) in kept.iter().enumerate() {
+        let share = room.saturating_sub(text.len()) / (kept.len() - index);
+        let lines = wrapped(lines);
+        let block = fenced_within("text", lines.trim_start_matches('\n'), share.saturating_sub(1));
+        if !block.is_empty() {
+            let _ = writeln!(text, "{block}");
         }
     }
     text
@@ -175,6 +181,21 @@ fn fold(title: &str, kind: &str, text: &str) -> String {
 pub(super) fn fenced(kind: &str, text: &str) -> String {
     let fence = "`".repeat(longest_run(text).max(2) + 1);
     format!("{fence}{kind}\n{}\n{fence}\n\n", text.trim_end_matches('\n'))
+}
+
+/// Text in such a fence, with lines of its middle left out where there is no room for all; nothing where not even that can be said.
+pub(super) fn fenced_within(kind: &str, text: &str, room: usize) -> String {
+    let whole = fenced(kind, text);
+    if whole.len() <= room {
+        return whole;
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    let note = format!("{CUT}{} in all, the form `text` has them\n", counted(lines.len(), "line", "lines"));
+    // A run of backticks in what is kept makes both fences longer.
+    let around = fenced(kind, &note).len() + longest_run(text) * 2;
+    let (first, last) = ends(&lines, room.saturating_sub(around));
+    let cut = fenced(kind, &format!("{first}{note}{last}"));
+    if cut.len() <= room { cut } else { String::new() }
 }
 
 /// The most backticks in a row.

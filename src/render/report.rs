@@ -52,10 +52,12 @@ pub(super) fn what_follows(plan: &Plan, report: &Report) -> Vec<String> {
         lines.push(format!("Because: {}", because(failure)));
     }
     let (run, total) = (&report.run, plan.visits.len());
-    let committed = report.visits.iter().filter(|visit| visit.end == VisitEnd::Committed).count();
+    let done = report.visits.iter().filter(|visit| is_done(&visit.end)).count();
+    // What was done before is no part of this run, and data that was saved is nothing to take back.
+    let takes_back = report.visits.iter().any(|visit| visit.end == VisitEnd::Committed);
     let next = match report.outcome {
-        Outcome::Partial if committed > 0 => format!(
-            "mend the cause, then `pki apply` goes on ({committed} of {total} done); or `pki rollback {run}` takes back what was done."
+        Outcome::Partial if takes_back => format!(
+            "mend the cause, then `pki apply` goes on ({done} of {total} done); or `pki rollback {run}` takes back what was done."
         ),
         Outcome::Partial => "run `pki apply` again; it goes on.".to_owned(),
         Outcome::Undone | Outcome::Stale | Outcome::Locked | Outcome::Refused => {
@@ -69,6 +71,20 @@ pub(super) fn what_follows(plan: &Plan, report: &Report) -> Vec<String> {
     };
     lines.push(format!("Next: {next}"));
     lines
+}
+
+/// Whether nothing of a visit is left for the next run.
+fn is_done(end: &VisitEnd) -> bool {
+    match end {
+        VisitEnd::DoneBefore | VisitEnd::Committed | VisitEnd::Saved(_) => true,
+        VisitEnd::NotStarted
+        | VisitEnd::Refused(_)
+        | VisitEnd::Undone(_)
+        | VisitEnd::Disconnected(_)
+        | VisitEnd::TakenBack
+        | VisitEnd::Left(_)
+        | VisitEnd::UndoFailed { .. } => false,
+    }
 }
 
 /// How a visit ended.

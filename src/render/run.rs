@@ -1,11 +1,11 @@
 //! How a run ended, as Markdown for a pipeline's summary or a comment on the change that it applied.
 //!
 //! What enters is the plan, the report of its run and how many bytes the result may have; what leaves is text that stays within them: the plan that was carried out
-//! goes first, then the rows of nodes in the middle. How it ended, why, and what comes next stay whole.
+//! goes first, then the rows of nodes in the middle, and last the middle of why it ended so and what comes next. How it ended, in the first lines, is always there.
 
 use std::fmt::Write as _;
 
-use super::markdown::{cell, code, cut_rows, fenced, folded_plan};
+use super::markdown::{cell, code, cut_rows, fenced_within, folded_plan};
 use super::report::{end, verdict, what_follows};
 use super::wrap::wrapped;
 use crate::apply::Report;
@@ -28,7 +28,8 @@ pub fn report_markdown(plan: &Plan, report: &Report, max_bytes: usize) -> String
     let _ = writeln!(head, "Cluster {}, {}\n", code(plan.cluster.as_str()), code(&plan.spec.file));
     let follows: String = what_follows(plan, report).into_iter().map(|line| format!("{line}\n")).collect();
     if !follows.is_empty() {
-        head.push_str(&fenced("text", &wrapped(&follows)));
+        let room = max_bytes.saturating_sub(head.len());
+        head.push_str(&fenced_within("text", &wrapped(&follows), room));
     }
     let visits = plan.visits.iter().zip(&report.visits);
     let rows = visits.map(|(visit, ended)| {

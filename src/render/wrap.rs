@@ -45,8 +45,14 @@ fn hanging(line: &str) -> usize {
     let gaps = line.as_bytes().windows(3).enumerate();
     let begins = gaps
         .filter_map(|(at, around)| matches!(around, [b' ', b' ', next] if *next != b' ').then_some(at + 2));
-    let mut columns = begins.map(|at| textwrap::core::display_width(line.get(..at).unwrap_or(line)));
-    columns.rfind(|column| (indent + 1..=LAST_COLUMN).contains(column)).unwrap_or(indent + 2)
+    // Each stretch is measured once, and none behind the last column: a node may send a line that has nothing but gaps.
+    let columns = begins.scan((0, 0), |(from, column), at| {
+        *column += textwrap::core::display_width(line.get(*from..at).unwrap_or_default());
+        *from = at;
+        Some(*column)
+    });
+    let possible = columns.take_while(|column| *column <= LAST_COLUMN).filter(|column| *column > indent);
+    possible.last().unwrap_or(indent + 2)
 }
 
 /// The line with the spaces of each command in backticks kept together, where it fits at all.
@@ -87,6 +93,14 @@ mod tests {
         let expected =
             format!("  help: {}\n    {}end   undo\n", "word ".repeat(18).trim_end(), "word ".repeat(2));
         assert_eq!(wrapped(&text), expected);
+    }
+
+    #[test]
+    fn a_line_of_a_hundred_kilobytes_of_gaps_is_broken_like_a_short_one() {
+        let text = format!("{}\n", ["a"; 34 + 11 * 3000].join("  "));
+        let first = format!("{}\n", ["a"; 34].join("  "));
+        let further = format!("{}{}\n", " ".repeat(69), ["a"; 11].join("  "));
+        assert_eq!(wrapped(&text), format!("{first}{}", further.repeat(3000)));
     }
 
     #[test]

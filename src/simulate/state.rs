@@ -168,14 +168,10 @@ impl<'a> State<'a> {
     /// So much time has passed, in which whoever polls as often on this node has read everything. Says whose state is another one now.
     pub(super) fn waited(&mut self, node: &NodeName, time: Duration) -> BTreeSet<InputId> {
         let topology = self.topology;
-        let on_node =
-            |input: &&Input| topology.instance(input.instance).is_some_and(|instance| instance.node == *node);
+        let takes_up = |id: &InputId| topology.inputs.get(id.0).map(|input| input.takes_up);
         let polls =
-            |input: &&Input| matches!(input.takes_up, TakesUp::SomeTime(Some(period)) if period <= time);
-        let inputs = topology.inputs.iter().enumerate();
-        let polling = inputs.filter(|(_, input)| polls(input) && on_node(input));
-        let polling: Vec<InputId> = polling.map(|(index, _)| InputId(index)).collect();
-        polling.into_iter().filter(|id| self.has_taken_up(*id)).collect()
+            |id: &InputId| matches!(takes_up(id), Some(TakesUp::SomeTime(Some(period))) if period <= time);
+        topology.inputs_on(node).filter(polls).filter(|id| self.has_taken_up(*id)).collect()
     }
 
     fn has_taken_up(&mut self, id: InputId) -> bool {
@@ -314,13 +310,8 @@ impl<'a> State<'a> {
 
     /// What a node's part is now.
     pub(super) fn before(&self, node: &NodeName) -> Before {
-        let mut loaded = BTreeMap::new();
-        for instances in self.topology.by_service.values() {
-            let inputs = instances.get(node).and_then(|instance| self.topology.inputs_of.get(instance));
-            for id in inputs.into_iter().flatten() {
-                loaded.insert(*id, (self.loaded(*id).to_vec(), self.detached.contains(id)));
-            }
-        }
+        let inputs = self.topology.inputs_on(node);
+        let loaded = inputs.map(|id| (id, (self.loaded(id).to_vec(), self.detached.contains(&id)))).collect();
         let disk = self.world.disks.get(node).cloned().unwrap_or_default();
         Before { node: node.clone(), disk, loaded }
     }

@@ -118,6 +118,12 @@ impl Topology {
         self.by_service.get(service)?.get(node).copied()
     }
 
+    /// The inputs of everything that runs on a node.
+    pub(super) fn inputs_on(&self, node: &NodeName) -> impl Iterator<Item = InputId> {
+        let instances = self.by_service.values().filter_map(|instances| instances.get(node));
+        instances.filter_map(|instance| self.inputs_of.get(instance)).flatten().copied()
+    }
+
     /// `CLIENT -> SERVER:PORT`.
     pub(super) fn words(&self, id: LinkId) -> String {
         let Some(link) = self.links.get(id.0) else { return String::new() };

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 
-use super::{Nodes, Survey, survey};
+use super::{Nodes, Survey, merge, survey};
 use crate::ids::NodeName;
 use crate::node::{Inspect, Local, Memory, NodeError};
-use crate::observed::{Answer, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts};
+use crate::observed::{
+    Answer, EndpointFacts, NodeFacts, ObserveRequest, Observed, Probe, Seen, ServedBy, ServiceFacts,
+};
 use crate::profile::Profile;
 use crate::spec::types::{ClusterPki, ProfileName};
 
@@ -101,4 +103,34 @@ fn what_runs_is_asked_once_and_is_in_the_survey() {
         let facts = survey.observed.nodes[name].facts().unwrap();
         assert_eq!(facts.services.keys().map(|service| service.as_str()).collect::<Vec<_>>(), ["etcd"]);
     }
+}
+
+#[test]
+fn what_runs_is_that_of_the_last_look_at_it() {
+    let name: NodeName = "cp-1".parse().unwrap();
+    let look = |ports: &[u16], services: &[&str]| {
+        let mut facts = Memory::new(now()).observe(&ObserveRequest::default()).unwrap();
+        let service = |service: &&str| (service.parse().unwrap(), ServiceFacts::default());
+        facts.services = services.iter().map(service).collect();
+        let consumer = |port: &u16| EndpointFacts {
+            port: *port,
+            address: None,
+            serves: None,
+            server_name: None,
+            probe: Probe::Refused,
+            process: Seen::Absent,
+        };
+        facts.consumers = ports.iter().map(consumer).collect();
+        facts
+    };
+    let mut observed = Observed { observed_at: now(), nodes: BTreeMap::new() };
+    let mut ports_after = |facts: NodeFacts| {
+        merge(&mut observed, name.clone(), Answer::Facts(facts));
+        let facts = observed.nodes[&name].facts().unwrap();
+        facts.consumers.iter().map(|consumer| consumer.port).collect::<Vec<_>>()
+    };
+    assert_eq!(ports_after(look(&[8443], &["etcd"])), [8443]);
+    assert_eq!(ports_after(look(&[9443], &["etcd"])), [9443], "a second look is a whole answer");
+    assert_eq!(ports_after(look(&[], &[])), [9443], "who was asked for files alone says nothing of ports");
+    assert_eq!(ports_after(look(&[7443], &[])), [7443]);
 }

@@ -150,11 +150,16 @@ impl Reading {
 
 /// Reads a whole file.
 pub fn read(bytes: &[u8]) -> Reading {
-    let mut reading = Reading::default();
     if bytes.len() > MAX_FILE_BYTES {
-        reading.problems.push(PemProblem::TooLarge { bytes: bytes.len() });
-        return reading;
+        let problems = vec![PemProblem::TooLarge { bytes: bytes.len() }];
+        return Reading { problems, ..Reading::default() };
     }
+    read_larger(bytes)
+}
+
+/// Reads what may be larger than [`MAX_FILE_BYTES`], such as a file that lay beside certificates and was copied with them. The caller bounds it.
+pub fn read_larger(bytes: &[u8]) -> Reading {
+    let mut reading = Reading::default();
     let starts = positions(bytes, BEGIN);
     if starts.is_empty() {
         return without_blocks(bytes);

@@ -85,7 +85,7 @@ fn the_future_is_told_as_of_an_instant() {
 #[test]
 fn a_wrong_command_line_ends_with_64() {
     let folder = tempfile::tempdir().unwrap();
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 10] = [
         &[],
         &["plann"],
         &["status", "--nope"],
@@ -95,6 +95,7 @@ fn a_wrong_command_line_ends_with_64() {
         &["explain", "PKI9999"],
         &["help", "nothing"],
         &["--color", "sometimes", "schema"],
+        &["snapshot", "prune", "-f", "spec.yaml", "--keep", "0"],
     ];
     for arguments in wrong {
         let output = pki(folder.path(), arguments);
@@ -122,6 +123,8 @@ fn help_and_version_are_results() {
         assert_eq!((code(&output), stderr(&output).as_str()), (0, ""), "{arguments:?}");
         assert!(!output.stdout.is_empty(), "{arguments:?}");
     }
+    let prune = words(&stdout(&pki(folder.path(), &["snapshot", "prune", "--help"])));
+    assert!(prune.contains("snapshots of etcd's data, to keep on each node, at least 1"), "{prune}");
     let table = stdout(&pki(folder.path(), &["help", "exit-codes"]));
     let codes: Vec<&str> =
         table.lines().skip(2).map(|line| line.split_whitespace().next().unwrap()).collect();

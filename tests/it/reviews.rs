@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use pki::apply::{Failure, FailureKind, Outcome, Report, VisitEnd, VisitReport};
+use pki::node::EtcdSnapshot;
 use pki::plan::{Options, Plan};
 
 use crate::cluster::{Cluster, ROOT, golden, normalised};
@@ -91,6 +93,83 @@ fn a_run_that_failed_tells_how_each_node_is_and_what_comes_next() {
     let small = written("run.md");
     assert!(small.len() <= 1500, "{} bytes", small.len());
     assert!(small.contains("Because: ") && small.contains("Next: ") && small.contains("UNDONE"), "{small}");
+}
+
+/// What cannot be said in a comment, as a node may want it.
+fn endless() -> [String; 2] {
+    ["word ".repeat(20_000), "`".repeat(100_000)]
+}
+
+fn fits(text: &str, room: usize) {
+    assert!(text.len() <= room, "{} bytes of {room}: {text}", text.len());
+    let fences = text.lines().filter(|line| line.starts_with("```")).count();
+    assert_eq!(fences % 2, 0, "{text}");
+    assert!(text.contains("... cut: "), "{text}");
+}
+
+#[test]
+fn errors_without_end_are_cut_and_it_is_said() {
+    let (mut plan, _cluster) = planned("ca-of-two-nodes-foreign", false);
+    for because in endless() {
+        plan.blocked[0].because = because;
+        for room in [4_096, 1_024] {
+            let text = pki::render::markdown(&plan, None, room);
+            fits(&text, room);
+            assert!(text.starts_with("<!-- pki plan prod-eu1 -->\n### pki plan: blocked by "), "{text}");
+            assert!(text.contains("\nPlan `") && text.trim_end().ends_with("**"), "{text}");
+        }
+    }
+}
+
+/// A run of the plan in which its visits ended so, and no later one was begun.
+fn ended(plan: &Plan, ends: &[VisitEnd], because: String) -> Report {
+    let node = plan.visits[0].node.clone();
+    let ends = ends.iter().cloned().chain(std::iter::repeat(VisitEnd::NotStarted));
+    let visits = plan.visits.iter().zip(ends);
+    Report {
+        run: plan.id.clone(),
+        outcome: Outcome::Partial,
+        visits: visits.map(|(visit, end)| VisitReport { node: visit.node.clone(), end }).collect(),
+        failure: Some(Failure { node, step: None, number: None, kind: FailureKind::Step, because }),
+        requests: Default::default(),
+    }
+}
+
+#[test]
+fn a_failure_without_end_is_cut_and_it_is_said() {
+    let (plan, _cluster) = planned("etcd-ca-distrusted", false);
+    for because in endless() {
+        for room in [4_096, 1_024] {
+            let report = ended(&plan, &[VisitEnd::Committed], because.clone());
+            let text = pki::render::report_markdown(&plan, &report, room);
+            fits(&text, room);
+            assert!(text.starts_with("<!-- pki apply prod-eu1 -->\n### pki apply "), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_was_done_before_and_what_was_saved_counts_as_done() {
+    let (plan, _cluster) = planned("etcd-ca-distrusted", false);
+    let saved = VisitEnd::Saved(EtcdSnapshot {
+        path: "/var/lib/pki/etcd/saved.db".to_owned(),
+        run: plan.id.clone(),
+        taken_at: "2026-12-01T00:00:00Z".parse().unwrap(),
+        revision: 7,
+        bytes: 4_128,
+        sha256: pki::x509::Sha256::of(b""),
+    });
+    let told = |ends: &[VisitEnd]| {
+        crate::cli::words(&pki::render::report(&plan, &ended(&plan, ends, "a cause".to_owned())))
+    };
+    let resumed = told(&[saved.clone(), VisitEnd::DoneBefore, VisitEnd::Committed]);
+    let of = plan.visits.len();
+    assert!(
+        resumed.contains(&format!("`pki apply` goes on (3 of {of} done); or `pki rollback")),
+        "{resumed}"
+    );
+    let nothing_new = told(&[saved, VisitEnd::DoneBefore]);
+    assert!(!nothing_new.contains("pki rollback"), "nothing of this run can be taken back: {nothing_new}");
 }
 
 #[test]

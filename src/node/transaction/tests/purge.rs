@@ -138,10 +138,30 @@ fn a_purge_that_ends_anywhere_leaves_readable_snapshots_and_is_done_by_the_next(
 }
 
 #[test]
+fn a_key_in_a_large_file_of_a_directory_that_was_moved_is_found_and_goes() {
+    let (node, old, text) = node();
+    let large = format!("{}{text}", "# a note\n".repeat(256 * 1024));
+    assert!(large.len() > 2 * 1024 * 1024);
+    node.file("/etc/kubernetes/pki/notes", &large, 0o600);
+    node.file("/etc/kubernetes/pki/blob", &"x".repeat(3 * 1024 * 1024), 0o600);
+    let (link, path) = ("/etc/kubernetes/pki".to_owned(), "/data/pki".to_owned());
+    let mut local = node.begun_as("run-3", &[&link, &path]);
+    local.perform(Order::MoveDirectory { link, path, keeps_old: false }).unwrap();
+    local.commit().unwrap();
+    let files = holding(&node, &text).len();
+    assert!(files > 2, "the directory is kept with the large file in it");
+    let found = KeptKey { key: key(&old), files };
+    assert_eq!(kept(&node, &old), Seen::Present([(*old.fingerprint(), found)].into()));
+    purge(&mut node.local(), "run-4", key(&old)).unwrap();
+    assert_eq!(holding(&node, &text), Vec::<PathBuf>::new());
+    assert_eq!(kept(&node, &old), Seen::Present(BTreeMap::new()));
+}
+
+#[test]
 fn snapshots_that_cannot_be_read_are_not_taken_for_free_of_keys() {
     let (node, old, _) = node();
     let large = node.at(STATE).join("snapshots/run-1/1/after/large");
-    fs::write(large, vec![0; 2 * 1024 * 1024]).unwrap();
+    fs::File::create(large).unwrap().set_len(16 * 1024 * 1024 + 1).unwrap();
     assert!(matches!(kept(&node, &old), Seen::Unknown { .. }));
     let none = Node::new();
     assert_eq!(kept(&none, &old), Seen::Present(BTreeMap::new()), "no snapshots hold no key");
