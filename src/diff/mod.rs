@@ -38,6 +38,7 @@ pub use identity::Standing;
 pub use reason::Reason;
 pub use request::waiting_request;
 pub use shared::{SharedView, shared_views};
+pub(crate) use succession::successor_names;
 pub use succession::{Staged, Succession, successions};
 pub use view::{Form, IdentityView, identity_view, storage_view};
 pub use words::{date, instant};

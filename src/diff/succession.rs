@@ -75,6 +75,21 @@ pub struct Staged {
     pub keys: BTreeMap<NodeName, Sha256>,
 }
 
+/// What a CA may be called that takes the place of another one: by the day on which it is made, and numbered where that name is taken.
+pub(crate) fn successor_names(own: &str, now: Timestamp) -> impl Iterator<Item = String> {
+    let dated = format!("{own}-{}", now.strftime("%Y%m%d"));
+    let first = dated.clone();
+    std::iter::once(first).chain((2..).map(move |number: u32| format!("{dated}-{number}")))
+}
+
+/// Whether it is one of [`successor_names`] of any day.
+fn is_successor_name(own: &str, name: &str) -> bool {
+    let Some(dated) = name.strip_prefix(own).and_then(|rest| rest.strip_prefix('-')) else { return false };
+    let (day, number) = dated.split_once('-').map_or((dated, None), |(day, number)| (day, Some(number)));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    day.len() == 8 && is_number(day) && number.is_none_or(is_number)
+}
+
 /// What takes the place of each authority that is being replaced.
 ///
 /// It takes a look at every node, so it is worked out once for all that ask.
@@ -160,7 +175,7 @@ impl AuthorityView {
     /// Whether a node signs with it, or holds it for the time when it will.
     fn signs(&self, certificate: &Certificate) -> bool {
         self.certificates.values().any(|held| held.first() == Some(certificate))
-            || self.staged.certificates.values().any(|staged| staged == certificate)
+            || self.is_staged(certificate)
     }
 
     /// Whether any node holds a CA certificate, in use or to come.
@@ -184,26 +199,36 @@ impl AuthorityView {
         all.collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Those that were to come and whose keys are nowhere: they can sign nothing, and go with the others.
+    /// Those that were to come and whose keys are nowhere: they can sign nothing, and go with the others. Where another one waits in the place of one already, it is
+    /// trusted still, and known by its name; whatever else is trusted without a key is somebody's decision.
     fn lost(
         &self,
         leaving: &BTreeMap<Sha256, (Certificate, Finding)>,
         wanted: &DesiredAuthority,
     ) -> Vec<(Certificate, Finding)> {
         let root = wanted.root.as_ref().and_then(|root| root.certificate.as_ref());
-        let staged: BTreeSet<&Certificate> = self.staged.certificates.values().collect();
-        let is_lost = |staged: &&&Certificate| {
-            self.unknown.is_empty()
-                && root != Some(**staged)
-                && !leaving.contains_key(staged.fingerprint())
-                && !self.holds_key_of(staged)
+        let was_to_come = |known: &Certificate| {
+            let name = known.facts().subject.common_name();
+            let is_named_so = name.is_some_and(|name| is_successor_name(&wanted.subject.common_name, name));
+            self.is_staged(known) || is_named_so && is_issued_by(known, known) && !self.signs(known)
         };
-        let lost = staged.iter().filter(is_lost);
+        let is_lost = |known: &&Certificate| {
+            self.unknown.is_empty()
+                && root != Some(*known)
+                && !leaving.contains_key(known.fingerprint())
+                && !self.holds_key_of(known)
+                && was_to_come(known)
+        };
+        let lost = self.known().filter(is_lost);
         lost.map(|lost| {
             let fingerprint = *lost.fingerprint();
-            ((*lost).clone(), Finding::due(Reason::SuccessorKeyLost { fingerprint }))
+            (lost.clone(), Finding::due(Reason::SuccessorKeyLost { fingerprint }))
         })
         .collect()
+    }
+
+    fn is_staged(&self, certificate: &Certificate) -> bool {
+        self.staged.certificates.values().any(|staged| staged == certificate)
     }
 
     fn holds_key_of(&self, certificate: &Certificate) -> bool {
@@ -224,11 +249,9 @@ impl AuthorityView {
                 && !leaving.contains_key(known.fingerprint())
                 && self.holds_key_of(known)
         };
-        let is_staged =
-            |known: &&Certificate| self.staged.certificates.values().any(|staged| staged == *known);
         let known: Vec<&Certificate> = self.known().filter(can_come).collect();
         known
             .into_iter()
-            .max_by_key(|known| (is_staged(known), known.facts().not_before, *known.fingerprint()))
+            .max_by_key(|known| (self.is_staged(known), known.facts().not_before, *known.fingerprint()))
     }
 }

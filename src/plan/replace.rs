@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, FileSpec};
-use crate::diff::{AuthorityView, Effect, Reason, Succession};
+use crate::diff::{AuthorityView, Effect, Reason, Succession, successor_names};
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
 use crate::profile::{At, What};
 use crate::spec::types::{KeyAlgorithm, SubjectName};
@@ -235,10 +235,9 @@ impl Drawing<'_, '_> {
             .into_iter()
             .flat_map(|view| view.certificates.values().flatten().chain(view.staged.certificates.values()));
         let taken: BTreeSet<&str> = held.filter_map(|held| held.facts().subject.common_name()).collect();
-        let dated = format!("{}-{}", self.wanted.subject.common_name, now.strftime("%Y%m%d"));
-        let numbered = (2..).map(|number: u32| format!("{dated}-{number}"));
-        let free = std::iter::once(dated.clone()).chain(numbered).find(|name| !taken.contains(name.as_str()));
-        SubjectName { common_name: free.unwrap_or(dated), ..self.wanted.subject.clone() }
+        let own = &self.wanted.subject.common_name;
+        let free = successor_names(own, now).find(|name| !taken.contains(name.as_str()));
+        SubjectName { common_name: free.unwrap_or_else(|| own.clone()), ..self.wanted.subject.clone() }
     }
 
     /// What a node trusts while both are trusted: what it holds, what somebody shows something of, and the one that comes.

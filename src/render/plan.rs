@@ -261,7 +261,7 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.add("not after", format!("{} ({})", instant(*not_after), left(*not_after, now)));
             body.add("key", format!("new, {algorithm}; made at apply on this node"));
             if let Some(over) = over {
-                body.add("in place of", format!("{}, which nobody uses", over.short()));
+                body.add("in place of", format!("{}, which was to come", over.short()));
             }
             body.file(certificate);
             body.file(key);

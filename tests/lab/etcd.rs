@@ -46,11 +46,27 @@ while [ ! -e /var/lib/tests/stop ]; do
   sleep 0.1
 done
 "#;
-/// Is told of every write, through whatever happens to its connection.
+/// Is told of every write. As a client that reads its files at its start only, it is started anew when one of them has changed, and goes on after the last event
+/// that it was told of. Nothing of it names a path in its arguments, by which it would be taken for pki.
 const WATCHER: &str = r#"
 . /var/lib/tests/client
-exec etcdctl --endpoints "$all" watch --rev 1 --prefix key- >/var/lib/tests/watched
+cd /var/lib/tests
+files() { for file in "$ETCDCTL_CACERT" "$ETCDCTL_CERT" "$ETCDCTL_KEY"; do cksum <"$file"; done 2>&1; }
+touch watched
+while [ ! -e watched-enough ]; do
+  loaded=$(files)
+  last=$(sed -n 's/^"ModRevision" : //p' watched | tail -n 1)
+  echo started >>watched
+  etcdctl --endpoints "$all" --write-out fields watch --rev $((last + 1)) --prefix key- >>watched 2>/dev/null &
+  while [ ! -e watched-enough ] && kill -0 $! && [ "$(files)" = "$loaded" ]; do sleep 0.2; done
+  kill $!
+  wait $!
+done
+touch watcher-stopped
 "#;
+
+/// Those who use the cluster.
+const CLIENTS: [(&str, &str); 3] = [("watcher", WATCHER), ("writer", WRITER), ("reader", READER)];
 
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
@@ -161,22 +177,17 @@ impl Cluster {
 
     /// Which start of etcd each node has.
     pub(crate) fn starts(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| node.run("systemctl show etcd -p InvocationID --value")).collect()
+        self.nodes.iter().map(start).collect()
     }
 
     /// Starts a writer, a reader and a watcher.
     pub(crate) fn write(&self) {
-        self.give(&[("writer", WRITER), ("reader", READER), ("watcher", WATCHER)]);
+        self.give(&CLIENTS);
     }
 
-    /// Starts a writer without them: a watcher that has loaded a CA which goes cannot come back.
-    pub(crate) fn write_alone(&self) {
-        self.give(&[("writer", WRITER)]);
-    }
-
-    /// Starts a writer and a reader, and counts again and again how many members are healthy.
+    /// The same, and counts again and again how many members are healthy.
     pub(crate) fn write_and_count(&self) {
-        self.give(&[("writer", WRITER), ("reader", READER), ("counter", COUNTER)]);
+        self.give(&[&CLIENTS[..], &[("counter", COUNTER)]].concat());
     }
 
     /// The fewest members that were healthy at any time.
@@ -194,7 +205,7 @@ impl Cluster {
     }
 
     /// Starts the writer with the reader and the watcher, anew after their node has lost its power: the writer begins with the first key again, which has the same
-    /// value, and the watcher with the first revision.
+    /// value, and the watcher goes on.
     pub(crate) fn start_writer(&self) {
         let is_given = |name: &&str| self.nodes[0].disk("var/lib/tests").join(name).exists();
         for name in ["watcher", "writer", "reader", "counter"].into_iter().filter(is_given) {
@@ -202,10 +213,33 @@ impl Cluster {
         }
     }
 
-    /// The number of each write that the watcher was told of.
-    fn watched(&self) -> BTreeSet<u64> {
+    /// The events of which the watcher was told: the revision of each, and the number of the write. The rest of one that was cut short is told again.
+    fn watched(&self) -> Vec<(u64, u64)> {
         let text = std::fs::read_to_string(self.nodes[0].disk("var/lib/tests/watched")).unwrap_or_default();
-        text.lines().filter_map(|line| line.strip_prefix("key-")?.parse().ok()).collect()
+        let (mut events, mut key) = (Vec::new(), None);
+        for line in text.lines() {
+            if let Some(told) = line.strip_prefix("\"Key\" : \"key-") {
+                key = told.trim_end_matches('"').parse().ok();
+            } else if let Some(told) = line.strip_prefix("\"ModRevision\" : ") {
+                events.extend(told.parse().ok().zip(key.take()));
+            }
+        }
+        events
+    }
+
+    /// The watcher was told of every acknowledged write, each once and in its order, however often it was started. Says how often, and ends it.
+    fn everything_was_watched(&self, acknowledged: &BTreeSet<u64>) -> String {
+        let told = || self.watched().iter().map(|(_, number)| *number).collect::<BTreeSet<u64>>();
+        wait_until("the watcher was told of every write", || acknowledged.is_subset(&told()));
+        std::fs::write(self.nodes[0].disk("var/lib/tests/watched-enough"), "").unwrap();
+        let stopped = self.nodes[0].disk("var/lib/tests/watcher-stopped");
+        wait_until("the watcher has stopped", || stopped.exists());
+        let revisions: Vec<u64> = self.watched().iter().map(|(revision, _)| *revision).collect();
+        let in_order = revisions.windows(2).all(|pair| pair[0] < pair[1]);
+        assert!(in_order, "an event was told twice or out of its order: {revisions:?}");
+        let text = std::fs::read_to_string(self.nodes[0].disk("var/lib/tests/watched")).unwrap();
+        let starts = text.lines().filter(|line| *line == "started").count();
+        format!("; {} events watched, with {starts} starts", revisions.len())
     }
 
     /// The acknowledged writes, with their times in nanoseconds.
@@ -235,19 +269,13 @@ impl Cluster {
         }
         let writes: Vec<u128> = written.iter().map(|(time, _)| *time).collect();
         let mut told = format!("{} writes, longest gap {} ms", writes.len(), longest_gap(&writes));
-        if self.nodes[0].disk("var/lib/tests/watcher").exists() {
-            let acknowledged: BTreeSet<u64> = written.iter().map(|(_, number)| *number).collect();
-            wait_until("the watcher was told of every write", || acknowledged.is_subset(&self.watched()));
-            self.nodes[0].run("pkill -x etcdctl");
-        }
-        if self.nodes[0].disk("var/lib/tests/reader").exists() {
-            let stopped = self.nodes[0].disk("var/lib/tests/reader-stopped");
-            wait_until("the reader has stopped", || stopped.exists());
-            let reads = std::fs::read_to_string(self.nodes[0].disk("var/lib/tests/reads")).unwrap();
-            let reads: Vec<u128> = reads.lines().filter_map(|line| line.parse().ok()).collect();
-            assert!(!reads.is_empty());
-            told += &format!("; {} reads, longest gap {} ms", reads.len(), longest_gap(&reads));
-        }
+        told += &self.everything_was_watched(&written.iter().map(|(_, number)| *number).collect());
+        let stopped = self.nodes[0].disk("var/lib/tests/reader-stopped");
+        wait_until("the reader has stopped", || stopped.exists());
+        let reads = std::fs::read_to_string(self.nodes[0].disk("var/lib/tests/reads")).unwrap();
+        let reads: Vec<u128> = reads.lines().filter_map(|line| line.parse().ok()).collect();
+        assert!(!reads.is_empty());
+        told += &format!("; {} reads, longest gap {} ms", reads.len(), longest_gap(&reads));
         told.push('\n');
         std::io::stderr().write_all(told.as_bytes()).unwrap();
     }
@@ -269,6 +297,11 @@ impl Cluster {
             node.is_left_clean("afterwards");
         }
     }
+}
+
+/// Which start of etcd a node has.
+pub(crate) fn start(node: &Node) -> String {
+    node.run("systemctl show etcd -p InvocationID --value")
 }
 
 /// In milliseconds.

@@ -46,7 +46,7 @@ fn each_port_shows_what_is_in_its_file(cluster: &Cluster) {
 #[test]
 fn etcd_whose_certificates_have_all_expired_comes_back_with_one_run() {
     let cluster = Cluster::new();
-    cluster.write_alone();
+    cluster.write();
     cluster.nodes.iter().for_each(|node| by_hand(node, EXPIRE));
     all_are_started_again(&cluster);
     // As after so many failures that systemd has given up.
@@ -123,7 +123,7 @@ fn is_healed_where_an_outage_is_accepted(cluster: &Cluster) {
 #[test]
 fn members_that_refuse_each_other_for_two_cas_are_healed_where_an_outage_is_accepted() {
     let cluster = Cluster::new();
-    cluster.write_alone();
+    cluster.write();
     two_have_another_ca(&cluster);
     all_are_started_again(&cluster);
     is_healed_where_an_outage_is_accepted(&cluster);
@@ -132,7 +132,7 @@ fn members_that_refuse_each_other_for_two_cas_are_healed_where_an_outage_is_acce
 #[test]
 fn a_member_that_the_others_have_left_behind_with_their_new_ca_is_healed_where_an_outage_is_accepted() {
     let cluster = Cluster::new();
-    cluster.write_alone();
+    cluster.write();
     std::fs::write(cluster.nodes[0].disk("var/lib/tests/stop"), "").unwrap();
     wait_until("the writer has stopped", || cluster.nodes[0].disk("var/lib/tests/stopped").exists());
     two_have_another_ca(&cluster);

@@ -10,6 +10,7 @@
 )]
 
 mod adopt;
+mod barriers;
 mod calibration;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 #[path = "../it/cluster.rs"]

@@ -1,13 +1,8 @@
 //! The CA of a running etcd is replaced under a writer: in one run with a look at every barrier, interrupted at every visit, and taken back from every barrier.
 
-use crate::nodes::{DEADLINE, Node, within};
-use crate::replacement::{Ca, Replacement, held, hold_at, told};
+use crate::nodes::{DEADLINE, within};
+use crate::replacement::{Ca, Replacement, held, hold_at, listing, told};
 use crate::tap::Tap;
-
-/// Names, modes, owners, links and bytes of everything that pki keeps.
-fn listing(node: &Node) -> String {
-    node.run("cd /etc/etcd/pki; find . -printf '%p %m %U %G %l\\n' | sort; find . -type f | sort | xargs sha256sum")
-}
 
 #[test]
 fn one_run_replaces_the_ca_and_every_barrier_is_what_it_promises() {
@@ -27,7 +22,7 @@ fn it_is_taken_back_from_each_barrier_before_the_old_one_is_dropped() {
     let replacement = Replacement::of_plain_etcd();
     let cluster = &replacement.cluster;
     let taps: Vec<Tap<'_>> = cluster.nodes.iter().map(Tap::on).collect();
-    let before: Vec<String> = cluster.nodes.iter().map(listing).collect();
+    let before: Vec<String> = cluster.nodes.iter().map(|node| listing(node, "etc/etcd/pki")).collect();
     cluster.write_and_count();
     for visit in [5, 8, 11, 14, 17] {
         hold_at(&taps, visit);
@@ -50,7 +45,7 @@ fn it_is_taken_back_from_each_barrier_before_the_old_one_is_dropped() {
             output.status.success()
         });
         assert!(is_back, "before visit {visit}: {said}");
-        let after: Vec<String> = cluster.nodes.iter().map(listing).collect();
+        let after: Vec<String> = cluster.nodes.iter().map(|node| listing(node, "etc/etcd/pki")).collect();
         assert_eq!(after, before, "back from before visit {visit}");
         cluster.is_healthy();
         replacement.all_take(Ca::Old, true, "taken back");

@@ -4,6 +4,7 @@
 //! that every acknowledged write is there and nothing of the old CAs is.
 
 use std::io::Write as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use pki::x509::{Certificate, Sha256};
@@ -123,20 +124,33 @@ impl Replacement {
     /// Whether each port of each member accepts, or refuses, a certificate of its CA as a client's.
     #[track_caller]
     pub(crate) fn all_take(&self, ca: Ca, accepted: bool, when: &str) {
+        self.take(&self.cluster.nodes.iter().collect::<Vec<_>>(), ca, accepted, when);
+    }
+
+    /// The same of the members on these nodes.
+    #[track_caller]
+    pub(crate) fn take(&self, nodes: &[&Node], ca: Ca, accepted: bool, when: &str) {
         let ports = |going: &Going| {
             let probe = ca.probe(going);
-            let port = |node: &Node| {
+            let port = |node: &&Node| {
                 going
                     .ports
                     .iter()
                     .map(|port| format!("{probe} {}:{port}\n", node.address()))
                     .collect::<String>()
             };
-            self.cluster.nodes.iter().map(port).collect::<String>()
+            nodes.iter().map(port).collect::<String>()
         };
         let tries: String = self.going.iter().map(ports).collect();
         let wanted = tries.replace('\n', if accepted { " accepted\n" } else { " refused\n" });
         assert_eq!(self.tried(&tries), wanted, "{when}: {ca:?}");
+    }
+
+    /// Has each CA that is to come issue a certificate to try.
+    pub(crate) fn try_the_new_one(&self) {
+        for going in &self.going {
+            make_leaf(&self.cluster.nodes[0], &Ca::New.probe(going), &going.files.next());
+        }
     }
 
     /// The ports of one CA take nothing of another one.
@@ -193,7 +207,21 @@ impl Replacement {
         }
     }
 
-    /// One run under a writer and a reader, held at every barrier to look whether it is what it promises. Says what the run said.
+    /// The new one has taken the place of the old one everywhere, under the eyes of those who use the cluster.
+    #[track_caller]
+    pub(crate) fn is_at_its_end(&self) {
+        let cluster = &self.cluster;
+        self.all_take(Ca::Old, false, "at the end");
+        self.all_take(Ca::New, true, "at the end");
+        self.the_old_one_is_nowhere();
+        cluster.everything_written_is_there();
+        let fewest = cluster.fewest_healthy();
+        told(&format!("never fewer than {fewest} healthy members\n"));
+        assert!(fewest >= 2);
+        cluster.controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    }
+
+    /// One run under a writer, a reader and a watcher, held at every barrier to look whether it is what it promises. Says what the run said.
     #[track_caller]
     pub(crate) fn goes_through_its_barriers(&self) -> String {
         let cluster = &self.cluster;
@@ -224,9 +252,7 @@ impl Replacement {
             let tap = held(&taps, &mut run);
             let look = Instant::now();
             if visit == made {
-                for going in &self.going {
-                    make_leaf(&cluster.nodes[0], &Ca::New.probe(going), &going.files.next());
-                }
+                self.try_the_new_one();
             }
             self.all_take(Ca::Old, true, when);
             self.all_take(Ca::New, new, when);
@@ -245,16 +271,16 @@ impl Replacement {
         let text = crate::controller::ended_with(0, &cluster.controller.ended(run));
         told(&format!("replaced in {:?}, besides {looked:?} of looking\n", begun.elapsed() - looked));
         assert!(crate::words(&text).contains("NONE: the old CA is refused from then on"), "{text}");
-        self.all_take(Ca::Old, false, "at the end");
-        self.all_take(Ca::New, true, "at the end");
-        self.the_old_one_is_nowhere();
-        cluster.everything_written_is_there();
-        let fewest = cluster.fewest_healthy();
-        told(&format!("never fewer than {fewest} healthy members\n"));
-        assert!(fewest >= 2);
-        cluster.controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+        self.is_at_its_end();
         text
     }
+}
+
+/// Names, modes, owners, links and bytes of everything in a folder of a node, seen from outside: it may be cut off.
+pub(crate) fn listing(node: &Node, folder: &str) -> String {
+    let list = "find . -printf '%p %m %U %G %l\\n' | sort; find . -type f | sort | xargs -r sha256sum";
+    let mut shell = Command::new("sh");
+    crate::well(&shell.args(["-c", list]).current_dir(node.disk(folder)).output().unwrap())
 }
 
 /// Writes down every start of a member.
