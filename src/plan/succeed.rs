@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{DesiredAuthority, DesiredNode};
 use crate::diff::{Effect, Finding, Reason, Succession, instant};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
-use crate::observed::Seen;
+use crate::observed::{EtcdFacts, Seen};
 use crate::x509::Sha256;
 
 use super::build::{Builder, Held};
@@ -307,8 +307,7 @@ impl Look<'_, '_> {
         let member_of = |name: &&NodeName| {
             let facts = survey.observed.nodes.get(*name)?.facts()?;
             let (_, live) = facts.services.iter().find(|(service, _)| quorum::is_member(service))?;
-            let own = facts.etcd.present().and_then(|etcd| etcd.own_status());
-            let follows = own.is_some_and(|own| own.leader.is_some());
+            let follows = facts.etcd.present().is_some_and(EtcdFacts::follows_leader);
             let is_asked = !facts.etcd.is_unlooked();
             (quorum::is_down(live) || is_asked && !follows).then(|| (*name).clone())
         };

@@ -30,6 +30,9 @@ spec:
     cp-3: { address: 10.0.0.13, roles: [control-plane, etcd] }
 "#;
 
+/// What kubeadm 1.20.2 made.
+const ARCHIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kubeadm-v1.20.2.tar");
+
 /// Ten days into the life of the certificates.
 pub(crate) fn now() -> Timestamp {
     "2026-12-01T00:00:00Z".parse().unwrap()
@@ -39,12 +42,26 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn agreement() -> Survey {
     static SURVEYED: OnceLock<Survey> = OnceLock::new();
     let unpack = |folder: &Path| {
-        let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kubeadm-v1.20.2.tar");
         let mut tar = Command::new("tar");
-        tar.args(["--no-same-owner", "-pxf", archive, "-C"]).arg(folder);
+        tar.args(["--no-same-owner", "-pxf", ARCHIVE, "-C"]).arg(folder);
         assert!(tar.status().unwrap().success());
     };
     SURVEYED.get_or_init(|| surveyed(unpack)).clone()
+}
+
+/// The CA of etcd of that cluster, signed again with its own key by openssl.
+pub(crate) fn signed_again() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let pki = Path::new("cp-1/etc/kubernetes/pki/etcd");
+    let [certificate, key] = ["ca.crt", "ca.key"].map(|name| pki.join(name).display().to_string());
+    run("tar", &["-xf", ARCHIVE, "--wildcards", "--no-anchored", "*cp-1/etc/kubernetes/pki/etcd/ca.*"]);
+    let again = ["-signkey", &key, "-days", "9000", "-set_serial", "7"];
+    run("openssl", &[&["x509", "-in", &certificate][..], &again].concat())
 }
 
 /// The same cluster before anything was made.

@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use std::path::Path;
-use std::process::Command;
-
 use crate::desired::{Decided, DesiredConsumer, DesiredService};
 use crate::diff::{Survey, diff};
 use crate::material;
@@ -15,7 +12,7 @@ use crate::plan::{Approval, Input, Options, Phase, Plan, SpecReference, plan};
 use crate::profile::{Read, Reload, What};
 use crate::simulate::{Processes, checked};
 use crate::spec::types::OnExpiry;
-use crate::survey::tests::{SPEC, agreement, now};
+use crate::survey::tests::{SPEC, agreement, now, signed_again};
 use crate::x509::Sha256;
 
 fn distrusted() -> Survey {
@@ -212,22 +209,6 @@ fn cp_2(survey: &mut Survey) -> &mut NodeFacts {
         Some(Answer::Facts(facts)) => facts,
         other => panic!("{other:?}"),
     }
-}
-
-/// The CA of etcd, signed again with its own key by openssl.
-fn signed_again() -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kubeadm-v1.20.2.tar");
-    let run = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).current_dir(folder.path()).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        output.stdout
-    };
-    let pki = Path::new("cp-1/etc/kubernetes/pki/etcd");
-    let [certificate, key] = ["ca.crt", "ca.key"].map(|name| pki.join(name).display().to_string());
-    run("tar", &["-xf", archive, "--wildcards", "--no-anchored", "*cp-1/etc/kubernetes/pki/etcd/ca.*"]);
-    let again = ["-signkey", &key, "-days", "9000", "-set_serial", "7"];
-    run("openssl", &[&["x509", "-in", &certificate][..], &again].concat())
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn a_key_in_a_large_file_of_a_directory_that_was_moved_is_found_and_goes() {
     let large = format!("{}{text}", "# a note\n".repeat(256 * 1024));
     assert!(large.len() > 2 * 1024 * 1024);
     node.file("/etc/kubernetes/pki/notes", &large, 0o600);
-    node.file("/etc/kubernetes/pki/blob", &"x".repeat(3 * 1024 * 1024), 0o600);
+    node.file("/etc/kubernetes/pki/blob", "x".repeat(3 * 1024 * 1024), 0o600);
     let (link, path) = ("/etc/kubernetes/pki".to_owned(), "/data/pki".to_owned());
     let mut local = node.begun_as("run-3", &[&link, &path]);
     local.perform(Order::MoveDirectory { link, path, keeps_old: false }).unwrap();
