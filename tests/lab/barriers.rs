@@ -158,8 +158,8 @@ fn a_bundle_that_is_missing_or_not_in_use_and_a_new_key_that_is_lost_are_mended_
         &replacement,
         &["trust both (1 visit)", &writes, &restarts, "renewed, not in use: /etc/etcd/pki/ca.crt changed"],
     );
-    assert_eq!(visited(&replacement, "ordinary"), [unused.name.clone()]);
-    assert_eq!(visited(&replacement, "trust-both"), [missing.name.clone()]);
+    assert_eq!(visited(&replacement, "ordinary"), std::slice::from_ref(&unused.name));
+    assert_eq!(visited(&replacement, "trust-both"), std::slice::from_ref(&missing.name));
     assert_eq!(visited(&replacement, "clients").len(), 3);
     go_on_until(cluster, "trust-both");
     replacement.all_take(Ca::New, true, "with both bundles mended");
