@@ -50,8 +50,12 @@ impl Succession {
 
     /// Whether one of the certificates that go, or the one that comes, issued this one or one of those above it in its chain.
     pub fn issued(&self, certificate: &Certificate, chain: &[Certificate]) -> bool {
-        self.issuer_that_goes(certificate, chain).is_some()
-            || line(certificate, chain).iter().any(|below| self.comes_above(below))
+        self.issuer_that_goes(certificate, chain).is_some() || self.is_of_what_comes(certificate, chain)
+    }
+
+    /// Whether the one that comes issued this one or one of those above it in its chain.
+    pub fn is_of_what_comes(&self, certificate: &Certificate, chain: &[Certificate]) -> bool {
+        line(certificate, chain).into_iter().any(|below| self.comes_above(below))
     }
 }
 

@@ -271,7 +271,9 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, PlanError> {
     let (draft, held) = build::draft(input);
     let visits = order::visits(order::stages(draft.deeds), input)?;
     let summary = Summary::of(input, &held, &visits, &draft.blocked);
+    let is_begun = table::is_begun(&input.survey.desired, &held);
     let mut plan = Plan::new(input, visits, summary);
+    plan.phases = table::table(&plan.visits, is_begun);
     plan.applicable = draft.blocked.is_empty() && !input.options.as_of;
     plan.blocked = draft.blocked;
     plan.elsewhere = draft.elsewhere;
@@ -290,7 +292,6 @@ impl Plan {
     /// A plan with nothing but its work in it.
     fn new(input: &Input<'_>, visits: Vec<Visit>, summary: Summary) -> Self {
         let observed = &input.survey.observed;
-        let phases = table::table(&visits);
         let skipped = observed.nodes.iter().filter(|(_, answer)| matches!(answer, Answer::Skipped));
         Self {
             format_version: FORMAT_VERSION.to_owned(),
@@ -313,7 +314,7 @@ impl Plan {
             waiting: Vec::new(),
             restart_yourself: Vec::new(),
             notes: Vec::new(),
-            phases,
+            phases: Vec::new(),
             postponed: Vec::new(),
             accepted_outages: Vec::new(),
             summary,

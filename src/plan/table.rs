@@ -1,14 +1,17 @@
 //! The phases of a plan in one table: what everybody trusts in each, what is shown, what is restarted, and whether there is a way back.
 //!
-//! What enters are finished visits; what leaves is one line for each phase. It is said before approval, and decides nothing.
+//! What enters are finished visits, and whether what comes is shown already; what leaves is one line for each phase. It is said before approval, and decides nothing.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::build::Held;
 use super::{Phase, Visit};
-use crate::ids::ServiceName;
+use crate::desired::Desired;
+use crate::diff::Succession;
+use crate::ids::{AuthorityName, ServiceName};
 
 /// One phase of a replacement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,15 +55,34 @@ impl Side {
     }
 }
 
-/// The phases in which a plan replaces CAs.
-pub(super) fn table(visits: &[Visit]) -> Vec<PhaseLine> {
+/// Whether somebody shows what a CA signed that is only coming, since the replacement began earlier.
+pub(super) fn is_begun(desired: &Desired, held: &Held<'_>) -> bool {
+    let shows_new = |(authority, succession): (&AuthorityName, &Succession)| {
+        desired.nodes.iter().any(|(node, wanted)| {
+            let mut own = wanted.identities.iter();
+            own.any(|(identity, wanted)| {
+                let view =
+                    held.identity(node, identity).filter(|_| wanted.authority.as_ref() == Some(authority));
+                view.is_some_and(|view| {
+                    let certificate = view.certificate.as_ref();
+                    certificate.is_some_and(|own| succession.is_of_what_comes(own, &view.chain))
+                })
+            })
+        })
+    };
+    held.successions.iter().any(shows_new)
+}
+
+/// The phases in which a plan replaces CAs; of one that goes on with what was begun the first ones show both already.
+pub(super) fn table(visits: &[Visit], is_begun: bool) -> Vec<PhaseLine> {
+    let first = if is_begun { Side::Both } else { Side::Old };
     let phases = visits.chunk_by(|one, next| one.phase == next.phase);
     let lines = phases.filter_map(|visits| {
         let phase = visits.first()?.phase;
         let (trusted, shown) = match phase {
             Phase::EtcdSnapshot | Phase::Quorum | Phase::Ordinary => return None,
-            Phase::Prepare => (Side::Old, Side::Old),
-            Phase::TrustBoth => (Side::Both, Side::Old),
+            Phase::Prepare => (Side::Old, first),
+            Phase::TrustBoth => (Side::Both, first),
             Phase::Clients | Phase::Peers => (Side::Both, Side::Both),
             Phase::Servers => (Side::Both, Side::New),
             Phase::DropOld | Phase::Purge => (Side::New, Side::New),
