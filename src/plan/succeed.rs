@@ -368,6 +368,7 @@ impl Look<'_, '_> {
     }
 
     /// When the last certificate of it was written on any node: by its file's time, and never before it was made, since whoever copies files may keep older times.
+    /// The journals would tell no more: what a run writes begins five minutes before that at the earliest, and of what was done by hand, or pruned, they tell nothing.
     fn last_written(&self) -> Option<Timestamp> {
         let mut last = None;
         for (name, node) in &self.input.survey.desired.nodes {
