@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -33,6 +34,19 @@ const CLIENTS: usize = 1_000;
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("spec.yaml"), text(1, "")).unwrap();
+    let owner = std::fs::metadata(folder.path()).unwrap();
+    for number in 0..MEMBERS {
+        // Members own what they show: on these nodes they are whoever measures.
+        let etc = folder.path().join(format!("e-{number}/etc"));
+        std::fs::create_dir_all(&etc).unwrap();
+        let (user, group) = (owner.uid(), owner.gid());
+        std::fs::write(
+            etc.join("passwd"),
+            format!("root:x:0:0::/root:/bin/sh\netcd:x:{user}:{group}::/:/bin/false\n"),
+        )
+        .unwrap();
+        std::fs::write(etc.join("group"), format!("root:x:0:\netcd:x:{group}:\n")).unwrap();
+    }
     let mut pki = Command::new(env!("CARGO_BIN_EXE_pki"));
     pki.args(["apply", "-q", "-f", "spec.yaml", "--yes"]).current_dir(folder.path());
     assert!(pki.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success());

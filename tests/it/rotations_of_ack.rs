@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use pki::apply::Outcome;
 use pki::node::{Memory, Port, Running};
-use pki::plan::{Plan, Side};
+use pki::plan::{Phase, Plan};
 use pki::spec::types::ProfileName;
 use pki::x509::{Sha256, pem};
 use proptest::prelude::*;
@@ -135,7 +135,7 @@ fn starts(cluster: &Cluster, service: &str) -> Vec<u32> {
 /// Whoever is restarted, is restarted because of what it trusts.
 fn only_trust_is_restarted_for(plan: &Plan) -> bool {
     let mut restarting = plan.phases.iter().filter(|line| !line.restarts.is_empty());
-    restarting.all(|line| line.trusted != Side::Both || line.shown == Side::Old)
+    restarting.all(|line| matches!(line.phase, Phase::TrustBoth | Phase::DropOld))
 }
 
 proptest! {
