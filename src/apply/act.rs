@@ -121,7 +121,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             done(run, node, Order::WriteCertificates { file: file.clone(), certificates })
         }
         Deed::WriteChain { file, certificate, chain, .. } => {
-            let certificates = [vec![certificate.clone()], certificates(run, chain)?].concat();
+            let certificates = [vec![certificate.clone()], certificates(run, Some(chain))?].concat();
             done(run, node, Order::WriteCertificates { file: file.clone(), certificates })
         }
         Deed::RemoveCopy { path, of } => {
@@ -133,7 +133,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::WriteCsr(request) => ask(run, action, request),
         Deed::InstallIdentity(install) => self::install(run, action, install),
         Deed::UpdateKubeconfig { file, trusted, .. } => {
-            let trusted = certificates(run, trusted)?;
+            let trusted = certificates(run, Some(trusted))?;
             done(run, node, Order::WriteTrusted { file: file.clone(), trusted })
         }
         Deed::SetPermissions { file, .. } => done(run, node, Order::SetPermissions { file: file.clone() }),
@@ -248,14 +248,8 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
         AuthorityFiles { certificate: issue.signer_certificate.clone(), key: issue.signer_key.clone() };
     let signed = perform(run, &issue.signer, Order::Sign { authority, request: Box::new(request) })?;
     let certificate = certificate_of(signed)?;
-    let trusted = match &issue.trusted {
-        Some(trusted) => certificates(run, trusted)?,
-        None => Vec::new(),
-    };
-    let chain = match &issue.chain {
-        Some(chain) => certificates(run, chain)?,
-        None => Vec::new(),
-    };
+    let trusted = certificates(run, issue.trusted.as_ref())?;
+    let chain = certificates(run, issue.chain.as_ref())?;
     let cluster = run.plan.cluster.to_string();
     run.issued.insert(action.address.clone(), certificate.clone());
     done(
@@ -294,10 +288,7 @@ fn install(run: &mut Run<'_, '_>, action: &Action, install: &Install) -> Result<
     let slot = slot(action);
     let waits = Storage::Combined { file: install.request.clone() };
     public_key(perform(run, node, Order::TakeKey { slot: slot.clone(), storage: waits })?)?;
-    let trusted = match &install.trusted {
-        Some(trusted) => certificates(run, trusted)?,
-        None => Vec::new(),
-    };
+    let trusted = certificates(run, install.trusted.as_ref())?;
     let order = Order::WriteIdentity {
         slot,
         certificate: install.certificate.clone(),
@@ -331,10 +322,7 @@ fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(
     let issued = run.issued.get(&at_source).map(|certificate| *certificate.fingerprint());
     let planned = copy.certificate.as_ref().map(|certificate| *certificate.fingerprint());
     let certificate = planned.or(issued).ok_or_else(unanswered)?;
-    let trusted = match &copy.trusted {
-        Some(trusted) => certificates(run, trusted)?,
-        None => Vec::new(),
-    };
+    let trusted = certificates(run, copy.trusted.as_ref())?;
     let cluster = run.plan.cluster.to_string();
     let (source, target) = (copy.source.clone(), copy.target.clone());
     if copy.from() == node {
@@ -418,9 +406,12 @@ fn done(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<(), Host
     perform(run, node, order).map(|_| ())
 }
 
-fn certificates(run: &Run<'_, '_>, trusted: &CaCertificates) -> Result<Vec<Certificate>, HostError> {
-    match trusted {
-        CaCertificates::Certificates(certificates) => Ok(certificates.clone()),
-        CaCertificates::Made(authority) => Ok(vec![run.made.get(authority).cloned().ok_or_else(unanswered)?]),
+fn certificates(run: &Run<'_, '_>, from: Option<&CaCertificates>) -> Result<Vec<Certificate>, HostError> {
+    match from {
+        Some(CaCertificates::Certificates(certificates)) => Ok(certificates.clone()),
+        Some(CaCertificates::Made(authority)) => {
+            Ok(vec![run.made.get(authority).cloned().ok_or_else(unanswered)?])
+        }
+        None => Ok(Vec::new()),
     }
 }

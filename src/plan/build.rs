@@ -143,13 +143,14 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     builder.find_shared();
     builder.note_everything();
     authorities::build(&mut builder);
+    let extended = builder.extended();
     for (name, node) in &survey.desired.nodes {
         let Some(facts) = survey.observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
         builder.directories(name, node);
         builder.purges(name, node);
         copies::of_authorities(&mut builder, name, node, facts);
         identities::build(&mut builder, name, node, facts);
-        builder.chains(name, node, facts);
+        builder.chains(name, node, facts, &extended);
         builder.permissions(name, node, facts);
         builder.parents(name, node, facts);
     }

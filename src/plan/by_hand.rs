@@ -2,8 +2,10 @@
 //!
 //! What enters is how the cluster is, and which authority is being replaced; what leaves is who holds up its phases. Pure.
 
+use std::collections::BTreeSet;
+
 use crate::diff::{Effect, Survey};
-use crate::ids::{Address, AuthorityName, NodeName, ServiceName, Subject};
+use crate::ids::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Subject};
 use crate::profile::{Reload, What};
 
 use super::restarts::is_kubelet;
@@ -32,12 +34,13 @@ pub(super) fn restarted(survey: &Survey, is_read: impl Fn(&What) -> bool) -> Vec
 
 /// The services that may show what the old CA signed from memory: each until everything is issued anew and it runs on that.
 pub(super) fn still_showing(input: &Input<'_>, authority: &AuthorityName, is_complete: bool) -> Vec<Blocked> {
-    let desired = &input.survey.desired;
+    let identities = input.survey.desired.nodes.values().flat_map(|node| &node.identities);
+    let issued: BTreeSet<&IdentityName> = identities
+        .filter(|(_, wanted)| wanted.authority.as_ref() == Some(authority))
+        .map(|(identity, _)| identity)
+        .collect();
     let shows = |what: &What| match what {
-        What::Identity(identity) => {
-            let mut wanted = desired.nodes.values().filter_map(|node| node.identities.get(identity));
-            wanted.any(|wanted| wanted.authority.as_ref() == Some(authority))
-        }
+        What::Identity(identity) => issued.contains(identity),
         What::Trust(_) | What::Signer(_) | What::KubeconfigTrust(_) | What::KeyPair(_) => false,
     };
     let is_behind = |node: &NodeName, service: &ServiceName| {

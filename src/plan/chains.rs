@@ -34,8 +34,13 @@ impl Case<'_> {
 
 impl Builder<'_> {
     /// Puts a CA certificate that was signed again, or is by this plan, behind the certificates that stay.
-    pub(super) fn chains(&mut self, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
-        let extended = self.extended();
+    pub(super) fn chains(
+        &mut self,
+        name: &NodeName,
+        node: &DesiredNode,
+        facts: &NodeFacts,
+        extended: &BTreeSet<AuthorityName>,
+    ) {
         for (identity, wanted) in &node.identities {
             let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
             let Some(authority) = wanted.authority.as_ref().filter(|_| self.input.options.selects(&address))
@@ -51,10 +56,10 @@ impl Builder<'_> {
                 let view = storage_view(place, facts);
                 let is_outdated =
                     |held: &Certificate| is_extension(held, &signer) && (is_made || *held != signer);
+                let Some(former) = view.chain.iter().find(|held| is_outdated(held)) else { continue };
                 let is_written =
                     self.draft.on(name).iter().any(|deed| deed.deed.paths().contains(&file.path.as_str()));
                 let Some(certificate) = view.certificate.filter(|_| !is_written) else { continue };
-                let Some(former) = view.chain.iter().find(|held| is_outdated(held)) else { continue };
                 let (found, wanted) = (*former.fingerprint(), (!is_made).then(|| *signer.fingerprint()));
                 let why = self.why(&Finding::due(Reason::ChainOutdated { found, wanted }));
                 let chain = match is_made {
@@ -68,8 +73,8 @@ impl Builder<'_> {
         }
     }
 
-    /// The authorities that this plan signs again.
-    fn extended(&self) -> BTreeSet<AuthorityName> {
+    /// The authorities that this plan signs again, on whichever node.
+    pub(super) fn extended(&self) -> BTreeSet<AuthorityName> {
         let deeds = self.draft.deeds.values().flatten();
         let extensions = deeds.filter(|deed| matches!(deed.deed, Deed::ExtendAuthority { .. }));
         extensions.filter_map(|deed| deed.address.subject.authority().cloned()).collect()

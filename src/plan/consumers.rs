@@ -101,17 +101,14 @@ fn in_file(facts: &NodeFacts, path: &str, succession: &Succession) -> Option<How
     let comes = |certificate: &Certificate| {
         succession.successor.as_ref().is_some_and(|comes| is_extension(certificate, comes))
     };
-    let shows = || {
-        let is_below = |certificate: &&Certificate| !goes(certificate) && !comes(certificate);
-        let mut below = held.iter().filter(is_below);
-        below.any(|certificate| succession.issuer_that_goes(certificate, held).is_some())
-    };
     // Behind a leaf stands its chain, which nobody trusts for standing there.
     let is_chain = held.first().is_some_and(|first| !first.facts().is_ca());
     if !is_chain && held.iter().any(goes) && !held.iter().any(comes) {
         return Some(How::TrustedAlone);
     }
-    shows().then_some(How::Shown)
+    let mut below = held.iter().filter(|certificate| !goes(certificate) && !comes(certificate));
+    let shows = below.any(|certificate| succession.issuer_that_goes(certificate, held).is_some());
+    shows.then_some(How::Shown)
 }
 
 /// Where it does not answer now it may again, with what it has shown before.

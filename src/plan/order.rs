@@ -258,10 +258,9 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::MakeLink { .. } | Deed::MoveDirectory { .. } => 3,
         Deed::CreateAuthority { .. } | Deed::ExtendAuthority { .. } | Deed::InstallAuthority { .. } => 4,
         Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
-        Deed::WriteChain { .. } => 8,
         Deed::CopyKey { .. } | Deed::CreateKeyPair { .. } => 6,
         Deed::WritePublicKey { .. } => 7,
-        Deed::IssueIdentity(_) | Deed::WriteCsr(_) | Deed::InstallIdentity(_) => 8,
+        Deed::IssueIdentity(_) | Deed::WriteChain { .. } | Deed::WriteCsr(_) | Deed::InstallIdentity(_) => 8,
         // What another node gives is what further places of this node are copied from.
         Deed::CopyIdentity(copy) if *copy.from() != deed.address.node => 8,
         Deed::CopyIdentity(_) => 9,

@@ -116,6 +116,14 @@ fn snapshots_of_which_nothing_is_known_are_told_and_never_taken_for_purged() {
 const BUNDLE: &str = "/etc/calico/certs/ca.crt";
 const SHOWN: &str = "/etc/calico/certs/client.crt";
 
+/// The facts of cp-2.
+fn cp_2(survey: &mut Survey) -> &mut NodeFacts {
+    match survey.observed.nodes.get_mut("cp-2") {
+        Some(Answer::Facts(facts)) => facts,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A cluster whose CA of etcd is distrusted, with a consumer on cp-2 that holds what other files hold.
 fn with_consumer(files: &[(&str, &str)]) -> Survey {
     let mut survey = distrusted();
@@ -123,7 +131,7 @@ fn with_consumer(files: &[(&str, &str)]) -> Survey {
     let consumer = DesiredConsumer { paths, ..DesiredConsumer::default() };
     let node = survey.desired.nodes.get_mut("cp-2").unwrap();
     node.consumers.entry("etcd-ca".parse().unwrap()).or_default().insert("calico".parse().unwrap(), consumer);
-    let Some(Answer::Facts(facts)) = survey.observed.nodes.get_mut("cp-2") else { panic!("it was seen") };
+    let facts = cp_2(&mut survey);
     for (path, from) in files {
         let seen = facts.files.get(*from).cloned().unwrap_or(Seen::Absent);
         facts.files.insert((*path).to_owned(), seen);
@@ -178,7 +186,7 @@ fn a_consumer_that_is_not_there_does_not_stand_in_the_way_and_one_that_cannot_be
     let plan = plan_of(&with_consumer(&[(BUNDLE, "/etc/nowhere")]));
     assert!(phases(&plan).contains(&Phase::DropOld));
     let mut survey = with_consumer(&[(BUNDLE, CA)]);
-    let Some(Answer::Facts(facts)) = survey.observed.nodes.get_mut("cp-2") else { panic!("it was seen") };
+    let facts = cp_2(&mut survey);
     facts.files.insert(BUNDLE.to_owned(), Seen::Unknown { reason: "permission denied".to_owned() });
     let plan = plan_of(&survey);
     assert_eq!(phases(&plan), [Phase::Prepare, Phase::TrustBoth]);
@@ -201,14 +209,6 @@ fn what_ends_meanwhile_is_renewed_by_the_ca_that_all_trust() {
     assert_eq!(phases(&plan), [Phase::Ordinary, Phase::Prepare, Phase::TrustBoth]);
     let issued = plan.actions().filter(|action| matches!(action.deed, crate::plan::Deed::IssueIdentity(_)));
     assert_eq!(issued.count(), 12);
-}
-
-/// The facts of cp-2.
-fn cp_2(survey: &mut Survey) -> &mut NodeFacts {
-    match survey.observed.nodes.get_mut("cp-2") {
-        Some(Answer::Facts(facts)) => facts,
-        other => panic!("{other:?}"),
-    }
 }
 
 #[test]
