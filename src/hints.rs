@@ -17,13 +17,9 @@ pub fn hints(observed: &Observed) -> Hints {
     for (name, answer) in &observed.nodes {
         let Some(facts) = answer.facts() else { continue };
         let version = facts.kubernetes_version.as_deref().and_then(|version| version.parse().ok());
-        // In the middle of an upgrade nodes differ; the oldest one limits what may be relied on.
-        hints.version = match (hints.version, version) {
-            (Some(one), Some(other)) => {
-                Some(std::cmp::min::<crate::spec::scalars::KubernetesVersion>(one, other))
-            }
-            (one, other) => one.or(other),
-        };
+        if let Some(version) = version {
+            hints.versions.insert(name.clone(), version);
+        }
         let api_server = container(facts, "kube-apiserver");
         let etcd = container(facts, "etcd");
         if let Some(subnet) =

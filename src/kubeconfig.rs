@@ -72,6 +72,18 @@ pub struct UserFacts {
     pub has_program: bool,
 }
 
+/// What a user proves itself with instead of a client certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OtherCredentials {
+    /// What a program or plugin (`exec`, `auth-provider`) returns.
+    Program,
+    /// A bearer token, in the file or in one that it names.
+    Token,
+    /// A user name and password.
+    Password,
+}
+
 /// A cluster and the user that is shown to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -203,6 +215,30 @@ pub enum KubeconfigProblem {
         /// The name of the user.
         user: String,
     },
+}
+
+impl UserFacts {
+    /// What it proves itself with, where that is no certificate. Beside a certificate the others do not count: an API server takes the certificate first, so that is
+    /// the identity which ends.
+    pub fn other_credentials(&self) -> Option<OtherCredentials> {
+        let has_certificate = !matches!(self.certificate, Material::Absent);
+        match (has_certificate, self.has_program, self.has_token, self.has_password) {
+            (true, ..) | (false, false, false, false) => None,
+            (false, true, ..) => Some(OtherCredentials::Program),
+            (false, false, true, _) => Some(OtherCredentials::Token),
+            (false, false, false, true) => Some(OtherCredentials::Password),
+        }
+    }
+}
+
+impl fmt::Display for OtherCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Program => "a program (exec or auth-provider)",
+            Self::Token => "a token",
+            Self::Password => "a user name and password",
+        })
+    }
 }
 
 impl KubeconfigFacts {

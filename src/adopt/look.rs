@@ -58,9 +58,15 @@ pub fn begin(found: &[Found], config: Option<&KubeadmConfig>) -> Result<(Draft, 
     let facts: BTreeMap<&NodeName, &NodeFacts> =
         by_name.iter().map(|(name, found)| (*name, &found.facts)).collect();
     let told = Told::of(&facts, config, &mut comments);
-    let version = hints(&known(found, &names, Timestamp::UNIX_EPOCH)).version;
-    if let Some(version) = version {
-        comments.add(&["profile"], &format!("Kubernetes {version} by the images of its manifests"));
+    let versions = hints(&known(found, &names, Timestamp::UNIX_EPOCH)).versions;
+    let versions: BTreeSet<_> = versions.into_values().collect();
+    match (versions.first(), versions.last()) {
+        (Some(oldest), Some(newest)) if oldest != newest => comments
+            .add(&["profile"], &format!("Kubernetes {oldest} to {newest} by the images of its manifests")),
+        (Some(version), _) => {
+            comments.add(&["profile"], &format!("Kubernetes {version} by the images of its manifests"));
+        }
+        (None, _) => {}
     }
     let mut nodes = BTreeMap::new();
     let mut addresses = BTreeMap::new();

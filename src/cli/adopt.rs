@@ -16,7 +16,7 @@ use pki::adopt::{
 };
 use pki::detect::layout;
 use pki::diagnostic::{escaped, shown};
-use pki::diff::diff;
+use pki::diff::{Differences, Reason, diff};
 use pki::ids::NodeName;
 use pki::node::ssh::{Known, Ssh, Target};
 use pki::node::{Host, Local};
@@ -215,7 +215,9 @@ fn planned(
     let cluster = Cluster { loaded: Some(loaded), ..cluster(&draft) };
     let plan = cluster.plan(&survey, &Options::default(), &Signed::default(), now)?;
     let Survey { desired, observed } = &survey;
-    let outlook = Outlook::new(&draft, &plan, &diff(desired, observed, now));
+    let differences = diff(desired, observed, now);
+    refuse_other_machines(&differences)?;
+    let outlook = Outlook::new(&draft, &plan, &differences);
     Ok((draft, outlook))
 }
 
@@ -338,6 +340,25 @@ fn refuse_unreachable(observed: &Observed) -> Result<(), Exit> {
     for (name, answer) in &observed.nodes {
         if let Answer::Unreachable { reason } = answer {
             output::tell(&format!("error: {name}: {}\n", escaped(reason)));
+            exit = Err(Exit::Blocked);
+        }
+    }
+    exit
+}
+
+/// A machine that was given another name than its own would get that name into its certificates with the next plan.
+fn refuse_other_machines(differences: &Differences) -> Result<(), Exit> {
+    let mut exit = Ok(());
+    for (address, finding) in
+        differences.findings.iter().flat_map(|(at, found)| found.iter().map(move |one| (at, one)))
+    {
+        if let Reason::OtherMachine { name, .. } = &finding.reason {
+            output::tell(&format!(
+                "error: {}: {}\n  help: name it so: --root {}=DIR\n",
+                address.node,
+                finding.reason,
+                escaped(name)
+            ));
             exit = Err(Exit::Blocked);
         }
     }

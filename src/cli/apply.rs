@@ -175,13 +175,19 @@ fn one(cluster: &Cluster, call: &Call<'_>) -> std::result::Result<Exit, Exit> {
         let survey = cluster.survey(&nodes)?;
         let now = super::now();
         let signed = call.arguments.plan.signed.read(&survey, now, call.global)?;
-        let plan = cluster.plan(&survey, &call.arguments.plan.options(false), &signed, now)?;
+        let mut options = call.arguments.plan.options(false);
+        let mut plan = cluster.plan(&survey, &options, &signed, now)?;
+        // Nobody is there to approve what something would be given: it is left out, and the rest is done.
+        while call.arguments.consent.is_unattended() && options.withhold(&plan.privileges) {
+            plan = cluster.plan(&survey, &options, &signed, now)?;
+        }
+        let waits = if options.withheld.is_empty() { Exit::Done } else { Exit::NotApproved };
         call.show(&plan)?;
         if !plan.applicable {
             return Ok(call.finish(&plan, Exit::Blocked));
         }
         if plan.visits.is_empty() {
-            return Ok(call.finish(&plan, exit.max(call.hand_out(&plan, &BTreeMap::new()))));
+            return Ok(call.finish(&plan, exit.max(call.hand_out(&plan, &BTreeMap::new())).max(waits)));
         }
         let tied =
             Tied::Anything { help: "save the plan with `pki plan -o`, apply that with --expect-digest" };
@@ -189,7 +195,7 @@ fn one(cluster: &Cluster, call: &Call<'_>) -> std::result::Result<Exit, Exit> {
         exit = call.carry_out(&plan, (&mut nodes, &survey.desired), &cluster.reference, Done::default());
         let was_undo = plan.actions().all(|action| matches!(action.deed, pki::plan::Deed::UndoOpen { .. }));
         if exit != Exit::Done || !was_undo {
-            return Ok(call.finish(&plan, exit));
+            return Ok(call.finish(&plan, exit.max(waits)));
         }
     }
     Ok(exit)

@@ -54,6 +54,11 @@ impl Consent {
         Err(Exit::NotApproved)
     }
 
+    /// Whether nobody is there to approve more than what is ordinary.
+    pub(super) fn is_unattended(&self) -> bool {
+        self.unattended
+    }
+
     /// A pipeline has nobody in front of it, even where it lends a terminal.
     fn can_ask(&self) -> bool {
         let in_pipeline = std::env::var_os("CI").is_some_and(|value| !value.is_empty())

@@ -100,6 +100,7 @@ impl PlanArguments {
             as_of,
             accept_outage: self.accept_outage,
             until_phase: self.until_phase,
+            withheld: Vec::new(),
         }
     }
 }

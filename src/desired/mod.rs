@@ -37,12 +37,14 @@ pub struct Desired {
     pub cluster: ClusterName,
     /// The layout.
     pub profile: ProfileName,
-    /// The Kubernetes version, where known.
+    /// The Kubernetes version, where known; while nodes differ, the oldest one. Each node is judged by its own.
     pub version: Option<KubernetesVersion>,
     /// The authorities of the cluster.
     pub authorities: BTreeMap<AuthorityName, DesiredAuthority>,
     /// The nodes.
     pub nodes: BTreeMap<NodeName, DesiredNode>,
+    /// What the layout alone would have on each node, without the certificates, authorities and services of the spec; none where the spec declares none of them.
+    pub layout: Option<BTreeMap<NodeName, DesiredNode>>,
     /// How changes are rolled out.
     pub rollout: Rollout,
     /// Where snapshots are kept.
@@ -57,6 +59,11 @@ impl Desired {
             places.any(|place| matches!(place, Storage::Kubeconfig { trusts, .. } if trusts == authority))
         };
         self.nodes.values().any(|node| node.etcd_trusts(authority)) && !self.nodes.values().any(is_embedded)
+    }
+
+    /// What the layout alone has on each node.
+    pub fn layout(&self) -> &BTreeMap<NodeName, DesiredNode> {
+        self.layout.as_ref().unwrap_or(&self.nodes)
     }
 
     /// Takes in what is known of the own root CAs that the spec names.
@@ -117,6 +124,8 @@ pub struct DesiredAuthority {
     pub soak: Option<Duration>,
     /// Consumers that are not waited for, each with the reason.
     pub waive: BTreeMap<ConsumerName, String>,
+    /// Whoever has a certificate of it may speak for every user: API servers take the user from the request.
+    pub is_front_proxy: bool,
     /// The nodes that may hold the key.
     pub signers: BTreeSet<NodeName>,
 }
@@ -147,6 +156,8 @@ pub struct DesiredNode {
     pub roles: BTreeSet<Role>,
     /// The address that others use.
     pub address: Option<String>,
+    /// Its Kubernetes version, where known.
+    pub version: Option<KubernetesVersion>,
     /// Its directories, parents before children.
     pub directories: BTreeMap<DirectoryName, DesiredDirectory>,
     /// The manifests of its static pods.
@@ -400,6 +411,8 @@ pub struct DesiredService {
     pub dials: Vec<Dial>,
     /// What tells whether it works.
     pub health: Vec<DesiredHealth>,
+    /// What its instance here calls itself, where the layout fixes that: the name of a member of etcd.
+    pub member_name: Option<String>,
 }
 
 /// A path on the node that answers 200 while a service works.
@@ -422,8 +435,8 @@ pub struct DesiredHealth {
 pub struct Hints {
     /// Whether nodes were asked at all. Before that nothing is wrong with what is still open.
     pub asked: bool,
-    /// The Kubernetes version.
-    pub version: Option<KubernetesVersion>,
+    /// The Kubernetes version of each node that tells one. In the middle of an upgrade they differ.
+    pub versions: BTreeMap<NodeName, KubernetesVersion>,
     /// The service subnet, from the API server's `--service-cluster-ip-range`.
     pub service_subnet: Option<String>,
     /// The control plane endpoint, from the server of a kubeconfig.

@@ -54,9 +54,10 @@ pub fn resolve(spec: &ClusterPki, profile: &Profile, hints: &Hints) -> Result<De
         return Err(problems);
     }
     Ok(Desired {
+        layout: layout(spec, profile, hints),
         cluster: spec.metadata.name.clone(),
         profile: spec.spec.profile,
-        version: resolver.version,
+        version: resolver.oldest(),
         authorities,
         nodes,
         rollout: spec.spec.rollout.clone(),
@@ -64,19 +65,59 @@ pub fn resolve(spec: &ClusterPki, profile: &Profile, hints: &Hints) -> Result<De
     })
 }
 
+/// The same nodes with what the layout gives them and nothing else: what is more than that is the spec's.
+fn layout(spec: &ClusterPki, profile: &Profile, hints: &Hints) -> Option<BTreeMap<NodeName, DesiredNode>> {
+    let Spec { certificates, authorities, services, .. } = &spec.spec;
+    if certificates.is_empty() && authorities.is_empty() && services.is_empty() {
+        return None;
+    }
+    let mut bare = spec.clone();
+    bare.spec.certificates.clear();
+    bare.spec.authorities.clear();
+    bare.spec.services.clear();
+    let resolver = Resolver::new(&bare, profile, hints);
+    // What cannot be worked out is told of the spec itself.
+    let mut problems = Vec::new();
+    let nodes = bare.spec.nodes.iter();
+    Some(nodes.map(|(name, node)| (name.clone(), resolver.node(name, node, &mut problems))).collect())
+}
+
 struct Resolver<'a> {
     spec: &'a Spec,
     profile: &'a Profile,
     hints: &'a Hints,
-    version: Option<KubernetesVersion>,
     roles: BTreeSet<Role>,
 }
 
 impl<'a> Resolver<'a> {
     fn new(spec: &'a ClusterPki, profile: &'a Profile, hints: &'a Hints) -> Self {
         let roles = spec.spec.nodes.values().flat_map(|node| node.roles.iter().copied()).collect();
-        let version = spec.spec.kubernetes_version.or(hints.version);
-        Self { spec: &spec.spec, profile, hints, version, roles }
+        Self { spec: &spec.spec, profile, hints, roles }
+    }
+
+    /// What control planes tell. The word of any other node counts for that node alone.
+    fn told_versions(&self) -> impl Iterator<Item = KubernetesVersion> {
+        let is_control_plane = |name: &NodeName| {
+            self.spec.nodes.get(name).is_some_and(|node| node.roles.contains(&Role::ControlPlane))
+        };
+        let told = self.hints.versions.iter();
+        told.filter(move |(name, _)| is_control_plane(name)).map(|(_, version)| *version)
+    }
+
+    /// The version that the spec declares, else the oldest that a control plane tells.
+    fn oldest(&self) -> Option<KubernetesVersion> {
+        self.spec.kubernetes_version.or_else(|| self.told_versions().min())
+    }
+
+    /// The newest version of all. What it brought may be on disk wherever an upgrade has begun.
+    fn newest(&self) -> Option<KubernetesVersion> {
+        self.told_versions().chain(self.spec.kubernetes_version).max()
+    }
+
+    /// The version by which a node is judged: the declared one, else its own. A node that tells none, such as a worker, is no newer than those that do.
+    fn version_of(&self, node: &NodeName) -> Option<KubernetesVersion> {
+        let own = || self.hints.versions.get(node).copied();
+        self.spec.kubernetes_version.or_else(own).or_else(|| self.oldest())
     }
 
     fn knows_authority(&self, name: &AuthorityName) -> bool {
@@ -140,6 +181,7 @@ impl<'a> Resolver<'a> {
         DesiredNode {
             roles: node.roles.clone(),
             address,
+            version: self.version_of(name),
             directories,
             manifests,
             authorities: self.authority_copies(name, node, &values, problems),
@@ -252,7 +294,12 @@ impl<'a> Resolver<'a> {
                         .collect(),
                     reads: entry.reads.iter().map(|read| self.own_read(read, node_name)).collect(),
                     dials: entry.dials.iter().map(|dial| self.own_dial(dial, node_name, values)).collect(),
-                    health: entry.health.iter().filter_map(|health| self.own_health(health)).collect(),
+                    member_name: entry.member_name.as_ref().and_then(|name| values.fill(name)),
+                    health: entry
+                        .health
+                        .iter()
+                        .filter_map(|health| own_health(health, self.version_of(node_name)))
+                        .collect(),
                 };
                 services.insert(name.clone(), self.with_declared(name, service));
             }
@@ -273,12 +320,6 @@ impl<'a> Resolver<'a> {
         let serves = endpoint.serves.as_ref().map(|identity| self.own_identity(identity, node));
         let bind = endpoint.bind.iter().filter_map(|address| values.fill(address)).collect();
         Endpoint { serves, bind, ..endpoint.clone() }
-    }
-
-    fn own_health(&self, health: &Health) -> Option<DesiredHealth> {
-        let Health { port, path, scheme, source: _ } = health;
-        let path = applicable(path, self.version)?.clone();
-        Some(DesiredHealth { scheme: *scheme, address: None, port: *port, path, is_declared: false })
     }
 
     fn own_dial(&self, dial: &Dial, node: &NodeName, values: &Values) -> Dial {
@@ -361,6 +402,12 @@ fn decide<T>(own: Option<T>, section: &[&str], field: &str, default: T, default_
         }
         None => Decided::declared(default, &["spec", "defaults", default_field]),
     }
+}
+
+fn own_health(health: &Health, version: Option<KubernetesVersion>) -> Option<DesiredHealth> {
+    let Health { port, path, scheme, source: _ } = health;
+    let path = applicable(path, version)?.clone();
+    Some(DesiredHealth { scheme: *scheme, address: None, port: *port, path, is_declared: false })
 }
 
 fn spec_path(parts: &[&str]) -> Vec<String> {

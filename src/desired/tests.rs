@@ -65,7 +65,7 @@ fn what_nodes_say_fills_in_what_the_spec_leaves_open() {
     open.spec.cluster.service_subnet = None;
     open.spec.kubernetes_version = None;
     let hints = Hints {
-        version: Some("v1.28.1".parse().unwrap()),
+        versions: [("cp-1".parse().unwrap(), "v1.28.1".parse().unwrap())].into(),
         service_subnet: Some("fd00:10:96::/112,10.96.0.0/12".to_owned()),
         ..Hints::default()
     };
@@ -82,6 +82,53 @@ fn after_an_upgrade_the_older_subject_stays_right_and_the_newer_one_is_issued() 
     let identity = &node(&desired, "cp-1").identities["apiserver-kubelet-client"];
     assert_eq!(identity.subject.as_ref().unwrap().organizations, ["kubeadm:cluster-admins"]);
     assert_eq!(identity.accepted_subjects.len(), 2);
+}
+
+#[test]
+fn each_node_is_judged_by_its_own_version_and_accepts_what_the_newest_one_makes() {
+    let mut open = spec(KUBEADM);
+    open.spec.kubernetes_version = None;
+    let mut second = open.spec.nodes["cp-1"].clone();
+    second.address = Some("10.0.0.99".to_owned());
+    open.spec.nodes.insert("cp-9".parse().unwrap(), second);
+    let versions = [("cp-1", "v1.29.4"), ("cp-9", "v1.28.9")];
+    let versions = versions.map(|(node, version)| (node.parse().unwrap(), version.parse().unwrap()));
+    let hints = Hints { versions: versions.into(), ..Hints::default() };
+    let desired = resolve(&open, &Profile::load(ProfileName::Kubeadm).unwrap(), &hints).unwrap();
+    let groups = |name: &str| {
+        let identity = &node(&desired, name).identities["admin.conf"];
+        (identity.subject.clone().unwrap().organizations.join(","), identity.accepted_subjects.len())
+    };
+    assert_eq!(groups("cp-1"), ("kubeadm:cluster-admins".to_owned(), 2));
+    assert_eq!(groups("cp-9"), ("system:masters".to_owned(), 2));
+    assert!(node(&desired, "cp-1").identities.contains_key("super-admin.conf"));
+    assert!(!node(&desired, "cp-9").identities.contains_key("super-admin.conf"));
+    assert_eq!(desired.version.unwrap().to_string(), "v1.28.9");
+    assert_eq!(node(&desired, "w-1").version, desired.version);
+}
+
+#[test]
+fn the_group_of_the_kubelet_client_is_accepted_in_every_form_that_its_version_knows() {
+    let cases = [
+        ("v1.28.9", "system:masters", 1),
+        ("v1.33.11", "kubeadm:cluster-admins", 2),
+        ("v1.33.12", "", 3),
+        ("v1.34.7", "kubeadm:cluster-admins", 3),
+        ("v1.34.8", "", 3),
+        ("v1.35.4", "kubeadm:cluster-admins", 3),
+        ("v1.35.5", "", 3),
+        ("v1.36.0", "kubeadm:cluster-admins", 3),
+        ("v1.36.1", "", 3),
+        ("v1.37.0", "", 3),
+    ];
+    for (version, issued, accepted) in cases {
+        let mut one = spec(KUBEADM);
+        one.spec.kubernetes_version = Some(version.parse().unwrap());
+        let desired = resolved(&one).unwrap();
+        let identity = &node(&desired, "cp-1").identities["apiserver-kubelet-client"];
+        assert_eq!(identity.subject.clone().unwrap().organizations.join(","), issued, "{version}");
+        assert_eq!(identity.accepted_subjects.len(), accepted, "{version}");
+    }
 }
 
 #[test]

@@ -78,6 +78,7 @@ codes! {
     InvalidSubject = 1043, Error, "A subject that cannot be issued";
     UnknownPlaceholder = 1044, Error, "A placeholder that does not exist";
     ControlCharacter = 1045, Error, "A text with invisible characters";
+    LookAlike = 1046, Error, "A name that looks like a privileged one";
 
     RenewBeforeTooLong = 1050, Error, "Renewal would be due at once";
     LeafOutlivesAuthority = 1051, Error, "A certificate longer than its authority";

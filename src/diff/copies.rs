@@ -112,7 +112,8 @@ type Hidden<'a> = dyn Fn(&[&str]) -> Option<Vec<Finding>> + 'a;
 
 /// The findings about the further places of an identity on one node.
 pub(super) fn of_identity(case: &IdentityCase<'_>, hidden: &Hidden<'_>) -> Vec<Finding> {
-    if case.wanted.optional && case.view.reasons == [Reason::Missing] {
+    let is_absent = case.wanted.optional && case.view.reasons == [Reason::Missing];
+    if is_absent || case.view.other_credentials.is_some() {
         return Vec::new();
     }
     let places = case.wanted.copies.values();
@@ -135,6 +136,9 @@ fn place(case: &IdentityCase<'_>, copy: &DesiredCopy, hidden: &Hidden<'_>) -> Ve
     }
     if let Some(unknown) = view.reasons.iter().find(|reason| matches!(reason, Reason::Unknown { .. })) {
         return vec![Finding::due_unless_unknown(unknown.clone())];
+    }
+    if let Some(by) = view.other_credentials {
+        return vec![Finding::note(Reason::OtherCredentials { path, by })];
     }
     let of = case.wanted.storage.certificate_path();
     let differs = |held| {

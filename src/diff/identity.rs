@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::desired::{DesiredAuthority, DesiredIdentity, DesiredNames, Storage};
 use crate::ids::{AuthorityName, NodeName};
+use crate::kubeconfig::OtherCredentials;
 use crate::observed::NodeFacts;
 use crate::spec::types::{SubjectName, Usage};
 use crate::x509::chain::{self, ChainFault, Purpose};
@@ -72,6 +73,9 @@ impl IdentityCase<'_> {
         if self.wanted.optional && self.view.reasons == [Reason::Missing] {
             return Vec::new();
         }
+        if let Some(by) = self.view.other_credentials {
+            return self.left_alone(by);
+        }
         let mut findings: Vec<Finding> =
             self.view.reasons.iter().cloned().map(Finding::due_unless_unknown).collect();
         if let Some(certificate) = &self.view.certificate {
@@ -96,6 +100,13 @@ impl IdentityCase<'_> {
         findings
     }
 
+    /// A file that proves its user with something else than a certificate belongs to whoever set that up: what is odd about it is said, and nothing of it is written.
+    fn left_alone(&self, by: OtherCredentials) -> Vec<Finding> {
+        let path = self.wanted.storage.certificate_path().to_owned();
+        let trust = self.bundle_lacks().map(|lacks| Finding { effect: Effect::Note, ..lacks });
+        trust.into_iter().chain([Finding::note(Reason::OtherCredentials { path, by })]).collect()
+    }
+
     /// Whether the kubelet renews it: its kubeconfig points at the kubelet's own file, or the file is the kubelet's.
     fn rotates_by_itself(&self) -> bool {
         self.wanted.rotated_by_kubelet
@@ -117,6 +128,9 @@ impl IdentityCase<'_> {
     /// How good what the node holds is, as far as the certificate and its key go.
     pub(super) fn standing(&self) -> Standing {
         let unknown = self.view.reasons.iter().any(|reason| matches!(reason, Reason::Unknown { .. }));
+        if self.view.other_credentials.is_some() {
+            return Standing::Barred;
+        }
         let Some(certificate) = &self.view.certificate else {
             return if unknown { Standing::Barred } else { Standing::Unusable };
         };

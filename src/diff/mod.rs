@@ -11,6 +11,7 @@ mod files;
 mod identity;
 mod kept;
 mod key_pair;
+mod machine;
 mod reason;
 mod request;
 mod sentences;
@@ -157,7 +158,11 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
             Some(Answer::Facts(facts)) => {
                 let known = (&authorities, &successions);
                 node_differences(&mut differences, desired, name, node, facts, known, now);
-                let of_node = [clock_skew(facts, observed.observed_at), takes_care_itself(facts)];
+                let of_node = [
+                    clock_skew(facts, observed.observed_at),
+                    takes_care_itself(facts),
+                    machine::other_machine(desired, name, node, facts),
+                ];
                 differences.add(Subject::Node, name, of_node.into_iter().flatten().collect());
             }
             Some(Answer::Unreachable { reason }) => {
@@ -176,6 +181,9 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
     let shared = shared::between_nodes(&shared::views(desired, observed, &authorities, &successions, now));
     for (subject, node, findings) in key_pair::between_nodes(desired, observed).into_iter().chain(shared) {
         differences.add(subject, &node, findings);
+    }
+    for (node, finding) in machine::common_addresses(desired, observed) {
+        differences.add(Subject::Node, &node, vec![finding]);
     }
     differences
 }
@@ -241,7 +249,7 @@ fn node_differences(
     }
     for (service, wanted) in &node.services {
         let Some(live) = facts.services.get(service) else { continue };
-        let case = service::ServiceCase { version: desired.version, node, wanted, live, facts };
+        let case = service::ServiceCase { version: node.version, node, wanted, live, facts };
         differences.add(Subject::Service(service.clone()), name, case.findings());
     }
 }

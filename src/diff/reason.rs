@@ -2,6 +2,8 @@
 //!
 //! A reason is a fact with its figures, for explaining. It never steers what apply does.
 
+mod name;
+
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::directory::Obstacle;
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, NodeName};
+use crate::kubeconfig::OtherCredentials;
 use crate::spec::scalars::FileMode;
 use crate::spec::types::Usage;
 use crate::x509::{KeyAlgorithm, Sha256};
@@ -383,6 +386,22 @@ pub enum Reason {
         /// What is missing.
         problem: String,
     },
+    /// The machine that answers for a node is another one by its own name.
+    OtherMachine {
+        /// What it is called.
+        name: String,
+        /// What tells so.
+        by: String,
+        /// What the spec calls it.
+        node: NodeName,
+    },
+    /// Two nodes have one address.
+    AddressOfAnother {
+        /// The address.
+        address: String,
+        /// The other node.
+        other: NodeName,
+    },
     /// The node's clock is off.
     ClockSkew {
         /// The node's clock.
@@ -404,6 +423,13 @@ pub enum Reason {
     },
     /// No reachable node holds the authority's key.
     AuthorityKeyLost,
+    /// The user of a kubeconfig proves itself with something else than a certificate, so none is issued for it.
+    OtherCredentials {
+        /// The kubeconfig.
+        path: String,
+        /// With what.
+        by: OtherCredentials,
+    },
     /// The kubelet renews it by itself.
     KubeletRotates,
     /// The kubelet does not renew it: the kubeconfig embeds the certificate instead of pointing at the kubelet's own file.
@@ -415,78 +441,4 @@ pub enum Reason {
         /// Why.
         because: String,
     },
-}
-
-impl Reason {
-    /// The name of the reason, as JSON and documentation call it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Reason::Missing => "Missing",
-            Reason::Requested => "Requested",
-            Reason::Signed { .. } => "Signed",
-            Reason::AwaitsCertificate { .. } => "AwaitsCertificate",
-            Reason::ExpiresSoon { .. } => "ExpiresSoon",
-            Reason::Expired { .. } => "Expired",
-            Reason::NotYetValid { .. } => "NotYetValid",
-            Reason::IssuedBefore { .. } => "IssuedBefore",
-            Reason::IssuerEndsFirst { .. } => "IssuerEndsFirst",
-            Reason::WrongIssuer { .. } => "WrongIssuer",
-            Reason::SubjectDiffers { .. } => "SubjectDiffers",
-            Reason::NamesMissing { .. } => "NamesMissing",
-            Reason::NamesUnwanted { .. } => "NamesUnwanted",
-            Reason::UsagesDiffer { .. } => "UsagesDiffer",
-            Reason::KeyAlgorithmDiffers { .. } => "KeyAlgorithmDiffers",
-            Reason::KeyMismatch { .. } => "KeyMismatch",
-            Reason::PublicKeyMismatch { .. } => "PublicKeyMismatch",
-            Reason::KeyMissing => "KeyMissing",
-            Reason::PublicKeyMissing => "PublicKeyMissing",
-            Reason::NotACa => "NotACa",
-            Reason::OutlivesIssuer { .. } => "OutlivesIssuer",
-            Reason::NotTrusted { .. } => "NotTrusted",
-            Reason::BundleLacks { .. } => "BundleLacks",
-            Reason::RootDiffers { .. } => "RootDiffers",
-            Reason::Distrusted { .. } => "Distrusted",
-            Reason::KeyInSnapshots { .. } => "KeyInSnapshots",
-            Reason::SnapshotsUnread { .. } => "SnapshotsUnread",
-            Reason::IssuerGoes { .. } => "IssuerGoes",
-            Reason::SuccessorKeyLost { .. } => "SuccessorKeyLost",
-            Reason::Waived { .. } => "Waived",
-            Reason::BundleHasStray { .. } => "BundleHasStray",
-            Reason::BundleDuplicates { .. } => "BundleDuplicates",
-            Reason::ChainOutdated { .. } => "ChainOutdated",
-            Reason::PermissionsDiffer { .. } => "PermissionsDiffer",
-            Reason::OwnerDiffers { .. } => "OwnerDiffers",
-            Reason::LinkMissing { .. } => "LinkMissing",
-            Reason::LinkDiffers { .. } => "LinkDiffers",
-            Reason::LinkDangling { .. } => "LinkDangling",
-            Reason::LinkLoops { .. } => "LinkLoops",
-            Reason::LinkIsDirectory { .. } => "LinkIsDirectory",
-            Reason::LinkIsFile { .. } => "LinkIsFile",
-            Reason::CannotMove { .. } => "CannotMove",
-            Reason::DiffersBetweenNodes { .. } => "DiffersBetweenNodes",
-            Reason::CopyMissing { .. } => "CopyMissing",
-            Reason::CopyDiffers { .. } => "CopyDiffers",
-            Reason::CopyOutdated { .. } => "CopyOutdated",
-            Reason::ServedDiffersFromFile { .. } => "ServedDiffersFromFile",
-            Reason::StartedBeforeFile { .. } => "StartedBeforeFile",
-            Reason::LoopbackEnds { .. } => "LoopbackEnds",
-            Reason::CaKeyOnWrongNode { .. } => "CaKeyOnWrongNode",
-            Reason::Unparseable { .. } => "Unparseable",
-            Reason::ZeroLength { .. } => "ZeroLength",
-            Reason::NotPem { .. } => "NotPem",
-            Reason::KeyEncrypted { .. } => "KeyEncrypted",
-            Reason::NotAFile { .. } => "NotAFile",
-            Reason::NotADirectory { .. } => "NotADirectory",
-            Reason::KubeconfigIncomplete { .. } => "KubeconfigIncomplete",
-            Reason::ClockSkew { .. } => "ClockSkew",
-            Reason::TakesCareItself { .. } => "TakesCareItself",
-            Reason::StoppedByHand { .. } => "StoppedByHand",
-            Reason::EtcdNotSaved { .. } => "EtcdNotSaved",
-            Reason::AuthorityKeyLost => "AuthorityKeyLost",
-            Reason::KubeletRotates => "KubeletRotates",
-            Reason::KubeletDoesNotRotate => "KubeletDoesNotRotate",
-            Reason::Skipped => "Skipped",
-            Reason::Unknown { .. } => "Unknown",
-        }
-    }
 }

@@ -8,6 +8,7 @@ use super::Reason;
 use super::words::{date, instant, names};
 use crate::diagnostic::escaped;
 use crate::ids::NodeName;
+use crate::lookalike::spelled;
 
 impl fmt::Display for Reason {
     /// One clause for people, without a full stop; texts from nodes are escaped.
@@ -34,11 +35,11 @@ impl fmt::Display for Reason {
                 write!(
                     f,
                     "not signed by this node's {authority}; the issuer that it names is {}",
-                    escaped(issuer)
+                    spelled(issuer)
                 )
             }
             Reason::SubjectDiffers { found, wanted } => {
-                write!(f, "subject is {}, not {wanted}", escaped(found))
+                write!(f, "subject is {}, not {}", spelled(found), spelled(wanted))
             }
             Reason::NamesMissing { dns, ip } => write!(f, "lacks the names {}", names(dns, ip)),
             Reason::NamesUnwanted { dns, ip } => {
@@ -114,7 +115,7 @@ impl fmt::Display for Reason {
                 fingerprint.short()
             ),
             Reason::BundleHasStray { fingerprint, subject } => {
-                write!(f, "trust bundle also holds {} ({})", fingerprint.short(), escaped(subject))
+                write!(f, "trust bundle also holds {} ({})", fingerprint.short(), spelled(subject))
             }
             Reason::BundleDuplicates { fingerprint } => {
                 write!(f, "trust bundle holds {} more than once", fingerprint.short())
@@ -199,6 +200,17 @@ impl fmt::Display for Reason {
                 f,
                 "{path} belongs to {distribution}, whose own program makes and renews its certificates"
             ),
+            Reason::OtherMachine { name, by, node } => {
+                write!(
+                    f,
+                    "this machine is node {}, by {}; the spec calls it {node}",
+                    escaped(name),
+                    escaped(by)
+                )
+            }
+            Reason::AddressOfAnother { address, other } => {
+                write!(f, "its address {} is that of {other} too", escaped(address))
+            }
             Reason::ClockSkew { node, ours } => {
                 write!(f, "the node's clock says {}, ours {}", instant(*node), instant(*ours))
             }
@@ -219,6 +231,13 @@ impl fmt::Display for Reason {
             Reason::AuthorityKeyLost => f.write_str(
                 "no node holds its key; declare `external: true` if it is kept elsewhere on purpose",
             ),
+            Reason::OtherCredentials { path, by } => {
+                write!(
+                    f,
+                    "the credentials in {} come from {by}, not from a certificate; left alone",
+                    escaped(path)
+                )
+            }
             Reason::KubeletRotates => f.write_str("renewed by the kubelet itself"),
             Reason::KubeletDoesNotRotate => {
                 f.write_str("embedded in kubelet.conf, so the kubelet does not renew it")

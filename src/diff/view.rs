@@ -1,7 +1,7 @@
 //! What a node holds of an identity, gathered once from the facts of its files.
 
 use crate::desired::{DesiredIdentity, Storage};
-use crate::kubeconfig::{KubeconfigFacts, Material, UserFacts};
+use crate::kubeconfig::{KubeconfigFacts, Material, OtherCredentials, UserFacts};
 use crate::material::{DefectKind, PemDefect, PemFacts};
 use crate::observed::{Content, FileFacts, FileKind, NodeFacts, Seen};
 use crate::x509::{Certificate, Sha256};
@@ -21,6 +21,8 @@ pub struct IdentityView {
     pub form: Form,
     /// The CA certificates that a kubeconfig trusts, where the identity is kept in one and embeds them.
     pub trusted: Option<Vec<Certificate>>,
+    /// What the user of a kubeconfig proves itself with, where that is no certificate: such a file is nobody's to write a certificate into.
+    pub other_credentials: Option<OtherCredentials>,
     /// Why something is not there or not right, as far as the files themselves show.
     pub reasons: Vec<Reason>,
 }
@@ -51,6 +53,7 @@ pub fn storage_view(storage: &Storage, facts: &NodeFacts) -> IdentityView {
         key: None,
         form: Form::Pair,
         trusted: None,
+        other_credentials: None,
         reasons: Vec::new(),
     };
     match storage {
@@ -151,6 +154,10 @@ impl IdentityView {
     }
 
     fn take_user(&mut self, facts: &NodeFacts, path: &str, user: &UserFacts) {
+        self.other_credentials = user.other_credentials();
+        if self.other_credentials.is_some() {
+            return;
+        }
         match &user.certificate {
             Material::Embedded(pem) => self.take_certificates(pem, path),
             Material::File { path: named } => {

@@ -61,6 +61,14 @@ pub(super) fn help(reason: &Reason, address: &Address) -> Option<String> {
     if *subject == Subject::Node && matches!(reason, Reason::Unknown { .. }) {
         return Some(format!("leave it out with --skip-node {node}, or make it reachable"));
     }
+    if let Reason::OtherMachine { name, by, .. } = reason {
+        return Some(format!(
+            "call it {name} in the spec, or give {node} the connection that leads to {node}; if {by} was copied from another machine, put the right one back"
+        ));
+    }
+    if let Reason::AddressOfAnother { other, .. } = reason {
+        return Some(format!("declare the `address` of {node} and of {other} in the spec, each its own"));
+    }
     let text = if matches!(reason, Reason::RootDiffers { .. }) {
         "this version replaces the CAs of a running etcd only; remove `source` to stay with the one that is there"
     } else if matches!(reason, Reason::DiffersBetweenNodes { .. }) {

@@ -1,11 +1,12 @@
 //! Who has to say yes to a plan, and how.
 //!
 //! What enters is a finished plan; what leaves is its tier. The upper tier is for what cannot be taken back or takes a cluster down: dropping trust, removing a
-//! key from the snapshots, a loss of quorum of a cluster of several members, and bringing back what has expired. Nothing else is in it, so that nobody gets used to it.
+//! key from the snapshots, a loss of quorum of a cluster of several members, bringing back what has expired, and giving a certificate or file more than the layout
+//! gives it. Nothing else is in it, so that nobody gets used to it.
 
 use std::collections::BTreeSet;
 
-use super::{Phase, Plan};
+use super::{Phase, Plan, Privileged};
 use crate::ids::AuthorityName;
 
 /// What a plan needs to be approved.
@@ -44,10 +45,29 @@ impl Plan {
                 ));
             }
         }
+        if !self.privileges.is_empty() {
+            what.push("privilege");
+            why.extend(self.privileged().into_iter().map(|(words, on)| format!("{on}: {words}")));
+        }
         match what.is_empty() {
             true => Approval::Ordinary,
             false => Approval::Upper { name: format!("{}/{}", self.cluster, what.join("+")), why },
         }
+    }
+
+    /// Each privilege that it gives, in words, with the names of what is given it: those on several nodes once.
+    pub fn privileged(&self) -> Vec<(String, String)> {
+        let mut found: Vec<(String, String, Vec<&str>)> = Vec::new();
+        for Privileged { address, privilege, .. } in &self.privileges {
+            let (words, subject) = (privilege.to_string(), address.subject.to_string());
+            let node = address.node.as_str();
+            match found.iter_mut().find(|(known, of, _)| *known == words && *of == subject) {
+                Some((.., nodes)) if nodes.contains(&node) => {}
+                Some((.., nodes)) => nodes.push(node),
+                None => found.push((words, subject, vec![node])),
+            }
+        }
+        found.into_iter().map(|(words, of, nodes)| (words, format!("{of} @ {}", nodes.join(", ")))).collect()
     }
 
     /// The authorities on which it works in a phase.

@@ -21,8 +21,8 @@ use super::recovery::Recovery;
 use super::shared::Shared;
 use super::succeed::Replacements;
 use super::{
-    Blocked, Deed, Input, ManualRestart, Noted, Phase, Postponed, Waiting, Why, authorities, copies,
-    identities,
+    Blocked, Deed, Input, ManualRestart, Noted, Phase, Postponed, Waiting, Why, Withheld, authorities,
+    copies, identities,
 };
 
 /// Deeds without an order, and what cannot be done.
@@ -138,6 +138,9 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     if builder.undo_what_is_open() {
         return (builder.draft, builder.held);
     }
+    if builder.is_of_other_machines() {
+        return (builder.draft, builder.held);
+    }
     builder.find_mixed();
     builder.find_replacements();
     builder.find_shared();
@@ -163,6 +166,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     }
     builder.save_etcd();
     builder.what_is_left();
+    builder.what_is_withheld();
     builder.draft.blocked.sort();
     builder.draft.blocked.dedup();
     builder.draft.elsewhere.sort();
@@ -261,6 +265,18 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Where a machine is not the node that it is taken for, whatever was worked out for any node may be about another one: nothing is planned, whatever the user
+    /// selected.
+    fn is_of_other_machines(&mut self) -> bool {
+        for (address, findings) in &self.input.differences.findings {
+            let others = findings.iter().filter(|one| matches!(one.reason, Reason::OtherMachine { .. }));
+            for finding in others {
+                self.block(address, finding.reason.to_string(), help(&finding.reason, address), &[finding]);
+            }
+        }
+        !self.draft.blocked.is_empty()
+    }
+
     /// What a crash left half done is undone first. What else is due can only be seen once that has happened, so the plan holds nothing else.
     fn undo_what_is_open(&mut self) -> bool {
         for (name, answer) in &self.input.survey.observed.nodes {
@@ -275,6 +291,18 @@ impl<'a> Builder<'a> {
             }
         }
         !self.draft.deeds.is_empty()
+    }
+
+    /// What is left out because nobody is there to approve it is named, with what has to be approved.
+    fn what_is_withheld(&mut self) {
+        for Withheld { address, privileges } in &self.input.options.withheld {
+            let due = self.input.differences.of(address).iter();
+            let findings = due.filter(|one| one.effect == Effect::Due).map(|one| self.why(one)).collect();
+            let because = format!("it waits for an approval: {}", privileges.join("; "));
+            let help = "save the plan with `pki plan -o`, have it reviewed, and apply it with --expect-digest and --confirm".to_owned();
+            let address = address.clone();
+            self.draft.elsewhere.push(Blocked { address, because, help: Some(help), findings });
+        }
     }
 
     /// What is due and nothing in the plan mends is named: a plan without it would look as if all were well.

@@ -19,7 +19,7 @@ pub(super) fn restarted(survey: &Survey, is_read: impl Fn(&What) -> bool) -> Vec
         for (service, wanted) in &node.services {
             let mut reads = wanted.reads.iter().filter(|read| is_read(&read.what));
             let runs = facts.services.get(service).is_some_and(|live| !live.started().is_empty());
-            let is_once = reads.any(|read| read.reload(survey.desired.version) == Reload::Start);
+            let is_once = reads.any(|read| read.reload(node.version) == Reload::Start);
             let is_seen = facts.services.get(service).is_some_and(|live| live.unit.is_some());
             let is_replaced = wanted.restart.as_ref().is_some_and(|restart| restart.static_pod.is_some())
                 && facts.services.keys().any(is_kubelet);

@@ -44,6 +44,9 @@ pub(super) fn of_identity(
             }
             continue;
         }
+        if view.other_credentials.is_some() {
+            continue;
+        }
         let case = Case { name, node, wanted, storage, facts, view, model: None, address: address.clone() };
         let due: Vec<&Finding> = findings.iter().filter(|finding| is_about(finding, storage)).collect();
         let is_there = !case.view.reasons.contains(&Reason::Missing);

@@ -38,7 +38,7 @@ pub(super) fn disruption(
             restarts.insert(service.clone());
         }
         for read in service_wanted.reads.iter().filter(|read| changed.contains(&read.what)) {
-            match if is_behind { Reload::Start } else { read.reload(desired.version) } {
+            match if is_behind { Reload::Start } else { read.reload(wanted.version) } {
                 Reload::Start => {
                     restarts.insert(service.clone());
                 }

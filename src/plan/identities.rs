@@ -14,6 +14,7 @@ use crate::x509::{Certificate, ExtendedKeyUsage};
 
 use super::authorities::Signer;
 use super::build::Builder;
+use super::reissues::reissues;
 use super::{Blocked, CaCertificates, Deed, Issue, KeySource, Why, copies, shared};
 
 pub(super) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
@@ -89,6 +90,10 @@ impl Case<'_> {
 
     /// Issues it, or says why not.
     pub(super) fn write_new(&self, builder: &mut Builder<'_>, reasons: Vec<Finding>) {
+        if let Some(obstacle) = self.other_credentials() {
+            let why = reasons.iter().map(|finding| builder.why(finding)).collect();
+            return self.stopped(builder, obstacle, why);
+        }
         if let Some(elsewhere) = self.signed_elsewhere(builder) {
             return self.have_signed(builder, elsewhere, &reasons);
         }
@@ -100,6 +105,19 @@ impl Case<'_> {
             }
             Err(obstacle) => self.stopped(builder, obstacle, why),
         }
+    }
+
+    /// A certificate beside a token or a program would be taken first by the API server: its user would become another one without a word.
+    fn other_credentials(&self) -> Option<Obstacle> {
+        let by = self.view.other_credentials?;
+        let path = self.storage.certificate_path();
+        Some(Obstacle::Elsewhere(
+            format!("the credentials in {path} come from {by}, so no certificate is written into it"),
+            format!(
+                "to have a certificate there, remove {path} on {} first: the next plan creates it",
+                self.name
+            ),
+        ))
     }
 
     /// Says why something is not done.
@@ -423,76 +441,4 @@ pub(super) enum Obstacle {
     Elsewhere(String, String),
     /// It cannot be done; why and the way out.
     Blocked(String, Option<String>),
-}
-
-/// Whether a reason is mended by issuing the certificate anew.
-pub(super) fn reissues(reason: &Reason) -> bool {
-    match reason {
-        Reason::Missing
-        | Reason::Requested
-        | Reason::Signed { .. }
-        | Reason::ExpiresSoon { .. }
-        | Reason::Expired { .. }
-        | Reason::NotYetValid { .. }
-        | Reason::IssuedBefore { .. }
-        | Reason::IssuerGoes { .. }
-        | Reason::SubjectDiffers { .. }
-        | Reason::NamesMissing { .. }
-        | Reason::NamesUnwanted { .. }
-        | Reason::UsagesDiffer { .. }
-        | Reason::KeyAlgorithmDiffers { .. }
-        | Reason::KeyMismatch { .. }
-        | Reason::KeyMissing
-        | Reason::KeyEncrypted { .. }
-        | Reason::NotTrusted { .. }
-        | Reason::Unparseable { .. }
-        | Reason::ZeroLength { .. }
-        | Reason::NotPem { .. }
-        | Reason::LinkDangling { .. }
-        | Reason::KubeconfigIncomplete { .. } => true,
-        Reason::AwaitsCertificate { .. }
-        | Reason::IssuerEndsFirst { .. }
-        | Reason::WrongIssuer { .. }
-        | Reason::PublicKeyMissing
-        | Reason::PublicKeyMismatch { .. }
-        | Reason::NotADirectory { .. }
-        | Reason::NotACa
-        | Reason::OutlivesIssuer { .. }
-        | Reason::BundleLacks { .. }
-        | Reason::RootDiffers { .. }
-        | Reason::Distrusted { .. }
-        | Reason::KeyInSnapshots { .. }
-        | Reason::SnapshotsUnread { .. }
-        | Reason::SuccessorKeyLost { .. }
-        | Reason::Waived { .. }
-        | Reason::BundleHasStray { .. }
-        | Reason::BundleDuplicates { .. }
-        | Reason::ChainOutdated { .. }
-        | Reason::PermissionsDiffer { .. }
-        | Reason::OwnerDiffers { .. }
-        | Reason::LinkMissing { .. }
-        | Reason::LinkDiffers { .. }
-        | Reason::LinkLoops { .. }
-        | Reason::LinkIsDirectory { .. }
-        | Reason::LinkIsFile { .. }
-        | Reason::CannotMove { .. }
-        | Reason::DiffersBetweenNodes { .. }
-        | Reason::CopyMissing { .. }
-        | Reason::CopyDiffers { .. }
-        | Reason::CopyOutdated { .. }
-        | Reason::ServedDiffersFromFile { .. }
-        | Reason::StartedBeforeFile { .. }
-        | Reason::LoopbackEnds { .. }
-        | Reason::CaKeyOnWrongNode { .. }
-        | Reason::NotAFile { .. }
-        | Reason::ClockSkew { .. }
-        | Reason::TakesCareItself { .. }
-        | Reason::StoppedByHand { .. }
-        | Reason::EtcdNotSaved { .. }
-        | Reason::AuthorityKeyLost
-        | Reason::KubeletRotates
-        | Reason::KubeletDoesNotRotate
-        | Reason::Skipped
-        | Reason::Unknown { .. } => false,
-    }
 }

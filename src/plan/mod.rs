@@ -30,9 +30,11 @@ mod needs;
 mod options;
 mod order;
 mod phase;
+mod privilege;
 mod purge;
 mod quorum;
 mod recovery;
+mod reissues;
 mod replace;
 mod request;
 mod restarts;
@@ -56,8 +58,9 @@ pub use copy::IdentityCopy;
 pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use issue::{CaCertificates, Issue, KeySource};
-pub use options::{Options, Selector, SelectorError};
+pub use options::{Options, Selector, SelectorError, Withheld};
 pub use phase::{Phase, PhaseError};
+pub use privilege::{Privilege, Privileged, RootCommand};
 pub use replace::Position;
 pub use request::{CsrRequest, Install, Waiting};
 pub use rollback::{Rollback, RollbackError, rollback, runs};
@@ -115,6 +118,12 @@ pub struct Plan {
     pub skipped: Vec<NodeName>,
     /// Whether it may be applied: nothing blocks it, and it was made for the present.
     pub applicable: bool,
+    /// What it gives beyond what the layout gives: it needs an approval of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub privileges: Vec<Privileged>,
+    /// The commands of the spec that it runs as root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs_as_root: Vec<RootCommand>,
     /// The nodes' work, in order.
     pub visits: Vec<Visit>,
     /// The phases that are left for a later run, because the user said so.
@@ -273,6 +282,8 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, PlanError> {
     let summary = Summary::of(input, &held, &visits, &draft.blocked);
     let is_begun = table::is_begun(&input.survey.desired, &held);
     let mut plan = Plan::new(input, visits, summary);
+    plan.privileges = privilege::privileges(input, &held.authorities, &plan.visits);
+    plan.runs_as_root = privilege::runs_as_root(&input.survey.desired, &plan.visits);
     plan.phases = table::table(&plan.visits, is_begun);
     plan.applicable = draft.blocked.is_empty() && !input.options.as_of;
     plan.blocked = draft.blocked;
@@ -307,6 +318,8 @@ impl Plan {
             options: input.options.clone(),
             skipped: skipped.map(|(name, _)| name.clone()).collect(),
             applicable: true,
+            privileges: Vec::new(),
+            runs_as_root: Vec::new(),
             visits,
             later: Vec::new(),
             blocked: Vec::new(),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Phase;
+use super::{Phase, Privileged};
 use crate::ids::{Address, Subject};
 
 /// What the user asked for.
@@ -16,6 +16,9 @@ pub struct Options {
     /// Only these things; everything when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Selector>,
+    /// Left out, because nobody is there to approve what they would be given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
     /// Replaced even if nothing is wrong with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replace: Vec<Selector>,
@@ -30,6 +33,16 @@ pub struct Options {
     pub until_phase: Option<Phase>,
 }
 
+/// A thing that is left out of a plan, and what for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Withheld {
+    /// The thing.
+    pub address: Address,
+    /// What it would be given, in words.
+    pub privileges: Vec<String>,
+}
+
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -40,9 +53,26 @@ impl Options {
         *self == Self::default()
     }
 
+    /// Leaves out what would be given a privilege; whether that is more than what is left out already.
+    pub fn withhold(&mut self, privileged: &[Privileged]) -> bool {
+        let before = self.withheld.len();
+        for Privileged { address, privilege, .. } in privileged {
+            let words = privilege.to_string();
+            match self.withheld.iter_mut().find(|known| known.address == *address) {
+                Some(known) if known.privileges.contains(&words) => {}
+                Some(known) => known.privileges.push(words),
+                None => {
+                    self.withheld.push(Withheld { address: address.clone(), privileges: vec![words] });
+                }
+            }
+        }
+        self.withheld.len() > before
+    }
+
     /// Whether a thing belongs to the plan.
     pub fn selects(&self, address: &Address) -> bool {
-        self.only.is_empty() || self.only.iter().any(|selector| selector.matches(address))
+        (self.only.is_empty() || self.only.iter().any(|selector| selector.matches(address)))
+            && !self.withheld.iter().any(|withheld| withheld.address == *address)
     }
 
     /// Whether a thing is to be replaced in any case.

@@ -85,7 +85,7 @@ impl Builder<'_> {
                 .reads
                 .iter()
                 .filter(|read| changed.contains_key(&read.what) || runs && made.contains(&read.what))
-                .filter(|read| read.reload(self.input.survey.desired.version) == Reload::Start)
+                .filter(|read| read.reload(node.version) == Reload::Start)
                 .map(|read| &read.what);
             let mut reads: BTreeSet<String> = stale.map(what_name).collect();
             // However it re-reads files, it has another directory open than the one that is there now.
@@ -129,7 +129,7 @@ impl Builder<'_> {
                 Way::ByHand(_) | Way::Needless => {}
             }
             // It takes up by itself what is new; that it does is seen before the node counts as done.
-            let renewed = |what: &What| changed.contains_key(what) && self.is_read_again(wanted, what);
+            let renewed = |what: &What| changed.contains_key(what) && is_read_again((node, wanted), what);
             let awaited = self.after_reload((service, wanted), (name, node), &renewed);
             self.await_healthy(phase, address, awaited, Duration::from_seconds(0));
         }
@@ -143,12 +143,6 @@ impl Builder<'_> {
             |deed: &DraftDeed| matches!(&deed.deed, Deed::Restore { path, .. } if path == manifest);
         let is_put_back = self.draft.on(node).iter().any(restores);
         is_put_back.then(|| RestartMethod::StaticPod { manifest: manifest.clone() })
-    }
-
-    fn is_read_again(&self, wanted: &DesiredService, what: &What) -> bool {
-        let version = self.input.survey.desired.version;
-        let mut reads = wanted.reads.iter().filter(|read| read.what == *what);
-        reads.any(|read| read.reload(version) != Reload::Start)
     }
 
     /// How a service is to be restarted, by what runs on the node.
@@ -371,4 +365,9 @@ fn what_name(what: &What) -> String {
         What::KubeconfigTrust(identity) => format!("the CA data of {identity}"),
         What::KeyPair(pair) => format!("key/{pair}"),
     }
+}
+
+fn is_read_again((node, wanted): (&DesiredNode, &DesiredService), what: &What) -> bool {
+    let mut reads = wanted.reads.iter().filter(|read| read.what == *what);
+    reads.any(|read| read.reload(node.version) != Reload::Start)
 }

@@ -6,7 +6,8 @@ use crate::x509::Certificate;
 
 use super::build::Builder;
 use super::copy::{Copied, IdentityCopy};
-use super::identities::{Case, reissues, trust};
+use super::identities::{Case, trust};
+use super::reissues::reissues;
 use super::{Blocked, Deed, Input, Why};
 
 /// What has to be done about it on one node. Nodes come in the order of their names, so that the one on which it is issued comes before the others.
@@ -55,6 +56,13 @@ impl<'a> Shared<'a> {
             .best()
             .map(|(node, certificate, standing)| (node.clone(), certificate.clone(), standing));
         let requested = self.requested;
+        if case.view.other_credentials.is_some() {
+            let asked = self.input.asked_for(&case.address);
+            if !asked.is_empty() {
+                case.write_new(builder, asked);
+            }
+            return;
+        }
         let due = self.due_on(case.name);
         let findings = builder.findings(&case.address).to_vec();
         let kept = best.as_ref().filter(|(.., standing)| *standing == Standing::Good && !requested);

@@ -77,7 +77,8 @@ impl Summary {
             for (identity, wanted) in &node.identities {
                 let view = held.identity(name, identity);
                 let certificate = view.and_then(|view| view.certificate.as_ref());
-                let kept = !wanted.optional || certificate.is_some();
+                let has_none = view.is_some_and(|view| view.other_credentials.is_some());
+                let kept = (!wanted.optional || certificate.is_some()) && !has_none;
                 summary.certificates += usize::from(kept);
                 let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
                 summary.unchanged += usize::from(kept && !touched.contains(&address));

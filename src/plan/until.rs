@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{Deed, Phase, Plan, Visit};
-use crate::ids::{Address, NodeName};
+use crate::ids::{Address, NodeName, ServiceName};
 
 /// A plan does not have the phase that was named.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,11 @@ impl Plan {
             self.visits.into_iter().partition(|visit| visit.phase <= last);
         self.summary = self.summary.without(&kept, &left);
         self.visits = kept;
+        let numbers: BTreeSet<u32> = self.actions().map(|action| action.number).collect();
+        self.privileges.retain(|privileged| numbers.contains(&privileged.action));
+        let services: BTreeSet<ServiceName> =
+            self.actions().filter_map(|action| action.restarts().cloned()).collect();
+        self.runs_as_root.retain(|command| services.contains(&command.service));
         self.phases.retain(|line| line.phase <= last);
         let written: BTreeSet<&Address> =
             self.visits.iter().flat_map(|visit| &visit.actions).map(|action| &action.address).collect();

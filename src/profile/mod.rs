@@ -126,6 +126,9 @@ pub struct AuthorityEntry {
     /// The authority belongs to the layout only if a node of the cluster has this role (kubeadm with stacked etcd).
     #[serde(default)]
     pub needs: Option<Role>,
+    /// API servers take the user from the request of whoever has a certificate of it.
+    #[serde(default)]
+    pub is_front_proxy: bool,
     /// Further files that hold the same certificates.
     #[serde(default)]
     pub copies: BTreeMap<CopyName, CertificatePlaceEntry>,
@@ -308,6 +311,9 @@ pub struct ServiceEntry {
     /// What it connects to.
     #[serde(default)]
     pub dials: Vec<Dial>,
+    /// What its instance on a node calls itself, where every installation of the layout has it so: the name of a member of etcd.
+    #[serde(default)]
+    pub member_name: Option<String>,
     /// What tells on its node whether it works. Some of it a cluster may have switched off, such as anonymous access.
     #[serde(default)]
     pub health: Vec<Health>,

@@ -135,7 +135,7 @@ fn older_groups_are_accepted_after_an_upgrade_and_newer_ones_not_before_it() {
             assert_eq!(accepted(version, identity), ["system:masters"], "{version} {identity}");
         }
     }
-    for version in ["v1.29.0", "v1.31.2", "v1.34.1"] {
+    for version in ["v1.29.0", "v1.31.2", "v1.33.11"] {
         assert_eq!(accepted(version, "admin.conf"), ["system:masters", "kubeadm:cluster-admins"]);
         assert_eq!(
             accepted(version, "apiserver-kubelet-client"),
@@ -310,7 +310,7 @@ fn a_single_file_mount_hides_a_renamed_file_whatever_the_process_does() {
             "kubeconfig trust scheduler.conf"
         ]
     );
-    let watched = Versioned { since: None, until: None, value: Reload::Watch };
+    let watched = Versioned { since: None, backported: [].into(), until: None, value: Reload::Watch };
     let read = Read {
         what: What::Identity("scheduler.conf".parse().unwrap()),
         reload: vec![watched],

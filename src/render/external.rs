@@ -10,6 +10,7 @@ use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::{Address, Subject};
+use crate::lookalike::spelled;
 use crate::plan::{CsrRequest, Install, KeySource};
 
 pub(super) fn request_lines(body: &mut Lines, request: &CsrRequest, subject: &Subject) {
@@ -43,7 +44,7 @@ pub(super) fn install_lines(body: &mut Lines, install: &Install, now: Timestamp)
     body.add("key", "the one that waited for it on this node".to_owned());
     body.add(
         "issuer",
-        format!("{}, signed elsewhere by {}", install.authority, escaped(&facts.issuer.to_string())),
+        format!("{}, signed elsewhere by {}", install.authority, spelled(&facts.issuer.to_string())),
     );
     for between in &install.chain {
         body.add("followed by", certificate_name(between));

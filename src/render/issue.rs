@@ -10,6 +10,7 @@ use super::status::left;
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::NodeName;
+use crate::lookalike::spelled;
 use crate::plan::{Action, CaCertificates, Deed, IdentityCopy, Issue, KeySource, Position, RootSource};
 use crate::spec::types::SubjectName;
 use crate::x509::{Certificate, Sha256};
@@ -40,7 +41,7 @@ pub(super) fn issue_lines(body: &mut Lines, issue: &Issue, now: Timestamp) {
     let wanted = subject(&issue.subject);
     match old.map(|old| old.subject.to_string()) {
         Some(held) if !same_subject(old, &issue.subject) => {
-            body.add("subject", format!("{} -> {wanted}", escaped(&held)));
+            body.add("subject", format!("{} -> {wanted}", spelled(&held)));
         }
         Some(_) => {}
         None => body.add("subject", wanted),
@@ -155,12 +156,12 @@ pub(super) fn kept_key(action: &Action) -> Option<String> {
 }
 
 pub(super) fn subject(subject: &SubjectName) -> String {
-    let organizations = subject.organizations.iter().map(|name| format!("O={name}"));
-    organizations.chain([format!("CN={}", subject.common_name)]).collect::<Vec<_>>().join(", ")
+    let organizations = subject.organizations.iter().map(|name| format!("O={}", spelled(name)));
+    organizations.chain([format!("CN={}", spelled(&subject.common_name))]).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn certificate_name(certificate: &Certificate) -> String {
-    format!("{} ({})", escaped(&certificate.facts().subject.to_string()), certificate.fingerprint().short())
+    format!("{} ({})", spelled(&certificate.facts().subject.to_string()), certificate.fingerprint().short())
 }
 
 pub(super) fn ca_certificates(trusted: &CaCertificates) -> String {
@@ -185,7 +186,7 @@ pub(super) fn own_root_lines(body: &mut Lines, root: &Certificate, source: &Root
     let kind = if facts.self_issued { "own root CA" } else { "intermediate CA" };
     body.add("certificate", format!("the {kind} in {}", escaped(&source.certificate)));
     body.add("sha256", root.fingerprint().to_string());
-    body.add("subject", escaped(&facts.subject.to_string()));
+    body.add("subject", spelled(&facts.subject.to_string()));
     body.add("not after", format!("{} ({})", instant(facts.not_after), left(facts.not_after, now)));
     let key_text = format!("{}, read from {} at apply", facts.key.algorithm, escaped(&source.key));
     body.add("private key", format!("{key_text}, on the machine that runs it"));
@@ -199,7 +200,7 @@ pub(super) fn extension_lines(
     now: Timestamp,
 ) {
     let facts = of.facts();
-    body.add("subject", format!("kept, {}", escaped(&facts.subject.to_string())));
+    body.add("subject", format!("kept, {}", spelled(&facts.subject.to_string())));
     let end = format!("{} ({})", instant(not_after), left(not_after, now));
     body.add("not after", format!("{} -> {end}", date(facts.not_after)));
     body.add("private key", "kept, so that everything it signed stays valid".to_owned());

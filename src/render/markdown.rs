@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use super::deed::counted;
 use super::phases;
 use super::plan::{Group, counters, errors, groups, last_line, plan as text_of, upper_approval};
+use super::privilege::caution;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::diff::instant;
@@ -64,6 +65,7 @@ fn head(plan: &Plan, room: usize) -> String {
         plan.summary.nodes_seen,
         plan.summary.nodes
     );
+    text.push_str(&caution(plan, room.saturating_sub(text.len()) / 2));
     let mut kept = vec![upper_approval(plan), errors(plan)];
     kept.retain(|kept| !kept.is_empty());
     for (index, lines) in kept.iter().enumerate() {

@@ -12,6 +12,7 @@ mod metrics;
 mod phases;
 mod pipeline;
 mod plan;
+mod privilege;
 mod report;
 mod run;
 mod snapshot;

@@ -13,6 +13,7 @@ use super::issue::{
     issue_lines, kept_key, own_root_lines,
 };
 use super::phases;
+use super::privilege::runs_as_root;
 use super::snapshot::etcd_snapshot_lines;
 use super::status::left;
 use super::wrap::wrapped;
@@ -113,6 +114,7 @@ fn verdict(plan: &Plan) -> String {
         let _ = writeln!(text, "  Outage, accepted: {}.", escaped(outage));
     }
     text.push_str(&upper_approval(plan));
+    text.push_str(&runs_as_root(plan));
     if !plan.applicable {
         let why = if plan.blocked.is_empty() {
             "it was made for another instant than now"

@@ -12,6 +12,7 @@ use crate::duration::Duration;
 use crate::ids::{AuthorityName, NodeName, ServiceName};
 use crate::observed::Observed;
 use crate::profile::{At, Dial, Held, Read, Reload, Trusts, What};
+use crate::spec::scalars::KubernetesVersion;
 use crate::spec::types::Usage;
 use crate::x509::chain::ServerName;
 
@@ -308,7 +309,7 @@ impl Builder<'_> {
             Some(copy) => &wanted.copies.get(copy)?.storage,
             None => &wanted.storage,
         };
-        let takes_up = self.takes_up(reads, &What::Identity(held.identity.clone()));
+        let takes_up = takes_up(reads, &What::Identity(held.identity.clone()), node.version);
         Some(self.input(instance, Source::of(storage), takes_up))
     }
 
@@ -334,7 +335,7 @@ impl Builder<'_> {
                 (Source::Cluster(path), What::KubeconfigTrust(kubeconfig.clone()))
             }
         };
-        let takes_up = self.takes_up(reads, &what);
+        let takes_up = takes_up(reads, &what, node.version);
         Some(self.input(instance, source, takes_up))
     }
 
@@ -350,30 +351,11 @@ impl Builder<'_> {
             else {
                 continue;
             };
-            let takes_up = self.takes_up(Some(reads), &What::Signer(authority));
+            let takes_up = takes_up(Some(reads), &What::Signer(authority), node.version);
             let source = Source::Bundle(held.certificate.path.clone());
             // The same file may be a bundle to check with, which is taken up in its own way.
             let input = self.new_input(instance, source, takes_up);
             self.add(Link { client: instance, server: instance, port: None, kind: Kind::Signing(input) });
-        }
-    }
-
-    /// When a change of something is taken up. Something that is read in several ways may be the old one in one of them and the new one in another.
-    fn takes_up(&self, reads: Option<&[Read]>, what: &What) -> TakesUp {
-        let Some(reads) = reads else { return TakesUp::AtOnce };
-        let of_what = reads.iter().filter(|read| read.what == *what);
-        let ways: Vec<TakesUp> = of_what
-            .map(|read| match read.reload(self.desired.version) {
-                Reload::Start => TakesUp::AtStart,
-                Reload::Handshake => TakesUp::AtOnce,
-                Reload::Watch => TakesUp::SomeTime(None),
-                Reload::Poll(period) => TakesUp::SomeTime(Some(period)),
-            })
-            .collect();
-        match ways.split_first() {
-            None => TakesUp::AtStart,
-            Some((first, rest)) if rest.iter().all(|way| way == first) => *first,
-            Some(_) => TakesUp::SeveralWays,
         }
     }
 
@@ -408,4 +390,23 @@ fn host_of(url: &str) -> Option<&str> {
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
     };
     Some(host).filter(|host| !host.is_empty())
+}
+
+/// When a change of something is taken up. Something that is read in several ways may be the old one in one of them and the new one in another.
+fn takes_up(reads: Option<&[Read]>, what: &What, version: Option<KubernetesVersion>) -> TakesUp {
+    let Some(reads) = reads else { return TakesUp::AtOnce };
+    let of_what = reads.iter().filter(|read| read.what == *what);
+    let ways: Vec<TakesUp> = of_what
+        .map(|read| match read.reload(version) {
+            Reload::Start => TakesUp::AtStart,
+            Reload::Handshake => TakesUp::AtOnce,
+            Reload::Watch => TakesUp::SomeTime(None),
+            Reload::Poll(period) => TakesUp::SomeTime(Some(period)),
+        })
+        .collect();
+    match ways.split_first() {
+        None => TakesUp::AtStart,
+        Some((first, rest)) if rest.iter().all(|way| way == first) => *first,
+        Some(_) => TakesUp::SeveralWays,
+    }
 }

@@ -6,6 +6,7 @@
 
 mod consumers;
 mod lifetimes;
+mod lookalikes;
 mod places;
 mod relations;
 mod roots;
@@ -52,6 +53,7 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
     values::invalid_restart,
     values::invalid_subject,
     values::control_character,
+    lookalikes::look_alike,
     lifetimes::silence_out_of_range,
     lifetimes::renew_before_too_long,
     lifetimes::leaf_outlives_authority,

@@ -29,6 +29,7 @@ mod own_root;
 mod paths;
 mod phases;
 mod pipelines;
+mod privileges;
 mod properties;
 mod quickstart;
 mod recovery;

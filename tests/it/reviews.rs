@@ -15,12 +15,13 @@ use crate::scenarios::set_up;
 const BUDGETS: [usize; 3] = [1024 * 1024, 65_536, 4_096];
 
 /// Each kind of plan: its golden text, its scenario, and whether an outage is accepted.
-const KINDS: [(&str, &str, bool); 6] = [
+const KINDS: [(&str, &str, bool); 7] = [
     ("plan-nothing", "in-agreement", false),
     ("plan-certificate-due", "leaf-expiring", false),
     ("plan-ca-ends", "ca-expiring", false),
     ("plan-ca-replaced", "etcd-ca-distrusted", false),
     ("plan-blocked", "ca-of-two-nodes-foreign", false),
+    ("plan-privileged", "privileged-certificates", false),
     ("plan-outage", "ca-of-two-nodes-foreign", true),
 ];
 

@@ -33,7 +33,7 @@ const ROOT_ONLY: [&str; 4] = [
 ];
 
 /// Scenarios in which there is nothing that pki does, and why.
-const NOTHING_TO_DO: [(&str, &str); 21] = [
+const NOTHING_TO_DO: [(&str, &str); 23] = [
     ("in-agreement", "nothing is wrong"),
     ("version-1.31", "nothing is wrong with another version"),
     ("worker", "nothing is wrong with another role"),
@@ -54,6 +54,8 @@ const NOTHING_TO_DO: [(&str, &str); 21] = [
     ("shared-in-agreement", "nothing is wrong with what is shared and copied"),
     ("root-kubeconfig-stale", "what a person copied for himself is his own to renew"),
     ("ca-distrusted", "this version replaces the CAs of etcd only"),
+    ("kubeconfig-of-other-credentials", "a user who shows no certificate gets none"),
+    ("upgrade-half-way", "each node is judged by its own version"),
     ("not-a-file", "what is no file is never removed"),
 ];
 

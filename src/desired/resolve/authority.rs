@@ -179,6 +179,7 @@ impl Resolver<'_> {
             on_expiry: declared.on_expiry,
             soak: declared.soak,
             waive: declared.waive,
+            is_front_proxy: self.profile.authorities.get(name).is_some_and(|entry| entry.is_front_proxy),
             signers,
         }
     }

@@ -25,7 +25,9 @@ impl Resolver<'_> {
     ) -> BTreeMap<IdentityName, DesiredIdentity> {
         let mut identities = BTreeMap::new();
         for (identity, entry) in &self.profile.identities {
-            let exists = entry.since.is_none_or(|since| self.version.is_none_or(|version| since <= version));
+            let own = self.hints.versions.get(name).copied();
+            let version = self.version_of(name).max(own);
+            let exists = entry.since.is_none_or(|since| version.is_none_or(|version| since <= version));
             let declared = self.spec.certificates.get(identity);
             let wanted = match declared.and_then(|declared| declared.on.as_ref()) {
                 Some(on) => placed(on, name, node),
@@ -36,7 +38,8 @@ impl Resolver<'_> {
             }
             let declared = declared.cloned().unwrap_or_default();
             for (own_name, values) in self.instances(identity, entry.each, values, problems) {
-                let desired = self.profile_identity((identity, entry), &declared, node, &values, problems);
+                let desired =
+                    self.profile_identity((identity, entry), &declared, (name, node), &values, problems);
                 identities.extend(desired.map(|desired| (own_name, desired)));
             }
         }
@@ -107,7 +110,7 @@ impl Resolver<'_> {
         &self,
         (name, entry): (&IdentityName, &IdentityEntry),
         declared: &Certificate,
-        node: &Node,
+        (node_name, node): (&NodeName, &Node),
         values: &Values,
         problems: &mut Vec<ResolveError>,
     ) -> Option<DesiredIdentity> {
@@ -115,9 +118,9 @@ impl Resolver<'_> {
         let (subject, accepted_subjects) = match &declared.subject {
             Some(subject) => (fill(subject), fill(subject).into_iter().collect()),
             None => {
-                let accepted = entry.subjects.iter().filter(|subject| subject.held_up_to(self.version));
+                let accepted = entry.subjects.iter().filter(|subject| subject.held_up_to(self.newest()));
                 let accepted: Vec<_> = accepted.filter_map(|subject| fill(&subject.value)).collect();
-                (applicable(&entry.subjects, self.version).and_then(fill), accepted)
+                (applicable(&entry.subjects, self.version_of(node_name)).and_then(fill), accepted)
             }
         };
         let authority = declared.authority.clone().or_else(|| entry.authority.clone());
