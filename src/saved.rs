@@ -27,6 +27,9 @@ pub enum SavedError {
     /// It is no JSON, or not that of such a value.
     #[error("this is not what this program has written")]
     Unreadable(#[source] serde_json::Error),
+    /// It is a plan, and somebody has changed it by hand, or half of it is missing.
+    #[error("the plan was changed after it was saved: its name does not fit what it says")]
+    Changed,
     /// It was made by a program that knows more.
     #[error("it has format {found}, and this program knows {FORMAT_VERSION}; use the program that made it")]
     Format {
@@ -54,13 +57,19 @@ pub fn to_text(value: &impl Serialize) -> String {
 /// # Errors
 /// It is something else, or of a later format.
 pub fn from_text<T: DeserializeOwned>(text: &[u8]) -> Result<T, SavedError> {
+    check_format(text)?;
+    serde_json::from_slice(text).map_err(SavedError::Unreadable)
+}
+
+/// Refuses what is of a later format.
+pub(crate) fn check_format(text: &[u8]) -> Result<(), SavedError> {
     let head: Head = serde_json::from_slice(text).map_err(SavedError::Unreadable)?;
     let major = |version: &str| version.split('.').next().unwrap_or_default().to_owned();
     if major(&head.format_version) != major(FORMAT_VERSION) {
         let found = head.format_version.escape_debug().take(20).collect();
         return Err(SavedError::Format { found });
     }
-    serde_json::from_slice(text).map_err(SavedError::Unreadable)
+    Ok(())
 }
 
 /// What the nodes of a cluster told, for planning without access to any of them.

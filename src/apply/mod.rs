@@ -8,20 +8,21 @@ mod act;
 mod alone;
 mod answers;
 mod elsewhere;
+mod locks;
 mod report;
 mod wave;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use locks::lock;
 pub use report::{Event, Failure, FailureKind, Outcome, Report, VisitEnd, VisitReport};
 
-use crate::desired::{Desired, DesiredNode};
+use crate::desired::Desired;
 use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, NodeName};
 use crate::node::order::{Begin, Slot, VisitId};
@@ -30,7 +31,7 @@ use crate::observed::{Content, Expect, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
 use crate::plan::{Action, Deed, Expected, Fact, Made, Plan, Precondition, RestartMethod, Visit, fact};
 use crate::request::{request, see_through_missing_links};
-use crate::spec::types::{OnFailure, Role};
+use crate::spec::types::OnFailure;
 use crate::x509::{Certificate, CertificateRequest, PublicKey};
 
 /// The nodes of a run.
@@ -74,10 +75,6 @@ pub struct Locking {
     pub patience: Duration,
 }
 
-/// How often a lock is asked for that somebody else holds: after this time first, and each time after twice as long as before, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
 /// Why nothing is known of what lies at a path.
 fn unseen(seen: &Seen<FileFacts>) -> Option<&str> {
     match seen {
@@ -94,12 +91,17 @@ pub fn apply(
     settings: &Settings<'_>,
     tell: &mut dyn FnMut(&Event<'_>),
 ) -> Report {
+    in_table(hosts, |table| carry_out(plan, table, settings, tell))
+}
+
+/// Does something with nodes that may be worked on at the same time.
+fn in_table<T>(hosts: &mut Hosts, work: impl FnOnce(&Table) -> T) -> T {
     let table: Table =
         std::mem::take(hosts).into_iter().map(|(name, host)| (name, Mutex::new(host))).collect();
-    let report = carry_out(plan, &table, settings, tell);
+    let result = work(&table);
     let let_go = |host: Mutex<_>| host.into_inner().unwrap_or_else(PoisonError::into_inner);
     *hosts = table.into_iter().map(|(name, host)| (name, let_go(host))).collect();
-    report
+    result
 }
 
 fn carry_out(
@@ -189,39 +191,9 @@ impl<'h> Run<'_, 'h> {
         Ok(())
     }
 
-    /// Locks nodes in the order of their names, so that two runs cannot wait for each other: every node of the plan, and where something is restarted also
-    /// every other one with etcd or a control plane, so that no two runs take down two of them at once. One of those that cannot be reached keeps
-    /// nobody from working on the others, and nobody from here works on it either.
-    fn lock(&mut self) -> Result<(), Failure> {
-        let visited: BTreeSet<&NodeName> = self.plan.visits.iter().map(|visit| &visit.node).collect();
-        let mut nodes = visited.clone();
-        if self.plan.actions().any(|action| action.restarts().is_some()) {
-            let bears = |node: &DesiredNode| {
-                node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd)
-            };
-            let bearing = self.settings.desired.nodes.iter().filter(|(_, node)| bears(node));
-            nodes.extend(bearing.map(|(name, _)| name).filter(|name| self.hosts.contains_key(*name)));
-        }
-        let start = Instant::now();
-        let deadline = start.checked_add(self.settings.locking.patience).unwrap_or(start);
-        for node in nodes {
-            let mut host = self.host(node)?;
-            let claim = Claim { run: self.plan.id.clone(), ..self.settings.locking.claim.clone() };
-            let mut pause = FIRST_PAUSE;
-            while let Err(error) = host.lock(&claim) {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let is_held = matches!(error, HostError::Locked { .. });
-                if matches!(error, HostError::Unreachable { .. }) && !visited.contains(node) {
-                    break;
-                }
-                if !is_held || left.is_zero() || self.settings.interrupted.load(Ordering::Relaxed) {
-                    return Err(Failure::on(node, None, error));
-                }
-                sleep(pause.min(left));
-                pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-            }
-        }
-        Ok(())
+    fn lock(&self) -> Result<(), Failure> {
+        let Settings { desired, locking, interrupted, .. } = self.settings;
+        locks::take(self.plan, self.hosts, desired, locking, interrupted)
     }
 
     fn unlock(&mut self) {

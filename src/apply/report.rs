@@ -193,7 +193,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn of_refusal(failure: &Failure) -> Self {
+    /// How a run ends that was refused before it began.
+    pub fn of_refusal(failure: &Failure) -> Self {
         match failure.kind {
             FailureKind::Stale => Outcome::Stale,
             FailureKind::Locked => Outcome::Locked,

@@ -190,8 +190,14 @@ fn planned(
         spec: draft.spec.clone(),
         profile: profile.clone(),
         loaded: None,
-        reference: SpecReference { file: file_name(arguments), sha256: Sha256::of(&[]), commit: None },
+        reference: SpecReference {
+            file: file_name(arguments),
+            sha256: Sha256::of(&[]),
+            commit: None,
+            files: Default::default(),
+        },
         ssh_config: global.ssh_config.clone(),
+        hosts: None,
         patience: global.patience(),
         skipped: BTreeSet::new(),
     };

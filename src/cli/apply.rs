@@ -10,8 +10,8 @@ use clap::ValueEnum;
 use pki::apply::{Done, Event, Locking, Outcome as RunOutcome, Report, Settings, apply};
 use pki::ids::Address;
 use pki::own_root::RootKeys;
-use pki::plan::{Plan, SpecReference};
-use pki::render;
+use pki::plan::{Plan, SavedPlan, SpecReference};
+use pki::render::{self, View};
 use pki::spec::types::OnFailure;
 use pki::x509::CertificateRequest;
 use serde::Serialize;
@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) consent: consent::Consent,
     #[command(flatten)]
-    locking: LockArguments,
+    pub(super) locking: LockArguments,
     #[command(flatten)]
     requests: RequestsArguments,
     /// The form of the result
@@ -77,7 +77,7 @@ impl From<FailurePolicy> for OnFailure {
 /// The result for programs.
 #[derive(Serialize)]
 struct Result<'a> {
-    plan: &'a Plan,
+    plan: View<'a>,
     /// The requests that were handed out, each with its file.
     #[serde(skip_serializing_if = "<[Written]>::is_empty")]
     requests: &'a [Written],
@@ -274,24 +274,43 @@ impl Call<'_> {
         written(told)
     }
 
-    /// Ends with a plan: tells how, in every form that was asked for. What was not carried out is told as the plan that it is.
-    pub(super) fn finish(&self, plan: &Plan, exit: Exit) -> Exit {
-        let ended = self.ended.borrow();
-        let text = |form| match (form, &*ended) {
-            (Form::Text, Some(report)) => render::report(plan, report),
-            (Form::Text, None) => render::plan(plan),
-            (Form::Json, _) => {
-                let requests = &self.handed_out.borrow();
-                json(&Result { plan, requests, outcome: self.outcome(exit) })
-            }
-            (Form::Markdown, Some(report)) => render::report_markdown(plan, report, self.arguments.max_bytes),
-            (Form::Markdown, None) => render::markdown(plan, None, self.arguments.max_bytes),
-        };
+    /// For whom, and with how much patience, nodes are locked.
+    pub(super) fn locking(&self) -> Locking {
+        self.arguments.locking.locking()
+    }
+
+    /// Ends with a saved plan of which nothing had to be carried out.
+    pub(super) fn finish_unused(&self, saved: &SavedPlan, exit: Exit) -> Exit {
+        let plan = View::from(saved);
+        self.tell_end(exit, |form| match form {
+            Form::Text => plan.text(),
+            Form::Json => self.json(plan, exit),
+            Form::Markdown => plan.markdown(None, self.arguments.max_bytes),
+        })
+    }
+
+    fn json(&self, plan: View<'_>, exit: Exit) -> String {
+        json(&Result { plan, requests: &self.handed_out.borrow(), outcome: self.outcome(exit) })
+    }
+
+    fn tell_end(&self, exit: Exit, text: impl Fn(Form) -> String) -> Exit {
         let printed = match self.arguments.format {
             Format::Text | Format::Ndjson => Exit::Done,
             Format::Json => written(output::print(&text(Form::Json))),
         };
         exit.max(printed).max(reports::write(&self.arguments.report, text))
+    }
+
+    /// Ends with a plan: tells how, in every form that was asked for. What was not carried out is told as the plan that it is.
+    pub(super) fn finish(&self, plan: &Plan, exit: Exit) -> Exit {
+        let ended = self.ended.borrow();
+        self.tell_end(exit, |form| match (form, &*ended) {
+            (Form::Text, Some(report)) => render::report(plan, report),
+            (Form::Text, None) => render::plan(plan),
+            (Form::Json, _) => self.json(View::from(plan), exit),
+            (Form::Markdown, Some(report)) => render::report_markdown(plan, report, self.arguments.max_bytes),
+            (Form::Markdown, None) => render::markdown(plan, None, self.arguments.max_bytes),
+        })
     }
 
     fn outcome(&self, exit: Exit) -> Outcome {

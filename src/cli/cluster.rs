@@ -1,6 +1,6 @@
 //! A cluster that a spec declares, with the nodes behind it: what `status`, `plan`, `apply` and `rollback` start from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,8 +9,10 @@ use pki::diagnostic::Source;
 use pki::diff::diff;
 use pki::ids::NodeName;
 use pki::observed::{Answer, Observed};
-use pki::plan::{Input, NoSuchPhase, Options, Plan, PlanError, SpecReference};
+use pki::own_root::CertificateFile;
+use pki::plan::{Input as PlanInput, NoSuchPhase, Options, Plan, PlanError, SpecReference};
 use pki::profile::Profile;
+use pki::root_files;
 use pki::signed::Signed;
 use pki::simulate::{Processes, checked};
 use pki::spec::Loaded;
@@ -18,7 +20,8 @@ use pki::spec::types::ClusterPki;
 use pki::survey::{Survey, survey_further};
 use pki::x509::Sha256;
 
-use super::input::{self, SpecArguments};
+use super::input::{self, Input, SpecArguments};
+use super::untrusted::{self, HostsFrom};
 use super::{Exit, Global, internal, nodes, output};
 
 /// A cluster.
@@ -33,6 +36,8 @@ pub(super) struct Cluster {
     pub(super) ssh_config: Option<PathBuf>,
     /// How long a node may take for its connection and for each answer.
     pub(super) patience: Duration,
+    /// The only hosts that are connected to, where the spec is not believed.
+    pub(super) hosts: Option<HostsFrom>,
     /// The nodes that are not asked and not worked on, because the user said so.
     pub(super) skipped: BTreeSet<NodeName>,
 }
@@ -92,9 +97,22 @@ pub(super) fn only(clusters: &[Cluster]) -> Result<&Cluster, Exit> {
 /// # Errors
 /// The exit code, when nothing can be done with them.
 pub(super) fn load(arguments: &SpecArguments, global: &Global) -> Result<Vec<Cluster>, Exit> {
+    load_or(arguments, global, &mut |_| {})
+}
+
+/// The same, for a command that writes reports of specs that are `invalid`, too.
+///
+/// # Errors
+/// The exit code, when nothing can be done with them.
+pub(super) fn load_or(
+    arguments: &SpecArguments,
+    global: &Global,
+    invalid: &mut dyn FnMut(&Input),
+) -> Result<Vec<Cluster>, Exit> {
     let input = input::read(arguments, super::now()).map_err(|error| internal(&error))?;
     output::tell(&input.report(output::stderr_style(global.color)));
     if input.has_errors() {
+        invalid(&input);
         return Err(Exit::InvalidSpec);
     }
     let mut clusters = Vec::new();
@@ -104,6 +122,7 @@ pub(super) fn load(arguments: &SpecArguments, global: &Global) -> Result<Vec<Clu
             file: loaded.document.file().to_owned(),
             sha256: Sha256::of(text.map(|source| source.text.as_bytes()).unwrap_or_default()),
             commit: commit(),
+            files: named_files(&loaded, arguments.only_below),
         };
         let profile = Profile::load(loaded.spec.spec.profile).map_err(|error| internal(&error))?;
         let ssh_config = global.ssh_config.clone();
@@ -114,10 +133,46 @@ pub(super) fn load(arguments: &SpecArguments, global: &Global) -> Result<Vec<Clu
             reference,
             ssh_config,
             patience: global.patience(),
+            hosts: None,
             skipped: BTreeSet::new(),
         });
     }
     Ok(clusters)
+}
+
+/// The files that a spec names, with what they hold. One that cannot be read has no digest, and becomes another file once it can be.
+fn named_files(loaded: &Loaded, is_below: bool) -> BTreeMap<String, Sha256> {
+    let spec = &loaded.spec.spec;
+    let connections = spec.nodes.values().filter_map(|node| node.connection.as_ref()).chain(&spec.connection);
+    let known = connections.filter_map(|connection| connection.ssh.as_ref()?.known_hosts.as_ref());
+    let sources =
+        spec.authorities.values().filter_map(|authority| authority.source.as_ref()?.certificate.as_ref());
+    let folder = super::own_root::folder(loaded.document.file());
+    let names: BTreeSet<&String> = known
+        .chain(sources)
+        .filter(|name| !is_below || untrusted::is_below(folder.as_deref(), name))
+        .collect();
+    let digest = |name: &String| match root_files::certificate(folder.as_deref(), name) {
+        CertificateFile::Content(content) => {
+            is_public(content.reveal()).then(|| Sha256::of(content.reveal()))
+        }
+        CertificateFile::Missing
+        | CertificateFile::Denied
+        | CertificateFile::Unusable { .. }
+        | CertificateFile::NoFolder => None,
+    };
+    names.into_iter().filter_map(|name| Some((name.clone(), digest(name)?))).collect()
+}
+
+/// Whether a file is one of certificates or of host keys: of a secret not even the digest is told, whatever file a spec names.
+fn is_public(content: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(content);
+    let is_host_key = |line: &str| {
+        let kinds = ["ssh-", "ecdsa-", "sk-"];
+        line.split_whitespace().skip(1).take(2).any(|word| kinds.iter().any(|kind| word.starts_with(kind)))
+    };
+    let is_public = text.contains("-----BEGIN CERTIFICATE-----") || text.lines().any(is_host_key);
+    is_public && !text.contains("PRIVATE KEY")
 }
 
 /// Tells that a plan does not have the phase after which it should end.
@@ -146,13 +201,13 @@ impl Cluster {
     /// The nodes behind the connections of the spec.
     pub(super) fn nodes(&self) -> nodes::Hosts {
         let Some(loaded) = &self.loaded else { return nodes::Hosts::new() };
-        if self.skipped.is_empty() {
-            return nodes::connect(loaded, self.ssh_config.as_deref(), self.patience);
-        }
         // Nothing is opened to a node that is left alone.
         let mut others = loaded.clone();
         others.spec.spec.nodes.retain(|name, _| !self.skipped.contains(name));
-        nodes::connect(&others, self.ssh_config.as_deref(), self.patience)
+        match &self.hosts {
+            Some(hosts) => nodes::connect_only(&others, hosts, self.ssh_config.as_deref(), self.patience),
+            None => nodes::connect(&others, self.ssh_config.as_deref(), self.patience),
+        }
     }
 
     /// What should be, and what is.
@@ -193,10 +248,33 @@ impl Cluster {
         signed: &Signed,
         now: Timestamp,
     ) -> Result<Plan, Exit> {
+        self.simulated(self.draft(survey, options, signed, now)?, survey)
+    }
+
+    /// A plan with what its simulation says.
+    ///
+    /// # Errors
+    /// The exit code, after an internal error was told.
+    pub(super) fn simulated(&self, plan: Plan, survey: &Survey) -> Result<Plan, Exit> {
+        checked(plan, survey, &Processes::of(&survey.observed))
+            .map_err(|counterexample| internal(&counterexample))
+    }
+
+    /// The plan for an instant, before its simulation.
+    ///
+    /// # Errors
+    /// The exit code, after an internal error was told, or that the plan does not have the phase that was named.
+    pub(super) fn draft(
+        &self,
+        survey: &Survey,
+        options: &Options,
+        signed: &Signed,
+        now: Timestamp,
+    ) -> Result<Plan, Exit> {
         // Certificates count in whole seconds, and a plan says exactly what they will say.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let differences = diff(&survey.desired, &survey.observed, now);
-        let input = Input {
+        let input = PlanInput {
             survey,
             differences: &differences,
             now,
@@ -205,11 +283,9 @@ impl Cluster {
             signed,
             place: &|path| self.place(path),
         };
-        let plan = pki::plan::plan(&input).map_err(|error| match error {
+        pki::plan::plan(&input).map_err(|error| match error {
             PlanError::Cycle(cycle) => internal(&cycle),
             PlanError::Phase(error) => no_such_phase(&error),
-        })?;
-        let processes = Processes::of(&survey.observed);
-        checked(plan, survey, &processes).map_err(|counterexample| internal(&counterexample))
+        })
     }
 }

@@ -6,11 +6,12 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 
 use pki::diagnostic::escaped;
 use pki::plan::{Approval, Plan};
 
-use super::{Exit, output};
+use super::{Exit, files, output};
 
 /// How approval is given.
 #[derive(Debug, Clone, clap::Args)]
@@ -57,6 +58,37 @@ impl Consent {
     /// Whether nobody is there to approve more than what is ordinary.
     pub(super) fn is_unattended(&self) -> bool {
         self.unattended
+    }
+
+    /// Whether nobody is asked: the command line has approved it.
+    pub(super) fn is_unasked(&self) -> bool {
+        self.yes || self.unattended || self.confirm.is_some()
+    }
+
+    /// Whether approval on the command line says which saved plan it is for. What `--yes` covers is planned again and compared, so there it is only said.
+    ///
+    /// # Errors
+    /// The exit code, where the plan has to be named by its digest.
+    pub(super) fn of_saved(&self, path: &Path, is_bound: bool, is_quiet: bool) -> Result<(), Exit> {
+        if is_bound || !self.is_unasked() {
+            return Ok(());
+        }
+        let plan = files::pasted(path);
+        let how =
+            format!("sha256sum {plan} shows it, and so does the review; add --expect-digest sha256:DIGEST");
+        if self.unattended || self.confirm.is_some() {
+            let option = if self.unattended { "--unattended" } else { "--confirm" };
+            output::tell(&format!(
+                "error: {option} on a saved plan needs the digest of what was reviewed: --expect-digest\n  help: {how}\n"
+            ));
+            return Err(Exit::Usage);
+        }
+        if !is_quiet {
+            output::tell(&format!(
+                "note: this run is bound to no review: whatever is in {plan} is compared with spec and nodes, and with nothing that somebody has read\n  help: {how}\n"
+            ));
+        }
+        Ok(())
     }
 
     /// A pipeline has nobody in front of it, even where it lends a terminal.

@@ -91,7 +91,8 @@ impl Exit {
         }
     }
 
-    fn meaning(self) -> &'static str {
+    /// What it means, in a few words.
+    pub(crate) fn meaning(self) -> &'static str {
         match self {
             Exit::Done => "done, or nothing to do (also: changes found, unless --exit-code was given)",
             Exit::Internal => "internal error, or a file could not be read or written",

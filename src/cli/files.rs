@@ -12,8 +12,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use pki::diagnostic::quoted;
-use pki::saved::MAX_BYTES;
+use pki::diagnostic::{escaped, quoted};
+use pki::plan::SavedPlan;
+use pki::saved::{MAX_BYTES, SavedError};
 use serde::de::DeserializeOwned;
 
 use super::{Exit, chain, output};
@@ -49,23 +50,63 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a plan or facts.
+/// Removes an older file from where a new one will be written or not.
+///
+/// # Errors
+/// The exit code, after it was told.
+pub(super) fn remove_older(path: &Path) -> Result<(), Exit> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(not_removed(path, &error)),
+    };
+    // What is no file, such as /dev/stdout, keeps nothing.
+    if !found.is_file() && !found.is_symlink() || path.starts_with("/dev") {
+        return Ok(());
+    }
+    fs::remove_file(path).map_err(|error| not_removed(path, &error))
+}
+
+fn not_removed(path: &Path, error: &io::Error) -> Exit {
+    output::tell(&format!("error: cannot remove the older {}: {error}\n", shown(path)));
+    Exit::Internal
+}
+
+/// Reads a saved plan. Nothing of one that was changed is told.
+///
+/// # Errors
+/// The exit code, after it was told.
+pub(super) fn read_plan(path: &Path) -> Result<(SavedPlan, Vec<u8>), Exit> {
+    let bytes = whole(path)?;
+    let plan = SavedPlan::read(&bytes).map_err(|error| refused(path, &error))?;
+    Ok((plan, bytes))
+}
+
+/// Reads facts.
 ///
 /// # Errors
 /// The exit code, after it was told.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<(T, Vec<u8>), Exit> {
-    let bytes = bytes(path).map_err(|error| {
+    let bytes = whole(path)?;
+    let value = pki::saved::from_text(&bytes).map_err(|error| refused(path, &error))?;
+    Ok((value, bytes))
+}
+
+fn whole(path: &Path) -> Result<Vec<u8>, Exit> {
+    bytes(path).map_err(|error| {
         output::tell(&format!("error: cannot read {}: {error}\n", shown(path)));
         Exit::Internal
-    })?;
-    match pki::saved::from_text(&bytes) {
-        Ok(value) => Ok((value, bytes)),
-        Err(error) => {
-            output::tell(&format!("error: {}: {}\n", shown(path), chain(&error)));
-            Err(match error {
-                pki::saved::SavedError::Unreadable(_) => Exit::InvalidSpec,
-                pki::saved::SavedError::Format { .. } => Exit::Stale,
-            })
+    })
+}
+
+fn refused(path: &Path, error: &SavedError) -> Exit {
+    output::tell(&format!("error: {}: {}\n", shown(path), chain(error)));
+    match error {
+        SavedError::Unreadable(_) => Exit::InvalidSpec,
+        SavedError::Format { .. } => Exit::Stale,
+        SavedError::Changed => {
+            output::tell("  help: make a new plan with `pki plan -o`. Nothing was touched.\n");
+            Exit::Stale
         }
     }
 }
@@ -85,4 +126,15 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
 /// A path, safe to show.
 pub(super) fn shown(path: &Path) -> String {
     quoted(&path.display().to_string())
+}
+
+/// A path as a shell takes it.
+pub(super) fn pasted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./-+:@%=,".contains(&byte);
+    if !path.is_empty() && path.bytes().all(is_plain) {
+        path
+    } else {
+        format!("'{}'", escaped(&path).replace('\'', "'\\''"))
+    }
 }

@@ -9,14 +9,15 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use pki::diagnostic::{self, Code, Diagnostic, RenderStyle};
+use pki::diagnostic::{self, Code, Diagnostic, RenderStyle, Severity};
+use pki::own_root::CertificateFile;
 use pki::profile::Profile;
 use pki::root_files;
 use pki::spec::types::ProfileName;
 use pki::spec::{self, ReadOptions, Reading, Source};
 
 use super::output::Style;
-use super::own_root;
+use super::{own_root, untrusted};
 
 /// One more byte than a spec may have, so that a larger file is noticed and never held in memory.
 const READ_LIMIT: u64 = 1024 * 1024 + 1;
@@ -33,6 +34,9 @@ pub(super) struct SpecArguments {
     /// Pass over documents of other kinds, as in the output of `kustomize build`
     #[arg(long)]
     pub(super) ignore_other_kinds: bool,
+    /// Of the files that a spec names, only those below its own folder are read.
+    #[arg(skip)]
+    pub(super) only_below: bool,
 }
 
 /// What was read.
@@ -47,6 +51,11 @@ impl Input {
     /// Whether anything is wrong that forbids going on.
     pub(super) fn has_errors(&self) -> bool {
         diagnostic::has_errors(&self.reading.problems)
+    }
+
+    /// How many problems forbid going on.
+    pub(super) fn errors(&self) -> usize {
+        self.reading.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 
     /// Every problem as text, ending with a summary; empty when there is none.
@@ -80,8 +89,14 @@ pub(super) fn read(arguments: &SpecArguments, now: Timestamp) -> Result<Input, p
             Err(problem) => problems.push(problem),
         }
     }
-    let certificate_file =
-        |spec: &str, path: &str| root_files::certificate(own_root::folder(spec).as_deref(), path);
+    let certificate_file = |spec: &str, path: &str| {
+        let folder = own_root::folder(spec);
+        if arguments.only_below && !untrusted::is_below(folder.as_deref(), path) {
+            let reason = "is not read with --untrusted: it does not lie below the spec's folder".to_owned();
+            return CertificateFile::Unusable { reason };
+        }
+        root_files::certificate(folder.as_deref(), path)
+    };
     let options = ReadOptions {
         now,
         ignore_other_kinds: arguments.ignore_other_kinds,

@@ -11,6 +11,7 @@ mod external;
 mod files;
 mod input;
 mod lock;
+mod no_plan;
 mod node;
 mod nodes;
 mod observe;
@@ -26,6 +27,8 @@ mod show;
 mod signals;
 mod snapshot;
 mod status;
+mod untrusted;
+mod used_plan;
 mod validate;
 
 use std::ffi::OsString;

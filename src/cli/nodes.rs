@@ -13,6 +13,8 @@ use pki::node::{Deadlines, Host, Local, Session, Unreachable};
 use pki::spec::Loaded;
 use pki::spec::types::{Connection, Local as LocalConnection};
 
+use super::untrusted::HostsFrom;
+
 /// The nodes of a cluster.
 pub(super) type Hosts = BTreeMap<NodeName, Box<dyn Host + Send + Sync>>;
 
@@ -24,13 +26,42 @@ const LONGEST: usize = 32;
 /// The nodes of a spec. A node's own connection wins over the cluster's. Nodes over SSH are connected to when they are first asked something; `patience` is
 /// for the connection, and for what they then tell of their files.
 pub(super) fn connect(loaded: &Loaded, ssh_config: Option<&Path>, patience: Duration) -> Hosts {
+    connect_with(loaded, Session::default(), ssh_config, patience)
+}
+
+/// The nodes of a spec that is not believed: only the hosts that the operator has named are connected to, whatever the spec says, and nothing is copied there.
+pub(super) fn connect_only(
+    loaded: &Loaded,
+    hosts: &HostsFrom,
+    ssh_config: Option<&Path>,
+    patience: Duration,
+) -> Hosts {
+    let mut loaded = loaded.clone();
+    let spec = &mut loaded.spec.spec;
+    let unnamed: Vec<NodeName> = spec.nodes.keys().filter(|name| !hosts.has(name)).cloned().collect();
+    spec.nodes.retain(|name, _| hosts.has(name));
+    for (name, node) in &mut spec.nodes {
+        node.connection = hosts.connection(name);
+    }
+    spec.connection = None;
+    let session = Session { looks_only: true, ..Session::default() };
+    let mut nodes = connect_with(&loaded, session, ssh_config, patience);
+    for name in unnamed {
+        let reason = "--hosts-from does not name it, and with --untrusted no other host is connected to";
+        nodes.insert(name, Box::new(Unreachable::new(reason)));
+    }
+    nodes
+}
+
+fn connect_with(loaded: &Loaded, agreed: Session, ssh_config: Option<&Path>, patience: Duration) -> Hosts {
     let spec = &loaded.spec.spec;
     let base = Path::new(loaded.document.file()).parent().unwrap_or(Path::new(""));
     let mut client = None;
     let mut ssh = || client.get_or_insert_with(|| self::client(ssh_config, patience)).clone();
     let note = format!("{} from {}", loaded.spec.metadata.name, loaded.document.file());
-    let session =
-        Session { silence: Duration::from_secs(spec.rollout.silence.seconds()), ..session(note, patience) };
+    let Session { looks_only, .. } = agreed;
+    let silence = Duration::from_secs(spec.rollout.silence.seconds());
+    let session = Session { silence, looks_only, ..session(note, patience) };
     let nodes = spec.nodes.iter().map(|(name, node)| {
         let connection = node.connection.as_ref().or(spec.connection.as_ref());
         let host: Box<dyn Host + Send + Sync> = match connection {

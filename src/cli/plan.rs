@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
-use pki::diagnostic::escaped;
 use pki::diff::instant;
-use pki::ids::NodeName;
+use pki::duration::Duration;
 use pki::observed::Observed;
-use pki::plan::{Options, Phase, Plan, Selector};
-use pki::render;
+use pki::plan::{Life, Options, Phase, Plan, SavedPlan, Selector};
+use pki::render::View;
 use pki::saved::{Facts, to_text};
 use pki::survey::Survey;
 use pki::x509::Sha256;
@@ -19,7 +18,9 @@ use super::cluster::{self, Cluster, SkipArguments};
 use super::exit::Outcome;
 use super::external::CertificatesArguments;
 use super::files;
-use super::input::SpecArguments;
+use super::input::{Input, SpecArguments};
+use super::no_plan::NoPlan;
+use super::untrusted::{HostsFrom, UntrustedArguments};
 use super::{Exit, Global, json, output, reports, written};
 
 /// What decides about the content of a plan besides the spec.
@@ -51,7 +52,15 @@ impl PlanArguments {
     /// # Errors
     /// The exit code, after what is wrong was told.
     pub(super) fn load(&self, global: &Global) -> Result<Vec<Cluster>, Exit> {
-        let mut clusters = cluster::load(&self.spec, global)?;
+        self.load_or(global, &mut |_| {})
+    }
+
+    /// The same, for a command that writes reports of specs that are `invalid`, too.
+    ///
+    /// # Errors
+    /// The exit code, after what is wrong was told.
+    fn load_or(&self, global: &Global, invalid: &mut dyn FnMut(&Input)) -> Result<Vec<Cluster>, Exit> {
+        let mut clusters = cluster::load_or(&self.spec, global, invalid)?;
         self.skip.skip(&mut clusters)?;
         Ok(clusters)
     }
@@ -59,20 +68,26 @@ impl PlanArguments {
     /// The clusters of the spec from which a saved plan was made, unless another place of it is named, without the nodes that the plan leaves alone.
     ///
     /// # Errors
-    /// The exit code, after what is wrong was told.
+    /// The exit code, after what is wrong was told: the place has to be named where the plan's own word for it `is_doubtful`.
     pub(super) fn load_for(
         &self,
-        file: &str,
-        skipped: &[NodeName],
+        saved: &SavedPlan,
+        is_doubtful: bool,
         global: &Global,
     ) -> Result<Vec<Cluster>, Exit> {
         let mut spec = self.spec.clone();
         if spec.files.is_empty() {
-            spec.files.push(PathBuf::from(file));
+            if is_doubtful {
+                output::tell(
+                    "error: the plan names a spec outside of this folder, and nothing says that the plan is the reviewed one\n  help: name the spec with -f, or bind the run with --expect-digest\n",
+                );
+                return Err(Exit::Usage);
+            }
+            spec.files.push(PathBuf::from(&saved.spec().file));
         }
         let mut clusters = cluster::load(&spec, global)?;
         for cluster in &mut clusters {
-            cluster.skipped = skipped.iter().cloned().collect();
+            cluster.skipped = saved.skipped().iter().cloned().collect();
         }
         Ok(clusters)
     }
@@ -101,6 +116,8 @@ impl PlanArguments {
             accept_outage: self.accept_outage,
             until_phase: self.until_phase,
             withheld: Vec::new(),
+            valid_for: None,
+            again: None,
         }
     }
 }
@@ -124,6 +141,11 @@ pub(super) struct Arguments {
     /// Plan from what `pki observe` has written, without asking any node
     #[arg(long, value_name = "FILE")]
     facts: Option<PathBuf>,
+    /// How long the plan may be applied, such as 14d: 7d when not given, and never more than a quarter of the shortest validity that it issues
+    #[arg(long, value_name = "DURATION")]
+    valid_for: Option<Duration>,
+    #[command(flatten)]
+    untrusted: UntrustedArguments,
 }
 
 /// In which forms a plan is shown.
@@ -156,57 +178,137 @@ enum Format {
 
 impl FormArguments {
     /// Prints a plan, and writes its reports.
-    pub(super) fn show(&self, plan: &Plan, digest: Option<&Sha256>, exit: Exit) -> Exit {
+    pub(super) fn show<'p>(&self, plan: impl Into<View<'p>>, digest: Option<&Sha256>, exit: Exit) -> Exit {
+        self.at(Place::Result, plan.into(), digest, exit)
+    }
+
+    /// The same on standard error.
+    fn tell(&self, plan: &Plan, digest: Option<&Sha256>, exit: Exit) -> Exit {
+        self.at(Place::Aside, plan.into(), digest, exit)
+    }
+
+    fn at(&self, place: Place, plan: View<'_>, digest: Option<&Sha256>, exit: Exit) -> Exit {
         let text = |format| match format {
-            Format::Text => render::plan(plan),
+            Format::Text => plan.text(),
             Format::Json => json(&Report { plan, outcome: Outcome::untouched(exit) }),
-            Format::Markdown => render::markdown(plan, digest, self.max_bytes),
-            Format::Gitlab => render::gitlab(plan),
+            Format::Markdown => plan.markdown(digest, self.max_bytes),
+            Format::Gitlab => plan.gitlab(),
         };
-        let printed = written(output::print(&text(self.format)));
+        let printed = match place {
+            Place::Result => written(output::print(&text(self.format))),
+            Place::Aside => {
+                output::tell(&text(self.format));
+                Exit::Done
+            }
+        };
+        printed.max(reports::write(&self.report, text))
+    }
+
+    /// Writes the reports of a plan that was not made, and prints it to programs.
+    fn tell_none(&self, none: &NoPlan<'_>) -> Exit {
+        let text = |format| match format {
+            Format::Text => none.text(),
+            Format::Json => none.json(),
+            Format::Markdown => none.markdown(self.max_bytes),
+            Format::Gitlab => NoPlan::gitlab(),
+        };
+        let printed = match self.format {
+            // People have read it on standard error.
+            Format::Text => Exit::Done,
+            Format::Json | Format::Markdown | Format::Gitlab => written(output::print(&text(self.format))),
+        };
         printed.max(reports::write(&self.report, text))
     }
 }
+
+/// Where a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On standard output.
+    Result,
+    /// On standard error, because the saved plan itself is the result.
+    Aside,
+}
+
+/// What `--out` calls standard output.
+const STDOUT: &str = "-";
 
 /// The result for programs.
 #[derive(Serialize)]
 struct Report<'a> {
     #[serde(flatten)]
-    plan: &'a Plan,
+    plan: View<'a>,
     #[serde(flatten)]
     outcome: Outcome,
 }
 
-/// Plans.
+/// Plans. Whatever comes of it, afterwards nothing of an earlier plan lies where this one was to be saved or reported: a pipeline must not take that for this one.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    let clusters = match arguments.plan.load(global) {
-        Ok(clusters) => clusters,
-        Err(exit) => return exit,
+    let out = arguments.out.as_deref().filter(|path| *path != Path::new(STDOUT));
+    if let Some(Err(exit)) = out.map(files::remove_older) {
+        return exit;
+    }
+    let mut reported = false;
+    let exit = planned(arguments, global, &mut reported).unwrap_or_else(|exit| exit);
+    if reported {
+        return exit;
+    }
+    exit.max(arguments.form.tell_none(&NoPlan { input: None, exit }))
+}
+
+/// Plans for each cluster, and says whether the reports were written.
+fn planned(arguments: &Arguments, global: &Global, reported: &mut bool) -> Result<Exit, Exit> {
+    let hosts = arguments.untrusted.hosts()?;
+    if hosts.as_ref().is_some_and(HostsFrom::is_empty) && arguments.facts.is_none() {
+        output::tell(
+            "error: --untrusted connects to no host that the spec names\n  help: name the hosts with --hosts-from FILE, or plan from --facts FILE\n",
+        );
+        return Err(Exit::Usage);
+    }
+    let mut plan_arguments = arguments.plan.clone();
+    plan_arguments.spec.only_below = arguments.untrusted.untrusted;
+    let mut told = Exit::Done;
+    let mut invalid = |input: &Input| {
+        *reported = true;
+        told = arguments.form.tell_none(&NoPlan { input: Some(input), exit: Exit::InvalidSpec });
     };
+    let clusters = plan_arguments.load_or(global, &mut invalid);
+    let mut clusters = clusters.map_err(|exit| exit.max(told))?;
+    for cluster in &mut clusters {
+        cluster.hosts.clone_from(&hosts);
+    }
     let given = [
         ("--out", arguments.out.is_some()),
         ("--facts", arguments.facts.is_some()),
         ("--report", !arguments.form.report.is_empty()),
     ];
-    if let Err(exit) = arguments.plan.about_one(&clusters, &given) {
-        return exit;
+    plan_arguments.about_one(&clusters, &given)?;
+    let mut gravest = Exit::Done;
+    for cluster in &clusters {
+        gravest = gravest.max(one(cluster, arguments, global, reported).unwrap_or_else(|exit| exit));
     }
-    let exits = clusters.iter().map(|cluster| one(cluster, arguments, global).unwrap_or_else(|exit| exit));
-    exits.max().unwrap_or(Exit::Done)
+    Ok(gravest)
 }
 
-fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
+fn one(cluster: &Cluster, arguments: &Arguments, global: &Global, reported: &mut bool) -> Result<Exit, Exit> {
     let survey = match &arguments.facts {
         Some(path) => from_facts(cluster, path)?,
         None => cluster.survey(&cluster.nodes())?,
     };
     let now = arguments.as_of.unwrap_or_else(super::now);
     let signed = arguments.plan.signed.read(&survey, now, global)?;
-    let plan = cluster.plan(&survey, &arguments.plan.options(arguments.as_of.is_some()), &signed, now)?;
+    let options =
+        Options { valid_for: arguments.valid_for, ..arguments.plan.options(arguments.as_of.is_some()) };
+    let plan = cluster.plan(&survey, &options, &signed, now)?;
     let exit = exit_of(&plan, arguments.exit_code);
     let saved = arguments.out.as_ref().filter(|_| plan.applicable).map(|path| (path, to_text(&plan)));
     let digest = saved.as_ref().map(|(_, text)| Sha256::of(text.as_bytes()));
-    let shown = arguments.form.show(&plan, digest.as_ref(), exit);
+    let is_result = saved.as_ref().is_some_and(|(path, _)| path.as_path() == Path::new(STDOUT));
+    *reported = true;
+    let shown = match is_result {
+        true => arguments.form.tell(&plan, digest.as_ref(), exit),
+        false => arguments.form.show(&plan, digest.as_ref(), exit),
+    };
     match (&saved, &digest) {
         (Some((path, text)), Some(digest)) => save(&plan, (path, text), digest)?,
         _ if arguments.out.is_some() => {
@@ -218,8 +320,9 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global) -> Result<Exit
 }
 
 /// The exit code of a plan that is only shown.
-pub(super) fn exit_of(plan: &Plan, tells_changes: bool) -> Exit {
-    if !plan.blocked.is_empty() {
+pub(super) fn exit_of<'p>(plan: impl Into<View<'p>>, tells_changes: bool) -> Exit {
+    let plan = plan.into();
+    if plan.is_blocked() {
         Exit::Blocked
     } else if tells_changes && !plan.is_empty() {
         Exit::ChangesPending
@@ -247,13 +350,27 @@ fn from_facts(cluster: &Cluster, path: &Path) -> Result<Survey, Exit> {
 }
 
 fn save(plan: &Plan, (path, text): (&Path, &str), digest: &Sha256) -> Result<(), Exit> {
-    files::write(path, text, files::PRIVATE)?;
+    let place = if path == Path::new(STDOUT) {
+        match written(output::print(text)) {
+            Exit::Done => "standard output".to_owned(),
+            exit => return Err(exit),
+        }
+    } else {
+        files::write(path, text, files::PRIVATE)?;
+        files::shown(path)
+    };
+    let Life { length, cut_by } = plan.life();
+    let why = match cut_by {
+        Some(shortest) => {
+            format!(" ({length}, a quarter of the shortest validity that it issues, {shortest})")
+        }
+        None => String::new(),
+    };
     output::tell(&format!(
-        "Saved plan {} to {}, good until {}.\n  digest  sha256:{digest}\n  apply   pki apply {}\n",
+        "Saved plan {} to {place}, valid until {}{why}.\n  digest  sha256:{digest}\n  apply   pki apply {} --expect-digest sha256:{digest}\n",
         plan.id,
-        files::shown(path),
         instant(plan.expires),
-        escaped(&path.display().to_string())
+        files::pasted(path)
     ));
     Ok(())
 }

@@ -1,23 +1,28 @@
-//! `pki apply PLAN`: exactly what was saved and reviewed, or nothing.
+//! `pki apply PLAN`: what was saved and reviewed, or nothing.
 //!
-//! What enters is a plan that `pki plan -o` has written; what leaves is its run. First everything is checked that needs no node, and all of it is told at once:
-//! format, digest, age, the spec. Then the nodes are looked at: what is done already is passed over, what has changed under the plan is named, and the rest is
-//! simulated once more, because a file can have been edited.
+//! What enters is a file that `pki plan -o` has written, or that somebody says it has; what leaves is a run. The file is compared and never carried out: first
+//! everything is checked that needs no node, and all of it is told at once: digest, age, the spec. Then the nodes are looked at, and the plan is made again, for the
+//! instant at which it was made. What is done already is passed over; what has changed under the plan is named; and only a plan that says the same, or the rest
+//! of it, is shown, approved and carried out. Between the yes and the first write this is looked at once more, under the locks.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
-use pki::apply::Done;
-use pki::diagnostic::escaped;
+use jiff::{SignedDuration, Timestamp};
+use pki::apply::{Done, lock};
+use pki::diagnostic::{RenderStyle, escaped, render};
 use pki::diff::{diff, instant};
-use pki::plan::{Plan, Standing, Standings, standing};
-use pki::simulate::{Processes, simulate_rest};
+use pki::plan::{Approval, Dates, Plan, Rest, SavedPlan, Standing, Standings};
+use pki::signed::{Signed, check};
 use pki::survey::Survey;
 use pki::x509::Sha256;
 
-use super::apply::{Arguments, Call};
+use super::apply::{Arguments, Call, exit_of};
 use super::cluster::{Cluster, no_such_phase};
 use super::consent::Tied;
-use super::{Exit, Global, files, output};
+use super::nodes::Hosts;
+use super::{Exit, Global, files, output, used_plan};
 
 /// What names a saved plan.
 #[derive(Debug, Clone, clap::Args)]
@@ -25,14 +30,40 @@ pub(super) struct SavedArguments {
     /// A plan that `pki plan -o` has written, or `-` for standard input; without one, a plan is made and applied at once
     #[arg(value_name = "PLAN", conflicts_with_all = ["only", "replace", "skip_node", "certificates"])]
     pub(super) plan_file: Option<PathBuf>,
-    /// Apply the saved plan only if it has this digest, as the approval says
+    /// Apply the saved plan only if it has this digest, as the approval says. Required with --confirm and --unattended
     #[arg(long, value_name = "sha256:DIGEST", requires = "plan_file", value_parser = digest)]
     pub(super) expect_digest: Option<Sha256>,
+    /// Apply a saved plan that is too old, if planning today gives the same actions; what it issues then counts from today
+    #[arg(long, requires = "plan_file")]
+    replan_if_equal: bool,
 }
 
 fn digest(text: &str) -> Result<Sha256, String> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     hex.parse().map_err(|_| "write sha256: and 64 hexadecimal digits, as `pki plan -o` shows it".to_owned())
+}
+
+/// How far the clock of whoever made a plan may be ahead of ours.
+const AHEAD: SignedDuration = SignedDuration::from_secs(60);
+
+/// What an interrupted run of the same plan left open is undone by a first round.
+const ROUNDS: usize = 2;
+
+/// A saved plan that fits the spec, with everything that it is made again from.
+struct Fitting {
+    saved: SavedPlan,
+    cluster: Cluster,
+    /// The instant for which it is made again.
+    at: Timestamp,
+    dates: Dates,
+}
+
+/// What looking at the nodes gave.
+enum Looked {
+    /// Something is to do.
+    ToDo { survey: Box<Survey>, rest: Rest },
+    /// There is nothing to do, or it cannot be done; that was told.
+    Ends(Exit),
 }
 
 /// Applies a saved plan.
@@ -41,42 +72,58 @@ fn digest(text: &str) -> Result<Sha256, String> {
 /// The exit code, after everything that speaks against it was told.
 pub(super) fn run(path: &Path, call: &Call<'_>) -> Result<Exit, Exit> {
     let arguments = call.arguments;
-    let (plan, bytes): (Plan, _) = files::read(path)?;
-    let cluster = fitting(&plan, &Sha256::of(&bytes), arguments, call.global)?;
+    let is_bound = arguments.saved.expect_digest.is_some();
+    arguments.consent.of_saved(path, is_bound, call.global.quiet)?;
+    let (saved, bytes) = files::read_plan(path)?;
+    let fitting = fitting(saved, path, &Sha256::of(&bytes), arguments, call.global)?;
     arguments.consent.possible()?;
-    let mut nodes = cluster.nodes();
-    let survey = cluster.survey(&nodes)?;
-    let differences = diff(&survey.desired, &survey.observed, super::now());
-    let is_as_made = plan.is_as_made();
-    let plan = match arguments.plan.until_phase {
-        Some(last) => plan.until(last).map_err(|error| no_such_phase(&error))?,
-        None => plan,
-    };
-    let standings = standing(&plan, &survey, &differences);
-    stands(&plan, &standings)?;
-    let plan = checked(plan, is_as_made, &standings, &survey)?;
-    call.show(&plan)?;
-    let Standings { visits, made } = standings;
-    let visits = visits.into_iter().filter(|(_, standing)| *standing == Standing::Done);
-    let done = Done { visits: visits.map(|(number, _)| number).collect(), made };
-    if done.visits.len() == plan.visits.len() {
-        if !plan.visits.is_empty() {
-            output::tell(&format!("Plan {} is done already: nothing was touched.\n", plan.id));
+    let cluster = &fitting.cluster;
+    for _ in 0..ROUNDS {
+        let mut nodes = cluster.nodes();
+        let (survey, rest) = match fitting.look(&nodes, call)? {
+            Looked::Ends(exit) => return Ok(exit),
+            Looked::ToDo { survey, rest } => (survey, rest),
+        };
+        let plan = cluster.simulated(rest.plan().clone(), &survey)?;
+        call.show(&plan)?;
+        if !plan.applicable {
+            return Ok(call.finish(&plan, Exit::Blocked));
         }
-        let exit = call.hand_out(&plan, &done.made.requests);
-        return Ok(call.finish(&plan, exit));
+        if plan.visits.is_empty() {
+            let exit = call.hand_out(&plan, &Default::default());
+            return Ok(call.finish(&plan, exit));
+        }
+        let tied = match is_bound {
+            true => Tied::Named,
+            false => Tied::Anything { help: "add --expect-digest with the digest of what was reviewed" },
+        };
+        let approval = plan.approval();
+        arguments.consent.ask(&plan, &approval, tied)?;
+        let approved = Approved { plan, approval, is_undo: matches!(rest, Rest::Undo(_)) };
+        let exit = fitting.carry_out(approved, (&mut nodes, &survey), call)?;
+        if let Some(exit) = exit {
+            return Ok(exit);
+        }
     }
-    let tied = match arguments.saved.expect_digest {
-        Some(_) => Tied::Named,
-        None => Tied::Anything { help: "add --expect-digest with the digest of what was reviewed" },
-    };
-    arguments.consent.ask(&plan, &plan.approval(), tied)?;
-    let exit = call.carry_out(&plan, (&mut nodes, &survey.desired), &cluster.reference, done);
-    Ok(call.finish(&plan, exit))
+    output::tell("error: what an interrupted run left is undone, and is there again\n");
+    Err(Exit::Partial)
 }
 
-/// The cluster, if the plan is one for it that may still be applied.
-fn fitting(plan: &Plan, digest: &Sha256, arguments: &Arguments, global: &Global) -> Result<Cluster, Exit> {
+/// What somebody said yes to.
+struct Approved {
+    plan: Plan,
+    approval: Approval,
+    is_undo: bool,
+}
+
+/// The plan with the cluster that it is for, if nothing speaks against applying it that can be seen without a node.
+fn fitting(
+    saved: SavedPlan,
+    path: &Path,
+    digest: &Sha256,
+    arguments: &Arguments,
+    global: &Global,
+) -> Result<Fitting, Exit> {
     let mut stale: Vec<String> = Vec::new();
     if let Some(expected) = &arguments.saved.expect_digest
         && expected != digest
@@ -84,28 +131,39 @@ fn fitting(plan: &Plan, digest: &Sha256, arguments: &Arguments, global: &Global)
         stale.push(format!("the plan has the digest sha256:{digest}, and sha256:{expected} was approved"));
     }
     let now = super::now();
-    if plan.expires < now {
-        stale.push(format!("it was good until {}, now it is {}", instant(plan.expires), instant(now)));
-    }
-    let mut clusters = arguments.plan.load_for(&plan.spec.file, &plan.skipped, global)?;
-    clusters.retain(|cluster| cluster.spec.metadata.name == plan.cluster);
-    let cluster = clusters.pop();
-    match &cluster {
-        None => {
-            output::tell(&format!(
-                "error: no spec of the cluster {} was given; name it with -f\n",
-                plan.cluster
+    let (mut at, mut dates) = (saved.created(), Dates::Equal);
+    if saved.created() > now.saturating_add(AHEAD).unwrap_or(now) {
+        let created = instant(saved.created());
+        stale.push(format!("it was made at {created}, which has not come yet: now it is {}", instant(now)));
+    } else if saved.expires() < now {
+        if arguments.saved.replan_if_equal {
+            // Certificates count in whole seconds.
+            (at, dates) = (Timestamp::from_second(now.as_second()).unwrap_or(now), Dates::Later);
+        } else {
+            stale.push(format!(
+                "it expired {}, now it is {}; make it again, or `pki apply {} --replan-if-equal`",
+                instant(saved.expires()),
+                instant(now),
+                files::pasted(path)
             ));
-            return Err(Exit::Usage);
         }
-        Some(cluster) if cluster.reference.sha256 != plan.spec.sha256 => stale.push(format!(
-            "{} has changed: the plan was made from sha256:{}, and it has sha256:{} now",
-            escaped(&cluster.reference.file),
-            plan.spec.sha256.short(),
-            cluster.reference.sha256.short()
-        )),
-        Some(_) => {}
     }
+    if saved.choices().is_none() {
+        stale.push(format!(
+            "it was made by {}, which did not record what making it again needs; it can be shown, and not be applied",
+            escaped(saved.tool())
+        ));
+    }
+    let mut clusters = arguments.plan.load_for(&saved, is_outside(&saved, arguments), global)?;
+    clusters.retain(|cluster| cluster.spec.metadata.name == *saved.cluster());
+    let Some(cluster) = clusters.pop() else {
+        output::tell(&format!(
+            "error: no spec of the cluster {} was given; name it with -f\n",
+            saved.cluster()
+        ));
+        return Err(Exit::Usage);
+    };
+    stale.extend(of_spec(&saved, &cluster));
     for reason in &stale {
         output::tell(&format!("error: stale: {reason}\n"));
     }
@@ -115,17 +173,157 @@ fn fitting(plan: &Plan, digest: &Sha256, arguments: &Arguments, global: &Global)
         );
         return Err(Exit::Stale);
     }
-    if !plan.applicable {
+    if !saved.is_applicable() {
         output::tell("error: this plan was made to be looked at, and cannot be applied\n");
         return Err(Exit::Blocked);
     }
-    cluster.ok_or(Exit::Usage)
+    let saved = match arguments.plan.until_phase {
+        Some(last) => saved.until(last).map_err(|error| no_such_phase(&error))?,
+        None => saved,
+    };
+    Ok(Fitting { saved, cluster, at, dates })
+}
+
+/// Whether only the file says which spec is meant, and that lies elsewhere: whoever wrote the file could have written that one too.
+fn is_outside(saved: &SavedPlan, arguments: &Arguments) -> bool {
+    let leads_out = |part: Component<'_>| !matches!(part, Component::Normal(_) | Component::CurDir);
+    arguments.saved.expect_digest.is_none()
+        && arguments.consent.is_unasked()
+        && Path::new(&saved.spec().file).components().any(leads_out)
+}
+
+/// What of the spec is another one now.
+fn of_spec(saved: &SavedPlan, cluster: &Cluster) -> Vec<String> {
+    let mut stale = Vec::new();
+    let (then, now) = (saved.spec(), &cluster.reference);
+    if now.sha256 != then.sha256 {
+        stale.push(format!(
+            "{} has changed: the plan was made from sha256:{}, and it has sha256:{} now",
+            escaped(&now.file),
+            then.sha256.short(),
+            now.sha256.short()
+        ));
+    } else if saved.profile() != cluster.spec.spec.profile {
+        stale.push(format!("{} has another profile than the plan", escaped(&now.file)));
+    }
+    let words = |digest: Option<&Sha256>| {
+        digest.map_or("not there".to_owned(), |one| format!("sha256:{}", one.short()))
+    };
+    let names: BTreeSet<&String> = then.files.keys().chain(now.files.keys()).collect();
+    for name in names {
+        let (then, now) = (then.files.get(name), now.files.get(name));
+        if then != now {
+            stale.push(format!(
+                "{}, which the spec names, has changed: it was {}, is {}",
+                escaped(name),
+                words(then),
+                words(now)
+            ));
+        }
+    }
+    stale
+}
+
+impl Fitting {
+    /// Looks at the nodes and makes the plan again.
+    fn look(&self, nodes: &Hosts, call: &Call<'_>) -> Result<Looked, Exit> {
+        let (saved, cluster) = (&self.saved, &self.cluster);
+        let survey = cluster.survey(nodes)?;
+        let differences = diff(&survey.desired, &survey.observed, super::now());
+        let standings = saved.standing(&survey, &differences);
+        let is_done = |number: &u32| standings.visits.get(number) == Some(&Standing::Done);
+        let visits = saved.visits();
+        let signed = self.signed(&standings, &survey, call.global)?;
+        let options = saved.options_again(&standings);
+        if !visits.is_empty() && visits.iter().all(|visit| is_done(&visit.number)) {
+            used_plan::tell_done(saved, nodes, &survey);
+            let made = cluster.draft(&survey, &options, &signed, self.at)?;
+            let exit = call.hand_out(&made, &standings.made.requests);
+            return Ok(Looked::Ends(call.finish_unused(saved, exit)));
+        }
+        used_plan::refuse_used(saved, &standings, nodes, &survey)?;
+        stands(saved, &standings)?;
+        let made = cluster.draft(&survey, &options, &signed, self.at)?;
+        if !made.applicable {
+            for blocked in &made.blocked {
+                let because = escaped(&blocked.because);
+                output::tell(&format!("error: {}: {because}\n", blocked.address));
+            }
+            output::tell("  help: as the nodes are now, this cannot be planned. Nothing was touched.\n");
+            return Err(Exit::Blocked);
+        }
+        let rest = saved.rest(&standings, made, self.dates).map_err(|difference| {
+            output::tell(&format!(
+                "error: stale: {difference}\n  help: the plan, the spec or the nodes were changed since it was made; make a new plan with `pki plan -o`. Nothing was touched.\n"
+            ));
+            Exit::Stale
+        })?;
+        Ok(Looked::ToDo { survey: Box::new(survey), rest })
+    }
+
+    /// The certificates that came with `--certificates` when the plan was made and are not installed yet, judged again.
+    fn signed(&self, standings: &Standings, survey: &Survey, global: &Global) -> Result<Signed, Exit> {
+        let found = self.saved.brought(standings);
+        if found.is_empty() {
+            return Ok(Signed::default());
+        }
+        check(&found, survey, self.at).map_err(|problems| {
+            let style = output::stderr_style(global.color);
+            let style = RenderStyle { color: style.color, ..RenderStyle::PLAIN };
+            output::tell(&render(&problems, &[], style));
+            output::tell("error: stale: the certificates in the plan are not what the nodes asked for. Nothing was touched.\n");
+            Exit::Stale
+        })
+    }
+
+    /// Locks the nodes, looks at them once more, and does what was approved. None when that was the undo of what an interrupted run left.
+    fn carry_out(
+        &self,
+        approved: Approved,
+        (nodes, survey): (&mut Hosts, &Survey),
+        call: &Call<'_>,
+    ) -> Result<Option<Exit>, Exit> {
+        let locking = call.locking();
+        let locked = lock(&approved.plan, nodes, &survey.desired, &locking, &AtomicBool::new(false));
+        locked.map_err(|failure| {
+            output::tell(&format!(
+                "error: {}: {}. Nothing was touched.\n",
+                failure.node,
+                escaped(&failure.because)
+            ));
+            exit_of(pki::apply::Outcome::of_refusal(&failure))
+        })?;
+        let (survey, rest) = match self.look(nodes, call)? {
+            Looked::Ends(exit) => return Ok(Some(exit)),
+            Looked::ToDo { survey, rest } => (survey, rest),
+        };
+        let plan = self.cluster.simulated(rest.plan().clone(), &survey)?;
+        let is_undo = matches!(rest, Rest::Undo(_));
+        if !plan.applicable || plan.approval() != approved.approval || is_undo != approved.is_undo {
+            output::tell(
+                "error: stale: the nodes have changed since the plan was approved. Nothing was touched.\n",
+            );
+            return Err(Exit::Stale);
+        }
+        let reference = &self.cluster.reference;
+        if is_undo {
+            let exit = call.carry_out(&plan, (nodes, &survey.desired), reference, Done::default());
+            return Ok((exit != Exit::Done).then(|| call.finish(&plan, exit)));
+        }
+        let whole = self.saved.with_done(&plan);
+        let left: BTreeSet<u32> = plan.visits.iter().map(|visit| visit.number).collect();
+        let numbers = whole.visits.iter().map(|visit| visit.number);
+        let done =
+            Done { visits: numbers.filter(|number| !left.contains(number)).collect(), ..Done::default() };
+        let exit = call.carry_out(&whole, (nodes, &survey.desired), reference, done);
+        Ok(Some(call.finish(&whole, exit)))
+    }
 }
 
 /// Refuses a plan that reality has overtaken, with every fact that has.
-fn stands(plan: &Plan, standings: &Standings) -> Result<(), Exit> {
+fn stands(saved: &SavedPlan, standings: &Standings) -> Result<(), Exit> {
     let mut exit = Exit::Done;
-    for visit in &plan.visits {
+    for visit in saved.visits() {
         if let Some(Standing::Unseen { reason }) = standings.visits.get(&visit.number) {
             output::tell(&format!("error: {} cannot be seen: {}\n", visit.node, escaped(reason)));
             exit = exit.max(Exit::Blocked);
@@ -146,30 +344,4 @@ fn stands(plan: &Plan, standings: &Standings) -> Result<(), Exit> {
     }
     output::tell("  help: make a new plan with `pki plan -o`. Nothing was touched.\n");
     Err(exit)
-}
-
-/// What is left of the plan, simulated on what is there now; and that the plan is the one that was made.
-fn checked(mut plan: Plan, is_as_made: bool, standings: &Standings, survey: &Survey) -> Result<Plan, Exit> {
-    let mut left = plan.clone();
-    let outage_accepted = !plan.accepted_outages.is_empty();
-    let processes = Processes { outage_accepted, ..Processes::of(&survey.observed) };
-    let open: Vec<u32> = standings.to_do().collect();
-    left.visits.retain(|visit| open.contains(&visit.number));
-    let made = &standings.made.authorities;
-    let checked = simulate_rest(&left, survey, &processes, made).map_err(|counterexample| {
-        output::tell(&format!(
-            "error: the plan would break something: {counterexample}\n  help: it was changed after it was made, or the cluster was; make a new one. Nothing was touched.\n"
-        ));
-        Exit::Blocked
-    })?;
-    if !is_as_made {
-        output::tell(
-            "error: stale: the plan was changed after it was made: its name no longer fits what it says. Nothing was touched.\n",
-        );
-        return Err(Exit::Stale);
-    }
-    if !left.visits.is_empty() {
-        plan.checked = Some(checked);
-    }
-    Ok(plan)
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use pki::plan::Plan;
 use pki::x509::Sha256;
 
 use super::plan::{FormArguments, exit_of};
@@ -26,7 +25,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 fn one(arguments: &Arguments) -> Result<Exit, Exit> {
-    let (plan, bytes): (Plan, _) = files::read(&arguments.plan)?;
+    let (plan, bytes) = files::read_plan(&arguments.plan)?;
     let exit = exit_of(&plan, arguments.exit_code);
     Ok(exit.max(arguments.form.show(&plan, Some(&Sha256::of(&bytes)), exit)))
 }

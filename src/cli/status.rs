@@ -131,7 +131,12 @@ fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Resul
     let node = || Box::new(Local::new(arguments.root.clone(), super::now)) as _;
     let nodes: Hosts = spec.spec.nodes.keys().map(|name| (name.clone(), node())).collect();
     let profile = Profile::load(spec.spec.profile).map_err(|error| internal(&error))?;
-    let reference = SpecReference { file: String::new(), sha256: Sha256::of(&[]), commit: None };
+    let reference = SpecReference {
+        file: String::new(),
+        sha256: Sha256::of(&[]),
+        commit: None,
+        files: Default::default(),
+    };
     // What told the layout is not asked again.
     let answers = spec.spec.nodes.keys().map(|name| (name.clone(), Answer::Facts(facts.clone())));
     let known = Observed { observed_at: super::now(), nodes: answers.collect() };
@@ -141,6 +146,7 @@ fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Resul
         loaded: None,
         reference,
         ssh_config: global.ssh_config.clone(),
+        hosts: None,
         patience: global.patience(),
         skipped: BTreeSet::new(),
     };

@@ -103,7 +103,7 @@ fn text(input: &Input) -> String {
     input.reading.specs.iter().map(cluster).collect()
 }
 
-fn report(input: &Input, exit: Exit) -> Report {
+pub(super) fn report(input: &Input, exit: Exit) -> impl Serialize + use<> {
     let problem = |problem: &pki::diagnostic::Diagnostic| Problem {
         code: problem.code.to_string(),
         severity: match problem.severity {

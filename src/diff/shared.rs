@@ -51,6 +51,20 @@ impl SharedView {
         Some((node, certificate.as_ref()?, *standing))
     }
 
+    /// The same, of another node that was `chosen` and holds just that as well.
+    pub fn best_of(&self, chosen: Option<&NodeName>) -> Option<(&NodeName, &Certificate, Standing)> {
+        let (best, certificate, standing) = self.best()?;
+        let same = |(held, there): &&(Standing, Option<Certificate>)| {
+            *held == standing && there.as_ref() == Some(certificate)
+        };
+        let chosen = chosen.filter(|chosen| self.held.get(*chosen).as_ref().is_some_and(same));
+        Some((
+            chosen.and_then(|chosen| self.held.get_key_value(chosen)).map_or(best, |(node, _)| node),
+            certificate,
+            standing,
+        ))
+    }
+
     fn find_best(&self) -> Option<&NodeName> {
         let usable = self.held.iter().filter_map(|(node, (standing, certificate))| {
             let certificate = certificate.as_ref().filter(|_| *standing >= Standing::Due)?;

@@ -65,6 +65,8 @@ pub struct Session {
     pub silence: Duration,
     /// How long requests may take.
     pub deadlines: Deadlines,
+    /// Nothing is copied to the node, and its own program is told to refuse everything but looking.
+    pub looks_only: bool,
 }
 
 impl Default for Session {
@@ -74,6 +76,7 @@ impl Default for Session {
             note: String::new(),
             silence: Duration::from_secs(60),
             deadlines: Deadlines::default(),
+            looks_only: false,
         }
     }
 }
@@ -104,7 +107,7 @@ impl Remote {
         carrier: Box<dyn Any + Send>,
         session: &Session,
     ) -> Result<Self, NodeError> {
-        let Session { run, note, silence, deadlines } = session;
+        let Session { run, note, silence, deadlines, .. } = session;
         let silence = (*silence).clamp(Duration::from_secs(1), Duration::from_secs(60));
         let lost = |Broken(reason): Broken| NodeError::Disconnected { reason };
         let mut link = Link::new(input, output);

@@ -13,7 +13,7 @@ use crate::x509::{Certificate, Sha256};
 use jiff::Timestamp;
 
 use super::build::Builder;
-use super::{Deed, Why, extend, install, replace};
+use super::{Deed, Why, choices, extend, install, replace};
 
 /// Where each authority signs, and what it will be once this plan's own deeds are done.
 #[derive(Debug, Default)]
@@ -64,7 +64,8 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
     let signer = view.signer().cloned();
     let holder = signer.as_ref().and_then(|signer| {
         let spki = signer.facts().key.spki_sha256;
-        let (node, _) = view.keys.iter().find(|(_, key)| **key == spki)?;
+        let able = view.keys.iter().filter(|(_, key)| **key == spki);
+        let (node, _) = choices::first_of(able, choices::signer(builder.input, name))?;
         copies.iter().find(|(name, _)| *name == node).copied()
     });
     let source = |signer: &Certificate, node: &NodeName, files: &AuthorityCopy| Signer {
@@ -295,6 +296,7 @@ impl Builder<'_> {
 
 fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
     let survey = builder.input.survey;
+    let chosen = choices::key_pair(builder.input, name).cloned();
     let mut holder: Option<(NodeName, FileSpec)> = None;
     let mut due: Vec<(NodeName, Vec<Why>, bool)> = Vec::new();
     let mut remnants = false;
@@ -310,7 +312,8 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
             continue;
         };
         let private = pem(facts, &pair.private.path);
-        if holder.is_none() && private.is_some_and(|pem| !pem.keys.is_empty()) {
+        let is_first = holder.is_none() || chosen.as_ref() == Some(node);
+        if is_first && private.is_some_and(|pem| !pem.keys.is_empty()) {
             holder = Some((node.clone(), pair.private.clone()));
         }
         remnants |= pem(facts, &pair.public.path).is_some_and(|pem| !pem.public_keys.is_empty());

@@ -7,13 +7,12 @@
 
 use crate::diff::{Finding, Reason};
 use crate::ids::{Address, NodeName, Subject};
-use crate::observed::{EtcdFacts, Observed};
 use crate::profile::What;
 use crate::spec::types::EtcdSnapshots;
 
 use super::build::{Builder, DraftDeed};
 use super::restarts::changes;
-use super::{Deed, Noted, Phase, quorum};
+use super::{Deed, Noted, Phase, choices, quorum};
 
 /// What becomes of etcd's data before a plan.
 pub(super) enum Saving {
@@ -72,9 +71,9 @@ impl Builder<'_> {
     /// What saves it: the leader sends it, or else the first member that follows one.
     fn member_that_sends(&self) -> Option<DraftDeed> {
         let survey = self.input.survey;
-        let leader = quorum::leader(&survey.observed);
+        let leader = choices::leader(self.input);
         let mut members: Vec<&NodeName> =
-            quorum::members(survey).filter(|name| follows(name, &survey.observed)).collect();
+            quorum::members(survey).filter(|name| choices::follows(name, &survey.observed)).collect();
         members.sort_by_key(|name| leader != Some(*name));
         members.into_iter().find_map(|name| {
             let node = survey.desired.nodes.get(name)?;
@@ -103,14 +102,6 @@ impl Builder<'_> {
             false => "no member that could be asked for it follows a leader",
         }
     }
-}
-
-/// Whether the member of a node follows a leader, by its own word, and has a vote: one that has none may be far behind.
-fn follows(node: &NodeName, observed: &Observed) -> bool {
-    let facts = observed.nodes.get(node).and_then(|answer| answer.facts());
-    let has_vote = |etcd: &&EtcdFacts| etcd.members.get(&etcd.member).is_some_and(|own| !own.is_learner);
-    let etcd = facts.and_then(|facts| facts.etcd.present()).filter(has_vote);
-    etcd.is_some_and(EtcdFacts::follows_leader)
 }
 
 #[cfg(test)]

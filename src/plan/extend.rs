@@ -11,7 +11,7 @@ use crate::x509::{Certificate, Sha256};
 
 use super::authorities::Signer;
 use super::build::Builder;
-use super::{Blocked, Deed, Position, Why, quorum};
+use super::{Blocked, Deed, Position, Why, choices};
 
 /// Extends an authority on every node on which it is about to end. Says where it signs then; none where nothing is extended.
 pub(super) fn build(
@@ -100,7 +100,7 @@ fn maker<'c>(
     copies: &[(&'c NodeName, &'c AuthorityCopy)],
 ) -> Option<(&'c NodeName, &'c AuthorityCopy)> {
     let view = builder.held.authorities.get(name)?;
-    let leader = quorum::leader(&builder.input.survey.observed);
+    let leader = choices::leader(builder.input);
     let spki = signer.facts().key.spki_sha256;
     let mut holders = copies.iter().filter(|(node, _)| view.keys.get(*node) == Some(&spki));
     holders.find(|(node, _)| Some(*node) != leader).copied()

@@ -6,11 +6,13 @@
 
 mod action;
 mod advice;
+mod again;
 mod approval;
 mod authorities;
 mod build;
 mod by_hand;
 mod chains;
+mod choices;
 mod cold;
 mod consumers;
 mod copies;
@@ -26,6 +28,7 @@ mod graph;
 mod identities;
 mod install;
 mod issue;
+mod life;
 mod needs;
 mod options;
 mod order;
@@ -39,6 +42,7 @@ mod replace;
 mod request;
 mod restarts;
 mod rollback;
+mod saved_plan;
 mod shared;
 mod standing;
 mod succeed;
@@ -48,22 +52,28 @@ mod table;
 mod tests;
 mod until;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use action::{Action, Deed, Disruption, RestartMethod, RootSource, Undo, Why};
+pub use again::{Dates, Difference, Rest};
 pub use approval::Approval;
+pub use choices::{Again, Choices};
 pub use copy::IdentityCopy;
 pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use issue::{CaCertificates, Issue, KeySource};
+pub use life::{Life, PLAN_LIFE};
 pub use options::{Options, Selector, SelectorError, Withheld};
 pub use phase::{Phase, PhaseError};
 pub use privilege::{Privilege, Privileged, RootCommand};
 pub use replace::Position;
 pub use request::{CsrRequest, Install, Waiting};
 pub use rollback::{Rollback, RollbackError, rollback, runs};
+pub use saved_plan::SavedPlan;
 pub use standing::{Changed, Made, Standing, Standings, standing};
 pub use succeed::Postponed;
 pub use summary::{Summary, Upcoming};
@@ -82,12 +92,9 @@ use crate::x509::Sha256;
 /// How long before `now` a new certificate begins, so that a clock that runs a little behind accepts it (kubernetes#118922 uses the same).
 pub const BACKDATE: crate::duration::Duration = crate::duration::Duration::from_seconds(300);
 
-/// How long a plan may be applied after it was made: what was true of certificates a day ago mostly still is, and reviews take that long.
-pub const PLAN_LIFE: crate::duration::Duration = crate::duration::Duration::from_seconds(24 * 60 * 60);
-
-/// What will be done, in order.
+/// What will be done, in order. Only the planner makes one, and only one of this type is ever carried out: what a file says is a [`SavedPlan`].
 #[must_use]
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// The version of the written form, such as `1.0`.
@@ -116,6 +123,9 @@ pub struct Plan {
     /// The nodes that were left alone because the user said so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<NodeName>,
+    /// What was chosen where several nodes would have done. Plans of version 0.1.0 do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choices: Option<Choices>,
     /// Whether it may be applied: nothing blocks it, and it was made for the present.
     pub applicable: bool,
     /// What it gives beyond what the layout gives: it needs an approval of its own.
@@ -167,6 +177,9 @@ pub struct SpecReference {
     /// The commit that the pipeline says it is of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// The files that it names, as they are named there, with SHA-256 of what they hold: `source.certificate` and `knownHosts`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Sha256>,
 }
 
 /// The work on one node, done or undone as a whole.
@@ -313,10 +326,10 @@ impl Plan {
             tool: TOOL.to_owned(),
             created: input.now,
             observed_at: observed.observed_at,
-            // Of what was seen long ago, no new plan is made by looking at it late.
-            expires: PLAN_LIFE.after(observed.observed_at.min(input.now)),
-            options: input.options.clone(),
+            expires: life::expires(&visits, input.options, observed.observed_at.min(input.now)),
+            options: Options { again: None, ..input.options.clone() },
             skipped: skipped.map(|(name, _)| name.clone()).collect(),
+            choices: Some(Choices::of(&visits, input)),
             applicable: true,
             privileges: Vec::new(),
             runs_as_root: Vec::new(),
@@ -349,7 +362,7 @@ impl Plan {
         self.named()
     }
 
-    /// Whether its name fits what it says. If not, somebody has changed it by hand.
+    /// Whether its name fits what it says.
     pub fn is_as_made(&self) -> bool {
         let nameless = Self { id: String::new(), checked: None, ..self.clone() };
         self.id == nameless.digest()
@@ -358,12 +371,7 @@ impl Plan {
     /// The name that its content gives it while it has neither a name nor a simulation.
     fn digest(&self) -> String {
         // A plan is made of types that always serialise; an empty text would still give an id.
-        let text = serde_json::to_string(self).unwrap_or_default();
-        let digest = Sha256::of(text.as_bytes()).short();
-        match digest.split_at_checked(4) {
-            Some((first, second)) => format!("{first}-{second}"),
-            None => digest,
-        }
+        saved_plan::name(serde_json::to_string(self).unwrap_or_default().as_bytes())
     }
 
     /// Every action, in order.

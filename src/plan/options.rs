@@ -6,7 +6,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Phase, Privileged};
+use super::{Again, Phase, Privileged};
+use crate::duration::Duration;
 use crate::ids::{Address, Subject};
 
 /// What the user asked for.
@@ -31,6 +32,12 @@ pub struct Options {
     /// What comes after this phase is left for a later run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_phase: Option<Phase>,
+    /// How long the plan may be applied, if that is allowed for what it issues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_for: Option<Duration>,
+    /// What a plan that is made again goes by. No file ever says this.
+    #[serde(skip)]
+    pub again: Option<Again>,
 }
 
 /// A thing that is left out of a plan, and what for.
@@ -77,7 +84,9 @@ impl Options {
 
     /// Whether a thing is to be replaced in any case.
     pub fn replaces(&self, address: &Address) -> bool {
-        self.replace.iter().any(|selector| selector.matches(address))
+        let is_replaced = |again: &Again| again.replaced.contains(address);
+        !self.again.as_ref().is_some_and(is_replaced)
+            && self.replace.iter().any(|selector| selector.matches(address))
     }
 }
 

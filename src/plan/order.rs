@@ -15,7 +15,7 @@ use super::graph::{Cycle, Graph};
 use super::needs::{self, LeftBy};
 use super::restarts::is_kubelet;
 use super::{Action, CaCertificates, Deed, Input, Phase, RestartMethod, Visit};
-use super::{cold, quorum};
+use super::{choices, cold, quorum};
 
 /// What is done on several nodes before anything of the next stage is done on any.
 pub(super) struct Stage {
@@ -47,7 +47,7 @@ pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>
     let mut progress = Progress { next: 1, left_by: LeftBy::default() };
     for Stage { phase, mut by_node } in stages {
         let members: BTreeSet<&NodeName> = by_node.keys().filter(|node| bears(node)).collect();
-        let order = node_order(&by_node, &members, quorum::leader(&input.survey.observed))?;
+        let order = node_order(&by_node, &members, choices::leader(input))?;
         if phase == Phase::Quorum {
             cold::await_quorum(&mut by_node, &order, input);
         }

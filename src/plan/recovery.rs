@@ -16,7 +16,7 @@ use super::authorities::Signer;
 use super::build::Builder;
 use super::identities::Case;
 use super::quorum::{self, Quorum};
-use super::{Deed, RootSource};
+use super::{Deed, RootSource, choices};
 
 /// What is known of authorities that have become two.
 #[derive(Debug, Default)]
@@ -252,9 +252,11 @@ impl Builder<'_> {
         stays: &Certificate,
     ) -> Option<Signer> {
         let view = self.held.authorities.get(name)?;
-        let held = copies.iter().find(|(node, _)| holds(view, node, stays) && holds_key(view, node, stays));
+        let able = copies.iter().copied();
+        let able = able.filter(|(node, _)| holds(view, node, stays) && holds_key(view, node, stays));
+        let held = choices::first_of(able, choices::signer(self.input, name));
         let (node, files) = match held {
-            Some((node, files)) => (*node, *files),
+            Some((node, files)) => (node, files),
             None => {
                 let (node, files) = copies.iter().find(|(_, copy)| copy.may_hold_key)?;
                 let root = wanted.root.as_ref()?;

@@ -21,7 +21,7 @@ use super::authorities::Signer;
 use super::build::Builder;
 use super::extend::held_at;
 use super::needs::facts_of;
-use super::{Deed, Phase, RootSource, Why};
+use super::{Deed, Phase, RootSource, Why, choices};
 
 /// Where a certificate that is made comes in a bundle. Whoever signs comes first: kubeadm signs with the first one (certs/renewal, 1.20).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -143,8 +143,10 @@ impl Drawing<'_, '_> {
     fn prepare(&mut self, places: &[Place<'_>]) -> Option<Signer> {
         let successor = self.replacement.succession.successor.clone();
         let ready = successor.as_ref().and_then(|certificate| {
-            let mut places = places.iter();
-            places.find_map(|place| Some((place, place.files_of(certificate)?)))
+            let able =
+                places.iter().filter_map(|place| Some((place.node, (place, place.files_of(certificate)?))));
+            let chosen = choices::signer(self.builder.input, self.name);
+            choices::first_of(able, chosen).map(|(_, ready)| ready)
         });
         let first = match ready {
             Some((place, _)) => place,

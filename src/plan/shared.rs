@@ -8,7 +8,7 @@ use super::build::Builder;
 use super::copy::{Copied, IdentityCopy};
 use super::identities::{Case, trust};
 use super::reissues::reissues;
-use super::{Blocked, Deed, Input, Why};
+use super::{Blocked, Deed, Input, Why, choices};
 
 /// What has to be done about it on one node. Nodes come in the order of their names, so that the one on which it is issued comes before the others.
 pub(super) fn build(builder: &mut Builder<'_>, case: Case<'_>, identity: &IdentityName) {
@@ -53,7 +53,7 @@ impl<'a> Shared<'a> {
     fn build(&self, builder: &mut Builder<'_>, mut case: Case<'_>) {
         let best = self
             .view
-            .best()
+            .best_of(choices::shared(self.input, &self.identity))
             .map(|(node, certificate, standing)| (node.clone(), certificate.clone(), standing));
         let requested = self.requested;
         if case.view.other_credentials.is_some() {

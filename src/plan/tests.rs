@@ -7,10 +7,14 @@ use crate::diff::diff;
 use crate::observed::{Answer, OpenTransaction, Seen};
 use crate::survey::tests::{SPEC, agreement, nothing, now};
 
-fn plan_of(survey: &Survey, options: &Options) -> Plan {
+pub(super) fn plan_of(survey: &Survey, options: &Options) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now());
-    let spec =
-        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(SPEC.as_bytes()),
+        commit: None,
+        files: Default::default(),
+    };
     let (differences, place) = (&differences, &|_: &[String]| None);
     plan(&Input { survey, differences, now: now(), spec, options, signed: &Default::default(), place })
         .unwrap()
@@ -47,6 +51,13 @@ fn place(deeds: &[String], beginning: &str) -> usize {
         .unwrap_or_else(|| panic!("{beginning}: {deeds:#?}"))
 }
 
+/// A node has lost a certificate with its key.
+pub(super) fn lost_pair() -> Survey {
+    let mut survey = agreement();
+    lose(&mut survey, "cp-2", &PAIR);
+    survey
+}
+
 const PAIR: [&str; 2] = ["/etc/kubernetes/pki/apiserver.crt", "/etc/kubernetes/pki/apiserver.key"];
 
 #[test]
@@ -73,9 +84,9 @@ fn a_plan_reads_back_from_its_json() {
         let replace = vec!["@cp-1".parse().unwrap()];
         let plan = plan_of(&survey, &Options { replace, ..Options::default() });
         let text = serde_json::to_string(&plan).unwrap();
-        let back: Plan = serde_json::from_str(&text).unwrap();
+        let back = SavedPlan::read(text.as_bytes()).unwrap();
         assert_eq!(serde_json::to_string(&back).unwrap(), text);
-        assert_eq!(back, plan);
+        assert_eq!(*back.shown(), plan);
     }
 }
 
@@ -206,7 +217,12 @@ fn a_due_finding_that_nothing_mends_is_named() {
     let survey = agreement();
     let later: Timestamp = "2036-11-10T00:00:00Z".parse().unwrap();
     let differences = diff(&survey.desired, &survey.observed, later);
-    let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None };
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(b""),
+        commit: None,
+        files: Default::default(),
+    };
     let options = &Options::default();
     let input = Input {
         survey: &survey,

@@ -35,7 +35,7 @@ impl Plan {
     ///
     /// # Errors
     /// It has no such phase.
-    pub fn until(mut self, last: Phase) -> Result<Self, NoSuchPhase> {
+    pub fn until(self, last: Phase) -> Result<Self, NoSuchPhase> {
         if self.actions().all(|action| matches!(action.deed, Deed::UndoOpen { .. })) {
             return Ok(self);
         }
@@ -43,6 +43,12 @@ impl Plan {
         if !has.contains(&last) {
             return Err(NoSuchPhase { phase: last, has });
         }
+        Ok(self.up_to(last))
+    }
+
+    /// The same, where it may have nothing left of that phase.
+    pub(super) fn up_to(mut self, last: Phase) -> Self {
+        let has: Vec<Phase> = self.phases().map(|(phase, _)| phase).collect();
         self.later = has.into_iter().filter(|phase| *phase > last).collect();
         let (kept, left): (Vec<Visit>, Vec<Visit>) =
             self.visits.into_iter().partition(|visit| visit.phase <= last);
@@ -66,6 +72,6 @@ impl Plan {
             manual.nodes.retain(|node| is_written(&manual.reads, node));
         }
         self.restart_yourself.retain(|manual| !manual.nodes.is_empty());
-        Ok(self)
+        self
     }
 }

@@ -22,7 +22,7 @@ const CUT: &str = "... cut: ";
 /// The plan as Markdown of at most `max_bytes`, with the digest of its saved form where it was saved.
 pub fn markdown(plan: &Plan, digest: Option<&Sha256>, max_bytes: usize) -> String {
     let tail = tail(plan, digest);
-    let head = head(plan, max_bytes.saturating_sub(tail.len()));
+    let head = head(plan, digest, max_bytes.saturating_sub(tail.len()));
     let room = max_bytes.saturating_sub(head.len() + tail.len());
     let phases = phases::markdown(plan);
     let rows: Vec<String> = groups(plan).iter().map(row).collect();
@@ -51,9 +51,26 @@ pub fn marker(cluster: &str) -> String {
     format!("<!-- pki plan {cluster} -->")
 }
 
+/// What stands in place of a plan where none could be made, as Markdown of at most `max_bytes`. The cluster is none where the spec does not even say that.
+pub fn no_plan_markdown(cluster: Option<&str>, title: &str, problems: &str, max_bytes: usize) -> String {
+    let marker = cluster.map_or_else(|| "<!-- pki plan -->".to_owned(), marker);
+    let head = format!("{marker}\n### pki plan: {title}, no plan\n\n");
+    let tail = "\n**Plan: none.**\n";
+    let room = max_bytes.saturating_sub(head.len() + tail.len() + 1);
+    let lines = wrapped(problems);
+    let block = fenced_within("text", lines.trim_start_matches('\n'), room);
+    format!("{head}{block}{tail}")
+}
+
+/// The first line of Markdown: the comment is found again by it, and what is applied is tied to its digest. Nothing in the text below looks like it.
+fn first_line(cluster: &str, digest: Option<&Sha256>) -> String {
+    digest.map_or_else(|| marker(cluster), |digest| format!("<!-- pki plan {cluster} sha256:{digest} -->"))
+}
+
 /// What everything else makes room for at the beginning: what it is about, the verdict, and the errors, of which the middle is cut where they alone are too long.
-fn head(plan: &Plan, room: usize) -> String {
-    let mut text = format!("{}\n### pki plan: {}\n\n", marker(plan.cluster.as_str()), verdict(plan));
+fn head(plan: &Plan, digest: Option<&Sha256>, room: usize) -> String {
+    let first = first_line(plan.cluster.as_str(), digest);
+    let mut text = format!("{first}\n### pki plan: {}\n\n", verdict(plan));
     let commit = plan.spec.commit.as_ref().map(|commit| format!(" at {}", commit.get(..7).unwrap_or(commit)));
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -97,7 +114,7 @@ fn tail(plan: &Plan, digest: Option<&Sha256>) -> String {
     if let Some(digest) = digest {
         let _ = write!(text, ", digest {}", code(&format!("sha256:{digest}")));
     }
-    let _ = write!(text, ", good until {}\n\n**{}**\n", instant(plan.expires), last(plan));
+    let _ = write!(text, ", valid until {}\n\n**{}**\n", instant(plan.expires), last(plan));
     text
 }
 

@@ -26,6 +26,11 @@ pub fn gitlab(plan: &Plan) -> String {
     crate::saved::to_text(&Counts { create: summary.issue, update, delete: summary.remove })
 }
 
+/// The counts where no plan could be made.
+pub fn gitlab_of_no_plan() -> String {
+    crate::saved::to_text(&Counts { create: 0, update: 0, delete: 0 })
+}
+
 /// Statuses as JUnit: a suite for each cluster, with one case for each certificate, CA and other thing; it fails where something is due, blocked or unknown.
 pub fn junit_of_status<'a>(statuses: impl Iterator<Item = &'a Status>) -> String {
     text("pki status", statuses.map(suite))

@@ -24,8 +24,12 @@ const NODES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 /// The planner's own plan.
 fn plan_of(survey: &Survey, replace: &[&str]) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now());
-    let spec =
-        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(SPEC.as_bytes()),
+        commit: None,
+        files: Default::default(),
+    };
     let replace = replace.iter().map(|text| text.parse().unwrap()).collect();
     let options = &Options { replace, ..Options::default() };
     let (differences, place) = (&differences, &|_: &[String]| None);

@@ -108,7 +108,12 @@ fn measure(folder: &Path, clients: usize) {
         survey: &survey,
         differences: &differences,
         now: now(),
-        spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
+        spec: SpecReference {
+            file: "spec.yaml".to_owned(),
+            sha256: Sha256::of(b""),
+            commit: None,
+            files: Default::default(),
+        },
         options: &Options::default(),
         signed: &Default::default(),
         place: &|_| None,

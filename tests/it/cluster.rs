@@ -66,11 +66,16 @@ impl Cluster {
     /// What the nodes tell, as it is saved.
     pub(crate) fn facts(&self) -> Facts {
         let loaded = self.spec();
-        let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None };
+        let spec = SpecReference {
+            file: "spec.yaml".to_owned(),
+            sha256: Sha256::of(b""),
+            commit: None,
+            files: Default::default(),
+        };
         Facts::new(loaded.spec.metadata.name.clone(), spec, self.survey(&loaded).observed)
     }
 
-    fn survey(&self, loaded: &Loaded) -> Survey {
+    pub(crate) fn survey(&self, loaded: &Loaded) -> Survey {
         let profile = Profile::load(loaded.spec.spec.profile).unwrap();
         let known = Observed { observed_at: now(), nodes: self.skipped() };
         let mut survey =
@@ -108,7 +113,12 @@ impl Cluster {
         let loaded = self.spec();
         let survey = self.survey(&loaded);
         let differences = diff(&survey.desired, &survey.observed, now());
-        let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None };
+        let spec = SpecReference {
+            file: "spec.yaml".to_owned(),
+            sha256: Sha256::of(b""),
+            commit: None,
+            files: Default::default(),
+        };
         let place = |path: &[String]| place(&loaded, path);
         let (survey, differences) = (&survey, &differences);
         make(&Input {
@@ -155,7 +165,7 @@ impl Cluster {
         pki::apply::apply(plan, &mut self.nodes(&loaded), &settings, tell)
     }
 
-    fn spec(&self) -> Loaded {
+    pub(crate) fn spec(&self) -> Loaded {
         let text = std::fs::read(self.path().join("spec.yaml")).unwrap();
         let source = Source::from_bytes("spec.yaml", text).unwrap();
         let known: BTreeMap<_, _> = ProfileName::ALL
@@ -174,7 +184,7 @@ impl Cluster {
         reading.specs.into_iter().next().unwrap()
     }
 
-    fn nodes(&self, loaded: &Loaded) -> Hosts {
+    pub(crate) fn nodes(&self, loaded: &Loaded) -> Hosts {
         let node = |(name, node): (&NodeName, &pki::spec::types::Node)| {
             let local = node.connection.as_ref().unwrap().local.as_ref().unwrap();
             let root = self.path().join(local.root.as_ref().unwrap());

@@ -407,7 +407,7 @@ fn saved_plans_ask_and_install_too() {
     elsewhere.made.ends(0, &["apply", "plan.json", "--yes"]);
     assert!(elsewhere.waiting().is_empty());
     let again = elsewhere.made.pki(&["apply", "plan.json", "--yes"]);
-    assert!(cli::stderr(&again).contains("is done already"), "{}", cli::stderr(&again));
+    assert!(cli::stderr(&again).contains("is already applied"), "{}", cli::stderr(&again));
     elsewhere.made.no_secret_was_told();
 }
 

@@ -6,6 +6,7 @@
 )]
 
 mod adopt;
+mod ci_examples;
 mod cli;
 mod cluster;
 mod directories;
@@ -13,6 +14,7 @@ mod etcd_snapshots;
 mod examples;
 mod external;
 mod failures;
+mod forged_plans;
 mod forms;
 mod issuing;
 mod key_and_pem_shapes;

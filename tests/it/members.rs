@@ -157,7 +157,12 @@ impl Cluster {
             survey,
             differences: &differences,
             now: (self.now)(),
-            spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
+            spec: SpecReference {
+                file: "spec.yaml".to_owned(),
+                sha256: Sha256::of(b""),
+                commit: None,
+                files: Default::default(),
+            },
             options: &Options::default(),
             signed: &Default::default(),
             place: &|_| None,

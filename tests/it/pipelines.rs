@@ -287,39 +287,6 @@ fn an_overlay_gives_a_spec_and_the_completions_are_a_program_of_the_shell() {
 }
 
 #[test]
-fn of_the_comments_on_a_change_only_those_of_the_workflow_itself_count() {
-    let workflow = std::fs::read_to_string(Path::new(ROOT).join("examples/ci/github-actions.yaml")).unwrap();
-    let lines: Vec<&str> = workflow.lines().map(str::trim).collect();
-    let asking = |line: &&str| line.contains("/comments\" --paginate --jq ");
-    let asked: Vec<usize> = (0..lines.len()).filter(|at| asking(&lines[*at])).collect();
-    let [earlier, digest] = asked[..] else { panic!("{asked:?}") };
-    let folder = tempfile::tempdir().unwrap();
-    let comment = |id: u32, login: &str, digest: &str| {
-        let body = format!("<!-- pki plan prod -->\nPlan, digest `sha256:{}`", digest.repeat(64));
-        serde_json::json!({ "id": id, "user": { "login": login }, "body": body })
-    };
-    let comments = serde_json::json!([
-        comment(1, "somebody", "a"),
-        comment(2, "github-actions[bot]", "b"),
-        comment(3, "github-actions", "c"),
-    ]);
-    std::fs::write(folder.path().join("comments.json"), comments.to_string()).unwrap();
-    let gh = "gh() { for filter; do :; done; jq -r \"$filter\" comments.json; }";
-    let run = |script: &str| {
-        let script = format!("{gh}\nmarker='<!-- pki plan prod -->'\n{script}");
-        let ended = Command::new("sh").args(["-ec", &script]).current_dir(folder.path()).output().unwrap();
-        String::from_utf8(ended.stdout).unwrap().trim().to_owned()
-    };
-    if Command::new("jq").arg("--version").output().is_err() {
-        crate::cluster::left_out("the comments that count", "jq is not installed");
-        return;
-    }
-    assert_eq!(run(&format!("{}\necho $old", lines[earlier])), "2");
-    let of_digest = format!("{}\n{}\ncat digest", lines[digest], lines[digest + 1]);
-    assert_eq!(run(&of_digest), format!("sha256:{}", "b".repeat(64)));
-}
-
-#[test]
 fn every_alert_rule_fires_for_its_cause() {
     let alerts = Path::new(ROOT).join("tests/alerts.yaml");
     match Command::new("promtool").args(["test", "rules"]).arg(alerts).output() {

@@ -293,7 +293,12 @@ impl Cluster {
             survey: &survey,
             differences: &differences,
             now,
-            spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
+            spec: SpecReference {
+                file: "spec.yaml".to_owned(),
+                sha256: Sha256::of(b""),
+                commit: None,
+                files: Default::default(),
+            },
             options: &Options::default(),
             signed: &Default::default(),
             place: &|_| None,

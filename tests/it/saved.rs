@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::Value;
 
 use crate::cli;
+use crate::forged_plans::named;
 use crate::made::{Made, Spec};
 
 /// A cluster in which every certificate is due, and the plan that renews them as `plan.json`.
@@ -16,10 +17,11 @@ fn planned() -> Made {
     made
 }
 
+/// Edits the plan and gives it a name that fits.
 fn edit(made: &Made, change: impl FnOnce(&mut Value)) {
     let mut plan: Value = serde_json::from_slice(&std::fs::read(made.at("plan.json")).unwrap()).unwrap();
     change(&mut plan);
-    std::fs::write(made.at("plan.json"), serde_json::to_string_pretty(&plan).unwrap()).unwrap();
+    std::fs::write(made.at("plan.json"), named(plan).to_string()).unwrap();
 }
 
 /// What is said when the plan is refused, upon which nothing has changed.
@@ -46,9 +48,8 @@ fn a_saved_plan_is_for_its_owner_and_shown_as_it_was() {
     let digest = pki::x509::Sha256::of(text.as_bytes()).to_string();
     assert!(cli::stderr(&told).contains(&format!("digest  sha256:{digest}")), "{}", cli::stderr(&told));
     assert!(cli::stderr(&told).contains("apply   pki apply plan.json"));
-    let plan: pki::plan::Plan = pki::saved::from_text(text.as_bytes()).unwrap();
+    let plan = pki::plan::SavedPlan::read(text.as_bytes()).unwrap();
     assert_eq!(pki::saved::to_text(&plan), text, "canonical: read and written again it is the same");
-    assert!(plan.is_as_made());
     made.ends(2, &["show", "plan.json", "--exit-code"]);
     made.no_secret_was_told();
 }
@@ -63,7 +64,7 @@ fn a_saved_plan_is_applied_and_once_more_does_nothing() {
     let done = made.listing();
     let again = made.pki(&["apply", "plan.json", "--yes"]);
     assert_eq!(cli::code(&again), 0);
-    assert!(cli::stderr(&again).contains("is done already: nothing was touched"), "{}", cli::stderr(&again));
+    assert!(cli::stderr(&again).contains(" is already applied, 20"), "{}", cli::stderr(&again));
     assert!(made.listing() == done);
 }
 
@@ -128,18 +129,171 @@ fn the_key_of_the_signer_is_needed_too() {
 #[test]
 fn a_plan_ages() {
     let made = planned();
+    // Whatever it says of its end itself.
     edit(&made, |plan| plan["expires_at"] = "2026-01-01T00:00:00Z".into());
+    made.ends(0, &["show", "plan.json"]);
+    edit(&made, |plan| plan["created"] = "2026-01-01T00:00:00Z".into());
     let said = refused(&made, 4, &[]);
-    assert!(said.contains("stale: it was good until 2026-01-01 00:00Z"), "{said}");
+    assert!(said.contains("stale: it expired 2026-01-08 00:00Z"), "{said}");
+    assert!(said.contains("make it again, or `pki apply plan.json --replan-if-equal`"), "{said}");
+}
+
+#[test]
+fn a_plan_that_is_too_old_is_applied_if_planning_today_gives_the_same() {
+    let made = Made::new();
+    made.spec(&Spec { defaults: "validity: 730d, renewBefore: 400d", more: "" });
+    // Two seconds, and no certificate ends before that.
+    made.ends(0, &["plan", "-f", "spec.yaml", "-o", "plan.json", "--valid-for", "1s"]);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let said = refused(&made, 4, &[]);
+    assert!(said.contains("stale: it expired "), "{said}");
+    let plan = std::fs::read(made.at("plan.json")).unwrap();
+    edit(&made, |plan| {
+        let actions = plan["visits"][0]["actions"].as_array_mut().unwrap();
+        let issue = actions.iter_mut().find(|action| action["deed"]["verb"] == "issue-identity").unwrap();
+        issue["deed"]["ip"] = serde_json::json!(["10.66.66.66"]);
+    });
+    let said = refused(&made, 4, &["--replan-if-equal"]);
+    assert!(said.contains("the saved plan says issue-identity"), "{said}");
+    std::fs::write(made.at("plan.json"), plan).unwrap();
+    made.ends(0, &["apply", "plan.json", "--yes", "--replan-if-equal"]);
+    made.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+}
+
+#[test]
+fn how_long_a_plan_is_valid_is_said_with_the_reason() {
+    let made = planned();
+    let saved = |more: &[&str]| {
+        cli::stderr(&made.pki(&[&["plan", "-f", "spec.yaml", "-o", "plan.json"], more].concat()))
+    };
+    let valid = |said: &str| said.lines().next().unwrap().to_owned();
+    assert!(valid(&saved(&[])).ends_with("Z."), "a week is less than a quarter of two years");
+    let cut = valid(&saved(&["--valid-for", "365d"]));
+    assert!(cut.contains(", a quarter of the shortest validity that it issues, "), "{cut}");
+}
+
+#[test]
+fn approval_on_the_command_line_is_for_a_plan_with_a_digest() {
+    let made = planned();
+    for approval in
+        [&["--unattended"][..], &["--confirm", "prod-eu1/outage"], &["--yes", "--confirm", "prod-eu1/outage"]]
+    {
+        let before = made.listing();
+        let output = made.pki(&[&["apply", "plan.json"], approval].concat());
+        let said = cli::stderr(&output);
+        assert_eq!(cli::code(&output), 64, "{approval:?}: {said}");
+        assert!(
+            said.contains("on a saved plan needs the digest of what was reviewed: --expect-digest"),
+            "{said}"
+        );
+        assert!(made.listing() == before);
+    }
+    let output = made.pki(&["apply", "plan.json", "--yes"]);
+    let said = cli::stderr(&output);
+    assert!(cli::code(&output) == 0 && said.contains("note: this run is bound to no review"), "{said}");
+    assert!(said.contains("add --expect-digest sha256:"), "{said}");
+}
+
+#[test]
+fn a_plan_that_was_rolled_back_says_so() {
+    let made = planned();
+    made.ends(0, &["apply", "plan.json", "--yes"]);
+    let plan: Value = serde_json::from_slice(&std::fs::read(made.at("plan.json")).unwrap()).unwrap();
+    let id = plan["id"].as_str().unwrap();
+    let told = made.ends(0, &["rollback", id, "-f", "spec.yaml", "--yes"]);
+    let run = told
+        .lines()
+        .find_map(|line| line.strip_prefix("apply "))
+        .and_then(|line| line.split_whitespace().next());
+    let said = refused(&made, 4, &[]);
+    assert!(said.contains(&format!("stale: plan {id} was applied on cp-1 at ")), "{said}");
+    assert!(said.contains(&format!("rolled back by {}", run.unwrap_or("?"))), "{said}");
+    assert!(!said.contains("there has been"), "{said}");
+}
+
+#[test]
+fn an_older_plan_goes_where_none_is_saved_and_a_dash_is_standard_output() {
+    let made = planned();
+    std::fs::write(made.at("bad.yaml"), "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: { name: a }\nspec: { profil: etcd, nodes: {} }\n").unwrap();
+    let reports = [
+        "--report",
+        "text=p.txt",
+        "--report",
+        "markdown=p.md",
+        "--report",
+        "json=p.json",
+        "--report",
+        "gitlab=p.gl",
+    ];
+    for name in ["p.txt", "p.md", "p.json", "p.gl"] {
+        std::fs::write(made.at(name), "of another plan").unwrap();
+    }
+    made.ends(65, &[&["plan", "-f", "bad.yaml", "-o", "plan.json"][..], &reports].concat());
+    assert!(!made.at("plan.json").exists());
+    let read = |name: &str| std::fs::read_to_string(made.at(name)).unwrap();
+    assert!(read("p.txt").contains("profil") && read("p.md").contains("profil"), "{}", read("p.md"));
+    assert!(read("p.md").starts_with("<!-- pki plan") && read("p.md").ends_with("**Plan: none.**\n"));
+    let json: Value = serde_json::from_str(&read("p.json")).unwrap();
+    assert_eq!((&json["exit"], json["problems"].as_array().unwrap().is_empty()), (&65.into(), false));
+    assert_eq!(read("p.gl"), "{\n  \"create\": 0,\n  \"update\": 0,\n  \"delete\": 0\n}\n");
+    // Whatever else ends it, nothing of another plan is left.
+    made.ends(64, &[&["plan", "-f", "spec.yaml", "--skip-node", "cp-9"][..], &reports].concat());
+    assert!(
+        read("p.md").contains("no plan") && read("p.txt").starts_with("No plan: pki ended with 64"),
+        "{}",
+        read("p.txt")
+    );
+    let output = made.pki(&["plan", "-f", "spec.yaml", "-o", "-"]);
+    assert_eq!(cli::code(&output), 0);
+    let plan = pki::plan::SavedPlan::read(&output.stdout).unwrap();
+    assert!(
+        !made.at("-").exists() && cli::stderr(&output).contains("\nPlan: renew "),
+        "{}",
+        cli::stderr(&output)
+    );
+    std::fs::write(made.at("plan.json"), &output.stdout).unwrap();
+    assert!(made.ends(0, &["show", "plan.json"]).contains(plan.id()));
+}
+
+#[test]
+fn a_spec_that_is_not_believed_decides_neither_whom_nor_what_is_read() {
+    let made = planned();
+    std::fs::write(
+        made.at("hosts.yaml"),
+        "cp-1: { host: 127.0.0.1, port: 1, hostKeys: [\"ssh-ed25519 AAAA\"] }\n",
+    )
+    .unwrap();
+    let output = made.pki(&["plan", "-f", "spec.yaml", "--untrusted"]);
+    assert_eq!(cli::code(&output), 64, "{}", cli::stderr(&output));
+    let told = made.ends(
+        3,
+        &["plan", "-f", "spec.yaml", "--untrusted", "--hosts-from", "hosts.yaml", "--timeout", "5s"],
+    );
+    assert!(told.contains("cp-2") && cli::words(&told).contains("--hosts-from does not name it"), "{told}");
+    // No folder of this machine is looked at, though the spec names three.
+    assert!(!told.contains("renew"), "{told}");
+    // From facts it goes without any node.
+    made.ends(0, &["observe", "-f", "spec.yaml", "-o", "facts.json"]);
+    made.ends(0, &["plan", "-f", "spec.yaml", "--untrusted", "--facts", "facts.json"]);
+    let source =
+        "  authorities: { etcd-ca: { source: { certificate: /etc/ssl/ca.crt, key: /etc/ssl/ca.key } } }\n";
+    made.spec(&Spec { more: source, ..Spec::renewing() });
+    let output = made.pki(&["plan", "-f", "spec.yaml", "--untrusted", "--facts", "facts.json"]);
+    assert_eq!(cli::code(&output), 65, "{}", cli::stderr(&output));
+    assert!(
+        cli::words(&cli::stderr(&output)).contains("is not read with --untrusted"),
+        "{}",
+        cli::stderr(&output)
+    );
 }
 
 #[test]
 fn everything_that_speaks_against_a_plan_is_said_at_once() {
     let made = planned();
-    edit(&made, |plan| plan["expires_at"] = "2026-01-01T00:00:00Z".into());
+    edit(&made, |plan| plan["created"] = "2026-01-01T00:00:00Z".into());
     made.spec(&Spec::default());
     let said = refused(&made, 4, &["--expect-digest", &"ab".repeat(32)]);
-    for reason in ["was approved", "it was good until", "spec.yaml has changed"] {
+    for reason in ["was approved", "it expired", "spec.yaml has changed"] {
         assert!(said.contains(reason), "{said}");
     }
 }
@@ -168,7 +322,7 @@ fn what_is_no_plan_is_refused() {
 }
 
 #[test]
-fn a_plan_that_was_edited_so_that_it_breaks_something_is_refused_with_what_it_breaks() {
+fn a_plan_that_was_edited_is_refused_with_the_first_thing_that_differs() {
     let made = planned();
     edit(&made, |plan| {
         let visits = plan["visits"].as_array_mut().unwrap();
@@ -178,16 +332,26 @@ fn a_plan_that_was_edited_so_that_it_breaks_something_is_refused_with_what_it_br
             action["deed"]["dns"] = vec![Value::from("somewhere.else")].into();
         }
     });
-    let said = refused(&made, 3, &[]);
-    assert!(said.contains("the plan would break something") && said.contains("etcd@cp-2"), "{said}");
+    let said = refused(&made, 4, &[]);
+    assert!(
+        said.contains("the saved plan says issue-identity etcd-server@cp-2, deed.dns[0] \"somewhere.else\""),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_plan_that_was_edited_at_all_is_refused() {
     let made = planned();
+    let text = std::fs::read_to_string(made.at("plan.json")).unwrap();
+    std::fs::write(made.at("plan.json"), text.replacen("apiserver", "apisrver", 1)).unwrap();
+    let said = refused(&made, 4, &[]);
+    assert!(said.contains("its name does not fit what it says"), "{said}");
     edit(&made, |plan| plan["visits"][0]["actions"].as_array_mut().unwrap().truncate(2));
     let said = refused(&made, 4, &[]);
-    assert!(said.contains("its name no longer fits what it says"), "{said}");
+    assert!(
+        said.contains("its name does not fit what it says"),
+        "its actions are not numbered as they stand: {said}"
+    );
 }
 
 #[test]

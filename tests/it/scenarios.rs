@@ -25,7 +25,7 @@ use crate::schema::conforms;
 const AT_ONCE: usize = 4;
 
 /// Scenarios in which files change hands, which only root can do.
-const ROOT_ONLY: [&str; 4] = [
+pub(crate) const ROOT_ONLY: [&str; 4] = [
     "other-owner",
     "ack-ca-and-peer-ca-distrusted",
     "ack-behind-link-cas-expiring",

@@ -120,6 +120,16 @@ pub enum SshError {
         /// Our version.
         version: &'static str,
     },
+    /// There is no program that fits, and none may be copied there.
+    #[error(
+        "{host} has no pki of protocol {version}, and with --untrusted none is copied there: install pki on it, in the PATH of the login (such as /usr/local/bin/pki)"
+    )]
+    NotInstalled {
+        /// What was connected to.
+        host: String,
+        /// Our version.
+        version: &'static str,
+    },
     /// What answers is not what should.
     #[error("what answers on {host} is not pki: {said}")]
     Protocol {

@@ -29,6 +29,9 @@ pub(super) fn connect(client: &Arc<Client>, target: &Target, session: &Session) 
     let connection = client.connect(target)?;
     match installed(client, &connection, target, session)? {
         Some(remote) => Ok(remote),
+        None if session.looks_only => {
+            Err(SshError::NotInstalled { host: target.host.clone(), version: VERSION })
+        }
         None => copied(client, &connection, target, session),
     }
 }
@@ -40,7 +43,11 @@ fn installed(
     target: &Target,
     session: &Session,
 ) -> Result<Option<Remote>, SshError> {
-    let Channel { input, output, far } = client.start(connection, target, &["pki", "node", "serve"])?;
+    let words: &[&str] = match session.looks_only {
+        true => &["pki", "node", "serve", "--read-only"],
+        false => &["pki", "node", "serve"],
+    };
+    let Channel { input, output, far } = client.start(connection, target, words)?;
     match Remote::connect(output, input, Box::new(Arc::clone(&far)), session) {
         Ok(remote) => Ok(Some(remote)),
         Err(NodeError::Incompatible { .. }) => Ok(None),

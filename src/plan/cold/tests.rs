@@ -6,7 +6,7 @@ use crate::diff::{Survey, diff};
 use crate::observed::{
     Answer, ClientCertificate, EndpointFacts, NodeFacts, Probe, Seen, Served, ServiceFacts, UnitFacts,
 };
-use crate::plan::{Input, NoSuchPhase, Options, Phase, Plan, PlanError, SpecReference, plan};
+use crate::plan::{Input, NoSuchPhase, Options, Phase, Plan, PlanError, SavedPlan, SpecReference, plan};
 use crate::saved::{Facts, from_text, to_text};
 use crate::schema::Document;
 use crate::simulate::{Processes, checked};
@@ -24,8 +24,12 @@ fn plan_of(survey: &Survey) -> Plan {
 
 fn plan_until(survey: &Survey, until_phase: Option<Phase>) -> Result<Plan, PlanError> {
     let differences = diff(&survey.desired, &survey.observed, later());
-    let spec =
-        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(SPEC.as_bytes()),
+        commit: None,
+        files: Default::default(),
+    };
     let options = &Options { until_phase, ..Options::default() };
     let (differences, place) = (&differences, &|_: &[String]| None);
     plan(&Input { survey, differences, now: later(), spec, options, signed: &Default::default(), place })
@@ -226,9 +230,9 @@ fn a_plan_ends_with_the_phase_that_was_named_and_counts_no_more_than_it_does() {
 #[test]
 fn a_saved_plan_ends_with_a_phase_under_its_own_name() {
     let survey = everything_down();
-    let whole: Plan = from_text(to_text(&plan_of(&survey)).as_bytes()).unwrap();
+    let whole = SavedPlan::read(to_text(&plan_of(&survey)).as_bytes()).unwrap();
     let first = whole.clone().until(Phase::Quorum).unwrap();
-    assert_eq!((&first.id, first.visits.len()), (&whole.id, 3));
+    assert_eq!((first.id(), first.visits().len()), (whole.id(), 3));
     // The last phase leaves nothing out.
     assert_eq!(whole.clone().until(Phase::Ordinary).unwrap(), whole);
 }

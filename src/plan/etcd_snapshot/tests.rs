@@ -6,9 +6,10 @@ use super::*;
 use crate::diff::{Survey, diff};
 use crate::observed::{ClientCertificate, EtcdId, Seen};
 use crate::plan::cold::tests::{everything_down, later};
-use crate::plan::gates::tests::{facts, plan_at, running, soon};
-use crate::plan::{Plan, standing};
+use crate::plan::gates::tests::{facts, plan_at, plan_with, running, soon};
+use crate::plan::{Dates, Options, Plan, Rest, SavedPlan, standing};
 use crate::render;
+use crate::saved::to_text;
 use crate::simulate::{Processes, checked};
 use crate::survey::tests::now;
 
@@ -203,4 +204,34 @@ fn a_saved_plan_is_as_good_when_another_member_leads_and_saves_again_until_all_a
     *interrupted.observed.nodes.get_mut(name).unwrap() = of_restarted;
     assert_eq!(told(&interrupted), [1, 3, 4]);
     assert_eq!(told(&restarted), [0; 0]);
+}
+
+#[test]
+fn another_leader_makes_no_other_plan_of_what_was_saved() {
+    for mut survey in [distrusted(EtcdSnapshots::default()), stale(EtcdSnapshots::Always)] {
+        let saved = SavedPlan::read(to_text(&plan_at(&survey, soon())).as_bytes()).unwrap();
+        assert_eq!(saved.choices().unwrap().leader.as_ref().unwrap().as_str(), "cp-1");
+        let third = facts(&mut survey, "cp-3").etcd.present().unwrap().member;
+        lead(&mut survey, Some(third));
+        let standings = saved.standing(&survey, &diff(&survey.desired, &survey.observed, soon()));
+        let rest = |survey: &Survey, options: &Options| {
+            saved.rest(&standings, plan_with(survey, soon(), options), Dates::Equal)
+        };
+        // Of itself the planner would now ask the new leader, and restart it last.
+        assert!(rest(&survey, &Options::default()).is_err());
+        let again = saved.options_again(&standings);
+        let Ok(Rest::Work(made)) = rest(&survey, &again) else { panic!() };
+        assert_eq!(saved_on(&made), ["cp-1"]);
+        assert_eq!(
+            (made.id.as_str(), &made.options),
+            (saved.id(), &Options::default()),
+            "nothing of it is written"
+        );
+        // A member that follows nobody is not chosen because a file says so.
+        let Seen::Present(etcd) = &mut facts(&mut survey, "cp-1").etcd else { panic!() };
+        let own = etcd.member;
+        let Seen::Present(status) = &mut etcd.members.get_mut(&own).unwrap().status else { panic!() };
+        status.leader = None;
+        assert!(rest(&survey, &again).is_err());
+    }
 }

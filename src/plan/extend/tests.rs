@@ -36,8 +36,12 @@ fn plan_where_leads(leader: u64) -> Plan {
         facts.etcd = Seen::Present(EtcdFacts { cluster: EtcdId(7), member: EtcdId(id), members });
     }
     let differences = diff(&survey.desired, &survey.observed, now());
-    let spec =
-        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(SPEC.as_bytes()),
+        commit: None,
+        files: Default::default(),
+    };
     let plan = plan(&Input {
         survey: &survey,
         differences: &differences,

@@ -19,10 +19,18 @@ pub(in crate::plan) fn soon() -> Timestamp {
 }
 
 pub(in crate::plan) fn plan_at(survey: &Survey, now: Timestamp) -> Plan {
+    plan_with(survey, now, &Options::default())
+}
+
+pub(in crate::plan) fn plan_with(survey: &Survey, now: Timestamp, options: &Options) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now);
-    let spec =
-        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
-    let (differences, options, place) = (&differences, &Options::default(), &|_: &[String]| None);
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(SPEC.as_bytes()),
+        commit: None,
+        files: Default::default(),
+    };
+    let (differences, place) = (&differences, &|_: &[String]| None);
     plan(&Input { survey, differences, now, spec, options, signed: &Default::default(), place }).unwrap()
 }
 

@@ -39,7 +39,12 @@ fn world(addition: &str) -> Survey {
 
 fn planned(survey: &Survey, options: &Options) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now());
-    let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None };
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(b""),
+        commit: None,
+        files: Default::default(),
+    };
     let (differences, place) = (&differences, &|_: &[String]| None);
     plan(&Input { survey, differences, now: now(), spec, options, signed: &Default::default(), place })
         .unwrap()
@@ -210,7 +215,12 @@ fn a_ca_that_one_node_alone_trusts_is_not_spread_without_an_approval() {
     let survey = world("");
     let input_options = Options::default();
     let differences = diff(&survey.desired, &survey.observed, now());
-    let spec = SpecReference { file: String::new(), sha256: Sha256::of(b""), commit: None };
+    let spec = SpecReference {
+        file: String::new(),
+        sha256: Sha256::of(b""),
+        commit: None,
+        files: Default::default(),
+    };
     let input = Input {
         survey: &survey,
         differences: &differences,

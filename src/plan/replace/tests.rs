@@ -26,8 +26,12 @@ fn distrusted() -> Survey {
 
 fn plan_of(survey: &Survey) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now());
-    let spec =
-        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(SPEC.as_bytes()),
+        commit: None,
+        files: Default::default(),
+    };
     let options = &Options::default();
     let plan = plan(&Input {
         survey,

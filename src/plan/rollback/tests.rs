@@ -35,7 +35,12 @@ fn snapshot(visit: u32, (before, after): (u64, u64), unchanged_since: bool) -> S
 /// `NODE VISIT` of what each visit of the way back puts back, and how many things it leaves.
 fn way_back(cp_1: [SnapshotFacts; 2], cp_2: [SnapshotFacts; 2]) -> (Vec<String>, usize) {
     let survey = agreement();
-    let spec = SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None };
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(b""),
+        commit: None,
+        files: Default::default(),
+    };
     let (differences, options) = (&Differences::default(), &Options::default());
     let input = Input {
         survey: &survey,

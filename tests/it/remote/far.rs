@@ -198,7 +198,12 @@ impl Spec {
             survey: &survey,
             differences: &differences,
             now,
-            spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
+            spec: SpecReference {
+                file: "spec.yaml".to_owned(),
+                sha256: Sha256::of(b""),
+                commit: None,
+                files: Default::default(),
+            },
             options,
             signed: &Default::default(),
             place: &|_| None,

@@ -60,7 +60,12 @@ impl Cluster {
             survey,
             differences: &diff(&survey.desired, &survey.observed, now),
             now,
-            spec: SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(b""), commit: None },
+            spec: SpecReference {
+                file: "spec.yaml".to_owned(),
+                sha256: Sha256::of(b""),
+                commit: None,
+                files: Default::default(),
+            },
             options: &options,
             signed: &Default::default(),
             place: &|_| None,
