@@ -57,8 +57,27 @@ impl Page<'_> {
     fn fields(&mut self, depth: usize, path: &mut Vec<String>, fields: &[(String, Tree)]) {
         for (key, value) in fields {
             path.push(key.trim_matches('"').to_owned());
+            if path.as_slice() == ["nodes"] {
+                self.missing(depth);
+            }
             self.entry(depth, path, key, value);
             path.pop();
+        }
+    }
+
+    /// Who is not among the nodes. The command stands in one line, to be pasted.
+    fn missing(&mut self, depth: usize) {
+        let Some(missing) = &self.draft.missing else { return };
+        self.remark(
+            depth,
+            &format!("{}. Nothing that changes trust is done without them.", missing.sentence),
+        );
+        if let Some(command) = &missing.command {
+            self.text.push_str(&format!(
+                "{}# Look at all of them: {}\n",
+                "  ".repeat(depth),
+                escaped(command)
+            ));
         }
     }
 

@@ -103,6 +103,7 @@ pub fn begin(found: &[Found], config: Option<&KubeadmConfig>) -> Result<(Draft, 
         comments,
         remarks: BTreeSet::new(),
         intents: BTreeSet::new(),
+        missing: None,
     };
     if let Some(config) = config {
         config.intend(&mut draft, &facts);

@@ -16,6 +16,7 @@ mod kubeadm;
 mod lifetimes;
 mod look;
 mod outlook;
+mod outsiders;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,6 +136,8 @@ pub struct Draft {
     remarks: BTreeSet<String>,
     /// What was intended and is not so.
     intents: BTreeSet<String>,
+    /// Members of etcd that it lacks.
+    missing: Option<outsiders::Missing>,
 }
 
 impl Draft {
@@ -268,6 +271,7 @@ pub fn settle(
 fn adapted(draft: &Draft, sight: &Sight<'_>) -> Draft {
     let mut next = Draft { remarks: BTreeSet::new(), ..draft.clone() };
     cluster::remarks(&mut next, sight);
+    outsiders::look(&mut next, sight);
     directories::adopt(&mut next, sight);
     external_etcd::adopt(&mut next, sight);
     files::moved(&mut next, sight);

@@ -14,6 +14,8 @@ pub struct Outlook {
     pub plan: Option<String>,
     /// Whether the plan has nothing to do.
     pub is_empty: bool,
+    /// Who takes part and is not in the spec, and the command that adopts them too.
+    pub missing: Vec<String>,
     /// What the plan would change, and what keeps it from it.
     pub changes: Vec<String>,
     /// What was seen and is left alone.
@@ -32,6 +34,7 @@ impl Outlook {
         Self {
             plan: render::plan(plan).lines().last().map(str::to_owned),
             is_empty: plan.is_empty(),
+            missing: missing(draft),
             changes: lines(differences, |effect| !is_note(effect)),
             notes: lines(differences, is_note),
             left_out: left_out(draft),
@@ -52,6 +55,7 @@ impl Outlook {
                 lines.extend(items.iter().map(|item| format!("  {item}")));
             }
         };
+        section("This spec is not about the whole cluster:", &self.missing);
         match (&self.plan, self.is_empty) {
             (None, _) => section("No node was looked at: pki plan tells what they lack.", &[String::new()]),
             (Some(_), true) => section("The next plan would change nothing.", &[String::new()]),
@@ -67,6 +71,12 @@ impl Outlook {
     }
 }
 
+fn missing(draft: &Draft) -> Vec<String> {
+    let Some(missing) = &draft.missing else { return Vec::new() };
+    let command = missing.command.iter().map(|command| format!("look at all of them: {command}"));
+    [missing.sentence.clone()].into_iter().chain(command).collect()
+}
+
 fn left_out(draft: &Draft) -> Vec<String> {
     draft.intents.union(&draft.remarks).cloned().collect()
 }
@@ -76,6 +86,9 @@ fn lines(differences: &Differences, wants: impl Fn(Effect) -> bool) -> Vec<Strin
     let mut alike: BTreeMap<(Effect, String), Vec<String>> = BTreeMap::new();
     for (address, findings) in &differences.findings {
         for finding in findings.iter().filter(|finding| wants(finding.effect)) {
+            if matches!(finding.reason, Reason::NotInSpec { .. }) {
+                continue;
+            }
             let mut text = finding.reason.to_string();
             if matches!(finding.reason, Reason::PermissionsDiffer { .. }) {
                 text.push_str("; a mode that grants more than it should is not adopted");

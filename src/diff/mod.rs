@@ -13,6 +13,7 @@ mod kept;
 mod key_pair;
 mod machine;
 mod reason;
+mod refused;
 mod request;
 mod sentences;
 mod service;
@@ -20,6 +21,7 @@ mod shared;
 mod succession;
 #[cfg(test)]
 mod tests;
+mod unlisted;
 mod view;
 mod words;
 
@@ -41,6 +43,7 @@ pub use request::waiting_request;
 pub use shared::{SharedView, shared_views};
 pub(crate) use succession::successor_names;
 pub use succession::{Staged, Succession, successions};
+pub use unlisted::{Outsider, Seen as SeenOutside, Sighting, Unlisted, unlisted, way_out};
 pub use view::{Form, IdentityView, identity_view, storage_view};
 pub use words::{date, instant};
 
@@ -184,6 +187,12 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
     }
     for (node, finding) in machine::common_addresses(desired, observed) {
         differences.add(Subject::Node, &node, vec![finding]);
+    }
+    for (address, finding) in refused::findings(desired, observed, &authorities, &successions, &differences) {
+        differences.add(address.subject, &address.node, vec![finding]);
+    }
+    if let Some((at, finding)) = unlisted(desired, observed).finding() {
+        differences.add(at.subject.clone(), &at.node, vec![finding]);
     }
     differences
 }

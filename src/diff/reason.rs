@@ -19,6 +19,7 @@ use crate::spec::types::Usage;
 use crate::x509::{KeyAlgorithm, Sha256};
 
 use super::copies::CopyHeld;
+use super::unlisted::{Outsider, Sighting};
 
 /// One difference between what should be and what is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -420,6 +421,24 @@ pub enum Reason {
     EtcdNotSaved {
         /// Why.
         because: String,
+    },
+    /// Those to whom it is presented refuse it: its issuer is in none of the CA files with which they check it.
+    Refused {
+        /// They, such as `etcd@cp-1`.
+        by: Vec<String>,
+        /// Who presents it to them, such as `etcd@cp-2`.
+        presented_by: Vec<String>,
+        /// Its issuer.
+        issuer: String,
+        /// Whether they would accept one that the CA in use issues.
+        reissue: bool,
+    },
+    /// Somebody takes part in the cluster, holds its CAs, and is in no node of the spec.
+    NotInSpec {
+        /// They.
+        who: Vec<Outsider>,
+        /// Where they were seen.
+        by: Sighting,
     },
     /// No reachable node holds the authority's key.
     AuthorityKeyLost,

@@ -5,7 +5,8 @@
 use std::fmt;
 
 use super::Reason;
-use super::words::{date, instant, names};
+use super::unlisted::Sighting;
+use super::words::{date, instant, joined, names};
 use crate::diagnostic::escaped;
 use crate::ids::NodeName;
 use crate::lookalike::spelled;
@@ -228,6 +229,30 @@ impl fmt::Display for Reason {
                 "etcd's data is not saved before its members are restarted: {}; if you need a copy, make it yourself first",
                 escaped(because)
             ),
+            Reason::Refused { by, presented_by, issuer, reissue: _ } => {
+                let verb = |all: &[String], one, many| if all.len() == 1 { one } else { many };
+                write!(
+                    f,
+                    "{} {} it when {} {} it: its issuer, {}, is not among the CAs trusted there",
+                    joined(by),
+                    verb(by, "refuses", "refuse"),
+                    joined(presented_by),
+                    verb(presented_by, "presents", "present"),
+                    escaped(issuer)
+                )
+            }
+            Reason::NotInSpec { who, by } => {
+                let who: Vec<String> = who.iter().map(ToString::to_string).collect();
+                let who = joined(&who);
+                match by {
+                    Sighting::MemberList | Sighting::InitialCluster { .. } => {
+                        write!(f, "etcd has members that are not in this spec: {who} ({by})")
+                    }
+                    Sighting::EtcdServers { .. } => {
+                        write!(f, "the API server uses etcd where no node of this spec is: {who} ({by})")
+                    }
+                }
+            }
             Reason::AuthorityKeyLost => f.write_str(
                 "no node holds its key; declare `external: true` if it is kept elsewhere on purpose",
             ),

@@ -25,6 +25,18 @@ pub(super) fn names(dns: &[String], ip: &[IpAddr]) -> String {
     dns.chain(ip).collect::<Vec<_>>().join(", ")
 }
 
+/// Names in a sentence: at most eight of them, and how many more there are.
+pub(super) fn joined(all: &[String]) -> String {
+    const MOST: usize = 8;
+    let shown: Vec<&str> = all.iter().take(MOST).map(String::as_str).collect();
+    match (shown.split_last(), all.len().saturating_sub(MOST)) {
+        (_, more) if more > 0 => format!("{} and {more} more", shown.join(", ")),
+        (Some((last, [])), _) => (*last).to_owned(),
+        (Some((last, first)), _) => format!("{} and {last}", first.join(", ")),
+        (None, _) => String::new(),
+    }
+}
+
 /// A subject as findings write it: `O=system:masters, CN=kubernetes-admin`, organizations first as kubeadm encodes them.
 pub(super) fn subject_text(subject: &SubjectName) -> String {
     let organizations = subject.organizations.iter().map(|name| format!("O={name}"));

@@ -221,6 +221,10 @@ pub struct UnitFacts {
     /// `UnitFileState`, such as `enabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_file_state: Option<String>,
+    /// What its command line and environment say of who takes part in etcd, by the names of etcd's flags: `name`, `initial-cluster`,
+    /// `initial-advertise-peer-urls`, `advertise-client-urls`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub flags: BTreeMap<String, String>,
 }
 
 impl UnitFacts {

@@ -22,6 +22,11 @@ pub(super) fn not_mended(reason: &Reason, subject: &Subject) -> (String, String)
             "a key that may be there is not taken for gone",
             "look at `spec.snapshots.directory` on the node, remove what cannot be read there, and plan again",
         )
+    } else if matches!(reason, Reason::Refused { .. }) {
+        (
+            "those who refuse it do not trust the CA in use either, and trust is never added by guess",
+            "compare the CA files of both ends, and put the CA in use into the one that lacks it",
+        )
     } else if matches!(subject, Subject::Authority(_)) {
         (
             "this version does not replace an authority that is there",

@@ -197,6 +197,10 @@ fn create(
         );
         return;
     }
+    let why = builder.missing(&at);
+    if builder.is_held(name, &at, why) {
+        return;
+    }
     let root = wanted.root.as_ref().and_then(|root| root.certificate.as_ref());
     let orphans = builder.certificates_of(name, root);
     let spki = root.map(|root| root.facts().key.spki_sha256);
@@ -356,6 +360,12 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
         };
         let help = "put it back from a backup: tokens that it signed are in use".to_owned();
         builder.block(&address(node), because, Some(help), &[]);
+        return;
+    }
+    let makes_another = due.iter().find(|(_, _, private_too)| *private_too && holder.is_none());
+    if let Some((node, why, _)) = makes_another
+        && builder.is_pair_held(&address(node), why.clone())
+    {
         return;
     }
     for (node, why, private_too) in due {

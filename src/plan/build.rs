@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::desired::{DesiredNode, FileSpec};
 use crate::diff::{
-    AuthorityView, Effect, Finding, IdentityView, Reason, Succession, Survey, authority_views, identity_view,
-    shared_views, successions,
+    AuthorityView, Effect, Finding, IdentityView, Reason, Succession, Survey, Unlisted, authority_views,
+    identity_view, shared_views, successions, unlisted,
 };
 use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
@@ -17,6 +17,7 @@ use crate::profile::Keep;
 
 use super::advice::{help, not_mended};
 use super::authorities::Sources;
+use super::outsiders::is_about_them;
 use super::recovery::Recovery;
 use super::shared::Shared;
 use super::succeed::Replacements;
@@ -32,6 +33,8 @@ pub(super) struct Draft {
     pub(super) deeds: BTreeMap<NodeName, Vec<DraftDeed>>,
     pub(super) blocked: Vec<Blocked>,
     pub(super) elsewhere: Vec<Blocked>,
+    /// Changes of trust that those hold who are not in the spec.
+    pub(super) held: Vec<Blocked>,
     pub(super) waiting: Vec<Waiting>,
     pub(super) restart_yourself: Vec<ManualRestart>,
     pub(super) notes: Vec<Noted>,
@@ -91,6 +94,8 @@ pub(super) struct Held<'a> {
     pub(super) authorities: BTreeMap<AuthorityName, AuthorityView>,
     /// What takes the place of those that are being replaced.
     pub(super) successions: BTreeMap<AuthorityName, Succession>,
+    /// Who takes part and is in no node of the spec.
+    pub(super) unlisted: Unlisted,
     /// Of nodes that were seen.
     pub(super) identities: BTreeMap<&'a NodeName, BTreeMap<&'a IdentityName, Rc<IdentityView>>>,
 }
@@ -107,7 +112,8 @@ impl<'a> Held<'a> {
         let identities = desired.nodes.iter().filter_map(of_node).collect();
         let authorities = authority_views(desired, observed);
         let successions = successions(desired, &authorities, now);
-        Self { authorities, successions, identities }
+        let unlisted = unlisted(desired, observed);
+        Self { authorities, successions, unlisted, identities }
     }
 
     /// What a node holds of an identity; `None` when it was not seen.
@@ -166,6 +172,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     }
     builder.save_etcd();
     builder.what_is_left();
+    builder.tell_held();
     builder.what_is_withheld();
     builder.draft.blocked.sort();
     builder.draft.blocked.dedup();
@@ -257,6 +264,7 @@ impl<'a> Builder<'a> {
                 .iter()
                 .filter(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown))
                 .filter(|finding| !seen_later.contains(finding) && !self.is_told(address, finding))
+                .filter(|finding| !is_about_them(finding))
                 .collect();
             if let Some(first) = grave.first() {
                 let help = help(&first.reason, address);
@@ -307,7 +315,7 @@ impl<'a> Builder<'a> {
 
     /// What is due and nothing in the plan mends is named: a plan without it would look as if all were well.
     fn what_is_left(&mut self) {
-        let blocked = self.draft.blocked.iter().chain(&self.draft.elsewhere);
+        let blocked = self.draft.blocked.iter().chain(&self.draft.elsewhere).chain(&self.draft.held);
         let told: BTreeSet<Address> = blocked.map(|blocked| blocked.address.clone()).collect();
         for (address, findings) in &self.input.differences.findings {
             if told.contains(address) || !self.input.options.selects(address) {

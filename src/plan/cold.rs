@@ -62,7 +62,7 @@ impl Builder<'_> {
             Quorum::Unknown => {
                 let members: Vec<&NodeName> = quorum::members(survey).collect();
                 let valid = members.iter().filter(|name| !self.has_expired(name)).count();
-                valid < quorum::needed(members.len())
+                valid + quorum::outside(survey) < quorum::needed(quorum::count(survey))
             }
         }
     }
@@ -93,14 +93,14 @@ impl Builder<'_> {
             is_started || live.is_some_and(|live| !quorum::is_down(live))
         };
         let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
-        members.iter().filter(can_run).count() >= quorum::needed(members.len())
+        members.iter().filter(can_run).count() >= quorum::needed(quorum::count(self.input.survey))
     }
 
     /// Whether there has been a cluster: of one that is only made now, nobody waits for the members to answer.
     fn has_had_one(&self) -> bool {
         let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
         let has_certificates = |name: &&&NodeName| self.shown_by_etcd(name).next().is_some();
-        members.iter().filter(has_certificates).count() >= quorum::needed(members.len())
+        members.iter().filter(has_certificates).count() >= quorum::needed(quorum::count(self.input.survey))
     }
 
     /// The certificates that etcd has to show on a node, as far as they are there.

@@ -48,6 +48,13 @@ pub(super) fn build(
         }
         return None;
     }
+    let mut is_held = false;
+    for (_, address, findings) in &ending {
+        is_held |= builder.is_held(name, address, findings.clone());
+    }
+    if is_held {
+        return None;
+    }
     let (node, files) = maker(builder, name, signer, copies).unwrap_or(first);
     let now = builder.input.now;
     let not_after = wanted.validity.value.after(now);

@@ -32,6 +32,7 @@ mod life;
 mod needs;
 mod options;
 mod order;
+mod outsiders;
 mod phase;
 mod privilege;
 mod purge;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diff::Survey;
+use crate::diff::{Survey, unlisted};
 use crate::ids::{NodeName, ServiceName, Subject};
 use crate::observed::{EtcdFacts, MemberStatus, NodeFacts, Observed, Seen, ServiceFacts};
 
@@ -36,6 +36,16 @@ pub(super) fn members(survey: &Survey) -> impl Iterator<Item = &NodeName> {
     nodes.filter(|(_, node)| node.services.keys().any(is_member)).map(|(name, _)| name)
 }
 
+/// How many members there are: those of the nodes, and those that no node of the spec stands for.
+pub(super) fn count(survey: &Survey) -> usize {
+    members(survey).count() + outside(survey)
+}
+
+/// How many members no node of the spec stands for.
+pub(super) fn outside(survey: &Survey) -> usize {
+    unlisted(&survey.desired, &survey.observed).count()
+}
+
 /// How many of so many members a quorum is.
 pub(super) fn needed(members: usize) -> usize {
     members / 2 + 1
@@ -57,6 +67,8 @@ pub(super) fn quorum(survey: &Survey) -> Quorum {
         seen += 1;
         down += usize::from(facts.etcd.present().is_some() || is_down(live));
     }
+    // Of those outside the spec it is not known that they are down.
+    all += outside(survey);
     match all - down {
         _ if seen == 0 => Quorum::Unseen,
         left if left < needed(all) => Quorum::Lost,
@@ -82,13 +94,14 @@ pub(super) fn is_down(live: &ServiceFacts) -> bool {
 }
 
 /// Whether the other members keep a quorum, as the member on this node sees them. A single member has no others to ask, and of two each is needed: that such a
-/// restart interrupts them is said of the plan as a whole. A member that was asked and gave no answer says nothing, so it is left to a person.
-pub(super) fn can_do_without(node: &NodeName, observed: &Observed) -> bool {
+/// restart interrupts them is said of the plan as a whole. A member that was asked and gave no answer says nothing, so it is left to a person; so is one that was
+/// not asked while there are members outside the spec, of which nothing is known then.
+pub(super) fn can_do_without(node: &NodeName, observed: &Observed, outside: usize) -> bool {
     let Some(facts) = observed.nodes.get(node).and_then(|answer| answer.facts()) else { return false };
     let etcd = match &facts.etcd {
         Seen::Present(etcd) => etcd,
         // No client certificate is known with which it could be asked, or the node is no member.
-        unlooked if unlooked.is_unlooked() => return true,
+        unlooked if unlooked.is_unlooked() => return outside == 0,
         Seen::Unknown { .. } | Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => return false,
     };
     let voters = etcd.members.iter().filter(|(_, member)| !member.is_learner);
@@ -200,7 +213,8 @@ mod tests {
             (&[true], 1, true),
             (&[true, true], 1, true),
         ] {
-            assert_eq!(can_do_without(&name(number), &cluster(members)), can, "{members:?} without {number}");
+            let answer = can_do_without(&name(number), &cluster(members), 0);
+            assert_eq!(answer, can, "{members:?} without {number}");
         }
     }
 
@@ -211,9 +225,10 @@ mod tests {
             if let Some(Answer::Facts(facts)) = observed.nodes.get_mut(&name(1)) {
                 facts.etcd = Seen::Unknown { reason: etcd.to_owned() };
             }
-            assert_eq!(can_do_without(&name(1), &observed), can);
+            assert_eq!(can_do_without(&name(1), &observed, 0), can);
+            assert!(!can_do_without(&name(1), &observed, 2), "of members outside the spec nothing is known");
         }
-        assert!(!can_do_without(&name(9), &observed));
+        assert!(!can_do_without(&name(9), &observed, 0));
     }
 
     #[test]

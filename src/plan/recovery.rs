@@ -166,6 +166,13 @@ impl Builder<'_> {
 
     fn choose(&mut self, name: &AuthorityName, wanted: &DesiredAuthority) {
         let Some(view) = self.held.authorities.get(name).cloned() else { return };
+        let holder = view.certificates.keys().next();
+        let at = holder.map(|node| Address { subject: Subject::Authority(name.clone()), node: node.clone() });
+        // Which CA stays cannot be decided while it is not known which one they hold.
+        if at.is_some_and(|at| self.is_held(name, &at, Vec::new())) {
+            self.recovery.told.insert(name.clone());
+            return;
+        }
         let choice = choice(&view, wanted, self.input.now);
         let firsts = view.certificates.values().filter_map(|held| held.first());
         let broken = match firsts.collect::<BTreeSet<_>>().len() {

@@ -5,6 +5,7 @@ use crate::diff::Reason;
 /// Whether a reason is mended by issuing the certificate anew.
 pub(super) fn reissues(reason: &Reason) -> bool {
     match reason {
+        Reason::Refused { reissue, .. } => *reissue,
         Reason::Missing
         | Reason::Requested
         | Reason::Signed { .. }
@@ -68,6 +69,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::TakesCareItself { .. }
         | Reason::StoppedByHand { .. }
         | Reason::EtcdNotSaved { .. }
+        | Reason::NotInSpec { .. }
         | Reason::AuthorityKeyLost
         | Reason::OtherCredentials { .. }
         | Reason::KubeletRotates

@@ -215,7 +215,7 @@ impl Builder<'_> {
     fn is_safe(&mut self, cause: &Cause<'_>) -> bool {
         if !quorum::is_member(cause.service)
             || cause.phase == Phase::Quorum
-            || quorum::can_do_without(cause.node, &self.input.survey.observed)
+            || quorum::can_do_without(cause.node, &self.input.survey.observed, self.held.unlisted.count())
         {
             return true;
         }

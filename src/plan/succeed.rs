@@ -17,6 +17,7 @@ use crate::x509::Sha256;
 
 use super::build::{Builder, Held};
 use super::consumers::{How, Need, needs};
+use super::outsiders::held_by;
 use super::replace::{Replacement, trusts};
 use super::{Blocked, Input, Noted, by_hand, quorum};
 
@@ -42,6 +43,9 @@ pub(super) struct Replacements {
     pub(super) told: Vec<Postponed>,
     pub(super) elsewhere: Vec<Blocked>,
     pub(super) blocked: Vec<Blocked>,
+    pub(super) held: Vec<Blocked>,
+    /// Those of the waiting that are held by somebody outside the spec.
+    held_names: BTreeSet<AuthorityName>,
     pub(super) noted: Vec<Noted>,
 }
 
@@ -55,6 +59,8 @@ enum Obstacle {
     Elsewhere(NodeName, String, String),
     /// The same, and nothing at all may be done before.
     Blocked(NodeName, String, String),
+    /// Those who are not in the spec hold it.
+    Held(NodeName, String, String),
 }
 
 impl Replacements {
@@ -109,6 +115,10 @@ impl Replacements {
             }
             Obstacle::Elsewhere(node, because, help) => self.elsewhere.push(blocked(node, because, help)),
             Obstacle::Blocked(node, because, help) => self.blocked.push(blocked(node, because, help)),
+            Obstacle::Held(node, because, help) => {
+                self.held_names.insert(name.clone());
+                self.held.push(blocked(node, because, help));
+            }
         }
     }
 
@@ -127,6 +137,10 @@ impl Replacements {
         if matches!(finding.reason, Reason::IssuerGoes { .. })
             && self.going.get(authority).is_some_and(|going| !going.reissues)
         {
+            return true;
+        }
+        // What is older than the new CA will have to be is not issued by the old one once more.
+        if matches!(finding.reason, Reason::IssuedBefore { .. }) && self.held_names.contains(authority) {
             return true;
         }
         let is_of_replacement = matches!(
@@ -180,6 +194,7 @@ impl Look<'_, '_> {
         }
         self.unseen()
             .or_else(|| self.external())
+            .or_else(|| self.outsiders())
             .or_else(|| self.unread_root())
             .or_else(|| self.troubled())
             .or_else(|| self.unhealthy())
@@ -226,6 +241,13 @@ impl Look<'_, '_> {
         let because = format!("the key of {} is kept elsewhere, so no other one can be made here", self.name);
         let help = "replace it where its key is, or declare `source` with the one that comes".to_owned();
         (self.wanted.external).then_some(Obstacle::Elsewhere(node, because, help))
+    }
+
+    /// Somebody who trusts it and is not in the spec.
+    fn outsiders(&self) -> Option<Obstacle> {
+        let seen = self.held.unlisted.holding(self.name)?;
+        let (because, help) = held_by(seen, self.input, self.name.as_str());
+        Some(Obstacle::Held(self.nodes().next()?.clone(), because, help))
     }
 
     /// Those who still need what goes and are waited for, each told with what to do; the others are noted.
@@ -414,6 +436,7 @@ impl Builder<'_> {
         self.draft.postponed.append(&mut found.told);
         self.draft.elsewhere.append(&mut found.elsewhere);
         self.draft.blocked.append(&mut found.blocked);
+        self.draft.held.append(&mut found.held);
         self.draft.notes.append(&mut found.noted);
         self.replacements = found;
     }

@@ -27,6 +27,8 @@ struct Group {
     members: Vec<InstanceId>,
     /// How many are needed.
     needed: usize,
+    /// Those for whom no node of the spec stands: how many there are, and how many of them are up.
+    outside: (usize, usize),
     /// The links between members, by both ends; empty where members do not need each other.
     between: BTreeMap<(InstanceId, InstanceId), LinkId>,
     /// The links of each member to members of another group, one of which it needs.
@@ -49,11 +51,13 @@ impl Health {
         let mut groups: Vec<Group> = Vec::new();
         for service in &topology.peers {
             let members = members(topology, service);
-            let needed = members.len() / 2 + 1;
+            let outside = if service.is_etcd() { topology.outside } else { (0, 0) };
+            let needed = (members.len() + outside.0) / 2 + 1;
             groups.push(Group {
                 service: service.clone(),
                 members,
                 needed,
+                outside,
                 between: BTreeMap::new(),
                 to_others: BTreeMap::new(),
             });
@@ -64,6 +68,7 @@ impl Health {
                 service: service.clone(),
                 members,
                 needed: 1,
+                outside: (0, 0),
                 between: BTreeMap::new(),
                 to_others: BTreeMap::new(),
             });
@@ -123,21 +128,22 @@ impl Health {
             let is_healthy = |member: &InstanceId| {
                 let peers = || up.iter().filter(|other| *other != member && reach(*member, **other)).count();
                 let others = group.to_others.get(member);
-                (!needs_peers || peers() + 1 >= group.needed)
+                (!needs_peers || peers() + group.outside.1 + 1 >= group.needed)
                     && others.is_none_or(|others| {
                         others.iter().any(|(other, link)| healthy.contains(other) && works(link))
                     })
             };
             let of_group: Vec<InstanceId> = up.iter().copied().filter(is_healthy).collect();
+            let of = group.members.len() + group.outside.0;
             // Whoever needs a group that cannot do without any of its members stands still with it.
             let stands_still = !group.to_others.is_empty()
                 && counts.iter().any(|other: &Count| other.inherent && other.healthy < other.needed);
             counts.push(Count {
                 service: group.service.clone(),
-                healthy: of_group.len(),
-                of: group.members.len(),
+                healthy: of_group.len() + group.outside.1,
+                of,
                 needed: group.needed,
-                inherent: group.members.len() <= group.needed || stands_still,
+                inherent: of <= group.needed || stands_still,
             });
             healthy.extend(of_group);
         }

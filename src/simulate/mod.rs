@@ -23,6 +23,7 @@ mod judge;
 mod kept;
 mod material;
 mod play;
+mod refused;
 mod severed;
 mod state;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use jiff::Timestamp;
 
 pub use finding::{Checked, Counterexample, Heals, Interruption, Least, When};
 pub use kept::Snapshots;
+pub use refused::{CheckedWith, Refusal, refusals};
 pub use severed::severed;
 
 use crate::diff::Survey;

@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::disk::{Disks, Source};
 use crate::desired::{Desired, DesiredNode, Storage};
+use crate::diff::unlisted;
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, NodeName, ServiceName};
 use crate::observed::Observed;
@@ -105,6 +106,8 @@ pub(super) struct Topology {
     pub(super) served: BTreeMap<(NodeName, u16), InputId>,
     /// The services whose instances connect to each other: they need a quorum.
     pub(super) peers: Vec<ServiceName>,
+    /// Members of the services that need a quorum for which no node of the spec stands: how many there are, and how many of them are up.
+    pub(super) outside: (usize, usize),
     /// There are more than [`MAX_CONNECTIONS`], so there are none here.
     pub(super) too_many: bool,
     known_inputs: BTreeMap<(InstanceId, Source), InputId>,
@@ -143,7 +146,9 @@ impl Topology {
 
 /// Works out who connects to whom.
 pub(super) fn topology(desired: &Desired, observed: &Observed, disks: &Disks) -> Topology {
-    let mut builder = Builder { desired, observed, disks, topology: Topology::default() };
+    let outside = unlisted(desired, observed).members_up(observed);
+    let topology = Topology { outside, ..Topology::default() };
+    let mut builder = Builder { desired, observed, disks, topology };
     for (name, node) in &desired.nodes {
         for service in node.services.keys().chain(node.programs.keys()) {
             builder.add_instance(service, name);

@@ -564,3 +564,26 @@ fn is_as_said(folder: &Path) -> bool {
     }
     true
 }
+
+#[test]
+fn one_control_plane_of_three_is_adopted_with_the_names_of_the_others_and_the_command_for_all() {
+    let cluster = kubeadm(
+        "cluster=cp-1=https://10.0.0.11:2380,cp-2=https://10.0.0.12:2380,cp-3=https://10.0.0.13:2380
+         sed -i \"s|--initial-cluster=.*|--initial-cluster=$cluster|\" cp-2/etc/kubernetes/manifests/etcd.yaml",
+    );
+    let (spec, said) = adopt(cluster.path(), &["cp-2"], &THEN);
+    let members = "etcd has members that are not in this spec: cp-1 (https://10.0.0.11:2380) and cp-3 (https://10.0.0.13:2380)";
+    let command = "pki adopt --host 10.0.0.11 --host 10.0.0.12 --host 10.0.0.13";
+    assert!(said.contains(members) && said.contains(command), "{said}");
+    let line = spec.lines().position(|line| line == format!("  # Look at all of them: {command}")).unwrap();
+    let nodes = spec.lines().position(|line| line.trim_start().starts_with("nodes:")).unwrap();
+    assert_eq!(line + 1, nodes, "{spec}");
+    assert!(
+        spec.split_whitespace().collect::<Vec<_>>().join(" ").contains("etcd has members that are not in")
+    );
+    let plan = plan(cluster.path(), 2, &THEN);
+    assert_eq!(plan["elsewhere"][0]["findings"][0]["reason"], "NotInSpec", "{plan}");
+    // With all of them nothing is said.
+    let (spec, said) = adopt(cluster.path(), &["cp-1", "cp-2", "cp-3"], &THEN);
+    assert!(!said.contains("not in this spec") && !spec.contains("Look at all of them"), "{said}");
+}

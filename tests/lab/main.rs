@@ -24,6 +24,7 @@ mod extend;
 mod layouts;
 mod nodes;
 mod outcomes;
+mod outsiders;
 mod pipelines;
 mod places;
 mod pods;

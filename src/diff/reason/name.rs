@@ -69,6 +69,8 @@ impl Reason {
             Reason::TakesCareItself { .. } => "TakesCareItself",
             Reason::StoppedByHand { .. } => "StoppedByHand",
             Reason::EtcdNotSaved { .. } => "EtcdNotSaved",
+            Reason::Refused { .. } => "Refused",
+            Reason::NotInSpec { .. } => "NotInSpec",
             Reason::AuthorityKeyLost => "AuthorityKeyLost",
             Reason::OtherCredentials { .. } => "OtherCredentials",
             Reason::KubeletRotates => "KubeletRotates",

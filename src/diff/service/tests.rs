@@ -46,6 +46,7 @@ impl World {
             main_pid: Some(7),
             started: Some(started()),
             unit_file_state: None,
+            flags: std::collections::BTreeMap::new(),
         };
         let kubelet = ServiceFacts { unit: Some(Seen::Present(unit)), endpoints: Vec::new() };
         world.node("cp-1").services.insert("kubelet".parse().unwrap(), kubelet);

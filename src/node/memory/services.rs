@@ -165,6 +165,7 @@ impl Memory {
                 main_pid: started.map(|_| model.starts),
                 started,
                 unit_file_state: Some("enabled".to_owned()),
+                flags: std::collections::BTreeMap::new(),
             })
         });
         let endpoints = model.what.ports.iter().enumerate().map(|(index, port)| {

@@ -50,6 +50,7 @@ pub(in crate::plan) fn unit(active: &str, sub: &str, file: &str) -> UnitFacts {
         main_pid: None,
         started: None,
         unit_file_state: Some(file.to_owned()),
+        flags: std::collections::BTreeMap::new(),
     }
 }
 
