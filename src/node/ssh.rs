@@ -4,6 +4,7 @@
 //! when the connection is lost, every further question is answered with the reason, because only a new survey can tell what has become of it.
 
 mod client;
+mod config;
 mod failure;
 mod far;
 mod private;

@@ -1,6 +1,6 @@
 #![expect(
     clippy::disallowed_methods,
-    reason = "writes the configuration of the OpenSSH client and reads the known_hosts of the spec"
+    reason = "writes the configuration of the OpenSSH client, asks it for its words, and reads the known_hosts of the spec"
 )]
 //! The OpenSSH client of whoever runs this program: connections, and programs at their other end.
 //!
@@ -14,6 +14,7 @@ use std::io::{self, Read as _, Write as _};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,6 +25,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
 use tokio::runtime::Runtime;
 
+use super::config;
 use super::failure::{self, SshError};
 use super::private::PrivateDirectory;
 use super::target::{Known, Target};
@@ -61,6 +63,7 @@ pub struct Client {
     directory: PrivateDirectory,
     files: AtomicU32,
     program: OnceLock<Result<Program, String>>,
+    knows_command: OnceLock<bool>,
 }
 
 /// This program, for nodes that have none.
@@ -90,7 +93,14 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| format!("no threads for SSH: {error}"))?;
-        Ok(Self { settings, runtime, directory, files: AtomicU32::new(0), program: OnceLock::new() })
+        Ok(Self {
+            settings,
+            runtime,
+            directory,
+            files: AtomicU32::new(0),
+            program: OnceLock::new(),
+            knows_command: OnceLock::new(),
+        })
     }
 
     /// Connects.
@@ -194,38 +204,22 @@ impl Client {
         self.write("known-hosts", &text).map(Some).map_err(|error| error.to_string())
     }
 
-    /// In OpenSSH's configuration the first value of a word counts: what is written here stands before what is included.
+    /// The configuration for a target.
     fn config(&self, known: Option<&Path>) -> String {
-        let mut text = "Host *\n".to_owned();
-        let mut say = |line: &str| {
-            let _written = writeln!(text, "  {line}");
-        };
-        for line in [
-            // A jump host is connected to with this file as well.
-            "BatchMode yes",
-            "StrictHostKeyChecking yes",
-            "UpdateHostKeys no",
-            "ForwardAgent no",
-            "ForwardX11 no",
-            "ClearAllForwardings yes",
-            "PermitLocalCommand no",
-            "RemoteCommand none",
-            "RequestTTY no",
-            "ServerAliveCountMax 3",
-            // Tells the host key.
-            "LogLevel DEBUG1",
-        ] {
-            say(line);
-        }
-        if let Some(known) = known {
-            say(&format!("UserKnownHostsFile {}", known.display()));
-            say("GlobalKnownHostsFile /dev/null");
-        }
-        match &self.settings.config {
-            Some(config) => say(&format!("Include {}", quoted(config))),
-            None => say("Include ~/.ssh/config /etc/ssh/ssh_config"),
-        }
-        text
+        config::text(known, self.settings.config.as_deref(), known.is_some() && self.knows_command())
+    }
+
+    /// Whether the OpenSSH client knows `KnownHostsCommand`. One that cannot be asked cannot connect either, and says why then.
+    fn knows_command(&self) -> bool {
+        *self.knows_command.get_or_init(|| {
+            let asked = Command::new("ssh")
+                .args(["-F", "/dev/null", "-o", "KnownHostsCommand=none", "-G", "localhost"])
+                .stdin(process::Stdio::null())
+                .stdout(process::Stdio::null())
+                .stderr(process::Stdio::null())
+                .status();
+            asked.is_ok_and(|status| status.success())
+        })
     }
 
     fn write(&self, name: &str, content: &[u8]) -> io::Result<PathBuf> {
@@ -247,11 +241,6 @@ impl Client {
         }
         error
     }
-}
-
-/// A path as one word of OpenSSH's configuration.
-fn quoted(path: &Path) -> String {
-    format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// The SHA-256 fingerprint of the key in a line of a known_hosts file, as OpenSSH writes it.
