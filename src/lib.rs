@@ -24,6 +24,7 @@ pub mod hints;
 pub mod ids;
 pub mod kubeconfig;
 pub mod kubelet;
+pub mod log_commands;
 pub mod lookalike;
 pub mod manifest;
 pub mod material;

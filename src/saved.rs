@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::ClusterName;
+use crate::log_commands::in_json;
 use crate::observed::Observed;
 use crate::plan::SpecReference;
 
@@ -47,7 +48,7 @@ struct Head {
 /// The canonical text of a value, with one line feed at its end.
 pub fn to_text(value: &impl Serialize) -> String {
     // Only maps with keys that are no strings could fail, and nothing that is saved has any.
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let mut text = in_json(&serde_json::to_string_pretty(value).unwrap_or_default()).into_owned();
     text.push('\n');
     text
 }

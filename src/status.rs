@@ -3,10 +3,14 @@
 //! What enters is what should be, what is, the differences and the instant `now`; what leaves is [`Status`], which is also the JSON of
 //! `pki status --format json`. Pure, and free of secrets: it shows certificates, and of keys the digest of the public half.
 
+mod interrupted;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+
+pub use interrupted::InterruptedRun;
 
 use crate::desired::{Decided, Desired, DesiredIdentity, Storage};
 use crate::diff::{
@@ -45,6 +49,8 @@ pub struct Status {
     pub others: Vec<OtherStatus>,
     /// The nodes on which the last run failed.
     pub failed_renewals: Vec<FailedRenewal>,
+    /// The nodes that a run left half changed.
+    pub interrupted: Vec<InterruptedRun>,
 }
 
 /// One certificate on one node.
@@ -100,6 +106,8 @@ pub enum AlarmState {
     /// The last run on a node failed there and was undone, or could not be.
     #[serde(rename = "renewalFailed")]
     RenewalFailed,
+    /// A run on a node was interrupted, and is not undone yet.
+    Interrupted,
 }
 
 /// An alarm about a node on which the last run failed, for monitoring. It is over once a run succeeds there.
@@ -333,7 +341,9 @@ impl Status {
         }
         let seen = observed.nodes.iter().filter(|(node, _)| desired.nodes.contains_key(*node));
         let failed_renewals =
-            seen.filter_map(|(node, answer)| failed_renewal(node, answer.facts()?)).collect();
+            seen.clone().filter_map(|(node, answer)| failed_renewal(node, answer.facts()?)).collect();
+        let interrupted =
+            seen.filter_map(|(node, answer)| interrupted::interrupted(node, answer.facts()?)).collect();
         Self {
             format_version: FORMAT_VERSION,
             cluster: desired.cluster.clone(),
@@ -344,6 +354,7 @@ impl Status {
             certificate_authorities,
             others,
             failed_renewals,
+            interrupted,
         }
     }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::tree::{Tree, named, of_spec};
 use super::{Draft, Outlook};
 use crate::diagnostic::{RenderStyle, escaped, render};
+use crate::log_commands::in_text;
 use crate::own_root::CertificateFile;
 use crate::profile::Profile;
 use crate::spec::types::ProfileName;
@@ -83,7 +84,7 @@ impl Page<'_> {
 
     fn entry(&mut self, depth: usize, path: &mut Vec<String>, key: &str, value: &Tree) {
         let indent = "  ".repeat(depth);
-        let comment = self.draft.comments.of(path).map(escaped);
+        let comment = self.draft.comments.of(path).map(shown);
         let line = format!("{indent}{key}: {}", flow(value));
         let fits = line.chars().count() <= FLOW_WIDTH && !self.draft.comments.are_below(path);
         // The sections stand out even where they hold little.
@@ -121,7 +122,7 @@ impl Page<'_> {
     /// A comment by itself, in as many lines as it needs; what is indented in it stays so.
     fn remark(&mut self, depth: usize, comment: &str) {
         let start = format!("{}#", "  ".repeat(depth));
-        let comment = escaped(comment);
+        let comment = shown(comment);
         let inner = comment.chars().take_while(|character| *character == ' ').count();
         let mut line = format!("{start} {}", " ".repeat(inner));
         let mut is_begun = false;
@@ -142,6 +143,11 @@ impl Page<'_> {
         self.text.push_str(line.trim_end());
         self.text.push('\n');
     }
+}
+
+/// Words of a node as they may stand in a comment.
+fn shown(comment: &str) -> String {
+    in_text(&escaped(comment)).into_owned()
 }
 
 /// A value in one line.

@@ -5,6 +5,7 @@
 use std::fmt::Display;
 
 use crate::duration::Duration;
+use crate::log_commands::in_json;
 use crate::spec::types::{
     Authority, Certificate, Cluster, Connection, Defaults, Directory, Files, Holders, KubeconfigFile, Names,
     Node, Placement, Service, Spec, Ssh, SubjectName,
@@ -291,7 +292,7 @@ pub(super) fn scalar(text: &str) -> String {
         return text.to_owned();
     }
     // A text without a map in it always serialises.
-    serde_json::to_string(text).unwrap_or_default()
+    in_json(&serde_json::to_string(text).unwrap_or_default()).into_owned()
 }
 
 #[cfg(test)]

@@ -5,12 +5,14 @@
 //! The two streams: results on standard output, everything else on standard error.
 //!
 //! What enters is finished text; what leaves goes to a stream. Colour and line drawing are decided here, once for each stream, from the flag, the
-//! environment and the terminal. A reader that closes the pipe early (`pki status | head`) ends the output quietly.
+//! environment and the terminal. Whatever a text holds, no log processor finds a command in it: that is seen to here, behind everything that could move words to
+//! the start of a line. A reader that closes the pipe early (`pki status | head`) ends the output quietly.
 
 use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use clap::ValueEnum;
+use pki::log_commands::in_text;
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -87,12 +89,14 @@ pub(crate) fn stderr_style(color: Color) -> Style {
 /// # Errors
 /// Everything but a closed pipe, which ends the output quietly.
 pub(crate) fn print(text: &str) -> io::Result<()> {
-    quiet_on_closed_pipe(io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()))
+    quiet_on_closed_pipe(
+        io::stdout().lock().write_all(in_text(text).as_bytes()).and_then(|()| io::stdout().flush()),
+    )
 }
 
 /// Writes a message for the person at the terminal. That it could not be written is no reason to fail.
 pub(crate) fn tell(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr().lock().write_all(in_text(text).as_bytes());
 }
 
 fn quiet_on_closed_pipe(result: io::Result<()>) -> io::Result<()> {

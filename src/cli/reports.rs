@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use pki::log_commands::in_text;
 
 use super::{Exit, files};
 
@@ -25,9 +26,10 @@ pub(super) fn report<K: ValueEnum>(text: &str) -> Result<(K, PathBuf), String> {
 
 /// Writes each report; what is wrong with one keeps no other from being written.
 pub(super) fn write<K: Copy>(reports: &[(K, PathBuf)], text: impl Fn(K) -> String) -> Exit {
-    let exits = reports.iter().map(|(kind, path)| match files::write(path, &text(*kind), files::SHOWN) {
-        Ok(()) => Exit::Done,
-        Err(exit) => exit,
-    });
+    let exits =
+        reports.iter().map(|(kind, path)| match files::write(path, &in_text(&text(*kind)), files::SHOWN) {
+            Ok(()) => Exit::Done,
+            Err(exit) => exit,
+        });
     exits.max().unwrap_or(Exit::Done)
 }

@@ -46,7 +46,7 @@ pub(super) struct Arguments {
     /// Report as if it were this instant, such as 2027-01-31T00:00:00Z
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
-    /// End with 2 when an action is due, with 3 when something is blocked or unknown
+    /// End with 2 when an action is due, with 3 when something is blocked, unknown, interrupted or an alarm
     #[arg(long, visible_alias = "detailed-exitcode")]
     exit_code: bool,
 }
@@ -171,6 +171,7 @@ impl Look {
             status.sort_by_expiry();
         }
         let exit = match status.gravest() {
+            Some(_) | None if arguments.exit_code && status.is_alarming() => Exit::Blocked,
             Some(Effect::Blocks | Effect::Unknown) if arguments.exit_code => Exit::Blocked,
             Some(Effect::Due) if arguments.exit_code => Exit::ChangesPending,
             Some(Effect::Blocks | Effect::Unknown | Effect::Due | Effect::Note) | None => Exit::Done,

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::deed::deed;
 use crate::apply::{Event, Failure, VisitEnd};
 use crate::ids::Address;
+use crate::log_commands::in_json;
 use crate::plan::{Action, Deed, Plan};
 use crate::saved::{FORMAT_VERSION, TOOL};
 use crate::visits::EtcdSnapshot;
@@ -233,7 +234,7 @@ fn ended(end: &VisitEnd) -> End {
 
 fn line(value: &Line<'_>) -> String {
     // Plain words and numbers always serialise; JSON escapes whatever could break a line.
-    let mut text = serde_json::to_string(value).unwrap_or_default();
+    let mut text = in_json(&serde_json::to_string(value).unwrap_or_default()).into_owned();
     text.push('\n');
     text
 }

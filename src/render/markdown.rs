@@ -13,6 +13,7 @@ use super::privilege::caution;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::diff::instant;
+use crate::log_commands::in_text;
 use crate::plan::{Action, Deed, Disruption, Plan, Undo};
 use crate::x509::Sha256;
 
@@ -196,14 +197,24 @@ fn fold(title: &str, kind: &str, text: &str) -> String {
     format!("<details><summary>{title}</summary>\n\n{}</details>\n\n", fenced(kind, text))
 }
 
+/// What begins a marker, of a plan or of a run.
+const MARKER: &str = "<!-- pki ";
+
+/// Words that may be anybody's: they can be neither the marker by which a comment is found nor a command to whoever prints them.
+fn harmless(text: &str) -> String {
+    in_text(&text.replace(MARKER, "<\\u{21}-- pki ")).into_owned()
+}
+
 /// Text in a fence that nothing in it can close.
 pub(super) fn fenced(kind: &str, text: &str) -> String {
-    let fence = "`".repeat(longest_run(text).max(2) + 1);
+    let text = harmless(text);
+    let fence = "`".repeat(longest_run(&text).max(2) + 1);
     format!("{fence}{kind}\n{}\n{fence}\n\n", text.trim_end_matches('\n'))
 }
 
 /// Text in such a fence, with lines of its middle left out where there is no room for all; nothing where not even that can be said.
 pub(super) fn fenced_within(kind: &str, text: &str, room: usize) -> String {
+    let text = &harmless(text);
     let whole = fenced(kind, text);
     if whole.len() <= room {
         return whole;
@@ -227,7 +238,7 @@ pub(super) fn code(text: &str) -> String {
     if text.is_empty() {
         return String::new();
     }
-    let text = escaped(text);
+    let text = harmless(&escaped(text));
     let quotes = "`".repeat(longest_run(&text) + 1);
     let space = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
     format!("{quotes}{space}{text}{space}{quotes}")
@@ -263,7 +274,7 @@ pub(super) fn cut_rows(head: &str, rows: &[String], room: usize) -> String {
 
 /// The text of a plan, folded, with lines of its middle left out where there is no room for all.
 pub(super) fn folded_plan(plan: &Plan, room: usize) -> String {
-    let text = as_diff(&text_of(plan));
+    let text = as_diff(&harmless(&text_of(plan)));
     let whole = fold("The whole plan", "diff", &text);
     if whole.len() <= room { whole } else { cut_fold(&text, room) }
 }

@@ -7,6 +7,7 @@ use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
 
 use crate::diagnostic::escaped;
 use crate::diff::Effect;
+use crate::log_commands::in_text;
 use crate::observed::{Answer, Observed, Seen};
 use crate::status::{AlarmState, CertificateFields, Status};
 
@@ -15,6 +16,7 @@ const EXPIRING: &str = "expiring";
 const EXPIRED: &str = "expired";
 const NOT_IN_USE: &str = "renewed-not-in-use";
 const FAILED: &str = "renewal-failed";
+const INTERRUPTED: &str = "interrupted";
 
 /// The labels of what is said of one certificate, those of x509-certificate-exporter first.
 const CERTIFICATE: [&str; 8] =
@@ -83,7 +85,7 @@ impl Metrics {
             )?,
             alarm: gauge(
                 "pki_alarm",
-                "Alarms that are raised: expiring, expired, renewed-not-in-use (StarlingX 250.003), renewal-failed",
+                "Alarms that are raised: expiring, expired, renewed-not-in-use (StarlingX 250.003), renewal-failed, interrupted",
                 &["cluster", "node", "pki_id", "state"],
             )?,
             observed: gauge("pki_last_observe_success", "Whether the node told what it holds", &node)?,
@@ -133,11 +135,11 @@ impl Metrics {
     ) {
         let file = path.rsplit('/').next().unwrap_or_default();
         let labels = [
-            &escaped(&fields.subject_common_name),
-            &escaped(&fields.issuer_common_name),
+            &label(&fields.subject_common_name),
+            &label(&fields.issuer_common_name),
             fields.serial.as_str(),
-            &escaped(file),
-            &escaped(path),
+            &label(file),
+            &label(path),
             node,
             status.cluster.as_str(),
             address,
@@ -164,6 +166,9 @@ impl Metrics {
         let cluster = status.cluster.as_str();
         for failed in &status.failed_renewals {
             self.raise(status, failed.node.as_str(), &failed.address, word(failed.state));
+        }
+        for run in &status.interrupted {
+            self.raise(status, run.node.as_str(), &run.address, word(run.state));
         }
         for (node, answer) in &observed.nodes {
             let own = [cluster, node.as_str()];
@@ -201,12 +206,18 @@ impl Metrics {
     }
 }
 
+/// The words of a certificate or of a path as the value of a label.
+fn label(text: &str) -> String {
+    in_text(&escaped(text)).into_owned()
+}
+
 fn word(state: AlarmState) -> &'static str {
     match state {
         AlarmState::Expired => EXPIRED,
         AlarmState::Expiring => EXPIRING,
         AlarmState::NotInUse => NOT_IN_USE,
         AlarmState::RenewalFailed => FAILED,
+        AlarmState::Interrupted => INTERRUPTED,
     }
 }
 

@@ -5,10 +5,12 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
+use super::status::{failed_renewal, interrupted, not_in_use};
 use crate::diagnostic::{Diagnostic, Severity, escaped};
 use crate::diff::Effect;
+use crate::log_commands::in_xml;
 use crate::plan::Plan;
-use crate::status::{FindingStatus, Status};
+use crate::status::{Alarm, AlarmState, FindingStatus, Status};
 
 /// What GitLab shows of a plan at a merge request (its `terraform` report: `create`, `update`, `delete`).
 #[derive(Serialize)]
@@ -39,26 +41,58 @@ pub fn junit_of_status<'a>(statuses: impl Iterator<Item = &'a Status>) -> String
 fn suite(status: &Status) -> TestSuite {
     let mut suite = TestSuite::new(status.cluster.as_str());
     for row in &status.certificates {
-        suite.add_test_case(case(&row.address, row.node.as_str(), &row.findings));
+        let alarm = by_end(row.alarm.as_ref());
+        suite.add_test_case(case(&row.address, row.node.as_str(), &row.findings, alarm));
     }
     for row in &status.certificate_authorities {
         let nodes: Vec<&str> = row.nodes.iter().map(|node| node.as_str()).collect();
-        suite.add_test_case(case(&format!("ca/{}", row.name), &nodes.join(","), &row.findings));
+        let alarm = by_end(row.alarm.as_ref());
+        suite.add_test_case(case(&format!("ca/{}", row.name), &nodes.join(","), &row.findings, alarm));
     }
     for row in &status.others {
-        suite.add_test_case(case(&row.address, "", &row.findings));
+        suite.add_test_case(case(
+            &row.address,
+            "",
+            &row.findings,
+            row.alarms.iter().map(not_in_use).collect(),
+        ));
+    }
+    for failed in &status.failed_renewals {
+        suite.add_test_case(case(&failed.address, failed.node.as_str(), &[], vec![failed_renewal(failed)]));
+    }
+    for run in &status.interrupted {
+        let mut case = TestCase::new(&run.address, outcome(&[interrupted(run)], NonSuccessKind::Error));
+        case.set_classname(run.node.as_str());
+        suite.add_test_case(case);
     }
     suite
 }
 
-fn case(name: &str, class: &str, findings: &[FindingStatus]) -> TestCase {
+/// What an alarm about the end of a certificate says where no finding does.
+fn by_end(alarm: Option<&Alarm>) -> Vec<String> {
+    let words = |alarm: &Alarm| match alarm.state {
+        AlarmState::Expired => "it has expired".to_owned(),
+        AlarmState::Expiring | AlarmState::NotInUse | AlarmState::RenewalFailed | AlarmState::Interrupted => {
+            format!("it ends within {}", alarm.before)
+        }
+    };
+    alarm.map(words).into_iter().collect()
+}
+
+/// A case that fails with what is due, blocked or unknown, and with its alarms; what is unknown is an error of the look and not of what was looked at.
+fn case(name: &str, class: &str, findings: &[FindingStatus], alarms: Vec<String>) -> TestCase {
     let fails = |finding: &&FindingStatus| match finding.finding.effect {
         Effect::Blocks | Effect::Unknown | Effect::Due => true,
         Effect::Note => false,
     };
+    let failing: Vec<&FindingStatus> = findings.iter().filter(fails).collect();
+    let kind = match failing.iter().any(|status| status.finding.effect == Effect::Unknown) {
+        true => NonSuccessKind::Error,
+        false => NonSuccessKind::Failure,
+    };
     let messages: Vec<String> =
-        findings.iter().filter(fails).map(|finding| escaped(&finding.message)).collect();
-    let mut case = TestCase::new(name, outcome(&messages));
+        failing.iter().map(|finding| escaped(&finding.message)).chain(alarms).collect();
+    let mut case = TestCase::new(name, outcome(&messages, kind));
     case.set_classname(if class.is_empty() { "node" } else { class });
     case
 }
@@ -78,16 +112,16 @@ pub fn junit_of_validation(files: &[String], problems: &[Diagnostic]) -> String 
                 format!("{}{}: {}", place.unwrap_or_default(), problem.code, escaped(&problem.message))
             })
             .collect();
-        let mut case = TestCase::new(escaped(file), outcome(&messages));
+        let mut case = TestCase::new(escaped(file), outcome(&messages, NonSuccessKind::Failure));
         case.set_classname("spec");
         suite.add_test_case(case);
     }
     text("pki validate", [suite].into_iter())
 }
 
-fn outcome(messages: &[String]) -> TestCaseStatus {
+fn outcome(messages: &[String], kind: NonSuccessKind) -> TestCaseStatus {
     let Some(first) = messages.first() else { return TestCaseStatus::success() };
-    let mut failed = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    let mut failed = TestCaseStatus::non_success(kind);
     failed.set_message(first.as_str());
     failed.set_description(messages.join("\n"));
     failed
@@ -99,5 +133,5 @@ fn text(name: &str, suites: impl Iterator<Item = TestSuite>) -> String {
         report.add_test_suite(suite);
     });
     // Only a writer that fails makes this fail, and a String does not.
-    report.to_string().unwrap_or_default()
+    in_xml(&report.to_string().unwrap_or_default()).into_owned()
 }

@@ -10,7 +10,7 @@ use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::diff::{Effect, instant};
 use crate::status::{
-    AlarmState, CertificateFields, FailedRenewal, FindingStatus, NotInUse, Status, residual,
+    AlarmState, CertificateFields, FailedRenewal, FindingStatus, InterruptedRun, NotInUse, Status, residual,
 };
 use crate::x509::Sha256;
 
@@ -194,7 +194,7 @@ fn alarms(status: &Status, place: Place<'_>) -> String {
             AlarmState::Expiring => {
                 format!("ends {}, {} left; {from}", instant(end), left(end, status.as_of))
             }
-            AlarmState::NotInUse | AlarmState::RenewalFailed => from,
+            AlarmState::NotInUse | AlarmState::RenewalFailed | AlarmState::Interrupted => from,
         };
         grouped.add(alarm.state, message, address);
     }
@@ -206,15 +206,29 @@ fn alarms(status: &Status, place: Place<'_>) -> String {
     for failed in &status.failed_renewals {
         grouped.add(failed.state, failed_renewal(failed), failed.address.clone());
     }
+    for run in &status.interrupted {
+        grouped.add(run.state, interrupted(run), run.address.clone());
+    }
     grouped.text("Alarms", |state| match state {
         AlarmState::Expired => "expired",
         AlarmState::Expiring => "expiring",
         AlarmState::NotInUse => "unused",
         AlarmState::RenewalFailed => "failed",
+        AlarmState::Interrupted => "open",
     })
 }
 
-fn failed_renewal(failed: &FailedRenewal) -> String {
+/// What is known of a run that nobody ended.
+pub(super) fn interrupted(run: &InterruptedRun) -> String {
+    format!(
+        "run {} of {} was interrupted and is not undone yet ({}); the next apply undoes it first",
+        escaped(&run.run),
+        instant(run.since),
+        escaped(&run.note)
+    )
+}
+
+pub(super) fn failed_renewal(failed: &FailedRenewal) -> String {
     let end = if failed.undone {
         "was undone on this node, so that what it should have renewed is as before"
     } else {
@@ -224,7 +238,7 @@ fn failed_renewal(failed: &FailedRenewal) -> String {
 }
 
 /// With both fingerprints whole, so that they can be compared with what other tools show.
-fn not_in_use(alarm: &NotInUse) -> String {
+pub(super) fn not_in_use(alarm: &NotInUse) -> String {
     let digest = |digest: &Sha256| format!("sha256:{digest}");
     let file = alarm.file.as_ref().map(digest);
     let holds = file.map(|file| format!(", which holds {file}")).unwrap_or_default();
@@ -296,7 +310,8 @@ fn last_line(status: &Status) -> String {
     let alarms = status.certificates.iter().filter(|row| row.alarm.is_some()).count()
         + status.certificate_authorities.iter().filter(|row| row.alarm.is_some()).count()
         + status.others.iter().map(|row| row.alarms.len()).sum::<usize>()
-        + status.failed_renewals.len();
+        + status.failed_renewals.len()
+        + status.interrupted.len();
     format!(
         "\nStatus: certificates {}, authorities {}, blocked {}, unknown {}, due {}, notes {}, alarms {alarms}.\n",
         status.certificates.len(),

@@ -21,6 +21,7 @@ mod key_and_pem_shapes;
 mod kubeconfigs;
 mod layouts;
 mod listing;
+mod log_processors;
 mod made;
 mod members;
 mod mutations;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cluster::ROOT;
 
 /// Modules that decide. They are given everything they know, so that the same input always gives the same output.
-const PURE: [&str; 31] = [
+const PURE: [&str; 32] = [
     "adopt",
     "desired",
     "detect",
@@ -19,6 +19,7 @@ const PURE: [&str; 31] = [
     "ids",
     "kubeconfig",
     "kubelet",
+    "log_commands",
     "manifest",
     "material",
     "node_yaml",
