@@ -30,6 +30,7 @@ pub mod manifest;
 pub mod material;
 pub mod node;
 mod node_yaml;
+pub mod non_empty;
 pub mod observe;
 pub mod observed;
 pub mod own_root;

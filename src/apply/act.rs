@@ -10,9 +10,9 @@ use crate::node::HostError;
 use crate::node::order::{
     Answer, AuthorityFiles, IdentityCheck, Order, RequestContent, SignRequest, Slot, VisitId,
 };
+use crate::non_empty::NonEmpty;
 use crate::plan::{
-    Action, CaCertificates, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, Position,
-    RestartMethod,
+    Action, CaCertificates, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, RestartMethod,
 };
 use crate::secret::Secret;
 use crate::spec::types::KeyAlgorithm;
@@ -74,7 +74,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 keeps_serial: *keeps_serial,
             };
             let made = certificate_of(perform(run, node, order)?)?;
-            let certificates = [std::slice::from_ref(&made), others].concat();
+            let certificates = NonEmpty::with_first(made.clone(), others.clone());
             done(run, node, Order::WriteCertificates { file: certificate.clone(), certificates })?;
             if let Subject::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), made);
@@ -84,7 +84,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::InstallAuthority { certificate, key, root, .. } => {
             let content = root_key(run, action)?;
             done(run, node, Order::WriteShared { file: key.clone(), content })?;
-            let certificates = vec![root.clone()];
+            let certificates = NonEmpty::one(root.clone());
             done(run, node, Order::WriteCertificates { file: certificate.clone(), certificates })?;
             if let Subject::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), root.clone());
@@ -94,7 +94,11 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::CopyAuthorityCertificate { file, .. } => {
             let Subject::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
             let made = run.made.get(authority).cloned().ok_or_else(unanswered)?;
-            done(run, node, Order::WriteCertificates { file: file.clone(), certificates: vec![made] })
+            done(
+                run,
+                node,
+                Order::WriteCertificates { file: file.clone(), certificates: NonEmpty::one(made) },
+            )
         }
         Deed::CopyKey { from, source, file } => {
             let content = shared(perform(run, from, Order::ReadShared { path: source.clone() })?)?;
@@ -108,20 +112,14 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::WritePublicKey { private, public } => {
             done(run, node, Order::WritePublicKey { private: private.clone(), public: public.clone() })
         }
-        Deed::WriteBundle { file, certificates, made, .. } => {
-            let mut certificates = certificates.clone();
-            if let Some(position) = made {
-                let Subject::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
-                let own = run.made.get(authority).cloned().ok_or_else(unanswered)?;
-                match position {
-                    Position::First => certificates.insert(0, own),
-                    Position::Last => certificates.push(own),
-                }
-            }
+        Deed::WriteBundle { file, bundle, .. } => {
+            let made = action.address.subject.authority().and_then(|authority| run.made.get(authority));
+            let certificates = bundle.whole(Certificate::clone, made.cloned()).ok_or_else(unanswered)?;
             done(run, node, Order::WriteCertificates { file: file.clone(), certificates })
         }
         Deed::WriteChain { file, certificate, chain, .. } => {
-            let certificates = [vec![certificate.clone()], certificates(run, Some(chain))?].concat();
+            let chain = certificates(run, Some(chain))?.map(NonEmpty::into_vec).unwrap_or_default();
+            let certificates = NonEmpty::with_first(certificate.clone(), chain);
             done(run, node, Order::WriteCertificates { file: file.clone(), certificates })
         }
         Deed::RemoveCopy { path, of } => {
@@ -133,7 +131,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::WriteCsr(request) => ask(run, action, request),
         Deed::InstallIdentity(install) => self::install(run, action, install),
         Deed::UpdateKubeconfig { file, trusted, .. } => {
-            let trusted = certificates(run, Some(trusted))?;
+            let trusted = certificates(run, Some(trusted))?.ok_or_else(unanswered)?;
             done(run, node, Order::WriteTrusted { file: file.clone(), trusted })
         }
         Deed::SetPermissions { file, .. } => done(run, node, Order::SetPermissions { file: file.clone() }),
@@ -249,7 +247,7 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
     let signed = perform(run, &issue.signer, Order::Sign { authority, request: Box::new(request) })?;
     let certificate = certificate_of(signed)?;
     let trusted = certificates(run, issue.trusted.as_ref())?;
-    let chain = certificates(run, issue.chain.as_ref())?;
+    let chain = certificates(run, issue.chain.as_ref())?.map(NonEmpty::into_vec).unwrap_or_default();
     let cluster = run.plan.cluster.to_string();
     run.issued.insert(action.address.clone(), certificate.clone());
     done(
@@ -406,12 +404,16 @@ fn done(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<(), Host
     perform(run, node, order).map(|_| ())
 }
 
-fn certificates(run: &Run<'_, '_>, from: Option<&CaCertificates>) -> Result<Vec<Certificate>, HostError> {
+fn certificates(
+    run: &Run<'_, '_>,
+    from: Option<&CaCertificates>,
+) -> Result<Option<NonEmpty<Certificate>>, HostError> {
     match from {
-        Some(CaCertificates::Certificates(certificates)) => Ok(certificates.clone()),
+        Some(CaCertificates::Certificates(certificates)) => Ok(Some(certificates.clone())),
         Some(CaCertificates::Made(authority)) => {
-            Ok(vec![run.made.get(authority).cloned().ok_or_else(unanswered)?])
+            let made = run.made.get(authority).cloned().ok_or_else(unanswered)?;
+            Ok(Some(NonEmpty::one(made)))
         }
-        None => Ok(Vec::new()),
+        None => Ok(None),
     }
 }

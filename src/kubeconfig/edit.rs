@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{Field, KubeconfigFacts, Material, decode};
 use crate::diagnostic::Source;
+use crate::non_empty::NonEmpty;
 use crate::secret::Secret;
 use crate::spec::yaml::{self, Entry, Node, Value};
 use crate::x509::{Certificate, PrivateKey, pem};
@@ -32,7 +33,7 @@ pub struct NewIdentity<'a> {
     /// The key's PEM text.
     pub key_pem: &'a Secret,
     /// The CA certificates that the server is to be checked with; none leaves those that are there.
-    pub trusted: &'a [Certificate],
+    pub trusted: Option<&'a NonEmpty<Certificate>>,
 }
 
 /// Why a kubeconfig cannot be edited. Nothing of its content is told, because it holds secrets.
@@ -86,17 +87,12 @@ pub fn with_identity(bytes: &[u8], identity: &NewIdentity<'_>) -> Result<Secret,
     if !has_key {
         fields.push((Field::ClientKey, identity.key_pem.clone()));
     }
-    if !identity.trusted.is_empty() {
-        fields.push(trusted_field(identity.trusted));
-    }
+    fields.extend(identity.trusted.map(trusted_field));
     original.with(&fields)
 }
 
 /// The same kubeconfig with other CA certificates in its current context.
-pub fn with_trusted(bytes: &[u8], trusted: &[Certificate]) -> Result<Secret, EditError> {
-    if trusted.is_empty() {
-        return Err(EditError::NoTrusted);
-    }
+pub fn with_trusted(bytes: &[u8], trusted: &NonEmpty<Certificate>) -> Result<Secret, EditError> {
     Read::of(bytes)?.with(&[trusted_field(trusted)])
 }
 
@@ -114,7 +110,7 @@ fn current(bytes: &[u8], field: Field, part: &'static str) -> Result<Secret, Edi
     Read::of(bytes)?.data(field)?.ok_or(EditError::Lacks { part: part.into() })
 }
 
-fn trusted_field(trusted: &[Certificate]) -> (Field, Secret) {
+fn trusted_field(trusted: &NonEmpty<Certificate>) -> (Field, Secret) {
     (Field::CertificateAuthority, Secret::new(certificates_pem(trusted).into_bytes()))
 }
 

@@ -90,6 +90,9 @@ pub enum HostError {
     /// The authority's files do not hold the certificate that must sign.
     #[error("{path} does not hold the certificate sha256:{issuer} that must sign")]
     NoIssuer { path: String, issuer: crate::x509::Sha256 },
+    /// A file would hold a certificate twice. Nothing was written.
+    #[error("{path} would hold the certificate sha256:{certificate} twice, so nothing was written")]
+    TwiceInFile { path: String, certificate: crate::x509::Sha256 },
     /// A key or certificate could not be made.
     #[error("{what} could not be made: {reason}")]
     NotMade { what: Cow<'static, str>, reason: String },

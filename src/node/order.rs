@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::{FileSpec, Storage};
 use crate::gate::Gate;
+use crate::non_empty::NonEmpty;
 use crate::secret::Secret;
 use crate::spec::scalars::FileMode;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
@@ -164,7 +165,7 @@ pub enum Order {
         /// Where it goes.
         storage: Storage,
         /// Of a kubeconfig, the CA certificates that it trusts; none leaves those that are there.
-        trusted: Vec<Certificate>,
+        trusted: Option<NonEmpty<Certificate>>,
         /// Of a new kubeconfig, the name of its cluster.
         cluster: String,
     },
@@ -177,7 +178,7 @@ pub enum Order {
         /// Where else it goes.
         target: Storage,
         /// Of a kubeconfig, the CA certificates that it trusts; none leaves those that are there.
-        trusted: Vec<Certificate>,
+        trusted: Option<NonEmpty<Certificate>>,
         /// Of a new kubeconfig, the name of its cluster.
         cluster: String,
     },
@@ -195,7 +196,7 @@ pub enum Order {
         /// Where it goes.
         storage: Storage,
         /// Of a kubeconfig, the CA certificates that it trusts; none leaves those that are there.
-        trusted: Vec<Certificate>,
+        trusted: Option<NonEmpty<Certificate>>,
         /// Of a new kubeconfig, the name of its cluster.
         cluster: String,
     },
@@ -204,7 +205,7 @@ pub enum Order {
         /// The kubeconfig, which must be there.
         file: FileSpec,
         /// All CA certificates that it is to trust.
-        trusted: Vec<Certificate>,
+        trusted: NonEmpty<Certificate>,
     },
     /// Makes a new authority: key and self-signed certificate. Refused where either file holds something already, but for one that it may be written
     /// `over`. Answers with the certificate.
@@ -244,8 +245,8 @@ pub enum Order {
     WriteCertificates {
         /// The file.
         file: FileSpec,
-        /// Everything that it is to hold.
-        certificates: Vec<Certificate>,
+        /// Everything that it is to hold. Refused where one stands there twice.
+        certificates: NonEmpty<Certificate>,
     },
     /// Removes a file of certificates and keys, all of which another file holds too. Refused where anything would be lost.
     RemoveCopy {

@@ -20,6 +20,7 @@ use crate::desired::{FileSpec, Storage};
 use crate::gate::Gate;
 use crate::kubeconfig::KubeconfigFacts;
 use crate::kubeconfig::edit::{self, EditError, NewIdentity};
+use crate::non_empty::NonEmpty;
 use crate::secret::Secret;
 use crate::spec::scalars::FileMode;
 use crate::spec::types::{KeyAlgorithm, SubjectName};
@@ -60,22 +61,25 @@ pub(super) fn perform(
             if key.public_key() != &certificate.facts().key {
                 return Err(HostError::PairMismatch { path: storage.certificate_path().to_owned() });
             }
-            let certificates: Vec<Certificate> = std::iter::once(certificate).chain(chain).collect();
-            write_identity(visit, objects, &key, &certificates, &storage, (&trusted, &cluster)).map(done)
+            let certificates = NonEmpty::with_first(certificate, chain);
+            distinct(storage.certificate_path(), &certificates)?;
+            write_identity(visit, objects, &key, &certificates, &storage, (trusted.as_ref(), &cluster))
+                .map(done)
         }
         Order::CopyIdentity { source, certificate, target, trusted, cluster } => {
             let content = shared::read_identity(objects, &source)?;
-            let new = (&trusted[..], cluster.as_str());
+            let new = (trusted.as_ref(), cluster.as_str());
             shared::write_identity(visit, objects, content, (&certificate, &target), new).map(done)
         }
         Order::ReadSharedIdentity { storage } => {
             shared::read_identity(objects, &storage).map(Answer::SharedIdentity)
         }
         Order::WriteSharedIdentity { content, certificate, storage, trusted, cluster } => {
-            let new = (&trusted[..], cluster.as_str());
+            let new = (trusted.as_ref(), cluster.as_str());
             shared::write_identity(visit, objects, content, (&certificate, &storage), new).map(done)
         }
         Order::WriteTrusted { file, trusted } => {
+            distinct(&file.path, &trusted)?;
             let old = existing(objects, &file.path)?;
             let edited =
                 edit::with_trusted(old.reveal(), &trusted).map_err(|source| kubeconfig(&file, source))?;
@@ -106,6 +110,7 @@ pub(super) fn perform(
             Ok(Answer::PublicKey(answer))
         }
         Order::WriteCertificates { file, certificates } => {
+            distinct(&file.path, &certificates)?;
             visit.write(objects, vec![(&file, Secret::new(pem_of(&certificates).into_bytes()))]).map(done)
         }
         Order::RemoveCopy { path, of } => shared::remove_copy(visit, objects, &path, &of).map(done),
@@ -357,8 +362,11 @@ pub(super) fn write_identity(
     key: &PrivateKey,
     certificates: &[Certificate],
     storage: &Storage,
-    (trusted, cluster): (&[Certificate], &str),
+    (trusted, cluster): (Option<&NonEmpty<Certificate>>, &str),
 ) -> Result<(), HostError> {
+    if let (Storage::Kubeconfig { file, .. }, Some(trusted)) = (storage, trusted) {
+        distinct(&file.path, trusted)?;
+    }
     match storage {
         Storage::Pair { certificate, key: key_file } => {
             let mut files = Vec::new();
@@ -389,6 +397,16 @@ pub(super) fn write_identity(
             let text = text.map_err(|source| kubeconfig(file, source))?;
             visit.write(objects, vec![(file, text)])
         }
+    }
+}
+
+/// That nobody is made to trust something twice: some verifiers stop at the first of two, and whoever signs refuses the file.
+fn distinct(path: &str, certificates: &NonEmpty<Certificate>) -> Result<(), HostError> {
+    match certificates.repeated() {
+        Some(twice) => {
+            Err(HostError::TwiceInFile { path: path.to_owned(), certificate: *twice.fingerprint() })
+        }
+        None => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@ use super::perform::{self, existing, key_pem, kubeconfig, pem_of, the_key};
 use super::visit::{Objects, Touch, Visit, destination, read};
 use crate::desired::Storage;
 use crate::kubeconfig::edit;
+use crate::non_empty::NonEmpty;
 use crate::secret::Secret;
 use crate::x509::pem::{self, Item};
 use crate::x509::{Certificate, Sha256};
@@ -47,7 +48,7 @@ pub(super) fn write_identity(
     objects: &mut impl Objects,
     content: SharedIdentity,
     (wanted, storage): (&Sha256, &Storage),
-    (trusted, cluster): (&[Certificate], &str),
+    (trusted, cluster): (Option<&NonEmpty<Certificate>>, &str),
 ) -> Result<(), HostError> {
     let path = storage.certificate_path().to_owned();
     let certificates: Vec<Certificate> =

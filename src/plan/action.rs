@@ -15,10 +15,10 @@ use crate::ids::{Address, IdentityName, NodeName, ServiceName, Subject};
 use crate::spec::types::{KeyAlgorithm, SubjectName};
 use crate::x509::{Certificate, Sha256};
 
+use super::bundle::Bundle;
 use super::copy::IdentityCopy;
 use super::fact::Precondition;
 use super::issue::{CaCertificates, Issue};
-use super::replace::Position;
 use super::request::{CsrRequest, Install};
 
 /// One deed on one node.
@@ -222,10 +222,8 @@ pub enum Deed {
         /// The file.
         file: FileSpec,
         /// What it will hold.
-        certificates: Vec<Certificate>,
-        /// Where the certificate comes that an earlier action of this plan makes for the authority; none where none does.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        made: Option<Position>,
+        #[serde(flatten)]
+        bundle: Bundle,
         /// What it holds now.
         before: Vec<Sha256>,
     },

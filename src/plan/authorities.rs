@@ -13,7 +13,7 @@ use crate::x509::{Certificate, Sha256};
 use jiff::Timestamp;
 
 use super::build::Builder;
-use super::{Deed, Why, choices, extend, install, replace};
+use super::{Bundle, Deed, Why, choices, extend, install, replace};
 
 /// Where each authority signs, and what it will be once this plan's own deeds are done.
 #[derive(Debug, Default)]
@@ -95,6 +95,7 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
                 repair(builder, name, node, copy, &signer, None);
             }
         }
+        (None, _) if is_unreadable(builder, name, &copies) => {}
         (None, _) => create(builder, name, wanted, &copies),
     }
 }
@@ -133,14 +134,10 @@ fn repair(
             .unwrap_or_default()
             .to_vec();
         let before: Vec<Sha256> = held.iter().map(|certificate| *certificate.fingerprint()).collect();
-        let certificates = deduplicated(signer, &held);
-        let deed = Deed::WriteBundle {
-            file: copy.certificate.clone(),
-            certificates,
-            made: None,
-            before: before.clone(),
-        };
-        builder.add(address.clone(), deed, why, !before.is_empty());
+        let replaces = !before.is_empty();
+        let bundle = deduplicated(signer, held);
+        let deed = Deed::WriteBundle { file: copy.certificate.clone(), bundle, before };
+        builder.add(address.clone(), deed, why, replaces);
     }
     let missing_whole = due.iter().any(|finding| finding.reason == Reason::Missing);
     let mut why = reasons(builder, &about_key);
@@ -158,17 +155,37 @@ fn repair(
 }
 
 /// The certificates that are there, each once; the signer first if it is not among them.
-fn deduplicated(signer: &Certificate, held: &[Certificate]) -> Vec<Certificate> {
-    let mut certificates: Vec<Certificate> = Vec::new();
-    if !held.contains(signer) {
-        certificates.push(signer.clone());
+fn deduplicated(signer: &Certificate, held: Vec<Certificate>) -> Bundle {
+    match held.contains(signer) {
+        true => Bundle::known(held).unwrap_or_else(|| Bundle::one(signer)),
+        false => Bundle::with_first(signer, held),
     }
-    for certificate in held {
-        if !certificates.contains(certificate) {
-            certificates.push(certificate.clone());
-        }
+}
+
+/// Whether its certificate is on no node, and a file that should hold it holds something else. Whoever trusts it trusts what was in that file, so nothing is made in
+/// its place, and nothing that belongs to it can be checked: that blocks.
+fn is_unreadable(
+    builder: &mut Builder<'_>,
+    name: &AuthorityName,
+    copies: &[(&NodeName, &AuthorityCopy)],
+) -> bool {
+    let mut found = false;
+    for (node, copy) in copies {
+        let address = Address { subject: Subject::Authority(name.clone()), node: (*node).clone() };
+        let is_the_file = |path: &String| *path == copy.certificate.path;
+        let is_unread = |finding: &&Finding| {
+            finding.effect == Effect::Due
+                && matches!(&finding.reason, Reason::ZeroLength { path } | Reason::Unparseable { path, .. } | Reason::NotPem { path } | Reason::NotAFile { path } | Reason::LinkDangling { path, .. } | Reason::LinkLoops { path } if is_the_file(path))
+        };
+        let unread: Vec<Finding> = builder.findings(&address).iter().filter(is_unread).cloned().collect();
+        let Some(first) = unread.first() else { continue };
+        found = true;
+        let because = format!("the certificate of {name} cannot be read on any node: {}", first.reason);
+        let help =
+            format!("put {} back from a backup; pki snapshot list shows what is kept", copy.certificate.path);
+        builder.block(&address, because, Some(help), &unread.iter().collect::<Vec<_>>());
     }
-    certificates
+    found
 }
 
 /// Makes an authority that is nowhere. Where certificates of it exist, making another one would split the cluster, so a person has to look.

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::desired::{DesiredNode, Storage};
 use crate::diff::{Finding, Reason, is_extension, storage_view};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
+use crate::non_empty::NonEmpty;
 use crate::observed::NodeFacts;
 use crate::profile::Keep;
 use crate::x509::Certificate;
@@ -25,8 +26,10 @@ impl Case<'_> {
         let old = self.view.certificate.as_ref()?;
         let held = &self.view.chain;
         held.iter().any(|above| is_issued_by(old, above)).then(|| match &signer.certificate {
-            Some(issuer) if held.contains(issuer) => CaCertificates::Certificates(held.clone()),
-            Some(issuer) => CaCertificates::Certificates(vec![issuer.clone()]),
+            Some(issuer) => {
+                let same = NonEmpty::each_once(held.iter().cloned()).filter(|_| held.contains(issuer));
+                CaCertificates::Certificates(same.unwrap_or_else(|| NonEmpty::one(issuer.clone())))
+            }
             None => CaCertificates::Made(authority.clone()),
         })
     }
@@ -82,13 +85,7 @@ impl Builder<'_> {
 }
 
 /// A chain with the authority's certificate in the place of its former ones.
-fn brought_up_to(signer: &Certificate, held: &[Certificate]) -> Vec<Certificate> {
-    let mut chain: Vec<Certificate> = Vec::new();
-    for certificate in held {
-        let certificate = if is_extension(certificate, signer) { signer } else { certificate };
-        if !chain.contains(certificate) {
-            chain.push(certificate.clone());
-        }
-    }
-    chain
+fn brought_up_to(signer: &Certificate, held: &[Certificate]) -> NonEmpty<Certificate> {
+    let now = held.iter().map(|held| if is_extension(held, signer) { signer } else { held });
+    NonEmpty::each_once(now.cloned()).unwrap_or_else(|| NonEmpty::one(signer.clone()))
 }

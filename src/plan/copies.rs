@@ -12,7 +12,7 @@ use crate::x509::{Certificate, Sha256};
 use super::build::Builder;
 use super::copy::{Copied, IdentityCopy};
 use super::identities::Case;
-use super::{Deed, Noted, Why};
+use super::{Bundle, Deed, Noted, Position, Why};
 
 /// The further places of an identity, once it is known what becomes of the main one.
 pub(super) fn of_identity(
@@ -157,8 +157,9 @@ pub(super) fn of_authorities(
                 .get(authority)
                 .and_then(|view| view.on_node(name))
                 .map(<[_]>::to_vec);
-            let Some((content, reasons)) = coming(builder, &address, &copy.certificate.path)
-                .or_else(|| Some((Content::Known(held?), Vec::new())))
+            let held = || Some((Content::Bundle(Bundle::known(held?)?), Vec::new()));
+            // While nobody knows what belongs there, nothing is written there: what is due is told elsewhere.
+            let Some((content, reasons)) = coming(builder, &address, &copy.certificate.path).or_else(held)
             else {
                 continue;
             };
@@ -176,9 +177,7 @@ pub(super) fn of_authorities(
             let why = if due.is_empty() { reasons } else { due };
             let replaces = !before.is_empty();
             let deed = match content {
-                Content::Known(certificates) => {
-                    Deed::WriteBundle { file: file.clone(), certificates, made: None, before }
-                }
+                Content::Bundle(bundle) => Deed::WriteBundle { file: file.clone(), bundle, before },
                 Content::Made => Deed::CopyAuthorityCertificate {
                     from: name.clone(),
                     source: copy.certificate.path.clone(),
@@ -192,9 +191,9 @@ pub(super) fn of_authorities(
 
 /// What the main file of an authority will hold.
 enum Content {
-    /// These certificates.
-    Known(Vec<Certificate>),
-    /// The certificate that an earlier action of this plan makes.
+    /// These certificates, be it that an earlier action of this plan makes one of them.
+    Bundle(Bundle),
+    /// The one certificate that an earlier action of this plan makes.
     Made,
 }
 
@@ -204,10 +203,12 @@ fn coming(builder: &Builder<'_>, address: &Address, main: &str) -> Option<(Conte
     let mut deeds = deeds.filter(|deed| deed.address == *address && deed.deed.paths().contains(&main));
     deeds.find_map(|deed| {
         let made = matches!(deed.deed, Deed::CreateAuthority { .. } | Deed::CopyAuthorityCertificate { .. });
-        let content = if let Deed::WriteBundle { certificates, .. } = &deed.deed {
-            Content::Known(certificates.clone())
+        let content = if let Deed::WriteBundle { bundle, .. } = &deed.deed {
+            Content::Bundle(bundle.clone())
+        } else if let Deed::ExtendAuthority { others, .. } = &deed.deed {
+            Content::Bundle(Bundle::with_made(Position::First, others.iter().cloned()))
         } else if let Deed::InstallAuthority { root, .. } = &deed.deed {
-            Content::Known(vec![root.clone()])
+            Content::Bundle(Bundle::one(root))
         } else if made {
             Content::Made
         } else {

@@ -4,14 +4,15 @@
 //! it issued stays valid, since subject, key and key identifier stay (RFC 5280, 4.2.1.1); only those who read their bundle at their start have to be started
 //! anew before the old one ends. A CA that is distrusted is replaced and never extended. Pure.
 
-use crate::desired::{AuthorityCopy, DesiredAuthority, FileSpec};
+use crate::desired::{AuthorityCopy, DesiredAuthority};
 use crate::diff::{Effect, Reason, is_extension};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
+use crate::non_empty::once;
 use crate::x509::{Certificate, Sha256};
 
 use super::authorities::Signer;
 use super::build::Builder;
-use super::{Blocked, Deed, Position, Why, choices};
+use super::{Blocked, Bundle, Deed, Position, Why, choices};
 
 /// Extends an authority on every node on which it is about to end. Says where it signs then; none where nothing is extended.
 pub(super) fn build(
@@ -62,20 +63,8 @@ pub(super) fn build(
     for (copy, address, why) in ending {
         let view = builder.held.authorities.get(name);
         let held = view.and_then(|view| view.on_node(&address.node)).unwrap_or_default();
-        let others: Vec<Certificate> =
-            held.iter().filter(|held| !is_extension(held, signer)).cloned().collect();
-        let (certificates, made) = match is_extended_already {
-            true => ([std::slice::from_ref(signer), &others].concat(), None),
-            false => (others.clone(), Some(Position::First)),
-        };
-        let bundle = |file: &FileSpec, before: Vec<Sha256>| Deed::WriteBundle {
-            file: file.clone(),
-            certificates: certificates.clone(),
-            made,
-            before,
-        };
-        let before = |path: &str| held_at(builder, &address.node, path);
-        let mut deeds = vec![match address.node == *node && !is_extended_already {
+        let others = once(held.iter().filter(|held| !is_extension(held, signer)).cloned());
+        let deed = match address.node == *node && !is_extended_already {
             true => Deed::ExtendAuthority {
                 certificate: copy.certificate.clone(),
                 key: copy.key.clone(),
@@ -84,12 +73,17 @@ pub(super) fn build(
                 others,
                 not_after,
             },
-            false => bundle(&copy.certificate, before(&copy.certificate.path)),
-        }];
-        deeds.extend(copy.copies.values().map(|file| bundle(file, before(&file.path))));
-        for deed in deeds {
-            builder.add(address.clone(), deed, why.clone(), true);
-        }
+            false => Deed::WriteBundle {
+                file: copy.certificate.clone(),
+                bundle: match is_extended_already {
+                    true => Bundle::with_first(signer, others),
+                    false => Bundle::with_made(Position::First, others),
+                },
+                before: held_at(builder, &address.node, &copy.certificate.path),
+            },
+        };
+        // Its further places get what this one does: see `copies`.
+        builder.add(address.clone(), deed, why, true);
     }
     (!is_extended_already).then(|| Signer {
         node: node.clone(),

@@ -8,6 +8,7 @@ use crate::desired::{DesiredIdentity, DesiredNode, FileSpec, Storage};
 use crate::diff::{Effect, Finding, IdentityView, Reason};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
+use crate::non_empty::{NonEmpty, once};
 use crate::observed::NodeFacts;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, ExtendedKeyUsage};
@@ -161,16 +162,15 @@ impl Case<'_> {
     /// The CA certificates that a kubeconfig should hold: the authority's own bundle on this node, as it will be.
     fn trusted(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Option<CaCertificates> {
         if let Some(stays) = builder.stays(authority) {
-            return Some(CaCertificates::Certificates(vec![stays.clone()]));
+            return Some(CaCertificates::Certificates(NonEmpty::one(stays.clone())));
         }
         let signer = builder.sources.signers.get(authority);
         match (builder.held.authorities.get(authority).and_then(|view| view.signer()), signer) {
             (Some(certificate), _) => {
                 // What the kubeconfig trusts besides is somebody's decision: trust is never dropped by itself.
-                let mut certificates = vec![certificate.clone()];
-                let held = self.view.trusted.iter().flatten();
-                certificates.extend(held.filter(|held| *held != certificate).cloned());
-                Some(CaCertificates::Certificates(certificates))
+                let held = self.view.trusted.iter().flatten().filter(|held| *held != certificate);
+                let besides = once(held.cloned());
+                Some(CaCertificates::Certificates(NonEmpty::with_first(certificate.clone(), besides)))
             }
             (None, Some(_)) => Some(CaCertificates::Made(authority.clone())),
             (None, None) => None,

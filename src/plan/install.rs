@@ -9,7 +9,7 @@ use crate::own_root::{OwnRoot, period_fault};
 
 use super::authorities::Signer;
 use super::build::Builder;
-use super::{Deed, RootSource};
+use super::{Bundle, Deed, RootSource};
 
 /// Certificate and key go to the first holder, from where the other holders get the key; the certificate is known, so nobody waits for it.
 pub(super) fn install(
@@ -56,8 +56,7 @@ pub(super) fn install(
         let why = builder.missing(&address(node));
         let bundle = Deed::WriteBundle {
             file: copy.certificate.clone(),
-            certificates: vec![root.clone()],
-            made: None,
+            bundle: Bundle::one(root),
             before: Vec::new(),
         };
         builder.add(address(node), bundle, why.clone(), false);

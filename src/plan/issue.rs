@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::Storage;
 use crate::ids::{AuthorityName, NodeName};
+use crate::non_empty::NonEmpty;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, Sha256};
 
@@ -63,7 +64,7 @@ pub struct Issue {
 #[serde(rename_all = "camelCase")]
 pub enum CaCertificates {
     /// They are known.
-    Certificates(Vec<Certificate>),
+    Certificates(NonEmpty<Certificate>),
     /// An earlier action of this plan makes this authority.
     Made(AuthorityName),
 }

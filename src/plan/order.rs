@@ -14,7 +14,7 @@ use super::disruption::disruption;
 use super::graph::{Cycle, Graph};
 use super::needs::{self, LeftBy};
 use super::restarts::is_kubelet;
-use super::{Action, CaCertificates, Deed, Input, Phase, RestartMethod, Visit};
+use super::{Action, Bundle, CaCertificates, Deed, Input, Phase, RestartMethod, Visit};
 use super::{choices, cold, quorum};
 
 /// What is done on several nodes before anything of the next stage is done on any.
@@ -131,7 +131,7 @@ fn source(deed: &Deed) -> Option<&NodeName> {
 
 /// The authority that this plan makes, or signs again, and whose certificate a deed writes.
 fn holds_made(deed: &DraftDeed) -> Option<&AuthorityName> {
-    if let Deed::WriteBundle { made: Some(_), .. } = &deed.deed {
+    if let Deed::WriteBundle { bundle: Bundle::WithMade { .. }, .. } = &deed.deed {
         return deed.address.subject.authority();
     }
     if let Deed::WriteChain { chain: CaCertificates::Made(authority), .. } = &deed.deed {

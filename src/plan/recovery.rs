@@ -16,7 +16,7 @@ use super::authorities::Signer;
 use super::build::Builder;
 use super::identities::Case;
 use super::quorum::{self, Quorum};
-use super::{Deed, RootSource, choices};
+use super::{Bundle, Deed, RootSource, choices};
 
 /// What is known of authorities that have become two.
 #[derive(Debug, Default)]
@@ -305,12 +305,8 @@ impl Builder<'_> {
         if held.iter().ne([stays]) {
             let before: Vec<_> = held.iter().map(|certificate| *certificate.fingerprint()).collect();
             let replaces = !before.is_empty();
-            let deed = Deed::WriteBundle {
-                file: copy.certificate.clone(),
-                certificates: vec![stays.clone()],
-                made: None,
-                before,
-            };
+            let deed =
+                Deed::WriteBundle { file: copy.certificate.clone(), bundle: Bundle::one(stays), before };
             self.add(address.clone(), deed, why.clone(), replaces);
         }
         if copy.may_hold_key && !holds_key(&view, node, stays) {

@@ -21,7 +21,7 @@ use super::authorities::Signer;
 use super::build::Builder;
 use super::extend::held_at;
 use super::needs::facts_of;
-use super::{Deed, Phase, RootSource, Why, choices};
+use super::{Bundle, Deed, Phase, RootSource, Why, choices};
 
 /// Where a certificate that is made comes in a bundle. Whoever signs comes first: kubeadm signs with the first one (certs/renewal, 1.20).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -67,19 +67,6 @@ impl Place<'_> {
     }
 }
 
-/// What a bundle holds.
-#[derive(Debug, Clone, PartialEq)]
-struct Bundle {
-    certificates: Vec<Certificate>,
-    made: Option<Position>,
-}
-
-impl Bundle {
-    fn fingerprints(&self) -> Vec<Sha256> {
-        self.certificates.iter().map(|certificate| *certificate.fingerprint()).collect()
-    }
-}
-
 /// Draws what is missing of a replacement. Says where the one that comes signs.
 pub(super) fn build(
     builder: &mut Builder<'_>,
@@ -93,9 +80,8 @@ pub(super) fn build(
     let mut drawing = Drawing { builder, name, wanted, replacement: &replacement };
     let signer = drawing.prepare(&places)?;
     for place in &places {
-        let held = Bundle { certificates: place.held.clone(), made: None };
         let both = drawing.both(place);
-        drawing.write(place, Phase::TrustBoth, &held, &both);
+        drawing.write(place, Phase::TrustBoth, (&place.held, None), &both);
         if replacement.drops {
             drawing.drop_old(place, &both);
             drawing.purge(place);
@@ -170,8 +156,7 @@ impl Drawing<'_, '_> {
             let certificate = match &successor {
                 Some(certificate) => Deed::WriteBundle {
                     file: next.certificate.clone(),
-                    certificates: vec![certificate.clone()],
-                    made: None,
+                    bundle: Bundle::one(certificate),
                     before: place.staged.iter().map(|staged| *staged.fingerprint()).collect(),
                 },
                 None => Deed::CopyAuthorityCertificate {
@@ -244,30 +229,27 @@ impl Drawing<'_, '_> {
 
     /// What a node trusts while both are trusted: what it holds, what somebody shows something of, and the one that comes.
     fn both(&self, place: &Place<'_>) -> Bundle {
-        let mut certificates: Vec<Certificate> = Vec::new();
         let leaving = self.replacement.succession.leaving.values().map(|(leaving, _)| leaving);
         let shown = leaving.filter(|leaving| self.replacement.shown.contains(leaving.fingerprint()));
         let comes = &self.replacement.succession.successor;
-        for certificate in place.held.iter().chain(shown).chain(comes) {
-            if !certificates.contains(certificate) {
-                certificates.push(certificate.clone());
-            }
+        let known = place.held.iter().chain(shown).cloned();
+        match comes {
+            Some(comes) => Bundle::with_last(known, comes),
+            None => Bundle::with_made(Position::Last, known),
         }
-        Bundle { certificates, made: comes.is_none().then_some(Position::Last) }
     }
 
     /// Only the one that comes is left, and its key is in the place of the old one.
     fn drop_old(&mut self, place: &Place<'_>, both: &Bundle) {
         let leaving = &self.replacement.succession.leaving;
         let comes = self.replacement.succession.successor.clone();
-        let stays = both.certificates.iter().filter(|certificate| {
-            !leaving.contains_key(certificate.fingerprint()) && comes.as_ref() != Some(certificate)
-        });
-        let after = Bundle {
-            certificates: comes.iter().chain(stays).cloned().collect(),
-            made: comes.is_none().then_some(Position::First),
+        let goes = |certificate: &&Certificate| leaving.contains_key(certificate.fingerprint());
+        let stays = both.certificates().iter().filter(|certificate| !goes(certificate)).cloned();
+        let after = match &comes {
+            Some(comes) => Bundle::with_first(comes, stays),
+            None => Bundle::with_made(Position::First, stays),
         };
-        self.write(place, Phase::DropOld, both, &after);
+        self.write(place, Phase::DropOld, (both.certificates(), both.made()), &after);
         let is_main = comes.as_ref().is_some_and(|comes| {
             place.files_of(comes).is_some_and(|files| files.key.path == place.copy.key.path)
         });
@@ -311,29 +293,32 @@ impl Drawing<'_, '_> {
     }
 
     /// Writes a bundle to its file and to the further places of it, where one of them holds something else.
-    fn write(&mut self, place: &Place<'_>, phase: Phase, before: &Bundle, after: &Bundle) {
+    fn write(
+        &mut self,
+        place: &Place<'_>,
+        phase: Phase,
+        (known, made): (&[Certificate], Option<Position>),
+        after: &Bundle,
+    ) {
+        let before: Vec<Sha256> = known.iter().map(|certificate| *certificate.fingerprint()).collect();
+        let is_new = (known, made) != (after.certificates(), after.made());
         let mut files: Vec<(&FileSpec, Vec<Sha256>)> = Vec::new();
-        if before != after {
-            files.push((&place.copy.certificate, before.fingerprints()));
+        if is_new {
+            files.push((&place.copy.certificate, before.clone()));
         }
         for copy in place.copy.copies.values() {
             // What an earlier phase wrote is known; what was there before is not, for a copy may lag behind.
             let held = if phase == Phase::TrustBoth {
                 held_at(self.builder, place.node, &copy.path)
             } else {
-                before.fingerprints()
+                before.clone()
             };
-            if before != after || held != after.fingerprints() {
+            if is_new || held != after.fingerprints() {
                 files.push((copy, held));
             }
         }
         for (file, before) in files {
-            let deed = Deed::WriteBundle {
-                file: file.clone(),
-                certificates: after.certificates.clone(),
-                made: after.made,
-                before,
-            };
+            let deed = Deed::WriteBundle { file: file.clone(), bundle: after.clone(), before };
             self.add(place, phase, deed, true);
         }
     }

@@ -231,10 +231,10 @@ fn waiting(action: &Action, survey: &Survey) -> Option<CertificateRequest> {
 fn is_left(action: &Action, survey: &Survey) -> bool {
     let facts = facts_of(&survey.observed, &action.address.node);
     let held = |path: &str| facts.map_or(&[][..], |facts| facts.certificates(path));
-    if let Deed::WriteBundle { file, certificates, made, .. } = &action.deed {
+    if let Deed::WriteBundle { file, bundle, .. } = &action.deed {
         let held = held(&file.path);
-        let is_there = certificates.iter().all(|certificate| held.contains(certificate));
-        return is_there && held.len() == certificates.len() + usize::from(made.is_some());
+        let is_there = bundle.certificates().iter().all(|certificate| held.contains(certificate));
+        return is_there && held.len() == bundle.count();
     }
     if let Deed::RemoveCopy { path, .. } = &action.deed {
         return facts.is_some_and(|facts| fact(facts, path) == Fact::Absent);

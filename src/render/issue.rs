@@ -11,7 +11,9 @@ use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::NodeName;
 use crate::lookalike::spelled;
-use crate::plan::{Action, CaCertificates, Deed, IdentityCopy, Issue, KeySource, Position, RootSource};
+use crate::plan::{
+    Action, Bundle, CaCertificates, Deed, IdentityCopy, Issue, KeySource, Position, RootSource,
+};
 use crate::spec::types::SubjectName;
 use crate::x509::{Certificate, Sha256};
 
@@ -210,14 +212,9 @@ pub(super) fn extension_lines(
 }
 
 /// What a trust bundle holds and will hold.
-pub(super) fn bundle_line(
-    body: &mut Lines,
-    certificates: &[Certificate],
-    made: Option<Position>,
-    before: &[Sha256],
-) {
-    let mut names: Vec<String> = certificates.iter().map(certificate_name).collect();
-    let held = match made {
+pub(super) fn bundle_line(body: &mut Lines, bundle: &Bundle, before: &[Sha256]) {
+    let mut names: Vec<String> = bundle.certificates().iter().map(certificate_name).collect();
+    let held = match bundle.made() {
         // What is made may be among those before, or come to them.
         Some(Position::First) => {
             names.insert(0, "the new one".to_owned());

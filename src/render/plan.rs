@@ -305,8 +305,8 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.file(public);
             '~'
         }
-        Deed::WriteBundle { file, certificates, made, before } => {
-            bundle_line(&mut body, certificates, *made, before);
+        Deed::WriteBundle { file, bundle, before } => {
+            bundle_line(&mut body, bundle, before);
             body.file(file);
             if before.is_empty() { '+' } else { '~' }
         }

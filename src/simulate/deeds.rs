@@ -142,9 +142,9 @@ impl World {
                 self.write(node, &public.path, Lies::Unknown)
             }
             Deed::WritePublicKey { public, .. } => self.write(node, &public.path, Lies::Unknown),
-            Deed::WriteBundle { file, certificates: bundle, made, .. } => {
-                let mut bundle: Vec<CertificateId> =
-                    bundle.iter().map(|certificate| self.material.real(certificate)).collect();
+            Deed::WriteBundle { file, bundle, .. } => {
+                let mut held: Vec<CertificateId> =
+                    bundle.certificates().iter().map(|certificate| self.material.real(certificate)).collect();
                 let own = match &action.address.subject {
                     Subject::Authority(authority) => self.made.get(authority).copied(),
                     Subject::Identity(_)
@@ -153,12 +153,12 @@ impl World {
                     | Subject::Service(_)
                     | Subject::Node => None,
                 };
-                match (made, own) {
-                    (Some(Position::First), Some(own)) => bundle.insert(0, own),
-                    (Some(Position::Last), Some(own)) => bundle.push(own),
-                    (_, _) => {}
+                match (bundle.made(), own) {
+                    (Some(Position::First), Some(own)) => held.insert(0, own),
+                    (Some(Position::Last), Some(own)) => held.push(own),
+                    (Some(Position::First | Position::Last), None) | (None, _) => {}
                 }
-                self.write(node, &file.path, certificates(bundle))
+                self.write(node, &file.path, certificates(held))
             }
             Deed::WriteChain { file, certificate, chain, .. } => {
                 let all = [vec![self.material.real(certificate)], self.ca_certificates(chain)].concat();
@@ -340,7 +340,12 @@ impl World {
         found.map(|file| (**file).clone()).unwrap_or_default()
     }
 
-    fn lies(&self, node: &NodeName, path: &str) -> Lies {
+    /// The file at a path, as far as it is known to be one.
+    pub(super) fn file(&self, node: &NodeName, path: &str) -> Option<&File> {
+        self.disks.get(node)?.file(path).map(Arc::as_ref)
+    }
+
+    pub(super) fn lies(&self, node: &NodeName, path: &str) -> Lies {
         self.disks.get(node).map_or(Lies::Unknown, |disk| disk.at(path).clone())
     }
 

@@ -33,6 +33,8 @@ pub(super) struct File {
     pub(super) certificate_file: Option<String>,
     pub(super) key_file: Option<String>,
     pub(super) trusted_file: Option<String>,
+    /// What is wrong with its text: who reads a file to judge what was written refuses it for that.
+    pub(super) problem: Option<Arc<str>>,
     /// A kubeconfig whose user or server is something else than certificates.
     pub(super) other_means: bool,
 }
@@ -205,6 +207,7 @@ fn of_pem(pem: &PemFacts, material: &mut Material) -> File {
     File {
         certificates: pem.certificates.iter().map(|certificate| material.real(certificate)).collect(),
         key: pem.keys.first().map(|key| Key::Known(key.spki_sha256)),
+        problem: pem.defects.first().map(|defect| defect.message.as_str().into()),
         ..File::default()
     }
 }

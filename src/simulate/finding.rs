@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{NodeName, ServiceName};
+use crate::ids::{Address, NodeName, ServiceName};
 
 /// A plan that breaks nothing without saying so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -110,6 +110,16 @@ impl Interruption {
             Counterexample::Broken { when, connection, reason, heals } => {
                 Self::Breaks { connection, step: when.step(), reason, heals: heals.to_string() }
             }
+            Counterexample::Trust { when, node, path, fault } => {
+                let (connection, reason) = (format!("{path} on {node}"), format!("it is left {fault}"));
+                Self::Breaks { connection, step: when.step(), reason, heals: Heals::Never.to_string() }
+            }
+            Counterexample::Refused { when, address, reason } => Self::Breaks {
+                connection: address.to_string(),
+                step: when.step(),
+                reason: format!("the step cannot be done: {reason}"),
+                heals: Heals::Never.to_string(),
+            },
             Counterexample::TooFew { when, service, left, of, needed } => {
                 Self::TooFew { service, step: when.step(), left, of, needed }
             }
@@ -139,6 +149,28 @@ pub enum Counterexample {
         reason: String,
         /// When it works again.
         heals: Heals,
+    },
+    /// A trust file does not hold what its readers need.
+    #[error("the plan is wrong, so it is not shown: {when} leaves {path} on {node} {fault}")]
+    Trust {
+        /// When.
+        when: When,
+        /// The node.
+        node: NodeName,
+        /// The file.
+        path: String,
+        /// How it is left.
+        fault: String,
+    },
+    /// A node would refuse a step, as what is known of it shows already.
+    #[error("the plan is wrong, so it is not shown: {when} cannot be done: {reason}")]
+    Refused {
+        /// When.
+        when: When,
+        /// What the step is about.
+        address: Address,
+        /// What the node would say.
+        reason: String,
     },
     /// Too few instances of a service are left.
     #[error(

@@ -23,12 +23,14 @@ mod judge;
 mod kept;
 mod material;
 mod play;
+mod refusal;
 mod refused;
 mod severed;
 mod state;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +55,7 @@ use material::{Holding, HoldingId};
 use play::{Break, Play, Shortage, waves};
 use state::State;
 use topology::{Input, InstanceId, TakesUp, Topology, topology};
+use trust::Watch;
 
 /// What is known of processes besides their files. Of a process that is not in it, it is assumed that it is up and has loaded what lies on its disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -131,11 +134,13 @@ struct Before<'a> {
     snapshots: &'a Snapshots,
     /// The authorities that earlier visits of the plan have made.
     made: &'a BTreeMap<AuthorityName, Certificate>,
+    /// Whether its steps and its end are judged besides what breaks on the way. Who goes back gets what was there, whatever that is.
+    judges_end: bool,
 }
 
 impl<'a> Before<'a> {
     fn known(processes: &'a Processes) -> Self {
-        Self { processes, snapshots: &NO_SNAPSHOTS, made: &NOTHING_MADE }
+        Self { processes, snapshots: &NO_SNAPSHOTS, made: &NOTHING_MADE, judges_end: true }
     }
 }
 
@@ -158,6 +163,8 @@ fn once(faults: Vec<Counterexample>) -> Vec<Counterexample> {
     let what = |fault: &Counterexample| match fault {
         Counterexample::Broken { connection, .. } => connection.clone(),
         Counterexample::TooFew { service, .. } => service.to_string(),
+        Counterexample::Trust { node, path, .. } => format!("{path} on {node}"),
+        Counterexample::Refused { when, .. } => when.to_string(),
     };
     faults.into_iter().filter(|fault| named.insert(what(fault))).collect()
 }
@@ -177,10 +184,22 @@ pub fn checked(mut plan: Plan, survey: &Survey, processes: &Processes) -> Result
         plan.checked = Some(checked);
         return Ok(plan);
     };
-    match too_few_already(&plan, &checked, &fault) {
+    let blocked = cannot_be_done(&fault).or_else(|| too_few_already(&plan, &checked, &fault));
+    match blocked {
         Some(blocked) => Ok(plan.refused(blocked)),
         None => Err(fault),
     }
+}
+
+/// What blocks a plan with a step that its node would refuse: nobody begins what cannot be ended.
+fn cannot_be_done(fault: &Counterexample) -> Option<Blocked> {
+    let Counterexample::Refused { when, address, reason } = fault else { return None };
+    Some(Blocked {
+        address: address.clone(),
+        because: format!("{when} would fail: {reason}"),
+        help: Some("mend that first, by hand or with a plan of its own (--only), and plan again".to_owned()),
+        findings: Vec::new(),
+    })
 }
 
 /// What blocks a plan that leaves too few instances of a service of which some do not work before it.
@@ -205,7 +224,7 @@ pub fn checked_rollback(
     snapshots: &Snapshots,
 ) -> Plan {
     if !plan.visits.is_empty() {
-        let before = Before { snapshots, ..Before::known(processes) };
+        let before = Before { snapshots, judges_end: false, ..Before::known(processes) };
         let (mut checked, faults) = played(&plan, &waves(&plan), survey, &before);
         checked.interruptions.extend(once(faults).into_iter().map(Interruption::of));
         checked.interruptions.sort();
@@ -228,7 +247,7 @@ fn played(
     plan: &Plan,
     waves: &[Vec<&Visit>],
     survey: &Survey,
-    &Before { processes, snapshots, made }: &Before<'_>,
+    &Before { processes, snapshots, made, judges_end }: &Before<'_>,
 ) -> (Checked, Vec<Counterexample>) {
     let mut world = World::default();
     world.made = made.iter().map(|(name, made)| (name.clone(), world.material.real(made))).collect();
@@ -253,7 +272,8 @@ fn played(
         .filter(|index| *state.link(topology::LinkId(*index)) == Verdict::Holds)
         .count();
     let down = processes.down.iter().filter_map(|(service, node)| topology.of(service, node)).collect();
-    let mut play = Play::new(state, told(plan, &topology), down);
+    let watch = Watch::new(&survey.desired, &state.world.disks);
+    let mut play = Play::new(state, watch, told(plan, &topology), down);
     for wave in waves {
         play.wave(wave);
     }
@@ -272,6 +292,16 @@ fn played(
             }
             Err((when, fault)) => faults.push((when, fault)),
         }
+    }
+    if judges_end {
+        for (when, address, reason) in std::mem::take(&mut play.refusals) {
+            faults.push((when, Counterexample::Refused { when, address, reason }));
+        }
+        for (action, reason) in refusal::unmet(plan, &survey.observed) {
+            let (when, address) = (When::Step(action.number), action.address.clone());
+            faults.push((when, Counterexample::Refused { when, address, reason }));
+        }
+        faults.extend(trust::faults(&mut play, &topology, &survey.desired));
     }
     if processes.outage_accepted {
         faults.extend(severed::left(plan, &mut play, &topology, survey));

@@ -10,9 +10,11 @@ use super::deeds::Effect;
 use super::finding::When;
 use super::health::{Count, Health};
 use super::judge::Verdict;
+use super::refusal::refusal;
 use super::state::{Before, Loaded, State};
 use super::topology::{InputId, InstanceId, Kind, LinkId};
-use crate::ids::NodeName;
+use super::trust::Watch;
+use crate::ids::{Address, NodeName};
 use crate::plan::{Action, Deed, Plan, Visit};
 
 /// A link that worked and does not.
@@ -55,6 +57,10 @@ pub(super) struct Play<'a> {
     pub(super) lowest: Vec<Count>,
     pub(super) breaks: Vec<Break>,
     pub(super) shortages: Vec<Shortage>,
+    /// What becomes of trust files.
+    pub(super) watch: Watch,
+    /// The steps that cannot be done, and why.
+    pub(super) refusals: Vec<(When, Address, String)>,
     /// Every state that the inputs of the visit pass through.
     passed: BTreeMap<InputId, Vec<Loaded>>,
     /// The counts before the visit.
@@ -64,7 +70,12 @@ pub(super) struct Play<'a> {
 }
 
 impl<'a> Play<'a> {
-    pub(super) fn new(state: State<'a>, told: BTreeSet<InstanceId>, dead: BTreeSet<InstanceId>) -> Self {
+    pub(super) fn new(
+        state: State<'a>,
+        watch: Watch,
+        told: BTreeSet<InstanceId>,
+        dead: BTreeSet<InstanceId>,
+    ) -> Self {
         let health = Health::new(state.topology, dead);
         let before = health.count(&state, &BTreeSet::new());
         Self {
@@ -75,6 +86,8 @@ impl<'a> Play<'a> {
             before,
             breaks: Vec::new(),
             shortages: Vec::new(),
+            watch,
+            refusals: Vec::new(),
             passed: BTreeMap::new(),
             at_visit: Vec::new(),
             stood: BTreeMap::new(),
@@ -114,9 +127,18 @@ impl<'a> Play<'a> {
             if and_back && is_point(action, done, &restarted) {
                 self.back(&visit.node, done, &before, &restarted);
             }
+            // A second time it is played from where the others of its wave have left the nodes.
+            if and_back && let Some(reason) = refusal(&mut self.state, visit, action) {
+                self.refusals.push((When::Step(action.number), action.address.clone(), reason));
+            }
             let changed = match self.state.world.act(action) {
                 Effect::None => continue,
-                Effect::Wrote(paths) => self.state.wrote(&visit.node, &paths, action.number),
+                Effect::Wrote(paths) => {
+                    if and_back {
+                        self.watch.wrote(&self.state.world, &visit.node, &paths, action.number);
+                    }
+                    self.state.wrote(&visit.node, &paths, action.number)
+                }
                 Effect::Moved(directory) => {
                     self.state.moved(&visit.node, &directory);
                     continue;

@@ -242,6 +242,20 @@ impl<'a> State<'a> {
         }
     }
 
+    /// Whether what is shown is accepted by who checks it with this.
+    pub(super) fn ask(&mut self, shown: HoldingId, checked_with: HoldingId, usage: Usage) -> Verdict {
+        let checked_with = Some(checked_with);
+        let question = Question { shown, checked_with, usage, name: None, is_address_of_client: false };
+        self.judge.ask(&self.world.material, &question)
+    }
+
+    /// Whether one side accepts the other, with just this in their hands.
+    pub(super) fn on_disks(&mut self, half: &Half, shown: HoldingId, checked: Option<HoldingId>) -> Verdict {
+        let loaded = |holding| Loaded { holding, since: 0 };
+        let checked = checked.map(|holding| [loaded(holding)]);
+        self.half(half, &[loaded(shown)], checked.as_ref().map(|checked| &checked[..])).0
+    }
+
     /// Whether one side accepts the other, whichever of these states they are in.
     pub(super) fn half(
         &mut self,

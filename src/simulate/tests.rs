@@ -8,8 +8,8 @@ use crate::duration::Duration;
 use crate::ids::{Address, AuthorityName, Subject};
 use crate::observed::Answer;
 use crate::plan::{
-    Action, Deed, Disruption, Input as PlanInput, Issue, ManualRestart, Options, Phase, RestartMethod,
-    SpecReference, plan,
+    Action, Bundle, Deed, Disruption, Input as PlanInput, Issue, ManualRestart, Options, Phase,
+    RestartMethod, SpecReference, plan,
 };
 use crate::survey::tests::{SPEC, agreement, nothing, now};
 use crate::x509::Sha256;
@@ -17,6 +17,7 @@ use crate::x509::Sha256;
 mod faults;
 mod random;
 mod rollbacks;
+mod trust;
 mod ways_back;
 
 const NODES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
@@ -80,7 +81,11 @@ fn renumbered(mut plan: Plan) -> Plan {
 fn broken(found: Result<Checked, Counterexample>) -> (When, String, String, Heals) {
     match found.unwrap_err() {
         Counterexample::Broken { when, connection, reason, heals } => (when, connection, reason, heals),
-        other @ Counterexample::TooFew { .. } => panic!("{other}"),
+        other @ (Counterexample::TooFew { .. }
+        | Counterexample::Trust { .. }
+        | Counterexample::Refused { .. }) => {
+            panic!("{other}")
+        }
     }
 }
 
@@ -95,9 +100,10 @@ fn authority(survey: &Survey, name: &str) -> Certificate {
 fn bundle(name: &str, of: &[&str]) -> (Subject, Deed) {
     let survey = agreement();
     let file = survey.desired.nodes["cp-1"].authorities[name].certificate.clone();
-    let certificates = of.iter().map(|name| authority(&survey, name)).collect();
+    let certificates: Vec<Certificate> = of.iter().map(|name| authority(&survey, name)).collect();
+    let bundle = Bundle::Known(certificates.try_into().unwrap());
     let name: AuthorityName = name.parse().unwrap();
-    (Subject::Authority(name), Deed::WriteBundle { file, certificates, made: None, before: Vec::new() })
+    (Subject::Authority(name), Deed::WriteBundle { file, bundle, before: Vec::new() })
 }
 
 fn restart(service: &str) -> (Subject, Deed) {

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use jiff::Timestamp;
 use pki::kubeconfig::edit::{NewIdentity, with_identity, with_trusted};
+use pki::non_empty::NonEmpty;
 use pki::secret::Secret;
 use pki::spec::types::{KeyAlgorithm, SubjectName};
 use pki::x509::issue::{RootRequest, issue_root};
@@ -45,7 +46,7 @@ fn only_the_intended_lines_of_real_kubeconfigs_change() {
         let original = std::fs::read_to_string(path).unwrap();
         for text in [original.clone(), commented(&original)] {
             let identity =
-                NewIdentity { certificates: &certificates, key: &key, key_pem: &key_pem, trusted: &[] };
+                NewIdentity { certificates: &certificates, key: &key, key_pem: &key_pem, trusted: None };
             let edited = with_identity(text.as_bytes(), &identity).unwrap();
             let edited = std::str::from_utf8(edited.reveal()).unwrap();
             assert_eq!(
@@ -53,7 +54,7 @@ fn only_the_intended_lines_of_real_kubeconfigs_change() {
                 ["client-certificate-data", "client-key-data"],
                 "{name}"
             );
-            let trusting = with_trusted(text.as_bytes(), &certificates).unwrap();
+            let trusting = with_trusted(text.as_bytes(), &NonEmpty::one(certificates[0].clone())).unwrap();
             let trusting = std::str::from_utf8(trusting.reveal()).unwrap();
             assert_eq!(lines_that_differ(&text, trusting), ["certificate-authority-data"], "{name}");
         }

@@ -206,6 +206,43 @@ fn masters_of_ack_can_be_made_with_fifty_years_everywhere() {
 }
 
 #[test]
+fn a_ca_of_ack_is_extended_in_every_place_at_once() {
+    let name = "a_ca_of_ack_is_extended_in_every_place_at_once";
+    let Some(layout) = Layout::make(name, "ack", &["1826", "300"], "ack/on-a-master.yaml") else { return };
+    let spec = std::fs::read_to_string(layout.at("spec.yaml")).unwrap();
+    let extend = "  authorities: { etcd-ca: { onExpiry: extend, renewBefore: 10y } }\n";
+    std::fs::write(layout.at("spec.yaml"), format!("{spec}{extend}")).unwrap();
+    let places = ["var/lib/etcd/cert/ca.pem", "etc/kubernetes/pki/etcd/ca.pem"];
+    // A copy that lags behind on the node where the new one is made is brought up to that, and not to the one before it.
+    let stray = "openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=other -days 30 -out master-1/etc/kubernetes/pki/etcd/ca.pem 2>/dev/null";
+    layout.run("bash", &["-c", stray]);
+    let shown = layout.pki(0, &["apply", "-f", "spec.yaml", "--yes"]);
+    assert!(!shown.contains("-> 0"), "{shown}");
+    let mut fingerprints = BTreeSet::new();
+    for master in MASTERS {
+        for place in places {
+            let file = format!("{master}/{place}");
+            let count = layout.run("bash", &["-c", &format!("grep -c BEGIN.CERTIFICATE {file}")]);
+            assert_eq!(count, "1\n", "{file}");
+            fingerprints.insert(layout.run("openssl", &["x509", "-in", &file, "-noout", "-fingerprint"]));
+            let end = layout.run("openssl", &["x509", "-in", &file, "-noout", "-enddate"]);
+            let year = end.trim().trim_end_matches(" GMT").rsplit(' ').next().unwrap().parse().unwrap();
+            assert!((year_in(9)..=year_in(50)).contains(&year), "{file}: {end}");
+            for leaf in [
+                "var/lib/etcd/cert/etcd-server.pem",
+                "var/lib/etcd/cert/etcd-client.pem",
+                "etc/kubernetes/pki/etcd/etcd-client.pem",
+            ] {
+                MASTERS.iter().for_each(|other| layout.verifies(&file, &format!("{other}/{leaf}")));
+            }
+        }
+    }
+    assert_eq!(fingerprints.len(), 1, "the same one everywhere");
+    let again = layout.pki(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    assert!(again.contains("No changes"), "one apply is enough\n{again}");
+}
+
+#[test]
 fn the_link_that_ack_asks_for_is_made_before_anything_is_renewed() {
     let name = "the_link_that_ack_asks_for_is_made_before_anything_is_renewed";
     let Some(layout) = Layout::make(name, "ack", &["18250", "50"], "ack/moved-directory.yaml") else {

@@ -14,6 +14,7 @@ mod etcd_snapshots;
 mod examples;
 mod external;
 mod failures;
+mod foreseen;
 mod forged_plans;
 mod forms;
 mod issuing;

@@ -14,12 +14,9 @@ pub fn create(
     cluster: &str,
     identity: &NewIdentity<'_>,
 ) -> Result<Secret, EditError> {
-    if identity.trusted.is_empty() {
-        return Err(EditError::NoTrusted);
-    }
-    let pem = |certificates| Secret::new(certificates_pem(certificates).into_bytes());
-    let (authority, certificate) =
-        (base64_of(&pem(identity.trusted)), base64_of(&pem(identity.certificates)));
+    let Some(trusted) = identity.trusted else { return Err(EditError::NoTrusted) };
+    let pem = |certificates: &[_]| Secret::new(certificates_pem(certificates).into_bytes());
+    let (authority, certificate) = (base64_of(&pem(trusted)), base64_of(&pem(identity.certificates)));
     let key = base64_of(identity.key_pem);
     let context = scalar(&format!("{user}@{cluster}"));
     let (server, user, cluster) = (scalar(server), scalar(user), scalar(cluster));

@@ -32,6 +32,8 @@ fn b64(bytes: impl AsRef<[u8]>) -> String {
 
 fn edited(text: &str, new: &Made, trusted: &[Certificate]) -> Result<String, EditError> {
     let certificates = [new.certificate.clone()];
+    let trusted = NonEmpty::try_from(trusted.to_vec()).ok();
+    let trusted = trusted.as_ref();
     let identity = NewIdentity { certificates: &certificates, key: &new.key, key_pem: &new.pem, trusted };
     with_identity(text.as_bytes(), &identity)
         .map(|secret| String::from_utf8(secret.reveal().to_vec()).unwrap())
@@ -148,7 +150,7 @@ fn the_authority_changes_only_when_asked_and_a_key_that_stays_keeps_its_bytes() 
     let bundle = b64(format!("{}{}", old.certificate.to_pem(), new.certificate.to_pem()));
     let expected = kubeconfig(&cluster(&bundle), &user(&new, &kept));
     assert_eq!(edited(&text, &new, &both), Ok(expected));
-    let only = with_trusted(text.as_bytes(), &both).unwrap();
+    let only = with_trusted(text.as_bytes(), &both.to_vec().try_into().unwrap()).unwrap();
     assert_eq!(str::from_utf8(only.reveal()), Ok(kubeconfig(&cluster(&bundle), &user(&old, &kept)).as_str()));
     assert_eq!(
         current_key(text.as_bytes()).unwrap().reveal(),
@@ -184,7 +186,7 @@ fn what_cannot_be_changed_alone_is_left_alone_and_nothing_of_it_is_told() {
                   clusters: [{name: c, cluster: {server: a}}]\ncontexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n";
     assert_eq!(edited(shared, &new, &[]), Err(EditError::Entangled), "the other user would change too");
     let of_file = kubeconfig("\n    certificate-authority: /ca.crt\n    server: https://c", " {}");
-    let outcome = with_trusted(of_file.as_bytes(), std::slice::from_ref(&new.certificate)).map(|_| ());
+    let outcome = with_trusted(of_file.as_bytes(), &NonEmpty::one(new.certificate.clone())).map(|_| ());
     assert_eq!(outcome, Err(EditError::NamesFile { field: Field::CertificateAuthority }));
 }
 
@@ -192,8 +194,13 @@ fn what_cannot_be_changed_alone_is_left_alone_and_nothing_of_it_is_told() {
 fn a_new_kubeconfig_is_as_kubeadm_writes_it() {
     let new = made("kubernetes-admin");
     let certificates = [new.certificate.clone()];
-    let identity =
-        NewIdentity { certificates: &certificates, key: &new.key, key_pem: &new.pem, trusted: &certificates };
+    let trusted = NonEmpty::one(new.certificate.clone());
+    let identity = NewIdentity {
+        certificates: &certificates,
+        key: &new.key,
+        key_pem: &new.pem,
+        trusted: Some(&trusted),
+    };
     let text = create("https://10.0.0.11:6443", "system:node:cp-1", "kubernetes", &identity).unwrap();
     let text = str::from_utf8(text.reveal()).unwrap();
     let cert = b64(new.certificate.to_pem());
@@ -212,6 +219,6 @@ fn a_new_kubeconfig_is_as_kubeadm_writes_it() {
         assert!(facts.problems.is_empty(), "{name}: {:?}", facts.problems);
         assert!(facts.users.contains_key(name) && facts.clusters.contains_key(name), "{name}");
     }
-    let none = NewIdentity { trusted: &[], ..identity };
+    let none = NewIdentity { trusted: None, ..identity };
     assert_eq!(create("a", "b", "c", &none).map(|_| ()), Err(EditError::NoTrusted));
 }

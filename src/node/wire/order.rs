@@ -13,6 +13,7 @@ use crate::gate::Gate;
 use crate::node::order::{
     Answer, AuthorityFiles, IdentityCheck, Order, RequestContent, SharedIdentity, SignRequest, Slot, VisitId,
 };
+use crate::non_empty::{NonEmpty, or_nothing};
 use crate::secret::Secret;
 use crate::spec::scalars::FileMode;
 use crate::spec::types::{KeyAlgorithm, SubjectName};
@@ -68,14 +69,16 @@ pub(super) enum WireOrder {
         certificate: Certificate,
         chain: Vec<Certificate>,
         storage: Storage,
-        trusted: Vec<Certificate>,
+        #[serde(with = "or_nothing")]
+        trusted: Option<NonEmpty<Certificate>>,
         cluster: String,
     },
     CopyIdentity {
         source: Storage,
         certificate: Sha256,
         target: Storage,
-        trusted: Vec<Certificate>,
+        #[serde(with = "or_nothing")]
+        trusted: Option<NonEmpty<Certificate>>,
         cluster: String,
     },
     ReadSharedIdentity {
@@ -86,12 +89,13 @@ pub(super) enum WireOrder {
         content: SharedIdentity,
         certificate: Sha256,
         storage: Storage,
-        trusted: Vec<Certificate>,
+        #[serde(with = "or_nothing")]
+        trusted: Option<NonEmpty<Certificate>>,
         cluster: String,
     },
     WriteTrusted {
         file: FileSpec,
-        trusted: Vec<Certificate>,
+        trusted: NonEmpty<Certificate>,
     },
     CreateAuthority {
         certificate: FileSpec,
@@ -121,7 +125,7 @@ pub(super) enum WireOrder {
     },
     WriteCertificates {
         file: FileSpec,
-        certificates: Vec<Certificate>,
+        certificates: NonEmpty<Certificate>,
     },
     ReadShared {
         path: String,

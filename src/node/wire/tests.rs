@@ -14,6 +14,7 @@ use crate::node::order::{
     AuthorityFiles, IdentityCheck, RequestContent, SharedIdentity, SignRequest, Slot, VisitId,
 };
 use crate::node::{Holder, LockState, NodeError};
+use crate::non_empty::NonEmpty;
 use crate::secret::Secret;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::{Certificate, PublicKey, Sha256, pem};
@@ -87,7 +88,7 @@ fn orders() -> Vec<Order> {
             source: storage.clone(),
             certificate: Sha256::of(b"x"),
             target: storage.clone(),
-            trusted: vec![certificate.clone()],
+            trusted: Some(NonEmpty::one(certificate.clone())),
             cluster: "c".to_owned(),
         },
         Order::ReadSharedIdentity { storage: storage.clone() },
@@ -95,7 +96,7 @@ fn orders() -> Vec<Order> {
             content: identity(),
             certificate: Sha256::of(b"x"),
             storage: storage.clone(),
-            trusted: vec![],
+            trusted: None,
             cluster: "c".to_owned(),
         },
         Order::MakeKeys { keys: BTreeMap::from([(slot.clone(), KeyAlgorithm::EcdsaP256)]) },
@@ -113,7 +114,7 @@ fn orders() -> Vec<Order> {
             certificate: certificate.clone(),
             chain: vec![certificate.clone()],
             storage,
-            trusted: vec![],
+            trusted: None,
             cluster: "c".to_owned(),
         },
         Order::WriteRequest {
@@ -127,7 +128,7 @@ fn orders() -> Vec<Order> {
             file: file("/var/lib/pki/requests/a.pem"),
         },
         Order::RemoveRequest { path: "/var/lib/pki/requests/a.pem".to_owned() },
-        Order::WriteTrusted { file: file("/k"), trusted: vec![certificate.clone()] },
+        Order::WriteTrusted { file: file("/k"), trusted: NonEmpty::one(certificate.clone()) },
         Order::CreateAuthority {
             certificate: file("/ca.crt"),
             key: file("/ca.key"),
@@ -139,7 +140,7 @@ fn orders() -> Vec<Order> {
         },
         Order::CreateKeyPair { private: file("/s"), public: file("/p"), algorithm: KeyAlgorithm::EcdsaP256 },
         Order::WritePublicKey { private: file("/s"), public: file("/p") },
-        Order::WriteCertificates { file: file("/b"), certificates: vec![certificate] },
+        Order::WriteCertificates { file: file("/b"), certificates: NonEmpty::one(certificate) },
         Order::ReadShared { path: path.clone() },
         Order::WriteShared { file: file("/sa.key"), content: Secret::new(vec![0, 255, 10, 34]) },
         Order::SetPermissions { file: file("/x") },
@@ -236,6 +237,20 @@ fn no_error_tells_what_was_in_a_message() {
     ] {
         let Err(error) = frame::decode::<Request>(wrong.as_bytes()) else { panic!("{wrong} is taken") };
         assert!(!format!("{error} {error:?}").contains(base64), "{error}");
+    }
+}
+
+#[test]
+fn a_trust_file_without_a_certificate_cannot_be_asked_for() {
+    let file = r#"{"path":"/ca","user":"root","group":"root","mode":"0644"}"#;
+    for (order, list) in [("writeCertificates", "certificates"), ("writeTrusted", "trusted")] {
+        let asked =
+            |held: &str| format!(r#"{{"perform":{{"{order}":{{"file":{file},"{list}":[{held}]}}}}}}"#);
+        let text = pair("ca").0;
+        let certificate = pem::read(text.as_bytes()).certificates().next().unwrap().clone();
+        let certificate = serde_json::to_string(&certificate).unwrap();
+        assert!(frame::decode::<Request>(asked(&certificate).as_bytes()).is_ok(), "{order}");
+        assert!(frame::decode::<Request>(asked("").as_bytes()).is_err(), "{order}");
     }
 }
 

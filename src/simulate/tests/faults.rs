@@ -6,7 +6,11 @@ use super::*;
 const NEW: &str = "front-proxy-ca";
 
 fn under_the_new_one(issue: &mut Issue) {
-    issue.issuer = Some(*authority(&agreement(), NEW).fingerprint());
+    let survey = agreement();
+    let files = &survey.desired.nodes[&issue.signer].authorities[NEW];
+    issue.issuer = Some(*authority(&survey, NEW).fingerprint());
+    issue.signer_certificate = files.certificate.path.clone();
+    issue.signer_key = files.key.path.clone();
 }
 
 /// Old and new are trusted everywhere, then everything shows the new one, then the old one is dropped; `leaves_out` is not restarted after the first.

@@ -10,7 +10,8 @@ use pki::ids::{Address, NodeName, Subject};
 use pki::node::Local;
 use pki::own_root::CertificateFile;
 use pki::plan::{
-    Action, Deed, Disruption, Input, Issue, Options, Phase, Plan, RestartMethod, SpecReference, Visit, plan,
+    Action, Bundle, Deed, Disruption, Input, Issue, Options, Phase, Plan, RestartMethod, SpecReference,
+    Visit, plan,
 };
 use pki::profile::Profile;
 use pki::simulate::{Counterexample, Processes, counterexamples};
@@ -252,7 +253,8 @@ fn trusting(survey: &Survey, node: &Node, other: &Certificate, restarts: bool) -
     let text = std::fs::read(node.disk(&file.path)).unwrap();
     let mut certificates: Vec<Certificate> = pem::read(&text).certificates().cloned().collect();
     certificates.push(other.clone());
-    let bundle = Deed::WriteBundle { file, certificates, made: None, before: Vec::new() };
+    let bundle = Bundle::Known(certificates.try_into().unwrap());
+    let bundle = Deed::WriteBundle { file, bundle, before: Vec::new() };
     let restart = Deed::Restart {
         how: RestartMethod::Systemd { unit: "etcd.service".to_owned() },
         timeout: Duration::from_seconds(60),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::node::order::{Answer, AuthorityFiles, SignRequest};
+use crate::non_empty::NonEmpty;
 use crate::x509::{Certificate, PublicKey};
 
 const CA: [&str; 2] = ["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key"];
@@ -87,7 +88,7 @@ fn identity(certificate: &Certificate, root: &Certificate, storage: Storage) -> 
         certificate: certificate.clone(),
         chain: Vec::new(),
         storage,
-        trusted: vec![root.clone()],
+        trusted: Some(NonEmpty::one(root.clone())),
         cluster: "kubernetes".into(),
     }
 }
@@ -266,4 +267,37 @@ fn no_byte_of_a_key_is_in_anything_but_its_file_and_the_copies() {
             assert!(!shown.contains(line), "{line}");
         }
     }
+}
+
+#[test]
+fn what_would_be_trusted_twice_is_refused_and_nothing_is_written() {
+    let node = Node::new();
+    let mut local = node.begun(&ALL);
+    let root = authority(&mut local);
+    let public = new_key(&mut local);
+    let leaf = leaf(&mut local, &root, public);
+    local.perform(identity(&leaf, &root, kubeconfig())).unwrap();
+    let before = node.everything();
+    let twice = || NonEmpty::with_first(root.clone(), vec![root.clone()]);
+    let written = |chain: Vec<Certificate>, storage, trusted| Order::WriteIdentity {
+        slot: slot(),
+        certificate: leaf.clone(),
+        chain,
+        storage,
+        trusted,
+        cluster: "kubernetes".into(),
+    };
+    let orders = [
+        (CA[0], Order::WriteCertificates { file: spec(CA[0], "0644"), certificates: twice() }),
+        (ADMIN, Order::WriteTrusted { file: spec(ADMIN, "0600"), trusted: twice() }),
+        (ADMIN, written(Vec::new(), kubeconfig(), Some(twice()))),
+        (PAIR[0], written(vec![root.clone(), root.clone()], pair(), None)),
+        (CURRENT, written(vec![leaf.clone()], combined(), None)),
+    ];
+    for (path, order) in orders {
+        let refused = local.perform(order).unwrap_err();
+        assert!(matches!(&refused, HostError::TwiceInFile { path: at, .. } if at == path), "{refused}");
+        assert!(refused.to_string().ends_with(" twice, so nothing was written"), "{refused}");
+    }
+    assert_eq!(node.everything(), before);
 }

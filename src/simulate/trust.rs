@@ -1,0 +1,294 @@
+//! Trust files: what they hold after each step, and whether the end of a plan is one that everybody can live with.
+//!
+//! What enters is the wanted state, the disks before a plan and after each of its steps; what leaves is each trust file that is left empty, or holds something twice, with the
+//! step that does it, and each certificate that was accepted before the plan and is not at its end, as soon as whoever reads it reads it again. A process that nobody
+//! restarts hides what lies on its disk, so the end is judged by what lies there, for every file that the wanted state knows, whether a connection is known that
+//! uses it or not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::deeds::World;
+use super::disk::{Disk, Disks, Lies, Source};
+use super::finding::{Counterexample, Heals, When};
+use super::judge::Verdict;
+use super::material::{CertificateId, HoldingId};
+use super::play::Play;
+use super::topology::{Half, Input, InputId, Kind, LinkId, Topology};
+use crate::desired::{Desired, DesiredNode, Storage};
+use crate::ids::{AuthorityName, NodeName};
+use crate::profile::Keep;
+use crate::spec::types::Usage;
+
+/// A file by which somebody judges what others show.
+#[derive(Debug, Clone)]
+struct TrustFile {
+    authority: AuthorityName,
+    source: Source,
+    /// The file of which it is a copy.
+    copy_of: Option<String>,
+}
+
+/// The trust files of all nodes, and what becomes of them.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    files: BTreeMap<NodeName, BTreeMap<String, TrustFile>>,
+    /// The disks before the plan.
+    first: Disks,
+    /// The action that wrote a path last.
+    wrote: BTreeMap<NodeName, BTreeMap<String, u32>>,
+    faults: Vec<(When, Counterexample)>,
+}
+
+impl Watch {
+    pub(super) fn new(desired: &Desired, disks: &Disks) -> Self {
+        let files = desired.nodes.iter().map(|(name, node)| (name.clone(), trust_files(node))).collect();
+        Self { files, first: disks.clone(), ..Self::default() }
+    }
+
+    /// A step wrote these paths of a node.
+    pub(super) fn wrote(&mut self, world: &World, node: &NodeName, paths: &[String], action: u32) {
+        let wrote = self.wrote.entry(node.clone()).or_default();
+        wrote.extend(paths.iter().map(|path| (path.clone(), action)));
+        let Some(files) = self.files.get(node) else { return };
+        for (path, file) in paths.iter().filter_map(|path| files.get_key_value(path)) {
+            let held = world.disks.get(node).and_then(|disk| certificates(disk, &file.source));
+            let had = self.first.get(node).and_then(|disk| certificates(disk, &file.source));
+            let had_some = had.is_some_and(|had| !had.is_empty());
+            let is_kubeconfig = matches!(file.source, Source::Cluster(_));
+            let fault = match held {
+                // A kubeconfig without CA certificates trusts what its machine trusts.
+                Some([]) if had_some || !is_kubeconfig => "without a certificate".to_owned(),
+                Some(held) if is_repeated(held) => "with a certificate that is in it twice".to_owned(),
+                Some(_) | None => continue,
+            };
+            let (when, node, path) = (When::Step(action), node.clone(), path.clone());
+            self.faults.push((when, Counterexample::Trust { when, node, path, fault }));
+        }
+    }
+
+    fn last(&self, node: &NodeName, path: &str) -> Option<u32> {
+        self.wrote.get(node)?.get(path).copied()
+    }
+}
+
+/// Every file of a node by which what an authority issued is judged.
+fn trust_files(node: &DesiredNode) -> BTreeMap<String, TrustFile> {
+    let mut files = BTreeMap::new();
+    for (authority, copy) in &node.authorities {
+        let main = &copy.certificate.path;
+        let mut add = |path: &String, copy_of: Option<String>| {
+            let source = Source::Bundle(path.clone());
+            files.insert(path.clone(), TrustFile { authority: authority.clone(), source, copy_of });
+        };
+        copy.copies.values().for_each(|file| add(&file.path, Some(main.clone())));
+        add(main, None);
+    }
+    for place in node.identities.values().flat_map(|wanted| wanted.places()) {
+        if let Storage::Kubeconfig { file, trusts, .. } = place {
+            let (authority, source) = (trusts.clone(), Source::Cluster(file.path.clone()));
+            files.insert(file.path.clone(), TrustFile { authority, source, copy_of: None });
+        }
+    }
+    files
+}
+
+/// What a trust file holds; none while nobody knows, or where it lies in another file.
+fn certificates<'d>(disk: &'d Disk, source: &Source) -> Option<&'d [CertificateId]> {
+    match (disk.at(source.certificate()), source) {
+        (Lies::Unknown, _) => None,
+        (Lies::Nothing, _) => Some(&[]),
+        (Lies::File(file), Source::Cluster(_)) => {
+            (file.trusted_file.is_none() && !file.other_means).then_some(&file.trusted)
+        }
+        (
+            Lies::File(file),
+            Source::Bundle(_) | Source::Pair { .. } | Source::Combined(_) | Source::User(_),
+        ) => Some(&file.certificates),
+    }
+}
+
+fn is_repeated(held: &[CertificateId]) -> bool {
+    held.iter().collect::<BTreeSet<_>>().len() != held.len()
+}
+
+/// Everything that is wrong with trust files after the steps, and at the end.
+pub(super) fn faults(
+    play: &mut Play<'_>,
+    topology: &Topology,
+    desired: &Desired,
+) -> Vec<(When, Counterexample)> {
+    let watch = std::mem::take(&mut play.watch);
+    let mut faults = lagging(&watch, play);
+    faults.extend(refused_leaves(&watch, play, desired));
+    faults.extend(refused_links(&watch, play, topology));
+    // What a step has left empty explains whatever else is wrong with that file at the end.
+    let told: BTreeSet<(NodeName, String)> =
+        watch.faults.iter().filter_map(|(_, fault)| trust_file(fault)).collect();
+    faults.retain(|(_, fault)| trust_file(fault).is_none_or(|file| !told.contains(&file)));
+    faults.splice(0..0, watch.faults);
+    faults
+}
+
+fn trust_file(fault: &Counterexample) -> Option<(NodeName, String)> {
+    match fault {
+        Counterexample::Trust { node, path, .. } => Some((node.clone(), path.clone())),
+        Counterexample::Broken { .. } | Counterexample::TooFew { .. } | Counterexample::Refused { .. } => {
+            None
+        }
+    }
+}
+
+/// Copies that were to follow their file and hold something else at the end.
+fn lagging(watch: &Watch, play: &Play<'_>) -> Vec<(When, Counterexample)> {
+    let mut faults = Vec::new();
+    for (node, files) in &watch.files {
+        let Some(disk) = play.state.world.disks.get(node) else { continue };
+        for (path, file) in files {
+            let Some(main) = &file.copy_of else { continue };
+            let Some(step) = watch.last(node, path).max(watch.last(node, main)) else { continue };
+            let held = |path: &str| certificates(disk, &Source::Bundle(path.to_owned()));
+            let (Some(copy), Some(main_holds)) = (held(path), held(main)) else { continue };
+            let lacks = main_holds.iter().any(|certificate| !copy.contains(certificate));
+            if lacks && !main_holds.is_empty() {
+                let (when, fault) = (When::Step(step), format!("without a CA certificate that {main} holds"));
+                let (node, path) = (node.clone(), path.clone());
+                faults.push((when, Counterexample::Trust { when, node, path, fault }));
+            }
+        }
+    }
+    faults
+}
+
+/// What was held before the plan and what is held after it, by the node and path where it is.
+type Groups = BTreeMap<(HoldingId, HoldingId), (NodeName, String)>;
+
+/// Certificates that an authority's trust file accepted before the plan, and does not at its end.
+fn refused_leaves(watch: &Watch, play: &mut Play<'_>, desired: &Desired) -> Vec<(When, Counterexample)> {
+    let mut faults = Vec::new();
+    let mut bundles: BTreeMap<&AuthorityName, Groups> = BTreeMap::new();
+    for (node, files) in &watch.files {
+        for (path, file) in files {
+            if let Some(group) = held(watch, play, node, &file.source) {
+                let groups = bundles.entry(&file.authority).or_default();
+                groups.entry(group).or_insert_with(|| (node.clone(), path.clone()));
+            }
+        }
+    }
+    for (node, wanted) in &desired.nodes {
+        for (identity, wanted) in &wanted.identities {
+            let Some(bundles) = wanted.authority.as_ref().and_then(|authority| bundles.get(authority)) else {
+                continue;
+            };
+            let kept = wanted.copies.values().filter(|copy| copy.keep != Keep::Report);
+            for storage in kept.map(|copy| &copy.storage).chain([&wanted.storage]) {
+                let Some(leaf) = held(watch, play, node, &Source::of(storage)) else { continue };
+                for (bundle, (bundle_node, path)) in bundles {
+                    if leaf.0 == leaf.1 && bundle.0 == bundle.1 {
+                        continue;
+                    }
+                    let Some(reason) = refused(play, leaf, *bundle, &wanted.usages) else { continue };
+                    let own = watch.last(node, storage.certificate_path());
+                    let Some(step) = own.max(watch.last(bundle_node, path)) else { continue };
+                    let when = When::Step(step);
+                    let fault = format!(
+                        "where it does not verify {identity}@{node}, which it verified before: {reason}"
+                    );
+                    let (node, path) = (bundle_node.clone(), path.clone());
+                    faults.push((when, Counterexample::Trust { when, node, path, fault }));
+                }
+            }
+        }
+    }
+    faults
+}
+
+fn held(
+    watch: &Watch,
+    play: &mut Play<'_>,
+    node: &NodeName,
+    source: &Source,
+) -> Option<(HoldingId, HoldingId)> {
+    let world = &mut play.state.world;
+    let before = watch.first.get(node)?.read(source, &mut world.material);
+    let after = world.disks.get(node)?.read(source, &mut world.material);
+    Some((before, after))
+}
+
+fn refused(
+    play: &mut Play<'_>,
+    leaf: (HoldingId, HoldingId),
+    bundle: (HoldingId, HoldingId),
+    usages: &BTreeSet<Usage>,
+) -> Option<String> {
+    usages.iter().find_map(|usage| {
+        let before = play.state.ask(leaf.0, bundle.0, *usage);
+        match (before, play.state.ask(leaf.1, bundle.1, *usage)) {
+            (Verdict::Holds, Verdict::Fails(reason)) => Some(reason.to_string()),
+            (Verdict::Holds | Verdict::Unknown | Verdict::Fails(_), _) => None,
+        }
+    })
+}
+
+/// Connections that work with what lay on the disks before the plan, and do not with what lies there at its end: they break at the next restart.
+fn refused_links(watch: &Watch, play: &mut Play<'_>, topology: &Topology) -> Vec<(When, Counterexample)> {
+    let mut inputs: BTreeMap<InputId, u32> = BTreeMap::new();
+    for (node, paths) in &watch.wrote {
+        let Some(readers) = topology.readers.get(node) else { continue };
+        for (path, step) in paths {
+            for input in readers.get(path).into_iter().flatten() {
+                let last = inputs.entry(*input).or_default();
+                *last = (*last).max(*step);
+            }
+        }
+    }
+    let links: BTreeSet<LinkId> =
+        inputs.keys().filter_map(|input| topology.links_of.get(input)).flatten().copied().collect();
+    let mut faults = Vec::new();
+    for id in links {
+        let Some(Kind::Connection(halves)) = topology.links.get(id.0).map(|link| &link.kind) else {
+            continue;
+        };
+        let before = connection(watch, play, topology, halves, true);
+        let (Verdict::Holds, Verdict::Fails(reason)) =
+            (before, connection(watch, play, topology, halves, false))
+        else {
+            continue;
+        };
+        let ends = halves.iter().flat_map(|half| [Some(half.shows), half.checks]).flatten();
+        let step = ends.filter_map(|input| inputs.get(&input)).max().copied().unwrap_or_default();
+        let (when, connection) = (When::Step(step), topology.words(id));
+        let reason = format!("as soon as its ends are restarted, {reason}");
+        faults.push((when, Counterexample::Broken { when, connection, reason, heals: Heals::Never }));
+    }
+    faults
+}
+
+fn connection(
+    watch: &Watch,
+    play: &mut Play<'_>,
+    topology: &Topology,
+    halves: &[Half],
+    is_before: bool,
+) -> Verdict {
+    let mut worst = Verdict::Holds;
+    for half in halves {
+        let read = |play: &mut Play<'_>, input: InputId| {
+            let Input { instance, source, .. } = topology.inputs.get(input.0)?;
+            let (before, after) = held(watch, play, &topology.instance(*instance)?.node, source)?;
+            Some(if is_before { before } else { after })
+        };
+        let shown = read(play, half.shows);
+        let checked = half.checks.map(|checks| read(play, checks));
+        let (Some(shown), Some(checked)) = (shown, checked.map_or(Some(None), |checked| checked.map(Some)))
+        else {
+            worst = Verdict::Unknown;
+            continue;
+        };
+        match play.state.on_disks(half, shown, checked) {
+            Verdict::Holds => {}
+            Verdict::Unknown => worst = Verdict::Unknown,
+            failed @ Verdict::Fails(_) => return failed,
+        }
+    }
+    worst
+}
