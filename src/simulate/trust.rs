@@ -55,9 +55,10 @@ impl Watch {
             let had = self.first.get(node).and_then(|disk| certificates(disk, &file.source));
             let had_some = had.is_some_and(|had| !had.is_empty());
             let is_kubeconfig = matches!(file.source, Source::Cluster(_));
+            let is_there = matches!(world.lies(node, path), Lies::File(_));
             let fault = match held {
-                // A kubeconfig without CA certificates trusts what its machine trusts.
-                Some([]) if had_some || !is_kubeconfig => "without a certificate".to_owned(),
+                // Where nothing was, a link may come that leads to nothing yet; and a kubeconfig without CA certificates trusts what its machine trusts.
+                Some([]) if had_some || is_there && !is_kubeconfig => "without a certificate".to_owned(),
                 Some(held) if is_repeated(held) => "with a certificate that is in it twice".to_owned(),
                 Some(_) | None => continue,
             };
