@@ -15,6 +15,7 @@ use crate::plan::{
     Action, Bundle, CaCertificates, Deed, IdentityCopy, Issue, KeySource, Position, RootSource,
 };
 use crate::spec::types::SubjectName;
+use crate::visits::temporary_name;
 use crate::x509::{Certificate, Sha256};
 
 /// Lines of a block, label and text.
@@ -227,4 +228,17 @@ pub(super) fn bundle_line(body: &mut Lines, bundle: &Bundle, before: &[Sha256]) 
         None => format!("{} -> ", before.len()),
     };
     body.add("certificates", format!("{held}{}: {}", names.len(), names.join(", ")));
+}
+
+/// How a directory moves.
+pub(super) fn move_lines(body: &mut Lines, (link, path): (&str, &str), keeps_old: bool, plan: &str) {
+    body.add("moves", format!("{} -> {}, everything in it", escaped(link), escaped(path)));
+    body.add("how", "copied first; then a link takes the directory's place in one step".to_owned());
+    let (above, name) = link.rsplit_once('/').unwrap_or_default();
+    let aside = format!("{}/{}", escaped(above), temporary_name(&escaped(name), plan));
+    let old = match keeps_old {
+        true => format!("{aside}; those who have it open go on, until the next run on this node removes it"),
+        false => format!("{aside}; removed at the end of the visit, when its readers are restarted"),
+    };
+    body.add("set aside as", old);
 }

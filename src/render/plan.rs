@@ -10,7 +10,7 @@ use super::external::{install_lines, request_lines};
 use super::gates::gate_lines;
 use super::issue::{
     Lines, bundle_line, ca_certificates, certificate_name, copy_lines, extension_lines, fingerprints,
-    issue_lines, kept_key, own_root_lines,
+    issue_lines, kept_key, move_lines, own_root_lines,
 };
 use super::phases;
 use super::privilege::runs_as_root;
@@ -21,7 +21,6 @@ use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::Subject;
 use crate::plan::{Action, Approval, Blocked, Deed, Disruption, Phase, Plan, RestartMethod, Visit, Why};
-use crate::visits::temporary_name;
 
 /// The whole plan as text.
 pub fn plan(plan: &Plan) -> String {
@@ -244,17 +243,7 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             '+'
         }
         Deed::MoveDirectory { link, path, keeps_old } => {
-            body.add("moves", format!("{} -> {}, everything in it", escaped(link), escaped(path)));
-            body.add("how", "copied first; then a link takes the directory's place in one step".to_owned());
-            let (above, name) = link.rsplit_once('/').unwrap_or_default();
-            let aside = format!("{}/{}", escaped(above), temporary_name(&escaped(name), &plan.id));
-            let old = match keeps_old {
-                true => format!(
-                    "{aside}; those who have it open go on, until the next run on this node removes it"
-                ),
-                false => format!("{aside}; removed at the end of the visit, when its readers are restarted"),
-            };
-            body.add("set aside as", old);
+            move_lines(&mut body, (link, path), *keeps_old, &plan.id);
             '~'
         }
         Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after, over } => {

@@ -142,9 +142,11 @@ impl<'a> Judge<'a> {
                 self.open_key(&address.node, file).into_iter().collect()
             }
             Deed::UpdateKubeconfig { file, .. } => self.open_key(&address.node, file).into_iter().collect(),
-            Deed::WriteBundle { certificates, before, .. } => {
-                certificates.iter().filter_map(|one| self.trust_gained(address, one, before)).collect()
-            }
+            Deed::WriteBundle { bundle, before, .. } => bundle
+                .certificates()
+                .iter()
+                .filter_map(|one| self.trust_gained(address, one, before))
+                .collect(),
             Deed::UndoOpen { .. }
             | Deed::SnapshotEtcd { .. }
             | Deed::Snapshot { .. }
