@@ -9,11 +9,12 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::{
-    Action, Again, CaCertificates, Deed, Disruption, Expected, Made, Options, Phase, Plan, Position,
+    Action, Again, Bundle, CaCertificates, Deed, Disruption, Expected, Made, Options, Phase, Plan,
     Precondition, SavedPlan, Standing, Standings, Visit,
 };
 use crate::diagnostic::escaped;
 use crate::ids::{Address, AuthorityName, Subject};
+use crate::non_empty::NonEmpty;
 use crate::x509::Certificate;
 
 /// What is carried out of a saved plan.
@@ -252,20 +253,18 @@ impl Compare<'_> {
             Deed::CopyAuthorityCertificate { file, .. } => {
                 if let (Some(made), Deed::WriteBundle { before, .. }) = (own, now) {
                     let (file, before) = (file.clone(), before.clone());
-                    return Deed::WriteBundle { file, certificates: vec![made.clone()], made: None, before };
+                    return Deed::WriteBundle { file, bundle: Bundle::one(made), before };
                 }
             }
-            Deed::WriteBundle { certificates, made, before, .. } => {
+            Deed::WriteBundle { bundle, before, .. } => {
                 // What is there now, the one that was made among it, its preconditions say and the planner has seen.
                 if let (Some(_), Deed::WriteBundle { before: now, .. }) = (own, now) {
                     before.clone_from(now);
                 }
-                if let (Some(ca), Some(position)) = (own, *made) {
-                    match position {
-                        Position::First => certificates.insert(0, ca.clone()),
-                        Position::Last => certificates.push(ca.clone()),
-                    }
-                    *made = None;
+                if let (Some(ca), Some(_)) = (own, bundle.made())
+                    && let Some(whole) = bundle.whole(Certificate::clone, Some(ca.clone()))
+                {
+                    *bundle = Bundle::Known(whole);
                 }
             }
             Deed::IssueIdentity(issue) => {
@@ -331,7 +330,7 @@ impl Compare<'_> {
             CaCertificates::Certificates(_) => None,
         };
         if let Some(made) = made {
-            *ca = CaCertificates::Certificates(vec![made]);
+            *ca = CaCertificates::Certificates(NonEmpty::one(made));
         }
     }
 }

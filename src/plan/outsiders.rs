@@ -75,14 +75,15 @@ impl Builder<'_> {
             Deed::CreateAuthority { .. } | Deed::ExtendAuthority { .. } | Deed::InstallAuthority { .. } => {
                 true
             }
-            Deed::WriteBundle { certificates, made, before, .. } => {
+            Deed::WriteBundle { bundle, before, .. } => {
                 let view = self.held.authorities.get(authority)?;
                 let held: BTreeSet<&Sha256> =
                     view.certificates.values().flatten().map(|held| held.fingerprint()).collect();
-                let after: BTreeSet<&Sha256> = certificates.iter().map(|after| after.fingerprint()).collect();
+                let after = bundle.certificates().iter().map(|after| after.fingerprint());
+                let after: BTreeSet<&Sha256> = after.collect();
                 // A file that lags behind may hold what is in use nowhere any more.
                 let drops = before.iter().any(|before| held.contains(before) && !after.contains(before));
-                made.is_some() || !after.is_subset(&held) || drops
+                bundle.made().is_some() || !after.is_subset(&held) || drops
             }
             // What they write was decided by one of those, or is no trust.
             Deed::CopyAuthorityCertificate { .. }
