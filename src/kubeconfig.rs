@@ -242,6 +242,12 @@ impl fmt::Display for OtherCredentials {
 }
 
 impl KubeconfigFacts {
+    /// Whether it holds something, and nothing of a kubeconfig: then it may be any file.
+    pub fn is_foreign(&self) -> bool {
+        let is_bare = self.clusters.is_empty() && self.users.is_empty() && self.contexts.is_empty();
+        is_bare && !self.problems.is_empty() && self.problems != [KubeconfigProblem::Empty]
+    }
+
     /// Reads a kubeconfig. It never fails: what is wrong is among the problems.
     pub fn read(bytes: &[u8]) -> Self {
         let problem = |problem| Self { problems: vec![problem], ..Self::default() };

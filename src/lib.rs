@@ -28,6 +28,7 @@ pub mod log_commands;
 pub mod lookalike;
 pub mod manifest;
 pub mod material;
+pub mod named_files;
 pub mod node;
 mod node_yaml;
 pub mod non_empty;

@@ -141,6 +141,15 @@ impl PemFacts {
     }
 }
 
+impl PemFacts {
+    /// Whether it holds something, and nothing of PEM or of a certificate: then it may be any file.
+    pub fn is_foreign(&self) -> bool {
+        let is_understood =
+            !self.certificates.is_empty() || !self.keys.is_empty() || !self.public_keys.is_empty();
+        !is_understood && self.defects.iter().any(|defect| defect.kind == DefectKind::NotPem)
+    }
+}
+
 impl KeyFacts {
     /// The facts of a key.
     pub fn of(key: &PrivateKey) -> Self {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 mod live;
+mod unsafe_step;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -16,6 +17,7 @@ pub use live::{
     ClientCertificate, EndpointFacts, EndpointQuestion, EtcdFacts, EtcdId, EtcdQuestion, LiveRequest,
     MemberFacts, MemberStatus, Probe, ProcessFacts, Served, ServiceFacts, ServiceQuestion, UnitFacts,
 };
+pub use unsafe_step::{Met, UnsafeStep, User};
 
 use crate::ids::{NodeName, ServiceName};
 use crate::kubeconfig::KubeconfigFacts;
@@ -75,6 +77,10 @@ pub struct NodeFacts {
     pub kubernetes_version: Option<String>,
     /// What lies at each path that was asked for, and at each path that a manifest, a kubeconfig or the kubelet's configuration names.
     pub files: BTreeMap<String, Seen<FileFacts>>,
+    /// The paths to which somebody decides the way who is not trusted with the node. What lies there is unknown, unless it was looked at through a link of an
+    /// administrator.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unsafe_steps: BTreeMap<String, UnsafeStep>,
     /// Why each path was looked at that the request did not name: the paths of the files that name it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub named_by: BTreeMap<String, BTreeSet<String>>,
@@ -365,6 +371,9 @@ pub struct ObserveRequest {
     /// The fingerprints of CA certificates that the spec distrusts, when it is asked whether snapshots hold their keys.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub distrusted: BTreeSet<Sha256>,
+    /// The links that the spec declares, each with the directory that it must lead to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
     /// What is asked about what runs.
     #[serde(default, skip_serializing_if = "LiveRequest::is_empty")]
     pub live: LiveRequest,

@@ -20,6 +20,7 @@ const KUBELET_CONFIGURATION: &str = "/var/lib/kubelet/config.yaml";
 /// link be missing, [`see_through_missing_links`] tells from there what it will lead to.
 pub fn request(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
     let mut request = as_known(node, state_directory);
+    request.links = declared_links(node);
     for (link, path) in links(node) {
         for (real, (_, expect)) in real_places(&request.files, link, path) {
             request.files.entry(real).or_insert(expect);
@@ -53,6 +54,11 @@ pub fn see_through_missing_links(node: &DesiredNode, facts: &mut NodeFacts) {
             asked.entry(real).or_insert(expect);
         }
     }
+}
+
+/// The links that are declared for a node, each with the directory that it must lead to.
+pub(crate) fn declared_links(node: &DesiredNode) -> BTreeMap<String, String> {
+    links(node).into_iter().map(|(link, path)| (link.to_owned(), path.to_owned())).collect()
 }
 
 /// Each link of a node with the directory that it should lead to, the outer ones first.

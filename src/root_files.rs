@@ -4,16 +4,16 @@
 //! the keys of the roots that it installs. Only regular files of at most 1 MiB are read, links to them included; nothing is written. A key file is opened by
 //! [`keys`] and nowhere else.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::diagnostic::quoted;
 use crate::ids::{AuthorityName, Subject};
+use crate::named_files;
 use crate::own_root::{self, CertificateFile, RootKey, RootKeyError, RootKeys};
 use crate::plan::{Deed, Plan};
 use crate::secret::Secret;
@@ -26,9 +26,12 @@ pub fn certificate(folder: Option<&Path>, path: &str) -> CertificateFile {
         Err(ReadError::Missing) => CertificateFile::Missing,
         Err(ReadError::Denied) => CertificateFile::Denied,
         Err(ReadError::NoFolder) => CertificateFile::NoFolder,
-        Err(error @ (ReadError::NotAFile | ReadError::TooLarge | ReadError::Refused { .. })) => {
-            CertificateFile::Unusable { reason: error.to_string() }
-        }
+        Err(
+            error @ (ReadError::NotAFile
+            | ReadError::TooLarge
+            | ReadError::Outside
+            | ReadError::Refused { .. }),
+        ) => CertificateFile::Unusable { reason: error.to_string() },
     }
 }
 
@@ -53,9 +56,25 @@ pub enum ReadError {
         /// The system's own words.
         reason: String,
     },
+    /// The path is relative and leads out of the spec's folder, by itself or by a link.
+    #[error("is relative and leads out of the spec's folder; write its absolute path")]
+    Outside,
     /// The path is relative, and the spec came from standard input.
     #[error("is relative, and a spec from standard input lies in no folder")]
     NoFolder,
+}
+
+impl From<std::io::Error> for ReadError {
+    fn from(error: std::io::Error) -> Self {
+        if named_files::leads_out(&error) {
+            return ReadError::Outside;
+        }
+        match (error.raw_os_error(), error.kind()) {
+            (Some(code), _) => Errno::from_raw_os_error(code).into(),
+            // Of the kind alone, it was found out here.
+            (None, _) => ReadError::NotAFile,
+        }
+    }
 }
 
 impl From<Errno> for ReadError {
@@ -160,21 +179,16 @@ pub fn keys(plan: &Plan, folder: Option<&Path>) -> Result<Keys, Vec<RootError>> 
 
 /// The content and the permission bits of a regular file.
 fn read(folder: Option<&Path>, path: &str) -> Result<(Secret, u32), ReadError> {
-    let path = match folder {
-        Some(folder) => folder.join(path),
-        None if Path::new(path).is_absolute() => Path::new(path).to_owned(),
+    let path = Path::new(path);
+    let mut file = match folder {
+        Some(folder) => named_files::of_spec(folder, path)?,
+        None if path.is_absolute() => named_files::named(path)?,
         None => return Err(ReadError::NoFolder),
     };
-    // Opening a device can do something to it, so it is looked at first. Should it be replaced in between, O_NONBLOCK keeps the opening of a pipe from
-    // waiting, and it is looked at again.
-    length(&rustix::fs::stat(&path)?)?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(&path, flags, Mode::empty())?;
-    let stat = rustix::fs::fstat(&opened)?;
+    let stat = rustix::fs::fstat(&file)?;
     let length = length(&stat)?;
     // Filled in place, so that no buffer that was too small stays behind with a part of a key. One byte more shows whether the file has grown.
     let mut bytes = Zeroizing::new(vec![0; length.saturating_add(1)]);
-    let mut file = File::from(opened);
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read(rest) {
@@ -237,7 +251,7 @@ mod tests {
         let fifo = std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap();
         assert!(fifo.success());
         std::fs::write(at("file"), "text").unwrap();
-        File::create(at("large")).unwrap().set_len(1024 * 1024 + 1).unwrap();
+        std::fs::File::create(at("large")).unwrap().set_len(1024 * 1024 + 1).unwrap();
         for target in ["file", "fifo", "large", "none", "loop", "/dev/zero"] {
             symlink(target, at(&format!("to-{}", target.replace('/', "")))).unwrap();
         }
@@ -245,8 +259,13 @@ mod tests {
         let read = |name: &str| certificate(Some(folder.path()), name);
         assert!(matches!(read("to-file"), CertificateFile::Content(_)));
         assert!(matches!(read("to-none"), CertificateFile::Missing));
-        for name in ["to-fifo", "fifo", "to-devzero", "."] {
+        for name in ["to-fifo", "fifo", "."] {
             assert_eq!(reason(read(name)), "is not a regular file", "{name}");
+        }
+        let absolute = at("to-devzero");
+        assert_eq!(reason(certificate(None, absolute.to_str().unwrap())), "is not a regular file");
+        for name in ["to-devzero", "../file", "../../etc/passwd"] {
+            assert!(reason(read(name)).contains("leads out of the spec's folder"), "{name}");
         }
         assert_eq!(reason(read("to-large")), "is larger than 1048576 bytes");
         assert!(reason(read("to-loop")).starts_with("cannot be read: Too many levels"));

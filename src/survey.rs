@@ -128,6 +128,9 @@ fn is_known(facts: &NodeFacts, path: &str, expect: Expect) -> bool {
 fn merge(observed: &mut Observed, name: NodeName, second: Answer) {
     match (observed.nodes.get_mut(&name), second) {
         (Some(Answer::Facts(first)), Answer::Facts(second)) => {
+            // What is seen anew is seen on another way, or on the same.
+            first.unsafe_steps.retain(|path, _| !second.files.contains_key(path));
+            first.unsafe_steps.extend(second.unsafe_steps);
             first.files.extend(second.files);
             first.named_by.extend(second.named_by);
             if matches!(first.open_transaction, Seen::Unknown { .. }) {

@@ -30,7 +30,7 @@ use crate::node::{Claim, Host, HostError, Undone};
 use crate::observed::{Content, Expect, FileFacts, Seen, VisitState};
 use crate::own_root::RootKeys;
 use crate::plan::{Action, Deed, Expected, Fact, Made, Plan, Precondition, RestartMethod, Visit, fact};
-use crate::request::{request, see_through_missing_links};
+use crate::request::{declared_links, request, see_through_missing_links};
 use crate::spec::types::OnFailure;
 use crate::x509::{Certificate, CertificateRequest, PublicKey};
 
@@ -287,6 +287,9 @@ impl<'h> Run<'_, 'h> {
             units: self.units(&visit.node),
             gates: gates(visit),
             gates_seconds: self.settings.desired.rollout.timeout.seconds(),
+            links: self.settings.desired.nodes.get(&visit.node).map(declared_links).unwrap_or_default(),
+            leads: self.plan.leads(&visit.node),
+            replace_foreign: self.plan.options.replace_foreign.clone(),
         };
         match self.hosts.get(&visit.node) {
             Some(host) => held(host).begin(&begin),
@@ -416,6 +419,9 @@ impl<'h> Run<'_, 'h> {
             units: self.units(&visit.node),
             gates: gates(visit),
             gates_seconds: self.settings.desired.rollout.timeout.seconds(),
+            links: self.settings.desired.nodes.get(&visit.node).map(declared_links).unwrap_or_default(),
+            leads: BTreeMap::new(),
+            replace_foreign: BTreeSet::new(),
         };
         let mut host = self.host(&visit.node)?;
         let on = |error| Failure::on(&visit.node, None, error);

@@ -5,7 +5,6 @@
 //! `pki adopt`: writes a spec from what nodes already hold. It reads nodes and never changes one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -18,6 +17,7 @@ use pki::detect::layout;
 use pki::diagnostic::{escaped, shown};
 use pki::diff::{Differences, Reason, diff};
 use pki::ids::NodeName;
+use pki::named_files;
 use pki::node::ssh::{Known, Ssh, Target};
 use pki::node::{Host, Local};
 use pki::observe::{Question, observe_all};
@@ -373,7 +373,7 @@ fn refuse_other_machines(differences: &Differences) -> Result<(), Exit> {
 
 fn read_config(path: &Path) -> Result<KubeadmConfig, Exit> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(CONFIG_LIMIT).read_to_string(&mut text));
+    let read = named_files::named(path).and_then(|file| file.take(CONFIG_LIMIT).read_to_string(&mut text));
     if let Err(error) = read {
         output::tell(&format!("error: cannot read {}: {error}\n", files::shown(path)));
         return Err(Exit::Internal);

@@ -8,14 +8,15 @@
 //! read or written here.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use pki::diagnostic::{RenderStyle, render};
 use pki::ids::{Address, ClusterName};
+use pki::named_files;
 use pki::secret::Secret;
 use pki::signed::{EXTENSIONS, FileContent, Signed, check};
 use pki::survey::Survey;
@@ -76,13 +77,7 @@ fn contents(directory: &Path) -> io::Result<BTreeMap<String, FileContent>> {
 }
 
 fn content(path: &Path) -> FileContent {
-    // A pipe would keep whoever opens it waiting.
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(nonblocking).open(path);
-    let file = file.map_err(|error| error.to_string())?;
-    if !file.metadata().map_err(|error| error.to_string())?.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
+    let file = named_files::named(path).map_err(|error| error.to_string())?;
     let limit = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes).map_err(|error| error.to_string())?;

@@ -4,7 +4,7 @@
 //! What enters are paths as typed; what leaves are texts, and a problem for each path that gave none. Never more than one file's limit is read.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use pki::diagnostic::{self, Code, Diagnostic, RenderStyle, Severity};
 use pki::own_root::CertificateFile;
 use pki::profile::Profile;
-use pki::root_files;
 use pki::spec::types::ProfileName;
 use pki::spec::{self, ReadOptions, Reading, Source};
+use pki::{named_files, root_files};
 
 use super::output::Style;
 use super::{own_root, untrusted};
@@ -110,24 +110,32 @@ pub(super) fn read(arguments: &SpecArguments, now: Timestamp) -> Result<Input, p
     Ok(Input { sources, reading })
 }
 
+/// A spec that was named, or found in a folder that was.
+struct Found {
+    path: PathBuf,
+    folder: Option<PathBuf>,
+}
+
 /// The files that a path stands for: itself, or the YAML files of a folder in the order of their names.
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+fn files_of(path: &Path) -> Result<Vec<Found>, Diagnostic> {
+    let itself = || Ok(vec![Found { path: path.to_owned(), folder: None }]);
     if path == Path::new("-") {
-        return Ok(vec![path.to_owned()]);
+        return itself();
     }
     let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !metadata.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        return itself();
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
         let entry = entry.map_err(|error| unreadable(path, &error))?.path();
         let is_yaml = entry.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        if is_yaml && entry.is_file() {
-            files.push(entry);
+        // What is named like a spec and cannot be read as one is said, except for a folder in the folder.
+        if is_yaml && !entry.is_dir() {
+            files.push(Found { path: entry, folder: Some(path.to_owned()) });
         }
     }
-    files.sort();
+    files.sort_by(|one, other| one.path.cmp(&other.path));
     if files.is_empty() {
         let message = format!("the folder {} has no file named *.yaml or *.yml", shown(path));
         return Err(
@@ -137,12 +145,16 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     Ok(files)
 }
 
-fn source(path: &Path) -> Result<Source, Diagnostic> {
+fn source(Found { path, folder }: &Found) -> Result<Source, Diagnostic> {
     let mut bytes = Vec::new();
     let (name, result) = if path == Path::new("-") {
         (STDIN.to_owned(), io::stdin().lock().take(READ_LIMIT).read_to_end(&mut bytes))
     } else {
-        let read = File::open(path).and_then(|file| {
+        let opened = match (folder, path.file_name()) {
+            (Some(folder), Some(name)) => named_files::in_folder(folder, Path::new(name)),
+            (Some(_) | None, _) => named_files::spec(path),
+        };
+        let read = opened.and_then(|file| {
             // A size that is known to be too large is told without reading a byte.
             let length = file.metadata()?.len();
             if length >= READ_LIMIT {

@@ -88,7 +88,7 @@ fn connect_with(loaded: &Loaded, agreed: Session, ssh_config: Option<&Path>, pat
 pub(super) fn client(ssh_config: Option<&Path>, patience: Duration) -> Result<Arc<Client>, String> {
     let settings = ClientSettings {
         config: ssh_config.map(|config| std::path::absolute(config).unwrap_or(config.to_owned())),
-        runtime_directory: runtime_directory(),
+        runtime_directories: runtime_directories(),
         // Sooner than the wait for the node's answer, so that it is told why there was none.
         timeout: (patience / 2).clamp(Duration::from_secs(1), CONNECT_TIMEOUT),
     };
@@ -101,15 +101,16 @@ pub(super) fn session(note: String, patience: Duration) -> Session {
     Session { note, deadlines, ..Session::default() }
 }
 
-/// The user's own directory for sockets, or else one below /tmp that is the user's alone.
-fn runtime_directory() -> PathBuf {
+/// Where directories for sockets may be made, in the order in which they are tried: of root its own, of any other user the session's. Where there is neither,
+/// or it cannot be used, a new one with a name that nobody can guess is made below /tmp.
+fn runtime_directories() -> Vec<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return vec![PathBuf::from("/run/pki")];
+    }
     let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let fits =
         |path: &PathBuf| path.is_absolute() && path.as_os_str().as_bytes().len() <= LONGEST && path.is_dir();
-    match own.filter(fits) {
-        Some(directory) => directory.join("pki"),
-        None => PathBuf::from(format!("/tmp/pki-{}", rustix::process::geteuid().as_raw())),
-    }
+    own.filter(fits).map(|directory| directory.join("pki")).into_iter().collect()
 }
 
 fn local(connection: &LocalConnection, base: &Path) -> Local {

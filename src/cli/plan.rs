@@ -36,6 +36,9 @@ pub(super) struct PlanArguments {
     /// Replace this even if nothing is wrong with it; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     replace: Vec<Selector>,
+    /// Replace this file of a node although it holds neither certificates nor keys nor a kubeconfig; may be given several times. Its bytes stay in the snapshot
+    #[arg(long, value_name = "PATH")]
+    replace_foreign: Vec<String>,
     #[command(flatten)]
     pub(super) signed: CertificatesArguments,
     /// Do what cannot be done without an outage, such as to make one CA of two that were mixed; changes nothing where none is needed
@@ -112,6 +115,7 @@ impl PlanArguments {
         Options {
             only: self.only.clone(),
             replace: self.replace.clone(),
+            replace_foreign: self.replace_foreign.iter().cloned().collect(),
             as_of,
             accept_outage: self.accept_outage,
             until_phase: self.until_phase,

@@ -23,12 +23,13 @@ mod succession;
 mod tests;
 mod unlisted;
 mod view;
+mod ways;
 mod words;
 
 pub use directory::Obstacle;
 pub(crate) use directory::{hidden, own_hop, target};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -45,13 +46,16 @@ pub(crate) use succession::successor_names;
 pub use succession::{Staged, Succession, successions};
 pub use unlisted::{Outsider, Seen as SeenOutside, Sighting, Unlisted, unlisted, way_out};
 pub use view::{Form, IdentityView, identity_view, storage_view};
+pub use ways::KnownContent;
+pub(crate) use ways::safe_way;
 pub use words::{date, instant};
 
 use crate::desired::{Desired, DesiredNode};
 use crate::duration::Duration;
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::observed::{Answer, NodeFacts, Observed};
-use crate::profile::foreign;
+use crate::profile::{Keep, foreign};
+use ways::Ways;
 
 /// What should be, and what is.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,7 +115,14 @@ impl Finding {
 
     /// Due, unless the reason is that nothing is known.
     pub fn due_unless_unknown(reason: Reason) -> Self {
-        let effect = if matches!(reason, Reason::Unknown { .. }) { Effect::Unknown } else { Effect::Due };
+        let effect = if matches!(reason, Reason::Unknown { .. }) {
+            Effect::Unknown
+        } else if matches!(reason, Reason::ForeignContent { .. }) {
+            // Who knows what it is has to say that it may go.
+            Effect::Blocks
+        } else {
+            Effect::Due
+        };
         Self { effect, reason, decided_by: None }
     }
 
@@ -141,6 +152,21 @@ impl Differences {
         self.findings.values().flatten().map(|finding| finding.effect).min()
     }
 
+    /// The same where these files may be replaced, although they hold nothing that is known.
+    #[must_use]
+    pub fn accepting(&self, paths: &BTreeSet<String>) -> Self {
+        let mut differences = self.clone();
+        for finding in differences.findings.values_mut().flatten() {
+            if let Reason::ForeignContent { path, .. } = &finding.reason
+                && paths.contains(path)
+            {
+                finding.effect = Effect::Due;
+            }
+        }
+        differences.findings.values_mut().for_each(|findings| findings.sort());
+        differences
+    }
+
     fn add(&mut self, subject: Subject, node: &NodeName, findings: Vec<Finding>) {
         if !findings.is_empty() {
             let of = self.findings.entry(Address { subject, node: node.clone() }).or_default();
@@ -165,6 +191,7 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
                     clock_skew(facts, observed.observed_at),
                     takes_care_itself(facts),
                     machine::other_machine(desired, name, node, facts),
+                    ways::of_state(facts, &desired.snapshots.directory),
                 ];
                 differences.add(Subject::Node, name, of_node.into_iter().flatten().collect());
             }
@@ -213,8 +240,19 @@ fn node_differences(
         if directory::hiding(node, facts, wanted.known_as()).is_some() {
             continue;
         }
-        differences.add(Subject::Directory(directory.clone()), name, directory::findings(wanted, facts));
+        let findings = match ways::of_directory(directory, wanted.known_as(), facts) {
+            Some(finding) => vec![finding],
+            None => directory::findings(wanted, facts),
+        };
+        differences.add(Subject::Directory(directory.clone()), name, findings);
     }
+    // What lies behind a step that somebody else decides is unknown, whatever was seen there.
+    let by_unsafe_ways =
+        |paths: &[&str], findings: Vec<Finding>| match ways::findings(paths, node, name, facts) {
+            Some(Ways { findings, is_all: true }) => findings,
+            Some(Ways { findings: ways, is_all: false }) => ways.into_iter().chain(findings).collect(),
+            None => findings,
+        };
     let hidden = |paths: &[&str]| {
         let (directory, wanted) = paths.iter().find_map(|path| directory::hiding(node, facts, path))?;
         Some(vec![hidden(directory, wanted, name)])
@@ -237,8 +275,12 @@ fn node_differences(
         };
         let findings = hidden(&[&copy.certificate.path, &copy.key.path]);
         let findings = findings.unwrap_or_else(|| {
-            case.findings().into_iter().chain(copies::of_authority(&case, &hidden)).collect()
+            let linked = ways::linked(&copy.key.path, facts);
+            case.findings().into_iter().chain(copies::of_authority(&case, &hidden)).chain(linked).collect()
         });
+        let copied = copy.copies.values().map(|file| file.path.as_str());
+        let paths: Vec<&str> = [&*copy.certificate.path, &*copy.key.path].into_iter().chain(copied).collect();
+        let findings = by_unsafe_ways(&paths, findings);
         differences.add(Subject::Authority(authority.clone()), name, findings);
     }
     for (identity, wanted) in &node.identities {
@@ -247,13 +289,19 @@ fn node_differences(
         let case = identity::IdentityCase { now, wanted, view: &view, authority, node: name, facts };
         let files: Vec<&str> = wanted.storage.files().into_iter().map(|file| file.path.as_str()).collect();
         let findings = hidden(&files).unwrap_or_else(|| {
-            case.findings().into_iter().chain(copies::of_identity(&case, &hidden)).collect()
+            let linked = ways::linked_key(&wanted.storage, facts);
+            case.findings().into_iter().chain(copies::of_identity(&case, &hidden)).chain(linked).collect()
         });
+        let copied = wanted.copies.values().filter(|copy| copy.keep != Keep::Report);
+        let copied = copied.flat_map(|copy| copy.storage.files()).map(|file| file.path.as_str());
+        let files: Vec<&str> = files.into_iter().chain(copied).collect();
+        let findings = by_unsafe_ways(&files, findings);
         differences.add(Subject::Identity(identity.clone()), name, findings);
     }
     for (pair, wanted) in &node.key_pairs {
         let findings = hidden(&[&wanted.private.path, &wanted.public.path]);
         let findings = findings.unwrap_or_else(|| key_pair::findings(wanted, facts));
+        let findings = by_unsafe_ways(&[&wanted.private.path, &wanted.public.path], findings);
         differences.add(Subject::KeyPair(pair.clone()), name, findings);
     }
     for (service, wanted) in &node.services {

@@ -10,10 +10,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::KnownContent;
 use super::directory::Obstacle;
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, NodeName};
 use crate::kubeconfig::OtherCredentials;
+use crate::observed::UnsafeStep;
 use crate::spec::scalars::FileMode;
 use crate::spec::types::Usage;
 use crate::x509::{KeyAlgorithm, Sha256};
@@ -453,6 +455,39 @@ pub enum Reason {
     KubeletRotates,
     /// The kubelet does not renew it: the kubeconfig embeds the certificate instead of pointing at the kubelet's own file.
     KubeletDoesNotRotate,
+    /// The way to it leads through a link that somebody else decides about.
+    UnsafeLink {
+        /// The path asked for.
+        path: String,
+        /// The step on the way.
+        step: Box<UnsafeStep>,
+        /// What to declare, where the link is an administrator's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        declare: Option<String>,
+    },
+    /// The way to it leads through a directory that somebody else decides about.
+    ForeignDirectory {
+        /// The path asked for.
+        path: String,
+        /// The step on the way.
+        step: Box<UnsafeStep>,
+    },
+    /// A link stands in the place of a file with a private key.
+    KeyBehindLink {
+        /// The path asked for.
+        path: String,
+        /// What the link says.
+        target: String,
+        /// Where it ends.
+        resolved: String,
+    },
+    /// The file is not empty, and holds nothing that this program knows.
+    ForeignContent {
+        /// The file.
+        path: String,
+        /// What was looked for.
+        wanted: KnownContent,
+    },
     /// The user does not want it to be asked, so nothing is known of it.
     Skipped,
     /// It could not be read, so nothing is known of it.

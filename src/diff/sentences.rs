@@ -4,9 +4,9 @@
 
 use std::fmt;
 
-use super::Reason;
 use super::unlisted::Sighting;
 use super::words::{date, instant, joined, names};
+use super::{KnownContent, Reason};
 use crate::diagnostic::escaped;
 use crate::ids::NodeName;
 use crate::lookalike::spelled;
@@ -266,6 +266,23 @@ impl fmt::Display for Reason {
             Reason::KubeletRotates => f.write_str("renewed by the kubelet itself"),
             Reason::KubeletDoesNotRotate => {
                 f.write_str("embedded in kubelet.conf, so the kubelet does not renew it")
+            }
+            Reason::UnsafeLink { path, step, declare: _ } | Reason::ForeignDirectory { path, step } => {
+                write!(f, "{} is not relied on: {step}", escaped(path))
+            }
+            Reason::KeyBehindLink { path, target, resolved } => {
+                write!(f, "{} is a link to {}", escaped(path), escaped(target))?;
+                if target != resolved {
+                    write!(f, ", which is {}", escaped(resolved))?;
+                }
+                f.write_str(", and no private key is written through a link")
+            }
+            Reason::ForeignContent { path, wanted } => {
+                let wanted = match wanted {
+                    KnownContent::Pem => "holds neither certificates nor keys",
+                    KnownContent::Kubeconfig => "is no kubeconfig",
+                };
+                write!(f, "{} is not empty and {wanted}, so it may be anything", escaped(path))
             }
             Reason::Skipped => {
                 f.write_str("skipped, by --skip-node; nothing is known of it and nothing is done on it")

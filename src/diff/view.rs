@@ -6,7 +6,7 @@ use crate::material::{DefectKind, PemDefect, PemFacts};
 use crate::observed::{Content, FileFacts, FileKind, NodeFacts, Seen};
 use crate::x509::{Certificate, Sha256};
 
-use super::Reason;
+use super::{KnownContent, Reason};
 
 /// What a node holds of an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,16 +214,18 @@ pub(super) fn pem<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a PemFacts, 
         | Content::Kubeconfig(_)
         | Content::Manifest(_)
         | Content::Kubelet(_)
-        | Content::Directory { .. } => Err(Reason::Unparseable {
-            path: path.to_owned(),
-            problem: "holds neither certificates nor keys".to_owned(),
-        }),
+        | Content::Directory { .. } => {
+            Err(Reason::ForeignContent { path: path.to_owned(), wanted: KnownContent::Pem })
+        }
     }
 }
 
 /// What the kubeconfig at a path says, or why it says nothing.
 fn kubeconfig<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a KubeconfigFacts, Reason> {
     match &file(facts, path)?.content {
+        Content::Kubeconfig(config) if config.is_foreign() => {
+            Err(Reason::ForeignContent { path: path.to_owned(), wanted: KnownContent::Kubeconfig })
+        }
         Content::Kubeconfig(config) => Ok(config),
         Content::Empty => Err(Reason::ZeroLength { path: path.to_owned() }),
         Content::Unreadable { reason } => Err(Reason::Unknown { because: format!("{path}: {reason}") }),
@@ -233,7 +235,7 @@ fn kubeconfig<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a KubeconfigFact
         | Content::Manifest(_)
         | Content::Kubelet(_)
         | Content::Directory { .. } => {
-            Err(Reason::Unparseable { path: path.to_owned(), problem: "is no kubeconfig".to_owned() })
+            Err(Reason::ForeignContent { path: path.to_owned(), wanted: KnownContent::Kubeconfig })
         }
     }
 }
@@ -245,7 +247,8 @@ pub(super) fn pem_reasons(pem: &PemFacts, path: &str) -> Vec<Reason> {
     let reason = |defect: &PemDefect| match defect.kind {
         DefectKind::Blank => Reason::ZeroLength { path: path() },
         DefectKind::NotPem if understood => Reason::NotPem { path: path() },
-        DefectKind::NotPem | DefectKind::TooMuch | DefectKind::SkippedByGo | DefectKind::BrokenBlock => {
+        DefectKind::NotPem => Reason::ForeignContent { path: path(), wanted: KnownContent::Pem },
+        DefectKind::TooMuch | DefectKind::SkippedByGo | DefectKind::BrokenBlock => {
             Reason::Unparseable { path: path(), problem: defect.message.clone() }
         }
     };

@@ -54,6 +54,7 @@ impl Names {
                 return names;
             }
             Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. }
+            | Sight::Unsafe { .. }
             | Sight::Missing
             | Sight::Dangling { .. }
             | Sight::Looping { .. } => return names,

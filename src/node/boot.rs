@@ -164,12 +164,13 @@ fn child(parent: &Dir, name: &str, mode: u32) -> Result<Dir, HostError> {
 
 /// A directory of the machine; `None` when it is not there.
 fn directory(tree: &Tree, path: &str, fuse: &Fuse) -> Result<Option<Dir>, HostError> {
-    match tree.walk(path).outcome {
+    match tree.walk_to_state(path).outcome {
         Outcome::Found(found) => match (found.status.kind, &found.place) {
             (FileKind::Directory, Some(place)) => Dir::of(place, fuse)?.child(&place.name.to_string_lossy()),
             (FileKind::Directory | FileKind::Regular | FileKind::Other, _) => Ok(None),
         },
         Outcome::Missing { .. } | Outcome::Dangling { .. } | Outcome::Loop => Ok(None),
+        Outcome::Unsafe(step) => Err(HostError::Unsafe { path: path.to_owned(), step }),
         Outcome::Failed(error) => Err(HostError::Path { path: path.to_owned(), reason: error.to_string() }),
     }
 }

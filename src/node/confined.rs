@@ -12,6 +12,7 @@
 //!
 //! Nothing here writes, and nothing here blocks: only regular files are opened for reading.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
@@ -19,21 +20,33 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::observed::{FileKind, Hop};
+use crate::observed::{FileKind, Hop, UnsafeStep};
 
+use domain::{Kind, Object, Purpose, Standing, Trusted, Verdict, Way};
+pub use error::TreeError;
 use walker::{Walker, components, join};
 
+mod domain;
+mod error;
 mod walker;
 
 /// The file tree of a node.
 #[derive(Debug)]
 pub struct Tree {
     root: OwnedFd,
+    object: Object,
+    device: u64,
+    trusted: Trusted,
+    /// What walks in it are for.
+    purpose: Purpose,
+    /// The links that the spec declares, each with the directory that it must lead to.
+    links: BTreeMap<String, String>,
+    /// This program's own directory in it. What lies there is only reached where nobody else could have put it.
+    state: Option<String>,
 }
 
 /// Where a walk led, with every link it followed.
@@ -64,6 +77,8 @@ pub enum Outcome {
     },
     /// More links than any honest path has.
     Loop,
+    /// Somebody who is not trusted with the node decides where the path leads.
+    Unsafe(Box<UnsafeStep>),
     /// The walk could not be finished, so nothing is known about what the path names.
     Failed(TreeError),
 }
@@ -79,6 +94,8 @@ pub struct Found {
     pub resolved: String,
     /// Its metadata when it was walked to.
     pub status: Status,
+    /// A step on the way that was taken only because this is for looking.
+    pub told: Option<UnsafeStep>,
 }
 
 /// A name in an open directory: what a reader opens and a writer replaces.
@@ -90,6 +107,42 @@ pub struct Place {
     pub path: String,
     /// The name in it. Never empty, never `.` or `..`, never with a `/`.
     pub name: OsString,
+    /// Who decides what its names mean.
+    pub(super) standing: Guard,
+}
+
+/// What is needed to judge the next step from an open directory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Guard {
+    standing: Standing,
+    purpose: Purpose,
+    trusted: Trusted,
+}
+
+impl Guard {
+    /// Goes to an object in the directory that somebody has just opened.
+    pub(super) fn enter(
+        &self,
+        stat: &rustix::fs::Stat,
+        handle: &OwnedFd,
+        from: &str,
+        to: &str,
+    ) -> Result<Self, Box<UnsafeStep>> {
+        let has_list =
+            Status::from_stat(stat).kind == FileKind::Directory && walker::has_access_list(handle, stat);
+        let object = walker::object_of(stat, has_list);
+        match self.standing.step(&object, Way::Down { is_last: true }, self.purpose, self.trusted) {
+            Verdict::Go(standing) | Verdict::Told(standing) => Ok(Self { standing, ..*self }),
+            Verdict::Refused => {
+                Err(Box::new(self.standing.refused(from.to_owned(), to.to_owned(), Some((&object, None)))))
+            }
+        }
+    }
+
+    /// Whether it is about this program's own state.
+    pub(super) fn is_state(&self) -> bool {
+        self.purpose == Purpose::State
+    }
 }
 
 /// Metadata of one file, directory or other object.
@@ -122,124 +175,72 @@ pub struct Listing {
     pub complete: bool,
 }
 
-/// Why a path, a file or a directory could not be used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum TreeError {
-    /// The root directory of the tree cannot be opened.
-    #[error("the root directory {root} cannot be opened: {reason}")]
-    RootUnusable {
-        /// The root, as it was given.
-        root: String,
-        /// The system's words.
-        reason: String,
-    },
-    /// The path does not start with `/`.
-    #[error("{path:?} is not an absolute path")]
-    Relative {
-        /// The path, as it was given.
-        path: String,
-    },
-    /// The path has a NUL byte in it.
-    #[error("{path:?} has a NUL byte in it")]
-    ContainsNul {
-        /// The path, as it was given.
-        path: String,
-    },
-    /// The path is longer than any path of Linux can be.
-    #[error("the path is {length} bytes long, more than {limit}")]
-    TooLong {
-        /// Its length in bytes.
-        length: usize,
-        /// The most that is accepted.
-        limit: usize,
-    },
-    /// The path leads through more directories than any honest path does.
-    #[error("the path leads through more than {limit} directories")]
-    TooDeep {
-        /// The most that is accepted.
-        limit: usize,
-    },
-    /// A component in the middle of the path is no directory.
-    #[error("{path} is not a directory")]
-    NotADirectory {
-        /// The node path of that component.
-        path: String,
-    },
-    /// The path ends in no name of its own (`/`, or an ending `..`).
-    #[error("{path:?} does not end in a name")]
-    NoName {
-        /// The path, as it was given.
-        path: String,
-    },
-    /// The directory that should hold the path's name does not exist.
-    #[error("{missing} does not exist")]
-    NoParent {
-        /// The node path of the first directory that is missing.
-        missing: String,
-    },
-    /// The path leads through a link that ends in nothing.
-    #[error("a link on the way leads to {missing}, which does not exist")]
-    DanglingParent {
-        /// The node path at which the link's target ends in nothing.
-        missing: String,
-    },
-    /// The path leads through more links than any honest path has.
-    #[error("the links on the way form a loop")]
-    LoopingParent,
-    /// What was to be read is no regular file.
-    #[error("{path} is not a regular file")]
-    NotRegular {
-        /// Its resolved node path.
-        path: String,
-    },
-    /// The file is larger than anything this program reads.
-    #[error("{path} is larger than {limit} bytes")]
-    TooLarge {
-        /// Its resolved node path.
-        path: String,
-        /// The most that is read.
-        limit: usize,
-    },
-    /// The file was changed or replaced while it was read.
-    #[error("{path} was changed while it was read")]
-    Changed {
-        /// Its resolved node path.
-        path: String,
-    },
-    /// The system refused.
-    #[error("{path}: {reason}")]
-    Refused {
-        /// The node path at which it refused.
-        path: String,
-        /// The system's words.
-        reason: String,
-    },
-}
-
 impl Tree {
     /// Opens the tree below `root`, or the machine's own when there is none.
     ///
     /// Links in the path of `root` itself are followed: whoever runs the program chose it.
     pub fn open(root: Option<PathBuf>) -> Result<Self, TreeError> {
         let root = root.unwrap_or_else(|| PathBuf::from("/"));
-        match rustix::fs::openat(
-            CWD,
-            &root,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        ) {
-            Ok(root) => Ok(Self { root }),
-            Err(error) => Err(TreeError::RootUnusable {
-                root: root.to_string_lossy().into_owned(),
-                reason: in_words(error),
-            }),
+        let unusable = |error| TreeError::RootUnusable {
+            root: root.to_string_lossy().into_owned(),
+            reason: in_words(error),
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(CWD, &root, flags, Mode::empty()).map_err(unusable)?;
+        let stat = rustix::fs::fstat(&opened).map_err(unusable)?;
+        Ok(Self {
+            root: opened,
+            object: walker::object_of(&stat, false),
+            device: stat.st_dev,
+            trusted: Trusted { serving: rustix::process::geteuid().as_raw() },
+            purpose: Purpose::Look,
+            links: BTreeMap::new(),
+            state: None,
+        })
+    }
+
+    /// The same tree for changing what is in it.
+    #[must_use]
+    pub fn for_work(self) -> Self {
+        Self { purpose: Purpose::Work, ..self }
+    }
+
+    /// The same tree with the links that the spec declares, each with the directory that it must lead to.
+    #[must_use]
+    pub fn with_links(self, links: &BTreeMap<String, String>) -> Self {
+        Self { links: links.clone(), ..self }
+    }
+
+    /// The same tree with this program's own directory in it.
+    #[must_use]
+    pub fn with_state(self, directory: &str) -> Self {
+        Self { state: Some(directory.trim_end_matches('/').to_owned()), ..self }
+    }
+
+    /// What a walk to this path is for.
+    fn purpose_of(&self, path: &str) -> Purpose {
+        let below = self.state.as_ref().and_then(|state| path.strip_prefix(state.as_str()));
+        if below.is_some_and(|below| below.is_empty() || below.starts_with('/')) {
+            Purpose::State
+        } else {
+            self.purpose
         }
     }
 
     /// Walks to what `path` names, through every link, the last component's included.
     pub fn walk(&self, path: &str) -> Walk {
-        let mut walker = Walker::new(self);
+        let mut walker = Walker::new(self, self.purpose_of(path));
+        let outcome = match components(path) {
+            Ok(steps) => walker.run(steps),
+            Err(error) => Outcome::Failed(error),
+        };
+        Walk { hops: walker.hops, outcome }
+    }
+
+    /// Walks to this program's own directory, which may still be open to others. Nobody else may decide anything on the way.
+    pub(super) fn walk_to_state(&self, path: &str) -> Walk {
+        let mut walker = Walker::new(self, Purpose::State);
+        walker.must_be_closed = false;
         let outcome = match components(path) {
             Ok(steps) => walker.run(steps),
             Err(error) => Outcome::Failed(error),
@@ -250,6 +251,15 @@ impl Tree {
     /// Walks to the directory that holds the name `path` ends in, and leaves that name alone: it may be missing, a file
     /// or a link. A writer decides about a link with open eyes; to write *through* one, it takes [`Found::place`].
     pub fn open_parent(&self, path: &str) -> Result<Place, TreeError> {
+        self.open_parent_for(path, self.purpose_of(path))
+    }
+
+    /// The same where nobody else may decide anything on the way.
+    pub(super) fn open_parent_for_state(&self, path: &str) -> Result<Place, TreeError> {
+        self.open_parent_for(path, Purpose::State)
+    }
+
+    fn open_parent_for(&self, path: &str, purpose: Purpose) -> Result<Place, TreeError> {
         let mut steps = components(path)?;
         // An ending slash or `.` names the same object as the path without it.
         while steps.first().is_some_and(|step| step.name == ".") {
@@ -260,18 +270,48 @@ impl Tree {
         if last.name == ".." {
             return Err(no_name());
         }
-        match Walker::new(self).run(steps) {
+        let mut walker = Walker::new(self, purpose);
+        walker.must_be_closed = false;
+        match walker.run(steps) {
             Outcome::Found(found) => match found.status.kind {
                 FileKind::Directory => {
-                    Ok(Place { directory: found.handle, path: found.resolved, name: last.name })
+                    let standing = walker.guard();
+                    let place =
+                        Place { directory: found.handle, path: found.resolved, name: last.name, standing };
+                    self.judge(&place)?;
+                    Ok(place)
                 }
                 FileKind::Regular | FileKind::Other => Err(TreeError::NotADirectory { path: found.resolved }),
             },
             Outcome::Missing { parent, name } => Err(TreeError::NoParent { missing: join(&parent, &name) }),
             Outcome::Dangling { missing } => Err(TreeError::DanglingParent { missing }),
             Outcome::Loop => Err(TreeError::LoopingParent),
+            Outcome::Unsafe(step) => Err(TreeError::Unsafe(step)),
             Outcome::Failed(error) => Err(error),
         }
+    }
+
+    /// Refuses a name that a writer may not take. A link there is none of its matter: it is not followed.
+    fn judge(&self, place: &Place) -> Result<(), TreeError> {
+        let path = || join(&place.path, &place.name.to_string_lossy());
+        let Guard { standing, purpose, trusted } = &place.standing;
+        if !standing.may_create(*purpose) {
+            let step = standing.refused(place.path.clone(), path(), None);
+            return Err(TreeError::Unsafe(Box::new(step)));
+        }
+        let stat =
+            match rustix::fs::statat(&place.directory, place.name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(Errno::NOENT) => return Ok(()),
+                Err(error) => return Err(refused(path(), error)),
+            };
+        let object = walker::object_of(&stat, false);
+        let verdict = standing.step(&object, Way::Down { is_last: true }, *purpose, *trusted);
+        if object.kind != Kind::Link && verdict == Verdict::Refused {
+            let step = standing.refused(place.path.clone(), path(), Some((&object, None)));
+            return Err(TreeError::Unsafe(Box::new(step)));
+        }
+        Ok(())
     }
 
     /// Reads a regular file of at most `limit` bytes, with the metadata of exactly what was read.

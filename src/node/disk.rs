@@ -3,9 +3,7 @@
 //! What enters is names without a `/` and bytes; what leaves is the change, or an error with the path and the system's words. No call follows a
 //! link, and nothing here decides. This is the one place through which every change goes, so that the tests can end the process between any two.
 
-use std::collections::BTreeMap;
-use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{
     AtFlags, Dir as Entries, FallocateFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid,
@@ -14,28 +12,31 @@ use rustix::fs::{
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use super::confined::{Place, in_words};
+use super::confined::{Guard, in_words};
 use super::error::HostError;
 use super::image::{Access, FileImage, Image};
 use crate::secret::Secret;
 
+mod attributes;
+mod identity;
 mod large;
+mod opening;
 mod program;
 mod tree;
 
+use attributes::attributes;
+pub(super) use identity::Identity;
+
 /// Most bytes of a file that a transaction copies or keeps, and that is read of such a copy.
 pub(super) const COPY_LIMIT: usize = 16 * 1024 * 1024;
-/// Most bytes of a file's attribute names, and of one value; the limits of Linux (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
-const ATTRIBUTE_LIMIT: usize = 64 * 1024;
-/// Attributes that the kernel computes from the content (IMA, EVM): a copy of them would be wrong for any other.
-const COMPUTED: [&str; 2] = ["security.ima", "security.evm"];
-
 /// An open directory.
 #[derive(Debug)]
 pub(super) struct Dir {
     handle: OwnedFd,
     /// Its node path, for messages.
     pub(super) path: String,
+    /// Who decides what its names mean.
+    guard: Guard,
     fuse: Fuse,
 }
 
@@ -51,13 +52,38 @@ pub(super) enum Removal {
 pub(super) struct Fuse {
     #[cfg(test)]
     left: Option<std::sync::Arc<std::sync::atomic::AtomicI64>>,
+    /// What happens before each effect, with its number; somebody else's doing.
+    #[cfg(test)]
+    meanwhile: Option<Meanwhile>,
+}
+
+/// What somebody else does between two effects.
+#[cfg(test)]
+#[derive(Clone)]
+struct Meanwhile {
+    passed: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    deed: std::sync::Arc<dyn Fn(usize) + Send + Sync>,
+}
+
+#[cfg(test)]
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
 }
 
 impl Fuse {
     /// Lets `effects` system calls pass.
     #[cfg(test)]
     pub(super) fn after(effects: i64) -> Self {
-        Self { left: Some(std::sync::Arc::new(effects.into())) }
+        Self { left: Some(std::sync::Arc::new(effects.into())), meanwhile: None }
+    }
+
+    /// Does something before each effect, which is told its number, from 0.
+    #[cfg(test)]
+    pub(super) fn with_meanwhile(deed: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        let meanwhile = Meanwhile { passed: Default::default(), deed: std::sync::Arc::new(deed) };
+        Self { left: None, meanwhile: Some(meanwhile) }
     }
 
     /// How many would still pass; negative when the fuse has blown.
@@ -68,6 +94,9 @@ impl Fuse {
 
     #[cfg(test)]
     fn pass(&self) -> Result<(), Errno> {
+        if let Some(Meanwhile { passed, deed }) = &self.meanwhile {
+            deed(passed.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+        }
         match &self.left {
             Some(left) if left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) <= 0 => Err(Errno::INTR),
             Some(_) | None => Ok(()),
@@ -82,30 +111,8 @@ impl Fuse {
 }
 
 impl Dir {
-    /// The directory of a place that was walked to.
-    pub(super) fn of(place: &Place, fuse: &Fuse) -> Result<Self, HostError> {
-        Self::open(place.directory.as_fd(), ".", place.path.clone(), fuse)
-    }
-
-    /// A directory that was walked to, by its descriptor.
-    pub(super) fn open(at: BorrowedFd<'_>, name: &str, path: String, fuse: &Fuse) -> Result<Self, HostError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(at, name, flags, Mode::empty()) {
-            Ok(handle) => Ok(Self { handle, path, fuse: fuse.clone() }),
-            Err(error) => Err(host_error(path, error)),
-        }
-    }
-
     pub(super) fn path_of(&self, name: &str) -> String {
         format!("{}/{name}", self.path.trim_end_matches('/'))
-    }
-
-    /// A directory in this one, if it is there.
-    pub(super) fn child(&self, name: &str) -> Result<Option<Self>, HostError> {
-        match self.stat(name)? {
-            None => Ok(None),
-            Some(_) => Self::open(self.handle.as_fd(), name, self.path_of(name), &self.fuse).map(Some),
-        }
     }
 
     pub(super) fn make_directory(&self, name: &str, mode: u32) -> Result<(), HostError> {
@@ -247,12 +254,17 @@ impl Dir {
         self.effect(name, || rustix::fs::symlinkat(target, &self.handle, name))
     }
 
-    /// Gives a link away.
+    /// Gives a link away, and nothing that has taken its name since.
     pub(super) fn own_link(&self, name: &str, uid: u32, gid: u32) -> Result<(), HostError> {
         let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        self.effect(name, || {
-            rustix::fs::chownat(&self.handle, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
-        })
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let link = rustix::fs::openat(&self.handle, name, flags, Mode::empty())
+            .map_err(|error| host_error(self.path_of(name), error))?;
+        let stat = self.read_stat(&link, name)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            return Err(HostError::Changed { path: self.path_of(name) });
+        }
+        self.effect(name, || rustix::fs::chownat(&link, "", owner.0, owner.1, AtFlags::EMPTY_PATH))
     }
 
     /// Gives a file that was just made its owner, attributes and mode, in this order: changing the owner clears bits of the mode, and attributes
@@ -292,11 +304,26 @@ impl Dir {
     }
 
     /// Changes owner and mode of a file or directory where it is. In between it grants no more than before and after.
-    pub(super) fn set_access(&self, name: &str, wanted: Access) -> Result<(), HostError> {
+    pub(super) fn set_access(
+        &self,
+        name: &str,
+        wanted: Access,
+        known: Option<Identity>,
+    ) -> Result<(), HostError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.handle, name, flags, Mode::empty())
             .map_err(|error| host_error(self.path_of(name), error))?;
-        let current = access_of(&self.read_stat(&file, name)?);
+        let stat = self.read_stat(&file, name)?;
+        self.enter(&stat, &file, name)?;
+        if known.is_some_and(|known| known != Identity::from_stat(&stat)) {
+            return Err(HostError::Changed { path: self.path_of(name) });
+        }
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink != 1 {
+            // Under its other names it may be anything.
+            let reason = "it has other names too, so neither owner nor mode is changed".to_owned();
+            return Err(HostError::Refused { path: self.path_of(name), reason });
+        }
+        let current = access_of(&stat);
         if (current.uid, current.gid) != (wanted.uid, wanted.gid) {
             let common = Mode::from_raw_mode(current.mode & wanted.mode);
             self.effect(name, || rustix::fs::fchmod(&file, common))?;
@@ -369,6 +396,7 @@ impl Dir {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.handle, name, flags, Mode::empty()).map_err(failed)?;
         let before = self.read_stat(&file, name)?;
+        self.enter(&before, &file, name)?;
         let too_large = || HostError::Refused {
             path: self.path_of(name),
             reason: format!("it is larger than {COPY_LIMIT} bytes"),
@@ -429,34 +457,6 @@ pub(super) fn staged_name(name: &str) -> String {
 
 fn access_of(stat: &Stat) -> Access {
     Access { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid }
-}
-
-/// The extended attributes of a file that a copy of it must have too.
-fn attributes(file: &OwnedFd) -> Result<BTreeMap<String, Vec<u8>>, Errno> {
-    let mut names = vec![0; ATTRIBUTE_LIMIT];
-    let length = match rustix::fs::flistxattr(file, names.as_mut_slice()) {
-        Ok(length) => length,
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error),
-    };
-    names.truncate(length);
-    let mut found = BTreeMap::new();
-    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let Ok(name) = str::from_utf8(name) else { return Err(Errno::ILSEQ) };
-        if COMPUTED.contains(&name) {
-            continue;
-        }
-        let Ok(key) = CString::new(name) else { continue };
-        let mut value = vec![0; ATTRIBUTE_LIMIT];
-        match rustix::fs::fgetxattr(file, key.as_c_str(), value.as_mut_slice()) {
-            Ok(length) => value.truncate(length),
-            // It went away meanwhile, or only the kernel may read it.
-            Err(Errno::NODATA | Errno::OPNOTSUPP) => continue,
-            Err(error) => return Err(error),
-        }
-        found.insert(name.to_owned(), value);
-    }
-    Ok(found)
 }
 
 pub(super) fn host_error(path: String, error: Errno) -> HostError {

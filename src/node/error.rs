@@ -12,6 +12,7 @@ use super::order::{Slot, VisitId};
 use crate::diagnostic::Code;
 use crate::kubeconfig::edit::EditError;
 use crate::manifest::AnnotateError;
+use crate::observed::UnsafeStep;
 
 /// Why an order, or the beginning or end of a transaction, failed. After any of them the transaction can be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -21,6 +22,17 @@ pub enum HostError {
     /// The path cannot be reached.
     #[error("{path} cannot be reached: {reason}")]
     Path { path: String, reason: String },
+    /// Somebody who is not trusted with the node decides where the path leads.
+    #[error("{path} is not touched: {step}")]
+    Unsafe { path: String, step: Box<UnsafeStep> },
+    /// The file is none that this program knows, and nobody said that it may be replaced.
+    #[error(
+        "{path} is not empty, and neither PEM nor a kubeconfig: it is not replaced unless --replace-foreign {path} says so"
+    )]
+    Foreign { path: String },
+    /// A private key would go where a link leads that the plan does not know.
+    #[error("{path} is a link to {location}, and no private key is written through a link")]
+    KeyBehindLink { path: String, location: String },
     /// No space, or no quota, is left.
     #[error("{path}: the disk is full ({reason})")]
     DiskFull { path: String, reason: String },

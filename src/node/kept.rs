@@ -113,6 +113,7 @@ impl<L: Look> Walk<'_, L> {
             Sight::Found { payload: Payload::NotRead | Payload::Bytes(_), .. } | Sight::Missing => {
                 Ok(Vec::new())
             }
+            Sight::Unsafe { step } => Err(step.to_string()),
             Sight::Dangling { .. } | Sight::Looping { .. } => {
                 Err(format!("{directory} is a link that leads nowhere"))
             }
@@ -134,6 +135,7 @@ impl<L: Look> Walk<'_, L> {
                 Err(reason)
             }
             Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. } | Sight::Missing => Ok(()),
+            Sight::Unsafe { step } => Err(step.to_string()),
             Sight::Dangling { .. } | Sight::Looping { .. } => Err(format!("{copy} is a link")),
         }
     }

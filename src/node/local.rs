@@ -81,7 +81,11 @@ impl Inspect for Local {
         if self.is_still_empty() {
             return Ok(observe(&Nothing, request, None, (self.clock)(), served_by()));
         }
-        let tree = Tree::open(self.root.clone()).map_err(NodeError::NoFiles)?;
+        let tree = Tree::open(self.root.clone()).map_err(NodeError::NoFiles)?.with_links(&request.links);
+        let tree = match &request.state_directory {
+            Some(directory) => tree.with_state(directory),
+            None => tree,
+        };
         // The kernel's name is this machine's, not that of a node which is a directory.
         let hostname = match self.root {
             None => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
@@ -131,6 +135,7 @@ impl Tree {
             Outcome::Missing { .. } => return Ok(Sight::Missing),
             Outcome::Dangling { missing } => return Ok(Sight::Dangling { hops, missing }),
             Outcome::Loop => return Ok(Sight::Looping { hops }),
+            Outcome::Unsafe(step) => return Ok(Sight::Unsafe { step }),
             Outcome::Failed(error) => return Ok(Sight::Failed { reason: error.to_string() }),
         };
         let mut status = found.status;
@@ -147,6 +152,7 @@ impl Tree {
             Err(changed @ TreeError::Changed { .. }) => return Err(changed),
             Err(error) => Payload::Failed { reason: error.to_string() },
         };
-        Ok(Sight::Found { hops, resolved: found.resolved, status, payload })
+        let told = found.told.map(Box::new);
+        Ok(Sight::Found { hops, resolved: found.resolved, status, payload, told })
     }
 }

@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +134,7 @@ impl Lock {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(place.directory.as_fd(), NAME, flags, Mode::from_raw_mode(0o600))
             .map_err(failed)?;
+        check_own(&file)?;
         let mut attempts = 1;
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -177,11 +178,29 @@ pub(super) fn state(tree: &Tree) -> Result<LockState, HostError> {
         Err(Errno::NOENT) => return Ok(LockState::Free),
         other => other.map_err(failed)?,
     };
+    check_own(&file)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(LockState::Free),
         Err(Errno::WOULDBLOCK) => Ok(LockState::Held { holder: holder(&file) }),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Whoever owns the file can hold its lock for ever, and what is written about a holder goes into whatever the name leads to.
+fn check_own(file: &OwnedFd) -> Result<(), HostError> {
+    let stat = rustix::fs::fstat(file).map_err(failed)?;
+    let own = rustix::process::geteuid().as_raw();
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    let reason = match (is_file, stat.st_uid == own, stat.st_nlink) {
+        (true, true, 1) => return Ok(()),
+        (false, _, _) => "it is not a regular file".to_owned(),
+        (true, false, _) => {
+            format!("it belongs to user {}, and not to user {own}, who works here", stat.st_uid)
+        }
+        (true, true, _) => "it has other names too".to_owned(),
+    };
+    let reason = format!("{reason}. Look who put it there, then remove it");
+    Err(HostError::Denied { path: PATH.to_owned(), reason })
 }
 
 /// Who says in the file that he holds it. What a dead process left there is not asked for, since the lock is then free.
@@ -196,5 +215,8 @@ fn failed(error: Errno) -> HostError {
 }
 
 fn unreachable(error: TreeError) -> HostError {
-    HostError::Path { path: PATH.to_owned(), reason: error.to_string() }
+    match error {
+        TreeError::Unsafe(step) => HostError::Unsafe { path: PATH.to_owned(), step },
+        error => HostError::Path { path: PATH.to_owned(), reason: error.to_string() },
+    }
 }

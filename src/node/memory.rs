@@ -325,7 +325,7 @@ impl Memory {
                 Payload::NotRead
             }
         };
-        Sight::Found { hops, resolved, status, payload }
+        Sight::Found { hops, resolved, status, payload, told: None }
     }
 }
 

@@ -18,7 +18,8 @@ use super::{gates, kept};
 use crate::gate::Gate;
 use crate::manifest;
 use crate::observed::{
-    Content, Expect, FileFacts, FileKind, Hop, KeptKey, NodeFacts, ObserveRequest, Seen, ServedBy, not_looked,
+    Content, Expect, FileFacts, FileKind, Hop, KeptKey, NodeFacts, ObserveRequest, Seen, ServedBy,
+    UnsafeStep, not_looked,
 };
 use crate::x509::Sha256;
 
@@ -80,11 +81,29 @@ pub(super) enum Want {
 
 /// What was seen at a path.
 pub(super) enum Sight {
-    Found { hops: Vec<Hop>, resolved: String, status: Status, payload: Payload },
+    Found {
+        hops: Vec<Hop>,
+        resolved: String,
+        status: Status,
+        payload: Payload,
+        /// A step on the way that is taken for looking only.
+        told: Option<Box<UnsafeStep>>,
+    },
+    /// Somebody who is not trusted with the node decides where the path leads.
+    Unsafe {
+        step: Box<UnsafeStep>,
+    },
     Missing,
-    Dangling { hops: Vec<Hop>, missing: String },
-    Looping { hops: Vec<Hop> },
-    Failed { reason: String },
+    Dangling {
+        hops: Vec<Hop>,
+        missing: String,
+    },
+    Looping {
+        hops: Vec<Hop>,
+    },
+    Failed {
+        reason: String,
+    },
 }
 
 /// What was taken from an object.
@@ -105,6 +124,7 @@ pub(super) fn observe(
 ) -> NodeFacts {
     let accounts = Accounts::read(tree);
     let mut files = BTreeMap::new();
+    let mut unsafe_steps = BTreeMap::new();
     let mut named_by: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut waiting: VecDeque<(String, Expect)> =
         request.files.iter().map(|(path, expect)| (path.clone(), *expect)).collect();
@@ -112,7 +132,10 @@ pub(super) fn observe(
         if files.contains_key(&path) {
             continue;
         }
-        let seen = see(tree, &accounts, &path, expect);
+        let (seen, step) = see(tree, &accounts, &path, expect);
+        if let Some(step) = step {
+            unsafe_steps.insert(path.clone(), step.with_names(|uid| accounts.user(uid)));
+        }
         if let Seen::Present(facts) = &seen {
             for (named, expect) in content::named_files(&path, &facts.content) {
                 if request.files.contains_key(&named) {
@@ -134,12 +157,19 @@ pub(super) fn observe(
         Some(directory) => (record(tree, directory, OPEN), record(tree, directory, LAST)),
         None => (not_looked(), not_looked()),
     };
+    if let Some(directory) = &request.state_directory
+        && let Sight::Unsafe { step } = tree.look(directory, Want::Place)
+    {
+        let step = step.with_names(|uid| accounts.user(uid));
+        unsafe_steps.insert(directory.trim_end_matches('/').to_owned(), step);
+    }
     let mut facts = NodeFacts {
         hostname,
         clock,
         served_by,
         kubernetes_version: None,
         files,
+        unsafe_steps,
         named_by,
         open_transaction,
         last_transaction,
@@ -169,13 +199,20 @@ fn record<T: DeserializeOwned>(tree: &impl Look, directory: &str, name: &str) ->
         Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. } => {
             Seen::Unknown { reason: format!("{path} is not a regular file") }
         }
+        Sight::Unsafe { step } => Seen::Unknown { reason: step.to_string() },
         Sight::Missing => Seen::Absent,
         Sight::Dangling { hops, missing } => Seen::Dangling { hops, missing },
         Sight::Looping { hops } => Seen::Looping { hops },
     }
 }
 
-fn see(tree: &impl Look, accounts: &Accounts, path: &str, expect: Expect) -> Seen<FileFacts> {
+/// What is at a path, and the step on the way there that is not to be relied on.
+fn see(
+    tree: &impl Look,
+    accounts: &Accounts,
+    path: &str,
+    expect: Expect,
+) -> (Seen<FileFacts>, Option<UnsafeStep>) {
     let want = match expect {
         Expect::Link => Want::Place,
         Expect::Directory => Want::Names,
@@ -188,12 +225,16 @@ fn see(tree: &impl Look, accounts: &Accounts, path: &str, expect: Expect) -> See
         | Expect::KubeletConfiguration
         | Expect::Text => Want::Bytes,
     };
-    let (hops, resolved, status, payload) = match tree.look(path, want) {
-        Sight::Found { hops, resolved, status, payload } => (hops, resolved, status, payload),
-        Sight::Missing => return Seen::Absent,
-        Sight::Dangling { hops, missing } => return Seen::Dangling { hops, missing },
-        Sight::Looping { hops } => return Seen::Looping { hops },
-        Sight::Failed { reason } => return Seen::Unknown { reason },
+    let (hops, resolved, status, payload, told) = match tree.look(path, want) {
+        Sight::Found { hops, resolved, status, payload, told } => (hops, resolved, status, payload, told),
+        Sight::Unsafe { step } => {
+            let step = step.with_names(|uid| accounts.user(uid));
+            return (Seen::Unknown { reason: step.to_string() }, Some(step));
+        }
+        Sight::Missing => return (Seen::Absent, None),
+        Sight::Dangling { hops, missing } => return (Seen::Dangling { hops, missing }, None),
+        Sight::Looping { hops } => return (Seen::Looping { hops }, None),
+        Sight::Failed { reason } => return (Seen::Unknown { reason }, None),
     };
     let (content, sha256) = match payload {
         Payload::NotRead => (Content::NotRead, None),
@@ -206,7 +247,7 @@ fn see(tree: &impl Look, accounts: &Accounts, path: &str, expect: Expect) -> See
     let Status { kind, mode, uid, gid, size, modified, device, inode } = status;
     let owner = accounts.user(uid);
     let group = accounts.group(gid);
-    Seen::Present(FileFacts {
+    let seen = Seen::Present(FileFacts {
         kind,
         hops,
         resolved,
@@ -221,7 +262,8 @@ fn see(tree: &impl Look, accounts: &Accounts, path: &str, expect: Expect) -> See
         inode,
         sha256,
         content,
-    })
+    });
+    (seen, told.map(|step| *step))
 }
 
 impl Want {
@@ -255,6 +297,7 @@ fn text(tree: &impl Look, path: &str) -> Option<String> {
             Some(String::from_utf8_lossy(&bytes).into_owned())
         }
         Sight::Found { payload: Payload::NotRead | Payload::Names(_) | Payload::Failed { .. }, .. }
+        | Sight::Unsafe { .. }
         | Sight::Missing
         | Sight::Dangling { .. }
         | Sight::Looping { .. }

@@ -47,6 +47,15 @@ pub struct Begin {
     /// How long an undo waits for them.
     #[serde(default)]
     pub gates_seconds: u64,
+    /// The links that the spec declares, each with the directory that it must lead to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
+    /// The links that the plan shows, each with the end that it had; at another end nothing is begun.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leads: BTreeMap<String, String>,
+    /// Files that may be replaced although they hold nothing that this program knows.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub replace_foreign: BTreeSet<String>,
 }
 
 /// Has a member of etcd on this node send its data, and keeps it. It needs no transaction, since nothing that anybody reads is touched.

@@ -14,7 +14,7 @@ use super::error::HostError;
 use super::gates::Replaced;
 use super::observe::Look;
 use super::order::{Answer, AuthorityFiles, Order, RequestContent, SignRequest, Slot};
-use super::visit::{Objects, Visit, read};
+use super::visit::{Known, Objects, Visit, read};
 use super::{check, shared};
 use crate::desired::{FileSpec, Storage};
 use crate::gate::Gate;
@@ -201,7 +201,7 @@ fn annotate(
         .map_err(|source| HostError::Manifest { path: path.to_owned(), source })?;
     let root = || "root".to_owned();
     let file = FileSpec { path: path.to_owned(), user: root(), group: root(), mode: FileMode::ALL };
-    let (mut touch, image) = visit.renewed(objects, &file, Secret::new(edited))?;
+    let (mut touch, image) = visit.renewed(objects, &file, Secret::new(edited), Known::Manifest)?;
     touch.starts = true;
     visit.change(objects, vec![(touch, image)])?;
     Ok(Answer::Done)

@@ -8,7 +8,7 @@ use super::image::Image;
 use super::observe::Look;
 use super::order::SharedIdentity;
 use super::perform::{self, existing, key_pem, kubeconfig, pem_of, the_key};
-use super::visit::{Objects, Touch, Visit, destination, read};
+use super::visit::{Objects, Touch, Visit, read};
 use crate::desired::Storage;
 use crate::kubeconfig::edit;
 use crate::non_empty::NonEmpty;
@@ -92,7 +92,7 @@ pub(super) fn remove_copy(
     };
     if copy.problems.is_empty() && copy.items.iter().all(is_kept) {
         visit.check_listed(path)?;
-        let touch = Touch::new(path, destination(objects, path)?);
+        let touch = Touch::new(path, visit.destination(objects, path)?);
         return visit.change(objects, vec![(touch, Image::Absent)]);
     }
     let reason = format!("it holds something that {of} does not");

@@ -4,9 +4,9 @@
 //! none. What is about to change is in the journal before it does. Temporary files start with a dot, since a kubelet takes any other file
 //! in its manifests directory for a pod.
 
-use std::collections::BTreeSet;
-use std::os::fd::OwnedFd;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use super::confined::{Tree, TreeError};
 use super::disk::{Dir, Fuse, Removal};
 use super::error::HostError;
 use super::gates::{self, Replaced};
-use super::image::{FileImage, Image, TreeImage};
+use super::image::{Image, TreeImage};
 use super::journal::{self, Event, Journal};
 use super::observe::{Look, Sight, Want};
 use super::order::{Begin, VisitId};
@@ -28,6 +28,9 @@ use crate::gate::Gate;
 use crate::observed::{ServedBy, VisitState};
 pub(super) use crate::visits::temporary_name;
 use crate::x509::Sha256;
+use step::{Staged, Step, stage_file, stage_link};
+
+mod step;
 
 /// The files of a node during one transaction.
 #[derive(Debug)]
@@ -42,22 +45,17 @@ pub(super) struct Site {
     /// How a reboot is provided for.
     pub(super) boot: Option<Boot>,
     pub(super) fuse: Fuse,
-}
-
-/// A file that waits to take its place.
-struct Staged {
-    directory: Dir,
-    name: String,
-    temporary: String,
+    /// The directories of the locations, open since they were first met, so that no later step meets other ones under their names.
+    pub(super) held: Mutex<BTreeMap<String, Dir>>,
 }
 
 impl Objects for Site {
     fn capture(&self, location: &str) -> Result<Image, HostError> {
-        capture(&self.tree, location, &self.fuse)
+        capture_at(self.place(location))
     }
 
     fn capture_tree(&self, location: &str) -> Result<Image, HostError> {
-        capture_tree(&self.tree, location, &self.fuse)
+        capture_tree_at(|| self.place(location))
     }
 
     fn announce(&mut self, touch: &Touch, unrecorded: Option<&Image>) -> Result<(), HostError> {
@@ -198,13 +196,13 @@ impl Site {
 
     /// Whether the directory in whose place a link was put still is what it was.
     pub(super) fn is_aside(&self, location: &str, tree: &TreeImage) -> Result<bool, HostError> {
-        let (directory, name) = place(&self.tree, location, &self.fuse)?;
+        let (directory, name) = self.place(location)?;
         Ok(directory.capture_tree(&temporary_name(&name, &self.run))?.same_as(tree))
     }
 
     /// Removes a directory that was exchanged for a link, as far as it holds what it `takes` along; whether it is gone.
     pub(super) fn discard_aside(&self, location: &str, takes: &BTreeSet<String>) -> Result<bool, HostError> {
-        let (directory, name) = place(&self.tree, location, &self.fuse)?;
+        let (directory, name) = self.place(location)?;
         let temporary = temporary_name(&name, &self.run);
         match directory.capture(&temporary)? {
             Image::Directory(_) => {
@@ -219,11 +217,56 @@ impl Site {
 
     /// Removes what waits beside a location, or was left unfinished there; nothing is no error.
     pub(super) fn remove_aside(&self, location: &str) -> Result<(), HostError> {
-        match place(&self.tree, location, &self.fuse) {
+        match self.place(location) {
             Ok((directory, name)) => directory.remove_any(&temporary_name(&name, &self.run)),
             Err(HostError::Missing { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The directory of a location, the same one whenever it is asked for.
+    fn place(&self, location: &str) -> Result<(Dir, String), HostError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let (above, name) = location.rsplit_once('/').unwrap_or_default();
+        if let Some(directory) = held.get(above) {
+            return Ok((directory.again(&self.fuse)?, name.to_owned()));
+        }
+        let (directory, name) = place(&self.tree, location, &self.fuse)?;
+        held.insert(above.to_owned(), directory.again(&self.fuse)?);
+        Ok((directory, name))
+    }
+
+    /// Lets go of directories in whose place this transaction has put something else.
+    fn let_go(&self, location: &str) {
+        let below = |path: &String| {
+            path.strip_prefix(location).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|path, _| !below(path));
+    }
+
+    /// Whether every directory in which something was changed is still the one that its path leads to.
+    pub(super) fn check_places(&self, locations: &[&String]) -> Result<(), HostError> {
+        for location in locations {
+            let (directory, name) = match self.place(location) {
+                Ok(held) => held,
+                // Its directory went with it.
+                Err(HostError::Missing { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let there = match place(&self.tree, location, &self.fuse) {
+                Ok((there, _)) => there,
+                Err(HostError::Missing { .. } | HostError::Path { .. }) => {
+                    return Err(HostError::Changed { path: (*location).clone() });
+                }
+                Err(error) => return Err(error),
+            };
+            if there.own_identity()? != directory.own_identity()?
+                || there.identity(&name)? != directory.identity(&name)?
+            {
+                return Err(HostError::Changed { path: (*location).clone() });
+            }
+        }
+        Ok(())
     }
 
     fn put_all(&self, changes: &[Change]) -> Result<(), HostError> {
@@ -243,8 +286,14 @@ impl Site {
         for change in changes {
             steps.push(self.stage(change, staged)?);
         }
-        for step in steps {
-            step.take_place(staged, &self.run)?;
+        for (step, change) in steps.into_iter().zip(changes) {
+            let is_file = matches!(step, Step::SetAccess { .. } | Step::Nothing)
+                || matches!((&step, &change.image), (Step::Swap { .. }, Image::File(_)));
+            let outcome = step.take_place(staged, &self.run);
+            if !is_file {
+                self.let_go(&change.location);
+            }
+            outcome?;
         }
         Ok(())
     }
@@ -252,20 +301,27 @@ impl Site {
     /// Prepares one change as far as nobody sees it.
     fn stage<'a>(
         &self,
-        Change { location, image, takes }: &'a Change,
+        Change { location, image, takes, found }: &'a Change,
         staged: &mut Vec<Staged>,
     ) -> Result<Step<'a>, HostError> {
-        let (directory, name) = place(&self.tree, location, &self.fuse)?;
+        let (directory, name) = self.place(location)?;
+        let identity = directory.identity(&name)?;
         let current = directory.capture(&name)?;
+        let is_as_decided = found.as_ref().is_none_or(|found| {
+            found.agrees_with(&current) || matches!((found, &current), (Image::Other, Image::Other))
+        });
+        if !is_as_decided || directory.identity(&name)? != identity {
+            return Err(HostError::Changed { path: location.clone() });
+        }
         let temporary = temporary_name(&name, &self.run);
         match (image, current) {
             (Image::File(wanted), Image::File(current)) if wanted.has_content_of(&current) => {
-                Ok(Step::SetAccess { directory, name, image })
+                Ok(Step::SetAccess { directory, name, image, found: identity })
             }
             (Image::File(wanted), Image::File(_) | Image::Absent | Image::Link { .. }) => {
                 let index = staged.len();
                 directory.remove_file(&temporary)?;
-                staged.push(Staged { directory, name, temporary });
+                staged.push(Staged { directory, name, temporary, found: identity, own: None });
                 stage_file(staged, index, wanted)?;
                 Ok(Step::Swap { index })
             }
@@ -273,10 +329,13 @@ impl Site {
                 let index = staged.len();
                 directory.remove_file(&temporary)?;
                 stage_link(&directory, &temporary, target, (*uid, *gid))?;
-                staged.push(Staged { directory, name, temporary });
+                let own = directory.identity(&temporary)?;
+                staged.push(Staged { directory, name, temporary, found: identity, own });
                 Ok(Step::Swap { index })
             }
-            (Image::Directory(_), Image::Directory(_)) => Ok(Step::SetAccess { directory, name, image }),
+            (Image::Directory(_), Image::Directory(_)) => {
+                Ok(Step::SetAccess { directory, name, image, found: identity })
+            }
             (Image::Directory(_), Image::Absent) => Ok(Step::MakeDirectory { directory, name, image }),
             (Image::Absent, Image::Directory(_)) => Ok(Step::RemoveDirectory { directory, name, takes }),
             (Image::Tree(tree), Image::Absent | Image::Directory(_)) => {
@@ -290,7 +349,7 @@ impl Site {
                     directory.remove_any(&temporary)?;
                     directory.fill(&temporary, tree, &self.run)?;
                 }
-                Ok(Step::Exchange { directory, name, temporary, is_link_left: true })
+                Ok(Step::Exchange { directory, name, temporary, is_link_left: true, found: identity })
             }
             (Image::Link { target, uid, gid }, found @ Image::Directory(_)) => {
                 // One that somebody else has put there is not exchanged for a link, and so never removed.
@@ -300,10 +359,10 @@ impl Site {
                 directory.remove_any(&temporary)?;
                 stage_link(&directory, &temporary, target, (*uid, *gid))?;
                 directory.sync()?;
-                Ok(Step::Exchange { directory, name, temporary, is_link_left: false })
+                Ok(Step::Exchange { directory, name, temporary, is_link_left: false, found: identity })
             }
             (Image::Absent, Image::File(_) | Image::Link { .. } | Image::Absent) => {
-                Ok(Step::Remove { directory, name })
+                Ok(Step::Remove { directory, name, found: identity })
             }
             (Image::Other, Image::Other) => Ok(Step::Nothing),
             (
@@ -338,110 +397,6 @@ impl Site {
     }
 }
 
-/// The visible part of a change.
-enum Step<'a> {
-    Swap { index: usize },
-    SetAccess { directory: Dir, name: String, image: &'a Image },
-    MakeDirectory { directory: Dir, name: String, image: &'a Image },
-    RemoveDirectory { directory: Dir, name: String, takes: &'a BTreeSet<String> },
-    Fill { directory: Dir, name: String, tree: &'a TreeImage, takes: &'a BTreeSet<String> },
-    Exchange { directory: Dir, name: String, temporary: String, is_link_left: bool },
-    Remove { directory: Dir, name: String },
-    Nothing,
-}
-
-impl Step<'_> {
-    fn take_place(self, staged: &[Staged], run: &str) -> Result<(), HostError> {
-        match self {
-            Self::Swap { index } => {
-                if let Some(Staged { directory, name, temporary }) = staged.get(index) {
-                    directory.rename(temporary, name)?;
-                    directory.sync()?;
-                }
-                Ok(())
-            }
-            Self::SetAccess { directory, name, image } => set_access(&directory, &name, image),
-            Self::MakeDirectory { directory, name, image } => {
-                directory.make_directory(&name, 0o700)?;
-                set_access(&directory, &name, image)?;
-                directory.sync()
-            }
-            // One that somebody else has put something into stays.
-            Self::RemoveDirectory { directory, name, takes } => {
-                if !takes.is_empty() {
-                    directory.clear(&name, takes, run)?;
-                }
-                match directory.remove_directory(&name)? {
-                    Removal::Removed => directory.sync(),
-                    Removal::NotEmpty => Ok(()),
-                }
-            }
-            Self::Fill { directory, name, tree, takes } => {
-                let superfluous: BTreeSet<String> =
-                    takes.iter().filter(|path| !tree.entries.contains_key(*path)).cloned().collect();
-                if !superfluous.is_empty() {
-                    directory.clear(&name, &superfluous, run)?;
-                }
-                directory.fill(&name, tree, run)?;
-                directory.sync()?;
-                // No link may lead there before it is whole.
-                if takes.is_empty() && !directory.capture_tree(&name)?.is_made_of(tree) {
-                    return Err(HostError::Changed { path: directory.path_of(&name) });
-                }
-                Ok(())
-            }
-            Self::Exchange { directory, name, temporary, is_link_left } => {
-                directory.exchange(&temporary, &name)?;
-                directory.sync()?;
-                if is_link_left {
-                    directory.remove_file(&temporary)?;
-                    directory.sync()?;
-                }
-                Ok(())
-            }
-            Self::Remove { directory, name } => {
-                directory.remove_file(&name)?;
-                directory.sync()
-            }
-            Self::Nothing => Ok(()),
-        }
-    }
-}
-
-fn set_access(directory: &Dir, name: &str, image: &Image) -> Result<(), HostError> {
-    match image {
-        Image::File(FileImage { access, .. }) | Image::Directory(access) => {
-            directory.set_access(name, *access)
-        }
-        Image::Absent | Image::Link { .. } | Image::Tree(_) | Image::Other => Ok(()),
-    }
-}
-
-fn stage_link(
-    directory: &Dir,
-    temporary: &str,
-    target: &str,
-    (uid, gid): (u32, u32),
-) -> Result<(), HostError> {
-    directory.make_link(temporary, target)?;
-    let own = directory.stat(temporary)?;
-    if own.is_none_or(|own| (own.st_uid, own.st_gid) != (uid, gid)) {
-        directory.own_link(temporary, uid, gid)?;
-    }
-    Ok(())
-}
-
-fn stage_file(staged: &[Staged], index: usize, wanted: &FileImage) -> Result<(), HostError> {
-    let Some(Staged { directory, temporary, .. }) = staged.get(index) else { return Ok(()) };
-    let file: OwnedFd = directory.create(temporary)?;
-    directory.dress(&file, temporary, wanted)?;
-    directory.append(&file, temporary, wanted.bytes.reveal())?;
-    if let Some(modified) = wanted.modified {
-        directory.set_modified(&file, temporary, modified)?;
-    }
-    directory.sync_file(&file, temporary)
-}
-
 /// Who serves this machine's nodes.
 pub(super) fn served_by() -> ServedBy {
     ServedBy { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
@@ -449,7 +404,11 @@ pub(super) fn served_by() -> ServedBy {
 
 /// What is at a location; nothing when its directory is missing.
 pub(super) fn capture(tree: &Tree, location: &str, fuse: &Fuse) -> Result<Image, HostError> {
-    match place(tree, location, fuse) {
+    capture_at(place(tree, location, fuse))
+}
+
+fn capture_at(place: Result<(Dir, String), HostError>) -> Result<Image, HostError> {
+    match place {
         Ok((directory, name)) => directory.capture(&name),
         Err(HostError::Missing { .. }) => Ok(Image::Absent),
         Err(error) => Err(error),
@@ -458,9 +417,13 @@ pub(super) fn capture(tree: &Tree, location: &str, fuse: &Fuse) -> Result<Image,
 
 /// The same, of a directory with everything in it.
 pub(super) fn capture_tree(tree: &Tree, location: &str, fuse: &Fuse) -> Result<Image, HostError> {
-    match capture(tree, location, fuse)? {
+    capture_tree_at(|| place(tree, location, fuse))
+}
+
+fn capture_tree_at(place: impl Fn() -> Result<(Dir, String), HostError>) -> Result<Image, HostError> {
+    match capture_at(place())? {
         Image::Directory(_) => {
-            let (directory, name) = place(tree, location, fuse)?;
+            let (directory, name) = place()?;
             directory.capture_tree(&name).map(Image::Tree)
         }
         other @ (Image::Absent | Image::Link { .. } | Image::File(_) | Image::Tree(_) | Image::Other) => {
@@ -475,6 +438,7 @@ pub(super) fn place(tree: &Tree, location: &str, fuse: &Fuse) -> Result<(Dir, St
     let place = match tree.open_parent(location) {
         Ok(place) => place,
         Err(TreeError::NoParent { missing }) => return Err(HostError::Missing { path: missing }),
+        Err(TreeError::Unsafe(step)) => return Err(HostError::Unsafe { path: location.to_owned(), step }),
         Err(error) => return Err(failed(error.to_string())),
     };
     let name = place.name.to_string_lossy().into_owned();

@@ -11,6 +11,7 @@ use super::error::HostError;
 use super::journal::{self, Journal};
 use super::observe::{LAST, OPEN};
 use super::order::VisitId;
+use super::site::served_by;
 use super::snapshot::{self, Manifest};
 use crate::desired::{ETCD_SNAPSHOTS, REQUESTS};
 use crate::observed::{FileKind, OpenTransaction, PastTransaction, VisitState};
@@ -31,12 +32,19 @@ impl Store {
     /// Opens the state directory; `None` when it is not there.
     pub(super) fn open(tree: &Tree, path: &str, fuse: &Fuse) -> Result<Option<Self>, HostError> {
         let Some(directory) = walk_to(tree, path, fuse)? else { return Ok(None) };
-        Ok(directory.child(SNAPSHOTS)?.map(|snapshots| Self { directory, snapshots }))
+        let Some(snapshots) = directory.child(SNAPSHOTS)? else { return Ok(None) };
+        check_closed(&directory, served_by().uid)?;
+        check_closed(&snapshots, served_by().uid)?;
+        Ok(Some(Self { directory, snapshots }))
     }
 
     /// Opens the state directory and makes what of it is missing.
     pub(super) fn make(tree: &Tree, path: &str, uid: u32, fuse: &Fuse) -> Result<Self, HostError> {
         let directory = make_path(tree, path, fuse)?;
+        if directory.stat(SNAPSHOTS)?.is_some() {
+            // Something is kept here already, and whoever could enter may have put it here.
+            check_closed(&directory, uid)?;
+        }
         close_to_others(&directory, uid)?;
         let snapshots = make_child(&directory, SNAPSHOTS)?;
         close_to_others(&snapshots, uid)?;
@@ -236,9 +244,28 @@ fn close_to_others(directory: &Dir, uid: u32) -> Result<(), HostError> {
     if access.mode & 0o077 != 0 { directory.set_own_mode(access.mode & PRIVATE) } else { Ok(()) }
 }
 
+/// What is kept here decides what is put back and what is run, so nobody else may have been here.
+fn check_closed(directory: &Dir, uid: u32) -> Result<(), HostError> {
+    let access = directory.own_access()?;
+    let path = directory.path.clone();
+    if access.uid != uid {
+        let reason =
+            format!("it belongs to user {}, and what is kept there must be of user {uid}", access.uid);
+        return Err(HostError::Denied { path, reason });
+    }
+    if access.mode & 0o077 != 0 {
+        let reason = format!(
+            "its mode is {:04o}, and others than its owner must not enter: look at what is in it, then chmod 0700 {path}",
+            access.mode
+        );
+        return Err(HostError::Denied { path, reason });
+    }
+    Ok(())
+}
+
 fn walk_to(tree: &Tree, path: &str, fuse: &Fuse) -> Result<Option<Dir>, HostError> {
     let failed = |reason: String| HostError::Path { path: path.to_owned(), reason };
-    match tree.walk(path).outcome {
+    match tree.walk_to_state(path).outcome {
         Outcome::Found(found) => match (found.status.kind, &found.place) {
             (FileKind::Directory, Some(place)) => {
                 let parent = Dir::of(place, fuse)?;
@@ -251,6 +278,7 @@ fn walk_to(tree: &Tree, path: &str, fuse: &Fuse) -> Result<Option<Dir>, HostErro
         Outcome::Missing { .. } => Ok(None),
         Outcome::Dangling { missing } => Err(HostError::Dangling { path: path.to_owned(), missing }),
         Outcome::Loop => Err(failed("the links on the way form a loop".to_owned())),
+        Outcome::Unsafe(step) => Err(HostError::Unsafe { path: path.to_owned(), step }),
         Outcome::Failed(error) => Err(failed(error.to_string())),
     }
 }
@@ -264,13 +292,14 @@ fn make_path(tree: &Tree, path: &str, fuse: &Fuse) -> Result<Dir, HostError> {
     let mut missing = Vec::new();
     let mut upper = path.trim_end_matches('/');
     let place = loop {
-        match tree.open_parent(upper) {
+        match tree.open_parent_for_state(upper) {
             Ok(place) => break place,
             Err(TreeError::NoParent { .. }) => {
                 let (above, name) = upper.rsplit_once('/').unwrap_or_default();
                 missing.push(name);
                 upper = above;
             }
+            Err(TreeError::Unsafe(step)) => return Err(HostError::Unsafe { path: path.to_owned(), step }),
             Err(error) => return Err(failed(error)),
         }
     };

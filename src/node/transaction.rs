@@ -94,8 +94,18 @@ impl Host for Local {
                 return Err(HostError::Changed { path: location.clone() });
             }
         }
-        let touched = visit.touched.iter().map(|touch| &touch.location);
-        let after = touched.filter_map(|location| Some((location, visit.known.get(location)?)));
+        visit.check_ways(site)?;
+        let touched: Vec<&String> = visit.touched.iter().map(|touch| &touch.location).collect();
+        // What lay in a directory that was moved is in its new place by now.
+        let is_moved = |location: &str| {
+            let mut aside = visit.set_aside.iter();
+            aside.any(|aside| {
+                location.strip_prefix(aside.location.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            })
+        };
+        let there: Vec<&String> = touched.iter().copied().filter(|location| !is_moved(location)).collect();
+        site.check_places(&there)?;
+        let after = touched.into_iter().filter_map(|location| Some((location, visit.known.get(location)?)));
         snapshot::write_after(directory, after)?;
         let (stays, goes): (Vec<&SetAside>, Vec<&SetAside>) =
             visit.set_aside.iter().partition(|aside| aside.stays);
@@ -206,7 +216,7 @@ impl Local {
         state_directory: &str,
         restarts: Restarts,
     ) -> Result<Option<Undone>, HostError> {
-        let tree = self.tree()?;
+        let tree = self.tree()?.for_work().with_state(state_directory);
         let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(None) };
         let Some(found) = store.marker()? else { return Ok(None) };
         let took_lock = self.lock.is_none();
@@ -239,7 +249,7 @@ impl Local {
     }
 
     fn open_transaction(&self, begin: &Begin, took_lock: bool) -> Result<Transaction, HostError> {
-        let tree = self.tree()?;
+        let tree = self.tree()?.for_work().with_links(&begin.links).with_state(&begin.state_directory);
         let store = Store::make(&tree, &begin.state_directory, site::served_by().uid, &self.fuse)?;
         if let Some(open) = store.marker()? {
             return Err(HostError::AlreadyOpen { open: id_of(&open) });
@@ -256,6 +266,7 @@ impl Local {
             clock: self.clock,
             boot: self.boot.clone(),
             fuse: self.fuse.clone(),
+            held: Default::default(),
         };
         let visit = Visit::open(begin, &site)?;
         let begun_at = (self.clock)();
@@ -317,6 +328,7 @@ impl Local {
             clock: self.clock,
             boot: self.boot.clone(),
             fuse: self.fuse.clone(),
+            held: Default::default(),
         };
         undo(&mut site, &open, restarts).map(Some)
     }

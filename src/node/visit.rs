@@ -19,12 +19,17 @@ use crate::observed::{FileKind, ServedBy};
 use crate::secret::Secret;
 use crate::x509::{PrivateKey, Sha256};
 
+mod known;
 mod migration;
 mod requests;
 mod touch;
+mod way;
 
+pub(super) use known::Known;
 pub(super) use migration::made_below;
 pub(super) use touch::{Touch, backwards};
+pub(super) use way::destination;
+use way::{Way, looping};
 
 /// A file tree that can be changed. A location is a path in which no directory is a link; the last name is taken as it is.
 pub(super) trait Objects: Look {
@@ -79,6 +84,15 @@ pub(super) struct Change {
     pub(super) image: Image,
     /// What goes with a directory that is emptied, by path below it. Anything else in it belongs to others and stays.
     pub(super) takes: BTreeSet<String>,
+    /// What was found there when it was decided; anything else is left as it is.
+    pub(super) found: Option<Image>,
+}
+
+impl Change {
+    /// Whatever is found there.
+    pub(super) fn new(location: &str, image: Image, takes: BTreeSet<String>) -> Self {
+        Self { location: location.to_owned(), image, takes, found: None }
+    }
 }
 
 /// A change that an order asks for.
@@ -116,6 +130,8 @@ pub(super) struct Visit {
     pub(super) touched: Vec<Touch>,
     /// The directories in whose place links were put.
     pub(super) set_aside: Vec<SetAside>,
+    /// Where each path led when the transaction began.
+    ways: BTreeMap<String, Way>,
     /// The keys in memory.
     pub(super) slots: BTreeMap<Slot, Arc<PrivateKey>>,
 }
@@ -123,19 +139,27 @@ pub(super) struct Visit {
 impl Visit {
     /// Captures everything that the transaction may touch.
     pub(super) fn open(begin: &Begin, objects: &impl Objects) -> Result<Self, HostError> {
-        let mut known = BTreeMap::new();
+        for (path, end) in &begin.leads {
+            if destination(objects, path)? != *end {
+                return Err(HostError::Changed { path: path.clone() });
+            }
+        }
+        let (mut known, mut ways) = (BTreeMap::new(), BTreeMap::new());
         for path in &begin.paths {
             // A path that leads nowhere yet may lead somewhere once this transaction has made a directory or link; it is captured then.
-            for location in [own_place(objects, path), destination(objects, path)].into_iter().flatten() {
-                let image = objects.capture(&location)?;
-                known.insert(location, image);
+            let way = Way::of(objects, path)?;
+            for location in [&way.own, &way.end].into_iter().flatten() {
+                let image = objects.capture(location)?;
+                known.insert(location.clone(), image);
             }
+            ways.insert(path.clone(), way);
         }
         Ok(Self {
             begin: begin.clone(),
             known,
             touched: Vec::new(),
             set_aside: Vec::new(),
+            ways,
             slots: BTreeMap::new(),
         })
     }
@@ -146,12 +170,18 @@ impl Visit {
         objects: &impl Objects,
         file: &FileSpec,
         bytes: Secret,
+        known: Known,
     ) -> Result<(Touch, Image), HostError> {
         self.check_listed(&file.path)?;
-        let location = destination(objects, &file.path)?;
+        let location = self.destination(objects, &file.path)?;
+        if known.is_secret(&file.path, bytes.reveal()) && self.own_place(objects, &file.path)? != location {
+            // Whoever made the link wants the key elsewhere than the plan says.
+            return Err(HostError::KeyBehindLink { path: file.path.clone(), location });
+        }
         let wanted = self.access(objects, &file.user, &file.group, file.mode.bits())?;
         let (access, attributes) = match objects.capture(&location)? {
             Image::File(old) => {
+                self.check_known(&file.path, &old, known)?;
                 (Access { mode: old.access.mode & wanted.mode, ..old.access }, old.attributes)
             }
             Image::Absent => (wanted, BTreeMap::new()),
@@ -171,7 +201,7 @@ impl Visit {
     ) -> Result<(), HostError> {
         let mut changes = Vec::new();
         for (file, bytes) in files {
-            changes.push(self.renewed(objects, file, bytes)?);
+            changes.push(self.renewed(objects, file, bytes, Known::Material)?);
         }
         self.change(objects, changes)
     }
@@ -184,7 +214,7 @@ impl Visit {
         mode: u32,
     ) -> Result<(), HostError> {
         self.check_listed(path)?;
-        let location = own_place(objects, path)?;
+        let location = self.own_place(objects, path)?;
         let occupied =
             |found: &'static str| Err(HostError::Occupied { path: path.to_owned(), found: found.into() });
         match objects.look(path, Want::Place) {
@@ -195,6 +225,7 @@ impl Visit {
             },
             Sight::Dangling { .. } | Sight::Looping { .. } => occupied("a link that leads nowhere"),
             Sight::Failed { reason } => Err(HostError::Path { path: path.to_owned(), reason }),
+            Sight::Unsafe { step } => Err(HostError::Unsafe { path: path.to_owned(), step }),
             Sight::Missing => {
                 let access = usable(objects, path, self.access(objects, user, group, mode)?)?;
                 let touch = Touch::new(path, location);
@@ -214,7 +245,7 @@ impl Visit {
             let reason = "a link must say where it leads".to_owned();
             return Err(HostError::Path { path: path.to_owned(), reason });
         }
-        let location = own_place(objects, path)?;
+        let location = self.own_place(objects, path)?;
         match objects.capture(&location)? {
             Image::Absent => {
                 let ServedBy { uid, gid } = objects.served_by();
@@ -236,7 +267,7 @@ impl Visit {
         file: &FileSpec,
     ) -> Result<(), HostError> {
         self.check_listed(&file.path)?;
-        let location = destination(objects, &file.path)?;
+        let location = self.destination(objects, &file.path)?;
         let wanted = self.access(objects, &file.user, &file.group, file.mode.bits())?;
         // Who is not root cannot give files away, so for him a `root` in the spec leaves the owner as it is.
         let keep = |old: Access| match objects.served_by().uid {
@@ -248,7 +279,10 @@ impl Visit {
             },
         };
         let image = match objects.capture(&location)? {
-            Image::File(old) => Image::File(FileImage { access: keep(old.access), ..old }),
+            Image::File(old) => {
+                self.check_known(&file.path, &old, Known::Material)?;
+                Image::File(FileImage { access: keep(old.access), ..old })
+            }
             Image::Directory(old) => Image::Directory(usable(objects, &file.path, keep(old))?),
             Image::Absent => return Err(HostError::Missing { path: file.path.clone() }),
             Image::Link { .. } | Image::Tree(_) | Image::Other => {
@@ -323,6 +357,7 @@ impl Visit {
                 self.touched.push(touch.clone());
             }
             let mut takes = BTreeSet::new();
+            let found = Some(current.clone());
             if let Image::Tree(tree) = current {
                 takes = tree.names();
                 if matches!(image, Image::Link { .. }) {
@@ -330,7 +365,7 @@ impl Visit {
                     self.set_aside.push(SetAside { location, tree, stays });
                 }
             }
-            replacements.push(Change { location: touch.location, image, takes });
+            replacements.push(Change { location: touch.location, image, takes, found });
         }
         let outcome = objects.replace(&replacements);
         for Change { location, image: intended, .. } in replacements {
@@ -372,6 +407,15 @@ impl Visit {
             return;
         }
         self.known.insert(location, left);
+    }
+
+    /// A file that this program does not know is left alone, whatever led here, unless somebody said that it may go.
+    fn check_known(&self, path: &str, old: &FileImage, known: Known) -> Result<(), HostError> {
+        let may_go = self.begin.replace_foreign.contains(path);
+        if may_go || old.bytes.is_empty() || known.is_met_by(old.bytes.reveal()) {
+            return Ok(());
+        }
+        Err(HostError::Foreign { path: path.to_owned() })
     }
 
     pub(super) fn check_listed(&self, path: &str) -> Result<(), HostError> {
@@ -439,62 +483,9 @@ pub(super) fn read(objects: &impl Look, path: &str) -> Result<Option<Secret>, Ho
         Sight::Found { payload: Payload::Failed { reason }, .. } | Sight::Failed { reason } => {
             Err(HostError::Path { path: path.to_owned(), reason })
         }
+        Sight::Unsafe { step } => Err(HostError::Unsafe { path: path.to_owned(), step }),
         Sight::Missing => Ok(None),
         Sight::Dangling { missing, .. } => Err(HostError::Dangling { path: path.to_owned(), missing }),
         Sight::Looping { .. } => Err(looping(path)),
     }
-}
-
-/// Where a path leads, the last name's link included: the place of a file that is there or could be made.
-pub(super) fn destination(objects: &impl Look, path: &str) -> Result<String, HostError> {
-    match objects.look(path, Want::Place) {
-        Sight::Found { resolved, status, .. } => match status.kind {
-            FileKind::Regular | FileKind::Directory if resolved == "/" => Err(unnamed(path)),
-            FileKind::Regular | FileKind::Directory => readable(path, resolved),
-            FileKind::Other => Err(HostError::NotAFile { path: path.to_owned() }),
-        },
-        Sight::Missing => own_place(objects, path),
-        Sight::Dangling { missing, .. } => Err(HostError::Dangling { path: path.to_owned(), missing }),
-        Sight::Looping { .. } => Err(looping(path)),
-        Sight::Failed { reason } => Err(HostError::Path { path: path.to_owned(), reason }),
-    }
-}
-
-/// The place of a path's own last name, whatever is there. Its directory must be there.
-pub(super) fn own_place(objects: &impl Look, path: &str) -> Result<String, HostError> {
-    let (parent, name) = path.trim_end_matches('/').rsplit_once('/').ok_or_else(|| unnamed(path))?;
-    if matches!(name, "" | "." | "..") {
-        return Err(unnamed(path));
-    }
-    let parent = if parent.is_empty() { "/" } else { parent };
-    match objects.look(parent, Want::Place) {
-        Sight::Found { resolved, status, .. } => match status.kind {
-            FileKind::Directory => readable(path, format!("{}/{name}", resolved.trim_end_matches('/'))),
-            FileKind::Regular | FileKind::Other => Err(HostError::Path {
-                path: path.to_owned(),
-                reason: format!("{resolved} is not a directory"),
-            }),
-        },
-        Sight::Missing => Err(HostError::Missing { path: parent.to_owned() }),
-        Sight::Dangling { missing, .. } => Err(HostError::Dangling { path: parent.to_owned(), missing }),
-        Sight::Looping { .. } => Err(looping(path)),
-        Sight::Failed { reason } => Err(HostError::Path { path: path.to_owned(), reason }),
-    }
-}
-
-/// A resolved path in which bytes were replaced for showing it is the path of something else.
-fn readable(path: &str, resolved: String) -> Result<String, HostError> {
-    if resolved.contains(char::REPLACEMENT_CHARACTER) {
-        let reason = "a link on the way has a name that is not UTF-8".to_owned();
-        return Err(HostError::Path { path: path.to_owned(), reason });
-    }
-    Ok(resolved)
-}
-
-fn unnamed(path: &str) -> HostError {
-    HostError::Path { path: path.to_owned(), reason: "it does not end in a name".to_owned() }
-}
-
-fn looping(path: &str) -> HostError {
-    HostError::Path { path: path.to_owned(), reason: "the links on the way form a loop".to_owned() }
 }

@@ -1,6 +1,7 @@
 //! What a person can do about a finding that a plan does not mend: the texts, and nothing else.
 
-use crate::diff::{Obstacle, Reason};
+use crate::diagnostic::escaped;
+use crate::diff::{Obstacle, Reason, safe_way};
 use crate::ids::{Address, Subject};
 
 /// Why something that is due is in no plan, and the way out.
@@ -62,6 +63,24 @@ pub(super) fn help(reason: &Reason, address: &Address) -> Option<String> {
         return Some(
             "look at the file on the node and move it away; the next plan makes the link".to_owned(),
         );
+    }
+    if let Reason::UnsafeLink { step, declare, .. } = reason {
+        return Some(safe_way(step, declare.as_ref()));
+    }
+    if let Reason::ForeignDirectory { step, .. } = reason {
+        return Some(safe_way(step, None));
+    }
+    if let Reason::KeyBehindLink { resolved, .. } = reason {
+        let resolved = escaped(resolved);
+        return Some(format!(
+            "put the key itself there, or declare the file's own place in the spec: {resolved}"
+        ));
+    }
+    if let Reason::ForeignContent { path, .. } = reason {
+        return Some(format!(
+            "look at it on {node}; if it may go, say so: --replace-foreign {}. Its bytes stay in the snapshot",
+            escaped(path)
+        ));
     }
     if *subject == Subject::Node && matches!(reason, Reason::Unknown { .. }) {
         return Some(format!("leave it out with --skip-node {node}, or make it reachable"));

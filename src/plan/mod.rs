@@ -30,6 +30,7 @@ mod identities;
 mod install;
 mod issue;
 mod life;
+mod linked;
 mod needs;
 mod options;
 mod order;
@@ -70,6 +71,7 @@ pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use issue::{CaCertificates, Issue, KeySource};
 pub use life::{Life, PLAN_LIFE};
+pub use linked::LinkedPath;
 pub use options::{Options, Selector, SelectorError, Withheld};
 pub use phase::{Phase, PhaseError};
 pub use privilege::{Privilege, Privileged, RootCommand};
@@ -164,6 +166,9 @@ pub struct Plan {
     pub accepted_outages: Vec<String>,
     /// How many things there are, and what happens to them.
     pub summary: Summary,
+    /// The links by which paths of this plan lead elsewhere than they say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkedPath>,
     /// What its simulation says; none before it was simulated, which is no part of what it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked: Option<Checked>,
@@ -293,6 +298,8 @@ pub enum PlanError {
 /// # Errors
 /// A fault of the planner; or the user named a phase that the plan does not have.
 pub fn plan(input: &Input<'_>) -> Result<Plan, PlanError> {
+    let differences = input.differences.accepting(&input.options.replace_foreign);
+    let input = &Input { differences: &differences, spec: input.spec.clone(), ..*input };
     let (draft, held) = build::draft(input);
     let visits = order::visits(order::stages(draft.deeds), input)?;
     let summary = Summary::of(input, &held, &visits, &draft.blocked);
@@ -319,6 +326,7 @@ impl Plan {
     /// A plan with nothing but its work in it.
     fn new(input: &Input<'_>, visits: Vec<Visit>, summary: Summary) -> Self {
         let observed = &input.survey.observed;
+        let links = linked::linked(&visits, input.survey);
         let skipped = observed.nodes.iter().filter(|(_, answer)| matches!(answer, Answer::Skipped));
         Self {
             format_version: FORMAT_VERSION.to_owned(),
@@ -347,6 +355,7 @@ impl Plan {
             postponed: Vec::new(),
             accepted_outages: Vec::new(),
             summary,
+            links,
             checked: None,
         }
     }

@@ -1,5 +1,6 @@
 //! What the user asked for besides the spec.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -23,6 +24,9 @@ pub struct Options {
     /// Replaced even if nothing is wrong with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replace: Vec<Selector>,
+    /// Files that may be replaced although they hold nothing that is known, by their paths.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub replace_foreign: BTreeSet<String>,
     /// The plan is made for another instant than the present, so it is never applicable.
     #[serde(default, skip_serializing_if = "is_false")]
     pub as_of: bool,

@@ -24,6 +24,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::KeyEncrypted { .. }
         | Reason::NotTrusted { .. }
         | Reason::Unparseable { .. }
+        | Reason::ForeignContent { .. }
         | Reason::ZeroLength { .. }
         | Reason::NotPem { .. }
         | Reason::LinkDangling { .. }
@@ -74,6 +75,9 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::OtherCredentials { .. }
         | Reason::KubeletRotates
         | Reason::KubeletDoesNotRotate
+        | Reason::UnsafeLink { .. }
+        | Reason::ForeignDirectory { .. }
+        | Reason::KeyBehindLink { .. }
         | Reason::Skipped
         | Reason::Unknown { .. } => false,
     }

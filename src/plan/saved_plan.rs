@@ -12,8 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Number;
 
 use super::{
-    Blocked, Choices, Deed, ManualRestart, NoSuchPhase, Noted, Options, Phase, PhaseLine, Plan, Postponed,
-    Privileged, RootCommand, SpecReference, Standing, Standings, Summary, Visit, Waiting, standing,
+    Blocked, Choices, Deed, LinkedPath, ManualRestart, NoSuchPhase, Noted, Options, Phase, PhaseLine, Plan,
+    Postponed, Privileged, RootCommand, SpecReference, Standing, Standings, Summary, Visit, Waiting,
+    standing,
 };
 use crate::diff::{Differences, Survey};
 use crate::ids::{ClusterName, NodeName};
@@ -304,6 +305,8 @@ struct PlanDef {
     #[serde(default)]
     accepted_outages: Vec<String>,
     summary: Summary,
+    #[serde(default)]
+    links: Vec<LinkedPath>,
     #[serde(default)]
     checked: Option<Checked>,
 }

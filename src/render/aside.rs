@@ -31,6 +31,23 @@ pub(super) fn restarts(plan: &Plan) -> String {
     text
 }
 
+/// Where paths of the plan lead elsewhere than they say. The same link on several nodes is one line.
+pub(super) fn links(plan: &Plan) -> String {
+    let mut grouped: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for linked in &plan.links {
+        let line = format!("{} -> {}", escaped(&linked.path), escaped(&linked.resolved));
+        grouped.entry(line).or_default().push(linked.node.as_str());
+    }
+    let mut text = String::new();
+    if !grouped.is_empty() {
+        text.push_str("\n  Links on the way:\n");
+    }
+    for (line, nodes) in grouped {
+        let _ = writeln!(text, "    {line}   on {}", nodes.join(", "));
+    }
+    text
+}
+
 pub(super) fn elsewhere(plan: &Plan) -> String {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for blocked in &plan.elsewhere {

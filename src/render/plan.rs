@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::aside::{elsewhere, notes, restarts};
+use super::aside::{elsewhere, links, notes, restarts};
 use super::checked::checked;
 use super::deed::{counted, deed, made_of};
 use super::external::{install_lines, request_lines};
@@ -29,12 +29,10 @@ pub fn plan(plan: &Plan) -> String {
         text.push_str(&nothing_to_do(plan));
         return wrapped(&text);
     }
-    text.push_str(&verdict(plan));
-    text.push_str(&errors(plan));
+    text.push_str(&(verdict(plan) + &errors(plan)));
     text.push_str(&phases::table(plan));
     text.push_str(&blocks(plan));
-    text.push_str(&restarts(plan));
-    text.push_str(&elsewhere(plan));
+    text.push_str(&(links(plan) + &restarts(plan) + &elsewhere(plan)));
     text.push_str(&phases::postponed(plan));
     text.push_str(&notes(plan));
     text.push_str(&order(plan));

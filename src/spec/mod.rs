@@ -10,6 +10,7 @@ pub mod operation;
 pub mod places;
 pub mod scalars;
 pub mod types;
+mod withheld;
 pub mod yaml;
 
 use std::collections::BTreeMap;
@@ -86,6 +87,7 @@ pub fn read(sources: &[Source], options: &ReadOptions<'_>) -> Reading {
             }
         }
     }
+    withheld::withhold(&mut reading.problems, sources);
     if reading.specs.is_empty() && !has_errors(&reading.problems) {
         reading.problems.push(no_cluster(sources, passed_over));
     }

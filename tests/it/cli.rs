@@ -452,6 +452,9 @@ fn what_a_reboot_interrupted_is_undone_by_a_command_of_its_own() {
         units: ["etcd.service".to_owned()].into(),
         gates: std::collections::BTreeSet::new(),
         gates_seconds: 0,
+        links: Default::default(),
+        leads: Default::default(),
+        replace_foreign: ["/data/link".to_owned()].into(),
     };
     local.begin(&begin).unwrap();
     let busy = pki(folder.path(), &undo);

@@ -17,6 +17,7 @@ mod failures;
 mod foreseen;
 mod forged_plans;
 mod forms;
+mod hostile_user;
 mod issuing;
 mod key_and_pem_shapes;
 mod kubeconfigs;

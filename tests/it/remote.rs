@@ -175,6 +175,9 @@ impl Due {
             units: BTreeSet::new(),
             gates: BTreeSet::new(),
             gates_seconds: 0,
+            links: Default::default(),
+            leads: Default::default(),
+            replace_foreign: [path.clone()].into(),
         };
         remote.begin(&begin).unwrap();
         remote.perform(Order::MakeLink { path, target: "x".to_owned() }).unwrap();

@@ -42,7 +42,7 @@ const PURE: [&str; 32] = [
 ];
 
 /// Modules that ask nodes and change them.
-const DOING: [&str; 5] = ["apply", "node", "observe", "root_files", "survey"];
+const DOING: [&str; 6] = ["apply", "named_files", "node", "observe", "root_files", "survey"];
 
 /// Plain values that are declared beside what makes them. They do nothing, so what decides may be given them.
 const VALUES: [&str; 5] = ["Event", "Failure", "Outcome", "Report", "VisitEnd"];

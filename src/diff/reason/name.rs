@@ -75,6 +75,10 @@ impl Reason {
             Reason::OtherCredentials { .. } => "OtherCredentials",
             Reason::KubeletRotates => "KubeletRotates",
             Reason::KubeletDoesNotRotate => "KubeletDoesNotRotate",
+            Reason::UnsafeLink { .. } => "UnsafeLink",
+            Reason::ForeignDirectory { .. } => "ForeignDirectory",
+            Reason::KeyBehindLink { .. } => "KeyBehindLink",
+            Reason::ForeignContent { .. } => "ForeignContent",
             Reason::Skipped => "Skipped",
             Reason::Unknown { .. } => "Unknown",
         }

@@ -52,6 +52,7 @@ fn end(walk: &Walk) -> String {
         Outcome::Missing { parent, name } => format!("missing {name} in {parent}"),
         Outcome::Dangling { missing } => format!("dangling at {missing}"),
         Outcome::Loop => "loop".to_owned(),
+        Outcome::Unsafe(step) => format!("unsafe: {step}"),
         Outcome::Failed(error) => format!("failed: {error}"),
     }
 }

@@ -137,8 +137,7 @@ impl Dir {
 
     /// The directory that holds what is at a path below this one, and its name there; `None` when that directory is missing.
     fn holder<'path>(&self, path: &'path str) -> Result<Option<(Self, &'path str)>, HostError> {
-        let mut here =
-            Self::open(std::os::fd::AsFd::as_fd(&self.handle), ".", self.path.clone(), &self.fuse)?;
+        let mut here = self.again(&self.fuse)?;
         let (above, leaf) = path.rsplit_once('/').unwrap_or(("", path));
         for name in above.split('/').filter(|name| !name.is_empty()) {
             match here.kind(name)? {

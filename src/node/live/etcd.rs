@@ -127,6 +127,7 @@ fn bytes(tree: &impl Look, path: &str) -> Result<Zeroizing<Vec<u8>>, String> {
         Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. } => {
             Err(format!("{path} is not a regular file"))
         }
+        Sight::Unsafe { step } => Err(step.to_string()),
         Sight::Missing | Sight::Dangling { .. } | Sight::Looping { .. } => {
             Err(format!("{path} is not there, and etcd cannot be asked without it"))
         }

@@ -141,7 +141,7 @@ impl Memory {
     }
 
     /// Makes one location what an image says, trees included.
-    fn become_like(&mut self, Change { location, image, takes }: &Change) {
+    fn become_like(&mut self, Change { location, image, takes, .. }: &Change) {
         for name in takes.iter().rev() {
             let keeps = matches!(image, Image::Tree(tree) if tree.entries.contains_key(name));
             if !keeps {
@@ -247,7 +247,7 @@ impl Memory {
                 continue;
             }
             let takes = made_below(touch, &trees, &paths);
-            self.become_like(&Change { location: touch.location.clone(), image: before.clone(), takes });
+            self.become_like(&Change::new(&touch.location, before.clone(), takes));
             let is_back = now(self).same_as(before);
             if is_back { &mut undone.restored } else { &mut undone.left }.push(touch.path.clone());
         }

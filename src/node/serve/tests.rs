@@ -63,6 +63,9 @@ impl Served {
             units: BTreeSet::new(),
             gates: BTreeSet::new(),
             gates_seconds: 0,
+            links: Default::default(),
+            leads: Default::default(),
+            replace_foreign: BTreeSet::from(["/data/b".to_owned()]),
         };
         assert_eq!(served.ask(&json!({ "begin": begin })), json!({ "done": null }));
         let link = json!({ "perform": { "makeLink": { "path": "/data/b", "target": "a" } } });

@@ -29,6 +29,7 @@ use super::config;
 use super::failure::{self, SshError};
 use super::private::PrivateDirectory;
 use super::target::{Known, Target};
+use crate::named_files;
 use crate::x509::Sha256;
 
 /// How long a connection stays that nobody uses, also when this process is killed.
@@ -49,8 +50,9 @@ const WORDS_LIMIT: u64 = 8 << 10;
 pub struct ClientSettings {
     /// A configuration of the OpenSSH client that is used instead of the user's and the system's.
     pub config: Option<PathBuf>,
-    /// Where directories for sockets are made; short, since the path of a socket cannot be longer than about 100 bytes.
-    pub runtime_directory: PathBuf,
+    /// Where directories for sockets are made, the first that can be used; short, since the path of a socket cannot be longer than about 100 bytes. Where none
+    /// can, a new one below `/tmp` is.
+    pub runtime_directories: Vec<PathBuf>,
     /// How long making a connection may take.
     pub timeout: Duration,
 }
@@ -86,7 +88,7 @@ impl Client {
             })?;
         }
         allow_many_files();
-        let directory = PrivateDirectory::new(&settings.runtime_directory)
+        let directory = PrivateDirectory::in_one_of(&settings.runtime_directories)
             .map_err(|error| format!("no directory for SSH's sockets: {error}"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -193,9 +195,10 @@ impl Client {
     fn known_hosts(&self, target: &Target) -> Result<Option<PathBuf>, String> {
         let text = match &target.known {
             Known::Configuration => return Ok(None),
-            Known::File(path) => {
+            Known::File { folder, path } => {
                 let mut text = Vec::new();
-                let file = File::open(path).and_then(|file| file.take(KNOWN_LIMIT).read_to_end(&mut text));
+                let file = named_files::of_spec(folder, path);
+                let file = file.and_then(|file| file.take(KNOWN_LIMIT).read_to_end(&mut text));
                 file.map_err(|error| format!("{} of the spec cannot be read: {error}", path.display()))?;
                 text
             }
@@ -235,7 +238,9 @@ impl Client {
         if let (SshError::HostKeyChanged { place, .. }, Some(known)) = (&mut error, known) {
             *place = match &target.known {
                 Known::Keys(_) => "`hostKeys` of the spec".to_owned(),
-                Known::File(file) => place.replace(&known.display().to_string(), &file.display().to_string()),
+                Known::File { folder, path } => {
+                    place.replace(&known.display().to_string(), &folder.join(path).display().to_string())
+                }
                 Known::Configuration => place.clone(),
             };
         }

@@ -2,16 +2,24 @@
 //! A directory for the sockets of one run, which nobody else can enter.
 //!
 //! What enters is where such directories are; what leaves is a new one of mode 0700, gone when the run ends. Beside each is a lock file that its run holds
-//! (`flock`, so it ends with the process, however that ends): the next run removes the directories of runs that are gone, and no others.
+//! (`flock`, so it ends with the process, however that ends): the next run removes the directories of runs that are gone, and no others. In a directory that
+//! others may write to, a name that is known beforehand is theirs to take, so there the directory's name is random.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 /// Runs of one process, one after the other or at once, have directories of their own.
 const MOST: u32 = 1000;
 const LOCK: &str = "lock";
+
+/// Where a directory with a random name is made.
+const SHARED: &str = "/tmp";
+/// Letters of a random name; each is one of 62, so that together they are more than 64 random bits.
+const RANDOM_LETTERS: usize = 12;
 
 /// The directory of a run.
 #[derive(Debug)]
@@ -19,9 +27,35 @@ pub(super) struct PrivateDirectory {
     path: PathBuf,
     /// Held as long as the directory is in use.
     _lock: File,
+    /// The directory around it, where that is this run's alone.
+    around: Option<TempDir>,
 }
 
 impl PrivateDirectory {
+    /// Makes a directory in the first of these places that can be used, or in a new one.
+    ///
+    /// # Errors
+    /// When no directory can be made at all.
+    pub(super) fn in_one_of(bases: &[PathBuf]) -> io::Result<Self> {
+        Self::in_one_of_or_below(bases, Path::new(SHARED))
+    }
+
+    fn in_one_of_or_below(bases: &[PathBuf], shared: &Path) -> io::Result<Self> {
+        // Why a place cannot be used is nobody's concern while there is another.
+        if let Some(directory) = bases.iter().find_map(|base| Self::new(base).ok()) {
+            return Ok(directory);
+        }
+        // `mkdtemp`: made with mode 0700, and never one that is there.
+        let around = tempfile::Builder::new()
+            .prefix("pki-")
+            .rand_bytes(RANDOM_LETTERS)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(shared)?;
+        let mut directory = Self::new(around.path())?;
+        directory.around = Some(around);
+        Ok(directory)
+    }
+
     /// Makes a directory below `base`, and removes those of dead runs.
     ///
     /// # Errors
@@ -53,7 +87,7 @@ impl PrivateDirectory {
                 continue;
             }
             DirBuilder::new().mode(0o700).create(&path)?;
-            return Ok(Self { path, _lock: file });
+            return Ok(Self { path, _lock: file, around: None });
         }
         Err(io::Error::other(format!("{} is full", base.display())))
     }
@@ -134,6 +168,25 @@ mod tests {
         assert!(!dead.exists() && living.path().exists() && second.path().exists());
         assert_ne!(living.path(), second.path());
         assert_eq!(names(&base).len(), 4);
+    }
+
+    #[test]
+    fn a_place_that_somebody_has_taken_is_passed_over_for_a_name_that_nobody_knows() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = folder.path().join("pki-0");
+        DirBuilder::new().mode(0o755).create(&taken).unwrap();
+        let missing = folder.path().join("none/pki");
+        let directory =
+            PrivateDirectory::in_one_of_or_below(&[taken.clone(), missing], folder.path()).unwrap();
+        let around = directory.path().parent().unwrap().to_owned();
+        assert_eq!(around.parent(), Some(folder.path()));
+        assert_eq!(fs::metadata(&around).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(around.file_name().unwrap().len(), "pki-".len() + RANDOM_LETTERS);
+        let own = folder.path().join("own");
+        let preferred = PrivateDirectory::in_one_of_or_below(&[taken, own.clone()], folder.path()).unwrap();
+        assert_eq!(preferred.path().parent(), Some(own.as_path()));
+        drop((directory, preferred));
+        assert!(!around.exists(), "it goes with its run");
     }
 
     #[test]

@@ -31,7 +31,12 @@ pub enum Known {
     #[default]
     Configuration,
     /// From this known_hosts file only.
-    File(PathBuf),
+    File {
+        /// The folder of the spec, from which a relative path counts and which it must not leave.
+        folder: PathBuf,
+        /// The path, as the spec writes it.
+        path: PathBuf,
+    },
     /// It is one of these public keys.
     Keys(BTreeSet<String>),
 }
@@ -41,7 +46,7 @@ impl Target {
     pub fn new(name: &NodeName, node: &Node, ssh: &Ssh, base: &Path) -> Self {
         let known = match &ssh.known_hosts {
             _ if !ssh.host_keys.is_empty() => Known::Keys(ssh.host_keys.clone()),
-            Some(file) => Known::File(base.join(file)),
+            Some(file) => Known::File { folder: base.to_owned(), path: file.into() },
             None => Known::Configuration,
         };
         Self {

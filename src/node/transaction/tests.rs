@@ -25,6 +25,7 @@ use crate::x509::pem;
 
 mod crash;
 mod directory;
+mod hostile;
 mod identity;
 mod pods;
 mod purge;
@@ -131,6 +132,9 @@ pub(in crate::node) fn begin(run: &str, visit: u32, paths: &[&str]) -> Begin {
         units: BTreeSet::new(),
         gates: BTreeSet::new(),
         gates_seconds: 0,
+        links: Default::default(),
+        leads: Default::default(),
+        replace_foreign: paths.iter().map(|path| (*path).to_owned()).collect(),
     }
 }
 

@@ -150,7 +150,8 @@ fn put_back(
     if found.same_as(&before) {
         return Ok(Done::WasSo);
     }
-    let change = Change { location: location.to_owned(), image: before.clone(), takes };
+    let change =
+        Change { location: location.to_owned(), image: before.clone(), takes, found: Some(found.clone()) };
     site.put(&change)?;
     if matches!((&before, &found), (Image::Link { .. }, Image::Directory(_)))
         && !site.discard_aside(location, &change.takes)?

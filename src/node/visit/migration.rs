@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Image, Objects, Touch, Visit, Wanted, destination, own_place};
+use super::{Image, Objects, Touch, Visit, Wanted, destination};
 use crate::node::error::HostError;
 use crate::node::observe::{Sight, Want};
 use crate::observed::ServedBy;
@@ -20,7 +20,7 @@ impl Visit {
     ) -> Result<(), HostError> {
         self.check_listed(link)?;
         self.check_listed(path)?;
-        let from = own_place(objects, link)?;
+        let from = self.own_place(objects, link)?;
         let occupied = |path: &str, found: &'static str| {
             Err(HostError::Occupied { path: path.to_owned(), found: found.into() })
         };
@@ -32,7 +32,7 @@ impl Visit {
                 return occupied(link, other.kind());
             }
         }
-        let to = own_place(objects, path)?;
+        let to = self.own_place(objects, path)?;
         if matches!(objects.look(path, Want::Place), Sight::Found { .. }) && destination(objects, path)? != to
         {
             return occupied(path, "a symbolic link");

@@ -3,7 +3,7 @@
 //! What enters is a key and what its certificate should say; what leaves is the request, which is public. The key stays where it is. No other file is touched:
 //! whatever an order names, only what lies directly in the directory for requests is written and removed.
 
-use super::{Objects, Touch, Visit, destination};
+use super::{Objects, Touch, Visit};
 use crate::desired::{FileSpec, REQUESTS};
 use crate::node::error::HostError;
 use crate::node::image::Image;
@@ -30,7 +30,7 @@ impl Visit {
     ) -> Result<(), HostError> {
         self.request_directory(path)?;
         self.check_listed(path)?;
-        let location = match destination(objects, path) {
+        let location = match self.destination(objects, path) {
             Ok(location) => location,
             Err(HostError::Missing { .. }) => return Ok(()),
             Err(error) => return Err(error),
@@ -77,6 +77,9 @@ mod tests {
             units: BTreeSet::new(),
             gates: BTreeSet::new(),
             gates_seconds: 0,
+            links: Default::default(),
+            leads: Default::default(),
+            replace_foreign: Default::default(),
         };
         node.begin(&begin).unwrap();
         node

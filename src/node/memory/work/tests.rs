@@ -35,6 +35,9 @@ fn begin(run: &str) -> Begin {
         units: BTreeSet::new(),
         gates: std::collections::BTreeSet::new(),
         gates_seconds: 0,
+        links: Default::default(),
+        leads: Default::default(),
+        replace_foreign: PATHS.iter().map(|path| (*path).to_owned()).collect(),
     }
 }
 
@@ -138,7 +141,11 @@ fn a_directory_is_moved_with_everything_in_it_and_comes_back() {
             .directory("/data", 0o755)
     };
     let paths = ["/etc/pki", "/data/pki", "/etc/pki/a", "/etc/pki/new"];
-    let begin = |run: &str| Begin { paths: paths.map(str::to_owned).into(), ..begin(run) };
+    let begin = |run: &str| Begin {
+        paths: paths.map(str::to_owned).into(),
+        replace_foreign: paths.map(str::to_owned).into(),
+        ..begin(run)
+    };
     let moving = |link: &str, path: &str| Order::MoveDirectory {
         link: link.to_owned(),
         path: path.to_owned(),

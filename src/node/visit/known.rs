@@ -1,0 +1,50 @@
+//! Which files this program may write over.
+//!
+//! What enters is the bytes of a file that is there; what leaves is whether it is one of those that this program knows. Whatever led here, a file of another
+//! kind is not lost by it. Pure.
+
+use crate::kubeconfig::KubeconfigFacts;
+use crate::manifest::ManifestFacts;
+use crate::material::PemFacts;
+
+/// Whether the kubelet itself keeps a link at this path, to the file of its latest certificate.
+fn is_kubelets_own(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.starts_with("kubelet-") && name.ends_with("-current.pem")
+}
+
+/// What is expected of a file that is written over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::node) enum Known {
+    /// Certificates, keys or a kubeconfig, or nothing yet.
+    Material,
+    /// The manifest of a static pod.
+    Manifest,
+}
+
+impl Known {
+    /// Whether a file may be written over.
+    pub(super) fn is_met_by(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Material => {
+                !(PemFacts::read(bytes).is_foreign() && KubeconfigFacts::read(bytes).is_foreign())
+            }
+            Self::Manifest => ManifestFacts::read(bytes).problems.is_empty(),
+        }
+    }
+
+    /// Whether bytes hold a private key, so that they go nowhere but where the plan says.
+    pub(super) fn is_secret(self, path: &str, bytes: &[u8]) -> bool {
+        match self {
+            // The kubelet keeps its own certificate behind a link.
+            Self::Material if is_kubelets_own(path) => false,
+            Self::Material => {
+                let pem = PemFacts::read(bytes);
+                !pem.keys.is_empty()
+                    || pem.encrypted_keys > 0
+                    || !KubeconfigFacts::read(bytes).users.is_empty()
+            }
+            Self::Manifest => false,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What may be shown of a text that may be no spec at all.
+//!
+//! What enters are the problems of sources; what leaves is the same problems, where those of a document that does not say that it is a spec tell the place and
+//! the kind alone. A path on the command line, or in a checkout, may lead to any file of this machine: the first lines of a key file are no help to anybody
+//! who meant a spec, and all that somebody wants who did not.
+
+use crate::diagnostic::{Code, Diagnostic, Label, Place, Source};
+
+/// Takes everything out of the problems that repeats a document which does not declare itself a spec, snippets included.
+pub(super) fn withhold(problems: &mut [Diagnostic], sources: &[Source]) {
+    for problem in problems {
+        let is_secret = problem.labels.iter().any(|label| {
+            let source = sources.iter().find(|source| source.name == label.place.file);
+            source.is_some_and(|source| !is_declared(document_around(&source.text, label.place.span.start)))
+        });
+        if !is_secret {
+            continue;
+        }
+        for Label { place, text } in &mut problem.labels {
+            // A place beyond every text has no snippet.
+            *place = Place { span: NOWHERE, ..place.clone() };
+            text.clear();
+        }
+        match problem.code {
+            // It tells the document's apiVersion and kind, and nothing else.
+            Code::ForeignDocument => {}
+            code => {
+                problem.message = code.title().to_owned();
+                problem.help = Some(NO_SPEC.to_owned());
+            }
+        }
+    }
+}
+
+/// A stretch that no text has.
+const NOWHERE: crate::diagnostic::Span = crate::diagnostic::Span { start: usize::MAX, length: 0 };
+
+const NO_SPEC: &str =
+    "nothing of the document is shown, because it does not say `apiVersion: pki/v1alpha1`; check the path";
+
+/// The document of a file in which a byte lies, by the lines that part documents.
+fn document_around(text: &str, offset: usize) -> &str {
+    let mut start = 0;
+    let mut position = 0;
+    for line in text.split_inclusive('\n') {
+        let parts = line.trim_end() == "---" || line.starts_with("--- ");
+        if parts && position > offset {
+            return text.get(start..position).unwrap_or_default();
+        }
+        if parts {
+            start = position;
+        }
+        position += line.len();
+    }
+    text.get(start..).unwrap_or_default()
+}
+
+/// Whether a document says that it is a spec, however it is written and whatever is wrong with it otherwise.
+fn is_declared(document: &str) -> bool {
+    document.lines().any(|line| {
+        let letters = line.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ':' | '/'));
+        let line: String = letters.take(LONGEST_LINE).collect::<String>().to_lowercase();
+        line.contains("apiversion:pki") || line.contains("kind:clusterpki")
+    })
+}
+
+/// Nobody declares a spec behind so many letters.
+const LONGEST_LINE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_declares_itself_in_any_form_and_for_itself_alone() {
+        for declared in [
+            "apiVersion: pki/v1alpha1",
+            "\"apiVersion\" : 'pki/v1alpha1'",
+            "{ apiVersion: pki/v1alpha1, kind: X",
+            "kind: ClusterPKI",
+            "# a comment\napiversion: pki/v2",
+            "{\"kind\":\"ClusterPKI\"",
+        ] {
+            assert!(is_declared(declared), "{declared}");
+        }
+        for other in ["root:!:19000::::::", "apiVersion: v1\nkind: Secret", "-----BEGIN PRIVATE KEY-----", ""]
+        {
+            assert!(!is_declared(other), "{other}");
+        }
+        let text = "a: 1\n---\napiVersion: pki/v1alpha1\nb: 2\n--- # third\nc: 3\n";
+        assert_eq!(document_around(text, 0), "a: 1\n");
+        assert!(is_declared(document_around(text, text.find("b:").unwrap())));
+        assert_eq!(document_around(text, text.find("c:").unwrap()), "--- # third\nc: 3\n");
+        assert_eq!(document_around(text, text.len()), "--- # third\nc: 3\n");
+    }
+}
