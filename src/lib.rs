@@ -43,6 +43,9 @@ pub mod root_files;
 pub mod saved;
 pub mod schema;
 pub mod secret;
+#[cfg(test)]
+#[path = "../tests/it/seeds.rs"]
+mod seeds;
 pub mod signed;
 pub mod simulate;
 pub mod spec;

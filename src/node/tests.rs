@@ -416,7 +416,7 @@ fn files_that_are_replaced_all_the_time_are_whole_or_unknown() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::seeds::cases(200))]
 
     #[test]
     fn no_bytes_and_no_path_make_a_node_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), path in "\\PC{0,30}") {

@@ -47,6 +47,7 @@ mod saved;
 mod scenarios;
 mod schema;
 mod secrets;
+mod seeds;
 mod shared;
 mod specs;
 mod status;

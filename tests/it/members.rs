@@ -23,7 +23,7 @@ use pki::x509::Sha256;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::properties::{CLOCKS, Shared, Trouble, cases, trouble};
+use crate::properties::{CLOCKS, Shared, Trouble, trouble};
 
 pub(crate) const MOST: usize = 7;
 
@@ -296,7 +296,7 @@ pub(crate) fn shown(plan: &Plan, report: &Report) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(96), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(96))]
 
     #[test]
     fn a_run_keeps_the_quorum_and_is_whole_or_was_never_there(

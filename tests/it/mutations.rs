@@ -59,7 +59,7 @@ fn apply(bytes: &[u8], damage: &[(Index, u8, u8)]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(2000))]
 
     #[test]
     fn damaged_certificates_are_read_or_refused(which in any::<Index>(), damage in damage()) {

@@ -420,15 +420,8 @@ fn holds_none(text: &str, canaries: &[String]) -> bool {
     canaries.iter().all(|canary| !text.contains(canary.as_str()))
 }
 
-/// How many random clusters are made: so many, or as many times more as `PKI_PROPERTY_FACTOR` says.
-#[expect(clippy::disallowed_methods, reason = "more of them for a night")]
-pub(crate) fn cases(usual: u32) -> u32 {
-    let factor = std::env::var("PKI_PROPERTY_FACTOR").ok().and_then(|factor| factor.parse().ok());
-    usual.saturating_mul(factor.unwrap_or(1))
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(96), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(96))]
 
     #[test]
     fn a_run_is_whole_or_was_never_there(

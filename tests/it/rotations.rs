@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::members::{Blow, Cluster, Damage, MADE, MOST, Place, blow, broken, damage, etcd, name, shown};
-use crate::properties::{CLOCKS, Trouble, cases};
+use crate::properties::{CLOCKS, Trouble};
 
 /// Why the CA goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ fn go(cluster: &mut Cluster, cause: Cause, old: Sha256) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(64), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(64))]
 
     #[test]
     fn a_ca_is_replaced_from_every_half_way_state_and_never_with_an_outage(

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::members::{Blow, Cluster, Place, address, blow, name, shown};
-use crate::properties::{CLOCKS, Shared, Trouble, cases};
+use crate::properties::{CLOCKS, Shared, Trouble};
 use crate::rotations::fail;
 
 const MOST: usize = 3;
@@ -139,7 +139,7 @@ fn only_trust_is_restarted_for(plan: &Plan) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(24), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(24))]
 
     #[test]
     fn the_two_cas_of_ack_go_together_and_share_restarts_or_one_joins_the_other(

@@ -310,7 +310,7 @@ fn references_are_not_judged_for_a_profile_whose_names_are_unknown() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(300))]
 
     /// Whatever a slip or an attacker makes of a spec: it is read or refused with a report that no terminal acts on.
     #[test]

@@ -284,6 +284,8 @@ fn deep_json_overflows_no_stack() {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::cases(256))]
+
     #[test]
     fn random_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _refused = read(&bytes, 200);

@@ -51,7 +51,7 @@ fn random(nodes: &[&str], restarted: &[&str], lost: &[(Index, Index)]) -> Survey
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(64))]
 
     #[test]
     fn no_plan_breaks_what_it_does_not_name(

@@ -126,7 +126,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(96))]
 
     /// However a visit is made up, a way back that breaks something from anywhere in it is found when the whole visit is played.
     #[test]

@@ -202,7 +202,7 @@ fn words_of_yaml_1_1_are_warned_of_where_people_choose_them() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(400))]
 
     #[test]
     fn no_text_makes_it_panic(text in "([a-z0-9:{}\\[\\],&*!|>'\"#%@~?<. \\-\n\t\r]|ü|\u{202e}|\u{feff}|---\n){0,80}") {

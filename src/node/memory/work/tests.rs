@@ -186,7 +186,7 @@ fn a_directory_is_moved_with_everything_in_it_and_comes_back() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(48))]
 
     #[test]
     fn a_node_in_memory_does_what_a_real_one_does(

@@ -175,7 +175,7 @@ fn a_failed_order_leaves_the_transaction_able_to_go_back() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(48))]
 
     #[test]
     fn whatever_was_done_is_undone(steps in prop::collection::vec((0..5usize, 0..6usize, ".{0,20}", 0..0o777u32), 1..12)) {
