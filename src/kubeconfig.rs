@@ -281,6 +281,30 @@ impl KubeconfigFacts {
         Some((self.clusters.get(&context.cluster)?, self.users.get(&context.user)?))
     }
 
+    /// What stays wrong with it when its current context gets another certificate, key and CA: with that, a renewal would be for nothing, and due again at once.
+    pub fn incurable(&self) -> Option<&KubeconfigProblem> {
+        let context = self.contexts.get(self.current_context.as_ref()?)?;
+        let is_rewritten = |section: Section, name: &String| match section {
+            Section::Cluster => *name == context.cluster,
+            Section::User => *name == context.user,
+            Section::Context => false,
+        };
+        self.problems.iter().find(|problem| match problem {
+            KubeconfigProblem::Empty => false,
+            KubeconfigProblem::BadBase64 { section, name, field: _ } => !is_rewritten(*section, name),
+            KubeconfigProblem::CertificateWithoutKey { user } => *user != context.user,
+            KubeconfigProblem::NotText
+            | KubeconfigProblem::NotYaml { .. }
+            | KubeconfigProblem::WrongKind { .. }
+            | KubeconfigProblem::DuplicateName { .. }
+            | KubeconfigProblem::DataAndFile { .. }
+            | KubeconfigProblem::NoCurrentContext
+            | KubeconfigProblem::ContextMissing { .. }
+            | KubeconfigProblem::ClusterMissing { .. }
+            | KubeconfigProblem::UserMissing { .. } => true,
+        })
+    }
+
     /// The files that certificates and keys lie in, with the paths as written.
     pub fn named_files(&self) -> Vec<(Field, &str)> {
         let authorities =

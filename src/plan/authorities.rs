@@ -13,6 +13,7 @@ use crate::x509::{Certificate, Sha256};
 use jiff::Timestamp;
 
 use super::build::Builder;
+use super::identities::{Case, Obstacle};
 use super::{Bundle, Deed, Why, choices, extend, install, replace};
 
 /// Where each authority signs, and what it will be once this plan's own deeds are done.
@@ -31,6 +32,29 @@ pub(super) struct Signer {
     pub(super) not_after: Timestamp,
     /// The certificate; none while this plan makes it.
     pub(super) certificate: Option<Certificate>,
+}
+
+impl Case<'_> {
+    /// What is wrong with the authority here or where it signs forbids issuing from it.
+    pub(super) fn authority_is_sound(
+        &self,
+        builder: &Builder<'_>,
+        authority: &AuthorityName,
+        other: &NodeName,
+    ) -> Result<(), Obstacle> {
+        for node in BTreeSet::from([self.name, other]) {
+            let address = Address { subject: Subject::Authority(authority.clone()), node: node.clone() };
+            let findings = builder.input.differences.of(&address);
+            let grave = findings.iter().find(|finding| {
+                matches!(finding.effect, Effect::Blocks | Effect::Unknown)
+                    && !builder.is_recovered(&address, finding)
+            });
+            if let Some(grave) = grave {
+                return Err(Obstacle::Blocked(format!("{address}: {}", grave.reason), None));
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn build(builder: &mut Builder<'_>) {

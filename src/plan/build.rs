@@ -265,6 +265,7 @@ impl<'a> Builder<'a> {
                 .filter(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown))
                 .filter(|finding| !seen_later.contains(finding) && !self.is_told(address, finding))
                 .filter(|finding| !is_about_them(finding))
+                .filter(|finding| !self.is_lifted(address, finding))
                 .collect();
             if let Some(first) = grave.first() {
                 let help = help(&first.reason, address);
@@ -283,6 +284,12 @@ impl<'a> Builder<'a> {
             }
         }
         !self.draft.blocked.is_empty()
+    }
+
+    /// Whether the user has asked for what a finding recommends: a certificate of another CA is reissued by its address, once somebody has found the CA on disk
+    /// to be the right one.
+    pub(super) fn is_lifted(&self, address: &Address, finding: &Finding) -> bool {
+        self.input.options.replaces(address) && matches!(finding.reason, Reason::WrongIssuer { .. })
     }
 
     /// What a crash left half done is undone first. What else is due can only be seen once that has happened, so the plan holds nothing else.

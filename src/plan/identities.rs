@@ -11,6 +11,7 @@ use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
 use crate::non_empty::{NonEmpty, once};
 use crate::observed::NodeFacts;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::x509::issue::Refusal;
 use crate::x509::{Certificate, ExtendedKeyUsage};
 
 use super::authorities::Signer;
@@ -134,14 +135,13 @@ impl Case<'_> {
         }
     }
 
-    /// Whether a finding about the identity itself forbids touching it; the user was told by `note_everything`. A request by address overrides
-    /// a wrong issuer: then the CA on disk was looked at and found right.
+    /// Whether a finding about the identity itself forbids touching it; the user was told by `note_everything`.
     pub(super) fn is_blocked(&self, builder: &Builder<'_>, findings: &[Finding]) -> bool {
-        let requested = builder.input.options.replaces(&self.address);
         findings.iter().any(|finding| match finding.effect {
             Effect::Unknown => true,
-            Effect::Blocks if builder.is_recovered(&self.address, finding) => false,
-            Effect::Blocks => !(requested && matches!(finding.reason, Reason::WrongIssuer { .. })),
+            Effect::Blocks => {
+                !builder.is_recovered(&self.address, finding) && !builder.is_lifted(&self.address, finding)
+            }
             Effect::Due | Effect::Note => false,
         })
     }
@@ -202,7 +202,8 @@ impl Case<'_> {
         let is_one_of_two = builder.stays(&authority).is_some();
         let lacks = reasons.iter().any(|finding| matches!(finding.reason, Reason::BundleLacks { .. }));
         let trusted = self.trusted_if_needed(builder, lacks || is_one_of_two);
-        Ok(Issue {
+        let issuer = signer.certificate.clone();
+        let issue = Issue {
             subject: self.subject(old)?,
             usages: self.usages(old),
             dns,
@@ -222,7 +223,11 @@ impl Case<'_> {
             signer_key: signer.files.key.path.clone(),
             signer: signer.node,
             authority,
-        })
+        };
+        match issuer.iter().flat_map(|issuer| issue.refusals(issuer)).next() {
+            Some(refusal) => Err(cannot_be_issued(&issue.authority, &refusal)),
+            None => Ok(issue),
+        }
     }
 
     /// The file with the authority's certificates on this node.
@@ -259,6 +264,12 @@ impl Case<'_> {
             ));
         }
         let Some(config) = self.kubeconfig() else { return Ok(()) };
+        if let Some(problem) = config.incurable() {
+            return Err(Obstacle::Elsewhere(
+                format!("{} {problem}, so Kubernetes would refuse it with a new certificate too", file.path),
+                format!("edit {} on {}, or move it away: the next plan makes it anew", file.path, self.name),
+            ));
+        }
         let is_empty = config.problems.contains(&KubeconfigProblem::Empty);
         let named = match config.current() {
             None if is_empty => return Ok(()),
@@ -320,27 +331,6 @@ impl Case<'_> {
             format!("no usable key of {authority} was seen on any node")
         };
         Err(Obstacle::Blocked(because, None))
-    }
-
-    /// What is wrong with the authority here or where it signs forbids issuing from it.
-    pub(super) fn authority_is_sound(
-        &self,
-        builder: &Builder<'_>,
-        authority: &AuthorityName,
-        other: &NodeName,
-    ) -> Result<(), Obstacle> {
-        for node in BTreeSet::from([self.name, other]) {
-            let address = Address { subject: Subject::Authority(authority.clone()), node: node.clone() };
-            let findings = builder.input.differences.of(&address);
-            let grave = findings.iter().find(|finding| {
-                matches!(finding.effect, Effect::Blocks | Effect::Unknown)
-                    && !builder.is_recovered(&address, finding)
-            });
-            if let Some(grave) = grave {
-                return Err(Obstacle::Blocked(format!("{address}: {}", grave.reason), None));
-            }
-        }
-        Ok(())
     }
 
     /// The subject that it has, if that is right; else the one that it should have.
@@ -425,6 +415,14 @@ impl Case<'_> {
         let found = old.and_then(|certificate| KeyAlgorithm::of_key(&certificate.facts().key.algorithm));
         KeySource::New(declared.or(found).unwrap_or(KeyAlgorithm::Rsa2048))
     }
+}
+
+/// No run could issue it, so none is begun: what else is due on its node is done.
+fn cannot_be_issued(authority: &AuthorityName, refusal: &Refusal) -> Obstacle {
+    Obstacle::Elsewhere(
+        format!("no certificate of {authority} can say this: {refusal}"),
+        format!("change what the spec asks for, or replace {authority} by a CA that may issue it"),
+    )
 }
 
 /// The findings that a kubeconfig's own CA certificates are not right.

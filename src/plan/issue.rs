@@ -11,6 +11,7 @@ use crate::desired::Storage;
 use crate::ids::{AuthorityName, NodeName};
 use crate::non_empty::NonEmpty;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::x509::issue::{LeafContent, Refusal, refusals};
 use crate::x509::{Certificate, Sha256};
 
 /// How a certificate is issued and where it goes.
@@ -57,6 +58,16 @@ pub struct Issue {
     /// The certificate that it replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Certificate>,
+}
+
+impl Issue {
+    /// Why its issuer cannot issue it, whatever key is drawn.
+    pub(super) fn refusals(&self, issuer: &Certificate) -> Vec<Refusal> {
+        let Self { subject, usages, dns, ip, not_before, not_after, .. } = self;
+        let content =
+            LeafContent { subject, not_before: *not_before, not_after: *not_after, usages, dns, ip };
+        refusals(&content, issuer)
+    }
 }
 
 /// Where the CA certificates come from that a kubeconfig trusts, or that follow a certificate in its file.

@@ -18,6 +18,8 @@ use super::verify::SignatureError;
 mod constraints;
 mod host;
 
+pub use constraints::{NameFault, allows as allows_names};
+
 /// Most signatures that are checked for one verdict, Go's `maxChainSignatureChecks`: keeps a hostile bundle from costing hours.
 pub const MAX_SIGNATURE_CHECKS: usize = 100;
 
@@ -160,6 +162,12 @@ pub fn is_for(names: &SubjectNames, dialled: &ServerName) -> bool {
     host::matches(names, dialled)
 }
 
+/// Whether a certificate lets itself and what is below it be used so: one that lists usages must list this one, a root too.
+pub(super) fn allows_usage(certificate: &Certificate, usage: &ExtendedKeyUsage) -> bool {
+    let allowed = certificate.facts().extended_key_usages.as_ref().filter(|allowed| !allowed.is_empty());
+    allowed.is_none_or(|allowed| allowed.contains(usage) || allowed.contains(&ExtendedKeyUsage::Any))
+}
+
 /// Whether `issuer` issued `certificate`, whatever their dates: it has the name of its issuer and the key that signed it, and may sign.
 pub fn is_issued_by(certificate: &Certificate, issuer: &Certificate) -> bool {
     certificate.facts().issuer == issuer.facts().subject && check_issued(certificate, issuer).is_ok()
@@ -247,16 +255,14 @@ impl Search<'_> {
         }
     }
 
-    /// Every certificate of the path that lists usages must list the one that is needed, the root too.
     fn check_usage(&self, path: &[Certificate]) -> Result<(), ChainError> {
         let Some(usage) = &self.usage else { return Ok(()) };
-        for certificate in path.iter().rev() {
-            let Some(allowed) = &certificate.facts().extended_key_usages else { continue };
-            if !allowed.is_empty() && !allowed.contains(usage) && !allowed.contains(&ExtendedKeyUsage::Any) {
-                return Err(fault(certificate, ChainFault::UsageNotAllowed { usage: usage.clone() }));
+        match path.iter().rev().find(|certificate| !allows_usage(certificate, usage)) {
+            Some(certificate) => {
+                Err(fault(certificate, ChainFault::UsageNotAllowed { usage: usage.clone() }))
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -12,12 +12,14 @@ use jiff::{SignedDuration, Timestamp};
 use x509_cert::Version;
 
 use super::certificate::CertificateError;
-use super::chain::{self, ChainError, Purpose};
+use super::chain::{self, ChainError, NameFault, Purpose};
 use super::generate::SerialNumber;
 use super::key::{PrivateKey, SignError};
 use super::name::{Name, escape};
 use super::verify::SignatureError;
-use super::{Certificate, CertificateFacts, KeyAlgorithm, KeyUsage, PublicKey};
+use super::{
+    Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm, KeyUsage, PublicKey, SubjectNames,
+};
 use crate::spec::types::{SubjectName, Usage};
 
 mod authority;
@@ -46,6 +48,30 @@ pub struct LeafRequest {
     pub dns: BTreeSet<String>,
     /// IP addresses.
     pub ip: BTreeSet<IpAddr>,
+}
+
+/// What a leaf certificate should say, whatever its key: enough to know whether an issuer can issue it.
+#[derive(Debug, Clone, Copy)]
+pub struct LeafContent<'a> {
+    /// Whom it is for.
+    pub subject: &'a SubjectName,
+    /// First moment it is valid.
+    pub not_before: Timestamp,
+    /// Last moment it is valid.
+    pub not_after: Timestamp,
+    /// What it may be used for.
+    pub usages: &'a BTreeSet<Usage>,
+    /// DNS names.
+    pub dns: &'a BTreeSet<String>,
+    /// IP addresses.
+    pub ip: &'a BTreeSet<IpAddr>,
+}
+
+impl LeafRequest {
+    fn content(&self) -> LeafContent<'_> {
+        let Self { subject, not_before, not_after, usages, dns, ip, public_key: _, serial: _ } = self;
+        LeafContent { subject, not_before: *not_before, not_after: *not_after, usages, dns, ip }
+    }
 }
 
 /// Why nothing was issued.
@@ -134,6 +160,22 @@ pub enum Refusal {
         /// Last moment of the issuer.
         issuer_not_after: Timestamp,
     },
+    /// Nobody would accept the name under its issuer.
+    #[error("{issuer} cannot issue it: {fault}")]
+    NameNotAllowed {
+        /// Subject of the issuer.
+        issuer: Name,
+        /// The name, and why.
+        fault: NameFault,
+    },
+    /// The issuer lists usages, and this one is not among them.
+    #[error("{issuer} cannot issue it: its extended key usages leave out {usage}")]
+    UsageNotAllowed {
+        /// Subject of the issuer.
+        issuer: Name,
+        /// The usage.
+        usage: ExtendedKeyUsage,
+    },
     /// The issuer's certificate is no CA certificate.
     #[error("{issuer} is no certificate authority")]
     IssuerNotCa {
@@ -188,22 +230,15 @@ pub fn issue(
     issuer_key: &PrivateKey,
 ) -> Result<Certificate, IssueError> {
     let facts = issuer.facts();
-    let mut refusals = subject_faults(&request.subject);
-    refusals.extend(leaf_faults(&request.dns, &request.usages));
-    refusals.extend(period_faults(request.not_before, request.not_after));
-    refusals.extend(issuer_faults(facts, issuer_key));
-    if request.not_after.as_second() > facts.not_after.as_second() {
-        let (not_after, issuer_not_after) = (request.not_after, facts.not_after);
-        refusals.push(Refusal::OutlivesIssuer { not_after, issuer_not_after });
+    let mut refusals = refusals(&request.content(), issuer);
+    if facts.key != *issuer_key.public_key() {
+        refusals.push(Refusal::KeyNotIssuers { issuer: facts.subject.clone() });
     }
     if !is_fit(&request.public_key.algorithm) {
         refusals.push(Refusal::SubjectKeyUnfit { algorithm: request.public_key.algorithm.clone() });
     }
-    let subject = encode::name(&request.subject);
-    if subject.as_ref().is_ok_and(|subject| subject == facts.subject.der()) {
-        refusals.push(Refusal::SubjectIsIssuer);
-    }
     refuse(refusals)?;
+    let subject = encode::name(&request.subject);
 
     let mut extensions = vec![encode::key_usage()?, encode::extended_key_usage(&request.usages)?];
     if let Some(key_id) = &facts.subject_key_id {
@@ -230,8 +265,39 @@ pub fn issue(
     Ok(leaf)
 }
 
-/// Go must take the new leaf under its issuer for every usage, as soon as both are valid. Finds what the request cannot show: name
-/// constraints and usages of the issuer, and a signature gone wrong.
+/// Why `issuer` cannot issue such a certificate, whatever its key: what is asked for must not be issued by anybody, or nobody would accept it under this issuer.
+/// Plans ask this before they offer a certificate, and whoever signs asks it again.
+pub fn refusals(content: &LeafContent<'_>, issuer: &Certificate) -> Vec<Refusal> {
+    let facts = issuer.facts();
+    let mut refusals = subject_faults(content.subject);
+    refusals.extend(leaf_faults(content.dns, content.usages));
+    refusals.extend(period_faults(content.not_before, content.not_after));
+    refusals.extend(issuer_faults(facts));
+    if content.not_after.as_second() > facts.not_after.as_second() {
+        let (not_after, issuer_not_after) = (content.not_after, facts.not_after);
+        refusals.push(Refusal::OutlivesIssuer { not_after, issuer_not_after });
+    }
+    if encode::name(content.subject).is_ok_and(|subject| subject == facts.subject.der()) {
+        refusals.push(Refusal::SubjectIsIssuer);
+    }
+    let names = SubjectNames { dns: content.dns.clone(), ip: content.ip.clone(), ..SubjectNames::default() };
+    if let Err(fault) = chain::allows_names(issuer, &names) {
+        refusals.push(Refusal::NameNotAllowed { issuer: facts.subject.clone(), fault });
+    }
+    let usages = content.usages.iter().map(|usage| extended(*usage));
+    let left_out = usages.filter(|usage| !chain::allows_usage(issuer, usage));
+    refusals.extend(left_out.map(|usage| Refusal::UsageNotAllowed { issuer: facts.subject.clone(), usage }));
+    refusals
+}
+
+fn extended(usage: Usage) -> ExtendedKeyUsage {
+    match usage {
+        Usage::Server => ExtendedKeyUsage::ServerAuth,
+        Usage::Client => ExtendedKeyUsage::ClientAuth,
+    }
+}
+
+/// Go must take the new leaf under its issuer for every usage, as soon as both are valid. Finds what the request cannot show: a signature gone wrong.
 fn accepted(leaf: &Certificate, issuer: &Certificate, usages: &BTreeSet<Usage>) -> Result<(), IssueError> {
     let both_valid = leaf.facts().not_before.max(issuer.facts().not_before);
     for usage in usages {
@@ -297,8 +363,8 @@ fn period_faults(not_before: Timestamp, not_after: Timestamp) -> Vec<Refusal> {
     too_early.map(|date| Refusal::BeforeFirstDate { date }).chain(empty).collect()
 }
 
-/// Why nothing can be signed with this certificate and key.
-fn issuer_faults(facts: &CertificateFacts, key: &PrivateKey) -> Vec<Refusal> {
+/// Why nothing can be signed for this certificate.
+fn issuer_faults(facts: &CertificateFacts) -> Vec<Refusal> {
     let issuer = || facts.subject.clone();
     let mut faults = Vec::new();
     if !facts.is_ca() {
@@ -308,15 +374,11 @@ fn issuer_faults(facts: &CertificateFacts, key: &PrivateKey) -> Vec<Refusal> {
     if usages.is_some_and(|usages| !usages.contains(&KeyUsage::KeyCertSign)) {
         faults.push(Refusal::IssuerMayNotSign { issuer: issuer() });
     }
-    if facts.key != *key.public_key() {
-        faults.push(Refusal::KeyNotIssuers { issuer: issuer() });
-    }
-    faults.extend(key_faults(key));
+    faults.extend(key_faults(&facts.key.algorithm));
     faults
 }
 
-fn key_faults(key: &PrivateKey) -> Option<Refusal> {
-    let algorithm = key.algorithm();
+fn key_faults(algorithm: &KeyAlgorithm) -> Option<Refusal> {
     (!is_fit(algorithm)).then(|| Refusal::IssuerKeyUnfit { algorithm: algorithm.clone() })
 }
 

@@ -5,102 +5,123 @@
 use std::net::IpAddr;
 
 use super::super::certificate::Certificate;
-use super::super::extensions::{self, NameSubtrees};
-use super::super::name::{Name, escape};
+use super::super::extensions::{self, NameSubtrees, SubjectNames};
+use super::super::name::escape;
 use super::{ChainError, ChainFault, fault};
 
 /// Two texts that cannot be compared, because one is no such name.
 struct Incomparable;
 
+/// A name that no certificate of an authority may have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameFault {
+    /// A constraint forbids it.
+    #[error("its name constraints forbid the {kind} {name}")]
+    Forbidden {
+        /// Such as `DNS name`.
+        kind: &'static str,
+        /// The name, escaped.
+        name: String,
+    },
+    /// It, or a constraint, cannot be compared.
+    #[error("its name constraints cannot be applied to the {kind} {name}")]
+    NotComparable {
+        /// Such as `DNS name`.
+        kind: &'static str,
+        /// The name, escaped.
+        name: String,
+    },
+}
+
 /// Whether the constraints of `authority`, if it has any, allow all names of the certificates below it.
 pub(super) fn check(authority: &Certificate, below: &[Certificate]) -> Result<(), ChainError> {
-    let Some(constraints) = &authority.facts().name_constraints else { return Ok(()) };
-    let (permitted, excluded) = (&constraints.permitted, &constraints.excluded);
-    for certificate in below {
-        let names = &certificate.facts().names;
-        let check = Check { authority, of: &certificate.facts().subject };
-        for name in &names.dns {
-            labels(name).map_err(|Incomparable| check.not_comparable("DNS name", name))?;
-            check.name("DNS name", name, &permitted.dns, &excluded.dns, |constraint, excluding| {
-                domain_matches(name, constraint, excluding)
-            })?;
-        }
-        for name in &names.email {
-            let (local, host) = mailbox(name).ok_or_else(|| check.not_comparable("mail address", name))?;
-            check.name(
-                "mail address",
-                name,
-                &permitted.email,
-                &excluded.email,
-                |constraint, excluding| match mailbox(constraint) {
-                    Some((mailbox, at)) => Ok(mailbox == local && at.eq_ignore_ascii_case(host)),
-                    None => host_matches(host, constraint, excluding),
-                },
-            )?;
-        }
-        for name in &names.uri {
-            check.name("URI", name, &permitted.uri, &excluded.uri, |constraint, excluding| {
-                host_matches(&uri_host(name)?, constraint, excluding)
-            })?;
-        }
-        for address in &names.ip {
-            check.address(*address, permitted, excluded)?;
-        }
+    for facts in below.iter().map(Certificate::facts) {
+        allows(authority, &facts.names).map_err(|refused| {
+            let of = facts.subject.clone();
+            let found = match refused {
+                NameFault::Forbidden { kind, name } => ChainFault::NameForbidden { kind, name, of },
+                NameFault::NotComparable { kind, name } => ChainFault::NameNotComparable { kind, name, of },
+            };
+            fault(authority, found)
+        })?;
     }
     Ok(())
 }
 
-struct Check<'a> {
-    authority: &'a Certificate,
-    of: &'a Name,
+/// Whether the constraints of `authority`, if it has any, allow these names.
+///
+/// # Errors
+/// The first name that they do not allow.
+pub fn allows(authority: &Certificate, names: &SubjectNames) -> Result<(), NameFault> {
+    let Some(constraints) = &authority.facts().name_constraints else { return Ok(()) };
+    let (permitted, excluded) = (&constraints.permitted, &constraints.excluded);
+    for name in &names.dns {
+        labels(name).map_err(|Incomparable| not_comparable("DNS name", name))?;
+        check_name("DNS name", name, &permitted.dns, &excluded.dns, |constraint, excluding| {
+            domain_matches(name, constraint, excluding)
+        })?;
+    }
+    for name in &names.email {
+        let (local, host) = mailbox(name).ok_or_else(|| not_comparable("mail address", name))?;
+        let matches = |constraint: &str, excluding| match mailbox(constraint) {
+            Some((mailbox, at)) => Ok(mailbox == local && at.eq_ignore_ascii_case(host)),
+            None => host_matches(host, constraint, excluding),
+        };
+        check_name("mail address", name, &permitted.email, &excluded.email, matches)?;
+    }
+    for name in &names.uri {
+        check_name("URI", name, &permitted.uri, &excluded.uri, |constraint, excluding| {
+            host_matches(&uri_host(name)?, constraint, excluding)
+        })?;
+    }
+    for address in &names.ip {
+        check_address(*address, permitted, excluded)?;
+    }
+    Ok(())
 }
 
-impl Check<'_> {
-    fn name<'a>(
-        &self,
-        kind: &'static str,
-        name: &str,
-        permitted: impl IntoIterator<Item = &'a String>,
-        excluded: impl IntoIterator<Item = &'a String>,
-        matches: impl Fn(&str, bool) -> Result<bool, Incomparable>,
-    ) -> Result<(), ChainError> {
-        let not_comparable = |Incomparable| self.not_comparable(kind, name);
-        for constraint in excluded {
-            if matches(constraint, true).map_err(not_comparable)? {
-                return Err(self.forbidden(kind, name));
-            }
+fn check_name<'a>(
+    kind: &'static str,
+    name: &str,
+    permitted: impl IntoIterator<Item = &'a String>,
+    excluded: impl IntoIterator<Item = &'a String>,
+    matches: impl Fn(&str, bool) -> Result<bool, Incomparable>,
+) -> Result<(), NameFault> {
+    let incomparable = |Incomparable| not_comparable(kind, name);
+    for constraint in excluded {
+        if matches(constraint, true).map_err(incomparable)? {
+            return Err(forbidden(kind, name));
         }
-        let mut limited = false;
-        for constraint in permitted {
-            if matches(constraint, false).map_err(not_comparable)? {
-                return Ok(());
-            }
-            limited = true;
+    }
+    let mut limited = false;
+    for constraint in permitted {
+        if matches(constraint, false).map_err(incomparable)? {
+            return Ok(());
         }
-        if limited { Err(self.forbidden(kind, name)) } else { Ok(()) }
+        limited = true;
     }
+    if limited { Err(forbidden(kind, name)) } else { Ok(()) }
+}
 
-    /// Networks of the other address family limit too: a permitted IPv4 network forbids every IPv6 address, as in Go.
-    fn address(
-        &self,
-        address: IpAddr,
-        permitted: &NameSubtrees,
-        excluded: &NameSubtrees,
-    ) -> Result<(), ChainError> {
-        let inside = |subtrees: &NameSubtrees| subtrees.ip.iter().any(|network| network.contains(address));
-        if inside(excluded) || !permitted.ip.is_empty() && !inside(permitted) {
-            return Err(self.forbidden("IP address", &address.to_string()));
-        }
-        Ok(())
+/// Networks of the other address family limit too: a permitted IPv4 network forbids every IPv6 address, as in Go.
+fn check_address(
+    address: IpAddr,
+    permitted: &NameSubtrees,
+    excluded: &NameSubtrees,
+) -> Result<(), NameFault> {
+    let inside = |subtrees: &NameSubtrees| subtrees.ip.iter().any(|network| network.contains(address));
+    if inside(excluded) || !permitted.ip.is_empty() && !inside(permitted) {
+        return Err(forbidden("IP address", &address.to_string()));
     }
+    Ok(())
+}
 
-    fn forbidden(&self, kind: &'static str, name: &str) -> ChainError {
-        fault(self.authority, ChainFault::NameForbidden { kind, name: escape(name), of: self.of.clone() })
-    }
+fn forbidden(kind: &'static str, name: &str) -> NameFault {
+    NameFault::Forbidden { kind, name: escape(name) }
+}
 
-    fn not_comparable(&self, kind: &'static str, name: &str) -> ChainError {
-        fault(self.authority, ChainFault::NameNotComparable { kind, name: escape(name), of: self.of.clone() })
-    }
+fn not_comparable(kind: &'static str, name: &str) -> NameFault {
+    NameFault::NotComparable { kind, name: escape(name) }
 }
 
 /// A domain constraint covers the domain and everything below it; with a leading dot only what is below it.

@@ -44,7 +44,7 @@ pub struct RootRequest {
 pub fn issue_root(request: &RootRequest, key: &PrivateKey) -> Result<Certificate, IssueError> {
     let mut refusals = subject_faults(&request.subject);
     refusals.extend(period_faults(request.not_before, request.not_after));
-    refusals.extend(key_faults(key));
+    refusals.extend(key_faults(key.algorithm()));
     refuse(refusals)?;
 
     let mut params = CertificateParams::default();
@@ -95,7 +95,10 @@ pub fn extend(
 ) -> Result<Certificate, IssueError> {
     let facts = ca.facts();
     let mut refusals = period_faults(not_before, not_after);
-    refusals.extend(issuer_faults(facts, key));
+    refusals.extend(issuer_faults(facts));
+    if facts.key != *key.public_key() {
+        refusals.push(Refusal::KeyNotIssuers { issuer: facts.subject.clone() });
+    }
     let own_signature = ca.check_signature(&facts.key);
     // A broken or unknown algorithm is no proof of another signer, and the signature is about to be replaced.
     if !facts.self_issued || own_signature == Err(SignatureError::Forged) {

@@ -1,6 +1,7 @@
 //! What must not be issued is refused, with every reason at once.
 
-use pki::x509::chain::ChainFault;
+use pki::x509::ExtendedKeyUsage;
+use pki::x509::chain::NameFault;
 use pki::x509::issue::{IssueError, Refusal};
 
 use super::*;
@@ -120,8 +121,9 @@ fn names_that_the_issuer_forbids_are_found_before_anything_leaves() {
     let (ca, ca_key) = authority(&Recipe { extensions: &extensions, ..Recipe::default() });
     let request =
         LeafRequest { dns: dns(&["node1.example.org"]), ..leaf_request(&key(KeyAlgorithm::EcdsaP256), &ca) };
-    let Err(IssueError::NotAccepted(error)) = issue(&request, &ca, &ca_key) else { panic!("issued") };
-    assert!(matches!(error.fault, ChainFault::NameForbidden { kind: "DNS name", .. }), "{error}");
+    let Err(IssueError::Refused { refusals }) = issue(&request, &ca, &ca_key) else { panic!("issued") };
+    let [Refusal::NameNotAllowed { fault, .. }] = refusals.as_slice() else { panic!("{refusals:?}") };
+    assert!(matches!(fault, NameFault::Forbidden { kind: "DNS name", .. }), "{fault}");
 }
 
 #[test]
@@ -129,8 +131,9 @@ fn an_issuer_for_servers_only_issues_no_clients() {
     let extensions = format!("{CA}extendedKeyUsage=serverAuth\n");
     let (ca, ca_key) = authority(&Recipe { extensions: &extensions, ..Recipe::default() });
     let request = leaf_request(&key(KeyAlgorithm::EcdsaP256), &ca);
-    let Err(IssueError::NotAccepted(error)) = issue(&request, &ca, &ca_key) else { panic!("issued") };
-    assert!(matches!(error.fault, ChainFault::UsageNotAllowed { .. }), "{error}");
+    let Err(IssueError::Refused { refusals }) = issue(&request, &ca, &ca_key) else { panic!("issued") };
+    let [Refusal::UsageNotAllowed { usage, .. }] = refusals.as_slice() else { panic!("{refusals:?}") };
+    assert_eq!(*usage, ExtendedKeyUsage::ClientAuth);
     let servers = LeafRequest { usages: BTreeSet::from([Usage::Server]), ..request };
     assert!(issue(&servers, &ca, &ca_key).is_ok());
 }
