@@ -18,7 +18,7 @@ mod flags;
 mod listening;
 
 pub use annotate::{AnnotateError, annotate};
-pub use files::{FileUse, NamedFile};
+pub use files::{FileUse, KUBELET_CLIENT_CA, NamedFile, UNNAMEABLE_READER, is_trust_reader};
 pub use flags::Flags;
 
 /// What a static pod manifest says.
@@ -166,7 +166,7 @@ impl ManifestFacts {
 
     /// The files that the containers' flags name, as paths of the node.
     pub fn named_files(&self) -> Vec<NamedFile> {
-        self.containers.iter().flat_map(files::named_files).collect()
+        self.containers.iter().flat_map(ContainerFacts::named_files).collect()
     }
 
     fn with_problem(problem: ManifestProblem) -> Self {
@@ -175,6 +175,11 @@ impl ManifestFacts {
 }
 
 impl ContainerFacts {
+    /// The files that its flags name, as paths of the node.
+    pub fn named_files(&self) -> Vec<NamedFile> {
+        files::named_files(self)
+    }
+
     /// The component this container is: its program, or its own name when the image decides what is run.
     pub fn component(&self) -> &str {
         self.program.as_deref().unwrap_or(&self.name)

@@ -54,7 +54,7 @@ pub fn survey_further<N: Inspect + Sync>(
     let first = resolve(spec, profile, &Hints::default())?;
     let open = questions(&first, nodes, &observed, &mut asked);
     ask(&mut observed, &open, patience);
-    let desired = resolve(spec, profile, &hints(&observed))?;
+    let mut desired = resolve(spec, profile, &hints(&observed))?;
     let open = questions(&desired, nodes, &observed, &mut asked);
     ask(&mut observed, &open, patience);
     for (name, node) in &desired.nodes {
@@ -62,6 +62,7 @@ pub fn survey_further<N: Inspect + Sync>(
             see_through_missing_links(node, facts);
         }
     }
+    desired.take_named_trust(&observed);
     Ok(Survey { desired, observed })
 }
 

@@ -4,6 +4,7 @@
 //! What leaves is [`Desired`]: every file, name, period and owner in the clear, each with the place in the spec that decided it. Pure: the same
 //! input gives the same value. A name whose parts are unknown is kept aside as unresolved and never guessed.
 
+mod named_trust;
 mod resolve;
 mod template;
 
@@ -14,6 +15,7 @@ use std::num::NonZeroU16;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use named_trust::{UnwrittenTrust, unwritten_trust};
 pub use resolve::{ResolveError, resolve};
 
 use crate::duration::Duration;
@@ -137,6 +139,8 @@ pub struct DesiredConsumer {
     pub paths: BTreeSet<String>,
     /// TLS ports.
     pub ports: BTreeSet<NonZeroU16>,
+    /// Who names its file, where neither the spec nor the profile does: `--etcd-cafile in /etc/kubernetes/manifests/kube-apiserver.yaml`.
+    pub named_by: Option<String>,
 }
 
 impl DesiredAuthority {

@@ -10,8 +10,10 @@ use super::ContainerFacts;
 /// What a component expects in a file that a flag names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileUse {
-    /// Certificates: a leaf, or the CA certificates that are trusted.
+    /// A certificate, with its chain or without.
     Certificates,
+    /// The CA certificates that are trusted.
+    Trust,
     /// A private key.
     PrivateKey,
     /// Public keys that check signatures.
@@ -34,22 +36,22 @@ pub struct NamedFile {
 /// Names of flags and what their files hold, from the flag definitions of Kubernetes 1.20 to 1.31 and etcd 3.4 to 3.5.
 const FLAGS: [(&str, FileUse); 49] = [
     // kube-apiserver, kube-controller-manager, kube-scheduler, kubelet
-    ("client-ca-file", FileUse::Certificates),
+    ("client-ca-file", FileUse::Trust),
     ("tls-cert-file", FileUse::Certificates),
     ("tls-private-key-file", FileUse::PrivateKey),
-    ("requestheader-client-ca-file", FileUse::Certificates),
+    ("requestheader-client-ca-file", FileUse::Trust),
     ("kubeconfig", FileUse::Kubeconfig),
     ("authentication-kubeconfig", FileUse::Kubeconfig),
     ("authorization-kubeconfig", FileUse::Kubeconfig),
     ("bootstrap-kubeconfig", FileUse::Kubeconfig),
     // kube-apiserver
-    ("etcd-cafile", FileUse::Certificates),
+    ("etcd-cafile", FileUse::Trust),
     ("etcd-certfile", FileUse::Certificates),
     ("etcd-keyfile", FileUse::PrivateKey),
-    ("kubelet-certificate-authority", FileUse::Certificates),
+    ("kubelet-certificate-authority", FileUse::Trust),
     ("kubelet-client-certificate", FileUse::Certificates),
     ("kubelet-client-key", FileUse::PrivateKey),
-    ("oidc-ca-file", FileUse::Certificates),
+    ("oidc-ca-file", FileUse::Trust),
     ("proxy-client-cert-file", FileUse::Certificates),
     ("proxy-client-key-file", FileUse::PrivateKey),
     ("service-account-key-file", FileUse::PublicKeys),
@@ -58,7 +60,7 @@ const FLAGS: [(&str, FileUse); 49] = [
     ("authentication-token-webhook-config-file", FileUse::Kubeconfig),
     ("authorization-webhook-config-file", FileUse::Kubeconfig),
     // kube-controller-manager
-    ("root-ca-file", FileUse::Certificates),
+    ("root-ca-file", FileUse::Trust),
     ("service-account-private-key-file", FileUse::PrivateKey),
     ("cluster-signing-cert-file", FileUse::Certificates),
     ("cluster-signing-key-file", FileUse::PrivateKey),
@@ -73,24 +75,37 @@ const FLAGS: [(&str, FileUse); 49] = [
     // etcd
     ("cert-file", FileUse::Certificates),
     ("key-file", FileUse::PrivateKey),
-    ("trusted-ca-file", FileUse::Certificates),
-    ("ca-file", FileUse::Certificates),
+    ("trusted-ca-file", FileUse::Trust),
+    ("ca-file", FileUse::Trust),
     ("client-cert-file", FileUse::Certificates),
     ("client-key-file", FileUse::PrivateKey),
     ("peer-cert-file", FileUse::Certificates),
     ("peer-key-file", FileUse::PrivateKey),
-    ("peer-trusted-ca-file", FileUse::Certificates),
-    ("peer-ca-file", FileUse::Certificates),
+    ("peer-trusted-ca-file", FileUse::Trust),
+    ("peer-ca-file", FileUse::Trust),
     ("peer-client-cert-file", FileUse::Certificates),
     ("peer-client-key-file", FileUse::PrivateKey),
     // etcdctl and etcd's own proxies
-    ("cacert", FileUse::Certificates),
+    ("cacert", FileUse::Trust),
     ("cert", FileUse::Certificates),
     ("key", FileUse::PrivateKey),
 ];
 
 /// `--tls-sni-cert-key=CERT,KEY[:NAMES]` of all Kubernetes servers, repeatable.
 const SNI: &str = "tls-sni-cert-key";
+
+/// Who reads the file that `clientCAFile` of a kubelet's configuration names, which has taken the place of the flag.
+pub const KUBELET_CLIENT_CA: &str = "kubelet-client-ca-file";
+
+/// Who reads a trust file and has a name that no spec could say.
+pub const UNNAMEABLE_READER: &str = "named-by-a-flag";
+
+/// Whether this is the name of somebody who reads a trust file that a flag names: `kube-apiserver-etcd-cafile`. Who there is, is seen on the nodes only.
+pub fn is_trust_reader(name: &str) -> bool {
+    let mut flags = FLAGS.iter().filter(|(_, usage)| *usage == FileUse::Trust);
+    name == UNNAMEABLE_READER
+        || flags.any(|(flag, _)| name.strip_suffix(flag).is_some_and(|component| component.ends_with('-')))
+}
 
 /// The files that the container's flags name.
 pub(super) fn named_files(container: &ContainerFacts) -> Vec<NamedFile> {

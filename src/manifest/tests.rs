@@ -75,8 +75,8 @@ fn the_files_that_flags_name_are_paths_of_the_node() {
         named,
         [
             ("/data/pki/apiserver.crt", FileUse::Certificates),
-            ("/data/pki/ca.crt", FileUse::Certificates),
-            ("/data/pki/etcd/ca.crt", FileUse::Certificates),
+            ("/data/pki/ca.crt", FileUse::Trust),
+            ("/data/pki/etcd/ca.crt", FileUse::Trust),
             ("/data/pki/first.crt", FileUse::Certificates),
             ("/data/pki/old-sa.pub", FileUse::PublicKeys),
             ("/data/pki/older-sa.pub", FileUse::PublicKeys),

@@ -77,7 +77,7 @@ pub(super) fn named_files(path: &str, content: &Content) -> Vec<(String, Expect)
 
 fn expected(usage: FileUse) -> Expect {
     match usage {
-        FileUse::Certificates => Expect::Certificates,
+        FileUse::Certificates | FileUse::Trust => Expect::Certificates,
         FileUse::PrivateKey => Expect::PrivateKey,
         FileUse::PublicKeys => Expect::PublicKey,
         FileUse::Kubeconfig => Expect::Kubeconfig,

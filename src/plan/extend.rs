@@ -4,7 +4,7 @@
 //! it issued stays valid, since subject, key and key identifier stay (RFC 5280, 4.2.1.1); only those who read their bundle at their start have to be started
 //! anew before the old one ends. A CA that is distrusted is replaced and never extended. Pure.
 
-use crate::desired::{AuthorityCopy, DesiredAuthority};
+use crate::desired::{AuthorityCopy, DesiredAuthority, UnwrittenTrust, unwritten_trust};
 use crate::diff::{Effect, Reason, is_extension};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::non_empty::once;
@@ -115,6 +115,8 @@ fn obstacle(
     signer: &Certificate,
 ) -> Option<(String, String)> {
     let view = builder.held.authorities.get(name)?;
+    let mut unwritten = unwritten_trust(&builder.input.survey.desired, name);
+    let unwritten = unwritten.find(|file| !wanted.waive.contains_key(file.consumer));
     let (because, help) = if !view.is_replaceable {
         (
             format!("{name} itself is about to end, and this version extends and replaces the CAs of etcd only"),
@@ -129,6 +131,15 @@ fn obstacle(
         (
             format!("{name} was issued by {}, which alone can extend it", signer.facts().issuer),
             "have it extended there, or declare `onExpiry: replace`".to_owned(),
+        )
+    } else if let Some(UnwrittenTrust { node, consumer, path, named_by }) = unwritten {
+        (
+            format!(
+                "{path} on {node} ({named_by}) holds {name} and other CAs, so pki does not write it, and what reads it would keep the old certificate"
+            ),
+            format!(
+                "give it a file with {name} alone, or declare that you replace the certificate there yourself: spec.authorities.{name}.waive.{consumer}: WHY"
+            ),
         )
     } else if !view.unknown.is_empty() {
         (

@@ -102,7 +102,7 @@ impl Resolver<'_> {
                     problems.push(unknown_placeholder(&path));
                     continue;
                 };
-                let found = DesiredConsumer { paths, ports: entry.ports.clone() };
+                let found = DesiredConsumer { paths, ports: entry.ports.clone(), named_by: None };
                 consumers.entry(authority.clone()).or_default().insert(consumer.clone(), found);
             }
         }

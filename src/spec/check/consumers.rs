@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Checker;
 use super::relations::refer;
 use crate::diagnostic::{Code, quoted};
+use crate::manifest::is_trust_reader;
 use crate::spec::types::Spec;
 
 /// Every list of a consumer's places.
@@ -43,7 +44,7 @@ pub(super) fn unknown_waiver(checker: &mut Checker<'_>) {
         let mut consumers: BTreeSet<&str> = declared.consumers.keys().map(|name| name.as_str()).collect();
         consumers.extend(known.consumers.get(authority.as_str()).into_iter().flatten().map(String::as_str));
         let consumers: Vec<&str> = consumers.into_iter().collect();
-        for name in declared.waive.keys() {
+        for name in declared.waive.keys().filter(|name| !is_trust_reader(name.as_str())) {
             let path = ["authorities", authority.as_str(), "waive", name.as_str()];
             refer(checker, &path, "consumer", name.as_str(), &consumers);
         }

@@ -1,0 +1,176 @@
+//! Trust files that a component's flag names elsewhere than the layout has them.
+//!
+//! What enters is what should be and what the nodes hold; what leaves takes part in every change of a CA. A file that holds nothing but certificates of one
+//! authority is a further place of it: it is written whenever the authority's own file is. One that holds other CAs besides is not ours to write; whoever
+//! reads it is a consumer, for whom a replacement waits and without whom no CA is extended. Only the flag decides what a process reads (kube-apiserver
+//! `--etcd-cafile`, for one, need not be the file that kubeadm makes), so a restart alone mends nothing there. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{AuthorityName, ConsumerName, NodeName};
+use crate::manifest::{FileUse, KUBELET_CLIENT_CA, NamedFile, UNNAMEABLE_READER};
+use crate::observed::{Content, FileFacts, NodeFacts, Observed, Seen};
+use crate::spec::scalars::FileMode;
+use crate::x509::{Certificate, Sha256};
+
+use super::{AuthorityCopy, Desired, DesiredConsumer, DesiredIdentity, DesiredNode, FileSpec, Storage};
+
+/// A trust file and who reads it.
+struct Named {
+    path: String,
+    /// `kube-apiserver-etcd-cafile`.
+    reader: String,
+    /// `--etcd-cafile in /etc/kubernetes/manifests/kube-apiserver.yaml`.
+    by: String,
+}
+
+impl Desired {
+    /// Adds the trust files that flags name to the authorities whose certificates they hold. It is the last part of resolving: what was added before is kept.
+    pub fn take_named_trust(&mut self, observed: &Observed) {
+        let keys = keys(self, observed);
+        for (name, node) in &mut self.nodes {
+            let Some(facts) = observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
+            // Several flags may name one file, by one path or by two.
+            let mut elsewhere: BTreeMap<&str, Named> = BTreeMap::new();
+            for named in named(facts) {
+                let file = facts.files.get(&named.path).and_then(Seen::present);
+                if let Some(file) = file.filter(|_| !is_managed(node, facts, &named.path)) {
+                    elsewhere.entry(&file.resolved).or_insert(named);
+                }
+            }
+            for named in elsewhere.into_values() {
+                let Some(file) = facts.files.get(&named.path).and_then(Seen::present) else { continue };
+                let held = facts.certificates(&named.path);
+                // Behind a leaf stands its chain, which nobody trusts for standing there.
+                if held.first().is_none_or(|first| !first.facts().is_ca()) {
+                    continue;
+                }
+                for (authority, keys) in &keys {
+                    let is_of =
+                        |certificate: &Certificate| keys.contains(&certificate.facts().key.spki_sha256);
+                    if held.iter().any(is_of) {
+                        take(node, authority, &named, file, held.iter().all(is_of));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The keys of each authority's CA certificates, those that are to take their place among them, as they lie on any node.
+fn keys(desired: &Desired, observed: &Observed) -> BTreeMap<AuthorityName, BTreeSet<Sha256>> {
+    let mut keys: BTreeMap<AuthorityName, BTreeSet<Sha256>> = BTreeMap::new();
+    for (name, node) in &desired.nodes {
+        let Some(facts) = observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
+        for (authority, copy) in &node.authorities {
+            let next = copy.successor().certificate.path;
+            let held = [copy.certificate.path.as_str(), &next].map(|path| facts.certificates(path));
+            let of = keys.entry(authority.clone()).or_default();
+            of.extend(held.into_iter().flatten().map(|certificate| certificate.facts().key.spki_sha256));
+        }
+    }
+    // A CA that stands in the files of two authorities says nothing about whose a file is.
+    let of_others = |name: &AuthorityName| -> BTreeSet<Sha256> {
+        keys.iter().filter(|(other, _)| *other != name).flat_map(|(_, keys)| keys.iter().copied()).collect()
+    };
+    keys.iter()
+        .map(|(name, own)| (name.clone(), own.difference(&of_others(name)).copied().collect()))
+        .collect()
+}
+
+/// The trust files that the flags of static pods and the configuration of the kubelet name.
+fn named(facts: &NodeFacts) -> Vec<Named> {
+    let of_pods = facts.manifests().flat_map(|(manifest, pod)| {
+        pod.containers.iter().flat_map(move |container| {
+            let files = container.named_files().into_iter().filter(|file| file.usage == FileUse::Trust);
+            files.map(move |NamedFile { path, flag, .. }| Named {
+                path,
+                reader: format!("{}-{flag}", container.component()),
+                by: format!("--{flag} in {manifest}"),
+            })
+        })
+    });
+    let of_kubelets = facts.files.iter().filter_map(|(configuration, seen)| {
+        let Content::Kubelet(kubelet) = &seen.present()?.content else { return None };
+        let path = kubelet.client_ca_file.clone().filter(|path| path.starts_with('/'))?;
+        let by = format!("clientCAFile in {configuration}");
+        Some(Named { path, reader: KUBELET_CLIENT_CA.to_owned(), by })
+    });
+    of_pods.chain(of_kubelets).collect()
+}
+
+/// Whether a path is one of the layout's or the spec's, those of declared consumers among them, or leads to one of them.
+fn is_managed(node: &DesiredNode, facts: &NodeFacts, path: &str) -> bool {
+    let place = |path: &str| facts.files.get(path).and_then(Seen::present).map(|file| file.resolved.clone());
+    let own = node.authorities.values().flat_map(paths_of);
+    let places = node.identities.values().flat_map(DesiredIdentity::places);
+    let leaves = places.flat_map(Storage::files).map(|file| file.path.as_str());
+    let consumers = node.consumers.values().flat_map(BTreeMap::values);
+    let declared = consumers.flat_map(|consumer| &consumer.paths).map(String::as_str);
+    let mut all = own.chain(leaves).chain(declared);
+    all.any(|own| own == path || place(own).is_some_and(|own| Some(own) == place(path)))
+}
+
+fn paths_of(copy: &AuthorityCopy) -> impl Iterator<Item = &str> {
+    [&copy.certificate].into_iter().chain(copy.copies.values()).map(|file| file.path.as_str())
+}
+
+fn take(node: &mut DesiredNode, authority: &AuthorityName, named: &Named, file: &FileFacts, is_pure: bool) {
+    let place = is_pure.then(|| as_it_is(&named.path, file)).flatten();
+    match (node.authorities.get_mut(authority), place) {
+        (Some(copy), Some(place)) => {
+            // Two flags of one component may name two files.
+            let numbered = (2..).map(|number| format!("{}-{number}", named.reader));
+            let mut names = std::iter::once(named.reader.clone()).chain(numbered);
+            let name = names.find(|name| !copy.copies.contains_key(name.as_str()));
+            match name.and_then(|name| name.parse().ok()) {
+                Some(name) => drop(copy.copies.insert(name, place)),
+                None => consumer(node, authority, named),
+            }
+        }
+        (None, _) | (_, None) => consumer(node, authority, named),
+    }
+}
+
+/// A file with the owner and mode that it has; none where they cannot be given to another one.
+fn as_it_is(path: &str, file: &FileFacts) -> Option<FileSpec> {
+    let (user, group) = (file.owner.clone()?, file.group.clone()?);
+    Some(FileSpec { path: path.to_owned(), user, group, mode: FileMode::new(file.mode)? })
+}
+
+fn consumer(node: &mut DesiredNode, authority: &AuthorityName, named: &Named) {
+    // A program whose name is no name of ours is waited for all the same.
+    let name = named.reader.parse().or_else(|_| UNNAMEABLE_READER.parse());
+    let Ok(name) = name else { return };
+    let of = node.consumers.entry(authority.clone()).or_default();
+    let consumer: &mut DesiredConsumer = of.entry(name).or_default();
+    consumer.paths.insert(named.path.clone());
+    consumer.named_by = Some(named.by.clone());
+}
+
+/// A trust file that a flag names and that only a person can write.
+pub struct UnwrittenTrust<'a> {
+    /// Where it is.
+    pub node: &'a NodeName,
+    /// Who reads it: the name by which `waive` knows it.
+    pub consumer: &'a ConsumerName,
+    /// The file.
+    pub path: &'a str,
+    /// What names it.
+    pub named_by: &'a str,
+}
+
+/// The files that hold certificates of an authority besides those of others, as flags name them.
+pub fn unwritten_trust<'a>(
+    desired: &'a Desired,
+    authority: &'a AuthorityName,
+) -> impl Iterator<Item = UnwrittenTrust<'a>> {
+    let of_node = move |(node, wanted): (&'a NodeName, &'a DesiredNode)| {
+        let consumers = wanted.consumers.get(authority).into_iter().flatten();
+        consumers.filter_map(move |(consumer, places)| {
+            let (path, named_by) = (places.paths.first()?, places.named_by.as_deref()?);
+            Some(UnwrittenTrust { node, consumer, path, named_by })
+        })
+    };
+    desired.nodes.iter().flat_map(of_node)
+}
