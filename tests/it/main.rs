@@ -11,6 +11,7 @@ mod cli;
 mod cluster;
 mod directories;
 mod etcd_snapshots;
+mod every_layout;
 mod examples;
 mod external;
 mod failures;
