@@ -3,8 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use clap::ValueEnum;
 use pki::apply::{Done, Event, Locking, Outcome as RunOutcome, Report, Settings, apply};
@@ -24,7 +22,7 @@ use super::lock::LockArguments;
 use super::plan::PlanArguments;
 use super::progress::Progress;
 use super::saved_plan::{self, SavedArguments};
-use super::{Exit, Global, consent, json, output, own_root, reports, written};
+use super::{Exit, Global, consent, json, output, own_root, reports, signals, written};
 
 /// What `pki apply` takes.
 #[derive(Debug, clap::Args)]
@@ -129,23 +127,27 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
         handed_out: RefCell::default(),
         ended: RefCell::default(),
     };
-    let exit = match &arguments.saved.plan_file {
-        Some(path) => saved_plan::run(path, &call).unwrap_or_else(|exit| exit),
-        None => made_now(&call),
+    // What could not be told at the end is no run that begins.
+    let writable = reports::can_write(&arguments.report).and_then(|()| arguments.requests.can_write());
+    let exit = match (writable, &arguments.saved.plan_file) {
+        (Err(exit), _) => exit,
+        (Ok(()), Some(path)) => saved_plan::run(path, &call).unwrap_or_else(|exit| exit),
+        (Ok(()), None) => made_now(&call),
     };
-    if arguments.format == Format::Ndjson {
-        return exit.max(written(output::print(&call.outcome(exit).line())));
-    }
-    exit
+    let told = match arguments.format {
+        Format::Ndjson => call.after(exit, written(output::print(&call.outcome(exit).line()))),
+        Format::Text | Format::Json => exit,
+    };
+    call.settled(told)
 }
 
 /// Makes plans and applies them.
 fn made_now(call: &Call<'_>) -> Exit {
     // Missing approval is found before any node is asked anything.
-    if let Err(exit) = call.arguments.consent.possible() {
+    if let Err(exit) = call.arguments.plan.named("apply").and_then(|()| call.arguments.consent.possible()) {
         return exit;
     }
-    let clusters = match call.arguments.plan.load(call.global) {
+    let clusters = match call.arguments.plan.load("apply", call.global) {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };
@@ -154,7 +156,7 @@ fn made_now(call: &Call<'_>) -> Exit {
         return exit;
     }
     let mut gravest = Exit::Done;
-    for cluster in &clusters {
+    for cluster in clusters.iter() {
         let exit = one(cluster, call).unwrap_or_else(|exit| exit);
         gravest = gravest.max(exit);
         if exit != Exit::Done {
@@ -187,6 +189,9 @@ fn one(cluster: &Cluster, call: &Call<'_>) -> std::result::Result<Exit, Exit> {
             return Ok(call.finish(&plan, Exit::Blocked));
         }
         if plan.visits.is_empty() {
+            if !call.touched.get() {
+                call.arguments.consent.confirms_something(&[])?;
+            }
             return Ok(call.finish(&plan, exit.max(call.hand_out(&plan, &BTreeMap::new())).max(waits)));
         }
         let tied =
@@ -235,17 +240,19 @@ impl Call<'_> {
         };
         let mut progress = Progress::new(self.global);
         let mut unwritten = Exit::Done;
-        let report = carry_out(plan, nodes, desired, policy, &mut |event| match self.arguments.format {
+        let tells_events = self.arguments.format == Format::Ndjson;
+        let tell = &mut |event: &Event<'_>| match self.arguments.format {
             // A reader that has gone away is no reason to stop in the middle of a node.
             Format::Ndjson => unwritten = unwritten.max(written(output::print(&render::event(event)))),
             Format::Text | Format::Json => progress.tell(event),
-        });
+        };
+        let report = carry_out(plan, nodes, desired, policy, tells_events, tell);
         self.touched.set(self.touched.get() || report.touched());
-        let mut exit = exit_of(report.outcome).max(unwritten);
+        let mut exit = self.after(exit_of(report.outcome), unwritten);
         if self.arguments.format == Format::Text {
-            exit = exit.max(written(output::print(&render::report(plan, &report))));
+            exit = self.after(exit, written(output::print(&render::report(plan, &report))));
         }
-        exit = exit.max(self.hand_out(plan, &report.requests));
+        exit = self.after(exit, self.hand_out(plan, &report.requests));
         *self.ended.borrow_mut() = Some(report);
         exit
     }
@@ -282,7 +289,7 @@ impl Call<'_> {
     /// Ends with a saved plan of which nothing had to be carried out.
     pub(super) fn finish_unused(&self, saved: &SavedPlan, exit: Exit) -> Exit {
         let plan = View::from(saved);
-        self.tell_end(exit, |form| match form {
+        self.tell_end(exit, |form, exit| match form {
             Form::Text => plan.text(),
             Form::Json => self.json(plan, exit),
             Form::Markdown => plan.markdown(None, self.arguments.max_bytes),
@@ -293,18 +300,34 @@ impl Call<'_> {
         json(&Result { plan, requests: &self.handed_out.borrow(), outcome: self.outcome(exit) })
     }
 
-    fn tell_end(&self, exit: Exit, text: impl Fn(Form) -> String) -> Exit {
-        let printed = match self.arguments.format {
-            Format::Text | Format::Ndjson => Exit::Done,
-            Format::Json => written(output::print(&text(Form::Json))),
-        };
-        exit.max(printed).max(reports::write(&self.arguments.report, text))
+    /// Tells the end in every form that was asked for. What is printed last knows how the reports went.
+    fn tell_end(&self, exit: Exit, text: impl Fn(Form, Exit) -> String) -> Exit {
+        let exit = self.after(exit, reports::write(&self.arguments.report, |form| text(form, exit)));
+        match self.arguments.format {
+            Format::Text | Format::Ndjson => exit,
+            Format::Json => self.after(exit, written(output::print(&text(Form::Json, exit)))),
+        }
+    }
+
+    /// The end after something was told, or could not be. Behind a run that touched a node this is no more than a warning, but it is one.
+    fn after(&self, exit: Exit, told: Exit) -> Exit {
+        if told != Exit::Done && self.touched.get() {
+            output::tell(
+                "warning: the run itself ended as its report says; what could not be written is lost\n",
+            );
+        }
+        self.settled(exit.max(told))
+    }
+
+    /// The end of everything: with 10 to 19 if and only if a node was touched.
+    fn settled(&self, exit: Exit) -> Exit {
+        if self.touched.get() { exit.once_touched() } else { exit }
     }
 
     /// Ends with a plan: tells how, in every form that was asked for. What was not carried out is told as the plan that it is.
     pub(super) fn finish(&self, plan: &Plan, exit: Exit) -> Exit {
         let ended = self.ended.borrow();
-        self.tell_end(exit, |form| match (form, &*ended) {
+        self.tell_end(exit, |form, exit| match (form, &*ended) {
             (Form::Text, Some(report)) => render::report(plan, report),
             (Form::Text, None) => render::plan(plan),
             (Form::Json, _) => self.json(View::from(plan), exit),
@@ -336,10 +359,10 @@ pub(super) fn carry_out(
     nodes: &mut super::nodes::Hosts,
     desired: &pki::desired::Desired,
     policy: Policy<'_>,
+    tells_events: bool,
     tell: &mut dyn FnMut(&Event<'_>),
 ) -> Report {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    super::signals::stop_on_signal(&interrupted);
+    let interrupted = signals::stop_on_signal(tells_events);
     let settings = Settings {
         desired,
         on_failure: policy.on_failure,
@@ -348,7 +371,11 @@ pub(super) fn carry_out(
         locking: policy.locking,
         done: policy.done,
         now: super::now,
-        interrupted: &interrupted,
+        interrupted,
+    };
+    let tell = &mut |event: &Event<'_>| {
+        signals::happened(event);
+        tell(event);
     };
     apply(plan, nodes, &settings, tell)
 }
@@ -360,7 +387,7 @@ pub(super) fn exit_of(outcome: RunOutcome) -> Exit {
         RunOutcome::Stale => Exit::Stale,
         RunOutcome::Locked => Exit::Locked,
         RunOutcome::Refused => Exit::Internal,
-        RunOutcome::InterruptedUntouched => Exit::Interrupted,
+        RunOutcome::InterruptedUntouched => signals::untouched(),
         RunOutcome::Undone => Exit::Undone,
         RunOutcome::Partial => Exit::Partial,
         RunOutcome::UndoFailed => Exit::UndoFailed,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pki::diagnostic::Source;
+use pki::desired::{Desired, Hints, resolve};
+use pki::diagnostic::{Source, nearest};
 use pki::diff::diff;
 use pki::ids::NodeName;
 use pki::observed::{Answer, Observed};
@@ -20,6 +21,7 @@ use pki::spec::types::ClusterPki;
 use pki::survey::{Survey, survey_further};
 use pki::x509::Sha256;
 
+use super::clusters::Clusters;
 use super::input::{self, Input, SpecArguments};
 use super::untrusted::{self, HostsFrom};
 use super::{Exit, Global, internal, nodes, output};
@@ -55,19 +57,22 @@ impl SkipArguments {
     ///
     /// # Errors
     /// The exit code, after a node that no spec has was told, or that no node would be left.
-    pub(super) fn skip(&self, clusters: &mut [Cluster]) -> Result<(), Exit> {
+    pub(super) fn skip(&self, clusters: &mut Clusters) -> Result<(), Exit> {
         for name in &self.skip_node {
-            if !clusters.iter().any(|cluster| cluster.spec.spec.nodes.contains_key(name)) {
-                let nodes = clusters.iter().flat_map(|cluster| cluster.spec.spec.nodes.keys());
-                let nodes: Vec<&str> = nodes.map(NodeName::as_str).collect();
+            if !clusters.nodes().any(|node| node == name) {
+                let nodes: Vec<&str> = clusters.nodes().map(NodeName::as_str).collect();
+                let meant = match nearest(name.as_str(), nodes.iter().copied()) {
+                    Some(near) => format!("did you mean {near}? The"),
+                    None => "the".to_owned(),
+                };
                 output::tell(&format!(
-                    "error: --skip-node: there is no node {name}\n  help: the nodes are {}\n",
+                    "error: --skip-node: there is no node {name}\n  help: {meant} nodes are {}\n",
                     nodes.join(", ")
                 ));
                 return Err(Exit::Usage);
             }
         }
-        for cluster in clusters {
+        for cluster in clusters.iter_mut() {
             let nodes = cluster.spec.spec.nodes.keys();
             cluster.skipped = nodes.filter(|name| self.skip_node.contains(name)).cloned().collect();
             if cluster.skipped.len() == cluster.spec.spec.nodes.len() {
@@ -80,24 +85,12 @@ impl SkipArguments {
     }
 }
 
-/// The only cluster, for a command that works on one.
-///
-/// # Errors
-/// The exit code, when the arguments name none or several.
-pub(super) fn only(clusters: &[Cluster]) -> Result<&Cluster, Exit> {
-    let [cluster] = clusters else {
-        output::tell("error: name the spec of exactly one cluster with -f\n");
-        return Err(Exit::Usage);
-    };
-    Ok(cluster)
-}
-
-/// Reads the specs that the arguments name and tells every problem.
+/// Reads the specs that the arguments name and tells every problem. `command` is what was typed, for the help where no spec was named.
 ///
 /// # Errors
 /// The exit code, when nothing can be done with them.
-pub(super) fn load(arguments: &SpecArguments, global: &Global) -> Result<Vec<Cluster>, Exit> {
-    load_or(arguments, global, &mut |_| {})
+pub(super) fn load(arguments: &SpecArguments, command: &str, global: &Global) -> Result<Clusters, Exit> {
+    load_or(arguments, command, global, &mut |_| {})
 }
 
 /// The same, for a command that writes reports of specs that are `invalid`, too.
@@ -106,9 +99,11 @@ pub(super) fn load(arguments: &SpecArguments, global: &Global) -> Result<Vec<Clu
 /// The exit code, when nothing can be done with them.
 pub(super) fn load_or(
     arguments: &SpecArguments,
+    command: &str,
     global: &Global,
     invalid: &mut dyn FnMut(&Input),
-) -> Result<Vec<Cluster>, Exit> {
+) -> Result<Clusters, Exit> {
+    arguments.named(command)?;
     let input = input::read(arguments, super::now()).map_err(|error| internal(&error))?;
     output::tell(&input.report(output::stderr_style(global.color)));
     if input.has_errors() {
@@ -137,7 +132,7 @@ pub(super) fn load_or(
             skipped: BTreeSet::new(),
         });
     }
-    Ok(clusters)
+    Clusters::new(clusters, command)
 }
 
 /// The files that a spec names, with what they hold. One that cannot be read has no digest, and becomes another file once it can be.
@@ -208,6 +203,11 @@ impl Cluster {
             Some(hosts) => nodes::connect_only(&others, hosts, self.ssh_config.as_deref(), self.patience),
             None => nodes::connect(&others, self.ssh_config.as_deref(), self.patience),
         }
+    }
+
+    /// What should be as far as it is known before any node is asked: every name, though not every value.
+    pub(super) fn unasked(&self) -> Option<Desired> {
+        resolve(&self.spec, &self.profile, &Hints::default()).ok()
     }
 
     /// What should be, and what is.

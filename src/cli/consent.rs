@@ -8,8 +8,9 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
-use pki::diagnostic::escaped;
-use pki::plan::{Approval, Plan};
+use pki::diagnostic::{escaped, quoted};
+use pki::log_commands::in_text;
+use pki::plan::{Approval, Deed, Plan};
 
 use super::{Exit, files, output};
 
@@ -35,6 +36,8 @@ pub(super) struct Consent {
 pub(super) enum Tied {
     /// To exactly what was reviewed: a saved plan by its digest, or a run that was named.
     Named,
+    /// To what is left of a saved plan that was reviewed: it may need less than the whole of it did.
+    Rest,
     /// To whatever is planned now.
     Anything {
         /// How it is tied, for the help.
@@ -101,17 +104,47 @@ impl Consent {
             && OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
     }
 
+    /// Whether the name that `--confirm` gives is one that is asked for.
+    ///
+    /// # Errors
+    /// The exit code, after it was told that nothing is called so.
+    pub(super) fn confirms_something(&self, approvals: &[&Approval]) -> Result<(), Exit> {
+        let Some(typed) = &self.confirm else { return Ok(()) };
+        let mut names: Vec<&str> = Vec::new();
+        for approval in approvals {
+            match approval {
+                Approval::Upper { name, .. } if name == typed => return Ok(()),
+                Approval::Upper { name, .. } => names.push(name),
+                Approval::Ordinary => {}
+            }
+        }
+        let help = match names.first() {
+            Some(name) => format!("it asks for --confirm {name}"),
+            None => "it asks for no name; leave --confirm out".to_owned(),
+        };
+        output::tell(&format!(
+            "error: --confirm: nothing in this plan is called {}\n  help: {help}\n",
+            quoted(typed)
+        ));
+        Err(Exit::Usage)
+    }
+
     /// Asks, unless the command line has approved it. The upper tier is approved there only if it is tied to what was reviewed.
     ///
     /// # Errors
     /// The exit code, when approval was not given.
     pub(super) fn ask(&self, plan: &Plan, approval: &Approval, tied: Tied) -> Result<(), Exit> {
+        // What an interrupted run left is undone before it can be seen what the rest asks for.
+        let is_undo = plan.actions().all(|action| matches!(action.deed, Deed::UndoOpen { .. }));
+        if !is_undo && tied != Tied::Rest {
+            self.confirms_something(&[approval])?;
+        }
         let (wanted, question) = match approval {
             Approval::Ordinary if self.yes || self.unattended => return Ok(()),
             Approval::Ordinary => {
                 ("yes", format!("\nApply plan {} to {}? Only `yes` is a yes: ", plan.id, plan.cluster))
             }
-            Approval::Upper { name, .. } if self.confirm.as_ref() == Some(name) && tied == Tied::Named => {
+            Approval::Upper { name, .. } if self.confirm.as_ref() == Some(name) && matches!(tied, Tied::Named | Tied::Rest) => {
                 return Ok(());
             }
             Approval::Upper { name, why } => {
@@ -146,7 +179,7 @@ fn refusal(approval: &Approval, tied: Tied) -> String {
         return "error: not approved: there is nobody to ask; add --yes\n".to_owned();
     };
     let how = match tied {
-        Tied::Named => format!("add --confirm {name}"),
+        Tied::Named | Tied::Rest => format!("add --confirm {name}"),
         Tied::Anything { help } => format!("{help}, and add --confirm {name}"),
     };
     let why = escaped(&why.join(" "));
@@ -155,7 +188,7 @@ fn refusal(approval: &Approval, tied: Tied) -> String {
 
 fn answer(question: &str) -> std::io::Result<String> {
     let mut terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
-    terminal.write_all(question.as_bytes())?;
+    terminal.write_all(in_text(question).as_bytes())?;
     terminal.flush()?;
     let mut line = String::new();
     BufReader::new(terminal).read_line(&mut line)?;

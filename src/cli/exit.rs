@@ -32,12 +32,14 @@ pub(crate) enum Exit {
     Usage,
     /// The spec is invalid.
     InvalidSpec,
-    /// A signal came before any node was touched.
+    /// A signal came before any node was touched: Ctrl-C.
     Interrupted,
+    /// A signal came before any node was touched: SIGTERM.
+    Terminated,
 }
 
 impl Exit {
-    const ALL: [Exit; 13] = [
+    const ALL: [Exit; 14] = [
         Exit::Done,
         Exit::Internal,
         Exit::ChangesPending,
@@ -51,6 +53,7 @@ impl Exit {
         Exit::Usage,
         Exit::InvalidSpec,
         Exit::Interrupted,
+        Exit::Terminated,
     ];
 
     /// The number.
@@ -69,6 +72,7 @@ impl Exit {
             Exit::Usage => 64,
             Exit::InvalidSpec => 65,
             Exit::Interrupted => 130,
+            Exit::Terminated => 143,
         }
     }
 
@@ -87,7 +91,7 @@ impl Exit {
             Exit::UndoFailed => "undo-failed",
             Exit::Usage => "usage",
             Exit::InvalidSpec => "invalid-spec",
-            Exit::Interrupted => "interrupted",
+            Exit::Interrupted | Exit::Terminated => "interrupted",
         }
     }
 
@@ -106,7 +110,25 @@ impl Exit {
             Exit::UndoFailed => "an undo failed, and a person is needed; the text says what and where",
             Exit::Usage => "the command line is wrong",
             Exit::InvalidSpec => "the spec is invalid",
-            Exit::Interrupted => "a signal came before any node was touched",
+            Exit::Interrupted => "interrupted (Ctrl-C) before any node was touched",
+            Exit::Terminated => "terminated (SIGTERM) before any node was touched",
+        }
+    }
+
+    /// The end of a run that has touched a node. Whatever goes wrong behind that, such as a report that cannot be written, does not make it untouched.
+    pub(crate) fn once_touched(self) -> Self {
+        match self {
+            // What waits for approval while the rest is done is no failure.
+            Exit::Done | Exit::NotApproved | Exit::Undone | Exit::Partial | Exit::UndoFailed => self,
+            Exit::Internal
+            | Exit::ChangesPending
+            | Exit::Blocked
+            | Exit::Stale
+            | Exit::Locked
+            | Exit::Usage
+            | Exit::InvalidSpec
+            | Exit::Interrupted
+            | Exit::Terminated => Exit::Partial,
         }
     }
 
@@ -151,6 +173,7 @@ impl Outcome {
 
     /// The outcome of a run that changed something, even if it was put back.
     pub(crate) fn touched(exit: Exit) -> Self {
+        let exit = exit.once_touched();
         Self { outcome: exit.outcome(), exit, touched: true }
     }
 

@@ -52,6 +52,13 @@ impl CertificatesArguments {
             ));
             Exit::Internal
         })?;
+        if found.is_empty() {
+            output::tell(&format!(
+                "error: --certificates: no file in {} is named *.crt or *.pem\n  help: name each certificate as its request is named: NAME@NODE.crt\n",
+                files::shown(directory)
+            ));
+            return Err(Exit::Usage);
+        }
         check(&found, survey, now).map_err(|problems| {
             let style = output::stderr_style(global.color);
             let style = RenderStyle { color: style.color, ..RenderStyle::PLAIN };
@@ -103,6 +110,21 @@ pub(super) struct Written {
 }
 
 impl RequestsArguments {
+    /// Whether requests could be written to the directory that was named.
+    ///
+    /// # Errors
+    /// The exit code, after it was told.
+    pub(super) fn can_write(&self) -> Result<(), Exit> {
+        let Some(directory) = &self.requests else { return Ok(()) };
+        let there = directory.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new("."));
+        let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+        rustix::fs::access(there, rustix::fs::Access::WRITE_OK).map_err(|error| {
+            let directory = files::shown(directory);
+            output::tell(&format!("error: --requests: cannot make {directory}: {error}\n"));
+            Exit::Internal
+        })
+    }
+
     /// Writes requests, each into a file of its own. One that is there already in the same words stays as it is.
     ///
     /// # Errors

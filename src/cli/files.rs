@@ -142,6 +142,18 @@ fn is_own_stream(path: &Path) -> bool {
         || number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// Whether a result could be written to a path, found out before there is one: nothing that is there changes.
+///
+/// # Errors
+/// The exit code, after it was told.
+pub(super) fn can_write(path: &Path) -> Result<(), Exit> {
+    // Whoever reads a pipe would take the end of this look for the end of the result.
+    if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        return Ok(());
+    }
+    Target::open(path).map(|_| ())
+}
+
 /// Removes an older file from where a new one will be written or not.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use pki::spec::{self, ReadOptions, Reading, Source};
 use pki::{named_files, root_files};
 
 use super::output::Style;
-use super::{own_root, untrusted};
+use super::{Exit, clusters, own_root, untrusted};
 
 /// One more byte than a spec may have, so that a larger file is noticed and never held in memory.
 const READ_LIMIT: u64 = 1024 * 1024 + 1;
@@ -37,6 +37,16 @@ pub(super) struct SpecArguments {
     /// Of the files that a spec names, only those below its own folder are read.
     #[arg(skip)]
     pub(super) only_below: bool,
+}
+
+impl SpecArguments {
+    /// Whether a spec was named at all.
+    ///
+    /// # Errors
+    /// The exit code, after it was told how `command` is typed.
+    pub(super) fn named(&self, command: &str) -> Result<(), Exit> {
+        if self.files.is_empty() { Err(clusters::no_spec(command)) } else { Ok(()) }
+    }
 }
 
 /// What was read.

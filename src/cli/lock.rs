@@ -90,11 +90,11 @@ struct Report<'a> {
 /// Tells.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     let Command::Status { spec, format } = &arguments.command;
-    let clusters = match cluster::load(spec, global) {
+    let clusters = match cluster::load(spec, "lock status", global) {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };
-    clusters.iter().map(|cluster| one(cluster, *format)).max().unwrap_or(Exit::Done)
+    clusters.gravest(|cluster| one(cluster, *format))
 }
 
 fn one(cluster: &Cluster, format: Format) -> Exit {

@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod cluster;
+mod clusters;
 mod completions;
 mod consent;
 mod exit;

@@ -28,9 +28,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
 }
 
 fn one(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
-    let mut clusters = cluster::load(&arguments.spec, global)?;
+    let mut clusters = cluster::load(&arguments.spec, "observe", global)?;
     arguments.skip.skip(&mut clusters)?;
-    let cluster = cluster::only(&clusters)?;
+    let cluster = clusters.only()?;
     let survey = cluster.survey(&cluster.nodes())?;
     let mut exit = Exit::Done;
     for (name, answer) in &survey.observed.nodes {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use pki::diff::instant;
 use pki::duration::Duration;
 use pki::observed::Observed;
-use pki::plan::{Life, Options, Phase, Plan, SavedPlan, Selector};
+use pki::plan::{Life, Options, Phase, Plan, SavedPlan, Selector, selects_nothing};
 use pki::render::View;
 use pki::saved::{Facts, to_text};
 use pki::survey::Survey;
@@ -15,6 +15,7 @@ use pki::x509::Sha256;
 use serde::Serialize;
 
 use super::cluster::{self, Cluster, SkipArguments};
+use super::clusters::Clusters;
 use super::exit::Outcome;
 use super::external::CertificatesArguments;
 use super::files;
@@ -50,22 +51,53 @@ pub(super) struct PlanArguments {
 }
 
 impl PlanArguments {
+    /// Whether a spec was named at all.
+    ///
+    /// # Errors
+    /// The exit code, after it was told how `command` is typed.
+    pub(super) fn named(&self, command: &str) -> Result<(), Exit> {
+        self.spec.named(command)
+    }
+
     /// The clusters to plan for.
     ///
     /// # Errors
     /// The exit code, after what is wrong was told.
-    pub(super) fn load(&self, global: &Global) -> Result<Vec<Cluster>, Exit> {
-        self.load_or(global, &mut |_| {})
+    pub(super) fn load(&self, command: &str, global: &Global) -> Result<Clusters, Exit> {
+        self.load_or(command, global, &mut |_| {})
     }
 
     /// The same, for a command that writes reports of specs that are `invalid`, too.
     ///
     /// # Errors
     /// The exit code, after what is wrong was told.
-    fn load_or(&self, global: &Global, invalid: &mut dyn FnMut(&Input)) -> Result<Vec<Cluster>, Exit> {
-        let mut clusters = cluster::load_or(&self.spec, global, invalid)?;
+    fn load_or(
+        &self,
+        command: &str,
+        global: &Global,
+        invalid: &mut dyn FnMut(&Input),
+    ) -> Result<Clusters, Exit> {
+        let mut clusters = cluster::load_or(&self.spec, command, global, invalid)?;
         self.skip.skip(&mut clusters)?;
+        self.selects(&clusters)?;
         Ok(clusters)
+    }
+
+    /// Whether everything that was named on the command line is there.
+    ///
+    /// # Errors
+    /// The exit code, after every name that is not was told.
+    fn selects(&self, clusters: &Clusters) -> Result<(), Exit> {
+        let resolved: Option<Vec<_>> =
+            clusters.iter().map(|cluster| Some((cluster.unasked()?, &cluster.skipped))).collect();
+        // A spec that cannot be worked out is told of when its nodes are asked.
+        let Some(resolved) = resolved else { return Ok(()) };
+        let all: Vec<_> = resolved.iter().map(|(desired, skipped)| (desired, *skipped)).collect();
+        let faults = selects_nothing(&self.options(false), &all);
+        for fault in &faults {
+            output::tell(&format!("error: {fault}\n  help: {}\n", fault.help));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Exit::Usage) }
     }
 
     /// The clusters of the spec from which a saved plan was made, unless another place of it is named, without the nodes that the plan leaves alone.
@@ -77,7 +109,7 @@ impl PlanArguments {
         saved: &SavedPlan,
         is_doubtful: bool,
         global: &Global,
-    ) -> Result<Vec<Cluster>, Exit> {
+    ) -> Result<Clusters, Exit> {
         let mut spec = self.spec.clone();
         if spec.files.is_empty() {
             if is_doubtful {
@@ -88,8 +120,8 @@ impl PlanArguments {
             }
             spec.files.push(PathBuf::from(&saved.spec().file));
         }
-        let mut clusters = cluster::load(&spec, global)?;
-        for cluster in &mut clusters {
+        let mut clusters = cluster::load(&spec, "apply", global)?;
+        for cluster in clusters.iter_mut() {
             cluster.skipped = saved.skipped().iter().cloned().collect();
         }
         Ok(clusters)
@@ -99,11 +131,11 @@ impl PlanArguments {
     ///
     /// # Errors
     /// The exit code, after it was told.
-    pub(super) fn about_one(&self, clusters: &[Cluster], given: &[(&str, bool)]) -> Result<(), Exit> {
+    pub(super) fn about_one(&self, clusters: &Clusters, given: &[(&str, bool)]) -> Result<(), Exit> {
         let own = [("--certificates", self.signed.certificates.is_some())];
         let given: Vec<&str> =
             own.iter().chain(given).filter(|(_, given)| *given).map(|(option, _)| *option).collect();
-        if clusters.len() > 1 && !given.is_empty() {
+        if clusters.are_several() && !given.is_empty() {
             let (given, are) = (given.join(", "), if given.len() == 1 { "is" } else { "are" });
             output::tell(&format!("error: {given} {are} about one cluster; name its spec alone with -f\n"));
             return Err(Exit::Usage);
@@ -276,9 +308,9 @@ fn planned(arguments: &Arguments, global: &Global, reported: &mut bool) -> Resul
         *reported = true;
         told = arguments.form.tell_none(&NoPlan { input: Some(input), exit: Exit::InvalidSpec });
     };
-    let clusters = plan_arguments.load_or(global, &mut invalid);
+    let clusters = plan_arguments.load_or("plan", global, &mut invalid);
     let mut clusters = clusters.map_err(|exit| exit.max(told))?;
-    for cluster in &mut clusters {
+    for cluster in clusters.iter_mut() {
         cluster.hosts.clone_from(&hosts);
     }
     let given = [
@@ -288,7 +320,7 @@ fn planned(arguments: &Arguments, global: &Global, reported: &mut bool) -> Resul
     ];
     plan_arguments.about_one(&clusters, &given)?;
     let mut gravest = Exit::Done;
-    for cluster in &clusters {
+    for cluster in clusters.iter() {
         gravest = gravest.max(one(cluster, arguments, global, reported).unwrap_or_else(|exit| exit));
     }
     Ok(gravest)

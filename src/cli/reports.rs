@@ -24,6 +24,15 @@ pub(super) fn report<K: ValueEnum>(text: &str) -> Result<(K, PathBuf), String> {
     Ok((K::from_str(kind, false).map_err(|_| wrong())?, PathBuf::from(path)))
 }
 
+/// Whether every report can be written, before there is anything to report.
+///
+/// # Errors
+/// The exit code, after every one that cannot was told.
+pub(super) fn can_write<K>(reports: &[(K, PathBuf)]) -> Result<(), Exit> {
+    let faults = reports.iter().filter_map(|(_, path)| files::can_write(path).err());
+    faults.max().map_or(Ok(()), Err)
+}
+
 /// Writes each report; what is wrong with one keeps no other from being written.
 pub(super) fn write<K: Copy>(reports: &[(K, PathBuf)], text: impl Fn(K) -> String) -> Exit {
     let exits =

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use pki::apply::{Done, Event};
+use pki::diagnostic::{escaped, nearest};
 use pki::ids::NodeName;
 use pki::node::{Host, HostError};
 use pki::observe::at_once;
 use pki::own_root::RootKeys;
-use pki::plan::{Approval, Input, Options, Rollback, rollback};
+use pki::plan::{Approval, Input, Options, Rollback, RollbackError, rollback, runs};
 use pki::render;
 use pki::signed::Signed;
 use pki::simulate::{Processes, checked_rollback};
@@ -41,17 +42,22 @@ pub(super) struct Arguments {
 
 /// Goes back.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
+    let run = arguments.run.as_deref().map(|run| format!(" {}", escaped(run))).unwrap_or_default();
+    let command = format!("rollback{run}");
+    if let Err(exit) = arguments.spec.named(&command) {
+        return exit;
+    }
     if !arguments.plan
         && let Err(exit) = arguments.consent.possible()
     {
         return exit;
     }
-    one(arguments, global).unwrap_or_else(|exit| exit)
+    one(arguments, &command, global).unwrap_or_else(|exit| exit)
 }
 
-fn one(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
-    let clusters = cluster::load(&arguments.spec, global)?;
-    let cluster = cluster::only(&clusters)?;
+fn one(arguments: &Arguments, command: &str, global: &Global) -> Result<Exit, Exit> {
+    let clusters = cluster::load(&arguments.spec, command, global)?;
+    let cluster = clusters.only()?;
     let mut nodes = cluster.nodes();
     let survey = cluster.survey(&nodes)?;
     let snapshots = snapshots(&nodes, &survey.desired.snapshots.directory)?;
@@ -67,13 +73,22 @@ fn one(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
         place: &|path| cluster.place(path),
     };
     let mut back = rollback(&input, &snapshots, arguments.run.as_deref()).map_err(|error| {
+        if let (RollbackError::UnknownRun { .. } | RollbackError::NoSnapshots, Some(run)) =
+            (&error, &arguments.run)
+        {
+            return no_such_run(run, &runs(&snapshots));
+        }
         output::tell(&format!("error: {}\n", chain(&error)));
         Exit::Blocked
     })?;
     let processes = Processes::of(&survey.observed);
     back.plan = checked_rollback(back.plan, &survey, &processes, &snapshots);
     let shown = written(output::print(&render::plan(&back.plan)));
-    if shown != Exit::Done || arguments.plan || back.plan.visits.is_empty() {
+    if shown != Exit::Done || arguments.plan {
+        return Ok(shown);
+    }
+    if back.plan.visits.is_empty() {
+        arguments.consent.confirms_something(&[])?;
         return Ok(shown);
     }
     let tied = match arguments.run {
@@ -86,8 +101,24 @@ fn one(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
     let policy = Policy { on_failure, root_keys: &root_keys, locking, done: Done::default() };
     let mut progress = Progress::new(global);
     let tell = &mut |event: &Event<'_>| progress.tell(event);
-    let report = carry_out(&back.plan, &mut nodes, &survey.desired, policy, tell);
-    Ok(exit_of(report.outcome).max(written(output::print(&render::report(&back.plan, &report)))))
+    let report = carry_out(&back.plan, &mut nodes, &survey.desired, policy, false, tell);
+    let exit = exit_of(report.outcome).max(written(output::print(&render::report(&back.plan, &report))));
+    Ok(if report.touched() { exit.once_touched() } else { exit })
+}
+
+/// Tells that no node keeps a snapshot of the run that was named.
+pub(super) fn no_such_run(run: &str, known: &[String]) -> Exit {
+    let help = match (nearest(run, known.iter().map(String::as_str)), known) {
+        (_, []) => "no node keeps a snapshot of any run".to_owned(),
+        (Some(near), known) => format!("did you mean {near}? There are: {}", known.join(", ")),
+        (None, known) => format!("there are: {}", known.join(", ")),
+    };
+    output::tell(&format!(
+        "error: no node keeps a snapshot of run {}\n  help: {}\n",
+        escaped(run),
+        escaped(&help)
+    ));
+    Exit::Usage
 }
 
 /// What a way back needs to be approved. Where nothing is seen to run, as on nodes that are directories, nothing is interrupted for certain.

@@ -94,6 +94,7 @@ pub(super) fn run(path: &Path, call: &Call<'_>) -> Result<Exit, Exit> {
             return Ok(call.finish(&plan, exit));
         }
         let tied = match is_bound {
+            true if plan.visits.len() < fitting.saved.visits().len() => Tied::Rest,
             true => Tied::Named,
             false => Tied::Anything { help: "add --expect-digest with the digest of what was reviewed" },
         };
@@ -154,9 +155,9 @@ fn fitting(
             escaped(saved.tool())
         ));
     }
-    let mut clusters = arguments.plan.load_for(&saved, is_outside(&saved, arguments), global)?;
-    clusters.retain(|cluster| cluster.spec.metadata.name == *saved.cluster());
-    let Some(cluster) = clusters.pop() else {
+    let clusters = arguments.plan.load_for(&saved, is_outside(&saved, arguments), global)?;
+    let mut clusters = clusters.into_iter();
+    let Some(cluster) = clusters.find(|cluster| cluster.spec.metadata.name == *saved.cluster()) else {
         output::tell(&format!(
             "error: no spec of the cluster {} was given; name it with -f\n",
             saved.cluster()

@@ -1,10 +1,12 @@
 //! `pki snapshot`: what the nodes keep of earlier runs.
 
 use clap::Subcommand;
+use pki::diagnostic::escaped;
 use pki::plan::runs;
 use pki::render;
 
 use super::cluster::{self, Cluster};
+use super::clusters::Clusters;
 use super::input::SpecArguments;
 use super::rollback::{self, snapshots};
 use super::{Exit, Global, chain, output, written};
@@ -42,51 +44,72 @@ enum Command {
 
 /// Lists, shows or prunes.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    let spec = match &arguments.command {
-        Command::List { spec } | Command::Show { spec, .. } | Command::Prune { spec, .. } => spec,
+    let (spec, typed) = match &arguments.command {
+        Command::List { spec } => (spec, "snapshot list".to_owned()),
+        Command::Show { spec, run } => (spec, format!("snapshot show {}", escaped(run))),
+        Command::Prune { spec, .. } => (spec, "snapshot prune".to_owned()),
     };
-    let clusters = match cluster::load(spec, global) {
+    let clusters = match cluster::load(spec, &typed, global) {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };
-    let exits = clusters.iter().map(|cluster| one(cluster, &arguments.command).unwrap_or_else(|exit| exit));
-    exits.max().unwrap_or(Exit::Done)
+    let each = |one: &dyn Fn(&Cluster) -> Result<Exit, Exit>| {
+        clusters.gravest(|cluster| one(cluster).unwrap_or_else(|exit| exit))
+    };
+    match &arguments.command {
+        Command::List { .. } => each(&list),
+        Command::Show { run, .. } => show(&clusters, run).unwrap_or_else(|exit| exit),
+        Command::Prune { keep, .. } => each(&|cluster| prune(cluster, *keep)),
+    }
 }
 
-fn one(cluster: &Cluster, command: &Command) -> Result<Exit, Exit> {
-    let mut nodes = cluster.nodes();
+/// What a run changed, in whichever cluster it did.
+fn show(clusters: &Clusters, run: &str) -> Result<Exit, Exit> {
+    let mut known = Vec::new();
+    let mut text = String::new();
+    for cluster in clusters.iter() {
+        let kept = snapshots(&cluster.nodes(), &cluster.spec.spec.snapshots.directory)?;
+        let runs = runs(&kept);
+        if runs.iter().any(|known| known == run) {
+            text.push_str(&render::snapshot(&kept, run));
+        }
+        known.extend(runs);
+    }
+    if !known.iter().any(|known| known == run) {
+        return Err(rollback::no_such_run(run, &known));
+    }
+    Ok(written(output::print(&text)))
+}
+
+fn list(cluster: &Cluster) -> Result<Exit, Exit> {
+    let nodes = cluster.nodes();
     let directory = &cluster.spec.spec.snapshots.directory;
     let kept = snapshots(&nodes, directory)?;
-    let text = match command {
-        Command::List { .. } => {
-            let of_etcd = rollback::kept(&nodes, |node| node.etcd_snapshots(directory))?;
-            render::snapshots(&kept) + &render::etcd_snapshots(&of_etcd)
+    let of_etcd = rollback::kept(&nodes, |node| node.etcd_snapshots(directory))?;
+    Ok(written(output::print(&(render::snapshots(&kept) + &render::etcd_snapshots(&of_etcd)))))
+}
+
+fn prune(cluster: &Cluster, keep: Option<u32>) -> Result<Exit, Exit> {
+    let mut nodes = cluster.nodes();
+    let directory = &cluster.spec.spec.snapshots.directory;
+    // A node that does not answer is known before anything is removed from another one.
+    snapshots(&nodes, directory)?;
+    let keep = keep.unwrap_or(cluster.spec.spec.snapshots.keep);
+    let mut text = String::new();
+    for (name, node) in &mut nodes {
+        let removed = node.prune(directory, keep).map_err(|error| {
+            output::tell(&format!("error: {name}: {}\n", chain(&error)));
+            Exit::Internal
+        })?;
+        for run in removed {
+            text.push_str(&format!("{name}: removed {run}\n"));
         }
-        Command::Show { run, .. } => {
-            let known = runs(&kept);
-            if !known.contains(run) {
-                output::tell(&format!(
-                    "error: no node keeps a snapshot of run {run:?}; there are: {}\n",
-                    known.join(", ")
-                ));
-                return Err(Exit::Blocked);
-            }
-            render::snapshot(&kept, run)
-        }
-        Command::Prune { keep, .. } => {
-            let keep = keep.unwrap_or(cluster.spec.spec.snapshots.keep);
-            let mut text = String::new();
-            for (name, node) in &mut nodes {
-                let removed = node.prune(directory, keep).map_err(|error| {
-                    output::tell(&format!("error: {name}: {}\n", chain(&error)));
-                    Exit::Internal
-                })?;
-                for run in removed {
-                    text.push_str(&format!("{name}: removed {run}\n"));
-                }
-            }
-            text
-        }
-    };
+    }
+    if text.is_empty() {
+        text = format!(
+            "{}: nothing to remove; no node keeps more than {keep} runs\n",
+            cluster.spec.metadata.name
+        );
+    }
     Ok(written(output::print(&text)))
 }

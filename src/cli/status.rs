@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     if arguments.spec.files.is_empty() {
         return without_spec(arguments, global, now).unwrap_or_else(|exit| exit);
     }
-    let mut clusters = match cluster::load(&arguments.spec, global) {
+    let mut clusters = match cluster::load(&arguments.spec, "status", global) {
         Ok(clusters) => clusters,
         Err(exit) => return exit,
     };
@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     }
     let mut exit = Exit::Done;
     let mut looks = Vec::new();
-    for cluster in clusters {
+    for cluster in clusters.into_iter() {
         match cluster.survey(&cluster.nodes()) {
             Ok(survey) => looks.push(Look::new(cluster, survey, arguments, now)),
             Err(failed) => exit = exit.max(failed),

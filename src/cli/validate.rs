@@ -62,9 +62,8 @@ struct Problem {
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     let mut spec = arguments.spec.clone();
     spec.files.extend(arguments.specs.iter().cloned());
-    if spec.files.is_empty() {
-        output::tell("error: no spec was named; try: pki validate cluster.yaml\n");
-        return Exit::Usage;
+    if let Err(exit) = spec.named("validate") {
+        return exit;
     }
     let input = match input::read(&spec, super::now()) {
         Ok(input) => input,

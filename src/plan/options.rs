@@ -145,6 +145,11 @@ impl From<Selector> for String {
 }
 
 impl Selector {
+    /// The name and the node, as far as they are given.
+    pub(super) fn parts(&self) -> (Option<&str>, Option<&str>) {
+        (self.subject.as_deref(), self.node.as_deref())
+    }
+
     /// Whether an address is meant.
     pub fn matches(&self, address: &Address) -> bool {
         let subject: &Subject = &address.subject;
