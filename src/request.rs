@@ -109,6 +109,9 @@ fn as_known(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
     for manifest in &node.manifests {
         ask(manifest, Expect::Manifest);
     }
+    for manifest in node.manifests_of_others.keys() {
+        ask(manifest, Expect::Link);
+    }
     for (authority, copy) in &node.authorities {
         if copy.may_hold_key && (node.etcd_trusts(authority) || node.connects_to_etcd_under(authority)) {
             // The one that is to take its place waits there.

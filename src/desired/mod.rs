@@ -166,6 +166,8 @@ pub struct DesiredNode {
     pub directories: BTreeMap<DirectoryName, DesiredDirectory>,
     /// The manifests of its static pods.
     pub manifests: BTreeSet<String>,
+    /// The manifests of components that it should not have, each with the role that it would need.
+    pub manifests_of_others: BTreeMap<String, Role>,
     /// The authorities whose certificate it holds.
     pub authorities: BTreeMap<AuthorityName, AuthorityCopy>,
     /// Who else uses an authority on it and is not managed here.
@@ -299,6 +301,8 @@ pub struct DesiredIdentity {
     pub rotated_by_kubelet: bool,
     /// All nodes that have it hold the same certificate and key.
     pub shared: bool,
+    /// The files whose permission bits the spec declares, each with its place in it.
+    pub declared_modes: BTreeMap<String, Vec<String>>,
     /// Further places on this node that hold the same certificate and key.
     pub copies: BTreeMap<CopyName, DesiredCopy>,
     /// Where a new key waits with its request while the certificate is signed elsewhere; none for one that is signed here. Nothing but this program reads it.

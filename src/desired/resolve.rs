@@ -178,12 +178,18 @@ impl<'a> Resolver<'a> {
             .filter(|manifest| self.applies(&manifest.on, None, node))
             .filter_map(|manifest| values.fill(&manifest.path))
             .collect();
+        let of_others = self.profile.manifests.iter();
+        let of_others = of_others.filter(|manifest| !self.applies(&manifest.on, None, node));
+        let manifests_of_others = of_others
+            .filter_map(|manifest| Some((values.fill(&manifest.path)?, *manifest.on.first()?)))
+            .collect();
         DesiredNode {
             roles: node.roles.clone(),
             address,
             version: self.version_of(name),
             directories,
             manifests,
+            manifests_of_others,
             authorities: self.authority_copies(name, node, &values, problems),
             consumers: self.consumers(name, node, &values, problems),
             identities: self.identities(name, node, &values, problems),

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredNode};
 use crate::ids::{AuthorityName, NodeName};
+use crate::material::PemFacts;
 use crate::observed::{Answer, NodeFacts, Observed};
 use crate::x509::{Certificate, Sha256, chain};
 
 use super::key_pair::odd_ones_out;
 use super::view::{pem, pem_reasons};
-use super::{Effect, Finding, Reason, Staged, Succession, directory, files, kept};
+use super::{Effect, Finding, NotAsDeclared, Reason, Staged, Succession, directory, files, kept};
 
 /// What all nodes together hold of an authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -334,6 +335,7 @@ impl AuthorityCase<'_> {
                     }
                     None => {}
                 }
+                findings.extend(self.external_key_held(pem));
                 findings
             }
             Err(Reason::Missing) => self.key_missing().into_iter().collect(),
@@ -342,6 +344,16 @@ impl AuthorityCase<'_> {
             }
             Err(reason) => vec![Finding::blocks(reason)],
         }
+    }
+
+    /// A key that the spec says is elsewhere, and is here, can sign all the same.
+    fn external_key_held(&self, pem: &PemFacts) -> Option<Finding> {
+        let holds_key = !pem.keys.is_empty() || pem.encrypted_keys > 0;
+        let by: Vec<String> =
+            ["spec", "authorities", self.name.as_str(), "external"].map(str::to_owned).into();
+        let how = NotAsDeclared::ExternalKeyHeld { path: self.copy.key.path.clone() };
+        (self.wanted.external && holds_key)
+            .then(|| Finding::note(Reason::NotAsDeclared { how }).decided_by(Some(&by)))
     }
 
     fn key_mismatch(&self, key: Sha256) -> Option<Finding> {

@@ -11,6 +11,7 @@ use crate::x509::chain::{self, ChainFault, Purpose};
 use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm};
 
 use super::authority::is_extension;
+use super::declared;
 use super::words::subject_text;
 use super::{AuthorityView, Effect, Finding, Form, IdentityView, Reason, Succession, files, request};
 
@@ -87,6 +88,8 @@ impl IdentityCase<'_> {
         findings.extend(request::finding(self.wanted, self.facts));
         let files = self.wanted.storage.files();
         findings.extend(files.into_iter().flat_map(|file| files::findings(file, self.facts)));
+        let declared = declared::of_identity(self, &findings);
+        findings.extend(declared);
         if self.rotates_by_itself() {
             if self.is_usable() {
                 leave_to_the_kubelet(&mut findings);
@@ -149,6 +152,11 @@ impl IdentityCase<'_> {
     /// The certificates with which this node's components check what the authority issued; `None` while unknown.
     fn issuers(&self) -> Option<&[Certificate]> {
         self.authority?.view.on_node(self.node)
+    }
+
+    /// The certificate right above one, among those on this node.
+    pub(super) fn issuer<'c>(&'c self, certificate: &'c Certificate) -> Option<&'c Certificate> {
+        issuers_of(certificate, &self.view.chain, self.issuers()?).first().copied()
     }
 
     /// When the first of those ends that stand above a certificate.

@@ -6,6 +6,7 @@
 
 mod authority;
 mod copies;
+mod declared;
 mod directory;
 mod files;
 mod identity;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use authority::{AuthorityView, authority_views, is_extension};
 pub use copies::CopyHeld;
+pub use declared::NotAsDeclared;
 pub use identity::Standing;
 pub use reason::Reason;
 pub use request::waiting_request;
@@ -193,7 +195,8 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
                     machine::other_machine(desired, name, node, facts),
                     ways::of_state(facts, &desired.snapshots.directory),
                 ];
-                differences.add(Subject::Node, name, of_node.into_iter().flatten().collect());
+                let of_node = of_node.into_iter().flatten().chain(declared::roles(node, facts));
+                differences.add(Subject::Node, name, of_node.collect());
             }
             Some(Answer::Unreachable { reason }) => {
                 differences.add(Subject::Node, name, vec![unreachable(reason)])

@@ -22,6 +22,7 @@ use crate::x509::{KeyAlgorithm, Sha256};
 
 use super::copies::CopyHeld;
 use super::unlisted::{Outsider, Sighting};
+use super::declared::NotAsDeclared;
 
 /// One difference between what should be and what is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -441,6 +442,11 @@ pub enum Reason {
         who: Vec<Outsider>,
         /// Where they were seen.
         by: Sighting,
+    },
+    /// What the spec declares has no effect yet, or none here.
+    NotAsDeclared {
+        /// What it is.
+        how: NotAsDeclared,
     },
     /// No reachable node holds the authority's key.
     AuthorityKeyLost,

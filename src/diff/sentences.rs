@@ -253,6 +253,7 @@ impl fmt::Display for Reason {
                     }
                 }
             }
+            Reason::NotAsDeclared { how } => write!(f, "{how}"),
             Reason::AuthorityKeyLost => f.write_str(
                 "no node holds its key; declare `external: true` if it is kept elsewhere on purpose",
             ),

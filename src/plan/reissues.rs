@@ -71,6 +71,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::StoppedByHand { .. }
         | Reason::EtcdNotSaved { .. }
         | Reason::NotInSpec { .. }
+        | Reason::NotAsDeclared { .. }
         | Reason::AuthorityKeyLost
         | Reason::OtherCredentials { .. }
         | Reason::KubeletRotates

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use super::build::Held;
 use super::{Blocked, Deed, Input, Visit};
-use crate::ids::{Address, Subject};
+use crate::diff::Effect;
+use crate::ids::{Address, NodeName, Subject};
 
 /// How many things there are, and what happens to them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +45,15 @@ pub struct Summary {
     pub nodes_seen: usize,
     /// Things that stay as they are.
     pub unchanged: usize,
+    /// Certificates on nodes that were not seen: nothing is known of them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub not_seen: usize,
+    /// The nodes that were not seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<NodeName>,
+    /// Things that are due and that the user left out with `--only`.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub outside_only: usize,
     /// What is renewed next if nothing else changes.
     pub next_renewal: Option<Upcoming>,
     /// The authority that ends first.
@@ -62,6 +72,11 @@ pub struct Upcoming {
     pub expires: Timestamp,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
 impl Summary {
     pub(super) fn of(input: &Input<'_>, held: &Held<'_>, visits: &[Visit], blocked: &[Blocked]) -> Self {
         let mut summary = Summary::default();
@@ -73,7 +88,12 @@ impl Summary {
         let survey = input.survey;
         for (name, node) in &survey.desired.nodes {
             summary.nodes += 1;
-            summary.nodes_seen += usize::from(held.identities.contains_key(name));
+            if !held.identities.contains_key(name) {
+                summary.not_seen += node.identities.values().filter(|identity| !identity.optional).count();
+                summary.unseen.push(name.clone());
+                continue;
+            }
+            summary.nodes_seen += 1;
             for (identity, wanted) in &node.identities {
                 let view = held.identity(name, identity);
                 let certificate = view.and_then(|view| view.certificate.as_ref());
@@ -90,6 +110,11 @@ impl Summary {
                 }
             }
         }
+        let outside = input.differences.findings.iter().filter(|(address, findings)| {
+            let is_due = findings.iter().any(|finding| finding.effect == Effect::Due);
+            is_due && !input.options.selects(address)
+        });
+        summary.outside_only = outside.count();
         for (name, view) in &held.authorities {
             summary.authorities += 1;
             if let Some(signer) = view.signer() {

@@ -13,8 +13,13 @@ const MOST_LINES: usize = 40;
 pub(super) fn checked(checked: Option<&Checked>) -> String {
     let Some(checked) = checked else { return String::new() };
     let mut parts = vec![connections(checked)];
-    // With one instance there is nothing to count.
-    parts.extend(checked.least.iter().filter(|least| least.of > 1).map(at_least));
+    // With one instance there is nothing to count; and where nothing was seen to run, only what would be lost counts.
+    let is_seen = checked.processes != Some(0);
+    let counts = |least: &&Least| least.of > 1 && (is_seen || least.least < least.before);
+    parts.extend(checked.least.iter().filter(counts).map(at_least));
+    if !is_seen {
+        parts.push("no process was seen on these nodes, so nothing was checked live".to_owned());
+    }
     let mut text = format!("\n  Checked: {}\n", parts.join("; "));
     for interruption in checked.interruptions.iter().take(MOST_LINES) {
         text.push_str(&line(interruption));

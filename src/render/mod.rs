@@ -9,6 +9,7 @@ mod gates;
 mod issue;
 mod markdown;
 mod metrics;
+mod nothing;
 mod phases;
 mod pipeline;
 mod plan;

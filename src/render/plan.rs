@@ -12,13 +12,14 @@ use super::issue::{
     Lines, bundle_line, ca_certificates, certificate_name, copy_lines, extension_lines, fingerprints,
     issue_lines, kept_key, move_lines, own_root_lines,
 };
+use super::nothing::{nothing_to_do, unseen};
 use super::phases;
 use super::privilege::runs_as_root;
 use super::snapshot::etcd_snapshot_lines;
 use super::status::left;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
-use crate::diff::{date, instant};
+use crate::diff::instant;
 use crate::ids::Subject;
 use crate::plan::{Action, Approval, Blocked, Deed, Disruption, Phase, Plan, RestartMethod, Visit, Why};
 
@@ -37,7 +38,8 @@ pub fn plan(plan: &Plan) -> String {
     text.push_str(&notes(plan));
     text.push_str(&order(plan));
     text.push_str(&checked(plan.checked.as_ref()));
-    let _ = writeln!(text, "\n{} unchanged.", counted(plan.summary.unchanged, "certificate", "certificates"));
+    let unchanged = counted(plan.summary.unchanged, "certificate", "certificates");
+    let _ = writeln!(text, "\n{unchanged} unchanged{}.", unseen(plan));
     // Scripts look for the last line as a whole.
     wrapped(&text) + &last_line(plan)
 }
@@ -53,29 +55,6 @@ fn head(plan: &Plan) -> String {
         plan.summary.nodes_seen,
         plan.summary.nodes,
     )
-}
-
-fn nothing_to_do(plan: &Plan) -> String {
-    let summary = &plan.summary;
-    let mut text = format!(
-        "No changes. {} matches {}.\n  {} and {} on {}\n",
-        plan.cluster,
-        escaped(&plan.spec.file),
-        counted(summary.certificates, "certificate", "certificates"),
-        counted(summary.authorities, "CA", "CAs"),
-        counted(summary.nodes_seen, "node", "nodes"),
-    );
-    if let Some(next) = &summary.next_renewal {
-        let (at, expires) = (date(next.at), date(next.expires));
-        let _ = writeln!(text, "  Next renewal due   {at}  {} (expires {expires})", next.name);
-    }
-    if let Some(first) = &summary.first_authority_end {
-        let _ = writeln!(text, "  First CA to expire {}  {}", date(first.at), first.name);
-    }
-    text.push_str(&phases::postponed(plan));
-    text.push_str(&notes(plan));
-    text.push_str("\nPlan: nothing to do.\n");
-    text
 }
 
 fn verdict(plan: &Plan) -> String {

@@ -16,6 +16,9 @@ pub struct Checked {
     /// Whether there were too many connections to look at any.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub too_many: bool,
+    /// How many processes the nodes told of. Where there are none, nothing that runs was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<usize>,
     /// Services with several instances on which a cluster stands: the members of etcd and the API servers.
     pub least: Vec<Least>,
     /// What the plan interrupts, as it says.

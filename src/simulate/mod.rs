@@ -317,6 +317,7 @@ fn played(
     let checked = Checked {
         connections,
         too_many: topology.too_many,
+        processes: Some(processes.known.keys().chain(&processes.down).collect::<BTreeSet<_>>().len()),
         least: least.collect(),
         interruptions: interruptions.into_iter().collect(),
     };

@@ -128,7 +128,7 @@ fn help_and_version_are_results() {
     let table = stdout(&pki(folder.path(), &["help", "exit-codes"]));
     let codes: Vec<&str> =
         table.lines().skip(2).map(|line| line.split_whitespace().next().unwrap()).collect();
-    assert_eq!(codes, ["0", "1", "2", "3", "4", "5", "6", "10", "11", "12", "64", "65", "130"]);
+    assert_eq!(codes, ["0", "1", "2", "3", "4", "5", "6", "10", "11", "12", "64", "65", "130", "143"]);
 }
 
 #[test]
@@ -492,7 +492,10 @@ fn a_node_that_is_down_for_repair_is_left_out_and_the_others_are_worked_on() {
 fn a_node_to_skip_must_be_one_and_some_must_be_left() {
     let cluster = Cluster::unpack();
     for (skipped, words) in [
-        (vec!["cp-4"], "error: --skip-node: there is no node cp-4\n  help: the nodes are cp-1, cp-2, cp-3\n"),
+        (
+            vec!["cp-4"],
+            "error: --skip-node: there is no node cp-4\n  help: did you mean cp-1? The nodes are cp-1, cp-2, cp-3\n",
+        ),
         (vec!["cp-1", "cp-2", "cp-3"], "error: --skip-node leaves no node of prod-eu1\n"),
     ] {
         for command in ["status", "plan", "apply"] {

@@ -6,6 +6,7 @@
 )]
 
 mod adopt;
+mod as_declared;
 mod ci_examples;
 mod cli;
 mod cluster;
@@ -22,6 +23,7 @@ mod hostile_user;
 mod issuing;
 mod key_and_pem_shapes;
 mod kubeconfigs;
+mod late_failures;
 mod layouts;
 mod listing;
 mod log_processors;
@@ -50,6 +52,7 @@ mod schema;
 mod secrets;
 mod seeds;
 mod shared;
+mod silence;
 mod specs;
 mod status;
 mod tidy;

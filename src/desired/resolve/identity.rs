@@ -259,6 +259,7 @@ impl Resolver<'_> {
             ),
             key_algorithm: self.key_algorithm(declared.key_algorithm, &section),
             reuse_key: declared.reuse_keys.unwrap_or(defaults.reuse_keys),
+            declared_modes: declared_modes(name, declared, &storage),
             storage,
             optional: false,
             rotated_by_kubelet: false,
@@ -384,6 +385,35 @@ fn with_server_of(main: &Storage, copy: Storage) -> Storage {
         ) => Storage::Kubeconfig { file, server: Some(known.clone()), user, trusts, rotated },
         (_, copy) => copy,
     }
+}
+
+/// The files whose permission bits the spec declares, each with its place in it.
+fn declared_modes(
+    name: &IdentityName,
+    declared: &Certificate,
+    storage: &Storage,
+) -> BTreeMap<String, Vec<String>> {
+    let at = |of: &str, field: &str| {
+        ["spec", "certificates", name.as_str(), of, field].map(str::to_owned).to_vec()
+    };
+    let modes = match storage {
+        Storage::Pair { certificate, key } => declared
+            .files
+            .iter()
+            .flat_map(|files| {
+                let certificate =
+                    files.certificate_mode.map(|_| (&certificate.path, at("files", "certificateMode")));
+                let key = files.mode.map(|_| (&key.path, at("files", "mode")));
+                [certificate, key].into_iter().flatten()
+            })
+            .collect(),
+        Storage::Kubeconfig { file, .. } => {
+            let declared = declared.kubeconfig.iter().filter(|kubeconfig| kubeconfig.mode.is_some());
+            declared.map(|_| (&file.path, at("kubeconfig", "mode"))).collect::<Vec<_>>()
+        }
+        Storage::Combined { .. } => Vec::new(),
+    };
+    modes.into_iter().map(|(path, by)| (path.clone(), by)).collect()
 }
 
 /// Where the spec says that an identity is kept. A kubeconfig's user is called as its certificate calls it.

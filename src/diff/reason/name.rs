@@ -71,6 +71,7 @@ impl Reason {
             Reason::EtcdNotSaved { .. } => "EtcdNotSaved",
             Reason::Refused { .. } => "Refused",
             Reason::NotInSpec { .. } => "NotInSpec",
+            Reason::NotAsDeclared { .. } => "NotAsDeclared",
             Reason::AuthorityKeyLost => "AuthorityKeyLost",
             Reason::OtherCredentials { .. } => "OtherCredentials",
             Reason::KubeletRotates => "KubeletRotates",

@@ -1,0 +1,197 @@
+//! What a spec declares and nothing on the node is wrong with, although it is otherwise: it takes effect when the certificate is renewed, or is left to a person. Each is a
+//! note, so that nothing that is not wholly as declared is called a match.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::identity::IdentityCase;
+use super::words::date;
+use super::{Effect, Finding, Reason};
+use crate::desired::DesiredNode;
+use crate::diagnostic::escaped;
+use crate::duration::Duration;
+use crate::observed::{FileKind, NodeFacts, Seen};
+use crate::spec::scalars::FileMode;
+use crate::spec::types::Role;
+use crate::x509::Certificate;
+
+/// A declaration that has no effect yet, or none on this node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum NotAsDeclared {
+    /// A certificate was made for another time than is declared. The next renewal makes it as declared.
+    Validity {
+        /// How long it is valid, as far as that is known.
+        found: Duration,
+        /// How long it should be.
+        wanted: Duration,
+        /// When it is renewed.
+        next: Timestamp,
+    },
+    /// A certificate ends with its issuer, before the declared time has passed.
+    ValidityClamped {
+        /// How long it should be valid.
+        wanted: Duration,
+        /// When its issuer ends.
+        issuer_not_after: Timestamp,
+    },
+    /// The permission bits on disk are fewer than the spec declares. They are left so until the file is written.
+    ModeTighter {
+        /// The file.
+        path: String,
+        /// The bits on disk.
+        found: u32,
+        /// The bits that are declared.
+        wanted: FileMode,
+    },
+    /// The spec says that an authority's key is elsewhere, and a node holds it.
+    ExternalKeyHeld {
+        /// The file.
+        path: String,
+    },
+    /// A component is set up on the node that the spec does not give it.
+    RoleContradicted {
+        /// The component's manifest.
+        path: String,
+        /// The role that it belongs to.
+        role: Role,
+    },
+}
+
+impl fmt::Display for NotAsDeclared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Validity { found, wanted, next } => write!(
+                f,
+                "made for {found}, and {wanted} is declared: so from its next renewal on, due {}, or now with --replace",
+                date(*next)
+            ),
+            Self::ValidityClamped { wanted, issuer_not_after } => write!(
+                f,
+                "ends with its CA on {}, and a validity of {wanted} is declared: no renewal reaches that before the CA itself ends later",
+                date(*issuer_not_after)
+            ),
+            Self::ModeTighter { path, found, wanted } => write!(
+                f,
+                "{} has mode {found:04o}, tighter than the declared {wanted}; it is left so until the file is written again",
+                escaped(path)
+            ),
+            Self::ExternalKeyHeld { path } => write!(
+                f,
+                "{} holds the key that the spec says is elsewhere, and any copy of it can sign: remove it, or drop `external`",
+                escaped(path)
+            ),
+            Self::RoleContradicted { path, role } => write!(
+                f,
+                "{} is there, and the spec does not give this node the role {role}: its certificates are not managed",
+                escaped(path)
+            ),
+        }
+    }
+}
+
+impl Finding {
+    fn not_as_declared(how: NotAsDeclared) -> Self {
+        Self::note(Reason::NotAsDeclared { how })
+    }
+}
+
+impl Reason {
+    /// Whether a note says nothing against what the spec declares: that somebody else takes care of it, or that the user wanted it so.
+    pub fn is_as_declared(&self) -> bool {
+        matches!(
+            self,
+            Reason::KubeletRotates
+                | Reason::KubeletDoesNotRotate
+                | Reason::OtherCredentials { .. }
+                | Reason::Skipped
+                | Reason::Waived { .. }
+                | Reason::EtcdNotSaved { .. }
+                | Reason::StoppedByHand { .. }
+                | Reason::AwaitsCertificate { .. }
+        )
+    }
+}
+
+/// A certificate may begin earlier than it was issued, so that clocks that run behind accept it; by no more than this where it is the tool's own choice.
+const BACKDATED: SignedDuration = SignedDuration::from_hours(2);
+
+/// The notes about an identity whose certificate stays.
+pub(super) fn of_identity(case: &IdentityCase<'_>, findings: &[Finding]) -> Vec<Finding> {
+    let is_replaced = findings.iter().any(|finding| finding.effect != Effect::Note);
+    // What another program renews, or another CA signs, does not go by our periods.
+    let is_ours = !case.wanted.rotated_by_kubelet && case.wanted.request.is_none();
+    let certificate = case.view.certificate.as_ref().filter(|_| is_ours && !is_replaced);
+    let validity = certificate.and_then(|certificate| validity(case, certificate, findings));
+    let files = case.wanted.storage.files();
+    let modes = files.into_iter().filter_map(|file| {
+        let by = case.wanted.declared_modes.get(&file.path)?;
+        let Some(Seen::Present(found)) = case.facts.files.get(&file.path) else { return None };
+        let lacks = file.mode.bits() & !found.mode != 0 && found.mode & !file.mode.bits() == 0;
+        let reason =
+            NotAsDeclared::ModeTighter { path: file.path.clone(), found: found.mode, wanted: file.mode };
+        (found.kind == FileKind::Regular && lacks)
+            .then(|| Finding::not_as_declared(reason).decided_by(Some(by)))
+    });
+    validity.into_iter().chain(modes).collect()
+}
+
+/// The period is another one than is declared, or ends with the CA before what is declared has passed.
+fn validity(case: &IdentityCase<'_>, certificate: &Certificate, findings: &[Finding]) -> Option<Finding> {
+    let (from, until) = (certificate.facts().not_before, certificate.facts().not_after);
+    let wanted = &case.wanted.validity;
+    let life = until.duration_since(from);
+    let declared = length(wanted.value);
+    let said = |finding: &Finding| matches!(finding.reason, Reason::IssuerEndsFirst { .. });
+    let issuer = case.issuer(certificate);
+    let issuer_ends = issuer.map(|issuer| issuer.facts().not_after);
+    if let Some(end) = issuer_ends.filter(|end| *end <= until && life + BACKDATED < declared) {
+        let reason = NotAsDeclared::ValidityClamped { wanted: wanted.value, issuer_not_after: end };
+        return (!findings.iter().any(said))
+            .then(|| Finding::not_as_declared(reason).decided_by(wanted.by.as_ref()));
+    }
+    wanted.by.as_ref()?;
+    // kubeadm lets its certificates begin with their CA: how long they were made for is not known then, only that what is left is not more than that.
+    let begins_with_ca = issuer.is_some_and(|issuer| issuer.facts().not_before == from);
+    let longer = match begins_with_ca {
+        true => until.duration_since(case.now) > declared,
+        false => life > declared + BACKDATED,
+    };
+    let differs = longer || life + BACKDATED < declared;
+    let found = if begins_with_ca && longer { until.duration_since(case.now) } else { life };
+    let next = case.wanted.renew_before.value.before(until);
+    differs.then(|| {
+        Finding::not_as_declared(NotAsDeclared::Validity {
+            found: rounded(found),
+            wanted: wanted.value,
+            next,
+        })
+        .decided_by(wanted.by.as_ref())
+    })
+}
+
+/// As people say it: in days, or in hours where those are few.
+fn rounded(length: SignedDuration) -> Duration {
+    const HOUR: u64 = 60 * 60;
+    let seconds = u64::try_from(length.as_secs()).unwrap_or_default();
+    let unit = if seconds < 48 * HOUR { HOUR } else { 24 * HOUR };
+    Duration::from_seconds((seconds + unit / 2) / unit * unit)
+}
+
+fn length(duration: Duration) -> SignedDuration {
+    SignedDuration::from_secs(i64::try_from(duration.seconds()).unwrap_or(i64::MAX))
+}
+
+/// The manifests on a node of components that the spec does not give it.
+pub(super) fn roles(node: &DesiredNode, facts: &NodeFacts) -> Vec<Finding> {
+    let present = node.manifests_of_others.iter().filter(|(path, _)| {
+        matches!(facts.files.get(*path), Some(Seen::Present(file)) if file.kind == FileKind::Regular)
+    });
+    let reason = |(path, role): (&String, &Role)| {
+        Finding::not_as_declared(NotAsDeclared::RoleContradicted { path: path.clone(), role: *role })
+    };
+    present.map(reason).collect()
+}
