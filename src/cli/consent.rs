@@ -144,7 +144,9 @@ impl Consent {
             Approval::Ordinary => {
                 ("yes", format!("\nApply plan {} to {}? Only `yes` is a yes: ", plan.id, plan.cluster))
             }
-            Approval::Upper { name, .. } if self.confirm.as_ref() == Some(name) && matches!(tied, Tied::Named | Tied::Rest) => {
+            Approval::Upper { name, .. }
+                if self.confirm.as_ref() == Some(name) && matches!(tied, Tied::Named | Tied::Rest) =>
+            {
                 return Ok(());
             }
             Approval::Upper { name, why } => {

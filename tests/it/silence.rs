@@ -107,7 +107,7 @@ enum Takes {
 const SPEC: [&str; 2] = ["-f", "spec.yaml"];
 
 /// Every option there is. One that is not here fails the test: whoever adds it decides what it takes.
-const OPTIONS: [(&str, Takes); 48] = [
+const OPTIONS: [(&str, Takes); 53] = [
     (
         "--only",
         Takes::Names(&[
@@ -215,6 +215,11 @@ const OPTIONS: [(&str, Takes); 48] = [
     ("--read-only", Takes::Else),
     ("--state-directory", Takes::Else),
     ("--uploaded", Takes::Else),
+    ("--untrusted", Takes::Else),
+    ("--hosts-from", Takes::Else),
+    ("--replan-if-equal", Takes::Else),
+    ("--valid-for", Takes::Else),
+    ("--replace-foreign", Takes::Else),
     ("--made", Takes::Else),
 ];
 
