@@ -21,8 +21,8 @@ use crate::spec::types::Usage;
 use crate::x509::{KeyAlgorithm, Sha256};
 
 use super::copies::CopyHeld;
-use super::unlisted::{Outsider, Sighting};
 use super::declared::NotAsDeclared;
+use super::unlisted::{Outsider, Sighting};
 
 /// One difference between what should be and what is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
