@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::KnownContent;
-use super::directory::Obstacle;
+use super::{CopyHeld, KnownContent, NotAsDeclared, Obstacle, Outsider, Sighting};
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, NodeName};
 use crate::kubeconfig::OtherCredentials;
@@ -19,10 +18,6 @@ use crate::observed::UnsafeStep;
 use crate::spec::scalars::FileMode;
 use crate::spec::types::Usage;
 use crate::x509::{KeyAlgorithm, Sha256};
-
-use super::copies::CopyHeld;
-use super::declared::NotAsDeclared;
-use super::unlisted::{Outsider, Sighting};
 
 /// One difference between what should be and what is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
