@@ -142,6 +142,9 @@ fn an_interrupted_run_is_in_every_view() {
         units: BTreeSet::new(),
         gates: BTreeSet::new(),
         gates_seconds: 0,
+        links: Default::default(),
+        leads: Default::default(),
+        replace_foreign: ["/data/link".to_owned()].into(),
     };
     let mut local = Local::new(Some(made.at("cp-2")), jiff::Timestamp::now);
     local.begin(&begin).unwrap();
