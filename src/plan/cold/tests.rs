@@ -7,7 +7,7 @@ use crate::observed::{
     Answer, ClientCertificate, EndpointFacts, NodeFacts, Probe, Seen, Served, ServiceFacts, UnitFacts,
 };
 use crate::plan::{Input, NoSuchPhase, Options, Phase, Plan, PlanError, SavedPlan, SpecReference, plan};
-use crate::saved::{Facts, from_text, to_text};
+use crate::saved::{Facts, to_text};
 use crate::schema::Document;
 use crate::simulate::{Processes, checked};
 use crate::survey::tests::{SPEC, agreement};

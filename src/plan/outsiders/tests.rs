@@ -50,8 +50,12 @@ fn with(nodes: &[&str]) -> Survey {
 
 fn plan_of(survey: &Survey) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now());
-    let spec =
-        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(SPEC.as_bytes()),
+        commit: None,
+        files: Default::default(),
+    };
     let options = &Options::default();
     let plan = plan(&Input {
         survey,
@@ -201,8 +205,12 @@ fn members_outside_the_spec_count_in_what_is_checked() {
     let mut survey = with(&["cp-2"]);
     let options = Options { replace: vec!["etcd-server@cp-2".parse().unwrap()], ..Options::default() };
     let differences = diff(&survey.desired, &survey.observed, now());
-    let spec =
-        SpecReference { file: "spec.yaml".to_owned(), sha256: Sha256::of(SPEC.as_bytes()), commit: None };
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(SPEC.as_bytes()),
+        commit: None,
+        files: Default::default(),
+    };
     let plan = plan(&Input {
         survey: &survey,
         differences: &differences,
