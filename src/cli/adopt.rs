@@ -1,7 +1,3 @@
-#![expect(
-    clippy::disallowed_methods,
-    reason = "reads the kubeadm configuration that was named on the command line"
-)]
 //! `pki adopt`: writes a spec from what nodes already hold. It reads nodes and never changes one.
 
 use std::collections::{BTreeMap, BTreeSet};
