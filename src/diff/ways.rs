@@ -62,7 +62,8 @@ pub(super) fn findings(
 fn behind<'a>(step: &UnsafeStep, node: &'a DesiredNode, path: &str) -> Option<(&'a DirectoryName, &'a str)> {
     let lies_in = |known: &str| path.strip_prefix(known).is_some_and(|rest| rest.starts_with('/'));
     let directories = node.directories.iter().map(|(name, directory)| (name, directory.known_as()));
-    let mut led_to = directories.filter(|(_, known)| *known == step.to && lies_in(known));
+    let mut led_to =
+        directories.filter(|(_, known)| (*known == step.to || step.link() == Some(*known)) && lies_in(known));
     led_to.next()
 }
 
@@ -88,7 +89,7 @@ pub(super) fn of_state(facts: &NodeFacts, state_directory: &str) -> Option<Findi
 
 fn unsafe_way(path: &str, step: &UnsafeStep) -> Finding {
     let (path, step) = (path.to_owned(), Box::new(step.clone()));
-    let reason = if step.is_link() {
+    let reason = if step.link().is_some() {
         Reason::UnsafeLink { path, step, declare: None }
     } else {
         Reason::ForeignDirectory { path, step }
@@ -128,9 +129,9 @@ pub(crate) fn safe_way(step: &UnsafeStep, declare: Option<&String>) -> String {
     if let Some(declare) = declare {
         return format!("if the link is right, declare it: {declare}");
     }
-    let to = escaped(&step.to);
+    let to = escaped(step.link().unwrap_or(&step.to));
     match (&step.met, &step.from_owner) {
-        (Met::Link { .. }, _) => {
+        _ if step.link().is_some() => {
             format!(
                 "look at {to} on the node: put the file itself there, or give the directories on the way to root"
             )
@@ -144,7 +145,13 @@ pub(crate) fn safe_way(step: &UnsafeStep, declare: Option<&String>) -> String {
             escaped(&step.from)
         ),
         (
-            Met::Nothing | Met::Directory | Met::File | Met::HardLink | Met::MountPoint | Met::Other,
+            Met::Link { .. }
+            | Met::Nothing
+            | Met::Directory
+            | Met::File
+            | Met::HardLink
+            | Met::MountPoint
+            | Met::Other,
             Some(_),
         ) => {
             format!(

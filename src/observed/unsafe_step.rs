@@ -73,6 +73,9 @@ pub struct UnsafeStep {
     /// Who can change what it leads to; none where more than one user can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_owner: Option<User>,
+    /// What the link says, where the step goes on from a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_link: Option<String>,
     /// What the step leads to, resolved.
     pub to: String,
     /// What that is.
@@ -91,9 +94,22 @@ impl UnsafeStep {
         self
     }
 
-    /// Whether it is a link of an administrator in a directory of somebody else, which is looked through.
-    pub fn is_link(&self) -> bool {
-        matches!(self.met, Met::Link { .. })
+    /// The link that leads on, or is met.
+    pub fn link(&self) -> Option<&str> {
+        match (&self.by_link, &self.met) {
+            (Some(_), _) => Some(&self.from),
+            (None, Met::Link { .. }) => Some(&self.to),
+            (
+                None,
+                Met::Directory
+                | Met::NotClosed { .. }
+                | Met::File
+                | Met::HardLink
+                | Met::MountPoint
+                | Met::Other
+                | Met::Nothing,
+            ) => None,
+        }
     }
 }
 
@@ -101,6 +117,13 @@ impl fmt::Display for UnsafeStep {
     /// One clause, without a full stop; texts from nodes are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let to = escaped(&self.to);
+        if let Some(target) = &self.by_link {
+            write!(f, "{} is a link to {}", escaped(&self.from), escaped(target))?;
+            if let Some(owner) = &self.from_owner {
+                write!(f, " of {owner}")?;
+            }
+            f.write_str(", and leads on to something else: ")?;
+        }
         match &self.met {
             Met::Link { target } => write!(f, "{to} is a link to {}", escaped(target))?,
             Met::Directory => write!(f, "{to} is a directory")?,
@@ -123,6 +146,7 @@ impl fmt::Display for UnsafeStep {
             write!(f, " of {owner}")?;
         }
         match &self.from_owner {
+            _ if self.by_link.is_some() => Ok(()),
             Some(owner) => {
                 write!(f, ", and the way to it is by {}, which {owner} can change", escaped(&self.from))
             }

@@ -207,7 +207,7 @@ impl Standing {
             Some((object, target)) => (object.what(self, target), Some(User::from(object.uid))),
             None => (What::Nothing, None),
         };
-        UnsafeStep { from, from_owner: self.owner(), to, met, to_owner }
+        UnsafeStep { from, from_owner: self.owner(), by_link: None, to, met, to_owner }
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) struct Walker<'tree> {
     pub(super) must_be_closed: bool,
     /// The link that was followed last, if no step was taken since.
     at_link: Option<String>,
+    /// The link of another user that was followed last, and what it says.
+    foreign_link: Option<(String, String)>,
     /// A step that was taken only for looking.
     pub(super) told: Option<UnsafeStep>,
     pub(super) hops: Vec<Hop>,
@@ -67,6 +69,7 @@ impl<'tree> Walker<'tree> {
             asked: Some(String::new()),
             must_be_closed: true,
             at_link: None,
+            foreign_link: None,
             told: None,
             hops: Vec::new(),
         }
@@ -94,7 +97,7 @@ impl<'tree> Walker<'tree> {
             let opened = match rustix::fs::openat(self.here(), step.name.as_os_str(), flags, Mode::empty()) {
                 Ok(opened) => opened,
                 Err(Errno::NOENT) if !self.standing.may_create(self.purpose) => {
-                    let step = self.standing.refused(self.from(), path, None);
+                    let step = self.blamed(self.standing.refused(self.from(), path, None));
                     return Outcome::Unsafe(Box::new(step));
                 }
                 Err(Errno::NOENT) if step.from_link => return Outcome::Dangling { missing: path },
@@ -136,6 +139,9 @@ impl<'tree> Walker<'tree> {
                     }
                     self.asked = None;
                     self.at_link = Some(path.clone());
+                    if !self.tree.trusted.includes(object.uid) {
+                        self.foreign_link = Some((path.clone(), text.clone()));
+                    }
                     self.hops.push(Hop { path, target: text });
                     if target.as_bytes().starts_with(b"/")
                         && let Err(refused) = self.go_back(Vec::clear)
@@ -193,7 +199,7 @@ impl<'tree> Walker<'tree> {
                 self.told.get_or_insert(step);
                 self.standing = standing;
             }
-            Verdict::Refused => return Err(Outcome::Unsafe(Box::new(step(self)))),
+            Verdict::Refused => return Err(Outcome::Unsafe(Box::new(self.blamed(step(self))))),
         }
         self.at_link = None;
         Ok(())
@@ -217,11 +223,20 @@ impl<'tree> Walker<'tree> {
                 };
                 Ok(())
             }
-            Verdict::Refused => Err(Outcome::Unsafe(Box::new(self.standing.refused(
-                before,
-                self.path(),
-                Some((&object, None)),
-            )))),
+            Verdict::Refused => {
+                let step = self.standing.refused(before, self.path(), Some((&object, None)));
+                Err(Outcome::Unsafe(Box::new(self.blamed(step))))
+            }
+        }
+    }
+
+    /// The step with the link of another user that has led here, if one has: that is what a person has to look at.
+    fn blamed(&self, step: UnsafeStep) -> UnsafeStep {
+        match &self.foreign_link {
+            Some((link, target)) if self.standing.after_foreign_link && *link != step.to => {
+                UnsafeStep { from: link.clone(), by_link: Some(target.clone()), ..step }
+            }
+            Some(_) | None => step,
         }
     }
 
