@@ -231,7 +231,8 @@ impl Fitting {
         let (saved, cluster) = (&self.saved, &self.cluster);
         let survey = cluster.survey(nodes)?;
         let differences = diff(&survey.desired, &survey.observed, super::now());
-        let standings = saved.standing(&survey, &differences);
+        let mut standings = saved.standing(&survey, &differences);
+        used_plan::settle(saved, &mut standings, nodes, &survey)?;
         let is_done = |number: &u32| standings.visits.get(number) == Some(&Standing::Done);
         let visits = saved.visits();
         let signed = self.signed(&standings, &survey, call.global)?;
@@ -242,7 +243,6 @@ impl Fitting {
             let exit = call.hand_out(&made, &standings.made.requests);
             return Ok(Looked::Ends(call.finish_unused(saved, exit)));
         }
-        used_plan::refuse_used(saved, &standings, nodes, &survey)?;
         stands(saved, &standings)?;
         let made = cluster.draft(&survey, &options, &signed, self.at)?;
         if !made.applicable {

@@ -46,19 +46,28 @@ pub(super) fn tell_done(saved: &SavedPlan, nodes: &Hosts, survey: &Survey) {
     output::tell(&format!("Plan {} {how}. Nothing was touched.\n", saved.id()));
 }
 
-/// Refuses a plan of which a part was applied that is not there any more.
+/// Counts as done what a plan has done and what is still exactly as it left it, and refuses a plan of which a part was applied that is not there any more.
 ///
 /// # Errors
 /// The exit code, after it was told who has gone back.
-pub(super) fn refuse_used(
+pub(super) fn settle(
     saved: &SavedPlan,
-    standings: &Standings,
+    standings: &mut Standings,
     nodes: &Hosts,
     survey: &Survey,
 ) -> Result<(), Exit> {
+    if standings.visits.values().all(|standing| *standing == Standing::Done) {
+        return Ok(());
+    }
     let kept = kept(nodes, survey);
     for (node, own) in committed(saved, &kept) {
-        if standings.visits.get(&own.id.visit) == Some(&Standing::Done) {
+        let is_here = saved.visits().iter().any(|visit| visit.number == own.id.visit && visit.node == *node);
+        if !is_here || standings.visits.get(&own.id.visit) == Some(&Standing::Done) {
+            continue;
+        }
+        // What it was for may be due again, such as the next step of a replacement: that is another plan's.
+        if !own.paths.is_empty() && own.paths.iter().all(|changed| changed.unchanged_since) {
+            standings.visits.insert(own.id.visit, Standing::Done);
             continue;
         }
         let touches = |later: &&SnapshotFacts| {
