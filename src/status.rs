@@ -14,7 +14,7 @@ pub use interrupted::InterruptedRun;
 
 use crate::desired::{Decided, Desired, DesiredIdentity, Storage};
 use crate::diff::{
-    AuthorityView, Differences, Effect, Finding, Form, Reason, authority_views, identity_view,
+    AuthorityView, Differences, Effect, Finding, FindingAlarm, Form, Reason, authority_views, identity_view,
 };
 use crate::duration::Duration;
 use crate::ids::{Address, AuthorityName, ClusterName, NodeName, Subject};
@@ -108,6 +108,21 @@ pub enum AlarmState {
     RenewalFailed,
     /// A run on a node was interrupted, and is not undone yet.
     Interrupted,
+    /// Somebody else's CA is in a file by which clients are judged, or with which a service signs.
+    #[serde(rename = "foreignCa")]
+    ForeignCa,
+    /// The spec wishes for something that this version cannot do.
+    #[serde(rename = "cannotBeDone")]
+    CannotBeDone,
+}
+
+impl From<FindingAlarm> for AlarmState {
+    fn from(alarm: FindingAlarm) -> Self {
+        match alarm {
+            FindingAlarm::ForeignCa => AlarmState::ForeignCa,
+            FindingAlarm::CannotBeDone => AlarmState::CannotBeDone,
+        }
+    }
 }
 
 /// An alarm about a node on which the last run failed, for monitoring. It is over once a run succeeds there.
@@ -286,6 +301,9 @@ pub struct FindingStatus {
     pub finding: Finding,
     /// The finding in words.
     pub message: String,
+    /// The alarm that it raises.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<AlarmState>,
 }
 
 impl Status {
@@ -367,6 +385,11 @@ impl Status {
         self.certificate_authorities.sort_by_key(expires);
     }
 
+    /// The findings that raise an alarm, each with it.
+    pub fn alarming(&self) -> impl Iterator<Item = (AlarmState, &FindingStatus)> {
+        self.findings().filter_map(|finding| Some((finding.alarm?, finding)))
+    }
+
     /// The gravest effect of all findings; `None` when there are none.
     pub fn gravest(&self) -> Option<Effect> {
         self.findings().map(|status| status.finding.effect).min()
@@ -440,6 +463,7 @@ fn findings_of(differences: &Differences, address: &Address) -> Vec<FindingStatu
         address: address.to_string(),
         message: finding.reason.to_string(),
         finding: finding.clone(),
+        alarm: finding.alarm().map(AlarmState::from),
     };
     differences.of(address).iter().map(status).collect()
 }

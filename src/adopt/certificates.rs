@@ -80,7 +80,7 @@ fn authority(draft: &mut Draft, sight: &Sight<'_>, name: &AuthorityName, view: &
     for (node, held) in strays {
         for stray in held.iter().skip(1).filter(|stray| *stray != signer) {
             draft.remark(format!(
-                "the bundle of {name} on {node} also trusts {} (sha256:{}); if it must go, declare it under authorities.{name}.distrust",
+                "the bundle of {name} on {node} also trusts {} (sha256:{}); if it must go, declare it under authorities.{name}.distrust, and if it is to stay, under authorities.{name}.alsoTrusts",
                 stray.facts().subject,
                 stray.fingerprint()
             ));

@@ -120,6 +120,8 @@ pub struct DesiredAuthority {
     pub reissue_issued_before: Option<Decided<jiff::Timestamp>>,
     /// Fingerprints that must go, with reasons.
     pub distrust: BTreeMap<String, String>,
+    /// Fingerprints of CA certificates that are trusted beside the authority's own, with reasons.
+    pub also_trusts: BTreeMap<String, String>,
     /// What happens when it expires.
     pub on_expiry: OnExpiry,
     /// How long old and new are both trusted.
@@ -146,11 +148,20 @@ pub struct DesiredConsumer {
 impl DesiredAuthority {
     /// The fingerprints of the CA certificates that must go, each with the reason.
     pub fn distrusted(&self) -> impl Iterator<Item = (Sha256, &str)> {
-        let declared = self.distrust.iter();
-        declared.filter_map(|(fingerprint, because)| {
-            Some((fingerprint.strip_prefix("sha256:")?.parse().ok()?, because.as_str()))
-        })
+        named(&self.distrust)
     }
+
+    /// The fingerprints of the CA certificates that are trusted beside its own, each with the reason.
+    pub fn also_trusted(&self) -> impl Iterator<Item = (Sha256, &str)> {
+        named(&self.also_trusts)
+    }
+}
+
+/// Fingerprints as a spec writes them, each with its reason.
+fn named(declared: &BTreeMap<String, String>) -> impl Iterator<Item = (Sha256, &str)> {
+    declared.iter().filter_map(|(fingerprint, because)| {
+        Some((fingerprint.strip_prefix("sha256:")?.parse().ok()?, because.as_str()))
+    })
 }
 
 /// One node as it should be.
@@ -319,6 +330,12 @@ impl DesiredIdentity {
     /// Every place, the main one first.
     pub fn places(&self) -> impl Iterator<Item = &Storage> {
         std::iter::once(&self.storage).chain(self.copies.values().map(|copy| &copy.storage))
+    }
+
+    /// Every place but those that a person keeps for himself, the main one first.
+    pub fn managed_places(&self) -> impl Iterator<Item = &Storage> {
+        let kept = self.copies.values().filter(|copy| copy.keep != Keep::Report);
+        std::iter::once(&self.storage).chain(kept.map(|copy| &copy.storage))
     }
 }
 

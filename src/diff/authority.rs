@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredNode};
-use crate::ids::{AuthorityName, NodeName};
+use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredIdentity, DesiredNode, Storage};
+use crate::ids::{AuthorityName, NodeName, ServiceName};
 use crate::material::PemFacts;
 use crate::observed::{Answer, NodeFacts, Observed};
 use crate::x509::{Certificate, Sha256, chain};
 
 use super::key_pair::odd_ones_out;
-use super::view::{pem, pem_reasons};
-use super::{Effect, Finding, NotAsDeclared, Reason, Staged, Succession, directory, files, kept};
+use super::trust::{Evidence, Trusted, tell_apart};
+use super::view::{pem, pem_reasons, storage_view};
+use super::{
+    Effect, Finding, NotAsDeclared, Reason, Staged, Succession, directory, files, kept, strangers, wishes,
+};
 
 /// What all nodes together hold of an authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub struct AuthorityView {
     pub skipped: BTreeSet<NodeName>,
     /// The one that is to take its place, as far as it is there.
     pub staged: Staged,
+    /// The CA certificates in its further files and in the CA data of the kubeconfigs that trust it, on any node.
+    pub further: BTreeSet<Certificate>,
+    /// The services that let in the clients whose certificates it signed.
+    pub admits: BTreeSet<ServiceName>,
     /// Whether this version can put another one in its place.
     pub is_replaceable: bool,
     /// What all nodes together say, worked out once: every check of every node asks for it.
@@ -38,6 +45,7 @@ pub struct AuthorityView {
 struct Settled {
     signer: Option<Certificate>,
     odd_ones_out: BTreeMap<NodeName, Reason>,
+    trusted: Trusted,
 }
 
 impl AuthorityView {
@@ -58,7 +66,23 @@ impl AuthorityView {
         };
         let firsts = self.certificates.iter();
         let firsts = firsts.filter_map(|(node, held)| Some((node, as_signer(held.first()?)))).collect();
-        self.settled = Settled { signer, odd_ones_out: odd_ones_out(&firsts).into_iter().collect() };
+        let odd_ones_out = odd_ones_out(&firsts).into_iter().collect();
+        self.settled = Settled { signer, odd_ones_out, trusted: Trusted::default() };
+    }
+
+    /// Every CA certificate that is trusted as this authority, wherever.
+    pub(super) fn trusted(&self) -> BTreeSet<&Certificate> {
+        self.certificates.values().flatten().chain(&self.further).collect()
+    }
+
+    /// Whether it is somebody else's: no node holds its key, and nothing that was seen is signed by it.
+    pub fn is_strange(&self, certificate: &Certificate) -> bool {
+        self.settled.trusted.is_strange(certificate)
+    }
+
+    /// Why it is one of the cluster's own beside the one that signs; none where it is not.
+    pub(super) fn begun_by_hand(&self, certificate: &Certificate) -> Option<&Evidence> {
+        self.settled.trusted.begun_by_hand(certificate)
     }
 
     fn voted_signer(&self) -> Option<&Certificate> {
@@ -114,11 +138,42 @@ pub fn authority_views(desired: &Desired, observed: &Observed) -> BTreeMap<Autho
             }
         }
     }
+    for (name, node) in &desired.nodes {
+        let facts = observed.nodes.get(name).and_then(|answer| answer.facts());
+        for (authority, certificates) in facts.into_iter().flat_map(|facts| embedded(node, facts)) {
+            if let Some(view) = views.get_mut(authority) {
+                view.further.extend(certificates);
+            }
+        }
+        let dials = node.services.values().flat_map(|service| &service.dials);
+        for dial in dials.chain(node.programs.values().flatten()) {
+            let Some(view) = dial.admits.as_ref().and_then(|authority| views.get_mut(authority)) else {
+                continue;
+            };
+            if !view.admits.contains(&dial.to) {
+                view.admits.insert(dial.to.clone());
+            }
+        }
+    }
     for (authority, view) in &mut views {
         view.is_replaceable = desired.is_of_etcd_alone(authority);
         view.settle();
+        let root = desired.authorities.get(authority).and_then(|wanted| wanted.root.as_ref());
+        let root = root.and_then(|root| root.certificate.as_ref());
+        view.settled.trusted = tell_apart(view, root, observed);
     }
     views
+}
+
+/// The CA data of the kubeconfigs of a node, each with the authority that it trusts.
+pub(super) fn embedded<'a>(
+    node: &'a DesiredNode,
+    facts: &'a NodeFacts,
+) -> impl Iterator<Item = (&'a AuthorityName, Vec<Certificate>)> {
+    node.identities.values().flat_map(DesiredIdentity::managed_places).filter_map(|place| match place {
+        Storage::Kubeconfig { trusts, .. } => Some((trusts, storage_view(place, facts).trusted?)),
+        Storage::Pair { .. } | Storage::Combined { .. } => None,
+    })
 }
 
 fn gather(
@@ -143,6 +198,10 @@ fn gather(
             view.unknown.insert(node.clone());
         }
         Err(_) => {}
+    }
+    for file in copy.copies.values() {
+        let held = pem(facts, &file.path).map(|pem| pem.certificates.as_slice()).unwrap_or_default();
+        view.further.extend(held.iter().cloned());
     }
     if !copy.may_hold_key {
         return;
@@ -182,6 +241,8 @@ pub(super) struct AuthorityCase<'a> {
     /// Which of its certificates go, and which one comes.
     pub(super) succession: Option<&'a Succession>,
     pub(super) node: &'a NodeName,
+    /// What should be on the node.
+    pub(super) on: &'a DesiredNode,
     pub(super) facts: &'a NodeFacts,
 }
 
@@ -200,6 +261,8 @@ impl AuthorityCase<'_> {
             }
             Err(reason) => findings.push(Finding::due_unless_unknown(reason)),
         }
+        findings.extend(strangers::findings(self));
+        findings.extend(wishes::findings(self));
         findings.extend(self.own_root());
         findings.extend(self.key_findings());
         findings.extend(kept::findings(self));
@@ -243,23 +306,17 @@ impl AuthorityCase<'_> {
             findings.extend([self.not_a_ca(first), self.differs_between_nodes()]);
         }
         findings.extend(bundle_duplicates(certificates));
-        findings.extend(self.bundle_has_stray(certificates));
         findings.extend(self.goes(certificates).map(Some));
         findings.into_iter().flatten().collect()
     }
 
-    /// What has to go. What the spec distrusts is told as well where this version does not replace it.
+    /// What has to go.
     fn goes(&self, certificates: &[Certificate]) -> impl Iterator<Item = Finding> {
-        let going = |held: &Certificate| match self.succession {
-            Some(succession) => {
-                succession.leaving.get(held.fingerprint()).map(|(_, finding)| finding.clone())
-            }
-            None => {
-                let because = self.wanted.distrust.get(&format!("sha256:{}", held.fingerprint()))?.clone();
-                Some(Finding::due(Reason::Distrusted { fingerprint: *held.fingerprint(), because }))
-            }
-        };
-        certificates.iter().filter_map(going).collect::<Vec<_>>().into_iter()
+        let leaving = self.succession.map(|succession| &succession.leaving);
+        let further = self.copy.copies.values().flat_map(|file| self.facts.certificates(&file.path));
+        let held: BTreeSet<&Certificate> = certificates.iter().chain(further).collect();
+        let going = move |held: &Certificate| Some(leaving?.get(held.fingerprint())?.1.clone());
+        held.into_iter().filter_map(going).collect::<Vec<_>>().into_iter()
     }
 
     fn expired(&self, certificate: &Certificate) -> Option<Finding> {
@@ -292,28 +349,6 @@ impl AuthorityCase<'_> {
         let first = self.view.on_node(self.node).and_then(<[Certificate]>::first);
         let is_on_the_way = first.zip(self.succession).is_some_and(|(first, going)| going.knows(first));
         (!is_on_the_way).then(|| Finding::blocks(odd.clone()))
-    }
-
-    /// Trust is never dropped by itself: a CA that must go is declared with `distrust`.
-    fn bundle_has_stray(&self, certificates: &[Certificate]) -> Vec<Option<Finding>> {
-        let Some(signer) = self.view.signer() else { return Vec::new() };
-        let strays: BTreeSet<&Certificate> =
-            certificates.iter().filter(|certificate| *certificate != signer).collect();
-        let first = certificates.first();
-        strays
-            .into_iter()
-            // The first one signs here; that it is another than elsewhere is said by `differs_between_nodes`.
-            .filter(|stray| Some(*stray) != first)
-            // A root and the authorities that it has certified belong together.
-            .filter(|stray| !is_certified_by(stray, signer) && !is_certified_by(signer, stray))
-            .filter(|stray| !self.succession.is_some_and(|succession| succession.knows(stray)))
-            .map(|stray| {
-                Some(Finding::note(Reason::BundleHasStray {
-                    fingerprint: *stray.fingerprint(),
-                    subject: stray.facts().subject.to_string(),
-                }))
-            })
-            .collect()
     }
 
     fn key_findings(&self) -> Vec<Finding> {
@@ -395,7 +430,7 @@ impl AuthorityCase<'_> {
 }
 
 /// Whether one authority has certified another one. One that goes by the same name is the same one, perhaps with another period or key.
-fn is_certified_by(authority: &Certificate, other: &Certificate) -> bool {
+pub(super) fn is_certified_by(authority: &Certificate, other: &Certificate) -> bool {
     authority.facts().subject != other.facts().subject && chain::is_issued_by(authority, other)
 }
 

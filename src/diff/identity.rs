@@ -13,7 +13,9 @@ use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm}
 use super::authority::is_extension;
 use super::declared;
 use super::words::subject_text;
-use super::{AuthorityView, Effect, Finding, Form, IdentityView, Reason, Succession, files, request};
+use super::{
+    AuthorityView, Effect, Finding, Form, IdentityView, Reason, Succession, files, request, strangers,
+};
 
 /// Everything that the checks of one identity on one node look at.
 pub(super) struct IdentityCase<'a> {
@@ -84,6 +86,7 @@ impl IdentityCase<'_> {
             findings.extend(self.key_mismatch(certificate));
         }
         findings.extend(self.bundle_lacks());
+        findings.extend(strangers::in_kubeconfig(self));
         findings.extend(self.chain_outdated());
         findings.extend(request::finding(self.wanted, self.facts));
         let files = self.wanted.storage.files();
@@ -200,7 +203,10 @@ fn leave_to_the_kubelet(findings: &mut Vec<Finding>) {
     let is_of_the_file = |reason: &Reason| {
         matches!(
             reason,
-            Reason::PermissionsDiffer { .. } | Reason::OwnerDiffers { .. } | Reason::BundleLacks { .. }
+            Reason::PermissionsDiffer { .. }
+                | Reason::OwnerDiffers { .. }
+                | Reason::BundleLacks { .. }
+                | Reason::Distrusted { .. }
         )
     };
     let own = findings

@@ -4,6 +4,7 @@
 //! a [`Reason`] with its [`Effect`]. Pure. Each check is one small function named after what it finds; facts are gathered once before (`view`), so that no
 //! check parses anything. What could not be seen is a finding of its own and never counts as absent.
 
+mod alarm;
 mod authority;
 mod copies;
 mod declared;
@@ -19,12 +20,15 @@ mod request;
 mod sentences;
 mod service;
 mod shared;
+mod strangers;
 mod succession;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod unlisted;
 mod view;
 mod ways;
+mod wishes;
 mod words;
 
 pub use directory::Obstacle;
@@ -37,6 +41,7 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use alarm::FindingAlarm;
 pub use authority::{AuthorityView, authority_views, is_extension};
 pub use copies::CopyHeld;
 pub use declared::NotAsDeclared;
@@ -44,6 +49,7 @@ pub use identity::Standing;
 pub use reason::Reason;
 pub use request::waiting_request;
 pub use shared::{SharedView, shared_views};
+pub use strangers::Judges;
 pub(crate) use succession::successor_names;
 pub use succession::{Staged, Succession, successions};
 pub use unlisted::{Outsider, Seen as SeenOutside, Sighting, Unlisted, unlisted, way_out};
@@ -274,6 +280,7 @@ fn node_differences(
             view,
             succession,
             node: name,
+            on: node,
             facts,
         };
         let findings = hidden(&[&copy.certificate.path, &copy.key.path]);

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CopyHeld, KnownContent, NotAsDeclared, Obstacle, Outsider, Sighting};
+use super::{CopyHeld, Judges, KnownContent, NotAsDeclared, Obstacle, Outsider, Sighting};
 use crate::duration::Duration;
-use crate::ids::{AuthorityName, NodeName};
+use crate::ids::{AuthorityName, NodeName, ServiceName};
 use crate::kubeconfig::OtherCredentials;
 use crate::observed::UnsafeStep;
 use crate::spec::scalars::FileMode;
@@ -153,12 +153,7 @@ pub enum Reason {
         source: String,
     },
     /// The spec says that a CA has to go.
-    Distrusted {
-        /// The CA certificate.
-        fingerprint: Sha256,
-        /// Why, as the spec says.
-        because: String,
-    },
+    #[rustfmt::skip] Distrusted { #[doc = "The CA certificate."] fingerprint: Sha256, #[doc = "Why, as the spec says."] because: String, #[doc = "It is nobody's of the cluster, so that nothing has to take its place."] #[serde(default, skip_serializing_if = "std::ops::Not::not")] stray: bool },
     /// Nobody holds a distrusted CA any more, and the node's snapshots still hold its private key.
     KeyInSnapshots {
         /// The CA certificate.
@@ -171,22 +166,11 @@ pub enum Reason {
         because: String,
     },
     /// Nobody holds a distrusted CA any more, and whether the node's snapshots hold its private key is not known.
-    SnapshotsUnread {
-        /// The CA certificate.
-        fingerprint: Sha256,
-        /// Why it is not known.
-        because: String,
-    },
+    #[rustfmt::skip] SnapshotsUnread { #[doc = "The CA certificate."] fingerprint: Sha256, #[doc = "Why it is not known."] because: String },
     /// A CA that has to go issued it.
-    IssuerGoes {
-        /// The CA certificate.
-        issuer: Sha256,
-    },
+    #[rustfmt::skip] IssuerGoes { #[doc = "The CA certificate."] issuer: Sha256 },
     /// A CA that was to come has no key any more.
-    SuccessorKeyLost {
-        /// The CA certificate.
-        fingerprint: Sha256,
-    },
+    #[rustfmt::skip] SuccessorKeyLost { #[doc = "The CA certificate."] fingerprint: Sha256 },
     /// Somebody who is not managed here needs a CA that goes, and is not waited for.
     Waived {
         /// Who needs it, where and how.
@@ -194,13 +178,18 @@ pub enum Reason {
         /// Why nobody waits, in the words of the spec.
         because: String,
     },
-    /// A trust bundle holds a certificate that is none of its authority's.
-    BundleHasStray {
-        /// The certificate.
-        fingerprint: Sha256,
-        /// Its subject.
-        subject: String,
-    },
+    /// A trust bundle holds a CA certificate that is nobody's of the cluster.
+    #[rustfmt::skip] BundleHasStray { #[doc = "The certificate."] fingerprint: Sha256, #[doc = "Its subject."] subject: String, #[doc = "The file."] #[serde(default, skip_serializing_if = "String::is_empty")] path: String, #[doc = "Who is judged by that file."] #[serde(default)] judges: Judges, #[doc = "The services that do."] #[serde(default, skip_serializing_if = "Vec::is_empty")] by: Vec<ServiceName>, #[doc = "The services that sign with that file."] #[serde(default, skip_serializing_if = "Vec::is_empty")] signs: Vec<ServiceName> },
+    /// A trust bundle holds a CA certificate of the cluster beside the one that signs: a rotation that a person has begun, or not ended.
+    #[rustfmt::skip] BegunByHand { #[doc = "The certificate."] fingerprint: Sha256, #[doc = "Its subject."] subject: String, #[doc = "The nodes that hold its key."] key_on: Vec<NodeName>, #[doc = "Something that it signed, by its place."] signed: Option<String> },
+    /// The spec trusts a CA beside the authority's own.
+    #[rustfmt::skip] AlsoTrusted { #[doc = "The certificate."] fingerprint: Sha256, #[doc = "Its subject; none where the file does not hold it."] subject: Option<String>, #[doc = "Why, as the spec says."] because: String },
+    /// The spec names the authority's own CA as one that is trusted beside it.
+    #[rustfmt::skip] TrustedAnyway { #[doc = "The certificate."] fingerprint: Sha256 },
+    /// A service signs with a file of several certificates and takes exactly one.
+    #[rustfmt::skip] SignerIsBundle { #[doc = "The file."] path: String, #[doc = "The services."] by: Vec<ServiceName> },
+    /// The spec, or the command line, asks for another CA or key in the place of one that this version does not replace.
+    #[rustfmt::skip] CannotReplace { #[doc = "The authority."] authority: AuthorityName, #[doc = "What asks for it, as it is written."] asked: String },
     /// A trust bundle holds a certificate more than once.
     BundleDuplicates {
         /// The certificate.

@@ -4,11 +4,13 @@
 
 use std::fmt;
 
+use super::alarm::power;
+use super::strangers::Judges;
 use super::unlisted::Sighting;
 use super::words::{date, instant, joined, names};
 use super::{KnownContent, Reason};
 use crate::diagnostic::escaped;
-use crate::ids::NodeName;
+use crate::ids::{NodeName, ServiceName};
 use crate::lookalike::spelled;
 
 impl fmt::Display for Reason {
@@ -87,7 +89,7 @@ impl fmt::Display for Reason {
                 wanted.short(),
                 escaped(source)
             ),
-            Reason::Distrusted { fingerprint, because } => {
+            Reason::Distrusted { fingerprint, because, .. } => {
                 write!(f, "distrusted: {} ({})", fingerprint.short(), escaped(because))
             }
             Reason::KeyInSnapshots { fingerprint, files, because, .. } => write!(
@@ -115,8 +117,57 @@ impl fmt::Display for Reason {
                 "no node holds the key of {}, which was to come, so another one comes in its place",
                 fingerprint.short()
             ),
-            Reason::BundleHasStray { fingerprint, subject } => {
-                write!(f, "trust bundle also holds {} ({})", fingerprint.short(), spelled(subject))
+            Reason::BundleHasStray { fingerprint, subject, path, judges, by, signs } => {
+                let place = if path.is_empty() { "trust bundle".to_owned() } else { escaped(path) };
+                let (ca, power) = (spelled(subject), power(*judges));
+                let digits = fingerprint.short();
+                write!(
+                    f,
+                    "{place} also holds {digits} ({ca}), a CA that is none of this cluster's: {power}"
+                )?;
+                if !by.is_empty() {
+                    let to = if *judges == Judges::Unknown { "read" } else { "checked" };
+                    write!(f, " ({to} by {})", services(by))?;
+                }
+                if !signs.is_empty() {
+                    write!(f, "; {} signs with this file", services(signs))?;
+                }
+                Ok(())
+            }
+            Reason::BegunByHand { fingerprint, subject, key_on, signed } => {
+                let ca = spelled(subject);
+                write!(f, "a rotation begun by hand: {} ({ca}) is trusted too", fingerprint.short())?;
+                let nodes: Vec<&str> = key_on.iter().map(NodeName::as_str).collect();
+                match signed {
+                    Some(place) => write!(f, "; it signed {}", escaped(place)),
+                    None => write!(f, "; its key is on {}", nodes.join(", ")),
+                }
+            }
+            Reason::AlsoTrusted { fingerprint, subject: Some(subject), because } => {
+                let (ca, because) = (spelled(subject), escaped(because));
+                write!(f, "also trusts {} ({ca}), as the spec says: {because}", fingerprint.short())
+            }
+            Reason::AlsoTrusted { fingerprint, subject: None, because } => write!(
+                f,
+                "the spec also trusts {} ({}), and the file does not hold it: pki never writes it, since it has only its digest",
+                fingerprint.short(),
+                escaped(because)
+            ),
+            Reason::TrustedAnyway { fingerprint } => {
+                write!(f, "alsoTrusts names {}, which is this authority's own CA", fingerprint.short())
+            }
+            Reason::SignerIsBundle { path, by } => write!(
+                f,
+                "{} holds several certificates, and {} signs with it, which takes exactly one: it signs nothing, and does not start again",
+                escaped(path),
+                services(by)
+            ),
+            Reason::CannotReplace { authority, asked } => {
+                write!(
+                    f,
+                    "{} asks for another {authority}, which this version cannot replace",
+                    escaped(asked)
+                )
             }
             Reason::BundleDuplicates { fingerprint } => {
                 write!(f, "trust bundle holds {} more than once", fingerprint.short())
@@ -291,4 +342,8 @@ impl fmt::Display for Reason {
             Reason::Unknown { because } => write!(f, "unknown: {}", escaped(because)),
         }
     }
+}
+
+fn services(names: &[ServiceName]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -48,6 +48,11 @@ impl Succession {
         self.leaving.contains_key(certificate.fingerprint()) || self.successor.as_ref() == Some(certificate)
     }
 
+    /// Whether only CAs of somebody else go, so that nothing has to come in their place.
+    pub fn is_only_dropping(&self) -> bool {
+        self.leaving.values().all(|(_, finding)| finding.is_of_stray())
+    }
+
     /// Whether one of the certificates that go, or the one that comes, issued this one or one of those above it in its chain.
     pub fn issued(&self, certificate: &Certificate, chain: &[Certificate]) -> bool {
         self.issuer_that_goes(certificate, chain).is_some() || self.is_of_what_comes(certificate, chain)
@@ -111,18 +116,20 @@ pub fn successions(
 impl AuthorityView {
     /// Which of its certificates go, and which one comes; none where none has to go, or where it is none that can be replaced.
     fn succession(&self, wanted: &DesiredAuthority, now: Timestamp) -> Option<Succession> {
-        if !self.is_replaceable {
-            return None;
-        }
         let mut leaving: BTreeMap<Sha256, (Certificate, Finding)> = BTreeMap::new();
-        for certificate in self.known() {
+        for certificate in self.known().chain(self.further.iter()) {
             if let Some(finding) = self.leaves(certificate, wanted, now) {
                 leaving.insert(*certificate.fingerprint(), (certificate.clone(), finding));
             }
         }
         // What nobody trusts any more has gone.
-        if !self.known().any(|held| self.is_held(held) && leaving.contains_key(held.fingerprint())) {
+        if !leaving.values().any(|(held, _)| self.is_held(held)) {
             return None;
+        }
+        // Without a CA of somebody else it would trust the same, and nothing has to come.
+        let only_drops = leaving.values().all(|(_, finding)| finding.is_of_stray());
+        if only_drops {
+            return Some(Succession { leaving, successor: self.signer().cloned() });
         }
         for (lost, finding) in self.lost(&leaving, wanted) {
             leaving.insert(*lost.fingerprint(), (lost, finding));
@@ -145,7 +152,13 @@ impl AuthorityView {
         let facts = certificate.facts();
         if let Some(because) = wanted.distrust.get(&format!("sha256:{}", certificate.fingerprint())) {
             let fingerprint = *certificate.fingerprint();
-            return Some(Finding::due(Reason::Distrusted { fingerprint, because: because.clone() }));
+            let stray = self.is_strange(certificate) && self.signer() != Some(certificate);
+            let reason = Reason::Distrusted { fingerprint, because: because.clone(), stray };
+            // Nothing takes the place of a CA that is not etcd's alone, but one of somebody else has no place.
+            return (self.is_replaceable || stray).then(|| Finding::due(reason));
+        }
+        if !self.is_replaceable {
+            return None;
         }
         // What else is in a bundle is somebody's decision: only who signs, or would, is replaced for these reasons.
         if !self.signs(certificate) {
@@ -195,6 +208,8 @@ impl AuthorityView {
 
     fn is_held(&self, certificate: &Certificate) -> bool {
         self.certificates.values().any(|held| held.contains(certificate))
+            // One of its own goes out of further files together with the main one.
+            || self.is_strange(certificate) && self.further.contains(certificate)
     }
 
     /// Every CA certificate of it on any node, each once.

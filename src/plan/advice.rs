@@ -39,6 +39,13 @@ pub(super) fn not_mended(reason: &Reason, subject: &Subject) -> (String, String)
     (because.to_owned(), help.to_owned())
 }
 
+/// How a person replaces a CA that no plan replaces.
+fn by_hand(authority: &str) -> String {
+    format!(
+        "do it by hand, as the page \"Manual Rotation of CA Certificates\" of the Kubernetes documentation says: make the new CA; have every node, kubeconfig and pod trust both (kube-controller-manager signs with a file of one certificate, `--cluster-signing-cert-file`); issue every certificate of {authority} anew; only then drop the old one. Remove this wish from the spec until the rotation has begun: `pki status` tells how far it is, and `pki plan` goes on with everything else"
+    )
+}
+
 /// The way out of what blocks.
 pub(super) fn help(reason: &Reason, address: &Address) -> Option<String> {
     let Address { subject, node } = address;
@@ -93,8 +100,13 @@ pub(super) fn help(reason: &Reason, address: &Address) -> Option<String> {
     if let Reason::AddressOfAnother { other, .. } = reason {
         return Some(format!("declare the `address` of {node} and of {other} in the spec, each its own"));
     }
+    if let Reason::CannotReplace { authority, .. } = reason {
+        return Some(by_hand(authority.as_str()));
+    }
     let text = if matches!(reason, Reason::RootDiffers { .. }) {
-        "this version replaces the CAs of a running etcd only; remove `source` to stay with the one that is there"
+        "this version replaces the CAs of a running etcd only; remove `source` to stay with the one that is there, or put the other one in its place by hand, as the page \"Manual Rotation of CA Certificates\" of the Kubernetes documentation says"
+    } else if matches!(reason, Reason::TrustedAnyway { .. }) {
+        "remove it from `alsoTrusts`: an authority's own CA is trusted as long as it is the authority"
     } else if matches!(reason, Reason::DiffersBetweenNodes { .. }) {
         "copy the right one to this node by hand; which one that is only you can tell"
     } else if matches!(reason, Reason::KeyMismatch { .. } | Reason::PublicKeyMismatch { .. }) {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Phase, Plan, Privileged};
+use super::{Action, Deed, Phase, Plan, Privileged};
 use crate::ids::AuthorityName;
 
 /// What a plan needs to be approved.
@@ -32,9 +32,29 @@ impl Plan {
             what.push("outage");
         }
         let (dropped, purged) = (self.of_phase(Phase::DropOld), self.of_phase(Phase::Purge));
+        let drops = || {
+            let visits = self.visits.iter().filter(|visit| visit.phase == Phase::DropOld);
+            visits.flat_map(|visit| &visit.actions)
+        };
+        let own = drops().filter(|action| action.drops_own()).filter_map(Action::authority);
+        let own: BTreeSet<&AuthorityName> = own.collect();
+        let strays: BTreeSet<&AuthorityName> = dropped.difference(&own).copied().collect();
+        let kubeconfigs = drops().filter(|action| matches!(action.deed, Deed::UpdateKubeconfig { .. }));
+        let kubeconfigs: BTreeSet<String> =
+            kubeconfigs.map(|action| action.address.subject.to_string()).collect();
+        if dropped.is_empty() && !kubeconfigs.is_empty() {
+            what.extend(kubeconfigs.iter().map(String::as_str));
+            why.push(
+                "a CA that is none of this cluster's is dropped from the CA data of kubeconfigs".to_owned(),
+            );
+        }
         for authority in dropped.union(&purged) {
             what.push(authority.as_str());
-            if dropped.contains(authority) {
+            if strays.contains(authority) {
+                why.push(format!(
+                    "a CA that is none of this cluster's is dropped from ca/{authority}: from then on whoever shows a certificate that it signed is refused"
+                ));
+            } else if dropped.contains(authority) {
                 why.push(format!(
                     "the old CA of ca/{authority} is dropped: from then on nobody trusts what it signed, and there is no way back but another replacement"
                 ));
@@ -73,9 +93,6 @@ impl Plan {
     /// The authorities on which it works in a phase.
     fn of_phase(&self, phase: Phase) -> BTreeSet<&AuthorityName> {
         let visits = self.visits.iter().filter(|visit| visit.phase == phase);
-        visits
-            .flat_map(|visit| &visit.actions)
-            .filter_map(|action| action.address.subject.authority())
-            .collect()
+        visits.flat_map(|visit| &visit.actions).filter_map(Action::authority).collect()
     }
 }

@@ -42,12 +42,19 @@ impl Case<'_> {
         authority: &AuthorityName,
         other: &NodeName,
     ) -> Result<(), Obstacle> {
+        if let Some(stranger) = builder.stranger(authority, other) {
+            return Err(Obstacle::Elsewhere(
+                format!("nothing is signed on {other} while this is so: {}", stranger.reason),
+                "do first what is said of that CA, and plan again".to_owned(),
+            ));
+        }
         for node in BTreeSet::from([self.name, other]) {
             let address = Address { subject: Subject::Authority(authority.clone()), node: node.clone() };
             let findings = builder.input.differences.of(&address);
             let grave = findings.iter().find(|finding| {
                 matches!(finding.effect, Effect::Blocks | Effect::Unknown)
                     && !builder.is_recovered(&address, finding)
+                    && !finding.is_foreign_ca()
             });
             if let Some(grave) = grave {
                 return Err(Obstacle::Blocked(format!("{address}: {}", grave.reason), None));
@@ -88,7 +95,11 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
     let signer = view.signer().cloned();
     let holder = signer.as_ref().and_then(|signer| {
         let spki = signer.facts().key.spki_sha256;
-        let able = view.keys.iter().filter(|(_, key)| **key == spki);
+        let holds = |(_, key): &(&NodeName, &Sha256)| **key == spki;
+        // Nothing is signed with a file that holds somebody else's CA while another node has a clean one.
+        let is_clean = |node: &NodeName| !builder.trusts_stranger(name, node);
+        let some_are_clean = view.keys.iter().filter(holds).any(|(node, _)| is_clean(node));
+        let able = view.keys.iter().filter(holds).filter(|(node, _)| !some_are_clean || is_clean(node));
         let (node, _) = choices::first_of(able, choices::signer(builder.input, name))?;
         copies.iter().find(|(name, _)| *name == node).copied()
     });
@@ -98,7 +109,7 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
         not_after: signer.facts().not_after,
         certificate: Some(signer.clone()),
     };
-    if let Some(reissues) = builder.replacements.get(name).map(|replacement| replacement.reissues) {
+    if let Some(reissues) = builder.replacements.get(name).map(replace::Replacement::reissues) {
         let comes = replace::build(builder, name, wanted, &copies);
         let goes = signer.zip(holder).map(|(signer, (node, files))| source(&signer, node, files));
         let signs = if reissues { comes } else { goes };

@@ -151,6 +151,7 @@ pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
     builder.find_replacements();
     builder.find_shared();
     builder.note_everything();
+    builder.refuse_wishes();
     authorities::build(&mut builder);
     let extended = builder.extended();
     for (name, node) in &survey.desired.nodes {
@@ -267,6 +268,10 @@ impl<'a> Builder<'a> {
                 .filter(|finding| !is_about_them(finding))
                 .filter(|finding| !self.is_lifted(address, finding))
                 .collect();
+            for stranger in grave.iter().filter(|finding| finding.is_foreign_ca()) {
+                self.tell_stranger(address, stranger);
+            }
+            let grave: Vec<&Finding> = grave.into_iter().filter(|finding| !finding.is_foreign_ca()).collect();
             if let Some(first) = grave.first() {
                 let help = help(&first.reason, address);
                 self.block(address, first.reason.to_string(), help, &grave);

@@ -143,6 +143,10 @@ pub(super) fn of_authorities(
             continue;
         }
         let address = Address { subject: Subject::Authority(authority.clone()), node: name.clone() };
+        if builder.holds_stranger(&address) {
+            // Somebody else's CA is neither spread to further files nor dropped from them.
+            continue;
+        }
         let findings = builder.findings(&address).to_vec();
         for file in copy.copies.values() {
             let is_about = |finding: &&Finding| {

@@ -117,7 +117,15 @@ fn obstacle(
     let view = builder.held.authorities.get(name)?;
     let mut unwritten = unwritten_trust(&builder.input.survey.desired, name);
     let unwritten = unwritten.find(|file| !wanted.waive.contains_key(file.consumer));
-    let (because, help) = if !view.is_replaceable {
+    let stranger = view.certificates.keys().find(|node| builder.trusts_stranger(name, node));
+    let (because, help) = if let Some(node) = stranger {
+        (
+            format!(
+                "{node} trusts somebody else's CA as {name}, and nothing is signed with such a file, or restarted to load it"
+            ),
+            "have that CA dropped, or trusted, as is said of it; the next plan goes on".to_owned(),
+        )
+    } else if !view.is_replaceable {
         (
             format!("{name} itself is about to end, and this version extends and replaces the CAs of etcd only"),
             "extend it with the same key, or plan its replacement, before its certificates can no longer be renewed".to_owned(),

@@ -49,12 +49,14 @@ mod saved_plan;
 mod selection;
 mod shared;
 mod standing;
+mod strangers;
 mod succeed;
 mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
 mod until;
+mod wishes;
 
 use std::collections::BTreeMap;
 

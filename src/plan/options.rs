@@ -86,6 +86,11 @@ impl Options {
             && !self.withheld.iter().any(|withheld| withheld.address == *address)
     }
 
+    /// Whether the user named this very thing to be replaced, and not everything on a node.
+    pub(super) fn names_to_replace(&self, address: &Address) -> bool {
+        self.replace.iter().any(|selector| selector.subject.is_some() && selector.matches(address))
+    }
+
     /// Whether a thing is to be replaced in any case.
     pub fn replaces(&self, address: &Address) -> bool {
         let is_replaced = |again: &Again| again.replaced.contains(address);

@@ -45,6 +45,11 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::SuccessorKeyLost { .. }
         | Reason::Waived { .. }
         | Reason::BundleHasStray { .. }
+        | Reason::BegunByHand { .. }
+        | Reason::AlsoTrusted { .. }
+        | Reason::TrustedAnyway { .. }
+        | Reason::SignerIsBundle { .. }
+        | Reason::CannotReplace { .. }
         | Reason::BundleDuplicates { .. }
         | Reason::ChainOutdated { .. }
         | Reason::PermissionsDiffer { .. }

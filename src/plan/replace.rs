@@ -21,7 +21,7 @@ use super::authorities::Signer;
 use super::build::Builder;
 use super::extend::held_at;
 use super::needs::facts_of;
-use super::{Bundle, Deed, Phase, RootSource, Why, choices};
+use super::{Bundle, Deed, Phase, RootSource, Why, choices, strangers};
 
 /// Where a certificate that is made comes in a bundle. Whoever signs comes first: kubeadm signs with the first one (certs/renewal, 1.20).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,10 +39,17 @@ pub(super) struct Replacement {
     pub(super) succession: Succession,
     /// The certificates that go and that somebody still shows something of.
     pub(super) shown: BTreeSet<Sha256>,
-    /// Whether this plan has what they issued issued anew by the one that comes.
-    pub(super) reissues: bool,
+    /// Whether everybody trusts the one that comes, so that it may issue.
+    pub(super) may_reissue: bool,
     /// Whether this plan drops them, too.
     pub(super) drops: bool,
+}
+
+impl Replacement {
+    /// Whether this plan has what they issued issued anew by the one that comes. What is somebody else's has issued nothing.
+    pub(super) fn reissues(&self) -> bool {
+        self.may_reissue && !self.succession.is_only_dropping()
+    }
 }
 
 /// One node's part.
@@ -78,6 +85,16 @@ pub(super) fn build(
     let view = builder.held.authorities.get(name).cloned()?;
     let places: Vec<Place<'_>> = copies.iter().map(|(node, copy)| place(node, copy, &view)).collect();
     let mut drawing = Drawing { builder, name, wanted, replacement: &replacement };
+    if replacement.succession.is_only_dropping() {
+        if replacement.drops {
+            for place in &places {
+                drawing.drop_strays(place);
+                drawing.purge(place);
+            }
+            strangers::drop_from_kubeconfigs(builder, name, &replacement.succession);
+        }
+        return None;
+    }
     let signer = drawing.prepare(&places)?;
     for place in &places {
         let both = drawing.both(place);
@@ -232,10 +249,34 @@ impl Drawing<'_, '_> {
         let leaving = self.replacement.succession.leaving.values().map(|(leaving, _)| leaving);
         let shown = leaving.filter(|leaving| self.replacement.shown.contains(leaving.fingerprint()));
         let comes = &self.replacement.succession.successor;
-        let known = place.held.iter().chain(shown).cloned();
+        // Nobody is restarted to load somebody else's CA that goes in this plan anyway.
+        let is_stray = |held: &&Certificate| {
+            let leaving = self.replacement.succession.leaving.get(held.fingerprint());
+            self.replacement.drops && leaving.is_some_and(|(_, finding)| finding.is_of_stray())
+        };
+        let known = place.held.iter().filter(|held| !is_stray(held)).chain(shown).cloned();
         match comes {
             Some(comes) => Bundle::with_last(known, comes),
             None => Bundle::with_made(Position::Last, known),
+        }
+    }
+
+    /// What is left without the CAs of somebody else, in the main file and in each further one.
+    fn drop_strays(&mut self, place: &Place<'_>) {
+        let succession = &self.replacement.succession;
+        let goes = |held: &&Certificate| succession.leaving.contains_key(held.fingerprint());
+        let left = Bundle::known(place.held.iter().filter(|held| !goes(held)).cloned());
+        // A file never trusts nobody: what was put in the place of the authority's own CA gives way to it.
+        let Some(left) = left.or_else(|| succession.successor.as_ref().map(Bundle::one)) else { return };
+        let files = [&place.copy.certificate].into_iter().chain(place.copy.copies.values());
+        let files: Vec<(FileSpec, Vec<Sha256>)> =
+            files.map(|file| (file.clone(), held_at(self.builder, place.node, &file.path))).collect();
+        let wanted = left.fingerprints();
+        for (file, before) in files.into_iter().filter(|(_, before)| *before != wanted) {
+            let deed = Deed::WriteBundle { file, bundle: left.clone(), before };
+            let address = self.address(place);
+            let why = strangers::why_dropped(self.builder, &address);
+            self.builder.add_in(Phase::DropOld, address, deed, why, true);
         }
     }
 

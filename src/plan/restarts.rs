@@ -75,6 +75,8 @@ impl Builder<'_> {
         }
         let written: BTreeSet<What> = self.draft.on(name).iter().filter(is_of).flat_map(changes).collect();
         let moved = if of == Phase::Ordinary { self.moved(name) } else { BTreeSet::new() };
+        // Whoever goes back loads what it ran on before.
+        let goes_back = self.draft.on(name).iter().any(|deed| matches!(deed.deed, Deed::Restore { .. }));
         // Which pods are replaced decides whether the kubelet has to be there.
         let (kubelets, others): (Vec<_>, Vec<_>) =
             node.services.iter().partition(|(service, _)| is_kubelet(service));
@@ -94,7 +96,10 @@ impl Builder<'_> {
                 .extend(moved.iter().filter(is_in_use).map(|directory| format!("the directory {directory}")));
             let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
             let due = self.findings(&address).iter();
-            let due = due.filter(|finding| finding.effect == Effect::Due && of == Phase::Ordinary);
+            // Nobody is restarted to load what this plan drops: that comes once it is gone.
+            let waits_for_drop = self.loads_what_is_dropped(name, wanted);
+            let restarts_in = if waits_for_drop { Phase::DropOld } else { Phase::Ordinary };
+            let due = due.filter(|finding| finding.effect == Effect::Due && of == restarts_in);
             let due: Vec<Why> = due.map(|finding| self.why(finding)).collect();
             let put_back = self.put_back(name, wanted.restart.as_ref());
             let is_put_back = put_back.is_some();
@@ -113,7 +118,15 @@ impl Builder<'_> {
                 Some(how) => Way::Restart(how),
                 None => self.way(&cause),
             };
+            let is_held = waits_for_drop && phase < Phase::DropOld;
+            let must_not = self.must_not_load(name, wanted).filter(|_| !goes_back && !waits_for_drop);
             match way {
+                Way::Restart(_) | Way::ByHand(_) if is_held => {}
+                Way::Restart(_) | Way::ByHand(_) if must_not.is_some() => {
+                    if let Some((authority, finding)) = &must_not {
+                        self.leave_running((service, name), (authority, finding), &reads, due);
+                    }
+                }
                 Way::Restart(how) => {
                     let awaited = self.after_restart(&cause, node, &how);
                     let timeout = self.input.survey.desired.rollout.timeout;

@@ -166,7 +166,7 @@ fn dropped(
     let mut dropped = BTreeSet::new();
     let words = |gone: &Certificate| format!("{} ({})", gone.facts().subject, gone.fingerprint().short());
     dropped.extend(issuers_dropped(builder, snapshots, run).into_iter().map(words));
-    for view in builder.held.authorities.values().filter(|view| view.is_replaceable) {
+    for view in builder.held.authorities.values() {
         let held: BTreeSet<&Certificate> = view.certificates.values().flatten().collect();
         let of_run = snapshots.values().flatten().filter(|kept| kept.id.run == run);
         for changed in of_run.flat_map(|kept| &kept.paths) {

@@ -90,12 +90,16 @@ impl Replacements {
                 replacements.told.push(Postponed { authority: name.clone(), until, because });
             }
             let needs = look.needs(&mut replacements);
-            let reissues = needs.iter().all(|need| need.how == How::Shown);
-            let still_showing = by_hand::still_showing(input, name, is_complete);
+            let may_reissue = needs.iter().all(|need| need.how == How::Shown);
+            // Nobody shows anything of what is somebody else's.
+            let still_showing = match succession.is_only_dropping() {
+                true => Vec::new(),
+                false => by_hand::still_showing(input, name, is_complete),
+            };
             let drops = after_soak.is_none() && needs.is_empty() && still_showing.is_empty();
             replacements.elsewhere.extend(still_showing);
             let succession = succession.clone();
-            replacements.going.insert(name.clone(), Replacement { succession, shown, reissues, drops });
+            replacements.going.insert(name.clone(), Replacement { succession, shown, may_reissue, drops });
         }
         replacements
     }
@@ -129,13 +133,13 @@ impl Replacements {
 
     /// The authorities that this plan replaces and by whose new CA it has everything issued anew.
     pub(super) fn reissued(&self) -> impl Iterator<Item = &AuthorityName> {
-        self.going.iter().filter(|(_, going)| going.reissues).map(|(name, _)| name)
+        self.going.iter().filter(|(_, going)| going.reissues()).map(|(name, _)| name)
     }
 
     /// Whether a finding says only that something goes whose replacement waits, or has what it issued wait.
     pub(super) fn waits_for(&self, finding: &Finding, authority: &AuthorityName) -> bool {
         if matches!(finding.reason, Reason::IssuerGoes { .. })
-            && self.going.get(authority).is_some_and(|going| !going.reissues)
+            && self.going.get(authority).is_some_and(|going| !going.reissues())
         {
             return true;
         }
@@ -191,6 +195,16 @@ impl Look<'_, '_> {
     fn obstacle(&self) -> Option<Obstacle> {
         if !self.input.options.only.is_empty() {
             return Some(Obstacle::Silent);
+        }
+        if self.succession.is_only_dropping() {
+            // Nothing comes, so nobody has to sign, and no member has to do without another one for longer than its restart.
+            let is_of_etcd = self.held.authorities.get(self.name).is_some_and(|view| view.is_replaceable);
+            return self
+                .unseen()
+                .or_else(|| self.outsiders())
+                .or_else(|| self.troubled())
+                .or_else(|| self.unhealthy().filter(|_| is_of_etcd))
+                .or_else(|| self.broken());
         }
         self.unseen()
             .or_else(|| self.external())

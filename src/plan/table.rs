@@ -70,7 +70,7 @@ pub(super) fn is_begun(desired: &Desired, held: &Held<'_>) -> bool {
             })
         })
     };
-    held.successions.iter().any(shows_new)
+    held.successions.iter().filter(|(_, succession)| !succession.is_only_dropping()).any(shows_new)
 }
 
 /// The phases in which a plan replaces CAs; of one that goes on with what was begun the first ones show both already.
@@ -79,6 +79,10 @@ pub(super) fn table(visits: &[Visit], is_begun: bool) -> Vec<PhaseLine> {
     let phases = visits.chunk_by(|one, next| one.phase == next.phase);
     let lines = phases.filter_map(|visits| {
         let phase = visits.first()?.phase;
+        // Where only somebody else's CA is dropped, no CA takes the place of another.
+        if phase == Phase::DropOld && visits.iter().all(Visit::drops_only_strays) {
+            return None;
+        }
         let (trusted, shown) = match phase {
             Phase::EtcdSnapshot | Phase::Quorum | Phase::Ordinary => return None,
             Phase::Prepare => (Side::Old, first),

@@ -17,6 +17,8 @@ const EXPIRED: &str = "expired";
 const NOT_IN_USE: &str = "renewed-not-in-use";
 const FAILED: &str = "renewal-failed";
 const INTERRUPTED: &str = "interrupted";
+const FOREIGN: &str = "foreign-ca";
+const IMPOSSIBLE: &str = "cannot-be-done";
 
 /// The labels of what is said of one certificate, those of x509-certificate-exporter first.
 const CERTIFICATE: [&str; 8] =
@@ -85,7 +87,7 @@ impl Metrics {
             )?,
             alarm: gauge(
                 "pki_alarm",
-                "Alarms that are raised: expiring, expired, renewed-not-in-use (StarlingX 250.003), renewal-failed, interrupted",
+                "Alarms that are raised: expiring, expired, renewed-not-in-use (StarlingX 250.003), renewal-failed, interrupted, foreign-ca, cannot-be-done",
                 &["cluster", "node", "pki_id", "state"],
             )?,
             observed: gauge("pki_last_observe_success", "Whether the node told what it holds", &node)?,
@@ -111,6 +113,10 @@ impl Metrics {
             if let Some(alarm) = &row.alarm {
                 self.raise(status, row.node.as_str(), &row.address, word(alarm.state));
             }
+        }
+        for (state, finding) in status.alarming() {
+            let node = finding.address.rsplit_once('@').map_or("", |(_, node)| node);
+            self.raise(status, node, &finding.address, word(state));
         }
         for row in &status.certificate_authorities {
             for node in &row.nodes {
@@ -218,6 +224,8 @@ fn word(state: AlarmState) -> &'static str {
         AlarmState::NotInUse => NOT_IN_USE,
         AlarmState::RenewalFailed => FAILED,
         AlarmState::Interrupted => INTERRUPTED,
+        AlarmState::ForeignCa => FOREIGN,
+        AlarmState::CannotBeDone => IMPOSSIBLE,
     }
 }
 

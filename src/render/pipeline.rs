@@ -72,9 +72,12 @@ fn suite(status: &Status) -> TestSuite {
 fn by_end(alarm: Option<&Alarm>) -> Vec<String> {
     let words = |alarm: &Alarm| match alarm.state {
         AlarmState::Expired => "it has expired".to_owned(),
-        AlarmState::Expiring | AlarmState::NotInUse | AlarmState::RenewalFailed | AlarmState::Interrupted => {
-            format!("it ends within {}", alarm.before)
-        }
+        AlarmState::Expiring
+        | AlarmState::NotInUse
+        | AlarmState::RenewalFailed
+        | AlarmState::Interrupted
+        | AlarmState::ForeignCa
+        | AlarmState::CannotBeDone => format!("it ends within {}", alarm.before),
     };
     alarm.map(words).into_iter().collect()
 }

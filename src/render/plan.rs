@@ -413,8 +413,8 @@ fn order(plan: &Plan) -> String {
     for (number, (phase, visits)) in (1..).zip(phases) {
         if !is_plain {
             let nodes: Vec<&str> = visits.iter().map(|visit| visit.node.as_str()).collect();
-            let _ =
-                writeln!(text, "    phase {number} ({phase}), to {}: {}", phase.words(), nodes.join(", "));
+            let purpose = visits.first().map_or_else(|| phase.words(), Visit::purpose);
+            let _ = writeln!(text, "    phase {number} ({phase}), to {purpose}: {}", nodes.join(", "));
         }
         for visit in visits {
             let with = if visit.with_previous { ", at the same time" } else { "" };

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
-use crate::diff::{Effect, instant};
+use crate::diff::{Effect, Reason, instant};
 use crate::status::{
     AlarmState, CertificateFields, FailedRenewal, FindingStatus, InterruptedRun, NotInUse, Status, residual,
 };
@@ -194,7 +194,11 @@ fn alarms(status: &Status, place: Place<'_>) -> String {
             AlarmState::Expiring => {
                 format!("ends {}, {} left; {from}", instant(end), left(end, status.as_of))
             }
-            AlarmState::NotInUse | AlarmState::RenewalFailed | AlarmState::Interrupted => from,
+            AlarmState::NotInUse
+            | AlarmState::RenewalFailed
+            | AlarmState::Interrupted
+            | AlarmState::ForeignCa
+            | AlarmState::CannotBeDone => from,
         };
         grouped.add(alarm.state, message, address);
     }
@@ -209,13 +213,26 @@ fn alarms(status: &Status, place: Place<'_>) -> String {
     for run in &status.interrupted {
         grouped.add(run.state, interrupted(run), run.address.clone());
     }
+    for (state, finding) in status.alarming() {
+        grouped.add(state, alarming(finding), finding.address.clone());
+    }
     grouped.text("Alarms", |state| match state {
         AlarmState::Expired => "expired",
         AlarmState::Expiring => "expiring",
         AlarmState::NotInUse => "unused",
         AlarmState::RenewalFailed => "failed",
         AlarmState::Interrupted => "open",
+        AlarmState::ForeignCa => "foreign",
+        AlarmState::CannotBeDone => "no way",
     })
+}
+
+/// With the whole fingerprint, so that it can be named in the spec.
+fn alarming(finding: &FindingStatus) -> String {
+    match &finding.finding.reason {
+        Reason::BundleHasStray { fingerprint, .. } => format!("{} [sha256:{fingerprint}]", finding.message),
+        _ => finding.message.clone(),
+    }
 }
 
 /// What is known of a run that nobody ended.
@@ -311,7 +328,8 @@ fn last_line(status: &Status) -> String {
         + status.certificate_authorities.iter().filter(|row| row.alarm.is_some()).count()
         + status.others.iter().map(|row| row.alarms.len()).sum::<usize>()
         + status.failed_renewals.len()
-        + status.interrupted.len();
+        + status.interrupted.len()
+        + status.alarming().count();
     format!(
         "\nStatus: certificates {}, authorities {}, blocked {}, unknown {}, due {}, notes {}, alarms {alarms}.\n",
         status.certificates.len(),

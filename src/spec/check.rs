@@ -5,6 +5,7 @@
 //! never opens a file: of those that `source` names the content is handed in.
 
 mod consumers;
+mod fingerprints;
 mod lifetimes;
 mod lookalikes;
 mod places;
@@ -47,7 +48,7 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
     values::invalid_ip_address,
     values::invalid_host,
     values::invalid_path,
-    values::invalid_fingerprint,
+    fingerprints::invalid_fingerprint,
     values::invalid_owner,
     values::out_of_range,
     values::invalid_restart,
@@ -69,6 +70,7 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
     relations::link_loop,
     relations::no_nodes,
     relations::contradiction,
+    fingerprints::distrusted_and_trusted,
     places::shared_differs,
     consumers::unseen_consumer,
     consumers::unknown_waiver,
@@ -98,6 +100,7 @@ pub fn check(
         check(&mut checker);
     }
     let roots = roots::own_roots(&mut checker, certificate_file);
+    fingerprints::names_own_root(&mut checker, &roots);
     Checked { problems: checker.problems, roots }
 }
 

@@ -3,6 +3,7 @@
 //! What enters are the texts of files, each with any number of documents; what leaves are the specs without fault, and every problem of every
 //! document at its place. Nothing here opens a file: what `source` names is handed in, and `knownHosts` is read elsewhere.
 
+pub mod authority;
 pub mod check;
 pub mod decode;
 pub mod document;

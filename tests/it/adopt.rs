@@ -312,7 +312,14 @@ fn a_certificate_that_all_nodes_hold_is_shared() {
 #[test]
 fn a_stray_ca_is_told_and_trusted_on() {
     let cluster = kubeadm("new_ca $work/other other-cluster; cat $work/other.crt >>cp-1/$PKI/etcd/ca.crt");
-    let text = agrees(cluster.path(), &NODES, &THEN);
+    let (text, said) = adopt(cluster.path(), &NODES, &THEN);
+    assert!(said.contains("blocked: ca/etcd-ca@cp-1"), "{said}");
+    let declared = text.lines().filter(|line| !line.starts_with('#'));
+    assert!(
+        !declared.into_iter().any(|line| line.contains("alsoTrusts") || line.contains("distrust")),
+        "{text}"
+    );
+    plan(cluster.path(), 2, &THEN);
     assert!(text.contains("the bundle of etcd-ca on cp-1 also trusts CN=other-cluster (sha256:"), "{text}");
     assert!(text.contains("authorities.etcd-ca.distrust"), "{text}");
 }

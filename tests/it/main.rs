@@ -55,6 +55,7 @@ mod shared;
 mod silence;
 mod specs;
 mod status;
+mod strangers;
 mod tidy;
 mod traces;
 mod walk;

@@ -33,7 +33,7 @@ pub(crate) const ROOT_ONLY: [&str; 4] = [
 ];
 
 /// Scenarios in which there is nothing that pki does, and why.
-const NOTHING_TO_DO: [(&str, &str); 23] = [
+const NOTHING_TO_DO: [(&str, &str); 25] = [
     ("in-agreement", "nothing is wrong"),
     ("version-1.31", "nothing is wrong with another version"),
     ("worker", "nothing is wrong with another role"),
@@ -53,9 +53,11 @@ const NOTHING_TO_DO: [(&str, &str); 23] = [
     ("node-of-k3s", "the node's own program takes care of its certificates"),
     ("shared-in-agreement", "nothing is wrong with what is shared and copied"),
     ("root-kubeconfig-stale", "what a person copied for himself is his own to renew"),
-    ("ca-distrusted", "this version replaces the CAs of etcd only"),
     ("kubeconfig-of-other-credentials", "a user who shows no certificate gets none"),
     ("upgrade-half-way", "each node is judged by its own version"),
+    ("stray-ca-declared", "what the spec trusts too is trusted on, and never written"),
+    ("stray-in-kubeconfig-alone", "whoever judges servers alone lets nobody in"),
+    ("ca-begun-by-hand", "a rotation that a person has begun is his to end"),
     ("not-a-file", "what is no file is never removed"),
 ];
 

@@ -35,6 +35,7 @@ mod rival;
 mod same;
 mod secrets;
 mod specs;
+mod strangers;
 mod tap;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 #[path = "../it/traces.rs"]

@@ -176,6 +176,7 @@ impl Resolver<'_> {
                 .reissue_issued_before
                 .map(|value| Decided { value, by: Some(at("reissueIssuedBefore")) }),
             distrust: declared.distrust,
+            also_trusts: declared.also_trusts,
             on_expiry: declared.on_expiry,
             soak: declared.soak,
             waive: declared.waive,

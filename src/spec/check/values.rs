@@ -315,35 +315,6 @@ fn report_placeholder(checker: &mut Checker<'_>, path: &[String], text: &str) {
     }
 }
 
-/// A key of `distrust` that names no certificate, or gives no reason.
-pub(super) fn invalid_fingerprint(checker: &mut Checker<'_>) {
-    let spec = checker.spec;
-    for (name, authority) in &spec.authorities {
-        for (fingerprint, reason) in &authority.distrust {
-            let field = ["authorities", name.as_str(), "distrust"];
-            let path = [field.as_slice(), &[fingerprint.as_str()]].concat();
-            if !forms::is_fingerprint(fingerprint) {
-                checker.report_key(
-                    Code::InvalidFingerprint,
-                    &path,
-                    &format!("{} is not a SHA-256 fingerprint", quoted(fingerprint)),
-                    "this fingerprint",
-                    "write `sha256:` and 64 lower-case hexadecimal digits without colons, as `pki status` shows them",
-                );
-            }
-            if reason.trim().is_empty() {
-                checker.report_key(
-                    Code::InvalidFingerprint,
-                    &path,
-                    "the reason is empty",
-                    "has no reason",
-                    "say why this CA must go, such as \"INC-2291, key exposed\"; plans repeat it",
-                );
-            }
-        }
-    }
-}
-
 /// An owner that is not `USER` or `USER:GROUP`.
 pub(super) fn invalid_owner(checker: &mut Checker<'_>) {
     let spec = checker.spec;
