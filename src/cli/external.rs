@@ -116,9 +116,14 @@ impl RequestsArguments {
     /// The exit code, after it was told.
     pub(super) fn can_write(&self) -> Result<(), Exit> {
         let Some(directory) = &self.requests else { return Ok(()) };
-        let there = directory.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new("."));
-        let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
-        rustix::fs::access(there, rustix::fs::Access::WRITE_OK).map_err(|error| {
+        // Permission bits say nothing to root, and nothing of a file system that takes no directories: only trying tells.
+        let made: Vec<&Path> = directory.ancestors().take_while(|above| !above.exists()).collect();
+        let tried = fs::create_dir_all(directory);
+        for made in made {
+            // What could not be made is not there; what somebody else has filled meanwhile stays.
+            let _left = fs::remove_dir(made);
+        }
+        tried.map_err(|error| {
             let directory = files::shown(directory);
             output::tell(&format!("error: --requests: cannot make {directory}: {error}\n"));
             Exit::Internal

@@ -1,7 +1,7 @@
 //! A plan as a file says it: shown, and compared with the plan that apply makes itself. It is never carried out.
 //!
 //! What enters is the bytes of a file, which anybody may have written; what leaves is a value of a type of its own, from which no [`Plan`] can be had outside of this
-//! library: [`crate::apply::apply`] takes a plan, and only the planner makes one. A name that fits what the file says protects against accidents and no more. Pure.
+//! library: `apply` takes a plan, and only the planner makes one. A name that fits what the file says protects against accidents and no more. Pure.
 
 use std::collections::BTreeMap;
 

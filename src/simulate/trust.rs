@@ -149,7 +149,13 @@ fn lagging(watch: &Watch, play: &Play<'_>) -> Vec<(When, Counterexample)> {
             let Some(step) = watch.last(node, path).max(watch.last(node, main)) else { continue };
             let held = |path: &str| certificates(disk, &Source::Bundle(path.to_owned()));
             let (Some(copy), Some(main_holds)) = (held(path), held(main)) else { continue };
-            let lacks = main_holds.iter().any(|certificate| !copy.contains(certificate));
+            // One that held something else before, such as somebody's own CA, is a finding, and is not brought up by itself.
+            let was = |path: &str| certificates(watch.first.get(node)?, &Source::Bundle(path.to_owned()));
+            let lagged = match (was(path), was(main)) {
+                (Some(copy), Some(main)) => main.iter().any(|certificate| !copy.contains(certificate)),
+                (None, _) | (_, None) => false,
+            };
+            let lacks = !lagged && main_holds.iter().any(|certificate| !copy.contains(certificate));
             if lacks && !main_holds.is_empty() {
                 let (when, fault) = (When::Step(step), format!("without a CA certificate that {main} holds"));
                 let (node, path) = (node.clone(), path.clone());

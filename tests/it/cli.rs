@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests run the program on real files")]
 
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -465,6 +466,14 @@ fn what_a_reboot_interrupted_is_undone_by_a_command_of_its_own() {
     assert_eq!((code(&undone), root.join("data/link").exists()), (0, false));
     assert_eq!(stderr(&undone), "transaction 7f3a-91c2/1 is undone\n  put back: /data/link\n");
     std::fs::write(root.join("var/lib/pki/open"), "torn").unwrap();
+    let for_others = pki(folder.path(), &undo);
+    assert_eq!(code(&for_others), 1);
+    assert!(
+        stderr(&for_others).contains("/var/lib/pki/open: others than its owner"),
+        "{}",
+        stderr(&for_others)
+    );
+    std::fs::set_permissions(root.join("var/lib/pki/open"), PermissionsExt::from_mode(0o600)).unwrap();
     let damaged = pki(folder.path(), &undo);
     assert_eq!(code(&damaged), 1);
     assert_eq!(stderr(&damaged), "error: /var/lib/pki/open is damaged: it cannot be understood\n");

@@ -23,7 +23,7 @@ const SHARED: &str = r#"  authorities:
       subject: { commonName: front.prod-eu1.example }
       usages: [server]
       names: { dns: [front.prod-eu1.example] }
-      files: { certificate: /etc/front/tls.crt, key: /etc/front/tls.key, mode: "0640" }
+      files: { certificate: /etc/front/tls.crt, key: /etc/front/tls.key, mode: "0600" }
       holders: shared
       copies:
         haproxy: { combined: { path: /etc/haproxy/front.pem } }
@@ -97,7 +97,7 @@ fn is_alike(made: &Made) {
         assert_eq!(openssl(made, &["pkey", "-in", &leaf, "-pubout"]), of_certificate);
         for (path, wanted) in [
             ("etc/front/tls.crt", 0o644),
-            ("etc/front/tls.key", 0o640),
+            ("etc/front/tls.key", 0o600),
             ("etc/haproxy/front.pem", 0o600),
             ("srv/front/tls.key", 0o600),
             ("etc/ssl/kubernetes-ca.pem", 0o644),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cluster::ROOT;
 
 /// Modules that decide. They are given everything they know, so that the same input always gives the same output.
-const PURE: [&str; 32] = [
+const PURE: [&str; 34] = [
     "adopt",
     "desired",
     "detect",
@@ -20,9 +20,11 @@ const PURE: [&str; 32] = [
     "kubeconfig",
     "kubelet",
     "log_commands",
+    "lookalike",
     "manifest",
     "material",
     "node_yaml",
+    "non_empty",
     "observed",
     "own_root",
     "plan",

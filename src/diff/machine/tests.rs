@@ -1,3 +1,5 @@
+//! Machines that are taken for other nodes than they are, and those that only look so.
+
 use super::super::diff;
 use super::*;
 use crate::desired::Desired;

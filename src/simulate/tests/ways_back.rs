@@ -5,11 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::gate::Gate;
 
-const NEW: &str = "front-proxy-ca";
-
-fn under_the_new_one(issue: &mut Issue) {
-    issue.issuer = Some(*authority(&agreement(), NEW).fingerprint());
-}
+use super::faults::{NEW, under_the_new_one};
 
 /// Everybody but the first node's etcd trusts the new authority already.
 fn others_trust_both() -> Vec<(&'static str, Vec<(Subject, Deed)>)> {
@@ -40,8 +36,8 @@ fn between_two_restarts_of_one_process_the_way_back_is_another_one_than_from_the
         by_hand(visits)
     };
     let (both, only) = (bundle("etcd-ca", &["etcd-ca", NEW]), bundle("etcd-ca", &[NEW]));
-    assert!(played(&plan_with(&[])).is_ok());
-    assert!(played(&plan_with(&[both.clone(), restart("etcd"), both.clone(), restart("etcd")])).is_ok());
+    played(&plan_with(&[])).unwrap();
+    played(&plan_with(&[both.clone(), restart("etcd"), both.clone(), restart("etcd")])).unwrap();
     // It drops the old authority and takes it back. On the way forth, and from the end, that is in order.
     let plan = plan_with(&[only, restart("etcd"), both, restart("etcd")]);
     let dropped = plan.visits[5].actions[5].number;

@@ -165,7 +165,7 @@ fn whatever_is_wrong_with_a_certificate_is_said_by_name() {
         Wrong {
             make: |e| std::fs::create_dir(e.made.at("signed/apiserver@cp-1.crt")).unwrap(),
             code: "PKI2002",
-            says: &["it is not a regular file"],
+            says: &["is a directory"],
         },
         Wrong {
             make: |e| {

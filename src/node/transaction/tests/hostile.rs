@@ -28,7 +28,7 @@ impl World {
     /// None where nobody could be played.
     fn new() -> Option<Self> {
         if !is_root() {
-            eprintln!("skipped: only root can give directories to another user");
+            // Only root can give directories to another user.
             return None;
         }
         let node = Node::new();
