@@ -422,13 +422,14 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::PurgeSnapshots { .. }
             | Deed::Restore { .. } => Vec::new(),
         };
+        // A further file of an authority is copied from the main one of this node, which the same kind of deed may bring from another node.
+        let is_copied_here =
+            matches!(&deed.deed, Deed::CopyAuthorityCertificate { from, .. } if *from == deed.address.node);
         for path in needs {
-            for writer in writers
-                .get(path)
-                .into_iter()
-                .flatten()
-                .filter(|writer| **writer != key && writer.rank < key.rank)
-            {
+            let is_before =
+                |writer: &Key| writer.rank < key.rank || is_copied_here && writer.rank == key.rank;
+            let before = writers.get(path).into_iter().flatten();
+            for writer in before.filter(|writer| **writer != key && is_before(writer)) {
                 graph.edge(writer, key);
             }
         }

@@ -239,7 +239,7 @@ fn a_ca_of_ack_is_extended_in_every_place_at_once() {
     }
     assert_eq!(fingerprints.len(), 1, "the same one everywhere");
     let again = layout.pki(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
-    assert!(again.contains("No changes"), "one apply is enough\n{again}");
+    assert!(again.contains("Plan: nothing to do."), "one apply is enough\n{again}");
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn a_nightly_run_on_starlingx_renews_at_fifteen_days_and_not_before() {
     let nightly = ["apply", "-f", "spec.yaml", "--yes"];
     let before = layout.listing();
     let shown = layout.pki(0, &nightly);
-    assert!(shown.contains("No changes"), "sixteen days are left\n{shown}");
+    assert!(shown.contains("Plan: nothing to do."), "sixteen days are left\n{shown}");
     assert_eq!(layout.listing(), before);
 
     // The boundary to the second, as the field's description states it: with fifteen days and one second left nothing is done.

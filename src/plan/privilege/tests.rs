@@ -1,3 +1,5 @@
+//! Whose certificates, keys and names widen what somebody may do, and whose do not.
+
 use std::collections::BTreeSet;
 
 use super::super::{Approval, Options, Plan, SpecReference, plan};
