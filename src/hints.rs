@@ -1,60 +1,187 @@
-//! What the nodes' own configuration tells about things that a spec may leave open.
+//! What the nodes' own configuration tells about things that a spec may leave open, and whose word counts for what.
 //!
-//! What enters is [`Observed`]; what leaves is [`Hints`] for [`crate::desired::resolve`]. Pure. A hint never overrides what a spec declares.
+//! What enters is [`Observed`] and what should be as far as the spec alone says it; what leaves is [`Hints`] for [`crate::desired::resolve`]. Pure. A hint never
+//! overrides what a spec declares. About the cluster only control planes are heard, by the roles of the spec, only through files that they were asked for, and
+//! only where all that say anything say the same; about itself a node is heard alone. What is disputed stays open, and says who says what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::desired::Hints;
-use crate::ids::DirectoryName;
-use crate::kubeconfig::KubeconfigFacts;
+use crate::desired::{Desired, DesiredNode, Dispute, Disputes, Hints, Origin, Storage, Told};
+use crate::ids::{DirectoryName, NodeName};
 use crate::manifest::ContainerFacts;
 use crate::observed::{NodeFacts, Observed};
+use crate::spec::scalars::KubernetesVersion;
+use crate::spec::types::Role;
 
-/// The hints of all nodes together.
-pub fn hints(observed: &Observed) -> Hints {
-    let mut hints = Hints { asked: true, ..Hints::default() };
-    for (name, answer) in &observed.nodes {
-        let Some(facts) = answer.facts() else { continue };
-        let version = facts.kubernetes_version.as_deref().and_then(|version| version.parse().ok());
-        if let Some(version) = version {
-            hints.versions.insert(name.clone(), version);
-        }
-        let api_server = container(facts, "kube-apiserver");
-        let etcd = container(facts, "etcd");
-        if let Some(subnet) =
-            api_server.and_then(|container| container.flags.last("service-cluster-ip-range"))
-        {
-            hints.service_subnet.get_or_insert_with(|| subnet.to_owned());
-        }
-        let advertised = api_server.and_then(|container| container.flags.last("advertise-address"));
-        let client_url =
-            etcd.and_then(|container| container.flags.last("advertise-client-urls")).and_then(host_of_url);
-        if let Some(address) = advertised.or(client_url) {
-            hints.addresses.insert(name.clone(), address.to_owned());
-        }
-        if let Some(endpoint) = control_plane_endpoint(facts) {
-            hints.endpoint.get_or_insert(endpoint);
-        }
-        hints.directories.insert(name.clone(), moved_directories(api_server, etcd));
-        hints.member_indexes.extend(member_indexes(facts));
+/// The longest endpoint that is taken: a name and a port.
+const LONGEST_ENDPOINT: usize = 260;
+
+/// The hints of all nodes together. `declared` is what the spec says without any hint.
+pub fn hints(declared: &Desired, observed: &Observed) -> Hints {
+    let mut hints = Hints { asked: true, versions: versions(observed), ..Hints::default() };
+    let seen: Vec<Seen<'_>> = declared
+        .nodes
+        .iter()
+        .filter_map(|(name, wanted)| Some(Seen { name, wanted, facts: observed.nodes.get(name)?.facts()? }))
+        .collect();
+    let masters: Vec<&Seen<'_>> = seen.iter().filter(|seen| seen.has(Role::ControlPlane)).collect();
+    let endpoint = agreement(&masters, Seen::endpoint);
+    hints.endpoint = settled(endpoint, "endpoint", "spec.cluster.controlPlaneEndpoint", &mut hints.disputes);
+    let subnet = agreement(&masters, Seen::service_subnet);
+    hints.service_subnet = settled(subnet, "service-ip", "spec.cluster.serviceSubnet", &mut hints.disputes);
+    addresses(&seen, declared, &mut hints);
+    member_indexes(&seen, &mut hints);
+    for seen in &seen {
+        let directories = moved_directories(seen.container("kube-apiserver"), seen.container("etcd"));
+        hints.directories.insert(seen.name.clone(), directories);
     }
     hints
 }
 
-fn container<'a>(facts: &'a NodeFacts, program: &str) -> Option<&'a ContainerFacts> {
-    facts.manifests().find_map(|(_, manifest)| manifest.container(program))
+/// The version of each node that tells one, for that node alone.
+pub fn versions(observed: &Observed) -> BTreeMap<NodeName, KubernetesVersion> {
+    let told = observed.nodes.iter().filter_map(|(name, answer)| {
+        Some((name.clone(), answer.facts()?.kubernetes_version.as_deref()?.parse().ok()?))
+    });
+    told.collect()
 }
 
-/// The host and port that admin.conf talks to, else kubelet.conf: kubeadm writes the control plane endpoint into both.
-fn control_plane_endpoint(facts: &NodeFacts) -> Option<String> {
-    let configs =
-        facts.files.iter().filter_map(|(path, seen)| Some((path, seen.present()?.content.kubeconfig()?)));
-    let named: BTreeMap<&str, &KubeconfigFacts> =
-        configs.filter_map(|(path, config)| Some((path.rsplit('/').next()?, config))).collect();
-    let config = ["admin.conf", "kubelet.conf"].iter().find_map(|name| named.get(name))?;
-    let (cluster, _) = config.current()?;
-    cluster.server.strip_prefix("https://").map(|rest| rest.trim_end_matches('/').to_owned())
+/// A node that was seen.
+struct Seen<'a> {
+    name: &'a NodeName,
+    wanted: &'a DesiredNode,
+    facts: &'a NodeFacts,
+}
+
+impl<'a> Seen<'a> {
+    fn has(&self, role: Role) -> bool {
+        self.wanted.roles.contains(&role)
+    }
+
+    /// A container of a manifest that the node was asked for, with the manifest's path.
+    fn container_at(&self, program: &str) -> Option<(&'a str, &'a ContainerFacts)> {
+        self.wanted.manifests.iter().find_map(|path| {
+            let (path, seen) = self.facts.files.get_key_value(path)?;
+            Some((path.as_str(), seen.present()?.content.manifest()?.container(program)?))
+        })
+    }
+
+    fn container(&self, program: &str) -> Option<&'a ContainerFacts> {
+        Some(self.container_at(program)?.1)
+    }
+
+    /// A value with the file that says it.
+    fn told(&self, value: &str, path: &str) -> Told {
+        let from = Origin { node: self.name.clone(), path: path.to_owned() };
+        Told { value: value.to_owned(), from, agreed: false }
+    }
+
+    /// The host and port that admin.conf talks to, else kubelet.conf: kubeadm writes the control plane endpoint into both.
+    fn endpoint(&self) -> Option<Told> {
+        let places = self.wanted.identities.values().map(|identity| &identity.storage);
+        let configs: Vec<&str> = places
+            .filter_map(|place| match place {
+                Storage::Kubeconfig { file, .. } => Some(file.path.as_str()),
+                Storage::Pair { .. } | Storage::Combined { .. } => None,
+            })
+            .collect();
+        ["/admin.conf", "/kubelet.conf"].into_iter().find_map(|name| {
+            let path = configs.iter().find(|path| path.ends_with(name))?;
+            let config = self.facts.files.get(*path)?.present()?.content.kubeconfig()?;
+            let (cluster, _) = config.current()?;
+            let endpoint = cluster.server.strip_prefix("https://")?.trim_end_matches('/');
+            is_endpoint(endpoint).then(|| self.told(endpoint, path))
+        })
+    }
+
+    fn service_subnet(&self) -> Option<Told> {
+        let (path, container) = self.container_at("kube-apiserver")?;
+        Some(self.told(container.flags.last("service-cluster-ip-range")?, path))
+    }
+
+    fn address(&self) -> Option<Told> {
+        let advertised = self
+            .container_at("kube-apiserver")
+            .and_then(|(path, container)| Some(self.told(container.flags.last("advertise-address")?, path)));
+        advertised.or_else(|| {
+            let (path, container) = self.container_at("etcd")?;
+            Some(self.told(host_of_url(container.flags.last("advertise-client-urls")?)?, path))
+        })
+    }
+}
+
+/// Whether it can be a host and a port, and nothing else.
+fn is_endpoint(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    (1..=LONGEST_ENDPOINT).contains(&text.len()) && text.bytes().all(fits)
+}
+
+/// What was said about one thing.
+enum Agreement {
+    Silence,
+    One(Told),
+    Contradiction(Vec<Told>),
+}
+
+fn agreement<'a>(heard: &[&Seen<'a>], says: impl Fn(&Seen<'a>) -> Option<Told>) -> Agreement {
+    let mut words: Vec<Told> = heard.iter().filter_map(|seen| says(seen)).collect();
+    let all = words.len() == heard.len();
+    let Some(first) = words.first() else { return Agreement::Silence };
+    if words.iter().all(|word| word.value == first.value) {
+        return Agreement::One(Told { agreed: all, ..words.swap_remove(0) });
+    }
+    Agreement::Contradiction(words)
+}
+
+fn settled(agreement: Agreement, about: &str, field: &str, disputes: &mut Disputes) -> Option<Told> {
+    match agreement {
+        Agreement::Silence => None,
+        Agreement::One(told) => Some(told),
+        Agreement::Contradiction(words) => {
+            let because = contradiction(&words);
+            let help = format!("declare {field}");
+            disputes.insert(about.to_owned(), Dispute { because, help });
+            None
+        }
+    }
+}
+
+/// Who says what, each value once with the first who says it.
+fn contradiction(words: &[Told]) -> String {
+    let mut values: BTreeSet<&str> = BTreeSet::new();
+    let firsts = words.iter().filter(|word| values.insert(&word.value));
+    let said: Vec<String> = firsts
+        .map(|Told { value, from, .. }| format!("{} says {value} ({})", from.node, from.path))
+        .collect();
+    said.join(", ")
+}
+
+/// Each node's own address. One that another node has, or says it has, is nobody's until it is declared.
+fn addresses(seen: &[Seen<'_>], declared: &Desired, hints: &mut Hints) {
+    let told: BTreeMap<&NodeName, Told> = seen
+        .iter()
+        .filter(|seen| seen.wanted.address.is_none())
+        .filter_map(|seen| Some((seen.name, seen.address()?)))
+        .collect();
+    for (name, word) in &told {
+        let declared_by = declared
+            .nodes
+            .iter()
+            .find(|(other, wanted)| other != name && wanted.address.as_deref() == Some(word.value.as_str()));
+        let also_told = told.iter().find(|(other, theirs)| other != &name && theirs.value == word.value);
+        let other = declared_by.map(|(other, _)| other).or(also_told.map(|(other, _)| *other));
+        let Some(other) = other else {
+            hints.addresses.insert((*name).clone(), word.clone());
+            continue;
+        };
+        let because = format!(
+            "{name} says that its address is {} ({}), and that is the address of {other}",
+            word.value, word.from.path
+        );
+        let help = format!("declare spec.nodes.{name}.address");
+        hints.disputed_addresses.insert((*name).clone(), Dispute { because, help });
+    }
 }
 
 /// The host of `https://HOST:PORT`, of the first one in a list.
@@ -67,15 +194,39 @@ fn host_of_url(urls: &str) -> Option<&str> {
     }
 }
 
-/// Of files that are called `ADDRESS-name-NUMBER.pem`, as ACK's installer numbers the members of etcd, the number of each address.
-fn member_indexes(facts: &NodeFacts) -> BTreeMap<String, String> {
-    let listings = facts.files.values().filter_map(|seen| seen.present()?.content.entries());
-    let numbered = |entry: &String| {
-        let (address, number) = entry.strip_suffix(".pem")?.split_once("-name-")?;
-        let is_number = !number.is_empty() && number.len() < 4 && number.bytes().all(|b| b.is_ascii_digit());
-        (is_number && address.parse::<IpAddr>().is_ok()).then(|| (address.to_owned(), number.to_owned()))
-    };
-    listings.flatten().filter_map(numbered).collect()
+/// Of files that are called `ADDRESS-name-NUMBER.pem`, as ACK's installer numbers the members of etcd, the number of each address. The members are heard,
+/// each about all, since each holds the files of all.
+fn member_indexes(seen: &[Seen<'_>], hints: &mut Hints) {
+    let mut said: BTreeMap<String, Vec<Told>> = BTreeMap::new();
+    for seen in seen.iter().filter(|seen| seen.has(Role::Etcd)) {
+        let directories = seen.wanted.directories.values();
+        let paths: BTreeSet<&str> =
+            directories.flat_map(|directory| [directory.known_as(), directory.path.as_str()]).collect();
+        for path in paths {
+            let listing = seen.facts.files.get(path).and_then(|found| found.present()?.content.entries());
+            for (address, number) in listing.into_iter().flatten().filter_map(|entry| numbered(entry)) {
+                said.entry(address.to_owned()).or_default().push(seen.told(number, path));
+            }
+        }
+    }
+    for (address, words) in said {
+        let Some(first) = words.first() else { continue };
+        if words.iter().all(|word| word.value == first.value) {
+            hints.member_indexes.insert(address, first.value.clone());
+            continue;
+        }
+        let because =
+            format!("the number in the names of the files of member {address}: {}", contradiction(&words));
+        let help =
+            "the files of a member have one number on every node: remove those that are wrong".to_owned();
+        hints.disputed_members.insert(address, Dispute { because, help });
+    }
+}
+
+fn numbered(entry: &str) -> Option<(&str, &str)> {
+    let (address, number) = entry.strip_suffix(".pem")?.split_once("-name-")?;
+    let is_number = !number.is_empty() && number.len() < 4 && number.bytes().all(|b| b.is_ascii_digit());
+    (is_number && address.parse::<IpAddr>().is_ok()).then_some((address, number))
 }
 
 /// Directories that the flags of running components place elsewhere than the profile does (kubeadm's `certificatesDir`).

@@ -54,7 +54,7 @@ pub fn survey_further<N: Inspect + Sync>(
     let first = resolve(spec, profile, &Hints::default())?;
     let open = questions(&first, nodes, &observed, &mut asked);
     ask(&mut observed, &open, patience);
-    let mut desired = resolve(spec, profile, &hints(&observed))?;
+    let mut desired = resolve(spec, profile, &hints(&first, &observed))?;
     let open = questions(&desired, nodes, &observed, &mut asked);
     ask(&mut observed, &open, patience);
     for (name, node) in &desired.nodes {

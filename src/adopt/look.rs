@@ -10,13 +10,12 @@ use super::comments::Comments;
 use super::kubeadm::KubeadmConfig;
 use super::{AdoptError, Draft, Found, Reached};
 use crate::detect::{self, config, markers};
-use crate::hints::hints;
 use crate::ids::{ClusterName, NodeName};
 use crate::observed::{Expect, NodeFacts, ObserveRequest, Observed};
 use crate::profile::{Profile, ProfileError, foreign};
 use crate::spec::check::forms::is_endpoint;
 use crate::spec::types::{
-    ApiVersion, ClusterPki, Connection, Kind, Local, Metadata, Node, ProfileName, Spec, Ssh,
+    ApiVersion, ClusterPki, Connection, Kind, Local, Metadata, Node, ProfileName, Role, Spec, Ssh,
 };
 
 /// The kubeconfigs whose server is the node's own API server (kubeadm 1.19 and later, kubeadm#2271).
@@ -57,8 +56,12 @@ pub fn begin(found: &[Found], config: Option<&KubeadmConfig>) -> Result<(Draft, 
     let by_name: BTreeMap<&NodeName, &Found> = names.iter().zip(found).collect();
     let facts: BTreeMap<&NodeName, &NodeFacts> =
         by_name.iter().map(|(name, found)| (*name, &found.facts)).collect();
-    let told = Told::of(&facts, config, &mut comments);
-    let versions = hints(&known(found, &names, Timestamp::UNIX_EPOCH)).versions;
+    // What is so of the cluster, its control planes say, and no worker.
+    let is_worker = |facts: &NodeFacts| detect::roles(profile, facts) == BTreeSet::from([Role::Worker]);
+    let mut heard = facts.clone();
+    heard.retain(|_, facts| !is_worker(facts));
+    let told = Told::of(&heard, config, &mut comments);
+    let versions = crate::hints::versions(&known(found, &names, Timestamp::UNIX_EPOCH));
     let versions: BTreeSet<_> = versions.into_values().collect();
     match (versions.first(), versions.last()) {
         (Some(oldest), Some(newest)) if oldest != newest => comments

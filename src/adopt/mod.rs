@@ -28,7 +28,7 @@ pub use kubeadm::{KubeadmConfig, KubeadmConfigError};
 pub use look::{begin, first_look, known};
 pub use outlook::Outlook;
 
-use crate::desired::{DesiredIdentity, ResolveError, resolve};
+use crate::desired::{DesiredIdentity, Hints, ResolveError, resolve};
 use crate::diff::{Survey, diff};
 use crate::hints::hints;
 use crate::ids::{IdentityName, NodeName};
@@ -261,7 +261,8 @@ pub fn settle(
         if next.spec == draft.spec {
             return Ok((next, survey));
         }
-        survey.desired = resolve(&next.spec, profile, &hints(&survey.observed))?;
+        let declared = resolve(&next.spec, profile, &Hints::default())?;
+        survey.desired = resolve(&next.spec, profile, &hints(&declared, &survey.observed))?;
         draft = next;
     }
     Ok((draft, survey))

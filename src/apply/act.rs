@@ -18,10 +18,8 @@ use crate::secret::Secret;
 use crate::spec::types::KeyAlgorithm;
 use crate::x509::Certificate;
 
-use super::answers::{
-    certificate_of, public_key, public_keys, request_of, shared, shared_identity, unanswered,
-};
-use super::{Run, VisitEnd};
+use super::answers::{certificate_of, public_key, public_keys, request_of, shared_identity, unanswered};
+use super::{Run, VisitEnd, judge, keys};
 
 pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostError> {
     let node = &action.address.node;
@@ -60,6 +58,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 over: *over,
             };
             let made = certificate_of(perform(run, node, order)?)?;
+            judge::authority(&made, Some(subject), (*not_before, *not_after), &certificate.path)?;
             if let Subject::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), made);
             }
@@ -74,6 +73,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 keeps_serial: *keeps_serial,
             };
             let made = certificate_of(perform(run, node, order)?)?;
+            judge::extended_authority(&made, of, *not_after, &certificate.path)?;
             let certificates = NonEmpty::with_first(made.clone(), others.clone());
             done(run, node, Order::WriteCertificates { file: certificate.clone(), certificates })?;
             if let Subject::Authority(authority) = &action.address.subject {
@@ -83,7 +83,8 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         }
         Deed::InstallAuthority { certificate, key, root, .. } => {
             let content = root_key(run, action)?;
-            done(run, node, Order::WriteShared { file: key.clone(), content })?;
+            let spki = root.facts().key.spki_sha256;
+            done(run, node, Order::WriteShared { file: key.clone(), content, key: spki })?;
             let certificates = NonEmpty::one(root.clone());
             done(run, node, Order::WriteCertificates { file: certificate.clone(), certificates })?;
             if let Subject::Authority(authority) = &action.address.subject {
@@ -100,15 +101,10 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 Order::WriteCertificates { file: file.clone(), certificates: NonEmpty::one(made) },
             )
         }
-        Deed::CopyKey { from, source, file } => {
-            let content = shared(perform(run, from, Order::ReadShared { path: source.clone() })?)?;
-            done(run, node, Order::WriteShared { file: file.clone(), content })
+        Deed::CopyKey(copy) => keys::copy(run, action, copy),
+        Deed::CreateKeyPair { private, public, algorithm } => {
+            keys::create_pair(run, action, (private, public), *algorithm)
         }
-        Deed::CreateKeyPair { private, public, algorithm } => done(
-            run,
-            node,
-            Order::CreateKeyPair { private: private.clone(), public: public.clone(), algorithm: *algorithm },
-        ),
         Deed::WritePublicKey { private, public } => {
             done(run, node, Order::WritePublicKey { private: private.clone(), public: public.clone() })
         }
@@ -244,8 +240,9 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
     };
     let authority =
         AuthorityFiles { certificate: issue.signer_certificate.clone(), key: issue.signer_key.clone() };
-    let signed = perform(run, &issue.signer, Order::Sign { authority, request: Box::new(request) })?;
-    let certificate = certificate_of(signed)?;
+    let order = Order::Sign { authority, request: Box::new(request.clone()) };
+    let certificate = certificate_of(perform(run, &issue.signer, order)?)?;
+    judge::signed(&certificate, &request, issue.storage.certificate_path())?;
     let trusted = certificates(run, issue.trusted.as_ref())?;
     let chain = certificates(run, issue.chain.as_ref())?.map(NonEmpty::into_vec).unwrap_or_default();
     let cluster = run.plan.cluster.to_string();
@@ -276,6 +273,10 @@ fn ask(run: &mut Run<'_, '_>, action: &Action, request: &CsrRequest) -> Result<(
     };
     let order = Order::WriteRequest { slot, request: Box::new(content), file: request.file.clone() };
     let made = request_of(perform(run, node, order)?)?;
+    if !request.fits(&made) {
+        let reason = "the request that was given asks for something else than the plan says".to_owned();
+        return Err(HostError::Refused { path: request.file.path.clone(), reason });
+    }
     run.requests.insert(action.address.clone(), made);
     Ok(())
 }
@@ -369,7 +370,7 @@ fn verify(
     for identity in checks {
         done(run, node, Order::Check { identity: Box::new(identity) })?;
     }
-    Ok(())
+    keys::verify(run, action)
 }
 
 /// What the place that a deed wrote must be.
@@ -393,14 +394,14 @@ fn check(deed: &Deed, now: Timestamp) -> Option<IdentityCheck> {
     })
 }
 
-fn perform(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<Answer, HostError> {
+pub(super) fn perform(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<Answer, HostError> {
     match run.hosts.get(node) {
         Some(host) => super::held(host).perform(order),
         None => Err(HostError::NotOpen),
     }
 }
 
-fn done(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<(), HostError> {
+pub(super) fn done(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<(), HostError> {
     perform(run, node, order).map(|_| ())
 }
 

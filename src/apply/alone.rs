@@ -28,7 +28,7 @@ impl Run<'_, '_> {
             | Deed::ExtendAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
-            | Deed::CopyKey { .. }
+            | Deed::CopyKey(_)
             | Deed::CreateKeyPair { .. }
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }

@@ -8,6 +8,8 @@ mod act;
 mod alone;
 mod answers;
 mod elsewhere;
+mod judge;
+mod keys;
 mod locks;
 mod report;
 mod wave;
@@ -24,7 +26,7 @@ pub use report::{Event, Failure, FailureKind, Outcome, Report, VisitEnd, VisitRe
 
 use crate::desired::Desired;
 use crate::gate::Gate;
-use crate::ids::{Address, AuthorityName, NodeName};
+use crate::ids::{Address, AuthorityName, KeyPairName, NodeName};
 use crate::node::order::{Begin, Slot, VisitId};
 use crate::node::{Claim, Host, HostError, Undone};
 use crate::observed::{Content, Expect, FileFacts, Seen, VisitState};
@@ -32,7 +34,7 @@ use crate::own_root::RootKeys;
 use crate::plan::{Action, Deed, Expected, Fact, Made, Plan, Precondition, RestartMethod, Visit, fact};
 use crate::request::{declared_links, request, see_through_missing_links};
 use crate::spec::types::OnFailure;
-use crate::x509::{Certificate, CertificateRequest, PublicKey};
+use crate::x509::{Certificate, CertificateRequest, PublicKey, Sha256};
 
 /// The nodes of a run.
 pub type Hosts = BTreeMap<NodeName, Box<dyn Host + Send + Sync>>;
@@ -117,6 +119,7 @@ fn carry_out(
         made: settings.done.made.authorities.clone(),
         issued: settings.done.made.identities.clone(),
         keys: BTreeMap::new(),
+        pairs: settings.done.made.pairs.clone(),
         held_elsewhere: BTreeMap::new(),
         requests: BTreeMap::new(),
         report: Report { requests: settings.done.made.requests.clone(), ..Report::new(plan) },
@@ -168,6 +171,8 @@ struct Run<'a, 'h> {
     issued: BTreeMap<Address, Certificate>,
     /// The public halves of keys that were made for the visit in hand.
     keys: BTreeMap<Slot, PublicKey>,
+    /// The key pairs without certificate that this run has made, by their public halves.
+    pairs: BTreeMap<KeyPairName, Sha256>,
     /// What other nodes saw of the node in hand before its visit.
     held_elsewhere: elsewhere::Elsewhere,
     /// The requests that the visit in hand has written.
@@ -263,12 +268,19 @@ impl<'h> Run<'_, 'h> {
                 }
             }
         }
-        match self
-            .host(&visit.node)
-            .and_then(|mut host| host.commit().map_err(|error| Failure::on(&visit.node, None, error)))
-        {
-            Ok(()) => VisitEnd::Committed,
+        match self.commit(&visit.node) {
+            Ok(None) => VisitEnd::Committed,
+            Ok(Some(failure)) => VisitEnd::NotClosed(failure),
             Err(failure) => self.undo(visit, failure),
+        }
+    }
+
+    /// Keeps what was done on a node, and says what kept the record of it from being closed.
+    fn commit(&mut self, node: &NodeName) -> Result<Option<Failure>, Failure> {
+        match self.host(node)?.commit() {
+            Ok(()) => Ok(None),
+            Err(error @ HostError::NotClosed { .. }) => Ok(Some(Failure::on(node, None, error))),
+            Err(error) => Err(Failure::on(node, None, error)),
         }
     }
 
@@ -350,11 +362,8 @@ impl<'h> Run<'_, 'h> {
             return VisitEnd::Disconnected(cause);
         }
         if self.settings.on_failure == OnFailure::Stop {
-            let kept = self
-                .host(&visit.node)
-                .and_then(|mut host| host.commit().map_err(|error| Failure::on(&visit.node, None, error)));
-            return match kept {
-                Ok(()) => VisitEnd::Left(cause),
+            return match self.commit(&visit.node) {
+                Ok(_) => VisitEnd::Left(cause),
                 Err(undo) => VisitEnd::UndoFailed { cause, undo },
             };
         }

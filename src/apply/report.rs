@@ -141,6 +141,8 @@ pub enum VisitEnd {
     DoneBefore,
     /// Everything was done, checked and kept.
     Committed,
+    /// Everything was done, checked and kept, and the record of it on the node could not be closed; the next run does.
+    NotClosed(Failure),
     /// etcd's data was saved, and nothing was touched.
     Saved(EtcdSnapshot),
     /// Nothing was touched, because the node was not as the plan needs it.
@@ -236,6 +238,7 @@ impl Report {
         self.visits.iter().any(|visit| match &visit.end {
             VisitEnd::NotStarted | VisitEnd::DoneBefore | VisitEnd::Saved(_) | VisitEnd::Refused(_) => false,
             VisitEnd::Committed
+            | VisitEnd::NotClosed(_)
             | VisitEnd::Undone(_)
             | VisitEnd::TakenBack
             | VisitEnd::Left(_)
@@ -260,6 +263,7 @@ impl Report {
             | VisitEnd::Committed
             | VisitEnd::TakenBack => {}
             VisitEnd::Refused(failure)
+            | VisitEnd::NotClosed(failure)
             | VisitEnd::Undone(failure)
             | VisitEnd::Left(failure)
             | VisitEnd::Disconnected(failure) => {
@@ -286,7 +290,7 @@ impl Report {
         for visit in &self.visits {
             match &visit.end {
                 VisitEnd::NotStarted | VisitEnd::DoneBefore | VisitEnd::Saved(_) => {}
-                VisitEnd::Committed | VisitEnd::Left(_) => kept = true,
+                VisitEnd::Committed | VisitEnd::NotClosed(_) | VisitEnd::Left(_) => kept = true,
                 // Nobody knows yet which of the two.
                 VisitEnd::Disconnected(_) => (kept, put_back) = (true, true),
                 VisitEnd::Undone(_) | VisitEnd::TakenBack => put_back = true,

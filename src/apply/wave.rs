@@ -60,6 +60,7 @@ impl Run<'_, '_> {
             made: self.made.clone(),
             issued: self.issued.clone(),
             keys: BTreeMap::new(),
+            pairs: self.pairs.clone(),
             held_elsewhere: BTreeMap::new(),
             requests: BTreeMap::new(),
             report: Report::new(self.plan),

@@ -139,6 +139,9 @@ impl Consent {
         if !is_undo && tied != Tied::Rest {
             self.confirms_something(&[approval])?;
         }
+        if self.unattended {
+            heard(plan)?;
+        }
         let (wanted, question) = match approval {
             Approval::Ordinary if self.yes || self.unattended => return Ok(()),
             Approval::Ordinary => {
@@ -173,6 +176,25 @@ impl Consent {
             }
         }
     }
+}
+
+/// Whether nothing comes into the files of one node by the word of another alone: that a person has to look at.
+fn heard(plan: &Plan) -> Result<(), Exit> {
+    let told: Vec<String> = plan
+        .told_by_others()
+        .map(|(action, told)| {
+            let (value, path) = (escaped(&told.value), escaped(&told.from.path));
+            format!("  {}: {value} by the word of {} ({path})\n", action.address, told.from.node)
+        })
+        .collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    output::tell(&format!(
+        "This plan waits for approval. Nothing was changed.\nerror: not approved: not every control plane says the same of what comes into the files of other nodes:\n{}  help: read the plan and apply it with --yes, or declare the values under spec.cluster\n",
+        told.concat()
+    ));
+    Err(Exit::NotApproved)
 }
 
 /// What is said where nobody can be asked.

@@ -135,6 +135,11 @@ enum Command {
 
 /// Runs the program with these arguments, the program's name first.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    // Before anything else: whatever this process is told to do, it may come to hold keys.
+    if let Err(error) = pki::node::dumps::forbid() {
+        output::tell(&format!("error: core dumps cannot be turned off: {error}\n"));
+        return Exit::Internal;
+    }
     let Cli { global, command } = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return refused(&error),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use pki::node::{Ending, HostError, Local, Login, Service, Stopper};
 use pki::observed::VisitState;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use super::{Exit, chain, output};
@@ -135,7 +135,7 @@ fn remove_copy(made: bool) {
 /// runtime ignores SIGPIPE from the start.
 fn stop_on_signal(stopper: Stopper) -> io::Result<()> {
     let (mut signalled, signal) = UnixStream::pair()?;
-    for number in [SIGHUP, SIGINT, SIGTERM] {
+    for number in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
         pipe::register(number, signal.try_clone()?)?;
     }
     std::thread::spawn(move || {

@@ -56,6 +56,7 @@ fn word(end: &VisitEnd) -> &'static str {
         VisitEnd::NotStarted => "not started",
         VisitEnd::DoneBefore => "done before",
         VisitEnd::Committed => "done",
+        VisitEnd::NotClosed(_) => "done, NOT CLOSED",
         VisitEnd::Saved(_) => "data saved",
         VisitEnd::Refused(_) => "not touched",
         VisitEnd::Undone(_) => "UNDONE: as before, checked",

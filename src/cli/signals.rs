@@ -1,4 +1,4 @@
-//! Signals during a run: the first SIGINT or SIGTERM asks the run to stop, which puts back the node in hand; the second one ends the program at once, with a sentence and an
+//! Signals during a run: the first SIGINT, SIGQUIT or SIGTERM asks the run to stop, which puts back the node in hand; the second one ends the program at once, with a sentence and an
 //! exit code that say whether anything was touched. What is open then is undone by its node, or by the next run.
 
 use std::io::{self, Read as _};
@@ -10,7 +10,7 @@ use pki::apply::Event;
 use pki::diagnostic::escaped;
 use pki::log_commands::in_text;
 use pki::plan::{Action, Deed};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
@@ -86,7 +86,7 @@ fn touches(action: &Action) -> bool {
 fn listen() -> io::Result<()> {
     let (mut signalled, signal) = UnixStream::pair()?;
     let last = Arc::new(AtomicUsize::new(0));
-    for number in [SIGINT, SIGTERM] {
+    for number in [SIGINT, SIGQUIT, SIGTERM] {
         // In this order: who wakes up finds out which one it was.
         flag::register_usize(number, Arc::clone(&last), self::number(number))?;
         pipe::register(number, signal.try_clone()?)?;

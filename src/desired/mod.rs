@@ -7,6 +7,7 @@
 mod named_trust;
 mod resolve;
 mod template;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use named_trust::{UnwrittenTrust, unwritten_trust};
 pub use resolve::{ResolveError, resolve};
+pub use told::{Dispute, Disputes, Origin, Told};
 
 use crate::duration::Duration;
 use crate::ids::{
@@ -306,6 +308,10 @@ pub struct DesiredIdentity {
     pub reuse_key: bool,
     /// Where it is kept.
     pub storage: Storage,
+    /// The API server that a new kubeconfig leads to, where that is the word of a node.
+    pub server_told: Option<Told>,
+    /// Why it is not known where a new kubeconfig leads.
+    pub server_disputed: Option<Dispute>,
     /// Its absence is no finding.
     pub optional: bool,
     /// The kubelet renews it by itself.
@@ -361,6 +367,10 @@ pub struct DesiredNames {
     pub exact: bool,
     /// Where the spec adds to them.
     pub by: Option<Vec<String>>,
+    /// Those that are the word of a node, by their text.
+    pub told: BTreeMap<String, Told>,
+    /// Why one that could not be worked out is disputed.
+    pub disputed: Option<Dispute>,
 }
 
 /// Where an identity is kept.
@@ -462,12 +472,18 @@ pub struct Hints {
     pub asked: bool,
     /// The Kubernetes version of each node that tells one. In the middle of an upgrade they differ.
     pub versions: BTreeMap<NodeName, KubernetesVersion>,
-    /// The service subnet, from the API server's `--service-cluster-ip-range`.
-    pub service_subnet: Option<String>,
-    /// The control plane endpoint, from the server of a kubeconfig.
-    pub endpoint: Option<String>,
-    /// Each node's address, from `--advertise-address` or etcd's advertised URL.
-    pub addresses: BTreeMap<NodeName, String>,
+    /// The service subnet, from the API servers' `--service-cluster-ip-range`.
+    pub service_subnet: Option<Told>,
+    /// The control plane endpoint, from the server of the control planes' kubeconfigs.
+    pub endpoint: Option<Told>,
+    /// What about the cluster is disputed between control planes, by placeholder.
+    pub disputes: Disputes,
+    /// Each node's address, from its own `--advertise-address` or etcd's advertised URL.
+    pub addresses: BTreeMap<NodeName, Told>,
+    /// The nodes whose own word about their address is that another node has it.
+    pub disputed_addresses: BTreeMap<NodeName, Dispute>,
+    /// The members, by address, of whose files the nodes do not agree how they are numbered.
+    pub disputed_members: BTreeMap<String, Dispute>,
     /// The number in the names of the members' files, by address, where a layout numbers them.
     pub member_indexes: BTreeMap<String, String>,
     /// Each node's directories, where the flags of its components tell.

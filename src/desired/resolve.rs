@@ -170,8 +170,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn node(&self, name: &NodeName, node: &Node, problems: &mut Vec<ResolveError>) -> DesiredNode {
-        let address = node.address.clone().or_else(|| self.hints.addresses.get(name).cloned());
-        let mut values = self.values(name, address.as_deref());
+        let told = self.hints.addresses.get(name).map(|told| told.value.clone());
+        let address = node.address.clone().or(told);
+        let mut values = self.values(name, node);
         let directories = self.directories(name, node, &mut values);
         let manifests = self.profile.manifests.iter();
         let manifests = manifests
@@ -199,31 +200,62 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn values(&self, name: &NodeName, address: Option<&str>) -> Values {
+    fn values(&self, name: &NodeName, node: &Node) -> Values {
         let mut values = Values::default();
         values.set("node", name.as_str());
         values.set_if_known("node-short", name.as_str().split('.').next().map(str::to_owned));
-        values.set_if_known("address", address.map(str::to_owned));
-        values.set_if_known(
-            "address-url",
-            address.map(|address| format!("https://{}:6443", bracketed(address))),
-        );
-        let cluster = &self.spec.cluster;
-        let endpoint = cluster.control_plane_endpoint.clone().or_else(|| self.hints.endpoint.clone());
-        if let Some((host, port)) = endpoint.as_deref().map(split_endpoint) {
-            values.set("endpoint", host);
-            values.set("endpoint-url", format!("https://{}:{port}", bracketed(host)));
-        } else {
-            values.set_if_known(
-                "endpoint-url",
-                address.map(|address| format!("https://{}:6443", bracketed(address))),
-            );
+        let url = |address: &str| format!("https://{}:6443", bracketed(address));
+        match (&node.address, self.hints.addresses.get(name), self.hints.disputed_addresses.get(name)) {
+            (Some(address), ..) => {
+                values.set("address", address);
+                ["address-url", "endpoint-url"].into_iter().for_each(|name| values.set(name, url(address)));
+            }
+            (None, Some(told), _) => {
+                values.set_told("address", &told.value, told);
+                let url = url(&told.value);
+                ["address-url", "endpoint-url"]
+                    .into_iter()
+                    .for_each(|name| values.set_told(name, &url, told));
+            }
+            (None, None, Some(dispute)) => {
+                for name in ["address", "address-url", "endpoint-url"] {
+                    values.dispute(name, dispute);
+                }
+            }
+            (None, None, None) => {}
         }
-        let subnet = cluster.service_subnet.clone().or_else(|| self.hints.service_subnet.clone());
-        values.set_if_known(
-            "service-ip",
-            subnet.as_deref().and_then(first_service_address).map(|ip| ip.to_string()),
-        );
+        let Hints { endpoint, service_subnet, disputes, .. } = self.hints;
+        let cluster = &self.spec.cluster;
+        let url = |host: &str, port: &str| format!("https://{}:{port}", bracketed(host));
+        match (&cluster.control_plane_endpoint, endpoint, disputes.get("endpoint")) {
+            (Some(endpoint), ..) => {
+                let (host, port) = split_endpoint(endpoint);
+                values.set("endpoint", host);
+                values.set("endpoint-url", url(host, port));
+            }
+            (None, Some(told), _) => {
+                let (host, port) = split_endpoint(&told.value);
+                values.set_told("endpoint", host, told);
+                values.set_told("endpoint-url", url(host, port), told);
+            }
+            (None, None, Some(dispute)) => {
+                values.dispute("endpoint", dispute);
+                values.dispute("endpoint-url", dispute);
+            }
+            // A control plane with nothing before it is its own endpoint.
+            (None, None, None) => {}
+        }
+        let first = |subnet: &str| first_service_address(subnet).map(|ip| ip.to_string());
+        match (&cluster.service_subnet, service_subnet, disputes.get("service-ip")) {
+            (Some(subnet), ..) => values.set_if_known("service-ip", first(subnet)),
+            (None, Some(told), _) => {
+                if let Some(ip) = first(&told.value) {
+                    values.set_told("service-ip", ip, told);
+                }
+            }
+            (None, None, Some(dispute)) => values.dispute("service-ip", dispute),
+            (None, None, None) => {}
+        }
         // kubeadm's default; the flag that would tell is the kubelet's, which is not in a manifest.
         values.set("dns-domain", cluster.dns_domain.as_deref().unwrap_or("cluster.local"));
         values

@@ -59,6 +59,11 @@ fn a_name_whose_parts_nobody_knows_is_set_aside() {
     assert_eq!(names.unresolved.iter().collect::<Vec<_>>(), ["{service-ip}"]);
 }
 
+fn told(value: &str) -> Told {
+    let from = Origin { node: "cp-1".parse().unwrap(), path: "/x".to_owned() };
+    Told { value: value.to_owned(), from, agreed: true }
+}
+
 #[test]
 fn what_nodes_say_fills_in_what_the_spec_leaves_open() {
     let mut open = spec(KUBEADM);
@@ -66,7 +71,7 @@ fn what_nodes_say_fills_in_what_the_spec_leaves_open() {
     open.spec.kubernetes_version = None;
     let hints = Hints {
         versions: [("cp-1".parse().unwrap(), "v1.28.1".parse().unwrap())].into(),
-        service_subnet: Some("fd00:10:96::/112,10.96.0.0/12".to_owned()),
+        service_subnet: Some(told("fd00:10:96::/112,10.96.0.0/12")),
         ..Hints::default()
     };
     let desired = resolve(&open, &Profile::load(ProfileName::Kubeadm).unwrap(), &hints).unwrap();

@@ -12,8 +12,8 @@ use crate::kubeconfig::edit;
 use crate::secret::Secret;
 use crate::spec::types::Usage;
 use crate::x509::chain::{self, Purpose};
-use crate::x509::pem::{self, Reading};
-use crate::x509::{Certificate, PublicKey};
+use crate::x509::pem::{self, Item, Reading};
+use crate::x509::{Certificate, PublicKey, Sha256};
 
 /// Checks one identity.
 pub(super) fn check(objects: &impl Look, wanted: &IdentityCheck) -> Result<(), HostError> {
@@ -42,6 +42,38 @@ pub(super) fn check(objects: &impl Look, wanted: &IdentityCheck) -> Result<(), H
     let dns = wanted.dns.difference(&names.dns).cloned();
     let missing: Vec<String> = dns.chain(wanted.ip.difference(&names.ip).map(ToString::to_string)).collect();
     if missing.is_empty() { Ok(()) } else { Err(failed(format!("its names lack {}", missing.join(", ")))) }
+}
+
+/// Checks a private key with what lies beside it: a public key, or certificates of which one must be its own.
+pub(super) fn check_key(
+    objects: &impl Look,
+    path: &str,
+    wanted: Option<Sha256>,
+    beside: Option<&str>,
+) -> Result<(), HostError> {
+    let failed = |path: &str, reason: &str| HostError::CheckFailed {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let key = key_of(path, &existing(objects, path)?)?;
+    if wanted.is_some_and(|wanted| wanted != key.spki_sha256) {
+        return Err(failed(path, "it holds another key than the plan names"));
+    }
+    let Some(beside) = beside else { return Ok(()) };
+    let reading = clean(beside, &existing(objects, beside)?)?;
+    let is_its_own = |item: &Item| match item {
+        Item::Certificate(certificate) => certificate.facts().key == key,
+        Item::PublicKey(public) => *public == key,
+        Item::PrivateKey(_)
+        | Item::EncryptedKey
+        | Item::CertificateRequest(_)
+        | Item::Parameters
+        | Item::Other(_) => false,
+    };
+    if reading.items.iter().any(is_its_own) {
+        return Ok(());
+    }
+    Err(failed(beside, &format!("nothing in it belongs to the key in {path}")))
 }
 
 fn purpose(usage: &Usage) -> Purpose {

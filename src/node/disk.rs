@@ -360,7 +360,7 @@ impl Dir {
     /// The bytes of a regular file, if it is there.
     pub(super) fn read(&self, name: &str) -> Result<Option<Secret>, HostError> {
         match self.capture(name)? {
-            Image::File(file) => Ok(Some(file.bytes)),
+            Image::File(file) => Ok(file.bytes.whole().cloned()),
             Image::Absent => Ok(None),
             Image::Directory(_) | Image::Link { .. } | Image::Tree(_) | Image::Other => {
                 Err(HostError::NotAFile { path: self.path_of(name) })
@@ -427,7 +427,7 @@ impl Dir {
         bytes.truncate(size);
         #[expect(clippy::useless_conversion, reason = "the width of the field differs between architectures")]
         let modified = Some((i64::from(after.st_mtime), i64::try_from(after.st_mtime_nsec).unwrap_or(0)));
-        Ok(FileImage { bytes: Secret::new(bytes), access: access_of(&after), attributes, modified })
+        Ok(FileImage { bytes: Secret::new(bytes).into(), access: access_of(&after), attributes, modified })
     }
 
     fn read_stat(&self, file: &OwnedFd, name: &str) -> Result<Stat, HostError> {

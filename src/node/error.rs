@@ -143,6 +143,11 @@ pub enum HostError {
     /// What is kept of a transaction cannot be read back.
     #[error("{path} is damaged: {reason}")]
     Damaged { path: String, reason: String },
+    /// The changes are kept, and the record of that could not be closed. The next run closes it.
+    #[error(
+        "the changes are kept, and the record of the transaction could not be closed: {reason}; the next `pki apply` closes it"
+    )]
+    NotClosed { reason: String },
     /// An undo could not be finished. The transaction stays open, and undoing it again goes on where this ended.
     #[error("{path} could not be put back: {reason}. {instruction}")]
     UndoFailed { path: String, reason: String, instruction: String },

@@ -1,10 +1,12 @@
 //! Everything that one object of a file tree is.
 //!
 //! What enters is what was captured of a real or an imagined file tree; what leaves is a value that can be compared and put back. Bytes are
-//! secrets, because any file may hold a key. Pure.
+//! secrets, because any file may hold a key; of what was written only their print is kept. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::error::HostError;
+use super::print::{Bytes, Salt};
 use crate::kubeconfig::{KubeconfigFacts, Material};
 use crate::material::PemFacts;
 use crate::secret::Secret;
@@ -54,7 +56,7 @@ pub(super) struct DirectoryImage {
 /// A regular file.
 #[derive(Debug, Clone)]
 pub(super) struct FileImage {
-    pub(super) bytes: Secret,
+    pub(super) bytes: Bytes,
     pub(super) access: Access,
     /// By name, the SELinux label among them.
     pub(super) attributes: BTreeMap<String, Vec<u8>>,
@@ -101,6 +103,43 @@ impl Image {
                 tree.access() == Some(*access)
             }
             (one, two) => one.same_as(two),
+        }
+    }
+
+    /// Whether it is what was to be made. The system may add attributes of its own to a new file, such as an SELinux label, and a directory
+    /// that somebody else has filled cannot go.
+    pub(super) fn is_as_intended(&self, intended: &Self) -> bool {
+        match (self, intended) {
+            (Self::File(left), Self::File(intended)) => {
+                left.access == intended.access && left.bytes.are_those_of(&intended.bytes)
+            }
+            (Self::Directory(_), Self::Absent) => true,
+            (Self::Tree(left), Self::Tree(intended)) => left.is_made_of(intended),
+            (
+                Self::Absent
+                | Self::Directory(_)
+                | Self::Link { .. }
+                | Self::File(_)
+                | Self::Tree(_)
+                | Self::Other,
+                _,
+            ) => self.same_as(intended),
+        }
+    }
+
+    /// The same without the bytes of any file: what has been written is known again by its digest, and no key stays in memory for it.
+    pub(super) fn printed(self, salt: &Salt) -> Self {
+        match self {
+            Self::File(file) => Self::File(file.printed(salt)),
+            Self::Tree(TreeImage { entries }) => {
+                let printed = |entry| match entry {
+                    Entry::File(file) => Entry::File(file.printed(salt)),
+                    other @ (Entry::Directory(_) | Entry::Link { .. }) => other,
+                };
+                let entries = entries.into_iter().map(|(name, entry)| (name, printed(entry))).collect();
+                Self::Tree(TreeImage { entries })
+            }
+            other @ (Self::Absent | Self::Directory(_) | Self::Link { .. } | Self::Other) => other,
         }
     }
 
@@ -272,12 +311,23 @@ impl Entry {
 impl FileImage {
     /// Whether bytes and attributes are the same, so that only owner and mode may differ.
     pub(super) fn has_content_of(&self, other: &Self) -> bool {
-        self.bytes.reveal() == other.bytes.reveal() && self.attributes == other.attributes
+        self.bytes.are_those_of(&other.bytes) && self.attributes == other.attributes
+    }
+
+    /// The bytes, for writing them to a path. What is known by its print alone is never written.
+    pub(super) fn content(&self, path: &str) -> Result<&[u8], HostError> {
+        let reason = || "only a digest of it is known".to_owned();
+        let whole = self.bytes.whole().map(Secret::reveal);
+        whole.ok_or_else(|| HostError::Damaged { path: path.to_owned(), reason: reason() })
+    }
+
+    fn printed(self, salt: &Salt) -> Self {
+        Self { bytes: Bytes::Print(self.bytes.print(salt)), ..self }
     }
 
     fn brief(&self) -> FileBrief {
         let Access { mode, uid, gid } = self.access;
-        FileBrief { mode, uid, gid, ..contents(self.bytes.reveal()) }
+        FileBrief { mode, uid, gid, ..self.bytes.brief() }
     }
 }
 

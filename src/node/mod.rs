@@ -9,10 +9,12 @@
 
 mod accounts;
 mod boot;
+mod bound;
 mod check;
 pub mod confined;
 mod content;
 mod disk;
+pub mod dumps;
 mod error;
 mod etcd_snapshot;
 mod gates;
@@ -26,6 +28,7 @@ mod memory;
 mod observe;
 pub mod order;
 mod perform;
+mod print;
 mod program;
 mod remote;
 mod serve;

@@ -28,7 +28,7 @@ const READ_LIMIT: usize = 1024 * 1024;
 /// Most names that are listed of one directory.
 pub(super) const LIST_LIMIT: usize = 4096;
 /// Most paths looked at because other files name them: many times what any cluster has, and little enough for a hostile node.
-const NAMED_LIMIT: usize = 512;
+pub(super) const NAMED_LIMIT: usize = 512;
 /// The file in the state directory that names the open transaction, as JSON of [`crate::observed::OpenTransaction`].
 pub(super) const OPEN: &str = "open";
 /// The file in the state directory that names the last one that ended, as JSON of [`crate::observed::PastTransaction`].
@@ -142,8 +142,11 @@ pub(super) fn observe(
                     continue;
                 }
                 if named_by.len() == NAMED_LIMIT && !named_by.contains_key(&named) {
-                    let reason = format!("the files of this node name more than {NAMED_LIMIT} paths");
-                    files.insert(named, Seen::Unknown { reason });
+                    // So many are said not to be known; whoever asks takes no more.
+                    if files.len() < 2 * NAMED_LIMIT {
+                        let reason = format!("the files of this node name more than {NAMED_LIMIT} paths");
+                        files.insert(named, Seen::Unknown { reason });
+                    }
                     continue;
                 }
                 named_by.entry(named.clone()).or_default().insert(path.clone());

@@ -269,12 +269,31 @@ pub enum Order {
         /// The file.
         path: String,
     },
-    /// Writes a file of shared key material.
+    /// Writes a private key that nodes share. What another node gave is read first: it must be this one key and nothing else.
     WriteShared {
+        /// The file.
+        file: FileSpec,
+        /// What another node gave.
+        content: Secret,
+        /// The key that it must be, by its public half (SHA-256 of SubjectPublicKeyInfo).
+        key: Sha256,
+    },
+    /// Writes any text, for tests of transactions.
+    #[cfg(test)]
+    WriteText {
         /// The file.
         file: FileSpec,
         /// Its whole content.
         content: Secret,
+    },
+    /// Checks that a file holds a private key, and that what lies beside it belongs to it. Reads the files afresh.
+    CheckKey {
+        /// The file with the key.
+        path: String,
+        /// The key that it must be, by its public half; none where it has only to be whole.
+        key: Option<Sha256>,
+        /// The file with its certificate or public key.
+        beside: Option<String>,
     },
     /// Sets owner and permission bits of a file or directory to just these.
     SetPermissions {

@@ -15,7 +15,7 @@ use super::gates::Replaced;
 use super::observe::Look;
 use super::order::{Answer, AuthorityFiles, Order, RequestContent, SignRequest, Slot};
 use super::visit::{Known, Objects, Visit, read};
-use super::{check, shared};
+use super::{bound, check, shared};
 use crate::desired::{FileSpec, Storage};
 use crate::gate::Gate;
 use crate::kubeconfig::KubeconfigFacts;
@@ -57,14 +57,17 @@ pub(super) fn perform(
                 .map(Answer::Certificate)
         }
         Order::WriteIdentity { slot, certificate, chain, storage, trusted, cluster } => {
-            let key = visit.slots.get(&slot).cloned().ok_or(HostError::EmptySlot { slot })?;
+            let empty = || HostError::EmptySlot { slot: slot.clone() };
+            let key = visit.slots.get(&slot).cloned().ok_or_else(empty)?;
             if key.public_key() != &certificate.facts().key {
                 return Err(HostError::PairMismatch { path: storage.certificate_path().to_owned() });
             }
             let certificates = NonEmpty::with_first(certificate, chain);
             distinct(storage.certificate_path(), &certificates)?;
-            write_identity(visit, objects, &key, &certificates, &storage, (trusted.as_ref(), &cluster))
-                .map(done)
+            write_identity(visit, objects, &key, &certificates, &storage, (trusted.as_ref(), &cluster))?;
+            // It is on the disk: from here on nobody needs it in memory.
+            visit.slots.remove(&slot);
+            Ok(Answer::Done)
         }
         Order::CopyIdentity { source, certificate, target, trusted, cluster } => {
             let content = shared::read_identity(objects, &source)?;
@@ -75,6 +78,7 @@ pub(super) fn perform(
             shared::read_identity(objects, &storage).map(Answer::SharedIdentity)
         }
         Order::WriteSharedIdentity { content, certificate, storage, trusted, cluster } => {
+            let content = bound::the_identity_alone(storage.certificate_path(), &content, &certificate)?;
             let new = (trusted.as_ref(), cluster.as_str());
             shared::write_identity(visit, objects, content, (&certificate, &storage), new).map(done)
         }
@@ -116,7 +120,15 @@ pub(super) fn perform(
         Order::RemoveCopy { path, of } => shared::remove_copy(visit, objects, &path, &of).map(done),
         Order::PurgeSnapshots { key } => objects.purge(&key).map(done),
         Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
-        Order::WriteShared { file, content } => visit.write(objects, vec![(&file, content)]).map(done),
+        Order::WriteShared { file, content, key } => {
+            let content = bound::the_key_alone(&file.path, &content, &key)?;
+            visit.write(objects, vec![(&file, content)]).map(done)
+        }
+        #[cfg(test)]
+        Order::WriteText { file, content } => visit.write(objects, vec![(&file, content)]).map(done),
+        Order::CheckKey { path, key, beside } => {
+            check::check_key(objects, &path, key, beside.as_deref()).map(done)
+        }
         Order::SetPermissions { file } => visit.set_permissions(objects, &file).map(done),
         Order::AnnotatePod { manifest, word } => {
             objects.replacing(&visit.begin.gates, Replaced::By { path: &manifest })?;
@@ -173,10 +185,13 @@ pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
         | Order::WritePublicKey { .. }
         | Order::WriteCertificates { .. }
         | Order::WriteShared { .. }
+        | Order::CheckKey { .. }
         | Order::SetPermissions { .. }
         | Order::AnnotatePod { .. }
         | Order::Run { .. }
         | Order::Restore { .. } => Err(HostError::NotOpen),
+        #[cfg(test)]
+        Order::WriteText { .. } => Err(HostError::NotOpen),
     }
 }
 
@@ -314,7 +329,8 @@ fn write_request(
     content: &RequestContent,
     file: &FileSpec,
 ) -> Result<Answer, HostError> {
-    let key = visit.slots.get(&slot).cloned().ok_or(HostError::EmptySlot { slot })?;
+    let empty = || HostError::EmptySlot { slot: slot.clone() };
+    let key = visit.slots.get(&slot).cloned().ok_or_else(empty)?;
     let RequestContent { subject, usages, dns, ip } = content;
     let what = "the request for a certificate";
     let der = issue::csr(subject, dns, ip, usages, &key).map_err(|error| not_made(what, &error))?;
@@ -325,6 +341,7 @@ fn write_request(
     text.extend_from_slice(key.reveal());
     text.extend_from_slice(public.as_bytes());
     visit.write_request(objects, file, Secret::new(text))?;
+    visit.slots.remove(&slot);
     Ok(Answer::Request(request))
 }
 

@@ -76,8 +76,8 @@ fn start(
         .try_clone()
         .map_err(|error| failed(format!("cannot be run: {}", io(&error)), String::new()))?;
     command.stdout(writer).stderr(copy);
-    let mut child =
-        command.spawn().map_err(|error| failed(format!("cannot be run: {}", io(&error)), String::new()))?;
+    let mut child = super::dumps::spawn(&mut command)
+        .map_err(|error| failed(format!("cannot be run: {}", io(&error)), String::new()))?;
     // The command holds the writing ends, which keep the output from ending.
     drop(command);
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);

@@ -5,6 +5,8 @@
 //! closed, upon which the node undoes what is open. What the node says is bounded in size and time and is of the kind that was asked for; its words
 //! are not trusted, and whoever shows them escapes them.
 
+mod asked;
+mod budget;
 mod link;
 
 use std::any::Any;
@@ -12,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,10 +22,12 @@ use serde::de::DeserializeOwned;
 use super::error::HostError;
 use super::lock::{Claim, LockState};
 use super::order::{Answer, Begin, Order, Slot, SnapshotEtcd};
-use super::wire::frame::{self, FrameError};
+use super::wire::frame::{self, Frame, FrameError};
 use super::wire::{Greeting, Hello, Introduction, Outcome, PROTOCOL, Performed, Request, VERSION};
 use super::{EtcdSnapshot, Host, Inspect, NodeError, SnapshotFacts, Undone};
 use crate::observed::{NodeFacts, ObserveRequest};
+use asked::Refusal;
+use budget::Cost;
 use link::{Broken, Link};
 
 /// How long each kind of request may take before the node is taken for lost.
@@ -86,6 +90,8 @@ pub struct Remote {
     hello: Hello,
     deadlines: Deadlines,
     link: Mutex<Link>,
+    /// What the facts cost that were taken from it, the most of any answer.
+    cost: Mutex<Option<Cost>>,
     /// What carries the connection, such as a child process. Dropped last, when the writer is closed.
     _carrier: Mutex<Box<dyn Any + Send>>,
 }
@@ -133,7 +139,13 @@ impl Remote {
         let greeting = frame::encode(&greeting, frame::HELLO_LIMIT).map_err(unknown)?;
         link.send(greeting).map_err(lost)?;
         link.keep_alive(silence / 4);
-        Ok(Self { hello, deadlines: *deadlines, link: Mutex::new(link), _carrier: Mutex::new(carrier) })
+        Ok(Self {
+            hello,
+            deadlines: *deadlines,
+            link: Mutex::new(link),
+            cost: Mutex::default(),
+            _carrier: Mutex::new(carrier),
+        })
     }
 
     /// What the node said of itself.
@@ -149,8 +161,27 @@ impl Remote {
     fn ask<T: DeserializeOwned, E: DeserializeOwned>(
         &self,
         request: &impl Serialize,
+        limit: usize,
         deadline: Duration,
     ) -> Result<Result<T, E>, NoAnswer> {
+        let (mut link, answer) = self.exchange(request, limit, deadline)?;
+        match frame::decode::<Outcome<T, E>>(&answer) {
+            Ok(Outcome::Done(done)) => Ok(Ok(done)),
+            Ok(Outcome::Failed(error)) => Ok(Err(error)),
+            Ok(Outcome::Ended(reason)) => Err(link.give_up(format!("the node ended it: {reason}")).into()),
+            Err(error) => {
+                Err(link.give_up(format!("the node's answer is not what was asked for: {error}")).into())
+            }
+        }
+    }
+
+    /// Sends a request and waits for the bytes of its answer.
+    fn exchange(
+        &self,
+        request: &impl Serialize,
+        limit: usize,
+        deadline: Duration,
+    ) -> Result<(MutexGuard<'_, Link>, Frame), NoAnswer> {
         let frame = frame::encode(request, frame::REQUEST_LIMIT).map_err(|error| match error {
             FrameError::TooLong { .. } => NoAnswer::TooLarge,
             FrameError::Closed
@@ -162,19 +193,49 @@ impl Remote {
             }
         })?;
         let mut link = self.link();
-        let answer = link.exchange(frame, deadline)?;
-        match frame::decode::<Outcome<T, E>>(&answer) {
-            Ok(Outcome::Done(done)) => Ok(Ok(done)),
-            Ok(Outcome::Failed(error)) => Ok(Err(error)),
-            Ok(Outcome::Ended(reason)) => Err(link.give_up(format!("the node ended it: {reason}")).into()),
-            Err(error) => {
-                Err(link.give_up(format!("the node's answer is not what was asked for: {error}")).into())
+        let answer = link.exchange(frame, limit, deadline)?;
+        Ok((link, answer))
+    }
+
+    /// Asks for facts. The answer is taken apart against the question.
+    fn facts(&self, question: &ObserveRequest) -> Result<Result<NodeFacts, NodeError>, NoAnswer> {
+        let deadline = self.deadlines.observe;
+        let until = Instant::now() + deadline;
+        let request = Request::Observe(question.clone());
+        let (mut link, answer) = self.exchange(&request, asked::limit(question), deadline)?;
+        let Some(cost) = Cost::of(answer.len()) else {
+            let reason = "the answers of all nodes together are larger than 512 MiB".to_owned();
+            return Err(link.give_up(reason).into());
+        };
+        let reason = match asked::facts(&answer, question, until) {
+            Ok(Outcome::Done(facts)) => {
+                let mut most = self.cost.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_more = most.as_ref().is_none_or(|most| most.is_less_than(&cost));
+                if is_more {
+                    *most = Some(cost);
+                }
+                return Ok(Ok(facts));
             }
-        }
+            Ok(Outcome::Failed(error)) => return Ok(Err(error)),
+            Ok(Outcome::Ended(reason)) => format!("the node ended it: {reason}"),
+            Err(Refusal::Unasked) => "it answered what was not asked".to_owned(),
+            Err(Refusal::NotUnderstood) => "the node's answer is not what was asked for".to_owned(),
+            Err(Refusal::TooLate) => format!("no answer came within {} s", deadline.as_secs_f32()),
+        };
+        Err(link.give_up(reason).into())
     }
 
     fn order<T: DeserializeOwned>(&self, request: &Request, deadline: Duration) -> Result<T, HostError> {
-        match self.ask(request, deadline) {
+        self.order_of(request, frame::WORD_LIMIT, deadline)
+    }
+
+    fn order_of<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        limit: usize,
+        deadline: Duration,
+    ) -> Result<T, HostError> {
+        match self.ask(request, limit, deadline) {
             Ok(answer) => answer,
             Err(NoAnswer::Lost(reason)) => Err(HostError::Disconnected { reason }),
             Err(NoAnswer::TooLarge) => {
@@ -205,7 +266,7 @@ impl From<Broken> for NoAnswer {
 
 impl Inspect for Remote {
     fn observe(&self, request: &ObserveRequest) -> Result<NodeFacts, NodeError> {
-        match self.ask(&Request::Observe(request.clone()), self.deadlines.observe) {
+        match self.facts(request) {
             Ok(answer) => answer,
             Err(NoAnswer::Lost(reason)) => Err(NodeError::Disconnected { reason }),
             Err(NoAnswer::TooLarge) => {
@@ -242,7 +303,7 @@ impl Host for Remote {
                 0
             };
         let deadline = self.deadlines.perform.saturating_add(Duration::from_secs(of_program));
-        let Performed(answer) = self.order(&Request::Perform(order), deadline)?;
+        let Performed(answer) = self.order_of(&Request::Perform(order), expected.limit(), deadline)?;
         if expected.fits(&answer) {
             return Ok(answer);
         }
@@ -256,17 +317,17 @@ impl Host for Remote {
     }
 
     fn undo(&mut self) -> Result<Undone, HostError> {
-        self.order(&Request::Undo, self.deadlines.undo)
+        self.order_of(&Request::Undo, frame::MEBIBYTE, self.deadlines.undo)
     }
 
     fn undo_open(&mut self, state_directory: &str) -> Result<Option<Undone>, HostError> {
         let request = Request::UndoOpen { state_directory: state_directory.to_owned() };
-        self.order(&request, self.deadlines.undo)
+        self.order_of(&request, frame::MEBIBYTE, self.deadlines.undo)
     }
 
     fn snapshots(&self, state_directory: &str) -> Result<Vec<SnapshotFacts>, HostError> {
         let request = Request::Snapshots { state_directory: state_directory.to_owned() };
-        self.order(&request, self.deadlines.perform)
+        self.order_of(&request, frame::LISTING_LIMIT, self.deadlines.perform)
     }
 
     fn snapshot_etcd(&mut self, wanted: &SnapshotEtcd) -> Result<EtcdSnapshot, HostError> {
@@ -276,12 +337,12 @@ impl Host for Remote {
 
     fn etcd_snapshots(&self, state_directory: &str) -> Result<Vec<EtcdSnapshot>, HostError> {
         let request = Request::EtcdSnapshots { state_directory: state_directory.to_owned() };
-        self.order(&request, self.deadlines.perform)
+        self.order_of(&request, frame::MEBIBYTE, self.deadlines.perform)
     }
 
     fn prune(&mut self, state_directory: &str, keep: u32) -> Result<Vec<String>, HostError> {
         let request = Request::Prune { state_directory: state_directory.to_owned(), keep };
-        self.order(&request, self.deadlines.perform)
+        self.order_of(&request, frame::MEBIBYTE, self.deadlines.perform)
     }
 }
 
@@ -318,6 +379,7 @@ impl Expected {
             | Order::RemoveCopy { .. }
             | Order::PurgeSnapshots { .. }
             | Order::WriteShared { .. }
+            | Order::CheckKey { .. }
             | Order::SetPermissions { .. }
             | Order::AnnotatePod { .. }
             | Order::Await { .. }
@@ -325,6 +387,17 @@ impl Expected {
             | Order::Check { .. }
             | Order::RemoveRequest { .. }
             | Order::Restore { .. } => Self::Nothing,
+            #[cfg(test)]
+            Order::WriteText { .. } => Self::Nothing,
+        }
+    }
+
+    /// How long the answer may be.
+    fn limit(&self) -> usize {
+        match self {
+            Self::Nothing | Self::PublicKey | Self::Certificate | Self::Request => frame::WORD_LIMIT,
+            Self::PublicKeys(slots) => frame::WORD_LIMIT.saturating_add(slots.len().saturating_mul(4096)),
+            Self::Shared | Self::SharedIdentity => frame::ANSWER_LIMIT,
         }
     }
 

@@ -87,7 +87,7 @@ impl Service {
     /// Begins to listen. The stream is read by a thread of its own, to its end.
     pub fn listen(input: impl Read + Send + 'static) -> Self {
         let inbox = Inbox::listen(input, Duration::from_secs(LONGEST_SILENCE));
-        Self { inbox, limit: frame::ANSWER_LIMIT }
+        Self { inbox, limit: frame::LISTING_LIMIT }
     }
 
     /// What can end the service from another thread.
@@ -276,7 +276,7 @@ impl<H: Host, W: Write> Session<'_, H, W> {
         let frame = match frame::encode(&outcome, self.limit) {
             Err(FrameError::TooLong { limit, .. }) => {
                 let error = too_large("node's answer".into(), limit / frame::MEBIBYTE);
-                frame::encode(&Outcome::<T, E>::Failed(error), frame::ANSWER_LIMIT)?
+                frame::encode(&Outcome::<T, E>::Failed(error), frame::LISTING_LIMIT)?
             }
             other => other?,
         };
@@ -284,7 +284,7 @@ impl<H: Host, W: Write> Session<'_, H, W> {
     }
 
     fn send(&mut self, message: &impl Serialize) -> Result<(), FrameError> {
-        let frame = frame::encode(message, frame::ANSWER_LIMIT)?;
+        let frame = frame::encode(message, frame::LISTING_LIMIT)?;
         frame::write(&mut self.output, &frame)
     }
 

@@ -1,7 +1,9 @@
-//! What is kept of a transaction: a directory with a manifest, copies of everything as it was, and later copies of what was left.
+//! What is kept of a transaction: a directory with a manifest, copies of everything as it was, and later prints of what was left.
 //!
 //! What enters is images; what leaves is files below the state directory that only root can read, and the same images again. The manifest names
 //! places, owners and modes and no content: bytes are in the copies alone, because they may be keys.
+
+mod left;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +14,7 @@ use super::disk::{Dir, staged_name};
 use super::error::HostError;
 use super::image::{Access, DirectoryImage, Entry, FileImage, Image, TreeImage, contents};
 use super::order::{Begin, VisitId};
+use super::print::{Bytes, Print, Salt};
 use crate::visits::{Brief, FileBrief};
 use crate::x509::Sha256;
 
@@ -21,7 +24,7 @@ const PURGED: &str = "purged.json";
 const RESERVE: &str = "reserve";
 /// The directory of the copies of what was there.
 pub(super) const BEFORE_COPIES: &str = "before";
-/// The directory of the copies of what was left.
+/// The directory in which versions before 0.2 kept copies of what was left; they are read, and no new ones are made.
 pub(super) const AFTER_COPIES: &str = "after";
 const VERSION: u32 = 1;
 
@@ -74,6 +77,21 @@ pub(super) enum Record {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         attributes: BTreeMap<String, String>,
     },
+    /// A file that a transaction left: whether it still is so is all that is ever asked, so it has no copy.
+    Print {
+        uid: u32,
+        gid: u32,
+        mode: u32,
+        /// Size, certificates and public halves of keys.
+        told: Box<FileBrief>,
+        salt: Salt,
+        sha256: Sha256,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        modified: Option<(i64, i64)>,
+        /// Extended attributes, the values in hexadecimal.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        attributes: BTreeMap<String, String>,
+    },
     /// A directory with everything in it, by path below it.
     Tree {
         entries: BTreeMap<String, Record>,
@@ -102,6 +120,7 @@ pub(super) fn write(
         Record::Absent
         | Record::Directory { .. }
         | Record::Link { .. }
+        | Record::Print { .. }
         | Record::Tree { .. }
         | Record::Other => BLOCK,
     });
@@ -139,9 +158,10 @@ pub(super) fn write_after<'a>(
     directory: &Dir,
     images: impl Iterator<Item = (&'a String, &'a Image)>,
 ) -> Result<(), HostError> {
-    // An earlier try may have been broken off by a full disk.
-    directory.remove_tree(AFTER_COPIES)?;
-    let after = write_copies(directory, AFTER_COPIES, images)?;
+    let mut after = BTreeMap::new();
+    for (location, image) in images {
+        after.insert(location.clone(), left::record(image)?);
+    }
     directory.write_whole(AFTER, &json(directory, AFTER, &after)?)
 }
 
@@ -186,7 +206,11 @@ impl Purged {
         match record {
             Record::File { copy, .. } => self.copies.contains_key(copy),
             Record::Tree { entries } => entries.values().any(|entry| self.touches(entry)),
-            Record::Absent | Record::Directory { .. } | Record::Link { .. } | Record::Other => false,
+            Record::Absent
+            | Record::Directory { .. }
+            | Record::Link { .. }
+            | Record::Print { .. }
+            | Record::Other => false,
         }
     }
 }
@@ -253,7 +277,9 @@ impl Record {
                 }
                 Brief::Tree { files }
             }
-            Self::Absent | Self::Directory { .. } | Self::Link { .. } | Self::Other => Brief::Absent,
+            Self::Absent | Self::Directory { .. } | Self::Link { .. } | Self::Print { .. } | Self::Other => {
+                Brief::Absent
+            }
         })
     }
 
@@ -273,6 +299,15 @@ impl Record {
                 Image::Tree(tree)
             }
             Self::Other => Image::Other,
+            Self::Print { mode, uid, gid, told, salt, sha256, modified, attributes } => {
+                let print = Print { salt: salt.clone(), sha256: *sha256, told: (**told).clone() };
+                Image::File(FileImage {
+                    bytes: Bytes::Print(Box::new(print)),
+                    access: Access { mode: *mode, uid: *uid, gid: *gid },
+                    attributes: decoded(directory, attributes)?,
+                    modified: *modified,
+                })
+            }
             Self::File { mode, uid, gid, size, copy, modified, attributes } => {
                 let bytes = match copy.split_once('/') {
                     Some((copies, name)) => match directory.child(copies)? {
@@ -286,7 +321,7 @@ impl Record {
                     return Err(damaged(directory, copy, "it has another length than the manifest says"));
                 }
                 Image::File(FileImage {
-                    bytes,
+                    bytes: bytes.into(),
                     access: Access { mode: *mode, uid: *uid, gid: *gid },
                     attributes: decoded(directory, attributes)?,
                     modified: *modified,
@@ -299,9 +334,12 @@ impl Record {
     pub(super) fn names(&self) -> BTreeSet<String> {
         match self {
             Self::Tree { entries } => entries.keys().filter(|name| !name.is_empty()).cloned().collect(),
-            Self::Absent | Self::Directory { .. } | Self::Link { .. } | Self::File { .. } | Self::Other => {
-                BTreeSet::new()
-            }
+            Self::Absent
+            | Self::Directory { .. }
+            | Self::Link { .. }
+            | Self::File { .. }
+            | Self::Print { .. }
+            | Self::Other => BTreeSet::new(),
         }
     }
 
@@ -360,19 +398,16 @@ impl Copies<'_> {
             }
             Image::Link { target, uid, gid } => Record::Link { target: target.clone(), uid: *uid, gid: *gid },
             Image::Other => Record::Other,
-            Image::File(FileImage { bytes, access: Access { mode, uid, gid }, attributes, modified }) => {
+            Image::File(file) => {
+                let FileImage { bytes, access: Access { mode, uid, gid }, attributes, modified } = file;
                 self.taken += 1;
                 let name = format!("{:04}", self.taken);
-                self.directory.write_new(&name, bytes.reveal())?;
-                let size = u64::try_from(bytes.len()).map_err(|_| HostError::Refused {
-                    path: location.to_owned(),
-                    reason: "it is too large".to_owned(),
-                })?;
+                self.directory.write_new(&name, file.content(location)?)?;
                 Record::File {
                     mode: *mode,
                     uid: *uid,
                     gid: *gid,
-                    size,
+                    size: bytes.len(),
                     copy: format!("{}/{name}", self.name),
                     modified: *modified,
                     attributes: encoded(attributes),

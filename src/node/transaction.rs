@@ -112,23 +112,17 @@ impl Host for Local {
         let locations = |aside: &[&SetAside]| aside.iter().map(|aside| aside.location.clone()).collect();
         let goes: Vec<String> = locations(&goes);
         site.note(Event::Committed { keeping: locations(&stays) })?;
-        for location in &goes {
-            // Keys are in it, so the transaction does not count as ended before it is gone; an undo goes on from here.
-            site.remove_aside(location)?;
+        // From here on there is no way back, whatever fails.
+        let closed = close(site, open, &goes);
+        if closed.is_ok() {
+            let keep = usize::try_from(visit.begin.keep).unwrap_or(usize::MAX);
+            // The transaction has ended well; old snapshots that cannot be removed now are removed after the next one.
+            let _pruned = site.store.prune(keep, Some(&open.run));
         }
-        if let Some((directory, _)) = &site.visit {
-            // What is only for the way back is not needed any more; if it stays, the snapshot is larger for nothing.
-            let _released = snapshot::release_reserve(directory);
-        }
-        site.no_reboot_to_provide_for();
-        site.store.end(open, VisitState::Committed)?;
-        let keep = usize::try_from(visit.begin.keep).unwrap_or(usize::MAX);
-        // The transaction has ended well; old snapshots that cannot be removed now are removed after the next one.
-        let _pruned = site.store.prune(keep, Some(&open.run));
         let took_lock = *took_lock;
         self.transaction = None;
         self.release(took_lock);
-        Ok(())
+        closed.map_err(|error| HostError::NotClosed { reason: error.to_string() })
     }
 
     fn undo(&mut self) -> Result<Undone, HostError> {
@@ -379,6 +373,20 @@ impl Local {
         }
         Ok(changed)
     }
+}
+
+/// Ends a transaction that is committed, but for the last strokes. Whoever finds it unfinished does the same again.
+fn close(site: &mut Site, open: &OpenTransaction, goes: &[String]) -> Result<(), HostError> {
+    for location in goes {
+        // Keys are in it, so the transaction does not count as ended before it is gone.
+        site.remove_aside(location)?;
+    }
+    if let Some((directory, _)) = &site.visit {
+        // What is only for the way back is not needed any more; if it stays, the snapshot is larger for nothing.
+        let _released = snapshot::release_reserve(directory);
+    }
+    site.no_reboot_to_provide_for();
+    site.store.end(open, VisitState::Committed)
 }
 
 fn id_of(open: &OpenTransaction) -> VisitId {

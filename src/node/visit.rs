@@ -132,6 +132,8 @@ pub(super) struct Visit {
     pub(super) set_aside: Vec<SetAside>,
     /// Where each path led when the transaction began.
     ways: BTreeMap<String, Way>,
+    /// Goes into the prints of what was written.
+    salt: super::print::Salt,
     /// The keys in memory.
     pub(super) slots: BTreeMap<Slot, Arc<PrivateKey>>,
 }
@@ -160,6 +162,7 @@ impl Visit {
             touched: Vec::new(),
             set_aside: Vec::new(),
             ways,
+            salt: super::print::Salt::drawn()?,
             slots: BTreeMap::new(),
         })
     }
@@ -189,7 +192,7 @@ impl Visit {
                 return Err(HostError::NotAFile { path: file.path.clone() });
             }
         };
-        let image = Image::File(FileImage { bytes, access, attributes, modified: None });
+        let image = Image::File(FileImage { bytes: bytes.into(), access, attributes, modified: None });
         Ok((Touch::new(&file.path, location), image))
     }
 
@@ -375,10 +378,10 @@ impl Visit {
                 // What went wrong first is what a person needs to know.
                 (Err(_), Err(_)) => continue,
             };
-            if outcome.is_ok() && !is_as_intended(&left, &intended) {
+            if outcome.is_ok() && !left.is_as_intended(&intended) {
                 return Err(HostError::Changed { path: location });
             }
-            self.know(location, left);
+            self.know(location, left.printed(&self.salt));
         }
         outcome
     }
@@ -412,7 +415,8 @@ impl Visit {
     /// A file that this program does not know is left alone, whatever led here, unless somebody said that it may go.
     fn check_known(&self, path: &str, old: &FileImage, known: Known) -> Result<(), HostError> {
         let may_go = self.begin.replace_foreign.contains(path);
-        if may_go || old.bytes.is_empty() || known.is_met_by(old.bytes.reveal()) {
+        let whole = old.bytes.whole().map(Secret::reveal);
+        if may_go || old.bytes.len() == 0 || whole.is_some_and(|bytes| known.is_met_by(bytes)) {
             return Ok(());
         }
         Err(HostError::Foreign { path: path.to_owned() })
@@ -450,27 +454,6 @@ fn usable(objects: &impl Objects, path: &str, access: Access) -> Result<Access, 
     }
     let reason = format!("the mode {:04o} would close the directory to its owner", access.mode);
     Err(HostError::Denied { path: path.to_owned(), reason })
-}
-
-/// Whether what is there now is what was to be made. The system may add attributes of its own to a new file, such as an SELinux label, and a directory
-/// that somebody else has filled cannot go.
-fn is_as_intended(left: &Image, intended: &Image) -> bool {
-    match (left, intended) {
-        (Image::File(left), Image::File(intended)) => {
-            left.access == intended.access && left.bytes.reveal() == intended.bytes.reveal()
-        }
-        (Image::Directory(_), Image::Absent) => true,
-        (Image::Tree(left), Image::Tree(intended)) => left.is_made_of(intended),
-        (
-            Image::Absent
-            | Image::Directory(_)
-            | Image::Link { .. }
-            | Image::File(_)
-            | Image::Tree(_)
-            | Image::Other,
-            _,
-        ) => left.same_as(intended),
-    }
 }
 
 /// Reads a file through every link; `None` when nothing is there.

@@ -16,7 +16,7 @@ use crate::spec::types::{KeyAlgorithm, SubjectName};
 use crate::x509::{Certificate, Sha256};
 
 use super::bundle::Bundle;
-use super::copy::IdentityCopy;
+use super::copy::{IdentityCopy, KeyCopy};
 use super::fact::Precondition;
 use super::issue::{CaCertificates, Issue};
 use super::request::{CsrRequest, Install};
@@ -193,14 +193,7 @@ pub enum Deed {
         file: FileSpec,
     },
     /// Copies a private key that the layout shares, from memory to memory.
-    CopyKey {
-        /// The node that holds it.
-        from: NodeName,
-        /// The file there.
-        source: String,
-        /// The file here.
-        file: FileSpec,
-    },
+    CopyKey(KeyCopy),
     /// Makes a new key pair without certificate.
     CreateKeyPair {
         /// The private key.
@@ -394,7 +387,7 @@ impl Deed {
             Deed::ExtendAuthority { .. } => "extend-authority",
             Deed::InstallAuthority { .. } => "install-authority",
             Deed::CopyAuthorityCertificate { .. } => "copy-authority-certificate",
-            Deed::CopyKey { .. } => "copy-key",
+            Deed::CopyKey(_) => "copy-key",
             Deed::CreateKeyPair { .. } => "create-key-pair",
             Deed::WritePublicKey { .. } => "write-public-key",
             Deed::WriteBundle { .. } => "write-bundle",
@@ -440,7 +433,7 @@ impl Deed {
             Deed::ExtendAuthority { certificate, .. } => vec![&certificate.path],
             Deed::MoveDirectory { link, path, .. } => vec![link, path],
             Deed::CopyAuthorityCertificate { file, .. }
-            | Deed::CopyKey { file, .. }
+            | Deed::CopyKey(KeyCopy { file, .. })
             | Deed::WriteBundle { file, .. }
             | Deed::WriteChain { file, .. }
             | Deed::UpdateKubeconfig { file, .. }
@@ -478,7 +471,7 @@ impl Deed {
             | Deed::ExtendAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
-            | Deed::CopyKey { .. }
+            | Deed::CopyKey(_)
             | Deed::CreateKeyPair { .. }
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }

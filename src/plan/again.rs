@@ -305,7 +305,7 @@ impl Compare<'_> {
             | Deed::CreateAuthority { .. }
             | Deed::ExtendAuthority { .. }
             | Deed::InstallAuthority { .. }
-            | Deed::CopyKey { .. }
+            | Deed::CopyKey(_)
             | Deed::CreateKeyPair { .. }
             | Deed::WritePublicKey { .. }
             | Deed::RemoveCopy { .. }

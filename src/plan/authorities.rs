@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::build::Builder;
 use super::identities::{Case, Obstacle};
-use super::{Bundle, Deed, Why, choices, extend, install, replace};
+use super::{Bundle, Deed, KeyCopy, Why, choices, extend, install, replace};
 
 /// Where each authority signs, and what it will be once this plan's own deeds are done.
 #[derive(Debug, Default)]
@@ -61,6 +61,18 @@ impl Case<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Signer {
+    /// The copy of its key to another place.
+    pub(super) fn key_for(&self, file: &FileSpec) -> Deed {
+        Deed::CopyKey(KeyCopy {
+            from: self.node.clone(),
+            source: self.files.key.path.clone(),
+            file: file.clone(),
+            spki: self.certificate.as_ref().map(|certificate| certificate.facts().key.spki_sha256),
+        })
     }
 }
 
@@ -184,7 +196,7 @@ fn repair(
     }
     let source = builder.sources.signers.get(name).cloned();
     if let (false, true, Some(_), Some(source)) = (why.is_empty(), copy.may_hold_key, holder, source) {
-        let deed = Deed::CopyKey { from: source.node, source: source.files.key.path, file: copy.key.clone() };
+        let deed = source.key_for(&copy.key);
         builder.add(address, deed, why, false);
     }
 }
@@ -305,7 +317,7 @@ fn create(
     let why = builder.missing(&at);
     builder.add(at, deed, why, false);
     let signer = Signer { node: first.clone(), files: files.clone(), not_after, certificate: None };
-    builder.sources.signers.insert(name.clone(), signer);
+    builder.sources.signers.insert(name.clone(), signer.clone());
     for (node, copy) in due.into_iter().filter(|(node, _)| *node != first) {
         let why = builder.missing(&address(node));
         let certificate = Deed::CopyAuthorityCertificate {
@@ -315,9 +327,7 @@ fn create(
         };
         builder.add(address(node), certificate, why.clone(), false);
         if copy.may_hold_key {
-            let key =
-                Deed::CopyKey { from: first.clone(), source: files.key.path.clone(), file: copy.key.clone() };
-            builder.add(address(node), key, why, false);
+            builder.add(address(node), signer.key_for(&copy.key), why, false);
         }
     }
 }
@@ -353,7 +363,7 @@ impl Builder<'_> {
 fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
     let survey = builder.input.survey;
     let chosen = choices::key_pair(builder.input, name).cloned();
-    let mut holder: Option<(NodeName, FileSpec)> = None;
+    let mut holder: Option<(NodeName, FileSpec, Option<Sha256>)> = None;
     let mut due: Vec<(NodeName, Vec<Why>, bool)> = Vec::new();
     let mut remnants = false;
     let is_skipped = |node: &NodeName| survey.observed.nodes.get(node) == Some(&Answer::Skipped);
@@ -369,8 +379,8 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
         };
         let private = pem(facts, &pair.private.path);
         let is_first = holder.is_none() || chosen.as_ref() == Some(node);
-        if is_first && private.is_some_and(|pem| !pem.keys.is_empty()) {
-            holder = Some((node.clone(), pair.private.clone()));
+        if let (true, Some(key)) = (is_first, private.and_then(|pem| pem.keys.first())) {
+            holder = Some((node.clone(), pair.private.clone(), Some(key.spki_sha256)));
         }
         remnants |= pem(facts, &pair.public.path).is_some_and(|pem| !pem.public_keys.is_empty());
         let address = Address { subject: Subject::KeyPair(name.clone()), node: node.clone() };
@@ -426,11 +436,12 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
         };
         if private_too {
             let deed = match &holder {
-                Some((from, file)) => Deed::CopyKey {
+                Some((from, file, spki)) => Deed::CopyKey(KeyCopy {
                     from: from.clone(),
                     source: file.path.clone(),
                     file: pair.private.clone(),
-                },
+                    spki: *spki,
+                }),
                 None => Deed::CreateKeyPair {
                     private: pair.private.clone(),
                     public: pair.public.clone(),
@@ -440,7 +451,7 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
             let made = matches!(deed, Deed::CreateKeyPair { .. });
             builder.add(address(&node), deed, why.clone(), false);
             if made {
-                holder = Some((node.clone(), pair.private.clone()));
+                holder = Some((node.clone(), pair.private.clone(), None));
                 continue;
             }
         }

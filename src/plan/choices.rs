@@ -51,11 +51,11 @@ impl Choices {
                 (Deed::IssueIdentity(issue), _) => {
                     choices.signers.insert(issue.authority.clone(), issue.signer.clone());
                 }
-                (Deed::CopyKey { from, .. }, Subject::Authority(authority)) => {
-                    choices.signers.entry(authority.clone()).or_insert_with(|| from.clone());
+                (Deed::CopyKey(copy), Subject::Authority(authority)) => {
+                    choices.signers.entry(authority.clone()).or_insert_with(|| copy.from.clone());
                 }
-                (Deed::CopyKey { from, .. }, Subject::KeyPair(pair)) => {
-                    choices.key_pairs.insert(pair.clone(), from.clone());
+                (Deed::CopyKey(copy), Subject::KeyPair(pair)) => {
+                    choices.key_pairs.insert(pair.clone(), copy.from.clone());
                 }
                 (Deed::CopyIdentity(copy), Subject::Identity(identity))
                     if *copy.from() != action.address.node =>

@@ -126,6 +126,7 @@ fn write(builder: &mut Builder<'_>, case: &Case<'_>, copied: Copied, why: Vec<Wh
     let before = case.view.certificate.clone();
     let replaces = before.is_some();
     copy.verified_by = case.verified_by();
+    copy.told = case.server_told().into_iter().collect();
     (copy.trusted, copy.before) = (trusted, before);
     builder.add(case.address.clone(), Deed::CopyIdentity(Box::new(copy)), why, replaces);
 }

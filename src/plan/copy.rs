@@ -7,12 +7,28 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{DesiredIdentity, Storage};
+use crate::desired::{DesiredIdentity, FileSpec, Storage, Told};
 use crate::ids::NodeName;
 use crate::spec::types::Usage;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, Sha256};
 
 use super::{CaCertificates, Deed, Install, Issue};
+
+/// A private key that the layout shares, on its way from the node that holds it to another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyCopy {
+    /// The node that holds it.
+    pub from: NodeName,
+    /// The file there.
+    pub source: String,
+    /// The file here.
+    pub file: FileSpec,
+    /// Which key it must be, by its public half (SHA-256 of SubjectPublicKeyInfo); none while an earlier action of this plan makes it. The node that
+    /// receives it takes no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spki: Option<Sha256>,
+}
 
 /// A certificate with its key that is written to another place as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +51,9 @@ pub struct IdentityCopy {
     pub dns: BTreeSet<String>,
     /// IP addresses that it has.
     pub ip: BTreeSet<IpAddr>,
+    /// What comes into it by the word of a node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<Told>,
     /// The authority's certificates on this node, which it is checked with.
     pub verified_by: String,
     /// The CA certificates that a kubeconfig trusts, where it has to be written anew.
@@ -131,6 +150,7 @@ impl IdentityCopy {
             usages,
             dns,
             ip,
+            told: Vec::new(),
             verified_by: String::new(),
             trusted: None,
             before: None,

@@ -123,7 +123,7 @@ impl Builder<'_> {
                 | Deed::ExtendAuthority { .. }
                 | Deed::InstallAuthority { .. }
                 | Deed::CopyAuthorityCertificate { .. }
-                | Deed::CopyKey { .. }
+                | Deed::CopyKey(_)
                 | Deed::CreateKeyPair { .. }
                 | Deed::WritePublicKey { .. }
                 | Deed::WriteBundle { .. }

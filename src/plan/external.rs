@@ -63,11 +63,12 @@ impl Case<'_> {
             return Ok(());
         }
         let old = self.model.as_ref();
-        let (dns, ip) = self.names(old)?;
+        let (dns, ip) = self.names(builder, old)?;
         let mut request = CsrRequest {
             authority: authority.clone(),
             subject: self.subject(old)?,
             usages: self.usages(old),
+            told: self.told((&dns, &ip)),
             dns,
             ip,
             key: self.key(old, reasons),
@@ -103,7 +104,7 @@ impl Case<'_> {
 
 impl CsrRequest {
     /// Whether a request that waits asks for this.
-    fn fits(&self, waiting: &CertificateRequest) -> bool {
+    pub(crate) fn fits(&self, waiting: &CertificateRequest) -> bool {
         let facts = waiting.facts();
         let organizations = self.subject.organizations.iter().cloned().collect();
         let has_key = match self.key {

@@ -1,7 +1,6 @@
 //! Deeds about identities: certificates with their keys.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::desired::{DesiredIdentity, DesiredNode, FileSpec, Storage};
@@ -198,7 +197,7 @@ impl Case<'_> {
             .map(|cut_off| cut_off.value)
             .filter(|cut_off| *cut_off <= now);
         let back_dated = super::BACKDATE.before(now);
-        let (dns, ip) = self.names(old)?;
+        let (dns, ip) = self.names(builder, old)?;
         let is_one_of_two = builder.stays(&authority).is_some();
         let lacks = reasons.iter().any(|finding| matches!(finding.reason, Reason::BundleLacks { .. }));
         let trusted = self.trusted_if_needed(builder, lacks || is_one_of_two);
@@ -206,6 +205,7 @@ impl Case<'_> {
         let issue = Issue {
             subject: self.subject(old)?,
             usages: self.usages(old),
+            told: self.told((&dns, &ip)),
             dns,
             ip,
             not_before: cut_off.map_or(back_dated, |cut_off| back_dated.max(cut_off)),
@@ -258,6 +258,9 @@ impl Case<'_> {
     pub(super) fn kubeconfig_can_be_edited(&self) -> Result<(), Obstacle> {
         let Storage::Kubeconfig { file, server, .. } = self.storage else { return Ok(()) };
         if server.is_none() && self.view.form_is_absent() {
+            if let Some(dispute) = &self.wanted.server_disputed {
+                return Err(Obstacle::of(dispute));
+            }
             return Err(Obstacle::Blocked(
                 "the API server's address is not known, so the kubeconfig cannot be made".to_owned(),
                 Some("declare spec.cluster.controlPlaneEndpoint, or the node's address".to_owned()),
@@ -363,38 +366,6 @@ impl Case<'_> {
             }
         }
         usages
-    }
-
-    /// The names that it should have, and those that it has now unless the spec excludes them: people add load balancers by hand.
-    pub(super) fn names(
-        &self,
-        old: Option<&Certificate>,
-    ) -> Result<(BTreeSet<String>, BTreeSet<IpAddr>), Obstacle> {
-        let wanted = &self.wanted.names;
-        let (mut dns, mut ip) = (wanted.dns.clone(), wanted.ip.clone());
-        match old {
-            Some(old) if !wanted.exact => {
-                let held = &old.facts().names;
-                let known: BTreeSet<String> = dns.iter().map(|name| name.to_ascii_lowercase()).collect();
-                dns.extend(
-                    held.dns.iter().filter(|name| !known.contains(&name.to_ascii_lowercase())).cloned(),
-                );
-                ip.extend(held.ip.iter().copied());
-            }
-            Some(_) => {}
-            None if !wanted.unresolved.is_empty() => {
-                let unresolved: Vec<&str> = wanted.unresolved.iter().map(String::as_str).collect();
-                return Err(Obstacle::Blocked(
-                    format!("some of its names are not known: {}", unresolved.join(", ")),
-                    Some(
-                        "declare spec.cluster (controlPlaneEndpoint, serviceSubnet) and the node's address"
-                            .to_owned(),
-                    ),
-                ));
-            }
-            None => {}
-        }
-        Ok((dns, ip))
     }
 
     pub(super) fn key(&self, old: Option<&Certificate>, reasons: &[Finding]) -> KeySource {

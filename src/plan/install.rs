@@ -51,7 +51,7 @@ pub(super) fn install(
         not_after: root.facts().not_after,
         certificate: Some(root.clone()),
     };
-    builder.sources.signers.insert(name.clone(), signer);
+    builder.sources.signers.insert(name.clone(), signer.clone());
     for (node, copy) in due.iter().filter(|(node, _)| *node != first) {
         let why = builder.missing(&address(node));
         let bundle = Deed::WriteBundle {
@@ -61,9 +61,7 @@ pub(super) fn install(
         };
         builder.add(address(node), bundle, why.clone(), false);
         if copy.may_hold_key {
-            let key =
-                Deed::CopyKey { from: first.clone(), source: files.key.path.clone(), file: copy.key.clone() };
-            builder.add(address(node), key, why, false);
+            builder.add(address(node), signer.key_for(&copy.key), why, false);
         }
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::Storage;
+use crate::desired::{Storage, Told};
 use crate::ids::{AuthorityName, NodeName};
 use crate::non_empty::NonEmpty;
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
@@ -37,6 +37,9 @@ pub struct Issue {
     pub dns: BTreeSet<String>,
     /// IP addresses.
     pub ip: BTreeSet<IpAddr>,
+    /// What comes into it by the word of a node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<Told>,
     /// The beginning of its life.
     pub not_before: Timestamp,
     /// The end of its life.

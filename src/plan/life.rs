@@ -61,7 +61,7 @@ fn issued(deed: &Deed) -> Option<Duration> {
         | Deed::ExtendAuthority { .. }
         | Deed::InstallAuthority { .. }
         | Deed::CopyAuthorityCertificate { .. }
-        | Deed::CopyKey { .. }
+        | Deed::CopyKey(_)
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
         | Deed::WriteBundle { .. }

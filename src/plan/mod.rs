@@ -57,6 +57,7 @@ mod table;
 mod tests;
 mod until;
 mod wishes;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -69,7 +70,7 @@ pub use again::{Dates, Difference, Rest};
 pub use approval::Approval;
 pub use bundle::Bundle;
 pub use choices::{Again, Choices};
-pub use copy::IdentityCopy;
+pub use copy::{IdentityCopy, KeyCopy};
 pub use fact::{Expected, Fact, Precondition, fact};
 pub use graph::{Cycle, Graph};
 pub use issue::{CaCertificates, Issue, KeySource};

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::DraftDeed;
-use super::{Deed, Expected, Fact, Precondition, RestartMethod, fact, quorum};
+use super::{Deed, Expected, Fact, KeyCopy, Precondition, RestartMethod, fact, quorum};
 use crate::ids::{NodeName, ServiceName, Subject};
 use crate::observed::{NodeFacts, Observed, Seen};
 
@@ -67,7 +67,9 @@ fn places<'a>(deed: &'a Deed, own: &'a NodeName) -> Vec<(&'a NodeName, &'a str)>
     if let Deed::InstallIdentity(install) = deed {
         places.push((own, &install.verified_by));
     }
-    if let Deed::CopyAuthorityCertificate { from, source, .. } | Deed::CopyKey { from, source, .. } = deed {
+    if let Deed::CopyAuthorityCertificate { from, source, .. } | Deed::CopyKey(KeyCopy { from, source, .. }) =
+        deed
+    {
         places.push((from, source));
     }
     if let Deed::ExtendAuthority { key, .. } = deed {

@@ -14,7 +14,7 @@ use super::disruption::disruption;
 use super::graph::{Cycle, Graph};
 use super::needs::{self, LeftBy};
 use super::restarts::is_kubelet;
-use super::{Action, Bundle, CaCertificates, Deed, Input, Phase, RestartMethod, Visit};
+use super::{Action, Bundle, CaCertificates, Deed, Input, KeyCopy, Phase, RestartMethod, Visit};
 use super::{choices, cold, quorum};
 
 /// What is done on several nodes before anything of the next stage is done on any.
@@ -100,7 +100,7 @@ fn together(
 /// The node from which a deed takes something.
 fn source(deed: &Deed) -> Option<&NodeName> {
     match deed {
-        Deed::CopyAuthorityCertificate { from, .. } | Deed::CopyKey { from, .. } => Some(from),
+        Deed::CopyAuthorityCertificate { from, .. } | Deed::CopyKey(KeyCopy { from, .. }) => Some(from),
         Deed::IssueIdentity(issue) => Some(&issue.signer),
         Deed::CopyIdentity(copy) => Some(copy.from()),
         Deed::UndoOpen { .. }
@@ -258,7 +258,7 @@ fn rank(deed: &DraftDeed) -> u8 {
         Deed::MakeLink { .. } | Deed::MoveDirectory { .. } => 3,
         Deed::CreateAuthority { .. } | Deed::ExtendAuthority { .. } | Deed::InstallAuthority { .. } => 4,
         Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
-        Deed::CopyKey { .. } | Deed::CreateKeyPair { .. } => 6,
+        Deed::CopyKey(_) | Deed::CreateKeyPair { .. } => 6,
         Deed::WritePublicKey { .. } => 7,
         Deed::IssueIdentity(_) | Deed::WriteChain { .. } | Deed::WriteCsr(_) | Deed::InstallIdentity(_) => 8,
         // What another node gives is what further places of this node are copied from.
@@ -408,7 +408,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             | Deed::ExtendAuthority { .. }
             | Deed::InstallAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
-            | Deed::CopyKey { .. }
+            | Deed::CopyKey(_)
             | Deed::CreateKeyPair { .. }
             | Deed::WriteBundle { .. }
             | Deed::WriteChain { .. }

@@ -93,7 +93,7 @@ impl Builder<'_> {
             | Deed::MakeDirectory { .. }
             | Deed::MakeLink { .. }
             | Deed::MoveDirectory { .. }
-            | Deed::CopyKey { .. }
+            | Deed::CopyKey(_)
             | Deed::CreateKeyPair { .. }
             | Deed::WritePublicKey { .. }
             | Deed::WriteChain { .. }

@@ -310,9 +310,8 @@ impl Builder<'_> {
             self.add(address.clone(), deed, why.clone(), replaces);
         }
         if copy.may_hold_key && !holds_key(&view, node, stays) {
-            let (from, source) = (signer.node.clone(), signer.files.key.path.clone());
             let replaces = view.keys.contains_key(node);
-            let deed = Deed::CopyKey { from, source, file: copy.key.clone() };
+            let deed = signer.key_for(&copy.key);
             self.add(address, deed, why, replaces);
         }
     }

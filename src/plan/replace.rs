@@ -21,7 +21,7 @@ use super::authorities::Signer;
 use super::build::Builder;
 use super::extend::held_at;
 use super::needs::facts_of;
-use super::{Bundle, Deed, Phase, RootSource, Why, choices, strangers};
+use super::{Bundle, Deed, KeyCopy, Phase, RootSource, Why, choices, strangers};
 
 /// Where a certificate that is made comes in a bundle. Whoever signs comes first: kubeadm signs with the first one (certs/renewal, 1.20).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -183,8 +183,12 @@ impl Drawing<'_, '_> {
                 },
             };
             self.add(place, Phase::Prepare, certificate, false);
-            let (from, source) = (first.node.clone(), files.key.path.clone());
-            let key = Deed::CopyKey { from, source, file: next.key.clone() };
+            let key = Deed::CopyKey(KeyCopy {
+                from: first.node.clone(),
+                source: files.key.path.clone(),
+                file: next.key.clone(),
+                spki: successor.as_ref().map(|certificate| certificate.facts().key.spki_sha256),
+            });
             self.add(place, Phase::Prepare, key, false);
         }
         Some(Signer { node: first.node.clone(), files, not_after: not_after?, certificate: successor })
@@ -296,8 +300,12 @@ impl Drawing<'_, '_> {
         });
         let (main, next) = (&place.copy, &place.next);
         if place.copy.may_hold_key && !is_main {
-            let (from, source) = (place.node.clone(), next.key.path.clone());
-            let key = Deed::CopyKey { from, source, file: main.key.clone() };
+            let key = Deed::CopyKey(KeyCopy {
+                from: place.node.clone(),
+                source: next.key.path.clone(),
+                file: main.key.clone(),
+                spki: comes.as_ref().map(|certificate| certificate.facts().key.spki_sha256),
+            });
             self.add(place, Phase::DropOld, key, place.key.is_some());
         }
         // What is there now, or is put there by the first phase.

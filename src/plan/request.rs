@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{FileSpec, Storage};
+use crate::desired::{FileSpec, Storage, Told};
 use crate::ids::{Address, AuthorityName};
 use crate::spec::types::{SubjectName, Usage};
 use crate::x509::{Certificate, CertificateRequest, Sha256};
@@ -37,6 +37,9 @@ pub struct CsrRequest {
     pub dns: BTreeSet<String>,
     /// IP addresses.
     pub ip: BTreeSet<IpAddr>,
+    /// What comes into it by the word of a node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<Told>,
     /// The key.
     pub key: KeySource,
     /// Where a key that is kept is taken from.

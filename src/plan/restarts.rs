@@ -360,10 +360,7 @@ pub(super) fn changes(deed: &DraftDeed) -> Vec<What> {
         ) => {
             vec![What::Trust(authority.clone()), What::Signer(authority.clone())]
         }
-        (
-            Deed::CopyKey { .. } | Deed::WritePublicKey { .. } | Deed::Restore { .. },
-            Subject::KeyPair(pair),
-        ) => {
+        (Deed::CopyKey(_) | Deed::WritePublicKey { .. } | Deed::Restore { .. }, Subject::KeyPair(pair)) => {
             vec![What::KeyPair(pair.clone())]
         }
         _ => Vec::new(),

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::needs::{facts_of, is_active, members};
 use super::{Action, Deed, Expected, Fact, Phase, Plan, Precondition, Visit, fact, quorum};
 use crate::diff::{Differences, Effect, Survey, identity_view, instant, waiting_request};
-use crate::ids::{Address, AuthorityName, NodeName, Subject};
+use crate::ids::{Address, AuthorityName, KeyPairName, NodeName, Subject};
 use crate::observed::{Answer, NodeFacts, Seen};
-use crate::x509::{Certificate, CertificateRequest};
+use crate::x509::{Certificate, CertificateRequest, Sha256};
 
 /// How one visit stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub struct Standings {
 pub struct Made {
     /// The certificates of authorities.
     pub authorities: BTreeMap<AuthorityName, Certificate>,
+    /// Key pairs without certificate, by their public halves.
+    pub pairs: BTreeMap<KeyPairName, Sha256>,
     /// Certificates, by the place where they are.
     pub identities: BTreeMap<Address, Certificate>,
     /// Requests for certificates that are signed elsewhere.
@@ -205,7 +207,7 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
         | Deed::CopyAuthorityCertificate { .. }
         | Deed::WriteBundle { .. }
         | Deed::RemoveCopy { .. }
-        | Deed::CopyKey { .. }
+        | Deed::CopyKey(_)
         | Deed::CreateKeyPair { .. }
         | Deed::WritePublicKey { .. }
         | Deed::CopyIdentity(_)
@@ -310,6 +312,12 @@ fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
             && let Some(certificate) = first(&certificate.path).or_else(|| in_use(authority))
         {
             made.authorities.insert(authority.clone(), certificate.clone());
+        }
+        if let (Deed::CreateKeyPair { private, .. }, Subject::KeyPair(pair)) =
+            (&action.deed, &action.address.subject)
+            && let Some(Fact::Pem { keys, .. }) = facts.map(|facts| fact(facts, &private.path))
+        {
+            made.pairs.extend(keys.first().map(|key| (pair.clone(), *key)));
         }
         if let (Deed::WriteCsr(_), Some(request)) = (&action.deed, waiting(action, survey)) {
             made.requests.insert(action.address.clone(), request);

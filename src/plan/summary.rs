@@ -169,7 +169,7 @@ impl Summary {
             Deed::ExtendAuthority { .. } => self.renew += 1,
             Deed::RemoveCopy { .. } | Deed::PurgeSnapshots { .. } => self.remove += 1,
             Deed::CopyAuthorityCertificate { .. }
-            | Deed::CopyKey { .. }
+            | Deed::CopyKey(_)
             | Deed::WritePublicKey { .. }
             | Deed::WriteBundle { .. }
             | Deed::WriteChain { .. }

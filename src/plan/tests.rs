@@ -173,7 +173,7 @@ fn the_node_that_signs_with_a_new_authority_comes_first_whatever_its_name() {
         ["write-bundle ca/front-proxy-ca@cp-1", "copy-key ca/front-proxy-ca@cp-1"],
         "the others hold it, so it is copied and not made"
     );
-    let Deed::CopyKey { from, .. } = &plan.visits[0].actions[2].deed else { panic!() };
+    let Deed::CopyKey(KeyCopy { from, .. }) = &plan.visits[0].actions[2].deed else { panic!() };
     assert_eq!(from.as_str(), "cp-2");
 }
 

@@ -1,7 +1,7 @@
 //! The profiles as tables, read against what kubeadm and etcd do.
 
 use super::*;
-use crate::desired::{AuthorityCopy, Desired, DesiredIdentity, Hints, resolve};
+use crate::desired::{AuthorityCopy, Desired, DesiredIdentity, Hints, Origin, Told, resolve};
 use crate::spec::types::ClusterPki;
 
 #[test]
@@ -398,20 +398,25 @@ fn the_number_of_a_member_is_that_of_its_files() {
 
 #[test]
 fn files_that_are_called_after_an_address_wait_for_the_nodes_to_tell_it() {
-    let spec = ACK.replace("address: 10.0.0.12, ", "");
-    let spec: ClusterPki = serde_saphyr::from_str(&spec).unwrap();
+    let unreached = ACK.replace("address: 10.0.0.12, ", "");
+    let reached = ACK.replace("address: 10.0.0.12, ", "connection: { ssh: { host: 10.0.0.12 } }, ");
     let profile = Profile::load(ProfileName::Ack).unwrap();
-    let members = |hints: &Hints| {
+    let members_of = |spec: &str, hints: &Hints| {
+        let spec: ClusterPki = serde_saphyr::from_str(spec).unwrap();
         let desired = resolve(&spec, &profile, hints)?;
         let names = desired.nodes["master-1"].identities.keys().map(ToString::to_string);
         Ok::<_, Vec<crate::desired::ResolveError>>(
             names.filter(|name| name.contains("member")).collect::<Vec<_>>(),
         )
     };
+    let members = |hints: &Hints| members_of(&unreached, hints);
     assert_eq!(members(&Hints::default()).unwrap(), ["etcd-member-master-1"], "nobody was asked");
-    let told = [("master-2".parse().unwrap(), "10.0.0.12".to_owned())].into();
+    let from = Origin { node: "master-2".parse().unwrap(), path: "/x".to_owned() };
+    let word = Told { value: "10.0.0.12".to_owned(), from, agreed: false };
+    let told = [("master-2".parse().unwrap(), word)].into();
     let told = Hints { asked: true, addresses: told, ..Hints::default() };
-    assert_eq!(members(&told).unwrap(), ["etcd-member-master-1", "etcd-member-master-2"]);
+    assert!(members(&told).is_err(), "its word alone does not come into the files of others");
+    assert_eq!(members_of(&reached, &told).unwrap(), ["etcd-member-master-1", "etcd-member-master-2"]);
     let problems = members(&Hints { asked: true, ..Hints::default() }).unwrap_err();
     assert_eq!(problems[0].path, ["spec", "nodes", "master-2"]);
     assert!(problems[0].message.ends_with("declare its `address`"), "{}", problems[0].message);

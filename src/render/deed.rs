@@ -2,7 +2,7 @@
 
 use crate::diagnostic::escaped;
 use crate::ids::Subject;
-use crate::plan::{Action, Deed};
+use crate::plan::{Action, Deed, KeyCopy};
 
 /// An action in a few words, as the order and progress name it.
 pub fn deed(action: &Action) -> String {
@@ -29,7 +29,7 @@ pub fn deed(action: &Action) -> String {
         Deed::CopyAuthorityCertificate { from, .. } => {
             format!("copy the certificate of {subject} from {from}")
         }
-        Deed::CopyKey { from, .. } => format!("copy the private key of {subject} from {from}"),
+        Deed::CopyKey(KeyCopy { from, .. }) => format!("copy the private key of {subject} from {from}"),
         Deed::CreateKeyPair { .. } => format!("create {subject}"),
         Deed::WritePublicKey { .. } => format!("write the public key of {subject}"),
         Deed::WriteBundle { file, .. } => format!("write {}", escaped(&file.path)),

@@ -134,6 +134,8 @@ pub(crate) enum End {
     DoneBefore,
     /// Everything was done, checked and kept.
     Committed,
+    /// Everything was done, checked and kept; the record of it could not be closed, and the next run does that.
+    NotClosed,
     /// etcd's data was saved, and nothing was touched.
     Saved,
     /// The node was not as the plan needs it, and nothing was touched.
@@ -203,7 +205,9 @@ pub fn event(event: &Event<'_>) -> String {
                     let (bytes, revision, sha256) = (*bytes, *revision, *sha256);
                     line(&Line::EtcdSnapshot { node, path, bytes, revision, sha256 })
                 }
-                VisitEnd::Refused(failure) | VisitEnd::Disconnected(failure) => diagnostic(failure),
+                VisitEnd::Refused(failure)
+                | VisitEnd::NotClosed(failure)
+                | VisitEnd::Disconnected(failure) => diagnostic(failure),
                 VisitEnd::Undone(_) | VisitEnd::TakenBack => undo(true),
                 VisitEnd::UndoFailed { undo: failure, .. } => undo(false) + &diagnostic(failure),
             };
@@ -222,6 +226,7 @@ fn ended(end: &VisitEnd) -> End {
         VisitEnd::NotStarted => End::NotStarted,
         VisitEnd::DoneBefore => End::DoneBefore,
         VisitEnd::Committed => End::Committed,
+        VisitEnd::NotClosed(_) => End::NotClosed,
         VisitEnd::Saved(_) => End::Saved,
         VisitEnd::Refused(_) => End::Refused,
         VisitEnd::Undone(_) => End::Undone,

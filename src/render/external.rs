@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::issue::{Lines, ca_certificates, certificate_name, names};
+use super::issue::{Lines, ca_certificates, certificate_name, names, told};
 use super::status::left;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
@@ -17,6 +17,7 @@ pub(super) fn request_lines(body: &mut Lines, request: &CsrRequest, subject: &Su
     body.add("to be signed", format!("by {}, whose key is kept elsewhere", request.authority));
     body.add("subject", super::issue::subject(&request.subject));
     names(body, (&request.dns, &request.ip), request.before.as_ref());
+    told(body, &request.told);
     let usages: Vec<String> = request.usages.iter().map(ToString::to_string).collect();
     body.add("usable as", usages.join(", "));
     if let KeySource::New(algorithm) = request.key {

@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::status::left;
+use crate::desired::{Storage, Told};
 use crate::diagnostic::escaped;
 use crate::diff::{date, instant};
 use crate::ids::NodeName;
 use crate::lookalike::spelled;
 use crate::plan::{
-    Action, Bundle, CaCertificates, Deed, IdentityCopy, Issue, KeySource, Position, RootSource,
+    Action, Bundle, CaCertificates, Deed, IdentityCopy, Issue, KeyCopy, KeySource, Position, RootSource,
 };
 use crate::spec::types::SubjectName;
 use crate::visits::temporary_name;
@@ -50,6 +51,8 @@ pub(super) fn issue_lines(body: &mut Lines, issue: &Issue, now: Timestamp) {
         None => body.add("subject", wanted),
     }
     names(body, (&issue.dns, &issue.ip), issue.before.as_ref());
+    server(body, &issue.storage, issue.before.as_ref());
+    told(body, &issue.told);
     let usages: Vec<String> = issue.usages.iter().map(ToString::to_string).collect();
     if old.is_none() {
         body.add("usable as", usages.join(", "));
@@ -93,12 +96,37 @@ pub(super) fn copy_lines(body: &mut Lines, copy: &IdentityCopy, node: &NodeName,
         body.add("copied", format!("{what}, from {source} on {}", copy.from()));
         body.add("private key", format!("the shared one, from {} through memory to this node", copy.from()));
     }
+    server(body, &copy.target, copy.before.as_ref());
+    told(body, &copy.told);
     if let Some(trusted) = &copy.trusted {
         body.add("trusts", ca_certificates(trusted));
     }
     for file in copy.target.files() {
         body.file(file);
     }
+}
+
+/// Where a kubeconfig leads that is made new. In one that is there nothing but certificates and keys is changed.
+fn server(body: &mut Lines, storage: &Storage, before: Option<&Certificate>) {
+    if let (Storage::Kubeconfig { server: Some(server), .. }, None) = (storage, before) {
+        body.add("server", escaped(server));
+    }
+}
+
+/// Each value that is the word of a node, with whose.
+pub(super) fn told(body: &mut Lines, told: &[Told]) {
+    for Told { value, from, .. } in told {
+        let (value, path) = (escaped(value), escaped(&from.path));
+        body.add("told", format!("{value} by the word of {} ({path})", from.node));
+    }
+}
+
+/// A private key that goes from node to node, with which one it must be; its sign.
+pub(super) fn key_copy_lines(body: &mut Lines, KeyCopy { from, file, spki, .. }: &KeyCopy) -> char {
+    let which = spki.map_or_else(String::new, |spki| format!(", spki {}", spki.short()));
+    body.add("private key", format!("copied from {from}, from memory to memory{which}"));
+    body.file(file);
+    '+'
 }
 
 fn same_subject(old: Option<&crate::x509::CertificateFacts>, wanted: &SubjectName) -> bool {

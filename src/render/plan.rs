@@ -10,7 +10,7 @@ use super::external::{install_lines, request_lines};
 use super::gates::gate_lines;
 use super::issue::{
     Lines, bundle_line, ca_certificates, certificate_name, copy_lines, extension_lines, fingerprints,
-    issue_lines, kept_key, move_lines, own_root_lines,
+    issue_lines, kept_key, key_copy_lines, move_lines, own_root_lines,
 };
 use super::nothing::{nothing_to_do, unseen};
 use super::phases;
@@ -255,11 +255,7 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             body.file(file);
             '+'
         }
-        Deed::CopyKey { from, file, .. } => {
-            body.add("private key", format!("copied from {from}, from memory to memory"));
-            body.file(file);
-            '+'
-        }
+        Deed::CopyKey(copy) => key_copy_lines(&mut body, copy),
         Deed::CreateKeyPair { private, public, algorithm } => {
             body.add("key", format!("new, {algorithm}; made at apply on this node"));
             body.file(private);

@@ -54,7 +54,18 @@ pub(super) fn what_follows(plan: &Plan, report: &Report) -> Vec<String> {
     let (run, total) = (&report.run, plan.visits.len());
     let done = report.visits.iter().filter(|visit| is_done(&visit.end)).count();
     // What was done before is no part of this run, and data that was saved is nothing to take back.
-    let takes_back = report.visits.iter().any(|visit| visit.end == VisitEnd::Committed);
+    let takes_back = report.visits.iter().any(|visit| match visit.end {
+        VisitEnd::Committed | VisitEnd::NotClosed(_) => true,
+        VisitEnd::NotStarted
+        | VisitEnd::DoneBefore
+        | VisitEnd::Saved(_)
+        | VisitEnd::Refused(_)
+        | VisitEnd::Undone(_)
+        | VisitEnd::Disconnected(_)
+        | VisitEnd::TakenBack
+        | VisitEnd::Left(_)
+        | VisitEnd::UndoFailed { .. } => false,
+    });
     let next = match report.outcome {
         Outcome::Partial if takes_back => format!(
             "mend the cause, then `pki apply` goes on ({done} of {total} done); or `pki rollback {run}` takes back what was done."
@@ -76,7 +87,7 @@ pub(super) fn what_follows(plan: &Plan, report: &Report) -> Vec<String> {
 /// Whether nothing of a visit is left for the next run.
 fn is_done(end: &VisitEnd) -> bool {
     match end {
-        VisitEnd::DoneBefore | VisitEnd::Committed | VisitEnd::Saved(_) => true,
+        VisitEnd::DoneBefore | VisitEnd::Committed | VisitEnd::NotClosed(_) | VisitEnd::Saved(_) => true,
         VisitEnd::NotStarted
         | VisitEnd::Refused(_)
         | VisitEnd::Undone(_)
@@ -93,6 +104,7 @@ pub(super) fn end(end: &VisitEnd) -> String {
         VisitEnd::NotStarted => "not started".to_owned(),
         VisitEnd::DoneBefore => "done before".to_owned(),
         VisitEnd::Committed => "done, checked, kept".to_owned(),
+        VisitEnd::NotClosed(failure) => format!("done, checked, kept; NOT CLOSED: {}", because(failure)),
         VisitEnd::Saved(snapshot) => saved(snapshot),
         VisitEnd::Refused(failure) => format!("not touched: {}", because(failure)),
         VisitEnd::Undone(failure) => format!("UNDONE, as before: {}", because(failure)),

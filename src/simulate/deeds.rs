@@ -13,7 +13,7 @@ use crate::desired::Storage;
 use crate::duration::Duration;
 use crate::gate::Gate;
 use crate::ids::{AuthorityName, NodeName, ServiceName, Subject};
-use crate::plan::{Action, CaCertificates, Deed, Issue, KeySource, Position, RestartMethod};
+use crate::plan::{Action, CaCertificates, Deed, Issue, KeyCopy, KeySource, Position, RestartMethod};
 use crate::visits::VisitId;
 use crate::x509::SubjectNames;
 
@@ -132,7 +132,7 @@ impl World {
                 };
                 self.write(node, &file.path, lies)
             }
-            Deed::CopyKey { from, source, file } => {
+            Deed::CopyKey(KeyCopy { from, source, file, .. }) => {
                 let lies = self.lies(from, source);
                 self.write(node, &file.path, lies)
             }

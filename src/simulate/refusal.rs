@@ -41,7 +41,7 @@ pub(super) fn refusal(state: &mut State<'_>, visit: &Visit, action: &Action) -> 
             let is_written_over = over.is_some() && held == over;
             [&key.path, &certificate.path].into_iter().filter(|_| !is_written_over).find_map(occupied)
         }
-        Deed::CopyKey { from, source, .. } => missing(world, from, source),
+        Deed::CopyKey(copy) => missing(world, &copy.from, &copy.source),
         Deed::WritePublicKey { private, .. } => no_key(world, node, &private.path),
         Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { bundle: Bundle::WithMade { .. }, .. } => {
             let authority = action.address.subject.authority()?;

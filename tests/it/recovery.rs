@@ -120,7 +120,7 @@ fn of_two_workers_at_once_one_fails_and_the_other_is_done() {
 fn word(end: &VisitEnd) -> &'static str {
     match end {
         VisitEnd::NotStarted | VisitEnd::DoneBefore => "not started",
-        VisitEnd::Committed => "committed",
+        VisitEnd::Committed | VisitEnd::NotClosed(_) => "committed",
         VisitEnd::Undone(_) => "undone",
         VisitEnd::Refused(_)
         | VisitEnd::Disconnected(_)

@@ -2,6 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "the tests run the program on real files")]
 
 mod far;
+mod hostile;
+mod lies;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

@@ -68,6 +68,11 @@ impl Resolver<'_> {
         let Some(role) = each else { return vec![(identity.clone(), values.clone())] };
         let mut instances = Vec::new();
         for (member, values) in self.members(role, values) {
+            if let Some(dispute) = values.disputed("{member-index}") {
+                let message = format!("{}; {}", dispute.because, dispute.help);
+                problems.push(ResolveError::new(&["spec", "nodes", member.as_str()], message));
+                continue;
+            }
             let Some(name) = member_name(identity, member) else {
                 let message =
                     format!("the name of the node is too long for its certificate {identity}-{member}");
@@ -92,18 +97,33 @@ impl Resolver<'_> {
     fn members(&self, role: Role, values: &Values) -> Vec<(&NodeName, Values)> {
         let members = self.spec.nodes.iter().filter(|(_, node)| node.roles.contains(&role));
         let with_values = |(position, (member, node)): (usize, (_, &Node))| {
-            let address = node.address.clone().or_else(|| self.hints.addresses.get(member).cloned());
+            // What a node says of itself goes into its own certificates; into those of others only where it was reached there.
+            let name: &NodeName = member;
+            let is_itself = values.fill("{node}").as_deref() == Some(name.as_str());
+            let word = self.hints.addresses.get(name).map(|told| &told.value);
+            let own = word.filter(|word| is_itself || self.is_reached_at(name, node, word)).cloned();
+            let address = node.address.clone().or(own);
             let told = address.as_ref().and_then(|address| self.hints.member_indexes.get(address)).cloned();
+            let disputed = address.as_ref().and_then(|address| self.hints.disputed_members.get(address));
             let dashed = address.as_ref().map(|address| address.replace(['.', ':'], "-"));
             let mut values = values.clone();
-            let name: &NodeName = member;
             values.set("member", name.as_str());
             values.set_if_known("member-dashed", dashed);
             values.set_if_known("member-address", address);
             values.set("member-index", told.unwrap_or_else(|| (position + 1).to_string()));
+            if let Some(dispute) = disputed {
+                values.dispute("member-index", dispute);
+            }
             (name, values)
         };
         members.enumerate().map(with_values).collect()
+    }
+
+    /// Whether the operator's own connection leads to this address.
+    fn is_reached_at(&self, name: &NodeName, node: &Node, address: &str) -> bool {
+        let connection = node.connection.as_ref().or(self.spec.connection.as_ref());
+        let ssh = connection.and_then(|connection| connection.ssh.as_ref());
+        ssh.is_some_and(|ssh| ssh.host_of(name, node) == address)
     }
 
     fn profile_identity(
@@ -154,6 +174,8 @@ impl Resolver<'_> {
             accepted_subjects,
             usages: declared.usages.clone().unwrap_or_else(|| entry.usages.clone()),
             names: self.profile_names(name, entry, &declared.names, values),
+            server_told: own_server(entry, declared).and_then(|server| values.word(server)),
+            server_disputed: own_server(entry, declared).and_then(|server| values.disputed(server)).cloned(),
             optional: entry.optional,
             rotated_by_kubelet: entry.rotated_by_kubelet,
             shared: declared.holders.unwrap_or(entry.holders) == Holders::Shared,
@@ -261,6 +283,8 @@ impl Resolver<'_> {
             reuse_key: declared.reuse_keys.unwrap_or(defaults.reuse_keys),
             declared_modes: declared_modes(name, declared, &storage),
             storage,
+            server_told: None,
+            server_disputed: None,
             optional: false,
             rotated_by_kubelet: false,
             shared: false,
@@ -321,10 +345,28 @@ impl Resolver<'_> {
     }
 }
 
+/// The template of the API server's URL in a kubeconfig.
+fn own_server<'a>(entry: &'a IdentityEntry, declared: &'a Certificate) -> Option<&'a str> {
+    if let Some(kubeconfig) = &declared.kubeconfig {
+        return Some(kubeconfig.server.as_deref().unwrap_or(ENDPOINT_URL));
+    }
+    match &entry.storage {
+        StorageEntry::Kubeconfig(kubeconfig) => Some(&kubeconfig.server),
+        StorageEntry::Files(_) | StorageEntry::Combined(_) => None,
+    }
+}
+
+/// Where a kubeconfig leads that the spec declares without saying where.
+const ENDPOINT_URL: &str = "{endpoint-url}";
+
 fn fill_name(names: &mut DesiredNames, template: &str, values: &Values) {
     match values.fill(template) {
-        Some(text) => add_name(names, text),
+        Some(text) => {
+            names.told.extend(values.word(template).map(|word| (text.clone(), word)));
+            add_name(names, text);
+        }
         None => {
+            names.disputed = names.disputed.take().or_else(|| values.disputed(template).cloned());
             names.unresolved.insert(template.to_owned());
         }
     }
@@ -337,7 +379,7 @@ pub(super) fn shared_and_different(nodes: &BTreeMap<NodeName, DesiredNode>) -> V
     for (node, wanted) in nodes {
         for (name, identity) in wanted.identities.iter().filter(|(_, identity)| identity.shared) {
             let (other, known) = *first.entry(name).or_insert((node, identity));
-            if known.subject != identity.subject || known.names != identity.names {
+            if known.subject != identity.subject || !known.names.are_those_of(&identity.names) {
                 let message = format!(
                     "its nodes share one certificate, and its subject or names are others on {node} than on {other}; \
                      declare `subject` and `names.only` that hold for all of them"
@@ -429,7 +471,7 @@ fn declared_storage(
         return Some(Storage::Pair { certificate, key });
     }
     let KubeconfigFile { path, server, owner, mode } = kubeconfig?;
-    let server = server.as_deref().unwrap_or("{endpoint-url}");
+    let server = server.as_deref().unwrap_or(ENDPOINT_URL);
     Some(Storage::Kubeconfig {
         file: owned_file(path, owner.as_deref(), mode.unwrap_or(FileMode::PRIVATE), values)?,
         server: values.fill(server),

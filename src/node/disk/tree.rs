@@ -188,7 +188,7 @@ impl Dir {
     fn fill_file(&self, name: &str, wanted: &FileImage) -> Result<(), HostError> {
         let file = self.create(name)?;
         self.dress(&file, name, wanted)?;
-        self.append(&file, name, wanted.bytes.reveal())?;
+        self.append(&file, name, wanted.content(&self.path_of(name))?)?;
         if let Some(modified) = wanted.modified {
             self.set_modified(&file, name, modified)?;
         }
@@ -262,7 +262,8 @@ impl Capture {
                 }
                 Image::Link { target, uid, gid } => Entry::Link { target, uid, gid },
                 Image::File(file) => {
-                    self.bytes = self.bytes.saturating_add(file.bytes.len());
+                    self.bytes =
+                        self.bytes.saturating_add(usize::try_from(file.bytes.len()).unwrap_or(usize::MAX));
                     if self.bytes > BYTE_LIMIT {
                         let reason =
                             format!("its directory holds more than {BYTE_LIMIT} bytes, so it is not moved");

@@ -103,7 +103,7 @@ impl Memory {
         let access = Access { mode, uid, gid };
         match object {
             Object::File(bytes) => Image::File(FileImage {
-                bytes: Secret::new(bytes),
+                bytes: Secret::new(bytes).into(),
                 access,
                 attributes: BTreeMap::new(),
                 modified: Some((modified.as_second(), modified.subsec_nanosecond().into())),
@@ -183,8 +183,8 @@ impl Memory {
                 let time = file.modified.and_then(|(seconds, nanoseconds)| {
                     Timestamp::new(seconds, i32::try_from(nanoseconds).ok()?).ok()
                 });
-                let bytes = file.bytes.reveal().to_vec().into();
-                entry(Object::File(bytes), file.access, time.unwrap_or(modified))
+                let Some(bytes) = file.bytes.whole() else { return };
+                entry(Object::File(bytes.reveal().to_vec().into()), file.access, time.unwrap_or(modified))
             }
         };
         // Its directory must not vanish with the last thing in it.

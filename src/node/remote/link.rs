@@ -4,6 +4,8 @@
 //! stalled connection holds up whoever asks for longer than he wants to wait; the writing one also says from time to time that this end lives.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -28,6 +30,8 @@ pub(super) struct Link {
     /// None once it is broken: the writing thread ends and closes the writer.
     output: Option<Sender<Writing>>,
     input: Receiver<Result<Frame, FrameError>>,
+    /// How long the next answer may be.
+    limit: Arc<AtomicUsize>,
     broken: Option<String>,
 }
 
@@ -35,10 +39,12 @@ impl Link {
     pub(super) fn new(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> Self {
         // One waits and one is under way: whoever says more than he was asked is not listened to.
         let (arrived, arrivals) = sync_channel(1);
-        std::thread::spawn(move || listen(input, &arrived));
+        let limit = Arc::new(AtomicUsize::new(frame::HELLO_LIMIT));
+        let allowed = Arc::clone(&limit);
+        std::thread::spawn(move || listen(input, &arrived, &allowed));
         let (to_write, writings) = channel();
         std::thread::spawn(move || speak(output, &writings));
-        Self { output: Some(to_write), input: arrivals, broken: None }
+        Self { output: Some(to_write), input: arrivals, limit, broken: None }
     }
 
     pub(super) fn send(&mut self, frame: Frame) -> Result<(), Broken> {
@@ -71,7 +77,13 @@ impl Link {
         }
     }
 
-    pub(super) fn exchange(&mut self, frame: Frame, deadline: Duration) -> Result<Frame, Broken> {
+    /// Sends a question and waits for its answer, which may be as long as `limit`.
+    pub(super) fn exchange(
+        &mut self,
+        frame: Frame,
+        limit: usize,
+        deadline: Duration,
+    ) -> Result<Frame, Broken> {
         if let Some(reason) = &self.broken {
             return Err(Broken(reason.clone()));
         }
@@ -90,15 +102,19 @@ impl Link {
             }
             Ok(Err(error)) => return Err(self.give_up(in_words(&error))),
         }
-        match self.send(frame) {
-            Ok(()) => self.receive(deadline),
-            Err(broken) => Err(broken),
-        }
+        self.limit.store(limit, Ordering::SeqCst);
+        self.send(frame)?;
+        let answer = self.receive(deadline)?;
+        // Whoever speaks now was not asked.
+        self.limit.store(frame::WORD_LIMIT, Ordering::SeqCst);
+        Ok(answer)
     }
 
     /// Ends the connection. The first reason stays.
     pub(super) fn give_up(&mut self, reason: String) -> Broken {
         self.output = None;
+        // The reading thread takes nothing any more, also of what has begun.
+        self.limit.store(0, Ordering::SeqCst);
         Broken(self.broken.get_or_insert(reason).clone())
     }
 }
@@ -106,7 +122,7 @@ impl Link {
 fn in_words(error: &FrameError) -> String {
     match error {
         FrameError::TooLong { limit, .. } if *limit >= frame::MEBIBYTE => {
-            format!("the node's answer is larger than {} MiB", limit / frame::MEBIBYTE)
+            format!("the node's answer is larger than {} MiB", limit.div_ceil(frame::MEBIBYTE))
         }
         FrameError::TooLong { .. }
         | FrameError::Closed
@@ -117,15 +133,14 @@ fn in_words(error: &FrameError) -> String {
     }
 }
 
-fn listen(mut input: impl Read, arrived: &SyncSender<Result<Frame, FrameError>>) {
-    let mut limit = frame::HELLO_LIMIT;
+fn listen(mut input: impl Read, arrived: &SyncSender<Result<Frame, FrameError>>, limit: &AtomicUsize) {
+    let allowed = || limit.load(Ordering::SeqCst);
     loop {
-        let frame = frame::read(&mut input, limit, || true);
+        let frame = frame::read(&mut input, allowed, || allowed() > 0);
         let is_last = frame.is_err();
         if arrived.send(frame).is_err() || is_last {
             return;
         }
-        limit = frame::ANSWER_LIMIT;
     }
 }
 

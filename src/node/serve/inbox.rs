@@ -52,7 +52,7 @@ impl Inbox {
         std::thread::spawn(move || {
             let mut limit = frame::HELLO_LIMIT;
             loop {
-                match frame::read(&mut input, limit, || own.hear()) {
+                match frame::read(&mut input, || limit, || own.hear()) {
                     Ok(frame) if frame.as_slice() == HEARTBEAT => {}
                     Ok(frame) => {
                         if !own.put(frame) {

@@ -83,7 +83,7 @@ impl Served {
     }
 
     fn hear(&mut self) -> Value {
-        let frame = frame::read(self.from.as_mut().unwrap(), frame::ANSWER_LIMIT, || true).unwrap();
+        let frame = frame::read(self.from.as_mut().unwrap(), || frame::ANSWER_LIMIT, || true).unwrap();
         serde_json::from_slice(&frame).unwrap()
     }
 

@@ -129,7 +129,7 @@ pub(super) fn stage_file(staged: &mut [Staged], index: usize, wanted: &FileImage
     let file: OwnedFd = directory.create(temporary)?;
     *own = Some(Identity::of(&file).map_err(|error| host_error(directory.path_of(temporary), error))?);
     directory.dress(&file, temporary, wanted)?;
-    directory.append(&file, temporary, wanted.bytes.reveal())?;
+    directory.append(&file, temporary, wanted.content(&directory.path_of(temporary))?)?;
     if let Some(modified) = wanted.modified {
         directory.set_modified(&file, temporary, modified)?;
     }

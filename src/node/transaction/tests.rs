@@ -27,6 +27,7 @@ mod crash;
 mod directory;
 mod hostile;
 mod identity;
+mod kept;
 mod pods;
 mod purge;
 
@@ -148,7 +149,7 @@ pub(in crate::node) fn spec(path: &str, mode: &str) -> FileSpec {
 }
 
 pub(in crate::node) fn write(path: &str, text: &str) -> Order {
-    Order::WriteShared { file: spec(path, "0600"), content: Secret::new(text.as_bytes().to_vec()) }
+    Order::WriteText { file: spec(path, "0600"), content: Secret::new(text.as_bytes().to_vec()) }
 }
 
 fn is_root() -> bool {
@@ -187,7 +188,7 @@ fn a_new_file_belongs_to_the_user_that_the_node_itself_calls_so() {
     let file = FileSpec { user: "etcd".into(), group: "1234".into(), ..spec("/data/a", "0640") };
     let unknown = FileSpec { user: "etdc".into(), ..file.clone() };
     let mut local = node.begun(&["/data/a"]);
-    let order = |file| Order::WriteShared { file, content: Secret::new(b"x".to_vec()) };
+    let order = |file| Order::WriteText { file, content: Secret::new(b"x".to_vec()) };
     let error = local.perform(order(unknown)).unwrap_err();
     assert_eq!(error.to_string(), "the node has no user \"etdc\"");
     assert!(!node.at("/data/a").exists(), "nothing was written");

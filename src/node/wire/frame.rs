@@ -12,8 +12,12 @@ use zeroize::Zeroizing;
 pub(in crate::node) const HELLO_LIMIT: usize = 64 * 1024;
 /// The longest request: shared key material is at most two files of 16 MiB, as base64 a third more.
 pub(in crate::node) const REQUEST_LIMIT: usize = 48 * 1024 * 1024;
-/// The longest answer.
-pub(in crate::node) const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+/// The longest answer that says only that something is done, or why not.
+pub(in crate::node) const WORD_LIMIT: usize = 64 * 1024;
+/// The longest answer of all: shared key material.
+pub(in crate::node) const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+/// The longest answer that lists what is kept of earlier runs, with the certificates in it.
+pub(in crate::node) const LISTING_LIMIT: usize = 16 * 1024 * 1024;
 
 /// In which sizes are told to people.
 pub(in crate::node) const MEBIBYTE: usize = 1024 * 1024;
@@ -48,10 +52,10 @@ pub(in crate::node) enum FrameError {
     NotUnderstood { at: usize },
 }
 
-/// Reads one message. Each time that some of it has come, `heard` is called, and its answer says whether to go on.
+/// Reads one message. How long it may be is asked once it begins. Each time that some of it has come, `heard` is called, and its answer says whether to go on.
 pub(in crate::node) fn read(
     input: &mut impl Read,
-    limit: usize,
+    limit: impl FnOnce() -> usize,
     mut heard: impl FnMut() -> bool,
 ) -> Result<Frame, FrameError> {
     let mut header = [0; HEADER];
@@ -63,6 +67,7 @@ pub(in crate::node) fn read(
         return Err(FrameError::Torn);
     }
     let length = usize::try_from(u32::from_be_bytes(header)).unwrap_or(usize::MAX);
+    let limit = limit();
     if length > limit {
         // No message that is taken is so long that the first byte of its length is a letter.
         let is_text = header.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());

@@ -134,6 +134,20 @@ pub(super) enum WireOrder {
         file: FileSpec,
         #[serde(with = "secret")]
         content: Secret,
+        key: Sha256,
+    },
+    #[cfg(test)]
+    WriteText {
+        file: FileSpec,
+        #[serde(with = "secret")]
+        content: Secret,
+    },
+    CheckKey {
+        path: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<Sha256>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beside: Option<String>,
     },
     SetPermissions {
         file: FileSpec,

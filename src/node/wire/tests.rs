@@ -21,7 +21,7 @@ use crate::x509::{Certificate, PublicKey, Sha256, pem};
 
 fn crossed(order: Order) -> Order {
     let frame = frame::encode(&Request::Perform(order), frame::REQUEST_LIMIT).unwrap();
-    let read = frame::read(&mut Cursor::new(frame.as_slice()), frame::REQUEST_LIMIT, || true).unwrap();
+    let read = frame::read(&mut Cursor::new(frame.as_slice()), || frame::REQUEST_LIMIT, || true).unwrap();
     let Request::Perform(order) = frame::decode(&read).unwrap() else { panic!("another request") };
     order
 }
@@ -142,7 +142,12 @@ fn orders() -> Vec<Order> {
         Order::WritePublicKey { private: file("/s"), public: file("/p") },
         Order::WriteCertificates { file: file("/b"), certificates: NonEmpty::one(certificate) },
         Order::ReadShared { path: path.clone() },
-        Order::WriteShared { file: file("/sa.key"), content: Secret::new(vec![0, 255, 10, 34]) },
+        Order::WriteShared {
+            file: file("/sa.key"),
+            content: Secret::new(vec![0, 255, 10, 34]),
+            key: Sha256::of(b"k"),
+        },
+        Order::CheckKey { path: path.clone(), key: Some(Sha256::of(b"k")), beside: Some(path.clone()) },
         Order::SetPermissions { file: file("/x") },
         Order::Run { argv: vec!["a".to_owned(), String::new()], timeout_seconds: u64::MAX },
         Order::Check { identity: Box::new(check) },
@@ -156,7 +161,8 @@ fn every_order_crosses_unchanged() {
         let before = format!("{order:?}");
         assert_eq!(format!("{:?}", crossed(order)), before);
     }
-    let secret = Order::WriteShared { file: file("/sa.key"), content: Secret::new(b"hunter2".to_vec()) };
+    let (file, content) = (file("/sa.key"), Secret::new(b"hunter2".to_vec()));
+    let secret = Order::WriteShared { file, content, key: Sha256::of(b"") };
     let Order::WriteShared { content, .. } = crossed(secret) else { panic!("another order") };
     assert_eq!(content.reveal(), b"hunter2");
 }
@@ -255,7 +261,7 @@ fn a_trust_file_without_a_certificate_cannot_be_asked_for() {
 }
 
 fn read(bytes: &[u8], limit: usize) -> Result<frame::Frame, FrameError> {
-    frame::read(&mut Cursor::new(bytes), limit, || true)
+    frame::read(&mut Cursor::new(bytes), || limit, || true)
 }
 
 #[test]

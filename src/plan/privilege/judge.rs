@@ -130,10 +130,10 @@ impl<'a> Judge<'a> {
                 .into_iter()
                 .chain(self.open_key(&address.node, key))
                 .collect(),
-            Deed::CopyKey { file, .. } => self
+            Deed::CopyKey(copy) => self
                 .key_of_another_role(address)
                 .into_iter()
-                .chain(self.open_key(&address.node, file))
+                .chain(self.open_key(&address.node, &copy.file))
                 .collect(),
             Deed::CreateKeyPair { private, .. } => {
                 self.open_key(&address.node, private).into_iter().collect()

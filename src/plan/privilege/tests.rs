@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::{Approval, Options, Plan, SpecReference, plan};
 use super::*;
-use crate::desired::{DesiredIdentity, resolve};
+use crate::desired::{DesiredIdentity, Hints, resolve};
 use crate::diff::{Survey, diff};
 use crate::hints::hints;
 use crate::observed::{Answer, Seen};
@@ -28,7 +28,8 @@ fn world(addition: &str) -> Survey {
     facts.services.clear();
     survey.observed.nodes.insert("w-1".parse().unwrap(), Answer::Facts(facts));
     let profile = Profile::load(ProfileName::Kubeadm).unwrap();
-    survey.desired = resolve(&spec, &profile, &hints(&survey.observed)).unwrap();
+    let declared = resolve(&spec, &profile, &Hints::default()).unwrap();
+    survey.desired = resolve(&spec, &profile, &hints(&declared, &survey.observed)).unwrap();
     for (node, wanted) in &survey.desired.nodes {
         let Some(Answer::Facts(facts)) = survey.observed.nodes.get_mut(node) else { panic!() };
         let places = wanted.identities.values().flat_map(DesiredIdentity::places);

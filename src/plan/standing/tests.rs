@@ -136,8 +136,7 @@ fn what_is_purged_by_itself_is_no_sign_of_the_phases_before_it() {
     for visit in &mut plan.visits {
         for action in &mut visit.actions {
             if let Deed::PurgeSnapshots { fingerprint, key } = &mut action.deed {
-                (*fingerprint, *key) =
-                    (crate::x509::Sha256::of(b"gone"), crate::x509::Sha256::of(b"its key"));
+                (*fingerprint, *key) = (Sha256::of(b"gone"), Sha256::of(b"its key"));
             }
         }
     }

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use pki::apply::{Hosts, Locking, Report, Settings, apply};
 use pki::diff::diff;
 use pki::ids::NodeName;
-use pki::node::{Host, Local, Remote, Session};
+use pki::node::{Host, Local, NodeError, Remote, Session};
 use pki::observe::PATIENCE;
 use pki::observed::Observed;
 use pki::own_root::RootKeys;
@@ -50,6 +50,14 @@ pub(super) enum Then {
 
 type OnMessage = Box<dyn FnMut(&[u8]) -> Then + Send>;
 
+/// What the controller hears instead of an answer: the request, the answer without its length, and what goes over the line, lengths and all.
+pub(super) type OnAnswer = Box<dyn FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send>;
+
+/// A message as it goes over the line.
+pub(super) fn framed(message: &[u8]) -> Vec<u8> {
+    [&u32::try_from(message.len()).unwrap().to_be_bytes(), message].concat()
+}
+
 /// What was said, and what is to happen.
 pub(super) struct Tap {
     pub(super) sent: Vec<Vec<u8>>,
@@ -68,6 +76,18 @@ pub(super) struct Served {
 impl Served {
     /// Starts the program for a directory that stands for a node, and connects to it.
     pub(super) fn new(root: &Path, session: &Session, on_message: OnMessage) -> (Self, Remote) {
+        let honest: OnAnswer = Box::new(|_, answer| framed(&answer));
+        let (served, remote) = Self::lying(root, session, on_message, honest);
+        (served, remote.unwrap())
+    }
+
+    /// The same, of a node whose answers are changed on the way, its first word among them.
+    pub(super) fn lying(
+        root: &Path,
+        session: &Session,
+        on_message: OnMessage,
+        on_answer: OnAnswer,
+    ) -> (Self, Result<Remote, NodeError>) {
         let (near, far) = UnixStream::pair().unwrap();
         let streams = [far.try_clone().unwrap(), far].map(|stream| Stdio::from(OwnedFd::from(stream)));
         let [input, output] = streams;
@@ -84,8 +104,9 @@ impl Served {
         let tap = Arc::new(Mutex::new(tap));
         let line = near.try_clone().unwrap();
         let input = Tapped { stream: near.try_clone().unwrap(), tap: Arc::clone(&tap) };
+        let input = Altered { from: input, on_answer, waiting: Vec::new() };
         let output = Tapped { stream: near, tap: Arc::clone(&tap) };
-        let remote = Remote::connect(input, output, Box::new(()), session).unwrap();
+        let remote = Remote::connect(input, output, Box::new(()), session);
         (Self { child, line, tap }, remote)
     }
 
@@ -114,6 +135,34 @@ impl Read for Tapped {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.stream.read(buffer)?;
         self.tap.lock().unwrap().received.extend(buffer.iter().take(count));
+        Ok(count)
+    }
+}
+
+/// Hands on one answer after the other, as it is changed.
+struct Altered {
+    from: Tapped,
+    on_answer: OnAnswer,
+    waiting: Vec<u8>,
+}
+
+impl Read for Altered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.waiting.is_empty() {
+            let mut length = [0; 4];
+            match self.from.read_exact(&mut length) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
+                Err(error) => return Err(error),
+            }
+            let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
+            self.from.read_exact(&mut answer)?;
+            let sent = self.from.tap.lock().unwrap().sent.last().cloned().unwrap_or_default();
+            self.waiting = (self.on_answer)(sent.get(4..).unwrap_or_default(), answer);
+        }
+        let count = self.waiting.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.waiting[..count]);
+        self.waiting.drain(..count);
         Ok(count)
     }
 }

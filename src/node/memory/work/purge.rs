@@ -17,8 +17,12 @@ use crate::x509::Sha256;
 impl Kept {
     /// The images of a location that hold a private key.
     fn holds(&self, location: &str, key: &Sha256) -> bool {
-        let images = [self.before.get(location), self.after.get(location)].into_iter().flatten();
-        images.map(Image::brief).any(|brief| files(&brief).any(|file| file.private_keys.contains(key)))
+        // Of what was left there are prints, and no key is in those.
+        self.before
+            .get(location)
+            .into_iter()
+            .map(Image::brief)
+            .any(|brief| files(&brief).any(|file| file.private_keys.contains(key)))
     }
 
     fn locations(&self) -> BTreeSet<String> {
@@ -54,7 +58,7 @@ impl Memory {
     ) -> BTreeMap<Sha256, KeptKey> {
         let mut sight = Sighted::of(files);
         for kept in &self.work.visits {
-            for image in kept.before.values().chain(kept.after.values()) {
+            for image in kept.before.values() {
                 self::files(&image.brief()).for_each(|file| sight.add(file));
             }
         }

@@ -47,7 +47,7 @@ fn spec(path: &str, mode: u32) -> FileSpec {
 }
 
 fn write(path: &str, text: &str) -> Order {
-    Order::WriteShared { file: spec(path, 0o600), content: Secret::new(text.as_bytes().to_vec()) }
+    Order::WriteText { file: spec(path, 0o600), content: Secret::new(text.as_bytes().to_vec()) }
 }
 
 #[test]

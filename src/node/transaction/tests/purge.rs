@@ -25,9 +25,12 @@ fn node() -> (Node, Certificate, String) {
     local.perform(write("/data/a", "first")).unwrap();
     local.commit().unwrap();
     let text = node.text(KEY);
+    let mut local = node.begun_as("run-1b", &PATHS);
+    local.perform(Order::SetPermissions { file: spec(KEY, "0400") }).unwrap();
+    local.commit().unwrap();
     let mut local = node.begun_as("run-2", &PATHS);
     let new = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().to_pem().unwrap();
-    let replace = Order::WriteShared { file: spec(KEY, "0600"), content: Secret::from(new) };
+    let replace = Order::WriteText { file: spec(KEY, "0600"), content: Secret::from(new) };
     local.perform(replace).unwrap();
     local.perform(write("/data/a", "second")).unwrap();
     local.commit().unwrap();
@@ -72,7 +75,7 @@ fn a_key_goes_out_of_every_snapshot_and_all_else_stays() {
     let (node, old, text) = node();
     let found = KeptKey { key: key(&old), files: 2 };
     assert_eq!(kept(&node, &old), Seen::Present([(*old.fingerprint(), found)].into()));
-    assert_eq!(holding(&node, &text).len(), 2, "after the first run and before the second");
+    assert_eq!(holding(&node, &text).len(), 2, "before each of the two that came later");
     let (first, second) = (holding(&node, "first").len(), holding(&node, "second").len());
     let before = node.everything();
     purge(&mut node.local(), "run-3", key(&old)).unwrap();
@@ -161,6 +164,7 @@ fn a_key_in_a_large_file_of_a_directory_that_was_moved_is_found_and_goes() {
 fn snapshots_that_cannot_be_read_are_not_taken_for_free_of_keys() {
     let (node, old, _) = node();
     let large = node.at(STATE).join("snapshots/run-1/1/after/large");
+    fs::create_dir(large.parent().unwrap()).unwrap();
     fs::File::create(large).unwrap().set_len(16 * 1024 * 1024 + 1).unwrap();
     assert!(matches!(kept(&node, &old), Seen::Unknown { .. }));
     let none = Node::new();

@@ -1,0 +1,87 @@
+//! Private keys that nodes share by their layout: each is bound by its public half, by the plan or by what this run has made.
+
+use crate::desired::FileSpec;
+use crate::ids::Subject;
+use crate::node::HostError;
+use crate::node::order::Order;
+use crate::plan::{Action, Deed, KeyCopy};
+use crate::spec::types::KeyAlgorithm;
+use crate::x509::Sha256;
+
+use super::Run;
+use super::act::{done, perform};
+use super::answers::{public_key, shared};
+
+/// From memory to memory. The node that receives it compares it with what the plan says before it writes: the one that gave it may lie.
+pub(super) fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &KeyCopy) -> Result<(), HostError> {
+    let Some(key) = bound(run, &action.address.subject, copy.spki) else {
+        let reason = format!(
+            "the plan does not say which key {} gives, and this run has not made it; make a new plan",
+            copy.from
+        );
+        return Err(HostError::Refused { path: copy.file.path.clone(), reason });
+    };
+    let content = shared(perform(run, &copy.from, Order::ReadShared { path: copy.source.clone() })?)?;
+    done(run, &action.address.node, Order::WriteShared { file: copy.file.clone(), content, key })
+}
+
+/// Which key it must be: what the plan saw, else what this run has made.
+fn bound(run: &Run<'_, '_>, subject: &Subject, planned: Option<Sha256>) -> Option<Sha256> {
+    let made = match subject {
+        Subject::Authority(authority) => {
+            run.made.get(authority).map(|certificate| certificate.facts().key.spki_sha256)
+        }
+        Subject::KeyPair(pair) => run.pairs.get(pair).copied(),
+        Subject::Identity(_) | Subject::Directory(_) | Subject::Service(_) | Subject::Node => None,
+    };
+    planned.or(made)
+}
+
+pub(super) fn create_pair(
+    run: &mut Run<'_, '_>,
+    action: &Action,
+    (private, public): (&FileSpec, &FileSpec),
+    algorithm: KeyAlgorithm,
+) -> Result<(), HostError> {
+    let order = Order::CreateKeyPair { private: private.clone(), public: public.clone(), algorithm };
+    let made = public_key(perform(run, &action.address.node, order)?)?;
+    if let Subject::KeyPair(pair) = &action.address.subject {
+        run.pairs.insert(pair.clone(), made.spki_sha256);
+    }
+    Ok(())
+}
+
+/// Every key that the visit wrote without issuing a certificate for it is read afresh, with what lies beside it.
+pub(super) fn verify(run: &mut Run<'_, '_>, verify: &Action) -> Result<(), HostError> {
+    let checks: Vec<Order> = {
+        let visit = run.plan.visit_of(verify).into_iter();
+        let actions = visit.flat_map(|visit| &visit.actions);
+        actions.filter_map(|action| check(run, action)).collect()
+    };
+    for order in checks {
+        done(run, &verify.address.node, order)?;
+    }
+    Ok(())
+}
+
+fn check(run: &Run<'_, '_>, action: &Action) -> Option<Order> {
+    let subject = &action.address.subject;
+    let (path, planned, beside) = if let Deed::CopyKey(copy) = &action.deed {
+        (&copy.file.path, copy.spki, None)
+    } else if let Deed::CreateAuthority { certificate, key, .. } = &action.deed {
+        (&key.path, None, Some(certificate.path.clone()))
+    } else if let Deed::InstallAuthority { certificate, key, root, .. } = &action.deed {
+        (&key.path, Some(root.facts().key.spki_sha256), Some(certificate.path.clone()))
+    } else if let Deed::CreateKeyPair { private, public, .. } = &action.deed {
+        (&private.path, None, Some(public.path.clone()))
+    } else if let Deed::WritePublicKey { private, public } = &action.deed {
+        return Some(Order::CheckKey {
+            path: private.path.clone(),
+            key: None,
+            beside: Some(public.path.clone()),
+        });
+    } else {
+        return None;
+    };
+    Some(Order::CheckKey { path: path.clone(), key: bound(run, subject, planned), beside })
+}
