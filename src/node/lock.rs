@@ -215,8 +215,8 @@ fn failed(error: Errno) -> HostError {
 }
 
 fn unreachable(error: TreeError) -> HostError {
-    match error {
-        TreeError::Unsafe(step) => HostError::Unsafe { path: PATH.to_owned(), step },
-        error => HostError::Path { path: PATH.to_owned(), reason: error.to_string() },
+    if let TreeError::Unsafe(step) = error {
+        return HostError::Unsafe { path: PATH.to_owned(), step };
     }
+    HostError::Path { path: PATH.to_owned(), reason: error.to_string() }
 }

@@ -81,11 +81,14 @@ impl Builder<'_> {
         at_start.into_iter().find_map(|(authority, signs)| {
             let address = Address { subject: Subject::Authority(authority.clone()), node: name.clone() };
             let findings = self.input.differences.of(&address).iter();
-            let mut bad = findings.filter(|finding| match &finding.reason {
-                Reason::BundleHasStray { .. } => self.is_in_main(authority, name, finding),
-                Reason::BegunByHand { .. } => true,
-                Reason::SignerIsBundle { .. } => signs,
-                _ => finding.is_of_stray(),
+            let mut bad = findings.filter(|finding| {
+                if matches!(finding.reason, Reason::BundleHasStray { .. }) {
+                    self.is_in_main(authority, name, finding)
+                } else if matches!(finding.reason, Reason::SignerIsBundle { .. }) {
+                    signs
+                } else {
+                    matches!(finding.reason, Reason::BegunByHand { .. }) || finding.is_of_stray()
+                }
             });
             bad.next().map(|finding| (authority.clone(), finding.clone()))
         })
@@ -118,11 +121,13 @@ impl Builder<'_> {
             "{service} on {name} is not restarted{what}: it would load the file of ca/{authority} ({})",
             finding.reason
         );
-        let help = help(&finding.reason, authority).or_else(|| match &finding.reason {
-            Reason::SignerIsBundle { path, .. } => Some(format!(
-                "give {service} a file with its one certificate in `--cluster-signing-cert-file`, or leave one certificate in {path}; then plan again"
-            )),
-            _ => Some(format!("plan again once this CA is dropped from ca/{authority}")),
+        let help = help(&finding.reason, authority).or_else(|| {
+            if let Reason::SignerIsBundle { path, .. } = &finding.reason {
+                return Some(format!(
+                    "give {service} a file with its one certificate in `--cluster-signing-cert-file`, or leave one certificate in {path}; then plan again"
+                ));
+            }
+            Some(format!("plan again once this CA is dropped from ca/{authority}"))
         });
         let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
         let blocked = Blocked { address, because, help, findings: due };

@@ -229,10 +229,10 @@ fn alarms(status: &Status, place: Place<'_>) -> String {
 
 /// With the whole fingerprint, so that it can be named in the spec.
 fn alarming(finding: &FindingStatus) -> String {
-    match &finding.finding.reason {
-        Reason::BundleHasStray { fingerprint, .. } => format!("{} [sha256:{fingerprint}]", finding.message),
-        _ => finding.message.clone(),
+    if let Reason::BundleHasStray { fingerprint, .. } = &finding.finding.reason {
+        return format!("{} [sha256:{fingerprint}]", finding.message);
     }
+    finding.message.clone()
 }
 
 /// What is known of a run that nobody ended.

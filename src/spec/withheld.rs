@@ -21,13 +21,10 @@ pub(super) fn withhold(problems: &mut [Diagnostic], sources: &[Source]) {
             *place = Place { span: NOWHERE, ..place.clone() };
             text.clear();
         }
-        match problem.code {
-            // It tells the document's apiVersion and kind, and nothing else.
-            Code::ForeignDocument => {}
-            code => {
-                problem.message = code.title().to_owned();
-                problem.help = Some(NO_SPEC.to_owned());
-            }
+        // A foreign document's message tells its apiVersion and kind, and nothing else.
+        if problem.code != Code::ForeignDocument {
+            problem.message = problem.code.title().to_owned();
+            problem.help = Some(NO_SPEC.to_owned());
         }
     }
 }
