@@ -12,6 +12,7 @@ mod judge;
 mod keys;
 mod locks;
 mod report;
+pub mod used;
 mod wave;
 
 use std::collections::{BTreeMap, BTreeSet};

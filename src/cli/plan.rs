@@ -387,10 +387,11 @@ fn from_facts(cluster: &Cluster, path: &Path) -> Result<Survey, Exit> {
 
 fn save(plan: &Plan, (path, text): (&Path, &str), digest: &Sha256) -> Result<(), Exit> {
     let place = if path == Path::new(STDOUT) {
-        match written(output::print(text)) {
-            Exit::Done => "standard output".to_owned(),
-            exit => return Err(exit),
+        let exit = written(output::print(text));
+        if exit != Exit::Done {
+            return Err(exit);
         }
+        "standard output".to_owned()
     } else {
         files::write(path, text, files::PRIVATE)?;
         files::shown(path)

@@ -109,6 +109,7 @@ fn listen() -> io::Result<()> {
 }
 
 /// Ends the program.
+#[expect(clippy::exit, reason = "the thread that works does not come back to be told")]
 fn end(signal: usize) {
     let touched = RUN.touched.load(Ordering::SeqCst);
     let nodes = RUN.nodes.lock().unwrap_or_else(PoisonError::into_inner).join(", ");

@@ -32,7 +32,7 @@ impl Finding {
 
     /// Whether it says that somebody else's CA lets its owner in. What would load that file, or sign with it, waits; nothing else does.
     pub fn is_foreign_ca(&self) -> bool {
-        self.effect == Effect::Blocks && matches!(self.reason, Reason::BundleHasStray { .. })
+        self.effect == Effect::Blocks && matches!(self.reason, Reason::BundleHasStray(_))
     }
 
     /// Whether it says that somebody else's CA goes, because the spec distrusts it.

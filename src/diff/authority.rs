@@ -387,8 +387,7 @@ impl AuthorityCase<'_> {
         let by: Vec<String> =
             ["spec", "authorities", self.name.as_str(), "external"].map(str::to_owned).into();
         let how = NotAsDeclared::ExternalKeyHeld { path: self.copy.key.path.clone() };
-        (self.wanted.external && holds_key)
-            .then(|| Finding::note(Reason::NotAsDeclared { how }).decided_by(Some(&by)))
+        (self.wanted.external && holds_key).then(|| Finding::not_as_declared(how).decided_by(Some(&by)))
     }
 
     fn key_mismatch(&self, key: Sha256) -> Option<Finding> {

@@ -94,8 +94,8 @@ impl fmt::Display for NotAsDeclared {
 }
 
 impl Finding {
-    fn not_as_declared(how: NotAsDeclared) -> Self {
-        Self::note(Reason::NotAsDeclared { how })
+    pub(super) fn not_as_declared(how: NotAsDeclared) -> Self {
+        Self::note(Reason::NotAsDeclared { how: Box::new(how) })
     }
 }
 

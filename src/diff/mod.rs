@@ -49,7 +49,7 @@ pub use identity::Standing;
 pub use reason::Reason;
 pub use request::waiting_request;
 pub use shared::{SharedView, shared_views};
-pub use strangers::Judges;
+pub use strangers::{Judges, Stray};
 pub(crate) use succession::successor_names;
 pub use succession::{Staged, Succession, successions};
 pub use unlisted::{Outsider, Seen as SeenOutside, Sighting, Unlisted, unlisted, way_out};

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CopyHeld, Judges, KnownContent, NotAsDeclared, Obstacle, Outsider, Sighting};
+use super::{CopyHeld, KnownContent, NotAsDeclared, Obstacle, Outsider, Sighting, Stray};
 use crate::duration::Duration;
 use crate::ids::{AuthorityName, NodeName, ServiceName};
 use crate::kubeconfig::OtherCredentials;
@@ -179,7 +179,7 @@ pub enum Reason {
         because: String,
     },
     /// A trust bundle holds a CA certificate that is nobody's of the cluster.
-    #[rustfmt::skip] BundleHasStray { #[doc = "The certificate."] fingerprint: Sha256, #[doc = "Its subject."] subject: String, #[doc = "The file."] #[serde(default, skip_serializing_if = "String::is_empty")] path: String, #[doc = "Who is judged by that file."] #[serde(default)] judges: Judges, #[doc = "The services that do."] #[serde(default, skip_serializing_if = "Vec::is_empty")] by: Vec<ServiceName>, #[doc = "The services that sign with that file."] #[serde(default, skip_serializing_if = "Vec::is_empty")] signs: Vec<ServiceName> },
+    BundleHasStray(Box<Stray>),
     /// A trust bundle holds a CA certificate of the cluster beside the one that signs: a rotation that a person has begun, or not ended.
     #[rustfmt::skip] BegunByHand { #[doc = "The certificate."] fingerprint: Sha256, #[doc = "Its subject."] subject: String, #[doc = "The nodes that hold its key."] key_on: Vec<NodeName>, #[doc = "Something that it signed, by its place."] signed: Option<String> },
     /// The spec trusts a CA beside the authority's own.
@@ -430,7 +430,7 @@ pub enum Reason {
     /// What the spec declares has no effect yet, or none here.
     NotAsDeclared {
         /// What it is.
-        how: NotAsDeclared,
+        how: Box<NotAsDeclared>,
     },
     /// No reachable node holds the authority's key.
     AuthorityKeyLost,

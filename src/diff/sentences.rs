@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::alarm::power;
-use super::strangers::Judges;
+use super::strangers::{Judges, Stray};
 use super::unlisted::Sighting;
 use super::words::{date, instant, joined, names};
 use super::{KnownContent, Reason};
@@ -117,7 +117,8 @@ impl fmt::Display for Reason {
                 "no node holds the key of {}, which was to come, so another one comes in its place",
                 fingerprint.short()
             ),
-            Reason::BundleHasStray { fingerprint, subject, path, judges, by, signs } => {
+            Reason::BundleHasStray(stray) => {
+                let Stray { fingerprint, subject, path, judges, by, signs } = &**stray;
                 let place = if path.is_empty() { "trust bundle".to_owned() } else { escaped(path) };
                 let (ca, power) = (spelled(subject), power(*judges));
                 let digits = fingerprint.short();

@@ -14,7 +14,7 @@ use crate::ids::{AuthorityName, ServiceName};
 use crate::manifest::ManifestFacts;
 use crate::observed::NodeFacts;
 use crate::profile::{Trusts, What};
-use crate::x509::Certificate;
+use crate::x509::{Certificate, Sha256};
 
 use super::authority::AuthorityCase;
 use super::identity::IdentityCase;
@@ -35,6 +35,28 @@ pub enum Judges {
     /// Nothing says who.
     #[default]
     Unknown,
+}
+
+/// A CA certificate in a trust bundle that is nobody's of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stray {
+    /// The certificate.
+    pub fingerprint: Sha256,
+    /// Its subject.
+    pub subject: String,
+    /// The file.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// Who is judged by that file.
+    #[serde(default)]
+    pub judges: Judges,
+    /// The services that do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<ServiceName>,
+    /// The services that sign with that file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signs: Vec<ServiceName>,
 }
 
 /// The findings about the files of an authority on one node.
@@ -78,7 +100,8 @@ fn about(case: &AuthorityCase<'_>, certificate: &Certificate, path: &str, is_fir
         let path = path.to_owned();
         let signs = if is_main { signers(case) } else { Vec::new() };
         let is_let_in = judges != Judges::Servers || !signs.is_empty();
-        let reason = Reason::BundleHasStray { fingerprint, subject, path, judges, by, signs };
+        let stray = Stray { fingerprint, subject, path, judges, by, signs };
+        let reason = Reason::BundleHasStray(Box::new(stray));
         return Some(if is_let_in { Finding::blocks(reason) } else { Finding::note(reason) });
     }
     // That another one stands first here than elsewhere is said as that.
@@ -184,14 +207,15 @@ pub(super) fn in_kubeconfig(case: &IdentityCase<'_>) -> Vec<Finding> {
             let is_told = authority.view.certificates.values().any(|held| held.contains(ca))
                 || authority.wanted.also_trusts.contains_key(&named);
             if authority.view.is_strange(ca) && !is_told {
-                findings.push(Finding::note(Reason::BundleHasStray {
+                let stray = Stray {
                     fingerprint: *ca.fingerprint(),
                     subject: ca.facts().subject.to_string(),
                     path: file.path.clone(),
                     judges: Judges::Servers,
                     by: Vec::new(),
                     signs: Vec::new(),
-                }));
+                };
+                findings.push(Finding::note(Reason::BundleHasStray(Box::new(stray))));
             }
         }
     }

@@ -44,7 +44,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::SnapshotsUnread { .. }
         | Reason::SuccessorKeyLost { .. }
         | Reason::Waived { .. }
-        | Reason::BundleHasStray { .. }
+        | Reason::BundleHasStray(_)
         | Reason::BegunByHand { .. }
         | Reason::AlsoTrusted { .. }
         | Reason::TrustedAnyway { .. }

@@ -76,6 +76,12 @@ impl Standings {
         stale.flatten().collect()
     }
 
+    /// Counts a visit as done, and what it was to make as made.
+    pub fn count_as_done(&mut self, visit: &Visit, survey: &Survey) {
+        self.visits.insert(visit.number, Standing::Done);
+        remember(&mut self.made, visit, survey);
+    }
+
     /// The visits that are still to be made.
     pub fn to_do(&self) -> impl Iterator<Item = u32> {
         let open = self.visits.iter().filter(|(_, standing)| **standing == Standing::ToDo);
@@ -112,9 +118,10 @@ pub fn standing(plan: &Plan, survey: &Survey, differences: &Differences) -> Stan
         }
         are_restarted &= standing == Standing::Done || !visit.actions.iter().any(restarts_member);
         if standing == Standing::Done {
-            remember(&mut standings.made, visit, survey);
+            standings.count_as_done(visit, survey);
+        } else {
+            standings.visits.insert(visit.number, standing);
         }
-        standings.visits.insert(visit.number, standing);
     }
     standings
 }

@@ -18,8 +18,11 @@ use super::{Action, Blocked, CaCertificates, Deed, Phase, Visit, Why};
 
 /// The way out of somebody else's CA, for one that the spec calls by this fingerprint.
 pub(super) fn help(reason: &Reason, authority: &AuthorityName) -> Option<String> {
-    let (Reason::BundleHasStray { fingerprint, .. } | Reason::BegunByHand { fingerprint, .. }) = reason
-    else {
+    let fingerprint = if let Reason::BundleHasStray(stray) = reason {
+        &stray.fingerprint
+    } else if let Reason::BegunByHand { fingerprint, .. } = reason {
+        fingerprint
+    } else {
         return None;
     };
     Some(format!(
@@ -42,10 +45,10 @@ impl Builder<'_> {
 
     /// Whether a CA of somebody else is in the file that services read, and not in a further one alone.
     fn is_in_main(&self, authority: &AuthorityName, node: &NodeName, finding: &Finding) -> bool {
-        let Reason::BundleHasStray { path, .. } = &finding.reason else { return false };
+        let Reason::BundleHasStray(stray) = &finding.reason else { return false };
         let wanted = self.input.survey.desired.nodes.get(node);
         let copy = wanted.and_then(|node| node.authorities.get(authority));
-        finding.is_foreign_ca() && copy.is_some_and(|copy| copy.certificate.path == *path)
+        finding.is_foreign_ca() && copy.is_some_and(|copy| copy.certificate.path == stray.path)
     }
 
     /// Whether any file of an authority on a node holds a CA of somebody else.
@@ -82,7 +85,7 @@ impl Builder<'_> {
             let address = Address { subject: Subject::Authority(authority.clone()), node: name.clone() };
             let findings = self.input.differences.of(&address).iter();
             let mut bad = findings.filter(|finding| {
-                if matches!(finding.reason, Reason::BundleHasStray { .. }) {
+                if matches!(finding.reason, Reason::BundleHasStray(_)) {
                     self.is_in_main(authority, name, finding)
                 } else if matches!(finding.reason, Reason::SignerIsBundle { .. }) {
                     signs

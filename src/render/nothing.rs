@@ -105,22 +105,24 @@ fn differing(plan: &Plan) -> (BTreeMap<String, usize>, usize) {
     let mut later: BTreeMap<String, usize> = BTreeMap::new();
     let mut others = 0;
     for noted in plan.notes.iter().filter(|noted| noted.finding.effect == Effect::Note) {
-        let what = match &noted.finding.reason {
-            Reason::NotAsDeclared { how: NotAsDeclared::Validity { found, wanted, .. } } => {
-                format!("validity {found} -> {wanted}")
-            }
-            Reason::NotAsDeclared { how: NotAsDeclared::ValidityClamped { wanted, issuer_not_after } } => {
-                format!("validity {wanted}, cut at the CA's end on {}", date(*issuer_not_after))
-            }
-            Reason::NotAsDeclared { how: NotAsDeclared::ModeTighter { found, wanted, .. } } => {
-                format!("mode {found:04o} -> {wanted}")
-            }
-            reason => {
-                others += usize::from(!reason.is_as_declared());
-                continue;
-            }
-        };
-        *later.entry(what).or_default() += 1;
+        let reason = &noted.finding.reason;
+        let what = if let Reason::NotAsDeclared { how } = reason { until_renewal(how) } else { None };
+        match what {
+            Some(what) => *later.entry(what).or_default() += 1,
+            None => others += usize::from(!reason.is_as_declared()),
+        }
     }
     (later, others)
+}
+
+/// What the next renewal makes as declared, if it does.
+fn until_renewal(how: &NotAsDeclared) -> Option<String> {
+    match how {
+        NotAsDeclared::Validity { found, wanted, .. } => Some(format!("validity {found} -> {wanted}")),
+        NotAsDeclared::ValidityClamped { wanted, issuer_not_after } => {
+            Some(format!("validity {wanted}, cut at the CA's end on {}", date(*issuer_not_after)))
+        }
+        NotAsDeclared::ModeTighter { found, wanted, .. } => Some(format!("mode {found:04o} -> {wanted}")),
+        NotAsDeclared::ExternalKeyHeld { .. } | NotAsDeclared::RoleContradicted { .. } => None,
+    }
 }

@@ -229,8 +229,8 @@ fn alarms(status: &Status, place: Place<'_>) -> String {
 
 /// With the whole fingerprint, so that it can be named in the spec.
 fn alarming(finding: &FindingStatus) -> String {
-    if let Reason::BundleHasStray { fingerprint, .. } = &finding.finding.reason {
-        return format!("{} [sha256:{fingerprint}]", finding.message);
+    if let Reason::BundleHasStray(stray) = &finding.finding.reason {
+        return format!("{} [sha256:{}]", finding.message, stray.fingerprint);
     }
     finding.message.clone()
 }

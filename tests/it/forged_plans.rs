@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use pki::apply::used::{self, Kept};
 use pki::apply::{Event, Locking, Outcome, Settings, VisitEnd};
 use pki::plan::{Action, Dates, Input, Options, Plan, Rest, SavedPlan, SpecReference, Standing};
 use pki::root_files;
@@ -17,6 +18,7 @@ use crate::cli;
 use crate::cluster::{Cluster, ROOT, is_root, now};
 use crate::made::{Made, Spec};
 use crate::scenarios::{ROOT_ONLY, folders, set_up};
+use crate::seeds;
 
 /// Gives a plan the name that fits what it says, as anybody can.
 pub(crate) fn named(mut plan: Value) -> Value {
@@ -24,7 +26,8 @@ pub(crate) fn named(mut plan: Value) -> Value {
     let mut hashed = plan.clone();
     hashed.as_object_mut().unwrap().remove("checked");
     let digest = Sha256::of(hashed.to_string().as_bytes()).short();
-    plan["id"] = format!("{}-{}", &digest[..4], &digest[4..]).into();
+    let (one, two) = digest.split_at(4);
+    plan["id"] = format!("{one}-{two}").into();
     plan
 }
 
@@ -202,14 +205,16 @@ fn in_each(work: impl Fn(&Scenario) -> Result<(), String> + Sync) {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+    // The words after which the command is told that tries the same edits again.
+    assert!(failures.is_empty(), "Test failed: {} scenarios:\n{}", failures.len(), failures.join("\n"));
     assert!(tried.into_inner() >= 40 || std::env::var_os("SCENARIO").is_some());
 }
 
 /// What apply makes of a saved plan.
-fn again(saved: &SavedPlan, survey: &Survey) -> Result<Option<Rest>, String> {
+fn again(saved: &SavedPlan, survey: &Survey, kept: &Kept) -> Result<Option<Rest>, String> {
     let differences = pki::diff::diff(&survey.desired, &survey.observed, now());
-    let standings = saved.standing(survey, &differences);
+    let mut standings = saved.standing(survey, &differences);
+    used::settle(saved, &mut standings, kept, survey).map_err(|gone| format!("{gone:?}"))?;
     if standings.visits.values().all(|standing| *standing == Standing::Done) && !saved.visits().is_empty() {
         return Ok(None);
     }
@@ -236,6 +241,13 @@ fn again(saved: &SavedPlan, survey: &Survey) -> Result<Option<Rest>, String> {
     })
     .map_err(|error| error.to_string())?;
     saved.rest(&standings, made, Dates::Equal).map(Some).map_err(|difference| difference.to_string())
+}
+
+/// What the nodes keep of earlier runs.
+fn kept(cluster: &Cluster) -> Kept {
+    let loaded = cluster.spec();
+    let desired = cluster.survey(&loaded).desired;
+    used::kept(&cluster.nodes(&loaded), &desired.snapshots.directory)
 }
 
 /// Carries out a plan and stops after its next visit, as if somebody had interrupted it.
@@ -267,7 +279,7 @@ fn the_honest_plan_goes_on_after_an_interruption_at_each_visit() {
         let saved = SavedPlan::read(to_text(plan).as_bytes()).map_err(|error| error.to_string())?;
         for round in 0..=plan.visits.len() {
             let survey = cluster.survey(&cluster.spec());
-            let rest = match again(&saved, &survey) {
+            let rest = match again(&saved, &survey, &kept(cluster)) {
                 Ok(Some(rest)) => rest.plan().clone(),
                 Ok(None) => return Ok(()),
                 Err(why) => return Err(format!("after {round} of {} visits: {why}", plan.visits.len())),
@@ -285,7 +297,7 @@ fn the_honest_plan_goes_on_after_an_interruption_at_each_visit() {
             }
         }
         let survey = cluster.survey(&cluster.spec());
-        match again(&saved, &survey) {
+        match again(&saved, &survey, &kept(cluster)) {
             Ok(None) => Ok(()),
             other => Err(format!("after its last visit it is not done: {other:?}")),
         }
@@ -306,14 +318,25 @@ fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {
                 leaves(value, &format!("{at}/{index}"), found);
             }
         }
-        _ => found.push(at.to_owned()),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => found.push(at.to_owned()),
     }
 }
 
-/// Numbers that are the same in every run, so that a failure can be repeated.
+/// Numbers that follow from the seed of the run.
 struct Drawn(u64);
 
 impl Drawn {
+    /// Those of a scenario, whichever are tried beside it.
+    fn of(scenario: &str) -> Self {
+        let bytes = *Sha256::of(format!("{} {scenario}", seeds::number()).as_bytes()).as_bytes();
+        Self(u64::from_be_bytes(bytes[..8].try_into().unwrap()).max(1))
+    }
+
     fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -357,7 +380,7 @@ fn edited(plan: &mut Value, leaves: &[String], drawn: &mut Drawn) -> Option<Stri
                 Value::Array(values) => {
                     values.remove(name.parse().ok()?);
                 }
-                _ => return None,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
             }
             Some(format!("{pointer} removed"))
         }
@@ -368,7 +391,7 @@ fn edited(plan: &mut Value, leaves: &[String], drawn: &mut Drawn) -> Option<Stri
                 Value::Object(fields) => {
                     fields.insert("extra".to_owned(), leaf);
                 }
-                _ => return None,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
             }
             Some(format!("{pointer} twice"))
         }
@@ -395,29 +418,26 @@ fn does(plan: &Plan) -> Vec<Value> {
 
 #[test]
 fn an_edited_plan_is_refused_or_does_what_the_honest_one_does() {
-    let edits = std::env::var("EDITS").ok().and_then(|edits| edits.parse().ok()).unwrap_or(60);
+    let edits = seeds::cases(60).cases;
     in_each(|Scenario { name, cluster, plan }| {
         let survey = cluster.survey(&cluster.spec());
         let honest: Value = serde_json::from_str(&to_text(plan)).unwrap();
         let mut found = Vec::new();
         leaves(&honest, "", &mut found);
-        let seed = Sha256::of(name.as_bytes())
-            .as_bytes()
-            .iter()
-            .fold(7_u64, |seed, byte| seed * 31 % 0xffff_ffff + u64::from(*byte));
-        let mut drawn = Drawn(seed);
+        let mut drawn = Drawn::of(name);
         let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
         for _ in 0..edits {
             let mut forged = honest.clone();
             let Some(edit) = edited(&mut forged, &found, &mut drawn) else { continue };
             let text = named(forged).to_string();
-            let outcome = match SavedPlan::read(text.as_bytes()).map(|saved| again(&saved, &survey)) {
-                Err(_) => "no plan",
-                Ok(Err(_)) => "refused",
-                Ok(Ok(None)) => return Err(format!("{edit}: it counts as done")),
-                Ok(Ok(Some(rest))) if does(rest.plan()) == does(plan) => "the same",
-                Ok(Ok(Some(rest))) => return Err(format!("{edit}: {:#?}", does(rest.plan()))),
-            };
+            let outcome =
+                match SavedPlan::read(text.as_bytes()).map(|saved| again(&saved, &survey, &Kept::new())) {
+                    Err(_) => "no plan",
+                    Ok(Err(_)) => "refused",
+                    Ok(Ok(None)) => return Err(format!("{edit}: it counts as done")),
+                    Ok(Ok(Some(rest))) if does(rest.plan()) == does(plan) => "the same",
+                    Ok(Ok(Some(rest))) => return Err(format!("{edit}: {:#?}", does(rest.plan()))),
+                };
             *outcomes.entry(outcome).or_default() += 1;
         }
         // An oracle that sees one outcome only has seen nothing.

@@ -21,7 +21,9 @@ static SEED: LazyLock<u64> = LazyLock::new(|| match variable("PKI_SEED").as_dere
         now.as_secs().wrapping_mul(1_000_003) ^ u64::from(now.subsec_nanos())
     }
     Some(number) => {
-        number.parse().unwrap_or_else(|_| panic!("PKI_SEED is `fresh` or a number, not {number}"))
+        let seed = number.parse();
+        assert!(seed.is_ok(), "PKI_SEED is `fresh` or a number, not {number}");
+        seed.unwrap_or(USUAL)
     }
 });
 
@@ -40,9 +42,16 @@ pub(crate) fn cases(usual: u32) -> Config {
     }
 }
 
+/// The seed as a number, for tests that draw by themselves.
+pub(crate) fn number() -> u64 {
+    *SEED
+}
+
 fn factor() -> u32 {
     let Some(text) = variable("PKI_PROPERTY_FACTOR") else { return 1 };
-    text.parse().unwrap_or_else(|_| panic!("PKI_PROPERTY_FACTOR is a whole number, not {text}"))
+    let factor = text.parse();
+    assert!(factor.is_ok(), "PKI_PROPERTY_FACTOR is a whole number, not {text}");
+    factor.unwrap_or(1)
 }
 
 /// The command that makes the cases of a test again.
@@ -52,7 +61,7 @@ fn repeat(test: &str) -> String {
         factor => format!(" PKI_PROPERTY_FACTOR={factor}"),
     };
     let target = if module_path!().starts_with("it") { "--test it" } else { "--lib" };
-    format!("PKI_SEED={}{factor} cargo test --locked {target} -- --exact {test}", *SEED)
+    format!("PKI_SEED={}{factor} cargo test --locked {target} -- --exact {test}", number())
 }
 
 /// The last panic of a random test, behind those of its cases and of ever smaller ones, is followed by the command that repeats it.
@@ -119,7 +128,7 @@ fn fails_with(seed: &str) -> String {
         .unwrap();
     assert!(!child.status.success(), "600 numbers of 10,000, and none of those in a hundred");
     let said = String::from_utf8(child.stderr).unwrap();
-    let command = said.lines().find(|line| line.starts_with("the same cases again: ")).expect(&said);
+    let command = said.lines().find(|line| line.starts_with("the same cases again: ")).unwrap_or(&said);
     assert!(command.contains(" PKI_PROPERTY_FACTOR=3 cargo test --locked "), "{command}");
     assert!(command.ends_with(&format!(" -- --exact {name}")), "{command}");
     said

@@ -265,7 +265,7 @@ fn a_run_that_no_node_knows_ends_with_64() {
     let list = stdout(&pki(cluster.path(), &["snapshot", "list", "-f", "spec.yaml"]));
     let is_run = |word: &&str| word.len() == 9 && word.as_bytes()[4] == b'-';
     let run = list.split_whitespace().find(is_run).unwrap().to_owned();
-    let mistyped = format!("{}{}", &run[..8], if run.ends_with('0') { "1" } else { "0" });
+    let mistyped = format!("{}{}", run.get(..8).unwrap(), if run.ends_with('0') { "1" } else { "0" });
     for call in [["snapshot", "show", &mistyped].as_slice(), &["rollback", &mistyped, "--plan"]] {
         let output = pki(cluster.path(), &[call, &SPEC[..]].concat());
         assert_eq!(code(&output), 64, "{call:?}");

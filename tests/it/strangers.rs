@@ -114,7 +114,10 @@ fn alarms(cluster: &Cluster, state: &str) -> [usize; 4] {
         .enumerate()
         .map(|(at, word)| match at {
             0 => word.to_owned(),
-            _ => word[..1].to_uppercase() + &word[1..],
+            _ => {
+                let (first, rest) = word.split_at(1);
+                first.to_uppercase() + rest
+            }
         })
         .collect();
     let of_json = findings.filter(|finding| finding["alarm"] == words.as_str()).count();

@@ -22,16 +22,33 @@ fn cluster(declared: &str) -> Cluster {
         "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: {{ name: prod-eu1 }}\nspec:\n  profile: kubeadm\n{declared}  nodes:\n{worker}{nodes}"
     );
     std::fs::write(cluster.path().join("spec.yaml"), spec).unwrap();
-    // The worker is one more machine, with the same kubelet as a control plane.
-    std::fs::create_dir_all(cluster.path().join("w/etc/kubernetes/pki")).unwrap();
-    for file in ["kubelet.conf", "pki/ca.crt"] {
-        std::fs::copy(
-            cluster.path().join("cp-1/etc/kubernetes").join(file),
-            cluster.path().join("w/etc/kubernetes").join(file),
-        )
-        .unwrap();
-    }
+    join(&cluster);
     cluster
+}
+
+/// The worker is one more machine, whose kubelet has a certificate of the cluster's CA in its own name.
+fn join(cluster: &Cluster) {
+    std::fs::create_dir_all(cluster.path().join("w/etc/kubernetes/pki")).unwrap();
+    let at = |node: &str, file: &str| cluster.path().join(node).join("etc/kubernetes").join(file);
+    std::fs::copy(at("cp-1", "pki/ca.crt"), at("w", "pki/ca.crt")).unwrap();
+    let script = "openssl req -newkey rsa:2048 -nodes -keyout w.key -out w.csr -subj /O=system:nodes/CN=system:node:a-w1 &&
+        printf 'extendedKeyUsage=clientAuth\\nkeyUsage=digitalSignature,keyEncipherment\\n' > w.ext &&
+        openssl x509 -req -in w.csr -CA cp-1/etc/kubernetes/pki/ca.crt -CAkey cp-1/etc/kubernetes/pki/ca.key -set_serial 4711 -days 300 -extfile w.ext -out w.crt &&
+        cat w.crt w.key && rm w.csr w.ext w.crt w.key";
+    let made =
+        std::process::Command::new("sh").args(["-c", script]).current_dir(cluster.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let kubelet = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+    let pair = cluster.path().join("w").join(kubelet.trim_start_matches('/'));
+    std::fs::create_dir_all(pair.parent().unwrap()).unwrap();
+    std::fs::write(pair, made.stdout).unwrap();
+    let config = std::fs::read_to_string(at("cp-1", "kubelet.conf")).unwrap();
+    let (kept, _) = config.split_once("users:").unwrap();
+    let kept = kept.replace("system:node:cp-1", "system:node:a-w1");
+    let user = format!(
+        "users:\n- name: system:node:a-w1\n  user:\n    client-certificate: {kubelet}\n    client-key: {kubelet}\n"
+    );
+    std::fs::write(at("w", "kubelet.conf"), kept + &user).unwrap();
 }
 
 fn edit(cluster: &Cluster, path: &str, from: &str, to: &str) {
@@ -54,10 +71,9 @@ fn text_of(plan: &Plan) -> String {
     render::plan(plan).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What blocks on control planes. The worker of these tests calls itself by another's name, which is an affair of its own.
 fn blocked(plan: &Plan) -> String {
-    let here = plan.blocked.iter().filter(|blocked| blocked.address.node.as_str() != "a-w1");
-    here.map(|blocked| format!("{}: {} {:?}\n", blocked.address, blocked.because, blocked.help)).collect()
+    let all = plan.blocked.iter();
+    all.map(|blocked| format!("{}: {} {:?}\n", blocked.address, blocked.because, blocked.help)).collect()
 }
 
 /// The server that the fixture's kubeconfigs lead to.

@@ -36,7 +36,7 @@ impl Reason {
             Reason::IssuerGoes { .. } => "IssuerGoes",
             Reason::SuccessorKeyLost { .. } => "SuccessorKeyLost",
             Reason::Waived { .. } => "Waived",
-            Reason::BundleHasStray { .. } => "BundleHasStray",
+            Reason::BundleHasStray(_) => "BundleHasStray",
             Reason::BegunByHand { .. } => "BegunByHand",
             Reason::AlsoTrusted { .. } => "AlsoTrusted",
             Reason::TrustedAnyway { .. } => "TrustedAnyway",

@@ -84,7 +84,7 @@ impl<'tree> Walker<'tree> {
             if step.name == ".." {
                 self.asked = None;
                 if let Err(refused) = self.go_back(|entered| drop(entered.pop())) {
-                    return refused;
+                    return Outcome::Unsafe(refused);
                 }
                 continue;
             }
@@ -135,7 +135,7 @@ impl<'tree> Walker<'tree> {
                     }
                     let object = object_of(&stat, false);
                     if let Err(refused) = self.take(&object, Way::Down { is_last }, &path, Some(&text)) {
-                        return refused;
+                        return Outcome::Unsafe(refused);
                     }
                     self.asked = None;
                     self.at_link = Some(path.clone());
@@ -146,7 +146,7 @@ impl<'tree> Walker<'tree> {
                     if target.as_bytes().starts_with(b"/")
                         && let Err(refused) = self.go_back(Vec::clear)
                     {
-                        return refused;
+                        return Outcome::Unsafe(refused);
                     }
                     steps.extend(split(&target, true));
                 }
@@ -156,7 +156,7 @@ impl<'tree> Walker<'tree> {
                     }
                     let object = object_of(&stat, has_access_list(&opened, &stat));
                     if let Err(refused) = self.take(&object, Way::Down { is_last }, &path, None) {
-                        return refused;
+                        return Outcome::Unsafe(refused);
                     }
                     if let Some(refused) = self.unclosed(&object, &path) {
                         return refused;
@@ -177,7 +177,7 @@ impl<'tree> Walker<'tree> {
                     if let Err(refused) =
                         self.take(&object_of(&stat, false), Way::Down { is_last }, &path, None)
                     {
-                        return refused;
+                        return Outcome::Unsafe(refused);
                     }
                     self.standing = before;
                     return self.arrive_at_leaf(opened, step.name, path, &stat);
@@ -188,7 +188,13 @@ impl<'tree> Walker<'tree> {
     }
 
     /// Takes a step to an object, or says why it is not taken.
-    fn take(&mut self, met: &Object, way: Way, to: &str, target: Option<&str>) -> Result<(), Outcome> {
+    fn take(
+        &mut self,
+        met: &Object,
+        way: Way,
+        to: &str,
+        target: Option<&str>,
+    ) -> Result<(), Box<UnsafeStep>> {
         let step = |walker: &Self| {
             walker.standing.refused(walker.from(), to.to_owned(), Some((met, target.map(str::to_owned))))
         };
@@ -199,14 +205,14 @@ impl<'tree> Walker<'tree> {
                 self.told.get_or_insert(step);
                 self.standing = standing;
             }
-            Verdict::Refused => return Err(Outcome::Unsafe(Box::new(self.blamed(step(self))))),
+            Verdict::Refused => return Err(Box::new(self.blamed(step(self)))),
         }
         self.at_link = None;
         Ok(())
     }
 
     /// Takes the step to the directory above, or to the root.
-    fn go_back(&mut self, leave: impl FnOnce(&mut Vec<Entered>)) -> Result<(), Outcome> {
+    fn go_back(&mut self, leave: impl FnOnce(&mut Vec<Entered>)) -> Result<(), Box<UnsafeStep>> {
         let before = self.from();
         leave(&mut self.entered);
         let (object, standing) = match self.entered.last() {
@@ -225,7 +231,7 @@ impl<'tree> Walker<'tree> {
             }
             Verdict::Refused => {
                 let step = self.standing.refused(before, self.path(), Some((&object, None)));
-                Err(Outcome::Unsafe(Box::new(self.blamed(step))))
+                Err(Box::new(self.blamed(step)))
             }
         }
     }

@@ -47,7 +47,10 @@ fn left(plan: &Plan, survey: &Survey) -> (u32, String, String, String) {
         Counterexample::Trust { when: When::Step(step), node, path, fault } => {
             (step, node.to_string(), path, fault)
         }
-        other => panic!("{other}"),
+        other @ (Counterexample::Broken { .. }
+        | Counterexample::Trust { .. }
+        | Counterexample::Refused { .. }
+        | Counterexample::TooFew { .. }) => panic!("{other}"),
     }
 }
 
