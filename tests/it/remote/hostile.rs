@@ -228,7 +228,7 @@ fn asked(lie: impl FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send + 'static) -> Result<
 }
 
 /// What a node makes of a request and of the honest answer to it.
-type Lie = Box<dyn FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send>;
+type Alters = Box<dyn FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send>;
 
 fn is_answer(request: &[u8]) -> bool {
     request.starts_with(br#"{"observe""#)
@@ -237,13 +237,13 @@ fn is_answer(request: &[u8]) -> bool {
 #[test]
 fn who_does_not_keep_to_the_protocol_is_not_asked_again() {
     assert_eq!(asked(|_, answer| framed(&answer)), Ok(()), "the honest node is heard");
-    let refused = |lie: Lie, says: &str| {
+    let refused = |lie: Alters, says: &str| {
         let begun = Instant::now();
         let error = asked(lie).unwrap_err();
         assert!(error.contains(says), "{says}: {error}");
         assert!(begun.elapsed() < Duration::from_secs(25), "{says}: {:?}", begun.elapsed());
     };
-    let with = |more: &'static str| -> Lie {
+    let with = |more: &'static str| -> Alters {
         Box::new(move |request, answer| match is_answer(request) {
             true => framed(String::from_utf8(answer).unwrap().replacen("\"files\":{", more, 1).as_bytes()),
             false => framed(&answer),
