@@ -189,6 +189,11 @@ impl Subject {
     pub fn authority(&self) -> Option<&AuthorityName> {
         if let Self::Authority(name) = self { Some(name) } else { None }
     }
+
+    /// The key pair without certificate, if it is one.
+    pub fn key_pair(&self) -> Option<&KeyPairName> {
+        if let Self::KeyPair(name) = self { Some(name) } else { None }
+    }
 }
 
 /// What an address points at, before the `@`.

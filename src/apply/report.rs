@@ -93,14 +93,10 @@ impl Failure {
         Self::new(node, Some(action), FailureKind::Stale, because)
     }
 
-    /// What cannot be read may have changed or not: nothing is known, and the cause is what helps.
+    /// What could be read when the plan was made and cannot be now. What it holds may have changed or not: the cause is what helps.
     pub(super) fn unseen(node: &NodeName, action: &Action, path: &str, reason: &str) -> Self {
-        Self::new(
-            node,
-            Some(action),
-            FailureKind::Step,
-            format!("{path} cannot be looked at again: {reason}"),
-        )
+        let because = format!("{path} cannot be looked at again: {reason}");
+        Self::new(node, Some(action), FailureKind::Stale, because)
     }
 
     pub(super) fn unreachable(node: &NodeName, error: &NodeError) -> Self {

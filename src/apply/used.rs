@@ -65,12 +65,13 @@ pub fn settle(
     for (node, own) in committed(saved, kept) {
         let is_own = |visit: &&Visit| visit.number == own.id.visit && visit.node == *node;
         let Some(visit) = saved.visits().iter().find(is_own) else { continue };
-        if standings.visits.get(&visit.number) == Some(&Standing::Done) {
-            continue;
-        }
         // What it was for may be due again, such as the next step of a replacement: that is another plan's.
         if own.paths.iter().all(|changed| changed.unchanged_since) {
+            standings.recorded.insert(visit.number);
             standings.count_as_done(visit, survey);
+            continue;
+        }
+        if standings.visits.get(&visit.number) == Some(&Standing::Done) {
             continue;
         }
         let touches = |later: &&SnapshotFacts| {

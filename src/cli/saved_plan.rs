@@ -233,18 +233,15 @@ impl Fitting {
         let differences = diff(&survey.desired, &survey.observed, super::now());
         let mut standings = saved.standing(&survey, &differences);
         used_plan::settle(saved, &mut standings, nodes, &survey)?;
-        let is_done = |number: &u32| standings.visits.get(number) == Some(&Standing::Done);
-        let visits = saved.visits();
         let signed = self.signed(&standings, &survey, call.global)?;
         let options = saved.options_again(&standings);
-        if !visits.is_empty() && visits.iter().all(|visit| is_done(&visit.number)) {
+        let made = cluster.draft(&survey, &options, &signed, self.at)?;
+        if saved.is_done(&standings, &made) {
             used_plan::tell_done(saved, nodes, &survey);
-            let made = cluster.draft(&survey, &options, &signed, self.at)?;
             let exit = call.hand_out(&made, &standings.made.requests);
             return Ok(Looked::Ends(call.finish_unused(saved, exit)));
         }
         stands(saved, &standings)?;
-        let made = cluster.draft(&survey, &options, &signed, self.at)?;
         if !made.applicable {
             for blocked in &made.blocked {
                 let because = escaped(&blocked.because);

@@ -5,7 +5,7 @@
 use pki::apply::used::{self, Kept};
 use pki::diagnostic::escaped;
 use pki::diff::instant;
-use pki::plan::{SavedPlan, Standing, Standings};
+use pki::plan::{SavedPlan, Standings};
 use pki::survey::Survey;
 
 use super::nodes::Hosts;
@@ -34,9 +34,6 @@ pub(super) fn settle(
     nodes: &Hosts,
     survey: &Survey,
 ) -> Result<(), Exit> {
-    if standings.visits.values().all(|standing| *standing == Standing::Done) {
-        return Ok(());
-    }
     used::settle(saved, standings, &kept(nodes, survey), survey).map_err(|gone| {
         output::tell(&format!(
             "error: stale: plan {} was applied on {} at {}, and {} since; make a new plan\n  help: pki plan -f {} -o plan.json. Nothing was touched.\n",

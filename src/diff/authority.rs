@@ -251,7 +251,8 @@ impl AuthorityCase<'_> {
         let mut findings = Vec::new();
         match pem(self.facts, &self.copy.certificate.path) {
             Ok(pem) => {
-                findings.extend(pem_reasons(pem, &self.copy.certificate.path).into_iter().map(Finding::due));
+                let reasons = pem_reasons(pem, &self.copy.certificate.path);
+                findings.extend(reasons.into_iter().map(Finding::due_unless_unknown));
                 if pem.certificates.is_empty() && findings.is_empty() {
                     let problem = "holds no certificate".to_owned();
                     let path = self.copy.certificate.path.clone();

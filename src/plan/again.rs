@@ -80,6 +80,25 @@ impl SavedPlan {
         Options { again, until_phase: None, as_of: false, ..self.says.options.clone() }
     }
 
+    /// Whether nothing of it is left to do. Where its nodes do not say themselves that they have done it, nothing may be due that a plan made anew does: a file can
+    /// say that anything is done.
+    pub fn is_done(&self, standings: &Standings, made: &Plan) -> bool {
+        let is_done = |visit: &Visit| standings.visits.get(&visit.number) == Some(&Standing::Done);
+        // Of data that was saved no node keeps a record.
+        let is_recorded =
+            |visit: &Visit| visit.phase == Phase::EtcdSnapshot || standings.recorded.contains(&visit.number);
+        let visits = &self.says.visits;
+        let last = self.last_phase();
+        let is_due = made.visits.iter().any(|visit| last.is_none_or(|last| visit.phase <= last));
+        let is_vouched_for = !is_due || visits.iter().all(is_recorded);
+        !visits.is_empty() && visits.iter().all(is_done) && is_vouched_for
+    }
+
+    /// The last phase that it goes to, where it does not go to its end.
+    fn last_phase(&self) -> Option<Phase> {
+        self.says.options.until_phase.into_iter().chain(self.cut_after).min()
+    }
+
     /// The plan that was made anew, if it is what this one says or the rest of it.
     ///
     /// # Errors
@@ -93,7 +112,7 @@ impl SavedPlan {
         if !made.visits.is_empty() && made.visits.iter().all(is_undo) {
             return Ok(Rest::Undo(Box::new(made)));
         }
-        let made = match self.says.options.until_phase.into_iter().chain(self.cut_after).min() {
+        let made = match self.last_phase() {
             Some(last) => made.up_to(last),
             None => made,
         };
@@ -217,7 +236,8 @@ impl Compare<'_> {
             return Ok(());
         }
         let resolved = self.resolved(saved, &new.deed);
-        if self.canonical(saved, &resolved, of_saved) == wanted {
+        let found = self.canonical(saved, &resolved, of_saved);
+        if found == wanted {
             return Ok(());
         }
         let (mut one, mut other) = (told(Some(saved)), told(Some(new)));
@@ -289,10 +309,13 @@ impl Compare<'_> {
                     before.clone_from(now);
                 }
             }
+            Deed::CopyKey(copy) if copy.spki.is_none() => {
+                let of_pair = || self.made.pairs.get(action.address.subject.key_pair()?).copied();
+                copy.spki = own.map(|made| made.facts().key.spki_sha256).or_else(of_pair);
+            }
             Deed::CopyIdentity(copy) => {
-                let from = Address { subject: action.address.subject.clone(), node: copy.from().clone() };
-                if copy.certificate.is_none() && matches!(from.subject, Subject::Identity(_)) {
-                    copy.certificate = self.made.identities.get(&from).cloned();
+                if let (None, Deed::CopyIdentity(now)) = (&copy.certificate, now) {
+                    copy.certificate = self.made_as(&action.address.subject, now.certificate.as_ref());
                 }
                 copy.trusted.iter_mut().for_each(|ca| self.certificates(ca));
             }
@@ -318,6 +341,12 @@ impl Compare<'_> {
             | Deed::Restore { .. } => {}
         }
         deed
+    }
+
+    /// A certificate, if it is one of those that were made for this, on whichever node: what is shared was made on one of them.
+    fn made_as(&self, subject: &Subject, certificate: Option<&Certificate>) -> Option<Certificate> {
+        let made = self.made.identities.iter().filter(|(address, _)| address.subject == *subject);
+        made.map(|(_, made)| made).find(|made| Some(*made) == certificate).cloned()
     }
 
     fn authority(&self, name: &AuthorityName) -> Option<&Certificate> {

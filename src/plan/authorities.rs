@@ -162,11 +162,11 @@ fn repair(
     let about_certificate = |reason: &Reason| {
         let is_the_file = |path: &String| *path == copy.certificate.path;
         matches!(reason, Reason::Missing | Reason::BundleDuplicates { .. } | Reason::LinkDangling { .. })
-            || matches!(reason, Reason::ZeroLength { path } | Reason::Unparseable { path, .. } | Reason::NotPem { path } if is_the_file(path))
+            || matches!(reason, Reason::ZeroLength { path } | Reason::Unparseable { path, .. } | Reason::NotPem { path } | Reason::ForeignContent { path, .. } if is_the_file(path))
     };
     let about_key = |reason: &Reason| {
         matches!(reason, Reason::KeyMissing)
-            || matches!(reason, Reason::ZeroLength { path } if *path == copy.key.path)
+            || matches!(reason, Reason::ZeroLength { path } | Reason::ForeignContent { path, .. } if *path == copy.key.path)
     };
     let reasons = |builder: &Builder<'_>, about: &dyn Fn(&Reason) -> bool| -> Vec<Why> {
         due.iter().filter(|finding| about(&finding.reason)).map(|finding| builder.why(finding)).collect()
@@ -221,8 +221,8 @@ fn is_unreadable(
         let address = Address { subject: Subject::Authority(name.clone()), node: (*node).clone() };
         let is_the_file = |path: &String| *path == copy.certificate.path;
         let is_unread = |finding: &&Finding| {
-            finding.effect == Effect::Due
-                && matches!(&finding.reason, Reason::ZeroLength { path } | Reason::Unparseable { path, .. } | Reason::NotPem { path } | Reason::NotAFile { path } | Reason::LinkDangling { path, .. } | Reason::LinkLoops { path } if is_the_file(path))
+            matches!(finding.effect, Effect::Due | Effect::Blocks)
+                && matches!(&finding.reason, Reason::ZeroLength { path } | Reason::Unparseable { path, .. } | Reason::NotPem { path } | Reason::ForeignContent { path, .. } | Reason::NotAFile { path } | Reason::LinkDangling { path, .. } | Reason::LinkLoops { path } if is_the_file(path))
         };
         let unread: Vec<Finding> = builder.findings(&address).iter().filter(is_unread).cloned().collect();
         let Some(first) = unread.first() else { continue };

@@ -51,6 +51,8 @@ pub struct Standings {
     pub visits: BTreeMap<u32, Standing>,
     /// What visits that are done have made, which later ones go by.
     pub made: Made,
+    /// Those that are done by their nodes' own records, too.
+    pub recorded: BTreeSet<u32>,
 }
 
 /// Certificates and requests that a plan has made.

@@ -373,7 +373,8 @@ impl Look<'_, '_> {
         let is_authority = |address: &Address| matches!(address.subject, Subject::Authority(_));
         // The key of an authority that goes is not put back anywhere.
         let is_broken = |address: &Address, finding: &Finding| {
-            is_broken(finding) || !is_authority(address) && finding.reason == Reason::KeyMissing
+            is_broken(finding, self.input.differences.of(address))
+                || !is_authority(address) && finding.reason == Reason::KeyMissing
         };
         let (address, finding) = self.findings().find(|(address, finding)| is_broken(address, finding))?;
         let is_authority = is_authority(address);
@@ -425,8 +426,11 @@ impl Look<'_, '_> {
 }
 
 /// Whether something does not work as it is, so that it cannot wait for the one that comes.
-fn is_broken(finding: &Finding) -> bool {
+fn is_broken(finding: &Finding, beside: &[Finding]) -> bool {
+    let goes = || beside.iter().any(|other| matches!(other.reason, Reason::IssuerGoes { .. }));
     finding.effect == Effect::Due
+        // Where only some nodes have got the new one yet, the replacement itself goes on with the others.
+        && !(matches!(finding.reason, Reason::DiffersBetweenNodes { .. }) && goes())
         && matches!(
             finding.reason,
             Reason::Missing

@@ -63,7 +63,12 @@ fn a_ca_that_can_be_read_on_another_node_is_put_back_before_it_is_needed() {
     let found = reasons(&alone);
     assert!(!alone.applicable, "{}", pki::render::plan(&alone));
     assert!(found.iter().any(|reason| reason.contains("/etc/kubernetes/pki/ca.crt")), "{found:?}");
+    // What is no certificate at all may be anything: whoever knows says that it may go.
     let plan = cluster.plan(&Options::default());
+    let text = pki::render::plan(&plan);
+    assert!(!plan.applicable && text.contains("--replace-foreign /etc/kubernetes/pki/ca.crt"), "{text}");
+    let accepted = ["/etc/kubernetes/pki/ca.crt".to_owned()].into();
+    let plan = cluster.plan(&Options { replace_foreign: accepted, ..Options::default() });
     assert!(plan.applicable, "{}", pki::render::plan(&plan));
     let report = cluster.apply(&plan);
     assert_eq!(report.outcome, Outcome::Done, "{:?}", report.failure);

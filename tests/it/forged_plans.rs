@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pki::apply::used::{self, Kept};
 use pki::apply::{Event, Locking, Outcome, Settings, VisitEnd};
-use pki::plan::{Action, Dates, Input, Options, Plan, Rest, SavedPlan, SpecReference, Standing};
+use pki::plan::{Action, Dates, Input, Options, Plan, Rest, SavedPlan, SpecReference};
 use pki::root_files;
 use pki::saved::to_text;
 use pki::survey::Survey;
@@ -215,9 +215,6 @@ fn again(saved: &SavedPlan, survey: &Survey, kept: &Kept) -> Result<Option<Rest>
     let differences = pki::diff::diff(&survey.desired, &survey.observed, now());
     let mut standings = saved.standing(survey, &differences);
     used::settle(saved, &mut standings, kept, survey).map_err(|gone| format!("{gone:?}"))?;
-    if standings.visits.values().all(|standing| *standing == Standing::Done) && !saved.visits().is_empty() {
-        return Ok(None);
-    }
     if let Some(stale) = standings.changed().first() {
         return Err(format!("stale: {stale:?}"));
     }
@@ -240,6 +237,9 @@ fn again(saved: &SavedPlan, survey: &Survey, kept: &Kept) -> Result<Option<Rest>
         place: &|_| None,
     })
     .map_err(|error| error.to_string())?;
+    if saved.is_done(&standings, &made) {
+        return Ok(None);
+    }
     saved.rest(&standings, made, Dates::Equal).map(Some).map_err(|difference| difference.to_string())
 }
 

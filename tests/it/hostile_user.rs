@@ -163,7 +163,7 @@ fn links_in_place_of_a_ca_do_not_give_another_cas_key_away() {
     for name in ["etcd-client.pem", "etcd-client-key.pem", "etcd-server.pem", "etcd-server-key.pem"] {
         let _gone = fs::remove_file(master.at(&format!("{CERTIFICATES}/{name}")));
     }
-    master.assert_refused("/var/lib/etcd/cert/ca.pem is a link to /etc/kubernetes/pki/ca.crt");
+    master.assert_refused("/var/lib/etcd/cert/ca-key.pem is a link to /etc/kubernetes/pki/ca.key");
 }
 
 #[test]

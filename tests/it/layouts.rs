@@ -349,7 +349,8 @@ fn a_nightly_run_on_starlingx_renews_at_fifteen_days_and_not_before() {
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
-    assert!(layout.pki(0, &nightly).contains("No changes"), "the next night");
+    let shown = layout.pki(0, &nightly);
+    assert!(shown.contains("Plan: nothing to do."), "the next night\n{shown}");
 }
 
 #[test]

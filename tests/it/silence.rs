@@ -143,10 +143,16 @@ const OPTIONS: [(&str, Takes); 53] = [
     ),
     (
         "--until-phase",
-        Takes::Names(&[(
-            &["plan", "--replace", "apiserver", "--until-phase", "drop"],
-            "--until-phase: this plan has no phase drop",
-        )]),
+        Takes::Names(&[
+            (
+                &["plan", "--replace", "apiserver", "--until-phase", "drop"],
+                "for '--until-phase <PHASE>': no phase is called so; there are etcd-snapshot,",
+            ),
+            (
+                &["plan", "--replace", "apiserver", "--until-phase", "drop-old"],
+                "this plan has no phase drop-old",
+            ),
+        ]),
     ),
     (
         "--confirm",
