@@ -3,6 +3,7 @@
 mod authority;
 mod identity;
 mod parts;
+mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
