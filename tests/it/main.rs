@@ -39,6 +39,7 @@ mod paths;
 mod phases;
 mod pipelines;
 mod privileges;
+mod promises;
 mod properties;
 mod quickstart;
 mod recovery;
