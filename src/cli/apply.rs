@@ -179,8 +179,8 @@ fn one(cluster: &Cluster, call: &Call<'_>) -> std::result::Result<Exit, Exit> {
         let signed = call.arguments.plan.signed.read(&survey, now, call.global)?;
         let mut options = call.arguments.plan.options(false);
         let mut plan = cluster.plan(&survey, &options, &signed, now)?;
-        // Nobody is there to approve what something would be given: it is left out, and the rest is done.
-        while call.arguments.consent.is_unattended() && options.withhold(&plan.privileges) {
+        // Nobody is there to look at what a person has to approve: it is left out, and the rest is done.
+        while call.arguments.consent.is_unattended() && options.withhold(plan.waits_for_a_person()) {
             plan = cluster.plan(&survey, &options, &signed, now)?;
         }
         let waits = if options.withheld.is_empty() { Exit::Done } else { Exit::NotApproved };

@@ -180,13 +180,8 @@ impl Consent {
 
 /// Whether nothing comes into the files of one node by the word of another alone: that a person has to look at.
 fn heard(plan: &Plan) -> Result<(), Exit> {
-    let told: Vec<String> = plan
-        .told_by_others()
-        .map(|(action, told)| {
-            let (value, path) = (escaped(&told.value), escaped(&told.from.path));
-            format!("  {}: {value} by the word of {} ({path})\n", action.address, told.from.node)
-        })
-        .collect();
+    let told: Vec<String> =
+        plan.told_by_others().map(|(action, told)| format!("  {}: {told}\n", action.address)).collect();
     if told.is_empty() {
         return Ok(());
     }

@@ -132,9 +132,14 @@ fn take(node: &mut DesiredNode, authority: &AuthorityName, named: &Named, file: 
     }
 }
 
-/// A file with the owner and mode that it has; none where they cannot be given to another one.
+/// A file with the owner and mode that it has; none where they cannot be given to another one. A number stands for an owner without a name.
 fn as_it_is(path: &str, file: &FileFacts) -> Option<FileSpec> {
-    let (user, group) = (file.owner.clone()?, file.group.clone()?);
+    let called = |name: &Option<String>, id: u32| match (name, id) {
+        (Some(name), _) => name.clone(),
+        (None, 0) => "root".to_owned(),
+        (None, id) => id.to_string(),
+    };
+    let (user, group) = (called(&file.owner, file.uid), called(&file.group, file.gid));
     Some(FileSpec { path: path.to_owned(), user, group, mode: FileMode::new(file.mode)? })
 }
 

@@ -1,11 +1,13 @@
 //! Whose word a value is that the spec leaves open.
 
-use super::DesiredNames;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::DesiredNames;
+use crate::diagnostic::escaped;
 use crate::ids::NodeName;
 
 /// Where a value comes from.
@@ -35,6 +37,13 @@ impl Told {
     /// The same word, for another value that follows from it.
     pub fn with(&self, value: impl Into<String>) -> Self {
         Self { value: value.into(), ..self.clone() }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (value, path) = (escaped(&self.value), escaped(&self.from.path));
+        write!(f, "{value} by the word of {} ({path})", self.from.node)
     }
 }
 

@@ -319,7 +319,7 @@ impl<'a> Builder<'a> {
             let due = self.input.differences.of(address).iter();
             let findings = due.filter(|one| one.effect == Effect::Due).map(|one| self.why(one)).collect();
             let because = format!("it waits for an approval: {}", privileges.join("; "));
-            let help = "save the plan with `pki plan -o`, have it reviewed, and apply it with --expect-digest and --confirm".to_owned();
+            let help = "save the plan with `pki plan -o`, have it reviewed, and apply it with --expect-digest, and with --confirm if it says so".to_owned();
             let address = address.clone();
             self.draft.elsewhere.push(Blocked { address, because, help: Some(help), findings });
         }

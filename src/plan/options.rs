@@ -7,7 +7,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Again, Phase, Privileged};
+use super::{Again, Phase};
 use crate::duration::Duration;
 use crate::ids::{Address, Subject};
 
@@ -50,7 +50,7 @@ pub struct Options {
 pub struct Withheld {
     /// The thing.
     pub address: Address,
-    /// What it would be given, in words.
+    /// What it would be given, or what would come into it by whose word.
     pub privileges: Vec<String>,
 }
 
@@ -64,17 +64,14 @@ impl Options {
         *self == Self::default()
     }
 
-    /// Leaves out what would be given a privilege; whether that is more than what is left out already.
-    pub fn withhold(&mut self, privileged: &[Privileged]) -> bool {
+    /// Leaves out what a person has to look at; whether that is more than what is left out already.
+    pub fn withhold(&mut self, found: Vec<(Address, String)>) -> bool {
         let before = self.withheld.len();
-        for Privileged { address, privilege, .. } in privileged {
-            let words = privilege.to_string();
-            match self.withheld.iter_mut().find(|known| known.address == *address) {
+        for (address, words) in found {
+            match self.withheld.iter_mut().find(|known| known.address == address) {
                 Some(known) if known.privileges.contains(&words) => {}
                 Some(known) => known.privileges.push(words),
-                None => {
-                    self.withheld.push(Withheld { address: address.clone(), privileges: vec![words] });
-                }
+                None => self.withheld.push(Withheld { address, privileges: vec![words] }),
             }
         }
         self.withheld.len() > before

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::desired::{Dispute, Storage, Told};
+use crate::ids::Address;
 use crate::x509::Certificate;
 use crate::x509::chain::is_issued_by;
 
@@ -121,5 +122,12 @@ impl Plan {
         let told =
             self.actions().flat_map(|action| action.deed.told().iter().map(move |told| (action, told)));
         told.filter(|(action, told)| !told.agreed && told.from.node != action.address.node)
+    }
+
+    /// What a person has to look at before it is done, and what for: privileges, and what not every control plane says.
+    pub fn waits_for_a_person(&self) -> Vec<(Address, String)> {
+        let privileges = self.privileges.iter().map(|one| (one.address.clone(), one.privilege.to_string()));
+        let told = self.told_by_others().map(|(action, told)| (action.address.clone(), told.to_string()));
+        privileges.chain(told).collect()
     }
 }

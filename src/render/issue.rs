@@ -115,9 +115,8 @@ fn server(body: &mut Lines, storage: &Storage, before: Option<&Certificate>) {
 
 /// Each value that is the word of a node, with whose.
 pub(super) fn told(body: &mut Lines, told: &[Told]) {
-    for Told { value, from, .. } in told {
-        let (value, path) = (escaped(value), escaped(&from.path));
-        body.add("told", format!("{value} by the word of {} ({path})", from.node));
+    for told in told {
+        body.add("told", told.to_string());
     }
 }
 

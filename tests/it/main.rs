@@ -31,6 +31,7 @@ mod log_processors;
 mod made;
 mod members;
 mod mutations;
+mod named_trust;
 mod observe;
 mod odd_cas;
 mod openssl;

@@ -217,3 +217,24 @@ fn a_renewal_keeps_no_name_of_a_certificate_that_no_ca_in_use_vouches_for() {
     assert!(!issue.dns.contains(EVIL), "{:?}", issue.dns);
     assert!(text_of(&plan).contains("- evil.example"), "what is dropped is shown");
 }
+
+#[test]
+fn a_timer_leaves_out_what_not_every_control_plane_says_and_does_the_rest() {
+    let cluster = cluster("");
+    edit(&cluster, "cp-1/etc/kubernetes/admin.conf", SERVER, "https://evil.example:6443");
+    for node in ["cp-2", "cp-3"] {
+        remove(&cluster, &format!("{node}/etc/kubernetes/admin.conf"));
+        remove(&cluster, &format!("{node}/etc/kubernetes/kubelet.conf"));
+    }
+    remove(&cluster, "cp-3/etc/kubernetes/pki/front-proxy-client.crt");
+    let timer = ["apply", "-f", "spec.yaml", "--unattended"];
+    let output = crate::cli::pki(cluster.path(), &timer);
+    let told = crate::cli::words(&crate::cli::stdout(&output));
+    assert_eq!(crate::cli::code(&output), 6, "{told}");
+    assert!(
+        told.contains("it waits for an approval: https://evil.example:6443 by the word of cp-1"),
+        "{told}"
+    );
+    assert!(!cluster.path().join("cp-2/etc/kubernetes/admin.conf").exists(), "{told}");
+    assert!(cluster.path().join("cp-3/etc/kubernetes/pki/front-proxy-client.crt").exists(), "{told}");
+}

@@ -260,7 +260,7 @@ fn what_is_withheld_is_named_and_everything_else_is_done() {
     let Approval::Upper { name, why } = whole.approval() else { panic!("{:?}", whole.approval()) };
     assert_eq!(name, "prod-eu1/privilege");
     assert_eq!(why, ["extra @ cp-1, cp-2: a client certificate in the group system:masters"]);
-    assert!(options.withhold(&whole.privileges) && !options.withhold(&whole.privileges));
+    assert!(options.withhold(whole.waits_for_a_person()) && !options.withhold(whole.waits_for_a_person()));
     let rest = planned(&survey, &options);
     assert!(rest.privileges.is_empty() && rest.approval() == Approval::Ordinary && rest.applicable);
     let written: BTreeSet<String> = rest.actions().map(|action| action.address.to_string()).collect();
