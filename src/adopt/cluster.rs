@@ -27,6 +27,8 @@ pub(super) struct Told {
     pub(super) cluster: Cluster,
     /// Addresses that belong to no node: those of services and of what stands before the API servers.
     not_of_nodes: BTreeSet<IpAddr>,
+    /// What control planes say differently and is left open: who says what, in a sentence each.
+    pub(super) disputes: Vec<String>,
 }
 
 impl Told {
@@ -35,7 +37,8 @@ impl Told {
         config: Option<&KubeadmConfig>,
         comments: &mut Comments,
     ) -> Self {
-        let mut told = Self { cluster: Cluster::default(), not_of_nodes: BTreeSet::new() };
+        let mut told =
+            Self { cluster: Cluster::default(), not_of_nodes: BTreeSet::new(), disputes: Vec::new() };
         let mut say = |field: &str, found: Option<(String, String)>, configured: Option<&String>| {
             let configured = || {
                 let config = config?;
@@ -47,11 +50,15 @@ impl Told {
         };
         let servers: Vec<Server<'_>> = facts.iter().filter_map(|(node, facts)| server(node, facts)).collect();
         told.not_of_nodes.extend(shared_addresses(&servers));
-        let endpoint = endpoint(facts);
+        let endpoint = told.unanimous("controlPlaneEndpoint", endpoints(facts));
         let host = endpoint.as_ref().and_then(|(endpoint, _)| host_of_endpoint(endpoint).parse().ok());
         // Without anything before them, the endpoint is the address of the only control plane.
         told.not_of_nodes.extend(host.filter(|_| servers.len() > 1));
-        let subnet = subnet_by_flag(facts).or_else(|| subnet_by_certificates(&servers, host));
+        let by_flags = subnets(facts);
+        let subnet = match by_flags.is_empty() {
+            true => subnet_by_certificates(&servers, host),
+            false => told.unanimous("serviceSubnet", by_flags),
+        };
         told.not_of_nodes
             .extend(subnet.as_ref().and_then(|(subnet, _)| first_address(subnet)).map(IpAddr::V4));
         let intent = config.map(|config| &config.cluster);
@@ -73,6 +80,20 @@ impl Told {
             ),
         };
         told
+    }
+
+    /// What all say that say anything. One control plane's word does not become what should be on the others: where they differ it is left open, and told.
+    fn unanimous(&mut self, field: &str, said: Vec<(String, String)>) -> Option<(String, String)> {
+        let (first, _) = said.first()?;
+        if said.iter().all(|(value, _)| value == first) {
+            return said.into_iter().next();
+        }
+        let said: Vec<String> = said.iter().map(|(value, from)| format!("{value} is {from}")).collect();
+        self.disputes.push(format!(
+            "{field} is left open, because control planes say different things: {}. Declare the right one in spec.cluster",
+            said.join("; ")
+        ));
+        None
     }
 
     /// Whether an address can be that of a single node.
@@ -132,26 +153,29 @@ fn shared_addresses(servers: &[Server<'_>]) -> BTreeSet<IpAddr> {
     if servers.iter().all(own) { common } else { BTreeSet::new() }
 }
 
-/// kubeadm writes the control plane endpoint into admin.conf and kubelet.conf.
-fn endpoint(facts: &BTreeMap<&NodeName, &NodeFacts>) -> Option<(String, String)> {
-    let told = |path: &'static str| {
-        facts.iter().find_map(move |(node, facts)| {
-            let (cluster, _) = config(facts, path)?.current()?;
-            let endpoint = cluster.server.strip_prefix("https://")?.trim_end_matches('/');
-            is_endpoint(endpoint).then(|| (endpoint.to_owned(), format!("the server in {path} on {node}")))
-        })
+/// kubeadm writes the control plane endpoint into admin.conf and kubelet.conf. Each node is heard once.
+fn endpoints(facts: &BTreeMap<&NodeName, &NodeFacts>) -> Vec<(String, String)> {
+    let told = |node: &NodeName, facts: &NodeFacts, path: &str| {
+        let (cluster, _) = config(facts, path)?.current()?;
+        let endpoint = cluster.server.strip_prefix("https://")?.trim_end_matches('/');
+        is_endpoint(endpoint).then(|| (endpoint.to_owned(), format!("the server in {path} on {node}")))
     };
-    told(ADMIN_CONF).or_else(|| told(KUBELET_CONF))
+    let of_node = |path: &'static str| {
+        facts.iter().filter_map(move |(node, facts)| told(node, facts, path)).collect::<Vec<_>>()
+    };
+    let by_admins = of_node(ADMIN_CONF);
+    if by_admins.is_empty() { of_node(KUBELET_CONF) } else { by_admins }
 }
 
-fn subnet_by_flag(facts: &BTreeMap<&NodeName, &NodeFacts>) -> Option<(String, String)> {
-    facts.iter().find_map(|(node, facts)| {
+fn subnets(facts: &BTreeMap<&NodeName, &NodeFacts>) -> Vec<(String, String)> {
+    let of_node = |(node, facts): (&&NodeName, &&NodeFacts)| {
         facts.manifests().find_map(|(path, manifest)| {
             let subnet = manifest.container("kube-apiserver")?.flags.last("service-cluster-ip-range")?;
             let is_known = subnet.split(',').all(is_subnet);
             is_known.then(|| (subnet.to_owned(), format!("--service-cluster-ip-range in {path} on {node}")))
         })
-    })
+    };
+    facts.iter().filter_map(of_node).collect()
 }
 
 /// The address that every API server has and that ends a subnet's zeros with a one. How long the subnet is, no certificate tells; only its first address
@@ -202,6 +226,9 @@ fn dns_domain(servers: &[Server<'_>]) -> Option<(String, String)> {
 /// Values of which nodes, or nodes and the configuration, say different things.
 pub(super) fn remarks(draft: &mut Draft, sight: &Sight<'_>) {
     let cluster = draft.spec.spec.cluster.clone();
+    for dispute in draft.disputes.clone() {
+        draft.remark(dispute);
+    }
     if let Some(config) = sight.config {
         let pairs = [
             ("controlPlaneEndpoint", &cluster.control_plane_endpoint, &config.cluster.control_plane_endpoint),

@@ -105,6 +105,7 @@ pub fn begin(found: &[Found], config: Option<&KubeadmConfig>) -> Result<(Draft, 
         only_from: config.filter(|_| found.is_empty()).map(|config| config.file.clone()),
         comments,
         remarks: BTreeSet::new(),
+        disputes: told.disputes,
         intents: BTreeSet::new(),
         missing: None,
     };

@@ -134,6 +134,8 @@ pub struct Draft {
     comments: Comments,
     /// What was found and cannot be said in a spec, or was deliberately not taken over; worked out anew in each round.
     remarks: BTreeSet<String>,
+    /// What control planes say differently, and is left open.
+    disputes: Vec<String>,
     /// What was intended and is not so.
     intents: BTreeSet<String>,
     /// Members of etcd that it lacks.

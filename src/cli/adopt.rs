@@ -35,7 +35,7 @@ const CONFIG_LIMIT: u64 = 1 << 20;
 const LOOKS: usize = 4;
 
 /// What `pki adopt` takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct Arguments {
     /// A node, over SSH: [USER@]HOST[:PORT]; may be given several times
     #[arg(long, value_name = "HOST")]
@@ -135,7 +135,9 @@ type Looked = (Vec<Found>, Vec<Box<dyn Host + Send + Sync>>);
 
 /// Adopts.
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    adopt(arguments, global).unwrap_or_else(|exit| exit)
+    // As everywhere, `-` is standard output.
+    let out = arguments.out.clone().filter(|path| path.as_path() != Path::new("-"));
+    adopt(&Arguments { out, ..arguments.clone() }, global).unwrap_or_else(|exit| exit)
 }
 
 fn adopt(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {

@@ -14,7 +14,7 @@ use super::disruption::disruption;
 use super::graph::{Cycle, Graph};
 use super::needs::{self, LeftBy};
 use super::restarts::is_kubelet;
-use super::{Action, Bundle, CaCertificates, Deed, Input, KeyCopy, Phase, RestartMethod, Visit};
+use super::{Action, Bundle, CaCertificates, Deed, Input, KeyCopy, Phase, RestartMethod, Visit, Why};
 use super::{choices, cold, quorum};
 
 /// What is done on several nodes before anything of the next stage is done on any.
@@ -235,12 +235,14 @@ fn makes_material(deed: &DraftDeed) -> bool {
     )
 }
 
-/// What a deed is called inside one visit: its rank, its address and its path, in this order of precedence.
+/// What a deed is called inside one visit: its rank, its address, its path and its turn, in this order of precedence.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     rank: u8,
     address: Address,
     path: String,
+    /// Its place among those of which all of this is the same.
+    turn: u32,
 }
 
 impl fmt::Display for Key {
@@ -288,7 +290,26 @@ fn key(deed: &DraftDeed) -> Key {
     } else {
         deed.deed.paths().first().map(|path| (*path).to_owned()).unwrap_or_default()
     };
-    Key { rank: rank(deed), address: deed.address.clone(), path }
+    Key { rank: rank(deed), address: deed.address.clone(), path, turn: 0 }
+}
+
+/// Every deed under a key of its own: what is to be done twice alike is done once, for the reasons of both, and nothing takes another one's place.
+fn keyed(deeds: Vec<DraftDeed>) -> BTreeMap<Key, DraftDeed> {
+    let mut keyed: BTreeMap<Key, DraftDeed> = BTreeMap::new();
+    'deeds: for deed in deeds {
+        let mut key = key(&deed);
+        while let Some(known) = keyed.get_mut(&key) {
+            if known.deed == deed.deed {
+                let new = deed.reasons.into_iter().filter(|why| !known.reasons.contains(why));
+                let new: Vec<Why> = new.collect();
+                known.reasons.extend(new);
+                continue 'deeds;
+            }
+            key.turn = key.turn.saturating_add(1);
+        }
+        keyed.insert(key, deed);
+    }
+    keyed
 }
 
 fn actions(
@@ -298,7 +319,7 @@ fn actions(
     Progress { next, left_by }: &mut Progress,
 ) -> Result<Vec<Action>, Cycle> {
     add_frame(&mut deeds, node);
-    let deeds: BTreeMap<Key, DraftDeed> = deeds.into_iter().map(|deed| (key(&deed), deed)).collect();
+    let deeds = keyed(deeds);
     let graph = edges(&deeds);
     let order = graph.order()?;
     let numbers: BTreeMap<Key, u32> = order

@@ -597,3 +597,33 @@ fn one_control_plane_of_three_is_adopted_with_the_names_of_the_others_and_the_co
     let (spec, said) = adopt(cluster.path(), &["cp-1", "cp-2", "cp-3"], &THEN);
     assert!(!said.contains("not in this spec") && !spec.contains("Look at all of them"), "{said}");
 }
+
+#[test]
+fn what_control_planes_say_differently_is_left_open_and_told() {
+    let cluster = kubeadm(
+        "sed -i 's#https://api.prod-eu1.example:6443#https://evil.example:6443#' cp-2/etc/kubernetes/admin.conf
+         sed -i 's#10.96.0.0/12#10.66.0.0/16#' cp-3/etc/kubernetes/manifests/kube-apiserver.yaml",
+    );
+    let (spec, told) = adopt(cluster.path(), &NODES, &[]);
+    for field in ["controlPlaneEndpoint:", "serviceSubnet:"] {
+        assert!(!spec.contains(&format!("\n    {field}")), "{spec}");
+    }
+    let told = crate::cli::words(&(spec + &told));
+    for said in [
+        "controlPlaneEndpoint is left open, because control planes say different things",
+        "evil.example:6443 is the server in /etc/kubernetes/admin.conf on cp-2",
+        "10.66.0.0/16 is --service-cluster-ip-range in /etc/kubernetes/manifests/kube-apiserver.yaml on cp-3",
+    ] {
+        assert!(told.contains(said), "{said}: {told}");
+    }
+}
+
+#[test]
+fn a_dash_is_standard_output_and_no_file() {
+    let cluster = kubeadm("true");
+    let roots: Vec<&str> = NODES.iter().flat_map(|node| ["--root", node]).collect();
+    let output = pki(cluster.path(), &[&["adopt", "-o", "-"], &roots[..]].concat());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("kind: ClusterPKI"), "{}", stdout(&output));
+    assert!(!cluster.path().join("-").exists());
+}
