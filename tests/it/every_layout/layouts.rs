@@ -36,6 +36,8 @@ pub(super) struct Authority {
     pub(super) file: &'static str,
     /// Its fields in the spec, whatever is wanted of it.
     pub(super) declared: &'static str,
+    /// Its key can sign it for another period while it is in use.
+    pub(super) is_extended: bool,
     /// It can be replaced while it is in use.
     pub(super) is_replaced: bool,
 }
@@ -118,17 +120,25 @@ pub(super) const LAYOUTS: [Layout; 7] = [
         most: 3,
         folders: &["/etc/kubernetes/manifests"],
         authorities: &[
-            Authority { name: "ca", file: "/etc/kubernetes/pki/ca.crt", declared: "", is_replaced: false },
+            Authority {
+                name: "ca",
+                file: "/etc/kubernetes/pki/ca.crt",
+                declared: "",
+                is_extended: false,
+                is_replaced: false,
+            },
             Authority {
                 name: "etcd-ca",
                 file: "/etc/kubernetes/pki/etcd/ca.crt",
                 declared: "",
+                is_extended: true,
                 is_replaced: true,
             },
             Authority {
                 name: "front-proxy-ca",
                 file: "/etc/kubernetes/pki/front-proxy-ca.crt",
                 declared: "",
+                is_extended: false,
                 is_replaced: false,
             },
         ],
@@ -193,12 +203,25 @@ pub(super) const LAYOUTS: [Layout; 7] = [
         most: 3,
         folders: &["/var/lib/etcd", "/etc/kubernetes/manifests"],
         authorities: &[
-            Authority { name: "ca", file: "/etc/kubernetes/pki/ca.crt", declared: "", is_replaced: false },
-            Authority { name: "etcd-ca", file: "/var/lib/etcd/cert/ca.pem", declared: "", is_replaced: true },
+            Authority {
+                name: "ca",
+                file: "/etc/kubernetes/pki/ca.crt",
+                declared: "",
+                is_extended: false,
+                is_replaced: false,
+            },
+            Authority {
+                name: "etcd-ca",
+                file: "/var/lib/etcd/cert/ca.pem",
+                declared: "",
+                is_extended: true,
+                is_replaced: true,
+            },
             Authority {
                 name: "etcd-peer-ca",
                 file: "/var/lib/etcd/cert/peer-ca.pem",
                 declared: "",
+                is_extended: true,
                 is_replaced: true,
             },
         ],
@@ -269,9 +292,16 @@ pub(super) const LAYOUTS: [Layout; 7] = [
                 name: "front-proxy-ca",
                 file: "/etc/kubernetes/pki/front-proxy-ca.crt",
                 declared: "",
+                is_extended: false,
                 is_replaced: false,
             },
-            Authority { name: "etcd-ca", file: "/etc/etcd/ca.crt", declared: "", is_replaced: true },
+            Authority {
+                name: "etcd-ca",
+                file: "/etc/etcd/ca.crt",
+                declared: "",
+                is_extended: true,
+                is_replaced: true,
+            },
         ],
         trusted: &[
             Pem("/etc/kubernetes/pki/ca.crt"),
@@ -319,6 +349,7 @@ pub(super) const LAYOUTS: [Layout; 7] = [
             name: "etcd-ca",
             file: "/etc/etcd/pki/ca.crt",
             declared: "copies: { backup: { path: /etc/backup/ca.pem } }",
+            is_extended: true,
             is_replaced: true,
         }],
         trusted: &[Pem("/etc/etcd/pki/ca.crt"), Pem("/etc/backup/ca.pem")],
@@ -347,6 +378,7 @@ pub(super) const LAYOUTS: [Layout; 7] = [
             name: "etcd-ca",
             file: "/etc/ssl/etcd/ssl/ca.pem",
             declared: "",
+            is_extended: true,
             is_replaced: true,
         }],
         trusted: &[Pem("/etc/ssl/etcd/ssl/ca.pem")],
@@ -398,12 +430,15 @@ pub(super) const LAYOUTS: [Layout; 7] = [
                 name: "kube-ca",
                 file: "/etc/kubernetes/ssl/kube-ca.pem",
                 declared: "",
+                // Etcd trusts it, and its signing file keeps one certificate; while it is replaced the controller manager would sign with two.
+                is_extended: true,
                 is_replaced: false,
             },
             Authority {
                 name: "requestheader-ca",
                 file: "/etc/kubernetes/ssl/kube-apiserver-requestheader-ca.pem",
                 declared: "",
+                is_extended: false,
                 is_replaced: false,
             },
         ],
@@ -455,6 +490,7 @@ pub(super) const LAYOUTS: [Layout; 7] = [
             name: "broker-ca",
             file: "/etc/broker/ca.crt",
             declared: "subject: { commonName: broker-ca }, files: { certificate: /etc/broker/ca.crt, key: /etc/broker/ca.key }, copies: { clients: { path: /etc/clients/ca.crt } }, on: { role: worker }",
+            is_extended: false,
             is_replaced: false,
         }],
         trusted: &[Pem("/etc/broker/ca.crt"), Pem("/etc/clients/ca.crt")],
