@@ -159,6 +159,16 @@ impl ManifestFacts {
         Self { name: pod.metadata.name, containers, withholds, problems }
     }
 
+    /// Whether it is a pod at all. One whose flags are hidden in a script, or that has nothing to run, is a pod too.
+    pub fn is_pod(&self) -> bool {
+        self.problems.iter().all(|problem| match problem {
+            ManifestProblem::NotText | ManifestProblem::NotYaml { .. } | ManifestProblem::NotAPod { .. } => {
+                false
+            }
+            ManifestProblem::NoContainers | ManifestProblem::ShellCommand { .. } => true,
+        })
+    }
+
     /// The first container that runs `program`, by the program's name or, when the image decides that, the container's.
     pub fn container(&self, program: &str) -> Option<&ContainerFacts> {
         self.containers.iter().find(|container| container.component() == program)

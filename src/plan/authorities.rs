@@ -131,7 +131,7 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
     match (signer, holder) {
         (Some(signer), Some((node, files))) => {
             let source = source(&signer, node, files);
-            let extended = extend::build(builder, name, wanted, (node, files), &copies, &signer);
+            let extended = extend::build(builder, name, wanted, &copies, &signer);
             builder.sources.signers.insert(name.clone(), extended.unwrap_or(source));
             for (node, copy) in copies {
                 repair(builder, name, node, copy, &signer, Some(files));
@@ -159,11 +159,7 @@ fn repair(
     let address = Address { subject: Subject::Authority(name.clone()), node: node.clone() };
     let due: Vec<Finding> =
         builder.findings(&address).iter().filter(|finding| finding.effect == Effect::Due).cloned().collect();
-    let about_certificate = |reason: &Reason| {
-        let is_the_file = |path: &String| *path == copy.certificate.path;
-        matches!(reason, Reason::Missing | Reason::BundleDuplicates { .. } | Reason::LinkDangling { .. })
-            || matches!(reason, Reason::ZeroLength { path } | Reason::Unparseable { path, .. } | Reason::NotPem { path } | Reason::ForeignContent { path, .. } if is_the_file(path))
-    };
+    let about_certificate = |reason: &Reason| is_put_right(reason, copy);
     let about_key = |reason: &Reason| {
         matches!(reason, Reason::KeyMissing)
             || matches!(reason, Reason::ZeroLength { path } | Reason::ForeignContent { path, .. } if *path == copy.key.path)
@@ -199,6 +195,13 @@ fn repair(
         let deed = source.key_for(&copy.key);
         builder.add(address, deed, why, false);
     }
+}
+
+/// Whether a finding says of the certificate's file that it is missing, or not as it should be, so that it is written from what all nodes know.
+pub(super) fn is_put_right(reason: &Reason, copy: &AuthorityCopy) -> bool {
+    let is_the_file = |path: &String| *path == copy.certificate.path;
+    matches!(reason, Reason::Missing | Reason::BundleDuplicates { .. } | Reason::LinkDangling { .. })
+        || matches!(reason, Reason::ZeroLength { path } | Reason::Unparseable { path, .. } | Reason::NotPem { path } | Reason::ForeignContent { path, .. } if is_the_file(path))
 }
 
 /// The certificates that are there, each once; the signer first if it is not among them.

@@ -10,7 +10,7 @@ use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::non_empty::once;
 use crate::x509::{Certificate, Sha256};
 
-use super::authorities::Signer;
+use super::authorities::{Signer, is_put_right};
 use super::build::Builder;
 use super::{Blocked, Bundle, Deed, Position, Why, choices};
 
@@ -19,7 +19,6 @@ pub(super) fn build(
     builder: &mut Builder<'_>,
     name: &AuthorityName,
     wanted: &DesiredAuthority,
-    first: (&NodeName, &AuthorityCopy),
     copies: &[(&NodeName, &AuthorityCopy)],
     signer: &Certificate,
 ) -> Option<Signer> {
@@ -42,7 +41,17 @@ pub(super) fn build(
     if ending.is_empty() {
         return None;
     }
-    if let Some((because, help)) = obstacle(builder, name, wanted, signer) {
+    let now = builder.input.now;
+    let not_after = wanted.validity.value.after(now);
+    let is_extended_already = now < wanted.renew_before.value.before(signer.facts().not_after);
+    let chosen: Vec<(&NodeName, &AuthorityCopy)> =
+        ending.iter().map(|(copy, address, _)| (&address.node, *copy)).collect();
+    let maker = maker(builder, name, signer, &chosen);
+    let maker = maker.or_else(|| chosen.first().copied().filter(|_| is_extended_already));
+    let maker = maker.map(|(node, files)| (node.clone(), files.clone()));
+    let obstacle =
+        obstacle(builder, name, wanted, signer).or_else(|| unready(builder, name, copies, maker.is_some()));
+    if let Some((because, help)) = obstacle {
         for (_, address, findings) in ending {
             let (because, help) = (because.clone(), Some(help.clone()));
             builder.draft.elsewhere.push(Blocked { address, because, help, findings });
@@ -56,15 +65,12 @@ pub(super) fn build(
     if is_held {
         return None;
     }
-    let (node, files) = maker(builder, name, signer, copies).unwrap_or(first);
-    let now = builder.input.now;
-    let not_after = wanted.validity.value.after(now);
-    let is_extended_already = now < wanted.renew_before.value.before(signer.facts().not_after);
+    let (node, files) = maker?;
     for (copy, address, why) in ending {
         let view = builder.held.authorities.get(name);
         let held = view.and_then(|view| view.on_node(&address.node)).unwrap_or_default();
         let others = once(held.iter().filter(|held| !is_extension(held, signer)).cloned());
-        let deed = match address.node == *node && !is_extended_already {
+        let deed = match address.node == node && !is_extended_already {
             true => Deed::ExtendAuthority {
                 certificate: copy.certificate.clone(),
                 key: copy.key.clone(),
@@ -85,15 +91,11 @@ pub(super) fn build(
         // Its further places get what this one does: see `copies`.
         builder.add(address.clone(), deed, why, true);
     }
-    (!is_extended_already).then(|| Signer {
-        node: node.clone(),
-        files: files.clone(),
-        not_after,
-        certificate: None,
-    })
+    (!is_extended_already).then(|| Signer { node, files, not_after, certificate: None })
 }
 
-/// Who makes the new certificate: of those that hold the key one whose member does not lead, since it is restarted first, and the leader should be the last one.
+/// Who makes the new certificate: of those that get it and hold the key one whose member does not lead, since it is restarted first, and the leader should be the
+/// last one.
 fn maker<'c>(
     builder: &Builder<'_>,
     name: &AuthorityName,
@@ -103,8 +105,31 @@ fn maker<'c>(
     let view = builder.held.authorities.get(name)?;
     let leader = choices::leader(builder.input);
     let spki = signer.facts().key.spki_sha256;
-    let mut holders = copies.iter().filter(|(node, _)| view.keys.get(*node) == Some(&spki));
-    holders.find(|(node, _)| Some(*node) != leader).copied()
+    let holds = |(node, _): &(&NodeName, &AuthorityCopy)| view.keys.get(*node) == Some(&spki);
+    let holders = || copies.iter().copied().filter(holds);
+    holders().find(|(node, _)| Some(*node) != leader).or_else(|| holders().next())
+}
+
+/// What is done before it is extended: every node gets the new certificate in the place of one, and one of them makes it.
+fn unready(
+    builder: &Builder<'_>,
+    name: &AuthorityName,
+    copies: &[(&NodeName, &AuthorityCopy)],
+    is_made: bool,
+) -> Option<(String, String)> {
+    for (node, copy) in copies {
+        let address = Address { subject: Subject::Authority(name.clone()), node: (*node).clone() };
+        let findings = builder.input.differences.of(&address).iter();
+        let mut due = findings.filter(|finding| finding.effect == Effect::Due);
+        if let Some(first) = due.find(|finding| is_put_right(&finding.reason, copy)) {
+            let because = format!("{address} comes first ({}); the next plan extends {name}", first.reason);
+            return Some((because, format!("have {address} put right, and plan again")));
+        }
+    }
+    (!is_made).then(|| {
+        let because = format!("no node that holds the key of {name} is part of this plan");
+        (because, "plan with all its nodes".to_owned())
+    })
 }
 
 /// Why it cannot be extended here, and the way out.
@@ -125,7 +150,7 @@ fn obstacle(
             ),
             "have that CA dropped, or trusted, as is said of it; the next plan goes on".to_owned(),
         )
-    } else if !view.is_replaceable {
+    } else if !view.is_of_etcd {
         (
             format!("{name} itself is about to end, and this version extends and replaces the CAs of etcd only"),
             "extend it with the same key, or plan its replacement, before its certificates can no longer be renewed".to_owned(),

@@ -198,7 +198,7 @@ impl Look<'_, '_> {
         }
         if self.succession.is_only_dropping() {
             // Nothing comes, so nobody has to sign, and no member has to do without another one for longer than its restart.
-            let is_of_etcd = self.held.authorities.get(self.name).is_some_and(|view| view.is_replaceable);
+            let is_of_etcd = self.held.authorities.get(self.name).is_some_and(|view| view.is_of_etcd);
             return self
                 .unseen()
                 .or_else(|| self.outsiders())

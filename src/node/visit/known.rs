@@ -29,7 +29,7 @@ impl Known {
             Self::Material => {
                 !(PemFacts::read(bytes).is_foreign() && KubeconfigFacts::read(bytes).is_foreign())
             }
-            Self::Manifest => ManifestFacts::read(bytes).problems.is_empty(),
+            Self::Manifest => ManifestFacts::read(bytes).is_pod(),
         }
     }
 
@@ -45,6 +45,24 @@ impl Known {
                     || !KubeconfigFacts::read(bytes).users.is_empty()
             }
             Self::Manifest => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pod_may_be_started_anew_and_nothing_else_is_written_over_as_one() {
+        let shell =
+            "kind: Pod\nspec:\n  containers:\n  - { name: etcd, command: [/bin/sh, -c, exec etcd] }\n";
+        assert!(!ManifestFacts::read(shell.as_bytes()).problems.is_empty(), "its flags are in a script");
+        for pod in [shell, "kind: Pod\n", "kind: Pod\nspec:\n  containers: []\n"] {
+            assert!(Known::Manifest.is_met_by(pod.as_bytes()), "{pod}");
+        }
+        for other in ["", "root:x:0:0::/:/bin/sh\n", "kind: Config\n", "kind: Pod\nspec: [\n", "\u{0}"] {
+            assert!(!Known::Manifest.is_met_by(other.as_bytes()), "{other}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Start in agreement, let the CA of etcd be about to end, look at the plan.
 
 use crate::desired::Decided;
-use crate::diff::diff;
+use crate::diff::{Survey, diff};
 use crate::observed::{Answer, EtcdFacts, EtcdId, MemberFacts, MemberStatus, Seen};
 use crate::plan::{Deed, Input, Options, Plan, SpecReference, plan};
 use crate::simulate::{Processes, checked};
@@ -10,6 +10,11 @@ use crate::x509::Sha256;
 
 /// The plan where the member on the node of this number, from 1, leads.
 fn plan_where_leads(leader: u64) -> Plan {
+    plan_of(ending(leader), &Options::default())
+}
+
+/// A cluster whose CA of etcd is about to end.
+fn ending(leader: u64) -> Survey {
     let mut survey = agreement();
     let authority = survey.desired.authorities.get_mut("etcd-ca").unwrap();
     authority.renew_before = Decided::built_in("3650d".parse().unwrap());
@@ -35,6 +40,10 @@ fn plan_where_leads(leader: u64) -> Plan {
         let members = (1..=3).map(|id| (EtcdId(id), member.clone())).collect();
         facts.etcd = Seen::Present(EtcdFacts { cluster: EtcdId(7), member: EtcdId(id), members });
     }
+    survey
+}
+
+fn plan_of(survey: Survey, options: &Options) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now());
     let spec = SpecReference {
         file: "spec.yaml".to_owned(),
@@ -47,7 +56,7 @@ fn plan_where_leads(leader: u64) -> Plan {
         differences: &differences,
         now: now(),
         spec,
-        options: &Options::default(),
+        options,
         signed: &Default::default(),
         place: &|_| None,
     });
@@ -65,4 +74,30 @@ fn it_is_made_first_and_not_where_the_leader_is() {
         let visits: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
         assert_eq!((visits.len(), visits[0]), (3, maker), "{leader} leads");
     }
+}
+
+#[test]
+fn what_is_missing_on_one_node_is_put_back_before_it_is_extended() {
+    for node in ["cp-1", "cp-2"] {
+        let mut survey = ending(3);
+        let Some(Answer::Facts(facts)) = survey.observed.nodes.get_mut(node) else { panic!("{node}") };
+        facts.files.insert("/etc/kubernetes/pki/etcd/ca.crt".to_owned(), Seen::Absent);
+        let plan = plan_of(survey, &Options::default());
+        let written = plan.actions().filter(|action| action.address.to_string().starts_with("ca/"));
+        let written: Vec<(&str, bool)> = written
+            .map(|action| (action.address.node.as_str(), matches!(action.deed, Deed::WriteBundle { .. })))
+            .collect();
+        assert_eq!(written, [(node, true)]);
+        let waits = format!("ca/etcd-ca@{node} comes first (missing); the next plan extends etcd-ca");
+        assert_eq!(plan.elsewhere.len(), 2);
+        assert!(plan.elsewhere.iter().all(|blocked| blocked.because == waits), "{:?}", plan.elsewhere);
+    }
+}
+
+#[test]
+fn who_makes_it_is_one_of_the_nodes_that_get_it() {
+    let only = vec!["@cp-2".parse().unwrap()];
+    let plan = plan_of(ending(2), &Options { only, ..Options::default() });
+    let made = plan.actions().filter(|action| matches!(action.deed, Deed::ExtendAuthority { .. }));
+    assert_eq!(made.map(|action| action.address.node.as_str()).collect::<Vec<_>>(), ["cp-2"]);
 }

@@ -318,10 +318,10 @@ impl<'a> Judge<'a> {
     /// Bits for others, or an owner, that neither the layout gives nor the key there has.
     fn open_key(&self, node: &NodeName, file: &FileSpec) -> Option<Privilege> {
         let layout = self.layout(node);
-        let own = layout.and_then(|layout| key_files(layout).find(|own| own.path == file.path));
+        let own = layout.and_then(|layout| own_key_file(layout, &file.path));
         let there = self.facts(node).and_then(|facts| facts.files.get(&file.path)?.present());
         let there = there.filter(|there| holds_key(there));
-        let held = there.map_or(0, |there| there.mode) | own.map_or(0, |own| own.mode.bits());
+        let held = there.map_or(0, |there| there.mode) | own.as_ref().map_or(0, |own| own.mode.bits());
         let is_open = file.mode.bits() & OTHERS & !held != 0;
         let is_of = |name: &str, held: Option<&String>, id: Option<u32>| {
             held.is_some_and(|held| held == name) || id.is_some_and(|id| id.to_string() == name)
@@ -419,6 +419,13 @@ fn key_files(node: &DesiredNode) -> impl Iterator<Item = &FileSpec> {
     let identities = node.identities.values().flat_map(DesiredIdentity::places).map(key_file);
     let authorities = node.authorities.values().map(|copy| &copy.key);
     identities.chain(authorities).chain(node.key_pairs.values().map(|pair| &pair.private))
+}
+
+/// The file with a private key that a node has at a path. The key of a CA that is to come waits beside the one that is there, as open as that.
+fn own_key_file(node: &DesiredNode, path: &str) -> Option<FileSpec> {
+    let is_there = |file: &FileSpec| file.path == path;
+    let mut successors = node.authorities.values().map(|copy| copy.successor().key);
+    key_files(node).find(|file| is_there(file)).cloned().or_else(|| successors.find(is_there))
 }
 
 /// Whether what lies there is a key, so that its owner and bits are those of one.

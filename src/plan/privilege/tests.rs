@@ -214,6 +214,22 @@ fn a_mode_that_the_key_has_already_is_ordinary_and_one_that_another_file_has_is_
 }
 
 #[test]
+fn the_key_of_a_ca_that_comes_may_be_as_open_as_the_layout_has_the_key_of_the_ca() {
+    let world = |mode: &str| {
+        world(&format!(
+            "  authorities: {{ etcd-ca: {{ onExpiry: replace, renewBefore: 3650d, validity: 20y, files: {{ certificate: /etc/kubernetes/pki/etcd/ca.crt, key: /etc/kubernetes/pki/etcd/ca.key, mode: \"{mode}\" }} }} }}\n"
+        ))
+    };
+    let next = "/etc/kubernetes/pki/etcd/ca-next.key";
+    let mut survey = world("0640");
+    let told = given(&survey);
+    assert!(told.iter().any(|told| told.contains(next)), "the spec has opened it: {told:?}");
+    survey.desired.layout = Some(survey.desired.nodes.clone());
+    assert_eq!(given(&survey), Vec::<String>::new(), "the layout has it so");
+    assert_eq!(given(&world("0600")), Vec::<String>::new());
+}
+
+#[test]
 fn a_ca_that_one_node_alone_trusts_is_not_spread_without_an_approval() {
     let survey = world("");
     let input_options = Options::default();

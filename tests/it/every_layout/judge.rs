@@ -94,7 +94,8 @@ pub(super) fn bundles(layout: &Layout, nodes: &[Node<'_>]) -> BTreeSet<String> {
 /// Certificates that somebody who is presented with them does not accept, on whichever node, and keys of other certificates.
 pub(super) fn leaves(layout: &Layout, nodes: &[Node<'_>], now: Timestamp) -> BTreeSet<String> {
     let mut faults = BTreeSet::new();
-    for (leaf, node) in layout.leaves.iter().flat_map(|leaf| nodes.iter().map(move |node| (leaf, node))) {
+    let judged: Vec<_> = layout.leaves.iter().map(|leaf| (leaf, judges(leaf, nodes))).collect();
+    for ((leaf, judges), node) in judged.iter().flat_map(|leaf| nodes.iter().map(move |node| (leaf, node))) {
         for (path, key) in pairs(leaf, nodes.len()) {
             let Some(bytes) = content(node, leaf.certificate, &path, false) else { continue };
             let (place, held) = (format!("{}:{path}", node.name), certificates(&bytes));
@@ -105,8 +106,8 @@ pub(super) fn leaves(layout: &Layout, nodes: &[Node<'_>], now: Timestamp) -> BTr
             if content(node, leaf.key, &key, true).is_none_or(|key| !is_its_key(first, &key)) {
                 faults.insert(format!("{place} has another key in {key}"));
             }
-            for (bundle, trusted) in judges(leaf, nodes) {
-                if let Err(why) = verify(first, behind, &trusted, now, &Purpose::Any) {
+            for (bundle, trusted) in judges {
+                if let Err(why) = verify(first, behind, trusted, now, &Purpose::Any) {
                     faults.insert(format!("{bundle} does not verify {place}: {why}"));
                 }
             }

@@ -30,14 +30,25 @@ const fn user(path: &'static str, judged_by: &'static [Part]) -> Leaf {
     Leaf { certificate: Part::User(path), key: Part::User(path), judged_by }
 }
 
+/// What can be done with a CA while it is in use.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Can {
+    /// Nothing by this version.
+    Stay,
+    /// Its key can sign it for another period.
+    Last,
+    /// That, or another one takes its place.
+    Go,
+}
+
 /// A CA with the file from which its fingerprint is read.
 pub(super) struct Authority {
     pub(super) name: &'static str,
     pub(super) file: &'static str,
     /// Its fields in the spec, whatever is wanted of it.
     pub(super) declared: &'static str,
-    /// It can be replaced while it is in use.
-    pub(super) is_replaced: bool,
+    /// What can be done with it while it is in use.
+    pub(super) can: Can,
 }
 
 /// What runs on each node: the service, its unit or manifest, and its ports with what they serve.
@@ -118,18 +129,18 @@ pub(super) const LAYOUTS: [Layout; 7] = [
         most: 3,
         folders: &["/etc/kubernetes/manifests"],
         authorities: &[
-            Authority { name: "ca", file: "/etc/kubernetes/pki/ca.crt", declared: "", is_replaced: false },
+            Authority { name: "ca", file: "/etc/kubernetes/pki/ca.crt", declared: "", can: Can::Stay },
             Authority {
                 name: "etcd-ca",
                 file: "/etc/kubernetes/pki/etcd/ca.crt",
                 declared: "",
-                is_replaced: true,
+                can: Can::Go,
             },
             Authority {
                 name: "front-proxy-ca",
                 file: "/etc/kubernetes/pki/front-proxy-ca.crt",
                 declared: "",
-                is_replaced: false,
+                can: Can::Stay,
             },
         ],
         trusted: &[
@@ -193,13 +204,13 @@ pub(super) const LAYOUTS: [Layout; 7] = [
         most: 3,
         folders: &["/var/lib/etcd", "/etc/kubernetes/manifests"],
         authorities: &[
-            Authority { name: "ca", file: "/etc/kubernetes/pki/ca.crt", declared: "", is_replaced: false },
-            Authority { name: "etcd-ca", file: "/var/lib/etcd/cert/ca.pem", declared: "", is_replaced: true },
+            Authority { name: "ca", file: "/etc/kubernetes/pki/ca.crt", declared: "", can: Can::Stay },
+            Authority { name: "etcd-ca", file: "/var/lib/etcd/cert/ca.pem", declared: "", can: Can::Go },
             Authority {
                 name: "etcd-peer-ca",
                 file: "/var/lib/etcd/cert/peer-ca.pem",
                 declared: "",
-                is_replaced: true,
+                can: Can::Go,
             },
         ],
         trusted: &[
@@ -269,9 +280,9 @@ pub(super) const LAYOUTS: [Layout; 7] = [
                 name: "front-proxy-ca",
                 file: "/etc/kubernetes/pki/front-proxy-ca.crt",
                 declared: "",
-                is_replaced: false,
+                can: Can::Stay,
             },
-            Authority { name: "etcd-ca", file: "/etc/etcd/ca.crt", declared: "", is_replaced: true },
+            Authority { name: "etcd-ca", file: "/etc/etcd/ca.crt", declared: "", can: Can::Go },
         ],
         trusted: &[
             Pem("/etc/kubernetes/pki/ca.crt"),
@@ -319,7 +330,7 @@ pub(super) const LAYOUTS: [Layout; 7] = [
             name: "etcd-ca",
             file: "/etc/etcd/pki/ca.crt",
             declared: "copies: { backup: { path: /etc/backup/ca.pem } }",
-            is_replaced: true,
+            can: Can::Go,
         }],
         trusted: &[Pem("/etc/etcd/pki/ca.crt"), Pem("/etc/backup/ca.pem")],
         leaves: &[
@@ -347,7 +358,7 @@ pub(super) const LAYOUTS: [Layout; 7] = [
             name: "etcd-ca",
             file: "/etc/ssl/etcd/ssl/ca.pem",
             declared: "",
-            is_replaced: true,
+            can: Can::Go,
         }],
         trusted: &[Pem("/etc/ssl/etcd/ssl/ca.pem")],
         leaves: &[
@@ -398,13 +409,14 @@ pub(super) const LAYOUTS: [Layout; 7] = [
                 name: "kube-ca",
                 file: "/etc/kubernetes/ssl/kube-ca.pem",
                 declared: "",
-                is_replaced: false,
+                // Etcd trusts it, and its signing file keeps one certificate; while it is replaced the controller manager would sign with two.
+                can: Can::Last,
             },
             Authority {
                 name: "requestheader-ca",
                 file: "/etc/kubernetes/ssl/kube-apiserver-requestheader-ca.pem",
                 declared: "",
-                is_replaced: false,
+                can: Can::Stay,
             },
         ],
         trusted: &[
@@ -455,7 +467,7 @@ pub(super) const LAYOUTS: [Layout; 7] = [
             name: "broker-ca",
             file: "/etc/broker/ca.crt",
             declared: "subject: { commonName: broker-ca }, files: { certificate: /etc/broker/ca.crt, key: /etc/broker/ca.key }, copies: { clients: { path: /etc/clients/ca.crt } }, on: { role: worker }",
-            is_replaced: false,
+            can: Can::Stay,
         }],
         trusted: &[Pem("/etc/broker/ca.crt"), Pem("/etc/clients/ca.crt")],
         leaves: &[
