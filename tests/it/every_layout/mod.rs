@@ -471,7 +471,7 @@ fn go(case: &Case) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(crate::seeds::cases(300))]
+    #![proptest_config(crate::seeds::cases(500))]
 
     #[test]
     fn no_trust_file_is_ever_empty_and_every_certificate_is_accepted_by_all_who_judge_it(case in case()) {

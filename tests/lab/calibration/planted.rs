@@ -212,7 +212,9 @@ fn a_once_reader_that_is_not_restarted_refuses_what_the_simulation_says_and_noth
     let rotation = |restarts: &dyn Fn(&Node) -> bool| {
         // Both authorities are trusted everywhere, and then one member shows the new one.
         let mut plan = cluster.plan(&survey, std::slice::from_ref(&address));
-        issued(&mut plan, &address).issuer = Some(*other.fingerprint());
+        let issue = issued(&mut plan, &address);
+        issue.issuer = Some(*other.fingerprint());
+        (issue.signer_certificate, issue.signer_key) = (format!("{OTHER}.crt"), format!("{OTHER}.key"));
         let trusting = cluster.nodes.iter().map(|node| trusting(&survey, node, &other, restarts(node)));
         plan.visits = trusting.chain(plan.visits).collect();
         for (number, action) in (1..).zip(plan.visits.iter_mut().flat_map(|visit| &mut visit.actions)) {
