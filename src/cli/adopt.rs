@@ -212,7 +212,11 @@ fn planned(
         if draft.spec == before {
             break;
         }
-        survey = cluster(&draft).survey_further(hosts, survey.observed)?;
+        let mut known = survey.observed;
+        if draft.spec.spec.directories != before.spec.directories {
+            forget_files(&mut known);
+        }
+        survey = cluster(&draft).survey_further(hosts, known)?;
     }
     let body = text(&draft, None);
     let loaded = read_back(&file_name(arguments), &body, &draft, now).map_err(|error| internal(&error))?;
@@ -223,6 +227,16 @@ fn planned(
     refuse_other_machines(&differences)?;
     let outlook = Outlook::new(&draft, &plan, &differences);
     Ok((draft, outlook))
+}
+
+/// What was found on the way through a link that is declared by now is another thing than what is found there from now on.
+fn forget_files(observed: &mut Observed) {
+    for answer in observed.nodes.values_mut() {
+        match answer {
+            Answer::Facts(facts) => facts.files.clear(),
+            Answer::Unreachable { .. } | Answer::Skipped => {}
+        }
+    }
 }
 
 fn file_name(arguments: &Arguments) -> String {

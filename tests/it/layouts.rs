@@ -400,3 +400,43 @@ fn a_controller_of_starlingx_starts_with_an_own_root() {
     }
     layout.pki(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
 }
+
+/// As ACK's documentation moves it for a larger disk: root's link, in a directory of etcd.
+#[test]
+fn an_etcd_directory_of_ack_behind_roots_link_is_seen_whole_declared_and_blocked_until_it_is() {
+    let name = "an_etcd_directory_of_ack_behind_roots_link_is_seen_whole_declared_and_blocked_until_it_is";
+    let Some(layout) = Layout::make(name, "ack", &["1826", "300"], "ack/on-a-master.yaml") else { return };
+    let manifest = "apiVersion: v1\nkind: Pod\nmetadata: { name: kube-apiserver, namespace: kube-system }\nspec:\n  containers:\n  - name: kube-apiserver\n    \
+        image: registry/kube-apiserver:v1.20.4\n    command: [kube-apiserver, --advertise-address=10.0.0.11]\n";
+    std::fs::create_dir_all(layout.at("master-1/etc/kubernetes/manifests")).unwrap();
+    std::fs::write(layout.at("master-1/etc/kubernetes/manifests/kube-apiserver.yaml"), manifest).unwrap();
+    layout.run(
+        "bash",
+        &["-c", "mkdir -p master-1/data/etcd; mv master-1/var/lib/etcd/cert master-1/data/etcd/cert; ln -s /data/etcd/cert master-1/var/lib/etcd/cert"],
+    );
+    // Without a spec every certificate has its row, with its end.
+    let report = layout.pki(0, &["status", "--root", "master-1", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    for certificate in report["certificates"].as_array().unwrap() {
+        assert!(certificate["notAfter"].is_string(), "{certificate}");
+    }
+    assert_eq!(report["certificates"].as_array().unwrap().len(), 11, "{report}");
+    let told = crate::cli::words(&layout.pki(0, &["status", "--root", "master-1"]));
+    assert!(told.contains("/var/lib/etcd/cert is a link to /data/etcd/cert of root (0)"), "{told}");
+    // What adopt says of the next plan is what that does, and it has nothing to do.
+    let adopted = pki(layout.path(), &["adopt", "--root", "master-1=master-1", "-o", "adopted.yaml"]);
+    let said = stderr(&adopted);
+    assert!(said.contains("The next plan would change nothing."), "{said}");
+    let spec = std::fs::read_to_string(layout.at("adopted.yaml")).unwrap();
+    let entry = "    etcd-cert: { path: /data/etcd/cert, link: /var/lib/etcd/cert }";
+    assert!(spec.contains(entry), "{spec}");
+    layout.pki(0, &["plan", "-f", "adopted.yaml", "--exit-code"]);
+    // Undeclared it blocks, with the entry to paste.
+    let (before, _) = spec.split_once("  directories:\n").unwrap();
+    std::fs::write(layout.at("undeclared.yaml"), before).unwrap();
+    let blocked =
+        pki(layout.path(), &["plan", "-f", "undeclared.yaml", "--replace", "etcd-server", "--exit-code"]);
+    let told = crate::cli::words(&stdout(&blocked));
+    assert_eq!(code(&blocked), 3, "{told}{}", stderr(&blocked));
+    assert!(told.contains("etcd-cert: { path: /data/etcd/cert, link: /var/lib/etcd/cert }"), "{told}");
+}
