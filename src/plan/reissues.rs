@@ -23,6 +23,8 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::KeyMissing
         | Reason::KeyEncrypted { .. }
         | Reason::NotTrusted { .. }
+        | Reason::WeakSignature { .. }
+        | Reason::WeakKey { .. }
         | Reason::Unparseable { .. }
         | Reason::ForeignContent { .. }
         | Reason::ZeroLength { .. }

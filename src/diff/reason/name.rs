@@ -28,6 +28,8 @@ impl Reason {
             Reason::NotACa => "NotACa",
             Reason::OutlivesIssuer { .. } => "OutlivesIssuer",
             Reason::NotTrusted { .. } => "NotTrusted",
+            Reason::WeakSignature { .. } => "WeakSignature",
+            Reason::WeakKey { .. } => "WeakKey",
             Reason::BundleLacks { .. } => "BundleLacks",
             Reason::RootDiffers { .. } => "RootDiffers",
             Reason::Distrusted { .. } => "Distrusted",
