@@ -59,7 +59,7 @@ pub enum Standing {
 type Check = fn(&IdentityCase<'_>, &Certificate) -> Option<Finding>;
 
 /// Every check, in the order in which an engineer would look.
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     expired,
     expires_soon,
     not_yet_valid,
@@ -75,6 +75,7 @@ const CHECKS: [Check; 15] = [
     usages_differ,
     key_algorithm_differs,
     verifiers::weak_key,
+    verifiers::refused_by_openssl,
 ];
 
 impl IdentityCase<'_> {

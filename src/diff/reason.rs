@@ -143,6 +143,8 @@ pub enum Reason {
     #[rustfmt::skip] WeakSignature { #[doc = "The hash."] hash: WeakHash, #[doc = "Whether it is certain that the authority signed it."] is_certain: bool },
     /// Its key is one that a verifier does not take.
     #[rustfmt::skip] WeakKey { #[doc = "The algorithm of the key."] algorithm: KeyAlgorithm },
+    /// Go takes it, and OpenSSL does not.
+    #[rustfmt::skip] RefusedByOpenssl { #[doc = "Why."] because: String },
     /// A trust bundle lacks a certificate of its authority.
     BundleLacks {
         /// The certificate.

@@ -83,6 +83,13 @@ impl fmt::Display for Reason {
             Reason::NotTrusted { because } => write!(f, "no verifier would accept it: {}", escaped(because)),
             Reason::WeakSignature { hash, is_certain } => weak_signature(*hash, *is_certain, f),
             Reason::WeakKey { algorithm } => weak_key(algorithm, f),
+            Reason::RefusedByOpenssl { because } => {
+                write!(
+                    f,
+                    "{}: Go programs take it, and those with OpenSSL, such as haproxy, nginx and curl, refuse it",
+                    escaped(because)
+                )
+            }
             Reason::BundleLacks { fingerprint } => {
                 write!(f, "trust bundle lacks {}, the CA certificate in use", fingerprint.short())
             }

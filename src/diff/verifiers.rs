@@ -4,8 +4,9 @@
 //! takes it; what only OpenSSL refuses is said, and never due. Nothing here looks at dates, names or usages that are missing: those have checks of their own.
 
 use crate::spec::scalars::KubernetesVersion;
+use crate::spec::types::Usage;
 use crate::x509::chain::{self, WeakHash, WeakSignature};
-use crate::x509::{Certificate, KeyAlgorithm};
+use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm, KeyUsage};
 
 use super::identity::IdentityCase;
 use super::{Effect, Finding, Reason};
@@ -63,4 +64,44 @@ fn since(version: Option<KubernetesVersion>, first: (u32, u32)) -> Effect {
         Some(version) if (version.major, version.minor) < first => Effect::Note,
         Some(_) | None => Effect::Due,
     }
+}
+
+/// Go takes it, and OpenSSL does not.
+pub(super) fn refused_by_openssl(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
+    let facts = certificate.facts();
+    let because = wrong_key_id(case, certificate)
+        .or_else(|| case.wanted.usages.iter().find_map(|usage| refused_usage(facts, *usage)))?;
+    Some(Finding::note(Reason::RefusedByOpenssl { because }))
+}
+
+/// Its issuer has another key identifier than the one that it names. Go takes that for a hint, OpenSSL for a condition.
+fn wrong_key_id(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<String> {
+    let named = certificate.facts().authority_key_id.as_ref()?.key_id.as_ref()?;
+    let above = case.issuers()?.iter().chain(&case.view.chain);
+    let mut above = above.filter(|issuer| chain::is_issued_by(certificate, issuer)).peekable();
+    above.peek()?;
+    let fits = |issuer: &Certificate| issuer.facts().subject_key_id.as_ref().is_none_or(|own| own == named);
+    let is_wrong = !above.any(fits);
+    is_wrong.then(|| "its authority key identifier is not the key identifier of its issuer".to_owned())
+}
+
+/// Why OpenSSL does not let it be used so, as `X509_check_purpose` decides, where Go does.
+fn refused_usage(facts: &CertificateFacts, usage: Usage) -> Option<String> {
+    let (extended, keys): (ExtendedKeyUsage, &[KeyUsage]) = match usage {
+        Usage::Server => (
+            ExtendedKeyUsage::ServerAuth,
+            &[KeyUsage::DigitalSignature, KeyUsage::KeyEncipherment, KeyUsage::KeyAgreement],
+        ),
+        Usage::Client => {
+            (ExtendedKeyUsage::ClientAuth, &[KeyUsage::DigitalSignature, KeyUsage::KeyAgreement])
+        }
+    };
+    let listed = facts.extended_key_usages.as_ref();
+    if listed.is_some_and(|listed| listed.contains(&ExtendedKeyUsage::Any) && !listed.contains(&extended)) {
+        return Some(format!("its extended key usage is `any` and does not name {extended}"));
+    }
+    // Go takes an empty set as none.
+    let allowed = facts.key_usages.as_ref().filter(|allowed| !allowed.is_empty())?;
+    let lacks = !keys.iter().any(|key| allowed.contains(key));
+    lacks.then(|| format!("its key usage does not let a {usage} sign or agree on keys"))
 }

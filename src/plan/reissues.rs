@@ -39,6 +39,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::NotADirectory { .. }
         | Reason::NotACa
         | Reason::OutlivesIssuer { .. }
+        | Reason::RefusedByOpenssl { .. }
         | Reason::BundleLacks { .. }
         | Reason::RootDiffers { .. }
         | Reason::Distrusted { .. }

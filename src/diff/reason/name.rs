@@ -30,6 +30,7 @@ impl Reason {
             Reason::NotTrusted { .. } => "NotTrusted",
             Reason::WeakSignature { .. } => "WeakSignature",
             Reason::WeakKey { .. } => "WeakKey",
+            Reason::RefusedByOpenssl { .. } => "RefusedByOpenssl",
             Reason::BundleLacks { .. } => "BundleLacks",
             Reason::RootDiffers { .. } => "RootDiffers",
             Reason::Distrusted { .. } => "Distrusted",
