@@ -2,7 +2,8 @@
 //!
 //! What enters is the seed of a transaction and the name of a thing; what leaves is a row of names beside it, and something new under the first of them that
 //! is free. Without the seed nobody can tell them: it is random, and stands in the journal, which only who serves the node can read, before the first of
-//! them is used. With the journal everybody can, so what a crash left under one of them is found. Nothing here removes what it has not made.
+//! them is used. With the journal everybody can, so what a crash left under one of them is found. What somebody has put under such a name stays while
+//! something is made, and goes with what a crash left: whoever saw a name in use may have taken it since.
 
 use std::os::fd::OwnedFd;
 
