@@ -13,6 +13,7 @@ mod tests;
 use std::fmt;
 
 pub use code::Code;
+pub(crate) use render::MOST_SHOWN;
 pub use render::{RenderStyle, render, summary};
 pub(crate) use source::{LARGEST_SOURCE, too_large};
 pub use source::{Place, Source, Span};
@@ -177,11 +178,11 @@ pub fn all_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 
 fn listed<'a>(words: impl IntoIterator<Item = &'a str>, conjunction: &str) -> String {
     const LONGEST_LIST: usize = 20;
-    let mut words: Vec<String> = words.into_iter().map(quoted).collect();
-    if words.len() > LONGEST_LIST {
-        let rest = words.len() - LONGEST_LIST;
-        words.truncate(LONGEST_LIST);
-        words.push(format!("{rest} more"));
+    let mut rest = words.into_iter();
+    let mut words: Vec<String> = rest.by_ref().take(LONGEST_LIST).map(quoted).collect();
+    match rest.count() {
+        0 => {}
+        rest => words.push(format!("{rest} more")),
     }
     match words.split_last() {
         None => String::new(),

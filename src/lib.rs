@@ -13,6 +13,7 @@
 
 pub mod adopt;
 pub mod apply;
+mod counted;
 pub mod desired;
 pub mod detect;
 pub mod diagnostic;

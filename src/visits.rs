@@ -28,9 +28,9 @@ impl std::fmt::Display for VisitId {
 }
 
 /// The name of what becomes, or was, `name` while a run is at work. It starts with a dot, since a kubelet takes any other file in its manifests
-/// directory for a pod.
-pub(crate) fn temporary_name(name: &str, run: &str) -> String {
-    format!(".{name}.pki-{run}")
+/// directory for a pod. How it ends only the node knows.
+pub(crate) fn temporary_name(name: &str, end: &str) -> String {
+    format!(".{name}.pki-{end}")
 }
 
 /// What an undo did.

@@ -11,7 +11,7 @@ use miette::{
     SourceSpan, SpanContents, ThemeCharacters, ThemeStyles,
 };
 
-use super::{Diagnostic, Place, Severity, Source, escaped, is_deceiving};
+use super::{Code, Diagnostic, Place, Severity, Source, escaped, is_deceiving};
 
 /// How a report is to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,11 @@ const NARROWEST: usize = 40;
 /// A line longer than this, in bytes, is not shown as a snippet: the place is named in words.
 const LONGEST_LINE: usize = 400;
 
-/// All problems as text, in the given order, with a last line that counts them. Nothing for no problems.
+/// How many problems are shown: more than anybody mends in one go. The others are counted.
+pub(crate) const MOST_SHOWN: usize = 100;
+
+/// The first problems as text, in the given order, with how many more there are and a last line that counts them all. Where not all are shown, errors go
+/// before warnings: what stops the work must not be hidden behind what does not. Nothing for no problems.
 pub fn render(problems: &[Diagnostic], sources: &[Source], style: RenderStyle) -> String {
     if problems.is_empty() {
         return String::new();
@@ -49,12 +53,13 @@ pub fn render(problems: &[Diagnostic], sources: &[Source], style: RenderStyle) -
         .with_urls(false)
         .with_width(style.width.max(NARROWEST))
         .without_syntax_highlighting();
+    let chosen = chosen(problems);
     let shown: Vec<Source> = sources
         .iter()
         .map(|source| Source::new(source.name.clone(), without_deception(&source.text)))
         .collect();
     let mut out = String::new();
-    for problem in problems {
+    for problem in &chosen {
         let report = Report::new(problem, &shown);
         if handler.render_report(&mut out, &report).is_err() {
             // Writing to a string fails only if miette cannot read its own source: the sentence still has to be seen.
@@ -65,8 +70,43 @@ pub fn render(problems: &[Diagnostic], sources: &[Source], style: RenderStyle) -
         }
         out.push('\n');
     }
+    match problems.len() - chosen.len() {
+        0 => {}
+        1 => out.push_str("... and 1 more problem\n\n"),
+        more => out.push_str(&format!("... and {} more problems\n\n", grouped(more))),
+    }
     out.push_str(&summary(problems));
     out.push('\n');
+    out
+}
+
+/// Those that are shown, in their order.
+fn chosen(problems: &[Diagnostic]) -> Vec<&Diagnostic> {
+    let is_error = |problem: &&Diagnostic| problem.severity == Severity::Error;
+    let errors = problems.iter().filter(is_error).count().min(MOST_SHOWN);
+    let mut left = [errors, MOST_SHOWN - errors];
+    let mut take = |problem: &&Diagnostic| {
+        // Who left the others out has the last word.
+        if problem.code == Code::TooManyProblems {
+            return true;
+        }
+        let [errors, warnings] = &mut left;
+        let left = if is_error(problem) { errors } else { warnings };
+        left.checked_sub(1).map(|rest| *left = rest).is_some()
+    };
+    problems.iter().filter(|problem| take(problem)).collect()
+}
+
+/// A number with a comma between each three digits.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
     out
 }
 

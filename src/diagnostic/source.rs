@@ -4,7 +4,11 @@
 
 use std::fmt;
 
+use lines::Lines;
+
 use super::{Code, Diagnostic, quoted};
+
+mod lines;
 
 /// The largest file that is read as a spec, in bytes. A cluster of five thousand nodes needs a tenth of it.
 pub(crate) const LARGEST_SOURCE: usize = 1024 * 1024;
@@ -16,12 +20,13 @@ pub struct Source {
     pub name: String,
     /// Its content.
     pub text: String,
+    lines: Lines,
 }
 
 impl Source {
     /// A text with its name.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into() }
+        Self { name: name.into(), text: text.into(), lines: Lines::default() }
     }
 
     /// Takes the bytes of a file, refusing more than 1 MiB and what is not UTF-8.
@@ -34,7 +39,7 @@ impl Source {
             return Err(too_large(&name, bytes.len()));
         }
         match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self { name, text }),
+            Ok(text) => Ok(Self::new(name, text)),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
                 let line = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count() + 1;
@@ -45,6 +50,12 @@ impl Source {
                 .help("save the file as UTF-8; certificates in DER form go into `source` by path, not into the spec"))
             }
         }
+    }
+
+    /// Finds line and column of a stretch. Of a file with many problems every one asks, so the lines are searched for once.
+    pub fn place(&self, span: Span) -> Place {
+        let (line, column) = self.lines.position(&self.text, span.start);
+        Place { file: self.name.clone(), line, column, span, origin: None }
     }
 }
 
@@ -101,20 +112,8 @@ pub struct Place {
 impl Place {
     /// Finds line and column of a stretch of a text.
     pub fn of(file: &str, text: &str, span: Span) -> Self {
-        let mut start = span.start.min(text.len());
-        while !text.is_char_boundary(start) {
-            start -= 1;
-        }
-        let before = text.get(..start).unwrap_or_default();
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Self {
-            file: file.to_owned(),
-            line: u32::try_from(line).unwrap_or(u32::MAX),
-            column: u32::try_from(column).unwrap_or(u32::MAX),
-            span,
-            origin: None,
-        }
+        let (line, column) = Lines::default().position(text, span.start);
+        Self { file: file.to_owned(), line, column, span, origin: None }
     }
 
     /// "pki.yaml:41", for reasons in a plan.

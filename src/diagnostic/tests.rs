@@ -169,3 +169,17 @@ fn bytes_that_are_no_text_are_refused_with_their_place() {
     assert_eq!(Source::from_bytes("big", vec![b' '; 10_000_000]).unwrap_err().code, Code::TooLarge);
     assert_eq!(Source::from_bytes("ok", b"a: 1".to_vec()), Ok(Source::new("ok", "a: 1")));
 }
+
+#[test]
+fn errors_are_not_hidden_behind_warnings_where_not_all_are_shown() {
+    let warning = Diagnostic::new(Code::AmbiguousScalar, "a warning");
+    assert_eq!(warning.severity, Severity::Warning);
+    let mut problems = vec![warning; 150];
+    problems.push(problem());
+    let text = plain(&problems, &[source()]);
+    assert_eq!(text.matches("a warning").count(), 99);
+    assert!(text.contains("`365days` is not a duration"));
+    assert!(text.contains("\n... and 51 more problems\n\n1 error, 150 warnings. "), "{text}");
+    let text = plain(problems.get(50..).unwrap(), &[source()]);
+    assert!(text.contains("\n... and 1 more problem\n\n"), "{text}");
+}

@@ -6,6 +6,7 @@ use crate::desired::{DesiredAuthority, DesiredIdentity, DesiredNames, Storage};
 use crate::ids::{AuthorityName, NodeName};
 use crate::kubeconfig::OtherCredentials;
 use crate::observed::NodeFacts;
+use crate::spec::scalars::KubernetesVersion;
 use crate::spec::types::{SubjectName, Usage};
 use crate::x509::chain::{self, ChainFault, Purpose};
 use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm};
@@ -15,6 +16,7 @@ use super::declared;
 use super::words::subject_text;
 use super::{
     AuthorityView, Effect, Finding, Form, IdentityView, Reason, Succession, files, request, strangers,
+    verifiers,
 };
 
 /// Everything that the checks of one identity on one node look at.
@@ -24,6 +26,8 @@ pub(super) struct IdentityCase<'a> {
     pub(super) view: &'a IdentityView,
     pub(super) authority: Option<IssuingAuthority<'a>>,
     pub(super) node: &'a NodeName,
+    /// The Kubernetes version of the node, where known.
+    pub(super) version: Option<KubernetesVersion>,
     pub(super) facts: &'a NodeFacts,
 }
 
@@ -55,13 +59,14 @@ pub enum Standing {
 type Check = fn(&IdentityCase<'_>, &Certificate) -> Option<Finding>;
 
 /// Every check, in the order in which an engineer would look.
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 16] = [
     expired,
     expires_soon,
     not_yet_valid,
     issued_before,
     issuer_goes,
     wrong_issuer,
+    verifiers::weak_signature,
     not_trusted,
     outlives_issuer,
     subject_differs,
@@ -69,6 +74,8 @@ const CHECKS: [Check; 13] = [
     names_unwanted,
     usages_differ,
     key_algorithm_differs,
+    verifiers::weak_key,
+    verifiers::refused_by_openssl,
 ];
 
 impl IdentityCase<'_> {
@@ -153,7 +160,7 @@ impl IdentityCase<'_> {
     }
 
     /// The certificates with which this node's components check what the authority issued; `None` while unknown.
-    fn issuers(&self) -> Option<&[Certificate]> {
+    pub(super) fn issuers(&self) -> Option<&[Certificate]> {
         self.authority?.view.on_node(self.node)
     }
 
@@ -268,6 +275,10 @@ fn wrong_issuer(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Fi
     }
     if authority.succession.is_some_and(|succession| succession.issued(certificate, &case.view.chain)) {
         // It is known, and on its way into or out of the bundle here.
+        return None;
+    }
+    if verifiers::signed_weakly(case, certificate).is_some() {
+        // Whoever looks for a signature that counts finds none, which is another fault than a wrong CA.
         return None;
     }
     issuers_of(certificate, &case.view.chain, issuers).is_empty().then(|| {

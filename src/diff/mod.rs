@@ -26,6 +26,7 @@ mod succession;
 mod tests;
 mod trust;
 mod unlisted;
+mod verifiers;
 mod view;
 mod ways;
 mod wishes;
@@ -296,7 +297,8 @@ fn node_differences(
     for (identity, wanted) in &node.identities {
         let view = identity_view(wanted, facts);
         let authority = shared::authority_of(wanted, desired, authorities, successions);
-        let case = identity::IdentityCase { now, wanted, view: &view, authority, node: name, facts };
+        let (version, view) = (node.version, &view);
+        let case = identity::IdentityCase { now, wanted, view, authority, node: name, version, facts };
         let files: Vec<&str> = wanted.storage.files().into_iter().map(|file| file.path.as_str()).collect();
         let findings = hidden(&files).unwrap_or_else(|| {
             let linked = ways::linked_key(&wanted.storage, facts);

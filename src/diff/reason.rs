@@ -17,6 +17,7 @@ use crate::kubeconfig::OtherCredentials;
 use crate::observed::UnsafeStep;
 use crate::spec::scalars::FileMode;
 use crate::spec::types::Usage;
+use crate::x509::chain::WeakHash;
 use crate::x509::{KeyAlgorithm, Sha256};
 
 /// One difference between what should be and what is.
@@ -138,6 +139,12 @@ pub enum Reason {
         /// Why, in the verifier's words.
         because: String,
     },
+    /// It is signed with a hash that Go refuses.
+    #[rustfmt::skip] WeakSignature { #[doc = "The hash."] hash: WeakHash, #[doc = "Whether it is certain that the authority signed it."] is_certain: bool },
+    /// Its key is one that a verifier does not take.
+    #[rustfmt::skip] WeakKey { #[doc = "The algorithm of the key."] algorithm: KeyAlgorithm },
+    /// Go takes it, and OpenSSL does not.
+    #[rustfmt::skip] RefusedByOpenssl { #[doc = "Why."] because: String },
     /// A trust bundle lacks a certificate of its authority.
     BundleLacks {
         /// The certificate.

@@ -90,7 +90,10 @@ fn says_of_leaf(finding: &Finding) -> bool {
     matches!(finding.effect, Effect::Blocks | Effect::Unknown)
         || matches!(
             finding.reason,
-            Reason::IssuerGoes { .. } | Reason::NotTrusted { .. } | Reason::DiffersBetweenNodes { .. }
+            Reason::IssuerGoes { .. }
+                | Reason::NotTrusted { .. }
+                | Reason::WeakSignature { .. }
+                | Reason::DiffersBetweenNodes { .. }
         )
 }
 

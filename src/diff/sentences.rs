@@ -12,6 +12,8 @@ use super::{KnownContent, Reason};
 use crate::diagnostic::escaped;
 use crate::ids::{NodeName, ServiceName};
 use crate::lookalike::spelled;
+use crate::x509::KeyAlgorithm;
+use crate::x509::chain::WeakHash;
 
 impl fmt::Display for Reason {
     /// One clause for people, without a full stop; texts from nodes are escaped.
@@ -79,6 +81,15 @@ impl fmt::Display for Reason {
                 )
             }
             Reason::NotTrusted { because } => write!(f, "no verifier would accept it: {}", escaped(because)),
+            Reason::WeakSignature { hash, is_certain } => weak_signature(*hash, *is_certain, f),
+            Reason::WeakKey { algorithm } => weak_key(algorithm, f),
+            Reason::RefusedByOpenssl { because } => {
+                write!(
+                    f,
+                    "{}: Go programs take it, and those with OpenSSL, such as haproxy, nginx and curl, refuse it",
+                    escaped(because)
+                )
+            }
             Reason::BundleLacks { fingerprint } => {
                 write!(f, "trust bundle lacks {}, the CA certificate in use", fingerprint.short())
             }
@@ -347,4 +358,31 @@ impl fmt::Display for Reason {
 
 fn services(names: &[ServiceName]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn weak_signature(hash: WeakHash, is_certain: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let who = match hash {
+        WeakHash::Sha1 => "which Go 1.18 and later refuse (Kubernetes 1.24 and later)",
+        WeakHash::Sha224 => "which Go does not know and so refuses",
+        WeakHash::Md5 => "which Go refuses",
+    };
+    write!(f, "signed with {hash}, {who}")?;
+    if is_certain { Ok(()) } else { f.write_str("; whether this node's CA signed it cannot be told") }
+}
+
+fn weak_key(algorithm: &KeyAlgorithm, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "key is {}, ", escaped(&algorithm.to_string()))?;
+    match algorithm {
+        KeyAlgorithm::Rsa { bits: ..1024 } => {
+            f.write_str("and Go 1.24 and later refuse RSA keys below 1024 bits (Kubernetes 1.33 and later)")
+        }
+        KeyAlgorithm::Rsa { .. } => f.write_str(
+            "which Go programs take, and those with OpenSSL, such as haproxy, nginx and curl, refuse below 2048 bits at its security level 2",
+        ),
+        KeyAlgorithm::Other(_)
+        | KeyAlgorithm::EcdsaP256
+        | KeyAlgorithm::EcdsaP384
+        | KeyAlgorithm::EcdsaP521
+        | KeyAlgorithm::Ed25519 => f.write_str("with which no Go program makes a TLS connection"),
+    }
 }

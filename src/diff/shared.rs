@@ -115,7 +115,8 @@ pub(super) fn views(
             let hidden = files.iter().any(|file| directory::hiding(node, facts, &file.path).is_some());
             let view = identity_view(wanted, facts);
             let authority = authority_of(wanted, desired, authorities, successions);
-            let case = IdentityCase { now, wanted, view: &view, authority, node: name, facts };
+            let (version, view) = (node.version, &view);
+            let case = IdentityCase { now, wanted, view, authority, node: name, version, facts };
             let standing = if hidden { Standing::Barred } else { case.standing() };
             let certificate = view.certificate.clone().filter(|_| !hidden);
             views.entry(identity.clone()).or_default().insert(name.clone(), (standing, certificate));

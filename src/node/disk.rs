@@ -18,6 +18,7 @@ use super::image::{Access, FileImage, Image};
 use crate::secret::Secret;
 
 mod attributes;
+mod beside;
 mod identity;
 mod large;
 mod opening;
@@ -25,6 +26,7 @@ mod program;
 mod tree;
 
 use attributes::attributes;
+pub(super) use beside::{Beside, Seed};
 pub(super) use identity::Identity;
 
 /// Most bytes of a file that a transaction copies or keeps, and that is read of such a copy.
@@ -150,8 +152,13 @@ impl Dir {
     }
 
     pub(super) fn create(&self, name: &str) -> Result<OwnedFd, HostError> {
+        self.effect(name, || self.open_new(name))
+    }
+
+    /// Makes a file that nobody else can open.
+    fn open_new(&self, name: &str) -> Result<OwnedFd, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        self.effect(name, || rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(0o600)))
+        rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(0o600))
     }
 
     /// Opens a file that is there, or makes it with mode 0600, for reading and appending.

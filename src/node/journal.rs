@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::disk::Dir;
+use super::disk::{Beside, Dir, Seed};
 use super::error::HostError;
 use super::gates::Before;
 use super::snapshot::Record;
@@ -35,7 +35,11 @@ pub(super) struct Line {
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(super) enum Event {
     /// Everything known is copied.
-    Begun,
+    Begun {
+        /// What the names are made from of what waits beside the files. Versions before 0.2 made them from the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seed: Option<Seed>,
+    },
     /// Should the machine restart before the end, nothing will undo this transaction by itself.
     NoUndoAtBoot { reason: String },
     /// Gates that held before anything was touched: after an undo they must hold again, within this time.
@@ -128,7 +132,7 @@ pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
     let mut state = None;
     for line in lines {
         state = match &line.event {
-            Event::Begun | Event::Undoing => Some(VisitState::Open),
+            Event::Begun { .. } | Event::Undoing => Some(VisitState::Open),
             Event::NoUndoAtBoot { .. }
             | Event::Healthy { .. }
             | Event::Replacing { .. }
@@ -143,6 +147,15 @@ pub(super) fn state(lines: &[Line]) -> Option<VisitState> {
         };
     }
     state
+}
+
+/// The names of what may wait beside the files that a transaction of this run has changed.
+pub(super) fn beside(lines: &[Line], run: &str) -> Beside {
+    let seed = lines.iter().find_map(|line| {
+        let Event::Begun { seed } = &line.event else { return None };
+        seed.clone()
+    });
+    seed.map_or_else(|| Beside::Run(run.to_owned()), Beside::Seeded)
 }
 
 /// What was, or may have been, changed, in this order, with what was there if the line says it.
@@ -203,7 +216,7 @@ pub(super) fn programs(lines: &[Line]) -> Vec<Program<'_>> {
                 let ended = programs.iter_mut().filter(|known| known.argv == argv);
                 ended.for_each(|program| program.went_well = true);
             }
-            Event::Begun
+            Event::Begun { .. }
             | Event::NoUndoAtBoot { .. }
             | Event::Healthy { .. }
             | Event::Replacing { .. }
@@ -242,7 +255,7 @@ pub(super) fn trees(lines: &[Line]) -> Vec<(&Touch, BTreeSet<String>)> {
 pub(super) fn keeping(lines: &[Line]) -> BTreeSet<String> {
     let committed = lines.iter().filter_map(|line| match &line.event {
         Event::Committed { keeping } => Some(keeping),
-        Event::Begun
+        Event::Begun { .. }
         | Event::NoUndoAtBoot { .. }
         | Event::Healthy { .. }
         | Event::Replacing { .. }

@@ -30,7 +30,8 @@ impl Salt {
         Ok(Self(hex::encode(bytes)))
     }
 
-    fn digest(&self, bytes: &[u8]) -> Sha256 {
+    /// The digest of these random bytes with others.
+    pub(super) fn digest(&self, bytes: &[u8]) -> Sha256 {
         let mut salted = Zeroizing::new(Vec::with_capacity(self.0.len() + bytes.len()));
         salted.extend_from_slice(self.0.as_bytes());
         salted.extend_from_slice(bytes);

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::boot::{self, Boot, Undoing};
 use super::confined::{Tree, TreeError};
-use super::disk::{Dir, Fuse, Removal};
+use super::disk::{Beside, Dir, Fuse, Removal};
 use super::error::HostError;
 use super::gates::{self, Replaced};
 use super::image::{Image, TreeImage};
@@ -26,9 +26,8 @@ use super::store::Store;
 use super::visit::{Change, Earlier, Objects, Touch};
 use crate::gate::Gate;
 use crate::observed::{ServedBy, VisitState};
-pub(super) use crate::visits::temporary_name;
 use crate::x509::Sha256;
-use step::{Staged, Step, stage_file, stage_link};
+use step::{Staged, Step, stage_file};
 
 mod step;
 
@@ -38,7 +37,8 @@ pub(super) struct Site {
     pub(super) tree: Tree,
     pub(super) root: Option<PathBuf>,
     pub(super) store: Store,
-    pub(super) run: String,
+    /// The names of what waits beside the files.
+    pub(super) beside: Beside,
     /// The directory of the visit, once it has one, and its journal.
     pub(super) visit: Option<(Dir, Journal)>,
     pub(super) clock: fn() -> Timestamp,
@@ -197,28 +197,43 @@ impl Site {
     /// Whether the directory in whose place a link was put still is what it was.
     pub(super) fn is_aside(&self, location: &str, tree: &TreeImage) -> Result<bool, HostError> {
         let (directory, name) = self.place(location)?;
-        Ok(directory.capture_tree(&temporary_name(&name, &self.run))?.same_as(tree))
+        Ok(self.waiting(&directory, &name, tree)?.is_some())
     }
 
     /// Removes a directory that was exchanged for a link, as far as it holds what it `takes` along; whether it is gone.
     pub(super) fn discard_aside(&self, location: &str, takes: &BTreeSet<String>) -> Result<bool, HostError> {
         let (directory, name) = self.place(location)?;
-        let temporary = temporary_name(&name, &self.run);
-        match directory.capture(&temporary)? {
-            Image::Directory(_) => {
-                directory.clear(&temporary, takes, &self.run)?;
-                Ok(directory.remove_directory(&temporary)? == Removal::Removed)
-            }
-            Image::Absent | Image::Link { .. } | Image::File(_) | Image::Tree(_) | Image::Other => {
-                directory.remove_any(&temporary).map(|()| true)
+        let mut is_gone = true;
+        for temporary in self.beside.names(&name) {
+            match directory.capture(&temporary)? {
+                Image::Directory(_) => {
+                    directory.clear(&temporary, takes, &self.beside)?;
+                    is_gone &= directory.remove_directory(&temporary)? == Removal::Removed;
+                }
+                Image::Absent | Image::Link { .. } | Image::File(_) | Image::Tree(_) | Image::Other => {
+                    directory.remove_any(&temporary)?;
+                }
             }
         }
+        Ok(is_gone)
+    }
+
+    /// The name under which a directory waits with everything that the tree says.
+    fn waiting(&self, directory: &Dir, name: &str, tree: &TreeImage) -> Result<Option<String>, HostError> {
+        for temporary in self.beside.names(name) {
+            if matches!(directory.capture(&temporary)?, Image::Directory(_))
+                && directory.capture_tree(&temporary).is_ok_and(|found| found.same_as(tree))
+            {
+                return Ok(Some(temporary));
+            }
+        }
+        Ok(None)
     }
 
     /// Removes what waits beside a location, or was left unfinished there; nothing is no error.
     pub(super) fn remove_aside(&self, location: &str) -> Result<(), HostError> {
         match self.place(location) {
-            Ok((directory, name)) => directory.remove_any(&temporary_name(&name, &self.run)),
+            Ok((directory, name)) => directory.remove_beside(&name, &self.beside),
             Err(HostError::Missing { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -289,7 +304,7 @@ impl Site {
         for (step, change) in steps.into_iter().zip(changes) {
             let is_file = matches!(step, Step::SetAccess { .. } | Step::Nothing)
                 || matches!((&step, &change.image), (Step::Swap { .. }, Image::File(_)));
-            let outcome = step.take_place(staged, &self.run);
+            let outcome = step.take_place(staged, &self.beside);
             if !is_file {
                 self.let_go(&change.location);
             }
@@ -313,22 +328,20 @@ impl Site {
         if !is_as_decided || directory.identity(&name)? != identity {
             return Err(HostError::Changed { path: location.clone() });
         }
-        let temporary = temporary_name(&name, &self.run);
         match (image, current) {
             (Image::File(wanted), Image::File(current)) if wanted.has_content_of(&current) => {
                 Ok(Step::SetAccess { directory, name, image, found: identity })
             }
             (Image::File(wanted), Image::File(_) | Image::Absent | Image::Link { .. }) => {
                 let index = staged.len();
-                directory.remove_file(&temporary)?;
+                let (temporary, file) = directory.create_beside(&name, &self.beside)?;
                 staged.push(Staged { directory, name, temporary, found: identity, own: None });
-                stage_file(staged, index, wanted)?;
+                staged.last_mut().map_or(Ok(()), |last| stage_file(last, &file, wanted))?;
                 Ok(Step::Swap { index })
             }
             (Image::Link { target, uid, gid }, Image::File(_) | Image::Absent | Image::Link { .. }) => {
                 let index = staged.len();
-                directory.remove_file(&temporary)?;
-                stage_link(&directory, &temporary, target, (*uid, *gid))?;
+                let temporary = directory.link_beside(&name, &self.beside, target, (*uid, *gid))?;
                 let own = directory.identity(&temporary)?;
                 staged.push(Staged { directory, name, temporary, found: identity, own });
                 Ok(Step::Swap { index })
@@ -343,12 +356,16 @@ impl Site {
             }
             (Image::Tree(tree), Image::Link { .. }) => {
                 // The very directory that the link took the place of, if it still waits here.
-                let waits = matches!(directory.capture(&temporary)?, Image::Directory(_))
-                    && directory.capture_tree(&temporary).is_ok_and(|found| found.same_as(tree));
-                if !waits {
-                    directory.remove_any(&temporary)?;
-                    directory.fill(&temporary, tree, &self.run)?;
-                }
+                let temporary = match self.waiting(&directory, &name, tree)? {
+                    Some(waiting) => waiting,
+                    None => {
+                        // Another try may have been cut off; if that cannot be removed, another name is taken.
+                        let _removed = directory.remove_beside(&name, &self.beside);
+                        let temporary = directory.directory_beside(&name, &self.beside)?;
+                        directory.fill(&temporary, tree, &self.beside)?;
+                        temporary
+                    }
+                };
                 Ok(Step::Exchange { directory, name, temporary, is_link_left: true, found: identity })
             }
             (Image::Link { target, uid, gid }, found @ Image::Directory(_)) => {
@@ -356,8 +373,7 @@ impl Site {
                 if takes.is_empty() && !directory.is_empty(&name)? {
                     return Err(HostError::Occupied { path: location.clone(), found: found.kind().into() });
                 }
-                directory.remove_any(&temporary)?;
-                stage_link(&directory, &temporary, target, (*uid, *gid))?;
+                let temporary = directory.link_beside(&name, &self.beside, target, (*uid, *gid))?;
                 directory.sync()?;
                 Ok(Step::Exchange { directory, name, temporary, is_link_left: false, found: identity })
             }

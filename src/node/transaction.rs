@@ -7,7 +7,7 @@
 mod undo;
 
 use super::confined::Tree;
-use super::disk::Dir;
+use super::disk::{Beside, Dir, Seed};
 use super::error::HostError;
 use super::gates;
 use super::image::Image;
@@ -251,11 +251,12 @@ impl Local {
         store.sweep()?;
         // A copy of an old directory that cannot be removed now hinders nothing.
         let _removed = self.remove_what_waited(&tree, &store);
+        let seed = Seed::drawn()?;
         let mut site = Site {
             tree,
             root: self.root.clone(),
             store,
-            run: begin.id.run.clone(),
+            beside: Beside::Seeded(seed.clone()),
             visit: None,
             clock: self.clock,
             boot: self.boot.clone(),
@@ -266,7 +267,7 @@ impl Local {
         let begun_at = (self.clock)();
         let directory = site.store.add_visit(&begin.id, |directory| {
             snapshot::write(directory, begin, begun_at, &visit.known)?;
-            Journal::open(directory)?.add(directory, begun_at, Event::Begun)?;
+            Journal::open(directory)?.add(directory, begun_at, Event::Begun { seed: Some(seed) })?;
             directory.sync()
         })?;
         let journal = Journal::open(&directory)?;
@@ -294,10 +295,11 @@ impl Local {
             if journal::state(&lines) != Some(VisitState::Committed) {
                 continue;
             }
+            let beside = journal::beside(&lines, &manifest.id.run);
             for (touch, _) in journal::trees(&lines) {
                 // Its place may have become another one since.
                 if let Ok((place, name)) = site::place(tree, &touch.location, &self.fuse) {
-                    place.remove_any(&site::temporary_name(&name, &manifest.id.run))?;
+                    place.remove_beside(&name, &beside)?;
                 }
             }
         }
@@ -317,7 +319,7 @@ impl Local {
             tree,
             root: self.root.clone(),
             store,
-            run: open.run.clone(),
+            beside: journal::beside(&journal.lines, &open.run),
             visit: Some((directory, journal)),
             clock: self.clock,
             boot: self.boot.clone(),

@@ -377,7 +377,7 @@ impl Case<'_> {
                     | Reason::KeyEncrypted { .. }
                     | Reason::KeyAlgorithmDiffers { .. }
                     | Reason::Missing
-            )
+            ) || finding.effect == Effect::Due && matches!(finding.reason, Reason::WeakKey { .. })
         });
         if let (true, false, Some(spki)) = (self.wanted.reuse_key, unusable, self.view.key) {
             return KeySource::Kept(spki);

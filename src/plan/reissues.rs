@@ -23,6 +23,8 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::KeyMissing
         | Reason::KeyEncrypted { .. }
         | Reason::NotTrusted { .. }
+        | Reason::WeakSignature { .. }
+        | Reason::WeakKey { .. }
         | Reason::Unparseable { .. }
         | Reason::ForeignContent { .. }
         | Reason::ZeroLength { .. }
@@ -37,6 +39,7 @@ pub(super) fn reissues(reason: &Reason) -> bool {
         | Reason::NotADirectory { .. }
         | Reason::NotACa
         | Reason::OutlivesIssuer { .. }
+        | Reason::RefusedByOpenssl { .. }
         | Reason::BundleLacks { .. }
         | Reason::RootDiffers { .. }
         | Reason::Distrusted { .. }

@@ -438,6 +438,8 @@ fn is_broken(finding: &Finding, beside: &[Finding]) -> bool {
                 | Reason::NotYetValid { .. }
                 | Reason::KeyMismatch { .. }
                 | Reason::NotTrusted { .. }
+                | Reason::WeakSignature { .. }
+                | Reason::WeakKey { .. }
                 | Reason::Unparseable { .. }
                 | Reason::ZeroLength { .. }
                 | Reason::NotPem { .. }

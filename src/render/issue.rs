@@ -258,11 +258,11 @@ pub(super) fn bundle_line(body: &mut Lines, bundle: &Bundle, before: &[Sha256]) 
 }
 
 /// How a directory moves.
-pub(super) fn move_lines(body: &mut Lines, (link, path): (&str, &str), keeps_old: bool, plan: &str) {
+pub(super) fn move_lines(body: &mut Lines, (link, path): (&str, &str), keeps_old: bool) {
     body.add("moves", format!("{} -> {}, everything in it", escaped(link), escaped(path)));
     body.add("how", "copied first; then a link takes the directory's place in one step".to_owned());
     let (above, name) = link.rsplit_once('/').unwrap_or_default();
-    let aside = format!("{}/{}", escaped(above), temporary_name(&escaped(name), plan));
+    let aside = format!("{}/{}", escaped(above), temporary_name(&escaped(name), "*"));
     let old = match keeps_old {
         true => format!("{aside}; those who have it open go on, until the next run on this node removes it"),
         false => format!("{aside}; removed at the end of the visit, when its readers are restarted"),

@@ -220,7 +220,7 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
             '+'
         }
         Deed::MoveDirectory { link, path, keeps_old } => {
-            move_lines(&mut body, (link, path), *keeps_old, &plan.id);
+            move_lines(&mut body, (link, path), *keeps_old);
             '~'
         }
         Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after, over } => {

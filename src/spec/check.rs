@@ -11,15 +11,19 @@ mod lookalikes;
 mod places;
 mod relations;
 mod roots;
+#[cfg(test)]
+mod tests;
 mod values;
 
 pub(crate) use values::forms;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::diagnostic::{Code, Diagnostic, Place, Span, is_deceiving, quoted};
+use crate::counted;
+use crate::diagnostic::{Code, Diagnostic, MOST_SHOWN, Place, Span, is_deceiving, nearest, quoted};
 use crate::ids::AuthorityName;
 use crate::own_root::{CertificateFile, OwnRoot};
 use crate::spec::document::Document;
@@ -95,7 +99,16 @@ pub fn check(
     now: Timestamp,
     certificate_file: &dyn Fn(&str) -> CertificateFile,
 ) -> Checked {
-    let mut checker = Checker { spec: &cluster.spec, document, dropped, known, now, problems: Vec::new() };
+    let dropped = Dropped::of(dropped);
+    let mut checker = Checker {
+        spec: &cluster.spec,
+        document,
+        dropped,
+        known,
+        now,
+        problems: Vec::new(),
+        suggestions: MOST_SHOWN.into(),
+    };
     for check in CHECKS {
         check(&mut checker);
     }
@@ -108,16 +121,57 @@ pub fn check(
 struct Checker<'spec> {
     spec: &'spec Spec,
     document: &'spec Document,
-    dropped: &'spec [Span],
+    dropped: Dropped,
     known: Option<&'spec KnownNames>,
     now: Timestamp,
     problems: Vec<Diagnostic>,
+    /// How many more times a name is looked for that was probably meant.
+    suggestions: Cell<usize>,
+}
+
+/// The stretches that decoding dropped, by where they begin, each with where the last of it and of those before ends.
+struct Dropped(Vec<(usize, usize)>);
+
+impl Dropped {
+    fn of(spans: &[Span]) -> Self {
+        let mut ends: Vec<(usize, usize)> = spans.iter().map(|span| (span.start, span.end())).collect();
+        ends.sort_unstable();
+        let mut last = 0;
+        for (_, end) in &mut ends {
+            last = last.max(*end);
+            *end = last;
+        }
+        Self(ends)
+    }
+
+    /// Whether one of them holds all of a stretch.
+    fn contain(&self, span: &Span) -> bool {
+        let before = self.0.partition_point(|(start, _)| *start <= span.start);
+        let last = before.checked_sub(1).and_then(|last| self.0.get(last));
+        last.is_some_and(|(_, end)| span.end() <= *end)
+    }
 }
 
 /// A path of field names below `spec`.
 type Path<'path> = &'path [&'path str];
 
 impl<'spec> Checker<'spec> {
+    /// The name that was probably meant. A name is compared with all others, so no more are looked for than problems are shown.
+    fn nearest<'name>(
+        &self,
+        typed: &str,
+        candidates: impl Iterator<Item = &'name str>,
+    ) -> Option<&'name str> {
+        let left = self.suggestions.get().checked_sub(1)?;
+        self.suggestions.set(left);
+        nearest(typed, candidates.inspect(|_| counted::steps(1)))
+    }
+
+    /// Whether more suggestions are made.
+    fn may_suggest(&self) -> bool {
+        self.suggestions.get() > 0
+    }
+
     /// Notes that the value at a path is wrong, unless decoding dropped it.
     fn report(&mut self, code: Code, path: Path<'_>, message: &str, label: &str, help: &str) {
         self.report_with(code, path, message, label, help, Vec::new());
@@ -183,7 +237,7 @@ impl<'spec> Checker<'spec> {
     fn is_intact(&self, path: Path<'_>) -> bool {
         match self.document.node(&below_spec(path)) {
             None => true,
-            Some(node) => !self.dropped.iter().any(|dropped| dropped.contains(&node.span)),
+            Some(node) => !self.dropped.contain(&node.span),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::names::Names;
 use crate::diagnostic::{Place, Source, Span};
 use crate::spec::yaml::{Entry, Node, Value};
 
@@ -13,6 +14,8 @@ use crate::spec::yaml::{Entry, Node, Value};
 pub struct Document {
     source: Arc<Source>,
     root: Node,
+    /// Where the names of large mappings are.
+    names: Arc<Names>,
     origin: Option<String>,
     is_faulty: bool,
 }
@@ -20,7 +23,8 @@ pub struct Document {
 impl Document {
     /// A document that was read from a source; a faulty one has problems as YAML already.
     pub(crate) fn new(source: Arc<Source>, root: Node, is_faulty: bool) -> Self {
-        let mut document = Self { source, root, origin: None, is_faulty };
+        let names = Arc::new(Names::of(&root));
+        let mut document = Self { source, root, names, origin: None, is_faulty };
         document.origin =
             document.text(&["metadata", "annotations", "config.kubernetes.io/origin"]).and_then(origin_path);
         document
@@ -48,7 +52,7 @@ impl Document {
 
     /// The value at a path of field names (and indexes of lists).
     pub fn node(&self, path: &[&str]) -> Option<&Node> {
-        path.iter().try_fold(&self.root, |node, step| child(node, step).map(|(_, value)| value))
+        path.iter().try_fold(&self.root, |node, step| self.child(node, step).map(|(_, value)| value))
     }
 
     /// The text at a path, if there is a text.
@@ -81,14 +85,14 @@ impl Document {
 
     /// The place of a stretch of this document's file.
     pub fn place_of(&self, span: Span) -> Place {
-        Place { origin: self.origin.clone(), ..Place::of(&self.source.name, &self.source.text, span) }
+        Place { origin: self.origin.clone(), ..self.source.place(span) }
     }
 
     fn find(&self, path: &[&str], want_key: bool) -> Span {
         let mut node = &self.root;
         let mut span = Span { start: self.root.span.start, length: 0 };
         for (index, step) in path.iter().enumerate() {
-            let Some((key, value)) = child(node, step) else { return span };
+            let Some((key, value)) = self.child(node, step) else { return span };
             node = value;
             let is_last = index + 1 == path.len();
             let is_scalar = !matches!(value.value, Value::Sequence(_) | Value::Mapping(_) | Value::Null);
@@ -99,17 +103,17 @@ impl Document {
         }
         span
     }
-}
 
-/// The child of a node with the span of its key.
-fn child<'node>(node: &'node Node, step: &str) -> Option<(Option<Span>, &'node Node)> {
-    match &node.value {
-        Value::Mapping(entries) => {
-            let Entry { key, value } = entries.iter().find(|entry| entry.key.name == step)?;
-            Some((Some(key.span), value))
+    /// The child of a node with the span of its key.
+    fn child<'node>(&self, node: &'node Node, step: &str) -> Option<(Option<Span>, &'node Node)> {
+        match &node.value {
+            Value::Mapping(entries) => {
+                let Entry { key, value } = self.names.entry(node.span, entries, step)?;
+                Some((Some(key.span), value))
+            }
+            Value::Sequence(items) => items.get(step.parse::<usize>().ok()?).map(|item| (None, item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
         }
-        Value::Sequence(items) => items.get(step.parse::<usize>().ok()?).map(|item| (None, item)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
 

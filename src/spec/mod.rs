@@ -7,6 +7,7 @@ pub mod authority;
 pub mod check;
 pub mod decode;
 pub mod document;
+mod names;
 pub mod operation;
 pub mod places;
 pub mod scalars;
@@ -14,7 +15,7 @@ pub mod types;
 mod withheld;
 pub mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -116,9 +117,8 @@ fn read_document(
         problems.extend(checked.problems);
         roots = checked.roots;
     }
-    let is_told = |warning: &Diagnostic| {
-        problems.iter().any(|problem| problem.place().is_some() && problem.place() == warning.place())
-    };
+    let told: BTreeSet<&Place> = problems.iter().filter_map(Diagnostic::place).collect();
+    let is_told = |warning: &Diagnostic| warning.place().is_some_and(|place| told.contains(place));
     let warnings: Vec<Diagnostic> = yaml::ambiguous_scalars(&document, &MAPS_OF_NAMES)
         .into_iter()
         .filter(|warning| !is_told(warning))

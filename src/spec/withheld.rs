@@ -4,14 +4,26 @@
 //! the kind alone. A path on the command line, or in a checkout, may lead to any file of this machine: the first lines of a key file are no help to anybody
 //! who meant a spec, and all that somebody wants who did not.
 
+use std::collections::BTreeMap;
+
+use crate::counted;
 use crate::diagnostic::{Code, Diagnostic, Label, Place, Source};
 
 /// Takes everything out of the problems that repeats a document which does not declare itself a spec, snippets included.
 pub(super) fn withhold(problems: &mut [Diagnostic], sources: &[Source]) {
+    // Of two sources of one name the first is meant; so it is where they are shown.
+    let mut by_name: BTreeMap<&str, &Source> = BTreeMap::new();
+    for source in sources {
+        by_name.entry(&source.name).or_insert(source);
+    }
+    let mut parts: BTreeMap<&str, Vec<(usize, bool)>> = BTreeMap::new();
     for problem in problems {
         let is_secret = problem.labels.iter().any(|label| {
-            let source = sources.iter().find(|source| source.name == label.place.file);
-            source.is_some_and(|source| !is_declared(document_around(&source.text, label.place.span.start)))
+            let Some(source) = by_name.get(label.place.file.as_str()) else { return false };
+            let parts = parts.entry(&source.name).or_insert_with(|| declared_parts(&source.text));
+            let after = parts.partition_point(|(start, _)| *start <= label.place.span.start);
+            let part = after.checked_sub(1).and_then(|part| parts.get(part));
+            part.is_some_and(|(_, is_declared)| !is_declared)
         });
         if !is_secret {
             continue;
@@ -35,21 +47,23 @@ const NOWHERE: crate::diagnostic::Span = crate::diagnostic::Span { start: usize:
 const NO_SPEC: &str =
     "nothing of the document is shown, because it does not say `apiVersion: pki/v1alpha1`; check the path";
 
-/// The document of a file in which a byte lies, by the lines that part documents.
-fn document_around(text: &str, offset: usize) -> &str {
-    let mut start = 0;
+/// The documents of a file, by the lines that part them: where each begins, and whether it declares itself.
+fn declared_parts(text: &str) -> Vec<(usize, bool)> {
+    counted::steps(text.len());
+    let mut starts = vec![0];
     let mut position = 0;
     for line in text.split_inclusive('\n') {
-        let parts = line.trim_end() == "---" || line.starts_with("--- ");
-        if parts && position > offset {
-            return text.get(start..position).unwrap_or_default();
-        }
-        if parts {
-            start = position;
+        if position > 0 && (line.trim_end() == "---" || line.starts_with("--- ")) {
+            starts.push(position);
         }
         position += line.len();
     }
-    text.get(start..).unwrap_or_default()
+    let ends = starts.iter().copied().skip(1).chain([text.len()]);
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| (*start, is_declared(text.get(*start..end).unwrap_or_default())))
+        .collect()
 }
 
 /// Whether a document says that it is a spec, however it is written and whatever is wrong with it otherwise.
@@ -85,9 +99,8 @@ mod tests {
             assert!(!is_declared(other), "{other}");
         }
         let text = "a: 1\n---\napiVersion: pki/v1alpha1\nb: 2\n--- # third\nc: 3\n";
-        assert_eq!(document_around(text, 0), "a: 1\n");
-        assert!(is_declared(document_around(text, text.find("b:").unwrap())));
-        assert_eq!(document_around(text, text.find("c:").unwrap()), "--- # third\nc: 3\n");
-        assert_eq!(document_around(text, text.len()), "--- # third\nc: 3\n");
+        let third = text.find("--- #").unwrap();
+        assert_eq!(declared_parts(text), [(0, false), (5, true), (third, false)]);
+        assert_eq!(declared_parts("---\na: 1\n"), [(0, false)]);
     }
 }

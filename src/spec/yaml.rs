@@ -218,7 +218,7 @@ impl<'source> Builder<'source> {
     }
 
     fn place(&self, span: Span) -> Place {
-        Place::of(&self.source.name, &self.source.text, span)
+        self.source.place(span)
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
@@ -374,7 +374,7 @@ fn accept_key(
     names: &mut BTreeMap<String, Span>,
     node: &Node,
 ) -> Result<(Key, Option<Diagnostic>), Diagnostic> {
-    let place = |span| Place::of(&source.name, &source.text, span);
+    let place = |span| source.place(span);
     let written = source.text.get(node.span.start..node.span.end()).unwrap_or_default();
     let (name, problem) = match &node.value {
         Value::String(name) if node.plain && name == "<<" => {

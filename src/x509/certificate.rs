@@ -29,7 +29,7 @@ use super::extensions::{
     AuthorityKeyId, BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage, NameConstraints, SubjectNames,
 };
 use super::name::Name;
-use super::verify::{SignatureAlgorithm, SignatureError};
+use super::verify::{SignatureAlgorithm, SignatureError, WeakHash};
 
 /// Longest certificate that is read, in bytes: a hundred times what real ones need.
 pub const MAX_CERTIFICATE_BYTES: usize = 128 * 1024;
@@ -144,6 +144,13 @@ impl Certificate {
         self.0.signature_algorithm.verify(key, &self.0.signed, &self.0.signature)?;
         self.0.signed_by.get_or_init(|| key.spki_sha256);
         Ok(())
+    }
+}
+
+impl Certificate {
+    /// The hash of its signature where Go refuses that, and whether this key made it; `None` there where that cannot be told.
+    pub(super) fn weakness(&self, key: &PublicKey) -> Option<(WeakHash, Option<bool>)> {
+        self.0.signature_algorithm.weakness(key, &self.0.signed, &self.0.signature)
     }
 }
 

@@ -14,6 +14,7 @@ use super::certificate::{Certificate, CertificateFacts};
 use super::extensions::{ExtendedKeyUsage, KeyUsage, SubjectNames};
 use super::name::{Name, escape};
 use super::verify::SignatureError;
+pub use super::verify::WeakHash;
 
 mod constraints;
 mod host;
@@ -171,6 +172,27 @@ pub(super) fn allows_usage(certificate: &Certificate, usage: &ExtendedKeyUsage) 
 /// Whether `issuer` issued `certificate`, whatever their dates: it has the name of its issuer and the key that signed it, and may sign.
 pub fn is_issued_by(certificate: &Certificate, issuer: &Certificate) -> bool {
     certificate.facts().issuer == issuer.facts().subject && check_issued(certificate, issuer).is_ok()
+}
+
+/// A signature that Go refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeakSignature {
+    /// Its hash.
+    pub hash: WeakHash,
+    /// Whether the issuer made it, by the signature or else by the key identifiers; `None` where neither can tell.
+    pub is_by_issuer: Option<bool>,
+}
+
+/// How a certificate that names `issuer` is signed, where Go refuses that whoever did it.
+pub fn weak_signature(certificate: &Certificate, issuer: &Certificate) -> Option<WeakSignature> {
+    let (facts, above) = (certificate.facts(), issuer.facts());
+    if facts.issuer != above.subject {
+        return None;
+    }
+    let (hash, is_made_by) = certificate.weakness(&above.key)?;
+    let named = facts.authority_key_id.as_ref().and_then(|id| id.key_id.as_ref());
+    let by_key_id = named.zip(above.subject_key_id.as_ref()).map(|(named, own)| named == own);
+    Some(WeakSignature { hash, is_by_issuer: is_made_by.or(by_key_id) })
 }
 
 /// Whether its own key signed a certificate.

@@ -1,12 +1,15 @@
 //! Signatures: an algorithm identifier, a public key, a message and a signature go in, a verdict comes out.
 //!
 //! Accepts what Go's `x509.Certificate.CheckSignatureFrom` accepts: RSA PKCS#1 v1.5 and PSS, ECDSA on P-256, P-384 and P-521, each with
-//! SHA-256, SHA-384 and SHA-512, and Ed25519. SHA-1 and MD5 are refused by name (Go 1.18 and later). A signature that this program has no
+//! SHA-256, SHA-384 and SHA-512, and Ed25519. SHA-1, MD5 and SHA-224 are refused by name (Go 1.18 and
+//! later do not take SHA-1, no Go takes the others). A signature that this program has no
 //! means to check is never called forged.
 
 use std::fmt;
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::AlgorithmIdentifier;
 
@@ -20,10 +23,32 @@ pub(super) enum SignatureAlgorithm {
     RsaPss(Hash),
     Ecdsa(Hash),
     Ed25519,
-    /// Known and broken: SHA-1 and MD5.
-    Insecure(&'static str),
+    /// Known, and refused by Go: by OpenSSL's name.
+    Insecure(WeakHash, &'static str),
     /// By dotted object identifier or name.
     Unknown(String),
+}
+
+/// A hash whose signatures Go refuses: SHA-1 and MD5 as broken, SHA-224 because it does not know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum WeakHash {
+    /// SHA-1.
+    Sha1,
+    /// SHA-224.
+    Sha224,
+    /// MD5.
+    Md5,
+}
+
+impl fmt::Display for WeakHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sha1 => "SHA-1",
+            Self::Sha224 => "SHA-224",
+            Self::Md5 => "MD5",
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +64,7 @@ pub enum SignatureError {
     /// It was not made by this key over these bytes.
     #[error("the signature does not fit the key")]
     Forged,
-    /// Go has refused the algorithm since 1.18.
+    /// Go refuses the algorithm whoever signed.
     #[error("the signature uses {algorithm}, which Go programs refuse")]
     InsecureAlgorithm {
         /// By OpenSSL's name.
@@ -71,9 +96,13 @@ impl SignatureAlgorithm {
             "1.2.840.10045.4.3.3" => Self::Ecdsa(Hash::Sha384),
             "1.2.840.10045.4.3.4" => Self::Ecdsa(Hash::Sha512),
             "1.3.101.112" => Self::Ed25519,
-            "1.2.840.113549.1.1.4" => Self::Insecure("md5WithRSAEncryption"),
-            "1.2.840.113549.1.1.5" | "1.3.14.3.2.29" => Self::Insecure("sha1WithRSAEncryption"),
-            "1.2.840.10045.4.1" => Self::Insecure("ecdsa-with-SHA1"),
+            "1.2.840.113549.1.1.4" => Self::Insecure(WeakHash::Md5, "md5WithRSAEncryption"),
+            "1.2.840.113549.1.1.5" | "1.3.14.3.2.29" => {
+                Self::Insecure(WeakHash::Sha1, "sha1WithRSAEncryption")
+            }
+            "1.2.840.113549.1.1.14" => Self::Insecure(WeakHash::Sha224, "sha224WithRSAEncryption"),
+            "1.2.840.10045.4.1" => Self::Insecure(WeakHash::Sha1, "ecdsa-with-SHA1"),
+            "1.2.840.10045.4.3.1" => Self::Insecure(WeakHash::Sha224, "ecdsa-with-SHA224"),
             _ => Self::Unknown(oid),
         }
     }
@@ -85,7 +114,7 @@ impl SignatureAlgorithm {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), SignatureError> {
-        if let Self::Insecure(algorithm) = self {
+        if let Self::Insecure(_, algorithm) = self {
             return Err(SignatureError::InsecureAlgorithm { algorithm: (*algorithm).to_owned() });
         }
         let Some(algorithm) = self.with_key(&key.algorithm) else {
@@ -97,6 +126,26 @@ impl SignatureAlgorithm {
         UnparsedPublicKey::new(algorithm, key.bits())
             .verify(message, signature)
             .map_err(|_| SignatureError::Forged)
+    }
+
+    /// The hash of a signature that Go refuses, and whether `key` made it; `None` there where that cannot be told.
+    pub(super) fn weakness(
+        &self,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Option<(WeakHash, Option<bool>)> {
+        let Self::Insecure(hash, _) = self else { return None };
+        let is_rsa = matches!(key.algorithm, KeyAlgorithm::Rsa { bits: 1024..=8192 });
+        let is_made_by = match hash {
+            // To say who made it, never to trust it.
+            WeakHash::Sha1 if is_rsa => {
+                let algorithm = &signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY;
+                Some(UnparsedPublicKey::new(algorithm, key.bits()).verify(message, signature).is_ok())
+            }
+            WeakHash::Sha1 | WeakHash::Sha224 | WeakHash::Md5 => None,
+        };
+        Some((*hash, is_made_by))
     }
 
     fn with_key(&self, key: &KeyAlgorithm) -> Option<&'static dyn VerificationAlgorithm> {
@@ -112,7 +161,7 @@ impl SignatureAlgorithm {
             }
             Self::Ecdsa(hash) => ecdsa(*hash, key),
             Self::Ed25519 if *key == KeyAlgorithm::Ed25519 => Some(&signature::ED25519),
-            Self::Ed25519 | Self::Insecure(_) | Self::Unknown(_) => None,
+            Self::Ed25519 | Self::Insecure(..) | Self::Unknown(_) => None,
         }
     }
 }
@@ -183,7 +232,7 @@ impl fmt::Display for SignatureAlgorithm {
             Self::Ecdsa(Hash::Sha384) => "ecdsa-with-SHA384",
             Self::Ecdsa(Hash::Sha512) => "ecdsa-with-SHA512",
             Self::Ed25519 => "ED25519",
-            Self::Insecure(name) => name,
+            Self::Insecure(_, name) => name,
             Self::Unknown(name) => name,
         })
     }

@@ -100,11 +100,22 @@ fn changes(before: &Listing, after: &Listing, plan: &Plan) -> String {
     let mut text = String::from("After the apply; everything else is as before:\n");
     for path in differing(before, after) {
         let (old, new) = (told(&path, before.get(&path)), told(&path, after.get(&path)));
-        let shown = path.replace(&plan.id, "<plan>");
+        let shown = without_random(&path.replace(&plan.id, "<plan>"));
         writeln!(text, "  {shown}\n      was {old}\n      is  {new}").unwrap();
     }
     text.push_str("After the rollback everything is as before.\n");
     text
+}
+
+/// A path without the random end of the name of what waits beside something.
+fn without_random(path: &str) -> String {
+    let parts = path.split('/').map(|name| match name.rsplit_once(".pki-") {
+        Some((thing, end)) if end.len() == 16 && end.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            format!("{thing}.pki-*")
+        }
+        Some(_) | None => name.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// The way back. Of what a scenario or the run has issued, digests and sizes are others in every run.

@@ -2,7 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 use pki::x509::Certificate;
-use pki::x509::chain::{ChainError, ChainFault, MAX_SIGNATURE_CHECKS, Purpose, ServerName, verify};
+use pki::x509::chain::{
+    ChainError, ChainFault, MAX_SIGNATURE_CHECKS, Purpose, ServerName, WeakHash, is_issued_by, verify,
+    weak_signature,
+};
 use pki::x509::verify::SignatureError;
 
 use crate::openssl::{CA, LEAF, Openssl, P256, Recipe};
@@ -335,4 +338,52 @@ fn a_hostile_bundle_costs_a_bounded_number_of_signature_checks() {
     let other = openssl.issue("other", None, &named("CN=root", CA));
     let many = vec![other; MAX_SIGNATURE_CHECKS + 1];
     assert_fault(any(&leaf, &[], &many), &leaf, &ChainFault::TooManySignatures);
+}
+
+#[test]
+fn of_a_signature_that_go_refuses_is_told_who_made_it_where_that_can_be_told() {
+    let openssl = Openssl::new();
+    let rsa = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+    let plain = "keyUsage=critical,digitalSignature\nauthorityKeyIdentifier=none\n";
+    for (key, hash, extensions, of_the_other, expected) in [
+        (rsa.as_slice(), "-sha1", plain, false, (WeakHash::Sha1, Some(true))),
+        (&rsa, "-sha1", plain, true, (WeakHash::Sha1, Some(false))),
+        (&rsa, "-md5", LEAF, false, (WeakHash::Md5, Some(true))),
+        (&rsa, "-md5", LEAF, true, (WeakHash::Md5, Some(false))),
+        (&rsa, "-sha224", plain, false, (WeakHash::Sha224, None)),
+        (P256, "-sha224", LEAF, false, (WeakHash::Sha224, Some(true))),
+        (P256, "-sha1", plain, false, (WeakHash::Sha1, None)),
+    ] {
+        let of = |name| Recipe { subject: name, key, ..Recipe::default() };
+        let ca = openssl.issue("ca", None, &of("CN=ca"));
+        let other = openssl.issue("other", None, &of("CN=ca"));
+        let by = if of_the_other { "other" } else { "ca" };
+        openssl.issue("leaf", Some(by), &Recipe { key, ..named("CN=leaf", extensions) });
+        let (certificate, signer) = (format!("{by}.crt"), format!("{by}.key"));
+        openssl.run(&[
+            "x509",
+            "-req",
+            "-in",
+            "leaf.csr",
+            "-out",
+            "leaf.crt",
+            "-extfile",
+            "leaf.ext",
+            "-set_serial",
+            "5",
+            "-CA",
+            &certificate,
+            "-CAkey",
+            &signer,
+            hash,
+        ]);
+        let leaf = openssl.certificate("leaf");
+        let weak = weak_signature(&leaf, &ca).unwrap();
+        assert_eq!((weak.hash, weak.is_by_issuer), expected, "{hash} {extensions}");
+        assert!(!is_issued_by(&leaf, &ca) && !is_issued_by(&leaf, &other), "it never counts");
+        let of_another_name = openssl.issue("stranger", None, &of("CN=stranger"));
+        assert_eq!(weak_signature(&leaf, &of_another_name), None);
+        let sound = openssl.issue("leaf", Some("ca"), &Recipe { key, ..named("CN=leaf", LEAF) });
+        assert_eq!(weak_signature(&sound, &ca), None);
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) const ROOT_ONLY: [&str; 4] = [
 ];
 
 /// Scenarios in which there is nothing that pki does, and why.
-const NOTHING_TO_DO: [(&str, &str); 25] = [
+const NOTHING_TO_DO: [(&str, &str); 26] = [
     ("in-agreement", "nothing is wrong"),
     ("version-1.31", "nothing is wrong with another version"),
     ("worker", "nothing is wrong with another role"),
@@ -45,6 +45,7 @@ const NOTHING_TO_DO: [(&str, &str); 25] = [
     ("external-ca", "an authority may be kept elsewhere, and nothing is due"),
     ("external-ca-declared", "the same, declared"),
     ("leaf-outlives-ca", "a leaf that ends after its CA is noted: it works until the CA ends"),
+    ("leaf-refused-by-openssl", "what the programs of the cluster take is left alone"),
     ("kubelet-current", "the kubelet renews its own certificate"),
     ("ca-key-on-worker", "a key is never deleted by itself"),
     ("stray-ca", "trust is never dropped by itself"),

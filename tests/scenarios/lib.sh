@@ -51,7 +51,7 @@ reissue() {
   sign "$path" "$work/leaf.csr" "$start" "$end" "-cert $ca.crt -keyfile $ca.key" "authorityKeyIdentifier=keyid"
 }
 
-# sign PATH REQUEST START END SIGNER EXTENSION...
+# sign PATH REQUEST START END SIGNER EXTENSION...: with SHA-256, or the hash that MD names.
 sign() {
   local path=$1 request=$2 start=$3 end=$4 signer=$5
   shift 5
@@ -63,7 +63,7 @@ default_ca = ca_default
 [ca_default]
 database = $work/index.txt
 new_certs_dir = $work
-default_md = sha256
+default_md = ${MD:-sha256}
 policy = anything
 preserve = yes
 unique_subject = no

@@ -5,11 +5,12 @@
 //! removed that was not named.
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{FileType, Gid, Mode, RenameFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::{Dir, Removal, access_of, attributes, host_error};
+use super::{Beside, Dir, Removal, access_of, attributes, host_error};
 use crate::node::error::HostError;
 use crate::node::image::{Access, DirectoryImage, Entry, FileImage, Image, TreeImage};
 
@@ -38,7 +39,12 @@ impl Dir {
     }
 
     /// Makes a directory of this one hold a tree; it may be missing, empty, or filled in part already.
-    pub(in crate::node) fn fill(&self, name: &str, tree: &TreeImage, run: &str) -> Result<(), HostError> {
+    pub(in crate::node) fn fill(
+        &self,
+        name: &str,
+        tree: &TreeImage,
+        beside: &Beside,
+    ) -> Result<(), HostError> {
         if self.stat(name)?.is_none() {
             self.make_directory(name, 0o700)?;
             self.sync()?;
@@ -47,7 +53,7 @@ impl Dir {
         let root = self.child(name)?.ok_or_else(|| missing(""))?;
         for (path, entry) in tree.entries.iter().filter(|(path, _)| !path.is_empty()) {
             let (holder, leaf) = root.holder(path)?.ok_or_else(|| missing(path))?;
-            holder.fill_one(leaf, entry, run)?;
+            holder.fill_one(leaf, entry, beside)?;
         }
         // What holds something is finished after it: owner and mode may close it, and its time changes with every name that is added.
         for (path, entry) in tree.entries.iter().rev() {
@@ -71,12 +77,12 @@ impl Dir {
         &self,
         name: &str,
         names: &BTreeSet<String>,
-        run: &str,
+        beside: &Beside,
     ) -> Result<(), HostError> {
         let Some(root) = self.child(name)? else { return Ok(()) };
         for path in names.iter().rev() {
             let Some((holder, leaf)) = root.holder(path)? else { continue };
-            holder.remove_any(&temporary(leaf, run))?;
+            holder.remove_beside(leaf, beside)?;
             match holder.kind(leaf)? {
                 None => {}
                 Some(FileType::Directory) => {
@@ -152,9 +158,8 @@ impl Dir {
         Ok(Some((here, leaf)))
     }
 
-    fn fill_one(&self, name: &str, entry: &Entry, run: &str) -> Result<(), HostError> {
+    fn fill_one(&self, name: &str, entry: &Entry, beside: &Beside) -> Result<(), HostError> {
         let found = self.capture(name)?;
-        let temporary = temporary(name, run);
         match (entry, &found) {
             (Entry::Directory(_), Image::Directory(_)) => Ok(()),
             (Entry::Directory(_), Image::Absent) => self.make_directory(name, 0o700),
@@ -163,20 +168,18 @@ impl Dir {
                 if found.same_as(&wanted) {
                     return Ok(());
                 }
-                self.remove_any(&temporary)?;
-                self.make_link(&temporary, target)?;
-                let own = self.stat(&temporary)?;
-                if own.is_none_or(|own| (own.st_uid, own.st_gid) != (*uid, *gid)) {
-                    self.own_link(&temporary, *uid, *gid)?;
-                }
+                // An earlier try may have been cut off; if that cannot be removed, another name is taken.
+                let _removed = self.remove_beside(name, beside);
+                let temporary = self.link_beside(name, beside, target, (*uid, *gid))?;
                 self.rename(&temporary, name)
             }
             (Entry::File(wanted), Image::Absent | Image::File(_)) => {
                 if found.same_as(&Image::File(wanted.clone())) {
                     return Ok(());
                 }
-                self.remove_any(&temporary)?;
-                self.fill_file(&temporary, wanted)?;
+                let _removed = self.remove_beside(name, beside);
+                let (temporary, file) = self.create_beside(name, beside)?;
+                self.fill_file(&file, &temporary, wanted)?;
                 self.rename(&temporary, name)
             }
             (Entry::Directory(_) | Entry::Link { .. } | Entry::File(_), found) => {
@@ -185,14 +188,19 @@ impl Dir {
         }
     }
 
-    fn fill_file(&self, name: &str, wanted: &FileImage) -> Result<(), HostError> {
-        let file = self.create(name)?;
-        self.dress(&file, name, wanted)?;
-        self.append(&file, name, wanted.content(&self.path_of(name))?)?;
+    /// Makes a file that was just made what is wanted.
+    pub(in crate::node) fn fill_file(
+        &self,
+        file: &OwnedFd,
+        name: &str,
+        wanted: &FileImage,
+    ) -> Result<(), HostError> {
+        self.dress(file, name, wanted)?;
+        self.append(file, name, wanted.content(&self.path_of(name))?)?;
         if let Some(modified) = wanted.modified {
-            self.set_modified(&file, name, modified)?;
+            self.set_modified(file, name, modified)?;
         }
-        self.sync_file(&file, name)
+        self.sync_file(file, name)
     }
 
     /// Gives this directory owner, attributes, mode and time, in this order, and sees the names in it to the disk.
@@ -281,8 +289,4 @@ impl Capture {
         }
         Ok(())
     }
-}
-
-fn temporary(name: &str, run: &str) -> String {
-    crate::node::site::temporary_name(name, run)
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
-use crate::node::disk::{Dir, Identity, Removal, host_error};
+use crate::node::disk::{Beside, Dir, Identity, Removal, host_error};
 use crate::node::error::HostError;
 use crate::node::image::{FileImage, Image, TreeImage};
 
@@ -34,7 +34,7 @@ pub(super) enum Step<'a> {
 }
 
 impl Step<'_> {
-    pub(super) fn take_place(self, staged: &[Staged], run: &str) -> Result<(), HostError> {
+    pub(super) fn take_place(self, staged: &[Staged], beside: &Beside) -> Result<(), HostError> {
         match self {
             Self::Swap { index } => {
                 if let Some(Staged { directory, name, temporary, found, own }) = staged.get(index) {
@@ -60,7 +60,7 @@ impl Step<'_> {
             // One that somebody else has put something into stays.
             Self::RemoveDirectory { directory, name, takes } => {
                 if !takes.is_empty() {
-                    directory.clear(&name, takes, run)?;
+                    directory.clear(&name, takes, beside)?;
                 }
                 match directory.remove_directory(&name)? {
                     Removal::Removed => directory.sync(),
@@ -71,9 +71,9 @@ impl Step<'_> {
                 let superfluous: BTreeSet<String> =
                     takes.iter().filter(|path| !tree.entries.contains_key(*path)).cloned().collect();
                 if !superfluous.is_empty() {
-                    directory.clear(&name, &superfluous, run)?;
+                    directory.clear(&name, &superfluous, beside)?;
                 }
-                directory.fill(&name, tree, run)?;
+                directory.fill(&name, tree, beside)?;
                 directory.sync()?;
                 // No link may lead there before it is whole.
                 if takes.is_empty() && !directory.capture_tree(&name)?.is_made_of(tree) {
@@ -110,28 +110,12 @@ fn set_access(directory: &Dir, name: &str, image: &Image, found: Option<Identity
     }
 }
 
-pub(super) fn stage_link(
-    directory: &Dir,
-    temporary: &str,
-    target: &str,
-    (uid, gid): (u32, u32),
+/// Fills a file that waits to take its place.
+pub(super) fn stage_file(
+    Staged { directory, temporary, own, .. }: &mut Staged,
+    file: &OwnedFd,
+    wanted: &FileImage,
 ) -> Result<(), HostError> {
-    directory.make_link(temporary, target)?;
-    let own = directory.stat(temporary)?;
-    if own.is_none_or(|own| (own.st_uid, own.st_gid) != (uid, gid)) {
-        directory.own_link(temporary, uid, gid)?;
-    }
-    Ok(())
-}
-
-pub(super) fn stage_file(staged: &mut [Staged], index: usize, wanted: &FileImage) -> Result<(), HostError> {
-    let Some(Staged { directory, temporary, own, .. }) = staged.get_mut(index) else { return Ok(()) };
-    let file: OwnedFd = directory.create(temporary)?;
-    *own = Some(Identity::of(&file).map_err(|error| host_error(directory.path_of(temporary), error))?);
-    directory.dress(&file, temporary, wanted)?;
-    directory.append(&file, temporary, wanted.content(&directory.path_of(temporary))?)?;
-    if let Some(modified) = wanted.modified {
-        directory.set_modified(&file, temporary, modified)?;
-    }
-    directory.sync_file(&file, temporary)
+    *own = Some(Identity::of(file).map_err(|error| host_error(directory.path_of(temporary), error))?);
+    directory.fill_file(file, temporary, wanted)
 }

@@ -23,6 +23,7 @@ use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::visits::Brief;
 use crate::x509::pem;
 
+mod beside;
 mod crash;
 mod directory;
 mod hostile;

@@ -43,7 +43,6 @@ pub(super) fn unknown_waiver(checker: &mut Checker<'_>) {
     for (authority, declared) in &spec.authorities {
         let mut consumers: BTreeSet<&str> = declared.consumers.keys().map(|name| name.as_str()).collect();
         consumers.extend(known.consumers.get(authority.as_str()).into_iter().flatten().map(String::as_str));
-        let consumers: Vec<&str> = consumers.into_iter().collect();
         for name in declared.waive.keys().filter(|name| !is_trust_reader(name.as_str())) {
             let path = ["authorities", authority.as_str(), "waive", name.as_str()];
             refer(checker, &path, "consumer", name.as_str(), &consumers);

@@ -1,10 +1,11 @@
 //! Checks of the places where certificates are kept: their form, their files, and whether several nodes can hold the same one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::relations::choose_one;
 use super::values::forms;
 use super::{Checker, Path};
+use crate::counted;
 use crate::diagnostic::{Code, quoted};
 use crate::spec::types::{Holders, Placement, Role, Spec};
 
@@ -22,13 +23,13 @@ fn files<'spec>(spec: &'spec Spec, kind: &'spec str, name: &'spec str) -> Vec<Ve
     };
     add(&[kind, name]);
     if kind == "certificates" {
-        let certificate = spec.certificates.iter().find(|(known, _)| known.as_str() == name);
-        for copy in certificate.into_iter().flat_map(|(_, certificate)| certificate.copies.keys()) {
+        let certificate = spec.certificates.get(name);
+        for copy in certificate.into_iter().flat_map(|certificate| certificate.copies.keys()) {
             add(&[kind, name, "copies", copy.as_str()]);
         }
     } else {
-        let authority = spec.authorities.iter().find(|(known, _)| known.as_str() == name);
-        for copy in authority.into_iter().flat_map(|(_, authority)| authority.copies.keys()) {
+        let authority = spec.authorities.get(name);
+        for copy in authority.into_iter().flat_map(|authority| authority.copies.keys()) {
             fields.push(vec![kind, name, "copies", copy.as_str(), "path"]);
         }
     }
@@ -53,15 +54,12 @@ pub(super) fn paths(spec: &Spec) -> Vec<Vec<&str>> {
 
 /// Every field that names the owner of such a file.
 pub(super) fn owners(spec: &Spec) -> Vec<Vec<&str>> {
-    let mut owners: Vec<Vec<&str>> = Vec::new();
+    let mut owners: BTreeSet<Vec<&str>> = BTreeSet::new();
     for path in paths(spec) {
         let Some((_, place)) = path.split_last() else { continue };
-        let owner = [place, &["owner"]].concat();
-        if !owners.contains(&owner) {
-            owners.push(owner);
-        }
+        owners.insert([place, &["owner"]].concat());
     }
-    owners
+    owners.into_iter().collect()
 }
 
 /// A place of two forms or of none.
@@ -179,9 +177,9 @@ pub(super) fn shared_file(checker: &mut Checker<'_>) {
             used.push(Used { path, file, nodes, what });
         }
     }
+    let mut taken = Taken::default();
     for (index, second) in used.iter().enumerate() {
-        let is_same = |first: &&Used<'_>| first.file == second.file && meet(first, second);
-        let Some(first) = used.iter().take(index).find(is_same) else { continue };
+        let Some(first) = taken.take(index, second).and_then(|first| used.get(first)) else { continue };
         if second.file.is_empty() {
             continue;
         }
@@ -196,11 +194,39 @@ pub(super) fn shared_file(checker: &mut Checker<'_>) {
     }
 }
 
-fn meet(first: &Used<'_>, second: &Used<'_>) -> bool {
-    match (&first.nodes, &second.nodes) {
-        (Some(first), Some(second)) => !first.is_disjoint(second),
-        // Without a word about nodes the profile places it: it may be anywhere.
-        (None, _) | (_, None) => true,
+/// Who was the first to use each file: at all, wherever the profile wants, and on each node.
+#[derive(Default)]
+struct Taken<'used> {
+    at_all: BTreeMap<&'used str, usize>,
+    anywhere: BTreeMap<&'used str, usize>,
+    on: BTreeMap<(&'used str, &'used str), usize>,
+}
+
+impl<'used> Taken<'used> {
+    /// Notes who uses a file, and gives the first who used it on one of the same nodes.
+    fn take(&mut self, index: usize, used: &'used Used<'_>) -> Option<usize> {
+        let file = used.file.as_str();
+        let first = match &used.nodes {
+            // Without a word about nodes the profile places it: it may be anywhere.
+            None => {
+                let first = self.at_all.get(file).copied();
+                self.anywhere.entry(file).or_insert(index);
+                first
+            }
+            Some(nodes) => {
+                let mut first = self.anywhere.get(file).copied();
+                counted::steps(nodes.len());
+                for node in nodes {
+                    let on = *self.on.entry((file, node)).or_insert(index);
+                    if on < index {
+                        first = Some(first.map_or(on, |first| first.min(on)));
+                    }
+                }
+                first
+            }
+        };
+        self.at_all.entry(file).or_insert(index);
+        first
     }
 }
 

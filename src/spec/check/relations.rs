@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, Path};
-use crate::diagnostic::{Code, all_of, nearest, one_of, quoted};
+use crate::diagnostic::{Code, all_of, one_of, quoted};
 use crate::spec::types::{Connection, Endpoint, ProfileName, Restart};
 
 /// Both or none of fields of which exactly one is wanted.
@@ -147,7 +147,7 @@ pub(super) fn half_source(checker: &mut Checker<'_>) {
 /// A reference to an authority, certificate or node that neither the spec nor the profile has.
 pub(super) fn unknown_reference(checker: &mut Checker<'_>) {
     let spec = checker.spec;
-    let nodes = checker.written_names(&["nodes"]);
+    let nodes: BTreeSet<&str> = checker.written_names(&["nodes"]).into_iter().collect();
     let placements = spec
         .authorities
         .iter()
@@ -175,9 +175,9 @@ pub(super) fn unknown_reference(checker: &mut Checker<'_>) {
         }
     }
     let Some(known) = checker.known else { return };
-    let mut authorities = checker.written_names(&["authorities"]);
+    let mut authorities: BTreeSet<&str> = checker.written_names(&["authorities"]).into_iter().collect();
     authorities.extend(known.authorities.iter().map(String::as_str));
-    let mut certificates = checker.written_names(&["certificates"]);
+    let mut certificates: BTreeSet<&str> = checker.written_names(&["certificates"]).into_iter().collect();
     certificates.extend(known.certificates.keys().map(String::as_str));
     for (name, certificate) in &spec.certificates {
         if name.as_str() == crate::ids::NODE {
@@ -209,15 +209,21 @@ pub(super) fn unknown_reference(checker: &mut Checker<'_>) {
     }
 }
 
-pub(super) fn refer(checker: &mut Checker<'_>, path: Path<'_>, kind: &str, name: &str, declared: &[&str]) {
-    if declared.contains(&name) {
+pub(super) fn refer(
+    checker: &mut Checker<'_>,
+    path: Path<'_>,
+    kind: &str,
+    name: &str,
+    declared: &BTreeSet<&str>,
+) {
+    if declared.contains(name) {
         return;
     }
-    let declared: BTreeSet<&str> = declared.iter().copied().collect();
-    let help = match (nearest(name, declared.iter().copied()), declared.is_empty()) {
+    let help = match (checker.nearest(name, declared.iter().copied()), declared.is_empty()) {
         (Some(near), _) => {
             format!("did you mean {}? Declared: {}", quoted(near), all_of(declared.iter().copied()))
         }
+        (None, false) if !checker.may_suggest() => format!("write the name of a {kind} that is declared"),
         (None, false) => format!("declared: {}", all_of(declared.iter().copied())),
         (None, true) => format!("declare the {kind} first"),
     };
@@ -291,7 +297,7 @@ fn require<'name>(
     let [_, name] = path;
     let profile = checker.spec.profile;
     let lacks = all_of(lacking.iter().copied());
-    let (message, help) = match (nearest(name, known), profile) {
+    let (message, help) = match (checker.nearest(name, known), profile) {
         (Some(near), _) => (
             format!("the profile `{profile}` has no {kind} {}", quoted(name)),
             format!("did you mean {}? An addition of your own also needs {lacks}", quoted(near)),
@@ -313,6 +319,9 @@ fn require<'name>(
     checker.report(Code::IncompleteAddition, path, &message, &format!("lacks {lacks}"), &help);
 }
 
+/// How many links the kernel follows on one way.
+const MOST_LINKS: usize = 40;
+
 /// Links that lead to themselves, into themselves, or around in a circle.
 pub(super) fn link_loop(checker: &mut Checker<'_>) {
     let spec = checker.spec;
@@ -326,13 +335,15 @@ pub(super) fn link_loop(checker: &mut Checker<'_>) {
     for (name, directory) in &spec.directories {
         let Some(link) = directory.link.as_deref() else { continue };
         let mut target = directory.path.as_str();
-        // Each link is followed at most once: more steps than links is a circle.
         let mut way = vec![name.as_str()];
-        while let Some((next, path)) =
-            links.get(target).filter(|_| target != link && way.len() <= links.len())
+        while let Some((next, path)) = links.get(target).filter(|_| target != link && way.len() <= MOST_LINKS)
         {
             way.push(next);
             target = path;
+        }
+        // A way that leads into a circle never comes back to its link; the circle is told of at its own.
+        if way.len() > MOST_LINKS && way.iter().collect::<BTreeSet<_>>().len() < way.len() {
+            continue;
         }
         let is_below = |outer: &str, inner: &str| {
             inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -341,7 +352,12 @@ pub(super) fn link_loop(checker: &mut Checker<'_>) {
             .iter()
             .skip(1)
             .map(|other| (vec!["directories", *other, "link"], "by way of this link".to_owned()));
-        let message = if target == link {
+        let message = if way.len() > MOST_LINKS {
+            format!(
+                "the link {} leads over more than {MOST_LINKS} links, which no kernel follows",
+                quoted(link)
+            )
+        } else if target == link {
             format!("the link {} leads back to itself", quoted(link))
         } else if is_below(link, target) {
             format!("the link {} leads into itself: {} is below it", quoted(link), quoted(target))

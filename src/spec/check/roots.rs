@@ -1,14 +1,13 @@
 //! Checks of the certificates that `source` names. The contents come from whoever reads files; nothing is opened here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::Checker;
-use crate::diagnostic::{Code, quoted};
+use crate::diagnostic::{Code, Diagnostic, Place, quoted};
 use crate::ids::AuthorityName;
 use crate::own_root::{self, CertificateFile, OwnRoot};
-use crate::spec::types::Spec;
 
 /// Judges the certificate of every own root, and keeps those that can be used.
 pub(super) fn own_roots(
@@ -17,6 +16,8 @@ pub(super) fn own_roots(
 ) -> BTreeMap<AuthorityName, OwnRoot> {
     let spec = checker.spec;
     let mut roots = BTreeMap::new();
+    let longest = longest(checker);
+    let told: BTreeSet<Place> = checker.problems.iter().filter_map(Diagnostic::place).cloned().collect();
     for (name, authority) in &spec.authorities {
         let Some(path) = authority.source.as_ref().and_then(|source| source.certificate.as_deref()) else {
             continue;
@@ -24,11 +25,15 @@ pub(super) fn own_roots(
         let field = ["authorities", name.as_str(), "source", "certificate"];
         let place = checker.place(&field);
         // A path that is wrong in itself is told as that, and nobody is asked for it.
-        let is_told = checker.problems.iter().any(|problem| problem.place() == Some(&place));
-        if is_told || authority.external || !super::is_readable(path) || !checker.is_intact(&field) {
+        if told.contains(&place)
+            || authority.external
+            || !super::is_readable(path)
+            || !checker.is_intact(&field)
+        {
             continue;
         }
-        let case = Case { checker, name, field };
+        let longest = longest.get(name.as_str()).copied();
+        let case = Case { checker, longest, field };
         let Some(certificate) = case.judge(path, certificate_file(path)) else { continue };
         if let Some(key) = authority.source.as_ref().and_then(|source| source.key.clone()) {
             roots.insert(
@@ -42,7 +47,8 @@ pub(super) fn own_roots(
 
 struct Case<'a, 'spec> {
     checker: &'a mut Checker<'spec>,
-    name: &'a AuthorityName,
+    /// The last certificate to end of those that it would issue now.
+    longest: Option<(&'a str, Timestamp)>,
     field: [&'a str; 4],
 }
 
@@ -53,9 +59,8 @@ impl Case<'_, '_> {
         match file {
             CertificateFile::Content(content) => match own_root::read(content.reveal()) {
                 Ok(certificate) => {
-                    let longest = longest(self.checker, self.name);
-                    let longest = longest.as_ref().map(|(name, end)| (name.as_str(), *end));
-                    if let Some(fault) = own_root::period_fault(&certificate, self.checker.now, longest) {
+                    if let Some(fault) = own_root::period_fault(&certificate, self.checker.now, self.longest)
+                    {
                         self.report(fault.code, &format!("{path}: {}", fault.message), fault.help);
                     }
                     return Some(Some(certificate));
@@ -107,27 +112,25 @@ impl Case<'_, '_> {
     }
 }
 
-/// The latest end of what an authority would issue now, with its name.
-fn longest(checker: &Checker<'_>, authority: &AuthorityName) -> Option<(String, Timestamp)> {
-    let spec: &Spec = checker.spec;
-    let declared =
-        spec.certificates.iter().filter(|(_, certificate)| certificate.authority.as_ref() == Some(authority));
-    let declared = declared.map(|(name, _)| name.as_str());
+/// Of each authority the latest end of what it would issue now, with its name; of two that end together the first.
+fn longest<'spec>(checker: &Checker<'spec>) -> BTreeMap<&'spec str, (&'spec str, Timestamp)> {
+    let spec = checker.spec;
+    let declared = spec.certificates.iter().filter_map(|(name, certificate)| {
+        certificate.authority.as_ref().map(|authority| (authority.as_str(), name.as_str()))
+    });
     let known = checker.known.map(|known| &known.certificates).into_iter().flatten();
     let known = known.filter(|(name, issuer)| {
-        let elsewhere = spec.certificates.iter().any(|(own, certificate)| {
-            own.as_str() == name.as_str()
-                && certificate.authority.as_ref().is_some_and(|own| own != authority)
-        });
-        issuer.as_str() == authority.as_str() && !elsewhere
+        let own = spec.certificates.get(name.as_str()).and_then(|own| own.authority.as_ref());
+        own.is_none_or(|own| own.as_str() == issuer.as_str())
     });
-    let names = declared.chain(known.map(|(name, _)| name.as_str()));
-    let ends = names.map(|name| {
-        let own = spec.certificates.iter().find(|(own, _)| own.as_str() == name);
-        let validity =
-            own.and_then(|(_, certificate)| certificate.validity).unwrap_or(spec.defaults.validity);
-        (validity.after(checker.now), name)
-    });
-    ends.max_by(|left, right| (left.0, right.1).cmp(&(right.0, left.1)))
-        .map(|(end, name)| (name.to_owned(), end))
+    let mut longest: BTreeMap<&str, (&str, Timestamp)> = BTreeMap::new();
+    for (authority, name) in declared.chain(known.map(|(name, issuer)| (issuer.as_str(), name.as_str()))) {
+        let own = spec.certificates.get(name).and_then(|certificate| certificate.validity);
+        let end = own.unwrap_or(spec.defaults.validity).after(checker.now);
+        let last = longest.entry(authority).or_insert((name, end));
+        if end > last.1 || end == last.1 && name < last.0 {
+            *last = (name, end);
+        }
+    }
+    longest
 }

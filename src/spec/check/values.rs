@@ -2,7 +2,7 @@
 
 pub(crate) mod forms;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, consumers, places};
 use crate::diagnostic::{Code, escaped, is_deceiving, quoted};
@@ -40,11 +40,10 @@ pub(super) fn duplicate_item(checker: &mut Checker<'_>) {
         lists.push(vec!["services", name.as_str(), "reads"]);
     }
     for list in lists {
-        let mut seen: Vec<(String, Vec<String>)> = Vec::new();
+        let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (path, text) in checker.texts(&list) {
-            let first = seen.iter().find(|(other, _)| *other == text).map(|(_, first)| first.clone());
-            match first {
-                None => seen.push((text, path)),
+            match seen.get(&text).cloned() {
+                None => drop(seen.insert(text, path)),
                 Some(first) => checker.report_with(
                     Code::DuplicateItem,
                     &steps(&path),
@@ -449,7 +448,7 @@ pub(super) fn control_character(checker: &mut Checker<'_>) {
         }
     }
     for (span, text) in found {
-        if checker.dropped.iter().any(|dropped| dropped.contains(&span)) {
+        if checker.dropped.contain(&span) {
             continue;
         }
         let shown =

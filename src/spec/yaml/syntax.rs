@@ -16,7 +16,7 @@ pub(super) fn syntax_problem(source: &Source, error: &ScanError) -> Diagnostic {
     let offset = error.marker().byte_offset().unwrap_or(source.text.len()).min(source.text.len());
     let rest = source.text.get(offset..).unwrap_or_default();
     let length = rest.chars().next().filter(|next| !next.is_whitespace()).map_or(0, char::len_utf8);
-    let place = Place::of(&source.name, &source.text, Span { start: offset, length });
+    let place = source.place(Span { start: offset, length });
     let kind = error.kind();
     if *kind == ErrorKind::RecursionLimitExceeded {
         return too_deep(place);

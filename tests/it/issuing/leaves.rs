@@ -178,3 +178,53 @@ fn the_serial_number_is_the_one_that_was_given() {
         assert_accepted(&ca, &leaf, true);
     }
 }
+
+#[test]
+fn openssl_takes_every_leaf_for_what_it_is_for() {
+    for issuer in ALGORITHMS {
+        let ca_key = key(issuer);
+        let ca = root("ca", &ca_key);
+        for (usages, purposes) in [
+            (BTreeSet::from([Usage::Server]), ["sslserver"].as_slice()),
+            (BTreeSet::from([Usage::Client]), &["sslclient"]),
+            (both_usages(), &["sslserver", "sslclient"]),
+        ] {
+            let own = key(KeyAlgorithm::EcdsaP256);
+            let leaf = issue(&LeafRequest { usages, ..leaf_request(&own, &ca) }, &ca, &ca_key).unwrap();
+            for purpose in purposes {
+                assert!(openssl_verifies(&ca, &leaf, Some(purpose), true), "{issuer:?} {purpose}");
+            }
+            // What Go takes for more than it says, or OpenSSL for less, is never in one.
+            let facts = leaf.facts();
+            let listed = facts.extended_key_usages.as_ref().unwrap();
+            assert!(!listed.contains(&pki::x509::ExtendedKeyUsage::Any), "{listed:?}");
+            let key_id = facts.authority_key_id.as_ref().and_then(|id| id.key_id.clone());
+            assert_eq!(key_id, ca.facts().subject_key_id);
+        }
+    }
+}
+
+/// The three shapes of which a report says that OpenSSL refuses them.
+#[test]
+fn openssl_refuses_what_go_takes_and_a_report_names() {
+    let openssl = Openssl::new();
+    let ca = openssl.issue("ca", None, &Recipe { subject: "CN=ca", ..Recipe::default() });
+    openssl.write("twin.key", openssl.read("ca.key"));
+    openssl.write("twin.ext", CA.replace("=hash", "=01:02:03:04"));
+    openssl.run(&[
+        "x509", "-in", "ca.crt", "-signkey", "ca.key", "-clrext", "-extfile", "twin.ext", "-out", "twin.crt",
+    ]);
+    let sound = "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\nauthorityKeyIdentifier=keyid\n";
+    let any = sound.replace("serverAuth,clientAuth", "anyExtendedKeyUsage");
+    let signs = sound.replace("digitalSignature", "keyCertSign");
+    for (issuer, extensions, taken) in
+        [("ca", sound, true), ("twin", sound, false), ("ca", &any, false), ("ca", &signs, false)]
+    {
+        let leaf = openssl.issue("leaf", Some(issuer), &Recipe { extensions, ..Recipe::default() });
+        for (purpose, go) in [("sslserver", Purpose::Server { name: None }), ("sslclient", Purpose::Client)] {
+            assert_eq!(openssl_verifies(&ca, &leaf, Some(purpose), false), taken, "{issuer} {extensions}");
+            let path = verify(&leaf, &[], std::slice::from_ref(&ca), soon(&leaf), &go);
+            assert!(path.is_ok(), "{path:?}");
+        }
+    }
+}

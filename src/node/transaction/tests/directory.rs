@@ -98,6 +98,14 @@ fn waiting(node: &Node) -> Vec<String> {
     names.filter(|name| name.starts_with('.')).collect()
 }
 
+/// The one directory that waits beside the link.
+fn aside(node: &Node) -> String {
+    let names = waiting(node);
+    let [name] = names.as_slice() else { panic!("{names:?}") };
+    assert!(name.starts_with(".pki.pki-") && name.len() == ".pki.pki-".len() + 16, "{name}");
+    format!("/etc/kubernetes/{name}")
+}
+
 #[test]
 fn everything_in_it_is_where_it_was_and_as_it_was() {
     let node = node();
@@ -106,7 +114,7 @@ fn everything_in_it_is_where_it_was_and_as_it_was() {
     let mut local = node.begun(&["/data/made", LINK, MOVED]);
     local.perform(directory("/data/made")).unwrap();
     local.perform(moving(false)).unwrap();
-    assert_eq!(waiting(&node), [".pki.pki-7f3a-91c2"], "the old directory waits until the end");
+    aside(&node);
     local.commit().unwrap();
     assert_eq!(fs::read_link(node.at(LINK)).unwrap(), Path::new(MOVED));
     assert_eq!(below(&node.everything(), MOVED), below(&before, LINK));
@@ -123,9 +131,9 @@ fn the_old_directory_can_stay_for_those_who_have_it_open_until_the_next_transact
     local.perform(moving(true)).unwrap();
     local.commit().unwrap();
     drop(local);
-    assert_eq!(waiting(&node), [".pki.pki-7f3a-91c2"]);
+    let waiting_at = aside(&node);
     assert_eq!(node.local().undo_open(STATE), Ok(None));
-    assert_eq!(fs::read(node.at("/etc/kubernetes/.pki.pki-7f3a-91c2/a.key")).unwrap(), b"key of a");
+    assert_eq!(fs::read(node.at(&format!("{waiting_at}/a.key"))).unwrap(), b"key of a");
     let mut next = node.local();
     next.begin(&begin("next", 1, &[])).unwrap();
     assert_eq!(waiting(&node), Vec::<String>::new());
@@ -335,7 +343,7 @@ fn who_writes_into_the_old_directory_meanwhile_is_not_lost() {
     for order in orders() {
         local.perform(order).unwrap();
     }
-    fs::write(node.at("/etc/kubernetes/.pki.pki-7f3a-91c2/late"), "late").unwrap();
+    fs::write(node.at(&format!("{}/late", aside(&node))), "late").unwrap();
     assert_eq!(local.commit().unwrap_err(), HostError::Changed { path: LINK.to_owned() });
 }
 
@@ -404,8 +412,9 @@ fn what_others_put_where_a_link_was_is_never_removed() {
     let undone = node.local().undo_open(STATE).unwrap().unwrap();
     assert_eq!(undone.left, [LINK]);
     assert_eq!(fs::read_link(node.at(LINK)).unwrap(), Path::new(MOVED));
-    assert_eq!(node.text("/etc/kubernetes/.pki.pki-back/etcd/of-another"), "x");
-    assert!(!node.at("/etc/kubernetes/.pki.pki-back/a.key").exists());
+    let left = aside(&node);
+    assert_eq!(node.text(&format!("{left}/etcd/of-another")), "x");
+    assert!(!node.at(&format!("{left}/a.key")).exists());
 
     let node = self::node();
     let link = || Order::MakeLink { path: "/data/link".to_owned(), target: "/data".to_owned() };
