@@ -377,14 +377,11 @@ impl Look<'_, '_> {
                 || !is_authority(address) && finding.reason == Reason::KeyMissing
         };
         let (address, finding) = self.findings().find(|(address, finding)| is_broken(address, finding))?;
-        let is_authority = is_authority(address);
         let view = self.held.authorities.get(self.name)?;
         let signer = view.signer()?;
         let can_sign = view.keys.values().any(|key| *key == signer.facts().key.spki_sha256);
-        (is_authority || can_sign).then(|| {
-            let because = format!("{address} comes first ({}); the next plan goes on", finding.reason);
-            Obstacle::Later(None, because)
-        })
+        let because = || format!("{address} comes first ({}); the next plan goes on", finding.reason);
+        (is_authority(address) || can_sign).then(|| Obstacle::Later(None, because()))
     }
 
     /// How long both are trusted, where that has not passed: until when, and why.

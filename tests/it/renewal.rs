@@ -136,7 +136,7 @@ fn expired_material_comes_back_only_by_name() {
     assert_eq!(cli::code(&refused), 6, "{}", cli::stdout(&refused));
     assert!(cli::stderr(&refused).contains("--confirm prod-eu1/rollback"), "{}", cli::stderr(&refused));
     assert_eq!(made.listing(), renewed, "nothing is touched");
-    made.ends(6, &["rollback", run, "-f", "spec.yaml", "--confirm", "prod-eu1"]);
+    made.ends(64, &["rollback", run, "-f", "spec.yaml", "--confirm", "prod-eu1"]);
     // An approval from the command line is for one run, not for whichever is the last.
     made.ends(6, &["rollback", "-f", "spec.yaml", "--confirm", "prod-eu1/rollback"]);
     made.ends(0, &["rollback", run, "-f", "spec.yaml", "--confirm", "prod-eu1/rollback"]);

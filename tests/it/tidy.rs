@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::cluster::ROOT;
 
 /// Modules that decide. They are given everything they know, so that the same input always gives the same output.
-const PURE: [&str; 34] = [
+const PURE: [&str; 35] = [
     "adopt",
+    "counted",
     "desired",
     "detect",
     "diagnostic",
