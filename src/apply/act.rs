@@ -14,6 +14,7 @@ use crate::non_empty::NonEmpty;
 use crate::plan::{
     Action, CaCertificates, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, RestartMethod,
 };
+use crate::request::declared_links;
 use crate::secret::Secret;
 use crate::spec::types::KeyAlgorithm;
 use crate::x509::Certificate;
@@ -151,6 +152,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 kept: kept.clone(),
                 settle_seconds: settle.seconds(),
                 timeout_seconds: timeout.seconds(),
+                links: BTreeMap::new(),
             };
             done(run, node, order)?;
             run.await_elsewhere(elsewhere, *timeout)
@@ -240,7 +242,7 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
     };
     let authority =
         AuthorityFiles { certificate: issue.signer_certificate.clone(), key: issue.signer_key.clone() };
-    let order = Order::Sign { authority, request: Box::new(request.clone()) };
+    let order = Order::Sign { authority, request: Box::new(request.clone()), links: BTreeMap::new() };
     let certificate = certificate_of(perform(run, &issue.signer, order)?)?;
     judge::signed(&certificate, &request, issue.storage.certificate_path())?;
     let trusted = certificates(run, issue.trusted.as_ref())?;
@@ -331,7 +333,11 @@ fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(
         let reason = format!("{subject} is not shared between nodes, so its key stays where it is");
         return Err(HostError::Refused { path: target.certificate_path().to_owned(), reason });
     }
-    let content = shared_identity(perform(run, copy.from(), Order::ReadSharedIdentity { storage: source })?)?;
+    let content = shared_identity(perform(
+        run,
+        copy.from(),
+        Order::ReadSharedIdentity { storage: source, links: BTreeMap::new() },
+    )?)?;
     done(run, node, Order::WriteSharedIdentity { content, certificate, storage: target, trusted, cluster })?;
     if let Some(certificate) = run.issued.get(&at_source).cloned() {
         run.issued.insert(action.address.clone(), certificate);
@@ -395,8 +401,9 @@ fn check(deed: &Deed, now: Timestamp) -> Option<IdentityCheck> {
 }
 
 pub(super) fn perform(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<Answer, HostError> {
+    let links = run.settings.desired.nodes.get(node).map(declared_links).unwrap_or_default();
     match run.hosts.get(node) {
-        Some(host) => super::held(host).perform(order),
+        Some(host) => super::held(host).perform(order.seeing(links)),
         None => Err(HostError::NotOpen),
     }
 }

@@ -73,11 +73,9 @@ impl Run<'_, '_> {
             kept: BTreeSet::new(),
             settle_seconds: 0,
             timeout_seconds: timeout.seconds(),
+            links: BTreeMap::new(),
         };
-        match self.hosts.get(node) {
-            Some(host) => super::held(host).perform(order).map(|_| ()),
-            None => Err(HostError::NotOpen),
-        }
+        super::act::done(self, node, order)
     }
 }
 

@@ -147,6 +147,8 @@ pub enum Order {
         authority: AuthorityFiles,
         /// What is signed.
         request: Box<SignRequest>,
+        /// The links that the spec declares on the node, with what they must lead to: outside of a transaction nothing else says so.
+        links: BTreeMap<String, String>,
     },
     /// Signs an authority's own certificate again, with the same key, for another period. Reads only; answers with the
     /// certificate, which [`Order::WriteCertificates`] then writes.
@@ -195,6 +197,8 @@ pub enum Order {
     ReadSharedIdentity {
         /// Where it is.
         storage: Storage,
+        /// The links that the spec declares on the node, with what they must lead to: outside of a transaction nothing else says so.
+        links: BTreeMap<String, String>,
     },
     /// Writes an identity that nodes share: of a pair the very bytes, the key first.
     WriteSharedIdentity {
@@ -268,6 +272,8 @@ pub enum Order {
     ReadShared {
         /// The file.
         path: String,
+        /// The links that the spec declares on the node, with what they must lead to: outside of a transaction nothing else says so.
+        links: BTreeMap<String, String>,
     },
     /// Writes a private key that nodes share. What another node gave is read first: it must be this one key and nothing else.
     WriteShared {
@@ -317,6 +323,8 @@ pub enum Order {
         settle_seconds: u64,
         /// The longest wait for it.
         timeout_seconds: u64,
+        /// The links that the spec declares on the node, with what they must lead to: outside of a transaction nothing else says so.
+        links: BTreeMap<String, String>,
     },
     /// Runs a program without a shell. Output is discarded but for its end, which goes into the error.
     ///
@@ -346,6 +354,33 @@ pub enum Order {
         /// The path, as that visit's orders named it.
         path: String,
     },
+}
+
+impl Order {
+    /// The same, with the links that the spec declares on its node, where it may be carried out outside of a transaction.
+    #[must_use]
+    pub fn seeing(mut self, declared: BTreeMap<String, String>) -> Self {
+        if let Self::Sign { links, .. }
+        | Self::ReadShared { links, .. }
+        | Self::ReadSharedIdentity { links, .. }
+        | Self::Await { links, .. } = &mut self
+        {
+            *links = declared;
+        }
+        self
+    }
+
+    /// Those links.
+    pub(super) fn links(&self) -> BTreeMap<String, String> {
+        if let Self::Sign { links, .. }
+        | Self::ReadShared { links, .. }
+        | Self::ReadSharedIdentity { links, .. }
+        | Self::Await { links, .. } = self
+        {
+            return links.clone();
+        }
+        BTreeMap::new()
+    }
 }
 
 /// Where an authority lives on a node.

@@ -51,7 +51,9 @@ pub(super) fn perform(
         }
         Order::WriteRequest { slot, request, file } => write_request(visit, objects, slot, &request, &file),
         Order::RemoveRequest { path } => visit.remove_request(objects, &path).map(done),
-        Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
+        Order::Sign { authority, request, links: _ } => {
+            sign(objects, &authority, *request).map(Answer::Certificate)
+        }
         Order::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
             extend(objects, &authority, &certificate, (not_before, not_after), keeps_serial)
                 .map(Answer::Certificate)
@@ -74,7 +76,7 @@ pub(super) fn perform(
             let new = (trusted.as_ref(), cluster.as_str());
             shared::write_identity(visit, objects, content, (&certificate, &target), new).map(done)
         }
-        Order::ReadSharedIdentity { storage } => {
+        Order::ReadSharedIdentity { storage, links: _ } => {
             shared::read_identity(objects, &storage).map(Answer::SharedIdentity)
         }
         Order::WriteSharedIdentity { content, certificate, storage, trusted, cluster } => {
@@ -119,7 +121,7 @@ pub(super) fn perform(
         }
         Order::RemoveCopy { path, of } => shared::remove_copy(visit, objects, &path, &of).map(done),
         Order::PurgeSnapshots { key } => objects.purge(&key).map(done),
-        Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
+        Order::ReadShared { path, links: _ } => existing(objects, &path).map(Answer::Shared),
         Order::WriteShared { file, content, key } => {
             let content = bound::the_key_alone(&file.path, &content, &key)?;
             visit.write(objects, vec![(&file, content)]).map(done)
@@ -134,7 +136,7 @@ pub(super) fn perform(
             objects.replacing(&visit.begin.gates, Replaced::By { path: &manifest })?;
             annotate(visit, objects, &manifest, &word)
         }
-        Order::Await { mut gates, kept, settle_seconds, timeout_seconds } => {
+        Order::Await { mut gates, kept, settle_seconds, timeout_seconds, links: _ } => {
             gates.extend(kept.intersection(&objects.held()).cloned());
             wait(objects, &gates, (settle_seconds, timeout_seconds))
         }
@@ -153,18 +155,20 @@ pub(super) fn perform(
 /// Performs an order that only reads, which needs no transaction: another node's visit signs here, or copies what is shared.
 pub(super) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answer, HostError> {
     match order {
-        Order::Sign { authority, request } => sign(objects, &authority, *request).map(Answer::Certificate),
+        Order::Sign { authority, request, links: _ } => {
+            sign(objects, &authority, *request).map(Answer::Certificate)
+        }
         Order::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
             extend(objects, &authority, &certificate, (not_before, not_after), keeps_serial)
                 .map(Answer::Certificate)
         }
         Order::Check { identity } => check::check(objects, &identity).map(|()| Answer::Done),
         // Without a transaction nothing was touched, so nothing held before that.
-        Order::Await { gates, kept: _, settle_seconds, timeout_seconds } => {
+        Order::Await { gates, kept: _, settle_seconds, timeout_seconds, links: _ } => {
             wait(objects, &gates, (settle_seconds, timeout_seconds))
         }
-        Order::ReadShared { path } => existing(objects, &path).map(Answer::Shared),
-        Order::ReadSharedIdentity { storage } => {
+        Order::ReadShared { path, links: _ } => existing(objects, &path).map(Answer::Shared),
+        Order::ReadSharedIdentity { storage, links: _ } => {
             shared::read_identity(objects, &storage).map(Answer::SharedIdentity)
         }
         Order::MakeDirectory { .. }

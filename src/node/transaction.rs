@@ -80,7 +80,7 @@ impl Host for Local {
     fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
         match &mut self.transaction {
             Some(Transaction { visit, site, .. }) => perform::perform(visit, site, order),
-            None => perform::perform_reading(&self.tree()?, order),
+            None => perform::perform_reading(&self.tree()?.with_links(&order.links()), order),
         }
     }
 

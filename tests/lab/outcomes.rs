@@ -208,7 +208,8 @@ fn a_disk_that_is_full() {
     let cluster = Cluster::new();
     let before = cluster.files();
     // No room for the copies: nothing was begun. Two pages are for directories.
-    cluster.nodes[0].run("mkdir -p /var/lib/pki && mount -t tmpfs -o size=8k,mode=0700 full /var/lib/pki");
+    cluster.nodes[0]
+        .run("mkdir -p -m 0700 /var/lib/pki && mount -t tmpfs -o size=8k,mode=0700 full /var/lib/pki");
     let refused =
         cluster.controller.pki(&["apply", "-f", "spec.yaml", "--yes", "--only", "etcd-server@cp-1"]);
     let said = both(&refused);

@@ -1,28 +1,44 @@
 //! The commands of the examples for pipelines, as they stand in their YAML, against real machines. GitHub's own program is a stand-in that keeps one comment.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::ROOT;
 use crate::controller::Controller;
+use crate::nodes::Node;
 use crate::same::without_connections;
 
-/// `gh` with one pull request, number 7, and at most one comment on it; artifacts lie in a folder.
+/// `gh` of a repository whose pull requests, runs, comments and artifact lie in a folder; whatever it is asked besides fails.
 const GH: &str = r#"#!/usr/bin/env bash
 set -euo pipefail
 echo "$*" >>"$STORE/calls"
 case "$*" in
-  *"--method POST"* | *"--method PATCH"*) cp plan.md "$STORE/comment" ;;
-  *"| .id"*) [ ! -e "$STORE/comment" ] || echo 1 ;;
-  *"| .body"*) cat "$STORE/comment" ;;
-  *"/pulls --jq"*) echo 7 ;;
-  "run download"*) cp "$STORE/plan.json" . ;;
+  "run download 41 --name pki-plan --dir "*) cp -r "$STORE/artifact" "$7" ;;
+  "api --method DELETE repos/o/r/issues/comments/3") ;;
+  "api --method POST repos/o/r/issues/7/comments -F body=@"*) cp "${6#body=@}" "$STORE/posted.md"; echo '{}' ;;
+  "api repos/o/r/issues/7/comments --paginate") cat "$STORE/comments.json" ;;
+  "api repos/o/r/commits/"*"/pulls") cat "$STORE/pulls.json" ;;
+  "api repos/o/r/actions/workflows/pki.yaml/runs?"*) cat "$STORE/runs.json" ;;
   *) echo "unknown: $*" >&2; exit 1 ;;
 esac
 "#;
+
+/// The program. A plan of a pull request copies no program to a node, and the nodes of the lab have none of their own: for them it is a plan like any other.
+const PKI: &str = r#"#!/usr/bin/env bash
+all=() skip=
+for word; do
+  if [ -n "$skip" ]; then skip=; continue; fi
+  case $word in --untrusted) ;; --hosts-from) skip=yes ;; *) all+=("$word") ;; esac
+done
+exec "$REAL_PKI" "${all[@]}"
+"#;
+
+const HEAD: &str = "1111111111111111111111111111111111111111";
+const MERGE: &str = "2222222222222222222222222222222222222222";
 
 struct Pipeline<'a> {
     controller: &'a Controller,
@@ -34,10 +50,11 @@ impl<'a> Pipeline<'a> {
         for folder in ["bin", "store", "work/clusters/prod"] {
             std::fs::create_dir_all(controller.at(folder)).unwrap();
         }
-        let gh = controller.at("bin/gh");
-        std::fs::write(&gh, GH).unwrap();
-        std::fs::set_permissions(&gh, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let _there = symlink(&controller.program, controller.at("bin/pki"));
+        for (name, text) in [("gh", GH), ("pki", PKI)] {
+            let program = controller.at("bin").join(name);
+            std::fs::write(&program, text).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
         let text = std::fs::read_to_string(Path::new(ROOT).join("examples/ci").join(example)).unwrap();
         Self { controller, example: serde_saphyr::from_str(&text).unwrap() }
     }
@@ -70,8 +87,10 @@ impl<'a> Pipeline<'a> {
         bash.env("XDG_RUNTIME_DIR", self.controller.at("run")).env("CI", "true");
         bash.env("PKI_SSH_CONFIG", self.controller.at("ssh_config"))
             .env("STORE", self.controller.at("store"));
-        bash.env("SPEC", "clusters/prod/pki.yaml").env("GITHUB_REPOSITORY", "o/r").env("PULL_REQUEST", "7");
-        bash.env("GITHUB_SHA", "4f1c2ab0").env("ARTIFACT", "pki-plan-1").env("GH_TOKEN", "none");
+        bash.env("SPEC", "clusters/prod/pki.yaml").env("CLUSTER", "quickstart").env("HOSTS", "/none");
+        bash.env("WORKFLOW", "pki.yaml").env("GITHUB_REPOSITORY", "o/r").env("PULL_REQUEST", "7");
+        bash.env("GITHUB_SHA", MERGE).env("GH_TOKEN", "none").env("RUNNER_TEMP", self.controller.at("tmp"));
+        bash.env("REAL_PKI", &self.controller.program);
         bash.env("GITHUB_STEP_SUMMARY", file("summary")).env("GITHUB_OUTPUT", file("output"));
         bash.envs(more.iter().copied()).output().unwrap()
     }
@@ -86,6 +105,26 @@ impl<'a> Pipeline<'a> {
     }
 }
 
+/// Machines that are called as the example's spec calls them, for as long as this lives: a kubelet gets no name that its machine does not have.
+struct Called<'a>(&'a [Node]);
+
+impl<'a> Called<'a> {
+    fn as_in_the_example(nodes: &'a [Node]) -> Self {
+        for (node, name) in nodes.iter().zip(["cp-1", "cp-2", "cp-3"]) {
+            node.run(&format!("hostname {name}"));
+        }
+        Self(nodes)
+    }
+}
+
+impl Drop for Called<'_> {
+    fn drop(&mut self) {
+        for node in self.0 {
+            let _own = node.ssh(&format!("hostname {}", node.name));
+        }
+    }
+}
+
 fn spec(defaults: &str) -> String {
     let text = std::fs::read_to_string(Path::new(ROOT).join("examples/quickstart.yaml")).unwrap();
     let text = without_connections(&text);
@@ -93,61 +132,101 @@ fn spec(defaults: &str) -> String {
     text.replace("validity: 365d, renewBefore: 30d", defaults)
 }
 
+impl Pipeline<'_> {
+    /// What a step has put out, by name.
+    fn outputs(&self) -> BTreeMap<String, String> {
+        let path = self.controller.at("store/output");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, "").unwrap();
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn store(&self, name: &str, value: &Value) {
+        std::fs::write(self.controller.at("store").join(name), value.to_string()).unwrap();
+    }
+
+    /// The job that plans; the comment that it has written.
+    fn plans(&self) -> String {
+        let steps = self.steps("plan");
+        self.ends(0, &steps[0], &[]);
+        let out = self.outputs().remove("out").unwrap();
+        let artifact = self.controller.at("store/artifact");
+        let _none = std::fs::remove_dir_all(&artifact);
+        let copied =
+            Command::new("cp").arg("-r").arg(Path::new(&out).join("artifact")).arg(artifact).status();
+        assert!(copied.unwrap().success());
+        self.ends(0, &steps[1], &[("OUT", &out)]);
+        let posted = std::fs::read_to_string(self.controller.at("store/posted.md")).unwrap();
+        let at = "2026-11-30T00:00:00Z";
+        self.store("comments.json", &json!([{ "id": 3, "user": { "login": "github-actions[bot]" }, "created_at": at, "updated_at": at, "body": posted }]));
+        posted
+    }
+
+    /// The job that applies, up to its last step, which ends so; none where there is nothing to apply.
+    fn applies(&self, code: i32) -> Option<String> {
+        let steps = self.steps("apply");
+        self.ends(0, &steps[0], &[]);
+        let outputs = self.outputs();
+        let digest = outputs.get("digest").filter(|_| outputs["result"] == "plan")?;
+        Some(self.ends(code, &steps[1], &[("OUT", &outputs["out"]), ("DIGEST", digest)]))
+    }
+}
+
 #[test]
 fn on_github_a_plan_is_a_comment_and_its_merge_applies_exactly_that() {
-    let (_nodes, controller) = Controller::of_cluster();
+    let (nodes, controller) = Controller::of_cluster();
+    let _called = Called::as_in_the_example(&nodes);
     let pipeline = Pipeline::new(&controller, "github-actions.yaml");
     pipeline.spec(&spec("validity: 365d, renewBefore: 30d"));
-    for commands in pipeline.steps("plan") {
-        pipeline.ends(0, &commands, &[]);
-    }
-    assert_eq!(std::fs::read_to_string(controller.at("store/output")).unwrap(), "code=2\n");
-    let comment = std::fs::read_to_string(controller.at("store/comment")).unwrap();
-    assert!(comment.starts_with("<!-- pki plan quickstart -->\n### pki plan: issue "), "{comment}");
+    pipeline.store("comments.json", &json!([]));
+    pipeline.store("pulls.json", &json!([{ "number": 7, "merged_at": "2026-11-30T00:00:00Z", "merge_commit_sha": MERGE, "head": { "sha": HEAD } }]));
+    pipeline.store("runs.json", &json!({ "workflow_runs": [{ "id": 41, "run_number": 41, "head_sha": HEAD, "event": "pull_request", "conclusion": "success" }] }));
+    let comment = pipeline.plans();
+    assert!(comment.starts_with("<!-- pki plan quickstart sha256:"), "{comment}");
     assert_eq!(std::fs::read_to_string(controller.at("store/summary")).unwrap(), comment);
-    std::fs::rename(pipeline.work("plan.json"), controller.at("store/plan.json")).unwrap();
+    let reviewed = std::fs::read(controller.at("store/comments.json")).unwrap();
+    let plan = std::fs::read_to_string(controller.at("store/artifact/plan.json")).unwrap();
 
-    let merged: Vec<String> =
-        pipeline.steps("apply").iter().map(|commands| pipeline.ends(0, commands, &[])).collect();
-    let last: Value = serde_json::from_str(merged.last().unwrap().lines().last().unwrap()).unwrap();
+    let said = pipeline.applies(0).unwrap();
+    let last = said.lines().rfind(|line| line.starts_with('{')).unwrap();
+    let last: Value = serde_json::from_str(last).unwrap();
     assert_eq!((&last["outcome"], &last["touched"]), (&"done".into(), &true.into()));
 
     // The next pull request changes nothing, and its comment takes the place of the old one.
-    for commands in pipeline.steps("plan") {
-        pipeline.ends(0, &commands, &[]);
-    }
+    pipeline.plans();
     let calls = std::fs::read_to_string(controller.at("store/calls")).unwrap();
-    assert!(calls.contains("--method POST") && calls.contains("--method PATCH"), "{calls}");
-    assert!(std::fs::read_to_string(controller.at("store/comment")).unwrap().contains("no changes"));
+    assert!(calls.contains("api --method DELETE repos/o/r/issues/comments/3"), "{calls}");
+    assert_eq!(pipeline.applies(0), None);
 
     // An artifact that is not what the comment says is not applied.
-    let text = std::fs::read_to_string(controller.at("store/plan.json")).unwrap();
-    std::fs::write(controller.at("store/plan.json"), format!("{text} ")).unwrap();
-    std::fs::write(controller.at("store/comment"), &comment).unwrap();
-    let steps = pipeline.steps("apply");
-    pipeline.ends(0, &steps[0], &[]);
-    pipeline.ends(4, &steps[1], &[]);
+    std::fs::write(controller.at("store/artifact/plan.json"), format!("{plan} ")).unwrap();
+    std::fs::write(controller.at("store/artifact/result"), "plan\n").unwrap();
+    std::fs::write(controller.at("store/comments.json"), reviewed).unwrap();
+    pipeline.applies(4).unwrap();
+    controller.is_left_clean();
 }
 
 #[test]
 fn on_gitlab_a_person_starts_exactly_what_was_planned() {
-    let (_nodes, controller) = Controller::of_cluster();
+    let (nodes, controller) = Controller::of_cluster();
+    let _called = Called::as_in_the_example(&nodes);
     let pipeline = Pipeline::new(&controller, "gitlab-ci.yml");
     pipeline.spec(&spec("validity: 365d, renewBefore: 30d"));
     pipeline.ends(0, &pipeline.script("pki-validate"), &[]);
     pipeline.ends(0, &pipeline.script("pki-plan"), &[]);
     let widget: Value =
-        serde_json::from_slice(&std::fs::read(pipeline.work("gitlab.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(pipeline.work(".pki/gitlab.json")).unwrap()).unwrap();
     assert_eq!((&widget["update"].as_u64(), &widget["delete"]), (&widget["update"].as_u64(), &0.into()));
     assert!(widget["create"].as_u64().unwrap() > 30, "{widget}");
-    let told = std::fs::read_to_string(pipeline.work("plan.env")).unwrap();
+    let told = std::fs::read_to_string(pipeline.work(".pki/plan.env")).unwrap();
     let digest = told.trim().strip_prefix("PLAN_DIGEST=").unwrap();
     pipeline.ends(0, &pipeline.script("pki-apply"), &[("PLAN_DIGEST", digest)]);
     // A spec that changed after the plan is another one.
     pipeline.ends(0, &pipeline.script("pki-plan"), &[]);
     pipeline.spec(&spec("validity: 730d, renewBefore: 400d"));
     pipeline.ends(0, &pipeline.script("pki-plan"), &[]);
-    let told = std::fs::read_to_string(pipeline.work("plan.env")).unwrap();
+    let told = std::fs::read_to_string(pipeline.work(".pki/plan.env")).unwrap();
     let digest = told.trim().strip_prefix("PLAN_DIGEST=").unwrap();
     pipeline.spec(&spec("validity: 731d, renewBefore: 400d"));
     pipeline.ends(4, &pipeline.script("pki-apply"), &[("PLAN_DIGEST", digest)]);

@@ -25,6 +25,7 @@ fn failing(gate: &Gate) -> Option<String> {
         kept: BTreeSet::new(),
         settle_seconds: 0,
         timeout_seconds: 0,
+        links: Default::default(),
     };
     let error = node.perform(order).err()?.to_string();
     let words = error.strip_prefix(&format!("not healthy within 0 s: not so: {gate} (")).unwrap();

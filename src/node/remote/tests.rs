@@ -71,7 +71,7 @@ fn a_node_is_asked_and_told_through_a_connection() {
     assert_eq!(remote.commit(), Err(HostError::NotOpen));
     assert_eq!(remote.undo_open("/var/lib/pki"), Ok(None));
     assert_eq!(remote.snapshots("/var/lib/pki"), Ok(Vec::new()));
-    let order = Order::ReadShared { path: "/data/a".to_owned() };
+    let order = Order::ReadShared { path: "/data/a".to_owned(), links: Default::default() };
     assert!(matches!(remote.perform(order), Ok(Answer::Shared(secret)) if secret.reveal() == b"old"));
     drop(remote);
     assert_eq!(served.join().unwrap(), crate::node::Ending::Closed);

@@ -56,6 +56,8 @@ pub(super) enum WireOrder {
     Sign {
         authority: AuthorityFiles,
         request: Box<SignRequest>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        links: BTreeMap<String, String>,
     },
     Extend {
         authority: AuthorityFiles,
@@ -83,6 +85,8 @@ pub(super) enum WireOrder {
     },
     ReadSharedIdentity {
         storage: Storage,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        links: BTreeMap<String, String>,
     },
     WriteSharedIdentity {
         #[serde(with = "WireSharedIdentity")]
@@ -129,6 +133,8 @@ pub(super) enum WireOrder {
     },
     ReadShared {
         path: String,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        links: BTreeMap<String, String>,
     },
     WriteShared {
         file: FileSpec,
@@ -162,6 +168,8 @@ pub(super) enum WireOrder {
         kept: BTreeSet<Gate>,
         settle_seconds: u64,
         timeout_seconds: u64,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        links: BTreeMap<String, String>,
     },
     Run {
         argv: Vec<String>,

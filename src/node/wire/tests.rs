@@ -91,7 +91,7 @@ fn orders() -> Vec<Order> {
             trusted: Some(NonEmpty::one(certificate.clone())),
             cluster: "c".to_owned(),
         },
-        Order::ReadSharedIdentity { storage: storage.clone() },
+        Order::ReadSharedIdentity { storage: storage.clone(), links: Default::default() },
         Order::WriteSharedIdentity {
             content: identity(),
             certificate: Sha256::of(b"x"),
@@ -101,7 +101,11 @@ fn orders() -> Vec<Order> {
         },
         Order::MakeKeys { keys: BTreeMap::from([(slot.clone(), KeyAlgorithm::EcdsaP256)]) },
         Order::TakeKey { slot: slot.clone(), storage: storage.clone() },
-        Order::Sign { authority: authority.clone(), request: Box::new(request) },
+        Order::Sign {
+            authority: authority.clone(),
+            request: Box::new(request),
+            links: [(path.clone(), "/data".to_owned())].into(),
+        },
         Order::Extend {
             authority,
             certificate: Sha256::of(b"x"),
@@ -141,7 +145,7 @@ fn orders() -> Vec<Order> {
         Order::CreateKeyPair { private: file("/s"), public: file("/p"), algorithm: KeyAlgorithm::EcdsaP256 },
         Order::WritePublicKey { private: file("/s"), public: file("/p") },
         Order::WriteCertificates { file: file("/b"), certificates: NonEmpty::one(certificate) },
-        Order::ReadShared { path: path.clone() },
+        Order::ReadShared { path: path.clone(), links: Default::default() },
         Order::WriteShared {
             file: file("/sa.key"),
             content: Secret::new(vec![0, 255, 10, 34]),

@@ -219,6 +219,8 @@ fn a_once_reader_that_is_not_restarted_refuses_what_the_simulation_says_and_noth
         plan.visits = trusting.chain(plan.visits).collect();
         for (number, action) in (1..).zip(plan.visits.iter_mut().flat_map(|visit| &mut visit.actions)) {
             action.number = number;
+            // They were worked out for a plan that does not write the bundles before.
+            action.preconditions.clear();
         }
         plan
     };

@@ -59,7 +59,9 @@ fn leaf(local: &mut Local, root: &Certificate, public_key: PublicKey) -> Certifi
         issuer: *root.fingerprint(),
     };
     let authority = AuthorityFiles { certificate: CA[0].to_owned(), key: CA[1].to_owned() };
-    let answer = local.perform(Order::Sign { authority, request: Box::new(request) }).unwrap();
+    let answer = local
+        .perform(Order::Sign { authority, request: Box::new(request), links: Default::default() })
+        .unwrap();
     let Answer::Certificate(leaf) = answer else { panic!() };
     leaf
 }
@@ -254,7 +256,10 @@ fn no_byte_of_a_key_is_in_anything_but_its_file_and_the_copies() {
     local.perform(identity(&leaf, &root, kubeconfig())).unwrap();
     let mut shown = format!("{local:?}");
     let pairs = [node.text(CA[1]), node.text(PAIR[1])];
-    shown += &format!("{:?}", local.perform(Order::ReadShared { path: CA[1].into() }).unwrap());
+    shown += &format!(
+        "{:?}",
+        local.perform(Order::ReadShared { path: CA[1].into(), links: Default::default() }).unwrap()
+    );
     shown += &format!("{:?}", write(PAIR[1], &pairs[1]));
     local.commit().unwrap();
     shown += &format!("{:?}", local.snapshots(STATE).unwrap());
