@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io::Read as _;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -175,5 +176,17 @@ impl Run {
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// What it has said, once it has ended.
+    pub(crate) fn said(&mut self) -> String {
+        let mut said = String::new();
+        if let Some(mut out) = self.child.stdout.take() {
+            out.read_to_string(&mut said).unwrap();
+        }
+        if let Some(mut err) = self.child.stderr.take() {
+            err.read_to_string(&mut said).unwrap();
+        }
+        said
     }
 }

@@ -315,7 +315,8 @@ pub(crate) fn held<'t, 'n>(taps: &'t [Tap<'n>], run: &mut Run) -> &'t Tap<'n> {
     let comes = within(DEADLINE * 5, || taps.iter().any(Tap::holds) || run.has_ended());
     let holds = taps.iter().find(|tap| tap.holds());
     holds.unwrap_or_else(|| {
-        panic!("no visit is held, {}", if comes { "and the run has ended" } else { "yet" })
+        let how = if comes { format!("and the run has ended: {}", run.said()) } else { "yet".to_owned() };
+        panic!("no visit is held, {how}")
     })
 }
 
