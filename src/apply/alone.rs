@@ -8,6 +8,7 @@ use super::{Event, Failure, FailureKind, Run, VisitEnd};
 use crate::node::order::SnapshotEtcd;
 use crate::node::{EtcdSnapshot, HostError};
 use crate::plan::{Action, Deed, Visit};
+use crate::request::declared_links;
 
 impl Run<'_, '_> {
     /// How a visit ended that needs no transaction; none where it needs one.
@@ -99,6 +100,7 @@ impl Run<'_, '_> {
             certificate: certificate.clone(),
             key: key.clone(),
             timeout_seconds: timeout.seconds(),
+            links: self.settings.desired.nodes.get(node).map(declared_links).unwrap_or_default(),
         };
         self.hosts.get(node).map_or(Err(HostError::NotOpen), |host| super::held(host).snapshot_etcd(&wanted))
     }

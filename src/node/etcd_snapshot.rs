@@ -36,7 +36,8 @@ impl Local {
         check_run(&wanted.run)?;
         let took_lock = self.lock.is_none();
         self.lock(&Claim::of_run(&wanted.run))?;
-        let made = self.tree().and_then(|tree| self.received(&tree, wanted));
+        let tree = self.tree().map(|tree| tree.with_links(&wanted.links));
+        let made = tree.and_then(|tree| self.received(&tree, wanted));
         self.release(took_lock && self.transaction.is_none());
         made
     }

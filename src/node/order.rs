@@ -76,6 +76,9 @@ pub struct SnapshotEtcd {
     pub key: String,
     /// The longest wait for all of it.
     pub timeout_seconds: u64,
+    /// The links that the spec declares on the node, with what they must lead to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
 }
 
 /// A private key that a transaction holds in memory until it is written.

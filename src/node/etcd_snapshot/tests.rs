@@ -28,6 +28,7 @@ fn wanted(members: &Members, run: &str, certificate: &str) -> SnapshotEtcd {
         certificate: format!("/{certificate}.crt"),
         key: format!("/{certificate}.key"),
         timeout_seconds: 60,
+        links: Default::default(),
     }
 }
 
