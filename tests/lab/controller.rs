@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 use std::io::Read as _;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -399,3 +399,23 @@ fn processes_of(cgroup: &Path) -> Vec<u32> {
     below(cgroup, &mut add);
     processes
 }
+
+/// Machines that are called as the example's spec calls them, for as long as this lives: a kubelet gets no name that its machine does not have.
+pub(crate) struct Called<'a>(&'a [Node]);
+
+impl<'a> Called<'a> {
+    pub(crate) fn as_in_the_example(nodes: &'a [Node]) -> Self {
+        for (node, name) in nodes.iter().zip(["cp-1", "cp-2", "cp-3"]) {
+            node.run(&format!("hostname {name}"));
+        }
+        Self(nodes)
+    }
+}
+
+impl Drop for Called<'_> {
+    fn drop(&mut self) {
+        for node in self.0 {
+            let _own = node.ssh(&format!("hostname {}", node.name));
+        }
+    }
+}

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::ROOT;
 use crate::controller::Controller;
-use crate::nodes::Node;
+use crate::nodes::Called;
 use crate::same::without_connections;
 
 /// `gh` of a repository whose pull requests, runs, comments and artifact lie in a folder; whatever it is asked besides fails.
@@ -102,26 +102,6 @@ impl<'a> Pipeline<'a> {
 
     fn spec(&self, text: &str) {
         std::fs::write(self.work("clusters/prod/pki.yaml"), text).unwrap();
-    }
-}
-
-/// Machines that are called as the example's spec calls them, for as long as this lives: a kubelet gets no name that its machine does not have.
-struct Called<'a>(&'a [Node]);
-
-impl<'a> Called<'a> {
-    fn as_in_the_example(nodes: &'a [Node]) -> Self {
-        for (node, name) in nodes.iter().zip(["cp-1", "cp-2", "cp-3"]) {
-            node.run(&format!("hostname {name}"));
-        }
-        Self(nodes)
-    }
-}
-
-impl Drop for Called<'_> {
-    fn drop(&mut self) {
-        for node in self.0 {
-            let _own = node.ssh(&format!("hostname {}", node.name));
-        }
     }
 }
 

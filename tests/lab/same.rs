@@ -9,7 +9,7 @@ use pki::x509::Sha256;
 use crate::PLACES;
 use crate::cluster::{Cluster, ROOT, normalised};
 use crate::controller::Controller;
-use crate::nodes::{Node, below};
+use crate::nodes::{Called, Node, below};
 use crate::specs::give;
 
 /// What is asked and done one after the other, with the code that it ends with.
@@ -80,6 +80,7 @@ fn compared(
     steps: &[(i32, &[&str])],
 ) {
     let (nodes, controller) = Controller::of_cluster();
+    let _called = Called::as_in_the_example(&nodes);
     give_files(&controller, &nodes);
     let cluster = |node: &Node| digests(&node.disk("etc/kubernetes"));
     let before: Vec<_> = nodes.iter().map(cluster).collect();
