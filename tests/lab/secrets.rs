@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::controller::Controller;
-use crate::nodes::{Node, below};
+use crate::nodes::{Called, Node, below};
 use crate::specs::{Reached, Spec};
 use crate::tap::Tap;
 use crate::traces::{LENGTH, traces, windows_of};
@@ -18,6 +18,7 @@ const SHARED: [&str; 4] = ["pki/ca.key", "pki/sa.key", "pki/front-proxy-ca.key",
 #[test]
 fn no_key_is_told_on_the_way_to_machines() {
     let (nodes, controller) = Controller::of_cluster();
+    let _called = Called::as_in_the_example(&nodes);
     controller.spec(&Spec::default().text(Reached::There));
     let taps: Vec<_> = nodes.iter().map(Tap::on).collect();
     taps.iter().for_each(|tap| tap.order(""));
