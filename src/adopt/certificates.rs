@@ -160,10 +160,7 @@ fn shared(draft: &mut Draft, name: &IdentityName, own: &[Own<'_>]) -> bool {
 fn subject(draft: &mut Draft, name: &IdentityName, own: &[Own<'_>], is_shared: bool) {
     let is_accepted = |own: &Own<'_>| {
         let found = &own.certificate.facts().subject;
-        own.held.wanted.accepted_subjects.iter().any(|accepted| {
-            found.common_name() == Some(accepted.common_name.as_str())
-                && found.organizations() == accepted.organizations.iter().cloned().collect()
-        })
+        own.held.wanted.accepted_subjects.iter().any(|accepted| found.is(accepted))
     };
     let wanted = |own: &Own<'_>| own.held.wanted.subject.clone();
     let is_alike = own.iter().all(|other| own.first().map(wanted) == Some(wanted(other)));

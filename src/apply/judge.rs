@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::node::HostError;
 use crate::node::order::SignRequest;
-use crate::spec::types::{SubjectName, Usage};
+use crate::spec::types::SubjectName;
 use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, SubjectNames};
 
 /// A certificate that another node signed. That its issuer vouches for it the node that receives it looks at, with the CA certificates that it has.
@@ -14,11 +14,12 @@ pub(super) fn signed(certificate: &Certificate, asked: &SignRequest, path: &str)
     let facts = certificate.facts();
     let asked_names =
         SubjectNames { dns: asked.dns.clone(), ip: asked.ip.clone(), ..SubjectNames::default() };
-    let usages: BTreeSet<ExtendedKeyUsage> = asked.usages.iter().map(extended).collect();
+    let usages: BTreeSet<ExtendedKeyUsage> =
+        asked.usages.iter().copied().map(ExtendedKeyUsage::from).collect();
     let held = facts.extended_key_usages.clone().unwrap_or_default();
     let wrong = [
         (facts.key != asked.public_key, "another key"),
-        (!has_subject(facts, &asked.subject), "another subject"),
+        (!facts.subject.is(&asked.subject), "another subject"),
         (facts.names != asked_names, "other names"),
         (held != usages, "other usages"),
         (is_other_period(facts, asked.not_before, asked.not_after), "other dates"),
@@ -36,7 +37,7 @@ pub(super) fn authority(
 ) -> Result<(), HostError> {
     let facts = certificate.facts();
     let wrong = [
-        (subject.is_some_and(|subject| !has_subject(facts, subject)), "another subject"),
+        (subject.is_some_and(|subject| !facts.subject.is(subject)), "another subject"),
         (is_other_period(facts, not_before, not_after), "other dates"),
         (!facts.is_ca(), "no right to sign others"),
     ];
@@ -66,20 +67,8 @@ fn refused(path: &str, wrong: &[(bool, &str)]) -> Result<(), HostError> {
     Err(HostError::Refused { path: path.to_owned(), reason })
 }
 
-fn has_subject(facts: &CertificateFacts, wanted: &SubjectName) -> bool {
-    facts.subject.common_name() == Some(wanted.common_name.as_str())
-        && facts.subject.organizations() == wanted.organizations.iter().cloned().collect()
-}
-
 /// Certificates know no fractions of a second.
 fn is_other_period(facts: &CertificateFacts, not_before: Timestamp, not_after: Timestamp) -> bool {
     (facts.not_before.as_second(), facts.not_after.as_second())
         != (not_before.as_second(), not_after.as_second())
-}
-
-fn extended(usage: &Usage) -> ExtendedKeyUsage {
-    match usage {
-        Usage::Server => ExtendedKeyUsage::ServerAuth,
-        Usage::Client => ExtendedKeyUsage::ClientAuth,
-    }
 }

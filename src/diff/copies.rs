@@ -12,7 +12,7 @@ use crate::profile::Keep;
 use crate::x509::{Certificate, Sha256};
 
 use super::authority::AuthorityCase;
-use super::identity::{IdentityCase, same_subject};
+use super::identity::IdentityCase;
 use super::view::{pem, pem_reasons, storage_view};
 use super::words::date;
 use super::{Finding, IdentityView, Reason, files};
@@ -155,7 +155,7 @@ fn place(case: &IdentityCase<'_>, copy: &DesiredCopy, hidden: &Hidden<'_>) -> Ve
 /// A copy that a person made for himself. What is no copy of this identity, or cannot be read, is nobody's business.
 fn persons_own(case: &IdentityCase<'_>, copy: &DesiredCopy, view: &IdentityView) -> Vec<Finding> {
     let is_ours = |certificate: &Certificate| {
-        case.wanted.accepted_subjects.iter().any(|subject| same_subject(certificate.facts(), subject))
+        case.wanted.accepted_subjects.iter().any(|subject| certificate.facts().subject.is(subject))
     };
     if !view.reasons.is_empty() || !view.certificate.as_ref().is_some_and(is_ours) {
         return Vec::new();

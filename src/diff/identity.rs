@@ -7,9 +7,9 @@ use crate::ids::{AuthorityName, NodeName};
 use crate::kubeconfig::OtherCredentials;
 use crate::observed::NodeFacts;
 use crate::spec::scalars::KubernetesVersion;
-use crate::spec::types::{SubjectName, Usage};
+use crate::spec::types::Usage;
 use crate::x509::chain::{self, ChainFault, Purpose};
-use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm};
+use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm};
 
 use super::authority::is_extension;
 use super::declared;
@@ -302,11 +302,7 @@ fn not_trusted(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Fin
     }
     let instant = case.now.clamp(from, until);
     let failure = case.wanted.usages.iter().find_map(|usage| {
-        let purpose = match usage {
-            Usage::Server => Purpose::Server { name: None },
-            Usage::Client => Purpose::Client,
-        };
-        chain::verify(certificate, &case.view.chain, issuers, instant, &purpose).err()
+        chain::verify(certificate, &case.view.chain, issuers, instant, &Purpose::from(*usage)).err()
     })?;
     if matches!(failure.fault, ChainFault::UsageNotAllowed { .. }) && failure.certificate == *certificate {
         // The leaf itself lacks the usage, which `usages_differ` says in plainer words.
@@ -325,18 +321,12 @@ fn subject_differs(case: &IdentityCase<'_>, certificate: &Certificate) -> Option
     let accepted = &case.wanted.accepted_subjects;
     let wanted = case.wanted.subject.as_ref().or(accepted.first())?;
     let found = certificate.facts();
-    (!accepted.iter().any(|subject| same_subject(found, subject))).then(|| {
+    (!accepted.iter().any(|subject| found.subject.is(subject))).then(|| {
         Finding::due(Reason::SubjectDiffers {
             found: found.subject.to_string(),
             wanted: subject_text(wanted),
         })
     })
-}
-
-pub(super) fn same_subject(found: &CertificateFacts, wanted: &SubjectName) -> bool {
-    let organizations = wanted.organizations.iter().cloned().collect();
-    found.subject.common_name() == Some(wanted.common_name.as_str())
-        && found.subject.organizations() == organizations
 }
 
 fn names_missing(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
@@ -366,10 +356,7 @@ fn usages_differ(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<F
     // A certificate without the extension may be used for everything (RFC 5280, 4.2.1.12).
     let found = certificate.facts().extended_key_usages.as_ref()?;
     let allows = |usage: &Usage| {
-        let needed = match usage {
-            Usage::Server => ExtendedKeyUsage::ServerAuth,
-            Usage::Client => ExtendedKeyUsage::ClientAuth,
-        };
+        let needed = ExtendedKeyUsage::from(*usage);
         found.contains(&needed) || found.contains(&ExtendedKeyUsage::Any)
     };
     let missing: Vec<Usage> = case.wanted.usages.iter().copied().filter(|usage| !allows(usage)).collect();

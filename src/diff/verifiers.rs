@@ -87,14 +87,10 @@ fn wrong_key_id(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<St
 
 /// Why OpenSSL does not let it be used so, as `X509_check_purpose` decides, where Go does.
 fn refused_usage(facts: &CertificateFacts, usage: Usage) -> Option<String> {
-    let (extended, keys): (ExtendedKeyUsage, &[KeyUsage]) = match usage {
-        Usage::Server => (
-            ExtendedKeyUsage::ServerAuth,
-            &[KeyUsage::DigitalSignature, KeyUsage::KeyEncipherment, KeyUsage::KeyAgreement],
-        ),
-        Usage::Client => {
-            (ExtendedKeyUsage::ClientAuth, &[KeyUsage::DigitalSignature, KeyUsage::KeyAgreement])
-        }
+    let extended = ExtendedKeyUsage::from(usage);
+    let keys: &[KeyUsage] = match usage {
+        Usage::Server => &[KeyUsage::DigitalSignature, KeyUsage::KeyEncipherment, KeyUsage::KeyAgreement],
+        Usage::Client => &[KeyUsage::DigitalSignature, KeyUsage::KeyAgreement],
     };
     let listed = facts.extended_key_usages.as_ref();
     if listed.is_some_and(|listed| listed.contains(&ExtendedKeyUsage::Any) && !listed.contains(&extended)) {

@@ -10,7 +10,6 @@ use super::visit::read;
 use crate::desired::Storage;
 use crate::kubeconfig::edit;
 use crate::secret::Secret;
-use crate::spec::types::Usage;
 use crate::x509::chain::{self, Purpose};
 use crate::x509::pem::{self, Item, Reading};
 use crate::x509::{Certificate, PublicKey, Sha256};
@@ -30,7 +29,7 @@ pub(super) fn check(objects: &impl Look, wanted: &IdentityCheck) -> Result<(), H
         Some(authority) => certificates_of(authority, &existing(objects, authority)?)?,
         None => vec![leaf.clone()],
     };
-    let mut purposes: Vec<Purpose> = wanted.usages.iter().map(purpose).collect();
+    let mut purposes: Vec<Purpose> = wanted.usages.iter().copied().map(Purpose::from).collect();
     if purposes.is_empty() {
         purposes.push(Purpose::Any);
     }
@@ -74,13 +73,6 @@ pub(super) fn check_key(
         return Ok(());
     }
     Err(failed(beside, &format!("nothing in it belongs to the key in {path}")))
-}
-
-fn purpose(usage: &Usage) -> Purpose {
-    match usage {
-        Usage::Server => Purpose::Server { name: None },
-        Usage::Client => Purpose::Client,
-    }
 }
 
 /// The certificates of an identity, the leaf first, and the public half of its key.

@@ -106,14 +106,12 @@ impl CsrRequest {
     /// Whether a request that waits asks for this.
     pub(crate) fn fits(&self, waiting: &CertificateRequest) -> bool {
         let facts = waiting.facts();
-        let organizations = self.subject.organizations.iter().cloned().collect();
         let has_key = match self.key {
             KeySource::New(algorithm) => facts.key.algorithm == KeyAlgorithm::from(algorithm),
             KeySource::Kept(spki) => facts.key.spki_sha256 == spki,
         };
         has_key
-            && facts.subject.common_name() == Some(self.subject.common_name.as_str())
-            && facts.subject.organizations() == organizations
+            && facts.subject.is(&self.subject)
             && facts.usages() == self.usages
             && facts.names.dns == self.dns
             && facts.names.ip == self.ip

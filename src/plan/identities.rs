@@ -339,13 +339,8 @@ impl Case<'_> {
     /// The subject that it has, if that is right; else the one that it should have.
     pub(super) fn subject(&self, old: Option<&Certificate>) -> Result<SubjectName, Obstacle> {
         let held = old.map(|certificate| &certificate.facts().subject);
-        let accepted = held.and_then(|held| {
-            let organizations = held.organizations();
-            self.wanted.accepted_subjects.iter().find(|subject| {
-                held.common_name() == Some(subject.common_name.as_str())
-                    && subject.organizations.iter().cloned().collect::<BTreeSet<_>>() == organizations
-            })
-        });
+        let accepted =
+            held.and_then(|held| self.wanted.accepted_subjects.iter().find(|subject| held.is(subject)));
         accepted.or(self.wanted.subject.as_ref()).cloned().ok_or_else(|| {
             Obstacle::Blocked(
                 "its subject depends on the Kubernetes version, which is not known".to_owned(),

@@ -129,10 +129,7 @@ pub(super) fn key_copy_lines(body: &mut Lines, KeyCopy { from, file, spki, .. }:
 }
 
 fn same_subject(old: Option<&crate::x509::CertificateFacts>, wanted: &SubjectName) -> bool {
-    old.is_some_and(|old| {
-        old.subject.common_name() == Some(wanted.common_name.as_str())
-            && old.subject.organizations() == wanted.organizations.iter().cloned().collect()
-    })
+    old.is_some_and(|old| old.subject.is(wanted))
 }
 
 /// The names as a difference, name by name.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{Asked, SignedCertificate};
 use crate::diagnostic::{Code, Diagnostic, escaped, quoted};
 use crate::diff::instant;
-use crate::spec::types::{SubjectName, Usage};
+use crate::spec::types::Usage;
 use crate::x509::chain::{self, ChainError, ChainFault, Purpose};
 use crate::x509::{Certificate, ExtendedKeyUsage, Name};
 
@@ -91,11 +91,7 @@ impl Asked<'_> {
         };
         let mut path = Vec::new();
         for usage in &self.wanted.usages {
-            let purpose = match usage {
-                Usage::Server => Purpose::Server { name: None },
-                Usage::Client => Purpose::Client,
-            };
-            match chain::verify(leaf, rest, self.roots, instant, &purpose) {
+            match chain::verify(leaf, rest, self.roots, instant, &Purpose::from(*usage)) {
                 Ok(found) => path = found,
                 // That it lacks the usage itself is said in plainer words.
                 Err(ChainError { certificate, fault: ChainFault::UsageNotAllowed { .. } })
@@ -248,13 +244,8 @@ impl Asked<'_> {
         let (found, asked) = (&leaf.facts().subject, &self.request.facts().subject);
         let is_asked =
             found.common_name() == asked.common_name() && found.organizations() == asked.organizations();
-        let is_wanted = |subject: &SubjectName| {
-            let organizations: BTreeSet<String> = subject.organizations.iter().cloned().collect();
-            found.common_name() == Some(subject.common_name.as_str())
-                && found.organizations() == organizations
-        };
         let accepted = &self.wanted.accepted_subjects;
-        if accepted.iter().any(is_wanted) || accepted.is_empty() && is_asked {
+        if accepted.iter().any(|subject| found.is(subject)) || accepted.is_empty() && is_asked {
             return None;
         }
         let what = format!(
@@ -312,10 +303,7 @@ impl Asked<'_> {
         let found = leaf.facts().extended_key_usages.as_ref()?;
         let asked = self.request.facts().usages();
         let lacks = |usage: &&Usage| {
-            let needed = match usage {
-                Usage::Server => ExtendedKeyUsage::ServerAuth,
-                Usage::Client => ExtendedKeyUsage::ClientAuth,
-            };
+            let needed = ExtendedKeyUsage::from(**usage);
             !found.contains(&needed) && !found.contains(&ExtendedKeyUsage::Any)
         };
         let missing: Vec<String> =

@@ -90,11 +90,7 @@ impl Judge {
         match material.certificate(certificate) {
             Some(Known::Real(leaf)) => {
                 let (followers, roots) = (reals(material, followers), reals(material, bundle));
-                let purpose = match question.usage {
-                    Usage::Server => Purpose::Server { name: None },
-                    Usage::Client => Purpose::Client,
-                };
-                match chain::verify(leaf, &followers, &roots, self.at, &purpose) {
+                match chain::verify(leaf, &followers, &roots, self.at, &Purpose::from(question.usage)) {
                     Ok(_) => Verdict::Holds,
                     Err(error) => Verdict::Fails(format!("{error}: {}", error.fault).into()),
                 }

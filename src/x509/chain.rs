@@ -15,6 +15,7 @@ use super::extensions::{ExtendedKeyUsage, KeyUsage, SubjectNames};
 use super::name::{Name, escape};
 use super::verify::SignatureError;
 pub use super::verify::WeakHash;
+use crate::spec::types::Usage;
 
 mod constraints;
 mod host;
@@ -36,6 +37,15 @@ pub enum Purpose {
     Client,
     /// Extended key usages are not looked at.
     Any,
+}
+
+impl From<Usage> for Purpose {
+    fn from(usage: Usage) -> Self {
+        match usage {
+            Usage::Server => Self::Server { name: None },
+            Usage::Client => Self::Client,
+        }
+    }
 }
 
 /// What a TLS client dials.

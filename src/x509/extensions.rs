@@ -16,6 +16,7 @@ use x509_parser::extensions::{self as parsed, GeneralName, GeneralSubtree, X509E
 
 use super::asn1::{self, dotted};
 use super::name::escape;
+use crate::spec::types::Usage;
 
 /// Whether the subject may issue certificates, and how deep (RFC 5280 4.2.1.9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +94,15 @@ pub enum ExtendedKeyUsage {
     OcspSigning,
     /// Any other, as a dotted object identifier.
     Other(String),
+}
+
+impl From<Usage> for ExtendedKeyUsage {
+    fn from(usage: Usage) -> Self {
+        match usage {
+            Usage::Server => Self::ServerAuth,
+            Usage::Client => Self::ClientAuth,
+        }
+    }
 }
 
 impl fmt::Display for ExtendedKeyUsage {

@@ -284,28 +284,17 @@ pub fn refusals(content: &LeafContent<'_>, issuer: &Certificate) -> Vec<Refusal>
     if let Err(fault) = chain::allows_names(issuer, &names) {
         refusals.push(Refusal::NameNotAllowed { issuer: facts.subject.clone(), fault });
     }
-    let usages = content.usages.iter().map(|usage| extended(*usage));
+    let usages = content.usages.iter().map(|usage| ExtendedKeyUsage::from(*usage));
     let left_out = usages.filter(|usage| !chain::allows_usage(issuer, usage));
     refusals.extend(left_out.map(|usage| Refusal::UsageNotAllowed { issuer: facts.subject.clone(), usage }));
     refusals
-}
-
-fn extended(usage: Usage) -> ExtendedKeyUsage {
-    match usage {
-        Usage::Server => ExtendedKeyUsage::ServerAuth,
-        Usage::Client => ExtendedKeyUsage::ClientAuth,
-    }
 }
 
 /// Go must take the new leaf under its issuer for every usage, as soon as both are valid. Finds what the request cannot show: a signature gone wrong.
 fn accepted(leaf: &Certificate, issuer: &Certificate, usages: &BTreeSet<Usage>) -> Result<(), IssueError> {
     let both_valid = leaf.facts().not_before.max(issuer.facts().not_before);
     for usage in usages {
-        let purpose = match usage {
-            Usage::Server => Purpose::Server { name: None },
-            Usage::Client => Purpose::Client,
-        };
-        chain::verify(leaf, &[], std::slice::from_ref(issuer), both_valid, &purpose)
+        chain::verify(leaf, &[], std::slice::from_ref(issuer), both_valid, &Purpose::from(*usage))
             .map_err(|error| IssueError::NotAccepted(Box::new(error)))?;
     }
     Ok(())

@@ -15,6 +15,7 @@ use x509_parser::error::X509Error;
 use x509_parser::x509::AttributeTypeAndValue;
 
 use super::asn1::dotted;
+use crate::spec::types::SubjectName;
 
 /// A distinguished name as it stands in a certificate.
 ///
@@ -108,6 +109,12 @@ impl Name {
             .filter(|attribute| attribute.kind == "O")
             .map(|attribute| attribute.value.clone())
             .collect()
+    }
+
+    /// Whether its common name and its organisations are those of a subject, the order of the organisations aside.
+    pub fn is(&self, subject: &SubjectName) -> bool {
+        self.common_name() == Some(subject.common_name.as_str())
+            && self.organizations() == subject.organizations.iter().cloned().collect()
     }
 }
 
