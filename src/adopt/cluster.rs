@@ -226,9 +226,7 @@ fn dns_domain(servers: &[Server<'_>]) -> Option<(String, String)> {
 /// Values of which nodes, or nodes and the configuration, say different things.
 pub(super) fn remarks(draft: &mut Draft, sight: &Sight<'_>) {
     let cluster = draft.spec.spec.cluster.clone();
-    for dispute in draft.disputes.clone() {
-        draft.remark(dispute);
-    }
+    draft.remarks.extend(draft.disputes.iter().cloned());
     if let Some(config) = sight.config {
         let pairs = [
             ("controlPlaneEndpoint", &cluster.control_plane_endpoint, &config.cluster.control_plane_endpoint),

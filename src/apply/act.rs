@@ -14,7 +14,6 @@ use crate::non_empty::NonEmpty;
 use crate::plan::{
     Action, CaCertificates, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, RestartMethod,
 };
-use crate::request::declared_links;
 use crate::secret::Secret;
 use crate::spec::types::KeyAlgorithm;
 use crate::x509::Certificate;
@@ -152,7 +151,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 kept: kept.clone(),
                 settle_seconds: settle.seconds(),
                 timeout_seconds: timeout.seconds(),
-                links: BTreeMap::new(),
+                links: run.links_on(node),
             };
             done(run, node, order)?;
             run.await_elsewhere(elsewhere, *timeout)
@@ -242,7 +241,8 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
     };
     let authority =
         AuthorityFiles { certificate: issue.signer_certificate.clone(), key: issue.signer_key.clone() };
-    let order = Order::Sign { authority, request: Box::new(request.clone()), links: BTreeMap::new() };
+    let order =
+        Order::Sign { authority, request: Box::new(request.clone()), links: run.links_on(&issue.signer) };
     let certificate = certificate_of(perform(run, &issue.signer, order)?)?;
     judge::signed(&certificate, &request, issue.storage.certificate_path())?;
     let trusted = certificates(run, issue.trusted.as_ref())?;
@@ -333,11 +333,8 @@ fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(
         let reason = format!("{subject} is not shared between nodes, so its key stays where it is");
         return Err(HostError::Refused { path: target.certificate_path().to_owned(), reason });
     }
-    let content = shared_identity(perform(
-        run,
-        copy.from(),
-        Order::ReadSharedIdentity { storage: source, links: BTreeMap::new() },
-    )?)?;
+    let order = Order::ReadSharedIdentity { storage: source, links: run.links_on(copy.from()) };
+    let content = shared_identity(perform(run, copy.from(), order)?)?;
     done(run, node, Order::WriteSharedIdentity { content, certificate, storage: target, trusted, cluster })?;
     if let Some(certificate) = run.issued.get(&at_source).cloned() {
         run.issued.insert(action.address.clone(), certificate);
@@ -401,9 +398,8 @@ fn check(deed: &Deed, now: Timestamp) -> Option<IdentityCheck> {
 }
 
 pub(super) fn perform(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<Answer, HostError> {
-    let links = run.settings.desired.nodes.get(node).map(declared_links).unwrap_or_default();
     match run.hosts.get(node) {
-        Some(host) => super::held(host).perform(order.seeing(links)),
+        Some(host) => super::held(host).perform(order),
         None => Err(HostError::NotOpen),
     }
 }

@@ -8,7 +8,6 @@ use super::{Event, Failure, FailureKind, Run, VisitEnd};
 use crate::node::order::SnapshotEtcd;
 use crate::node::{EtcdSnapshot, HostError};
 use crate::plan::{Action, Deed, Visit};
-use crate::request::declared_links;
 
 impl Run<'_, '_> {
     /// How a visit ended that needs no transaction; none where it needs one.
@@ -100,7 +99,7 @@ impl Run<'_, '_> {
             certificate: certificate.clone(),
             key: key.clone(),
             timeout_seconds: timeout.seconds(),
-            links: self.settings.desired.nodes.get(node).map(declared_links).unwrap_or_default(),
+            links: self.links_on(node),
         };
         self.hosts.get(node).map_or(Err(HostError::NotOpen), |host| super::held(host).snapshot_etcd(&wanted))
     }

@@ -73,7 +73,7 @@ impl Run<'_, '_> {
             kept: BTreeSet::new(),
             settle_seconds: 0,
             timeout_seconds: timeout.seconds(),
-            links: BTreeMap::new(),
+            links: self.links_on(node),
         };
         super::act::done(self, node, order)
     }

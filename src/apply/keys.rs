@@ -21,11 +21,8 @@ pub(super) fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &KeyCopy) -> Re
         );
         return Err(HostError::Refused { path: copy.file.path.clone(), reason });
     };
-    let content = shared(perform(
-        run,
-        &copy.from,
-        Order::ReadShared { path: copy.source.clone(), links: Default::default() },
-    )?)?;
+    let order = Order::ReadShared { path: copy.source.clone(), links: run.links_on(&copy.from) };
+    let content = shared(perform(run, &copy.from, order)?)?;
     done(run, &action.address.node, Order::WriteShared { file: copy.file.clone(), content, key })
 }
 

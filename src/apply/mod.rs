@@ -300,7 +300,7 @@ impl<'h> Run<'_, 'h> {
             units: self.units(&visit.node),
             gates: gates(visit),
             gates_seconds: self.settings.desired.rollout.timeout.seconds(),
-            links: self.settings.desired.nodes.get(&visit.node).map(declared_links).unwrap_or_default(),
+            links: self.links_on(&visit.node),
             leads: self.plan.leads(&visit.node),
             replace_foreign: self.plan.options.replace_foreign.clone(),
         };
@@ -308,6 +308,11 @@ impl<'h> Run<'_, 'h> {
             Some(host) => held(host).begin(&begin),
             None => Err(HostError::NotOpen),
         }
+    }
+
+    /// The links that the spec declares on a node, with what they must lead to.
+    fn links_on(&self, node: &NodeName) -> BTreeMap<String, String> {
+        self.settings.desired.nodes.get(node).map(declared_links).unwrap_or_default()
     }
 
     /// The systemd units on a node that read what may change.

@@ -160,6 +160,24 @@ pub enum VisitEnd {
     },
 }
 
+impl VisitEnd {
+    /// Whether everything of it was done by this run and kept.
+    pub fn is_kept(&self) -> bool {
+        match self {
+            VisitEnd::Committed | VisitEnd::NotClosed(_) => true,
+            VisitEnd::NotStarted
+            | VisitEnd::DoneBefore
+            | VisitEnd::Saved(_)
+            | VisitEnd::Refused(_)
+            | VisitEnd::Undone(_)
+            | VisitEnd::Disconnected(_)
+            | VisitEnd::TakenBack
+            | VisitEnd::Left(_)
+            | VisitEnd::UndoFailed { .. } => false,
+        }
+    }
+}
+
 /// How one visit ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VisitReport {

@@ -232,16 +232,17 @@ impl Fitting {
         let survey = cluster.survey(nodes)?;
         let differences = diff(&survey.desired, &survey.observed, super::now());
         let mut standings = saved.standing(&survey, &differences);
-        used_plan::settle(saved, &mut standings, nodes, &survey)?;
+        let kept = used_plan::kept(nodes, &survey);
+        used_plan::settle(saved, &mut standings, &kept, &survey)?;
         let signed = self.signed(&standings, &survey, call.global)?;
         let options = saved.options_again(&standings);
+        stands(saved, &standings)?;
         let made = cluster.draft(&survey, &options, &signed, self.at)?;
         if saved.is_done(&standings, &made) {
-            used_plan::tell_done(saved, nodes, &survey);
+            used_plan::tell_done(saved, &kept);
             let exit = call.hand_out(&made, &standings.made.requests);
             return Ok(Looked::Ends(call.finish_unused(saved, exit)));
         }
-        stands(saved, &standings)?;
         if !made.applicable {
             for blocked in &made.blocked {
                 let because = escaped(&blocked.because);

@@ -11,13 +11,14 @@ use pki::survey::Survey;
 use super::nodes::Hosts;
 use super::{Exit, output};
 
-fn kept(nodes: &Hosts, survey: &Survey) -> Kept {
+/// What the nodes keep of earlier runs.
+pub(super) fn kept(nodes: &Hosts, survey: &Survey) -> Kept {
     used::kept(nodes, &survey.desired.snapshots.directory)
 }
 
 /// Tells that a plan has been applied, and is still true.
-pub(super) fn tell_done(saved: &SavedPlan, nodes: &Hosts, survey: &Survey) {
-    let how = match used::last_applied(saved, &kept(nodes, survey)) {
+pub(super) fn tell_done(saved: &SavedPlan, kept: &Kept) {
+    let how = match used::last_applied(saved, kept) {
         Some(time) => format!("is already applied, {}", instant(time)),
         None => "has nothing left to do: everything is as it says".to_owned(),
     };
@@ -31,10 +32,10 @@ pub(super) fn tell_done(saved: &SavedPlan, nodes: &Hosts, survey: &Survey) {
 pub(super) fn settle(
     saved: &SavedPlan,
     standings: &mut Standings,
-    nodes: &Hosts,
+    kept: &Kept,
     survey: &Survey,
 ) -> Result<(), Exit> {
-    used::settle(saved, standings, &kept(nodes, survey), survey).map_err(|gone| {
+    used::settle(saved, standings, kept, survey).map_err(|gone| {
         output::tell(&format!(
             "error: stale: plan {} was applied on {} at {}, and {} since; make a new plan\n  help: pki plan -f {} -o plan.json. Nothing was touched.\n",
             saved.id(),

@@ -360,29 +360,17 @@ pub enum Order {
 }
 
 impl Order {
-    /// The same, with the links that the spec declares on its node, where it may be carried out outside of a transaction.
-    #[must_use]
-    pub fn seeing(mut self, declared: BTreeMap<String, String>) -> Self {
-        if let Self::Sign { links, .. }
-        | Self::ReadShared { links, .. }
-        | Self::ReadSharedIdentity { links, .. }
-        | Self::Await { links, .. } = &mut self
-        {
-            *links = declared;
-        }
-        self
-    }
-
-    /// Those links.
-    pub(super) fn links(&self) -> BTreeMap<String, String> {
+    /// The links that it names, where it may be carried out outside of a transaction.
+    pub(super) fn links(&self) -> Option<&BTreeMap<String, String>> {
         if let Self::Sign { links, .. }
         | Self::ReadShared { links, .. }
         | Self::ReadSharedIdentity { links, .. }
         | Self::Await { links, .. } = self
         {
-            return links.clone();
+            Some(links)
+        } else {
+            None
         }
-        BTreeMap::new()
     }
 }
 

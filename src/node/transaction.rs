@@ -80,7 +80,14 @@ impl Host for Local {
     fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
         match &mut self.transaction {
             Some(Transaction { visit, site, .. }) => perform::perform(visit, site, order),
-            None => perform::perform_reading(&self.tree()?.with_links(&order.links()), order),
+            None => {
+                let tree = self.tree()?;
+                let tree = match order.links() {
+                    Some(links) => tree.with_links(links),
+                    None => tree,
+                };
+                perform::perform_reading(&tree, order)
+            }
         }
     }
 

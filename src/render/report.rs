@@ -54,18 +54,7 @@ pub(super) fn what_follows(plan: &Plan, report: &Report) -> Vec<String> {
     let (run, total) = (&report.run, plan.visits.len());
     let done = report.visits.iter().filter(|visit| is_done(&visit.end)).count();
     // What was done before is no part of this run, and data that was saved is nothing to take back.
-    let takes_back = report.visits.iter().any(|visit| match visit.end {
-        VisitEnd::Committed | VisitEnd::NotClosed(_) => true,
-        VisitEnd::NotStarted
-        | VisitEnd::DoneBefore
-        | VisitEnd::Saved(_)
-        | VisitEnd::Refused(_)
-        | VisitEnd::Undone(_)
-        | VisitEnd::Disconnected(_)
-        | VisitEnd::TakenBack
-        | VisitEnd::Left(_)
-        | VisitEnd::UndoFailed { .. } => false,
-    });
+    let takes_back = report.visits.iter().any(|visit| visit.end.is_kept());
     let next = match report.outcome {
         Outcome::Partial if takes_back => format!(
             "mend the cause, then `pki apply` goes on ({done} of {total} done); or `pki rollback {run}` takes back what was done."
@@ -86,16 +75,7 @@ pub(super) fn what_follows(plan: &Plan, report: &Report) -> Vec<String> {
 
 /// Whether nothing of a visit is left for the next run.
 fn is_done(end: &VisitEnd) -> bool {
-    match end {
-        VisitEnd::DoneBefore | VisitEnd::Committed | VisitEnd::NotClosed(_) | VisitEnd::Saved(_) => true,
-        VisitEnd::NotStarted
-        | VisitEnd::Refused(_)
-        | VisitEnd::Undone(_)
-        | VisitEnd::Disconnected(_)
-        | VisitEnd::TakenBack
-        | VisitEnd::Left(_)
-        | VisitEnd::UndoFailed { .. } => false,
-    }
+    end.is_kept() || matches!(end, VisitEnd::DoneBefore | VisitEnd::Saved(_))
 }
 
 /// How a visit ended.
