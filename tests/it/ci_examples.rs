@@ -24,45 +24,10 @@ fn workflow(name: &str) -> Value {
 }
 
 /// `gh` of a repository that lies in a folder; whatever it is asked besides fails.
-const GH: &str = r#"#!/bin/bash
-set -eu
-world=${WORLD:?}
-case "$1 $2" in
-  "run download") [ "$4 $5 $6" = "--name pki-plan --dir" ]; cp -r "$world/artifacts/$3/pki-plan" "$7"; exit ;;
-  "api "*) ;;
-  *) exit 1 ;;
-esac
-shift
-method=GET path= body=
-while [ $# -gt 0 ]; do
-  case $1 in
-    --method) method=$2; shift ;;
-    --paginate) ;;
-    -F) body=${2#body=@}; shift ;;
-    *) path=$1 ;;
-  esac
-  shift
-done
-case "$method $path" in
-  "GET repos/o/r/commits/"*/pulls) cat "$world/pulls.json" ;;
-  "GET repos/o/r/actions/workflows/pki.yaml/runs?"*) cat "$world/runs.json" ;;
-  "GET repos/o/r/issues/7/comments") cat "$world/comments.json" ;;
-  "POST repos/o/r/issues/7/comments") cat "$body" >"$world/posted.md"; echo '{}' ;;
-  "DELETE repos/o/r/issues/comments/"*) echo "${path##*/}" >>"$world/deleted" ;;
-  *) exit 1 ;;
-esac
-"#;
+const GH: &str = include_str!("stand_ins/gh");
 
 /// The program, with its calls written down. The nodes of the tests are folders, which `--untrusted` refuses, so that is taken away here.
-const PKI: &str = r#"#!/bin/bash
-echo "$*" >>"$WORLD/calls"
-all=() skip=
-for word; do
-  if [ -n "$skip" ]; then skip=; continue; fi
-  case $word in --untrusted) ;; --hosts-from) skip=yes ;; *) all+=("$word") ;; esac
-done
-exec "$REAL_PKI" "${all[@]}"
-"#;
+const PKI: &str = include_str!("stand_ins/pki");
 
 /// A runner with a checkout.
 struct Runner {

@@ -79,6 +79,17 @@ fn blocked(plan: &Plan) -> String {
     all.map(|blocked| format!("{}: {} {:?}\n", blocked.address, blocked.because, blocked.help)).collect()
 }
 
+/// One control plane says something, and the others say nothing.
+fn on_the_word_of_one() -> Cluster {
+    let cluster = cluster("");
+    edit(&cluster, "cp-1/etc/kubernetes/admin.conf", SERVER, "https://evil.example:6443");
+    for node in ["cp-2", "cp-3"] {
+        remove(&cluster, &format!("{node}/etc/kubernetes/admin.conf"));
+        remove(&cluster, &format!("{node}/etc/kubernetes/kubelet.conf"));
+    }
+    cluster
+}
+
 /// The server that the fixture's kubeconfigs lead to.
 const SERVER: &str = "https://api.prod-eu1.example:6443";
 
@@ -166,12 +177,7 @@ fn what_all_control_planes_say_is_taken_and_says_whose_word_it_is() {
 
 #[test]
 fn what_one_says_and_others_do_not_deny_waits_for_a_person() {
-    let cluster = cluster("");
-    edit(&cluster, "cp-1/etc/kubernetes/admin.conf", SERVER, "https://evil.example:6443");
-    for node in ["cp-2", "cp-3"] {
-        remove(&cluster, &format!("{node}/etc/kubernetes/admin.conf"));
-        remove(&cluster, &format!("{node}/etc/kubernetes/kubelet.conf"));
-    }
+    let cluster = on_the_word_of_one();
     let plan = cluster.plan(&Options::default());
     let text = text_of(&plan);
     assert!(text.contains("server https://evil.example:6443"), "{text}");
@@ -220,12 +226,7 @@ fn a_renewal_keeps_no_name_of_a_certificate_that_no_ca_in_use_vouches_for() {
 
 #[test]
 fn a_timer_leaves_out_what_not_every_control_plane_says_and_does_the_rest() {
-    let cluster = cluster("");
-    edit(&cluster, "cp-1/etc/kubernetes/admin.conf", SERVER, "https://evil.example:6443");
-    for node in ["cp-2", "cp-3"] {
-        remove(&cluster, &format!("{node}/etc/kubernetes/admin.conf"));
-        remove(&cluster, &format!("{node}/etc/kubernetes/kubelet.conf"));
-    }
+    let cluster = on_the_word_of_one();
     remove(&cluster, "cp-3/etc/kubernetes/pki/front-proxy-client.crt");
     let timer = ["apply", "-f", "spec.yaml", "--unattended"];
     let output = crate::cli::pki(cluster.path(), &timer);

@@ -12,30 +12,11 @@ use crate::controller::Controller;
 use crate::nodes::Called;
 use crate::same::without_connections;
 
-/// `gh` of a repository whose pull requests, runs, comments and artifact lie in a folder; whatever it is asked besides fails.
-const GH: &str = r#"#!/usr/bin/env bash
-set -euo pipefail
-echo "$*" >>"$STORE/calls"
-case "$*" in
-  "run download 41 --name pki-plan --dir "*) cp -r "$STORE/artifact" "$7" ;;
-  "api --method DELETE repos/o/r/issues/comments/3") ;;
-  "api --method POST repos/o/r/issues/7/comments -F body=@"*) cp "${6#body=@}" "$STORE/posted.md"; echo '{}' ;;
-  "api repos/o/r/issues/7/comments --paginate") cat "$STORE/comments.json" ;;
-  "api repos/o/r/commits/"*"/pulls") cat "$STORE/pulls.json" ;;
-  "api repos/o/r/actions/workflows/pki.yaml/runs?"*) cat "$STORE/runs.json" ;;
-  *) echo "unknown: $*" >&2; exit 1 ;;
-esac
-"#;
+/// `gh` of a repository that lies in a folder; whatever it is asked besides fails.
+const GH: &str = include_str!("../it/stand_ins/gh");
 
 /// The program. A plan of a pull request copies no program to a node, and the nodes of the lab have none of their own: for them it is a plan like any other.
-const PKI: &str = r#"#!/usr/bin/env bash
-all=() skip=
-for word; do
-  if [ -n "$skip" ]; then skip=; continue; fi
-  case $word in --untrusted) ;; --hosts-from) skip=yes ;; *) all+=("$word") ;; esac
-done
-exec "$REAL_PKI" "${all[@]}"
-"#;
+const PKI: &str = include_str!("../it/stand_ins/pki");
 
 const HEAD: &str = "1111111111111111111111111111111111111111";
 const MERGE: &str = "2222222222222222222222222222222222222222";
@@ -86,7 +67,7 @@ impl<'a> Pipeline<'a> {
         bash.env("HOME", self.controller.at("home")).env("TMPDIR", self.controller.at("tmp"));
         bash.env("XDG_RUNTIME_DIR", self.controller.at("run")).env("CI", "true");
         bash.env("PKI_SSH_CONFIG", self.controller.at("ssh_config"))
-            .env("STORE", self.controller.at("store"));
+            .env("WORLD", self.controller.at("store"));
         bash.env("SPEC", "clusters/prod/pki.yaml").env("CLUSTER", "quickstart").env("HOSTS", "/none");
         bash.env("WORKFLOW", "pki.yaml").env("GITHUB_REPOSITORY", "o/r").env("PULL_REQUEST", "7");
         bash.env("GITHUB_SHA", MERGE).env("GH_TOKEN", "none").env("RUNNER_TEMP", self.controller.at("tmp"));
@@ -122,6 +103,11 @@ impl Pipeline<'_> {
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
+    /// Where the plan of a run lies.
+    fn artifact(&self) -> PathBuf {
+        self.controller.at("store/artifacts/41/pki-plan")
+    }
+
     fn store(&self, name: &str, value: &Value) {
         std::fs::write(self.controller.at("store").join(name), value.to_string()).unwrap();
     }
@@ -131,8 +117,9 @@ impl Pipeline<'_> {
         let steps = self.steps("plan");
         self.ends(0, &steps[0], &[]);
         let out = self.outputs().remove("out").unwrap();
-        let artifact = self.controller.at("store/artifact");
+        let artifact = self.artifact();
         let _none = std::fs::remove_dir_all(&artifact);
+        std::fs::create_dir_all(artifact.parent().unwrap()).unwrap();
         let copied =
             Command::new("cp").arg("-r").arg(Path::new(&out).join("artifact")).arg(artifact).status();
         assert!(copied.unwrap().success());
@@ -166,7 +153,7 @@ fn on_github_a_plan_is_a_comment_and_its_merge_applies_exactly_that() {
     assert!(comment.starts_with("<!-- pki plan quickstart sha256:"), "{comment}");
     assert_eq!(std::fs::read_to_string(controller.at("store/summary")).unwrap(), comment);
     let reviewed = std::fs::read(controller.at("store/comments.json")).unwrap();
-    let plan = std::fs::read_to_string(controller.at("store/artifact/plan.json")).unwrap();
+    let plan = std::fs::read_to_string(pipeline.artifact().join("plan.json")).unwrap();
 
     let said = pipeline.applies(0).unwrap();
     let last = said.lines().rfind(|line| line.starts_with('{')).unwrap();
@@ -175,13 +162,13 @@ fn on_github_a_plan_is_a_comment_and_its_merge_applies_exactly_that() {
 
     // The next pull request changes nothing, and its comment takes the place of the old one.
     pipeline.plans();
-    let calls = std::fs::read_to_string(controller.at("store/calls")).unwrap();
-    assert!(calls.contains("api --method DELETE repos/o/r/issues/comments/3"), "{calls}");
+    let deleted = std::fs::read_to_string(controller.at("store/deleted")).unwrap();
+    assert_eq!(deleted, "3\n", "its own comment of the last time");
     assert_eq!(pipeline.applies(0), None);
 
     // An artifact that is not what the comment says is not applied.
-    std::fs::write(controller.at("store/artifact/plan.json"), format!("{plan} ")).unwrap();
-    std::fs::write(controller.at("store/artifact/result"), "plan\n").unwrap();
+    std::fs::write(pipeline.artifact().join("plan.json"), format!("{plan} ")).unwrap();
+    std::fs::write(pipeline.artifact().join("result"), "plan\n").unwrap();
     std::fs::write(controller.at("store/comments.json"), reviewed).unwrap();
     pipeline.applies(4).unwrap();
 }
