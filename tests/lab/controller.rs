@@ -4,10 +4,10 @@
 //! them leaves a socket, a file or a connection here. Everything that the program says is kept, so that keys can be looked for in it.
 
 use std::fmt::Write as _;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::Mutex;
 
 use crate::PLACES;
@@ -25,7 +25,10 @@ pub(crate) struct Controller {
 
 /// A run that goes on.
 pub(crate) struct Run {
-    pub(crate) child: Child,
+    child: Child,
+    errors: BufReader<ChildStderr>,
+    /// What it was heard to say on standard error while it went on.
+    heard: Vec<u8>,
 }
 
 impl Controller {
@@ -83,27 +86,27 @@ impl Controller {
 
     /// Runs the program to its end.
     pub(crate) fn pki(&self, arguments: &[&str]) -> Output {
-        let run = Run { child: self.start(arguments).child };
-        self.ended(run)
+        self.ended(self.start(arguments))
     }
 
     /// Starts the program.
     pub(crate) fn start(&self, arguments: &[&str]) -> Run {
         let mut command = self.command(arguments);
-        Run { child: command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap() }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        Run { child, errors, heard: Vec::new() }
     }
 
     /// Waits for a run's end, and keeps what it said.
-    pub(crate) fn ended(&self, mut run: Run) -> Output {
-        let mut errors = run.child.stderr.take().unwrap();
+    pub(crate) fn ended(&self, run: Run) -> Output {
+        let Run { mut child, mut errors, mut heard } = run;
         let errors = std::thread::spawn(move || {
-            let mut said = Vec::new();
-            errors.read_to_end(&mut said).unwrap();
-            said
+            errors.read_to_end(&mut heard).unwrap();
+            heard
         });
         let mut stdout = Vec::new();
-        run.child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
-        let output = Output { status: run.child.wait().unwrap(), stdout, stderr: errors.join().unwrap() };
+        child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+        let output = Output { status: child.wait().unwrap(), stdout, stderr: errors.join().unwrap() };
         let mut said = self.said.lock().unwrap();
         said.extend(&output.stdout);
         said.extend(&output.stderr);
@@ -172,6 +175,15 @@ impl Run {
         assert!(Command::new("kill").args([&format!("-{name}"), &process]).status().unwrap().success());
     }
 
+    /// Waits until it says these words on standard error.
+    #[track_caller]
+    pub(crate) fn wait_for_words(&mut self, words: &str) {
+        while !String::from_utf8_lossy(&self.heard).contains(words) {
+            let read = self.errors.read_until(b'\n', &mut self.heard).unwrap();
+            assert!(read > 0, "it ended without {words:?}: {}", String::from_utf8_lossy(&self.heard));
+        }
+    }
+
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
@@ -183,9 +195,8 @@ impl Run {
         if let Some(mut out) = self.child.stdout.take() {
             out.read_to_string(&mut said).unwrap();
         }
-        if let Some(mut err) = self.child.stderr.take() {
-            err.read_to_string(&mut said).unwrap();
-        }
+        said.push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.heard)));
+        self.errors.read_to_string(&mut said).unwrap();
         said
     }
 }

@@ -170,9 +170,11 @@ fn the_first_interrupt_finishes_or_undoes_the_node_in_hand() {
 fn the_second_interrupt_ends_the_run_and_the_node_undoes() {
     let cluster = Cluster::new();
     let before = cluster.scheduler(0);
-    let run = cluster.controller.start(&apply("scheduler.conf@cp-1", &[]));
+    let mut run = cluster.controller.start(&apply("scheduler.conf@cp-1", &[]));
     cluster.wait_for_restart(0, 1);
     run.signal("TERM");
+    // Two signals of one kind that nobody has taken yet are one.
+    run.wait_for_words("A second signal ends pki at once.");
     run.signal("TERM");
     let output = cluster.controller.ended(run);
     // It ended by itself, and says that a node was touched.
