@@ -455,6 +455,8 @@ pub(super) fn place(tree: &Tree, location: &str, fuse: &Fuse) -> Result<(Dir, St
         Ok(place) => place,
         Err(TreeError::NoParent { missing }) => return Err(HostError::Missing { path: missing }),
         Err(TreeError::Unsafe(step)) => return Err(HostError::Unsafe { path: location.to_owned(), step }),
+        // A disk that fails says nothing of what the path leads to.
+        Err(TreeError::Refused { path, reason }) => return Err(HostError::Refused { path, reason }),
         Err(error) => return Err(failed(error.to_string())),
     };
     let name = place.name.to_string_lossy().into_owned();

@@ -18,11 +18,12 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// Where a path leads now. That somebody else decides that is an error; that it leads nowhere is not.
+    /// Where a path leads now. That somebody else decides that, or that it cannot be looked at, is an error; that it leads nowhere is not.
     pub(super) fn of(objects: &impl Look, path: &str) -> Result<Self, HostError> {
         let known = |place: Result<String, HostError>| match place {
             Ok(place) => Ok(Some(place)),
-            Err(error @ HostError::Unsafe { .. }) => Err(error),
+            // Where it leads is not known, which is not nowhere.
+            Err(error @ (HostError::Unsafe { .. } | HostError::Refused { .. })) => Err(error),
             Err(_) => Ok(None),
         };
         Ok(Self { own: known(own_place(objects, path))?, end: known(destination(objects, path))? })
@@ -102,7 +103,7 @@ pub(in crate::node) fn destination(objects: &impl Look, path: &str) -> Result<St
         Sight::Missing => own_place(objects, path),
         Sight::Dangling { missing, .. } => Err(HostError::Dangling { path: path.to_owned(), missing }),
         Sight::Looping { .. } => Err(looping(path)),
-        Sight::Failed { reason } => Err(HostError::Path { path: path.to_owned(), reason }),
+        Sight::Failed { reason } => Err(HostError::Refused { path: path.to_owned(), reason }),
     }
 }
 
@@ -125,7 +126,7 @@ pub(in crate::node) fn own_place(objects: &impl Look, path: &str) -> Result<Stri
         Sight::Missing => Err(HostError::Missing { path: parent.to_owned() }),
         Sight::Dangling { missing, .. } => Err(HostError::Dangling { path: parent.to_owned(), missing }),
         Sight::Looping { .. } => Err(looping(path)),
-        Sight::Failed { reason } => Err(HostError::Path { path: path.to_owned(), reason }),
+        Sight::Failed { reason } => Err(HostError::Refused { path: path.to_owned(), reason }),
     }
 }
 
@@ -144,4 +145,33 @@ fn unnamed(path: &str) -> HostError {
 
 pub(super) fn looping(path: &str) -> HostError {
     HostError::Path { path: path.to_owned(), reason: "the links on the way form a loop".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that fails.
+    struct Broken;
+
+    impl Look for Broken {
+        fn look(&self, _: &str, _: Want) -> Sight {
+            Sight::Failed { reason: "Input/output error".to_owned() }
+        }
+    }
+
+    struct Empty;
+
+    impl Look for Empty {
+        fn look(&self, _: &str, _: Want) -> Sight {
+            Sight::Missing
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_does_not_count_as_a_path_that_leads_nowhere() {
+        let error = Way::of(&Broken, "/a/b").unwrap_err();
+        assert_eq!(error.to_string(), "/a/b: Input/output error");
+        assert_eq!(Way::of(&Empty, "/a/b"), Ok(Way { own: None, end: None }));
+    }
 }
