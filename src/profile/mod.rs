@@ -12,6 +12,7 @@
 
 mod dial;
 mod foreign;
+mod known;
 mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +28,6 @@ use crate::duration::Duration;
 use crate::ids::{
     AuthorityName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName, ServiceName,
 };
-use crate::spec::check::KnownNames;
 use crate::spec::scalars::{FileMode, KubernetesVersion, UrlPath};
 use crate::spec::types::{
     CertificateFile, Consumer, Files, Holders, ProfileName, Restart, Role, Scheme, SubjectName, Usage,
@@ -464,29 +464,6 @@ impl Profile {
         base.programs.extend(self.programs);
         base.manifests.extend(self.manifests);
         Profile { description: self.description, detect: self.detect, base: self.base, ..base }
-    }
-
-    /// The names to which a spec with this profile may refer.
-    pub fn known_names(&self) -> KnownNames {
-        let issuer =
-            |entry: &IdentityEntry| entry.authority.as_ref().map(ToString::to_string).unwrap_or_default();
-        KnownNames {
-            authorities: self.authorities.keys().map(ToString::to_string).collect(),
-            consumers: self
-                .authorities
-                .iter()
-                .map(|(name, entry)| {
-                    (name.to_string(), entry.consumers.keys().map(ToString::to_string).collect())
-                })
-                .collect(),
-            certificates: self
-                .identities
-                .iter()
-                .map(|(name, entry)| (name.to_string(), issuer(entry)))
-                .collect(),
-            directories: self.directories.keys().map(ToString::to_string).collect(),
-            services: self.services.keys().map(ToString::to_string).collect(),
-        }
     }
 }
 

@@ -15,6 +15,7 @@ mod roots;
 mod tests;
 mod values;
 
+pub(crate) use places::foreign_user;
 pub(crate) use values::forms;
 
 use std::cell::Cell;
@@ -40,6 +41,8 @@ pub struct KnownNames {
     pub certificates: BTreeMap<String, String>,
     /// The directories.
     pub directories: BTreeSet<String>,
+    /// Those of them with files that belong to somebody else than root: where each is by itself, and to whom.
+    pub directories_of_others: BTreeMap<String, (Option<String>, String)>,
     /// The services.
     pub services: BTreeSet<String>,
 }
@@ -69,6 +72,7 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
     relations::shared_root,
     relations::half_source,
     places::shared_file,
+    places::state_of_others,
     relations::unknown_reference,
     relations::incomplete_addition,
     relations::link_loop,

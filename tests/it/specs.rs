@@ -58,6 +58,7 @@ fn known() -> BTreeMap<ProfileName, KnownNames> {
             ("admin.conf", "ca"),
         ]),
         directories: texts(&["etcd-pki", "kubernetes-pki"]),
+        directories_of_others: BTreeMap::new(),
         services: texts(&["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"]),
     };
     let etcd = KnownNames {
@@ -69,6 +70,11 @@ fn known() -> BTreeMap<ProfileName, KnownNames> {
             ("etcd-client", "etcd-ca"),
         ]),
         directories: texts(&["etcd-pki"]),
+        directories_of_others: [(
+            "etcd-pki".to_owned(),
+            (Some("/etc/etcd/pki".to_owned()), "etcd".to_owned()),
+        )]
+        .into(),
         services: texts(&["etcd"]),
     };
     BTreeMap::from([

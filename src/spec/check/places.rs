@@ -143,6 +143,47 @@ pub(super) fn shared_differs(checker: &mut Checker<'_>) {
     }
 }
 
+/// A directory for this program's own state in one that belongs to somebody else than root, who could put there what is then done as root.
+pub(super) fn state_of_others(checker: &mut Checker<'_>) {
+    let of_others = directories_of_others(checker);
+    let field = ["snapshots", "directory"];
+    for (path, state) in checker.texts(&field) {
+        let is_in = |directory: &str| {
+            let rest = state.strip_prefix(directory.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let Some((directory, user)) = of_others.iter().find(|(directory, _)| is_in(directory)) else {
+            continue;
+        };
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let message =
+            format!("{} is in {}, where files belong to {}", quoted(&state), quoted(directory), quoted(user));
+        let help = "name a directory in which only root can change names, such as /var/lib/pki: what lies there is put back as root";
+        checker.report(Code::InvalidPath, &path, &message, "this path", help);
+    }
+}
+
+/// The directories that the layout gives to somebody else than root, each with that user.
+fn directories_of_others(checker: &Checker<'_>) -> BTreeMap<String, String> {
+    let spec = checker.spec;
+    let mut found = BTreeMap::new();
+    for (name, (place, user)) in checker.known.into_iter().flat_map(|known| &known.directories_of_others) {
+        let declared = spec.directories.iter().find(|(declared, _)| declared.as_str() == name);
+        let places = match declared {
+            Some((_, declared)) => vec![Some(declared.path.clone()), declared.link.clone()],
+            None => vec![place.clone()],
+        };
+        found.extend(places.into_iter().flatten().map(|place| (place, user.clone())));
+    }
+    found
+}
+
+/// The user of an owner, unless that is root.
+pub(crate) fn foreign_user(owner: &str) -> Option<&str> {
+    let user = owner.split_once(':').map_or(owner, |(user, _)| user);
+    (!["root", "0", ""].contains(&user)).then_some(user)
+}
+
 /// A file as a message calls it.
 fn called(path: Path<'_>, name: &str) -> String {
     let name = quoted(name);

@@ -1,0 +1,60 @@
+//! What a layout tells the checks of a spec, which know no layouts: the names to which a spec may refer, and whose the directories are. Pure.
+
+use std::collections::BTreeMap;
+
+use super::{CombinedEntry, IdentityEntry, Profile, StorageEntry};
+use crate::spec::check::{KnownNames, foreign_user};
+use crate::spec::types::Files;
+
+impl Profile {
+    /// The directories with files that belong to somebody else than root: where each is by itself, and to whom.
+    fn directories_of_others(&self) -> BTreeMap<String, (Option<String>, String)> {
+        let of_authorities = self
+            .authorities
+            .values()
+            .filter_map(|entry| Some((entry.files.certificate.as_str(), entry.files.owner.as_deref()?)));
+        let of_identities = self.identities.values().filter_map(|entry| match &entry.storage {
+            StorageEntry::Files(Files { certificate, owner, .. }) => {
+                Some((certificate.as_str(), owner.as_deref()?))
+            }
+            StorageEntry::Combined(CombinedEntry { path, owner, .. }) => {
+                Some((path.as_str(), owner.as_deref()?))
+            }
+            // Those of a layout are root's.
+            StorageEntry::Kubeconfig(_) => None,
+        });
+        let mut found = BTreeMap::new();
+        for (path, owner) in of_authorities.chain(of_identities) {
+            let Some(user) = foreign_user(owner) else { continue };
+            let known = self.directories.iter().find(|(name, _)| path.starts_with(&format!("{{{name}}}/")));
+            if let Some((name, entry)) = known {
+                found.insert(name.to_string(), (entry.path.clone(), user.to_owned()));
+            }
+        }
+        found
+    }
+
+    /// The names to which a spec with this profile may refer.
+    pub fn known_names(&self) -> KnownNames {
+        let issuer =
+            |entry: &IdentityEntry| entry.authority.as_ref().map(ToString::to_string).unwrap_or_default();
+        KnownNames {
+            authorities: self.authorities.keys().map(ToString::to_string).collect(),
+            consumers: self
+                .authorities
+                .iter()
+                .map(|(name, entry)| {
+                    (name.to_string(), entry.consumers.keys().map(ToString::to_string).collect())
+                })
+                .collect(),
+            certificates: self
+                .identities
+                .iter()
+                .map(|(name, entry)| (name.to_string(), issuer(entry)))
+                .collect(),
+            directories: self.directories.keys().map(ToString::to_string).collect(),
+            directories_of_others: self.directories_of_others(),
+            services: self.services.keys().map(ToString::to_string).collect(),
+        }
+    }
+}
