@@ -115,8 +115,7 @@ impl Metrics {
             }
         }
         for (state, finding) in status.alarming() {
-            let node = finding.address.rsplit_once('@').map_or("", |(_, node)| node);
-            self.raise(status, node, &finding.address, word(state));
+            self.raise(status, node_of(&finding.address), &finding.address, word(state));
         }
         for row in &status.certificate_authorities {
             for node in &row.nodes {
@@ -176,6 +175,11 @@ impl Metrics {
         for run in &status.interrupted {
             self.raise(status, run.node.as_str(), &run.address, word(run.state));
         }
+        for row in &status.others {
+            for alarm in &row.alarms {
+                self.raise(status, node_of(&row.address), &row.address, word(alarm.state));
+            }
+        }
         for (node, answer) in &observed.nodes {
             let own = [cluster, node.as_str()];
             let facts = match answer {
@@ -200,9 +204,6 @@ impl Metrics {
                 let is_stale =
                     status.others.iter().any(|row| row.address == address && !row.alarms.is_empty());
                 set(&self.served, &[cluster, node.as_str(), &address], i64::from(!is_stale));
-                if is_stale {
-                    self.raise(status, node.as_str(), &address, word(AlarmState::NotInUse));
-                }
             }
         }
     }
@@ -210,6 +211,11 @@ impl Metrics {
     fn raise(&self, status: &Status, node: &str, address: &str, state: &str) {
         set(&self.alarm, &[status.cluster.as_str(), node, address, state], 1);
     }
+}
+
+/// The node of an address.
+fn node_of(address: &str) -> &str {
+    address.rsplit_once('@').map_or("", |(_, node)| node)
 }
 
 /// The words of a certificate or of a path as the value of a label.

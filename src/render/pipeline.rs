@@ -86,7 +86,7 @@ fn by_end(alarm: Option<&Alarm>) -> Vec<String> {
 fn case(name: &str, class: &str, findings: &[FindingStatus], alarms: Vec<String>) -> TestCase {
     let fails = |finding: &&FindingStatus| match finding.finding.effect {
         Effect::Blocks | Effect::Unknown | Effect::Due => true,
-        Effect::Note => false,
+        Effect::Note => finding.alarm.is_some(),
     };
     let failing: Vec<&FindingStatus> = findings.iter().filter(fails).collect();
     let kind = match failing.iter().any(|status| status.finding.effect == Effect::Unknown) {

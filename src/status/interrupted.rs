@@ -47,5 +47,6 @@ impl Status {
             || self.others.iter().any(|row| !row.alarms.is_empty())
             || !self.failed_renewals.is_empty()
             || !self.interrupted.is_empty()
+            || self.alarming().next().is_some()
     }
 }

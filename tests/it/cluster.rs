@@ -60,7 +60,7 @@ impl Cluster {
         let Survey { desired, observed } = self.survey(&loaded);
         let differences = diff(&desired, &observed, now());
         let status = Status::new(&desired, &observed, &differences, now());
-        Report { loaded, status }
+        Report { loaded, status, observed }
     }
 
     /// What the nodes tell, as it is saved.
@@ -199,6 +199,7 @@ impl Cluster {
 pub(crate) struct Report {
     pub(crate) loaded: Loaded,
     pub(crate) status: Status,
+    pub(crate) observed: Observed,
 }
 
 impl Report {

@@ -61,5 +61,6 @@ mod status;
 mod strangers;
 mod tidy;
 mod traces;
+mod views;
 mod walk;
 mod whose_word;

@@ -20,6 +20,7 @@ use pki::schema::Document;
 use crate::cluster::{Cluster, ROOT, golden, is_root, left_out, normalised, plan_text};
 use crate::listing::{differing, listing};
 use crate::schema::conforms;
+use crate::views;
 
 /// Scenarios at the same time.
 const AT_ONCE: usize = 4;
@@ -99,7 +100,10 @@ fn run(folder: &Path, ours: &BTreeSet<String>) -> Result<(), String> {
         return Ok(());
     }
     let cluster = set_up(folder)?;
-    let text = cluster.report().text().replace(cluster.path().to_str().unwrap(), "<folder>");
+    let report = cluster.report();
+    let text = report.text();
+    views::agree(&report.status, &report.observed, &text).map_err(|differs| format!("{name}: {differs}"))?;
+    let text = text.replace(cluster.path().to_str().unwrap(), "<folder>");
     golden(&folder.join("findings.txt"), &normalised(findings(&text), ours))?;
     planned(folder, name, &cluster, ours)
 }
