@@ -74,11 +74,22 @@ pub enum FailureKind {
     Disconnected,
 }
 
+/// Whether something is no longer what it was when the plan was made. Where a path led astray then, or a file was none to be replaced, the plan was blocked.
+fn is_another_than_planned(error: &HostError) -> bool {
+    matches!(
+        error,
+        HostError::Changed { .. }
+            | HostError::ChangedSince { .. }
+            | HostError::Unsafe { .. }
+            | HostError::Foreign { .. }
+    )
+}
+
 impl Failure {
     pub(super) fn on(node: &NodeName, action: Option<&Action>, error: HostError) -> Self {
         let kind = if matches!(error, HostError::Locked { .. } | HostError::AlreadyOpen { .. }) {
             FailureKind::Locked
-        } else if matches!(error, HostError::Changed { .. } | HostError::ChangedSince { .. }) {
+        } else if is_another_than_planned(&error) {
             FailureKind::Stale
         } else if matches!(error, HostError::Disconnected { .. }) {
             FailureKind::Disconnected

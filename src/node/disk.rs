@@ -2,6 +2,11 @@
 //!
 //! What enters is names without a `/` and bytes; what leaves is the change, or an error with the path and the system's words. No call follows a
 //! link, and nothing here decides. This is the one place through which every change goes, so that the tests can end the process between any two.
+//!
+//! Everything is done as the user who serves the node, in directories of other users too, where a thread with the rights of the directory's owner would have
+//! the kernel judge each name once more. It would cost more than it gives: when a thread changes its effective or its file system's user, Linux puts whether
+//! the whole process may be dumped back to `fs.suid_dumpable` (`commit_creds` in kernel/cred.c), which systemd sets to 2, and a crash in that moment would
+//! hand every key in memory to the crash handler. So the steps of [`super::confined`] and open descriptors are what holds.
 
 use std::os::fd::OwnedFd;
 

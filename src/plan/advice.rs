@@ -13,7 +13,10 @@ pub(super) fn not_mended(reason: &Reason, subject: &Subject) -> (String, String)
             "the directory behind a link is not there, and an empty one in its place would hide the right one",
             "mount the disk that holds it, or make the directory by hand if it is to be empty",
         )
-    } else if matches!(reason, Reason::NotAFile { .. } | Reason::NotADirectory { .. }) {
+    } else if matches!(
+        reason,
+        Reason::NotAFile { .. } | Reason::NotADirectory { .. } | Reason::LinkLoops { .. }
+    ) {
         (
             "something else lies in its place, and pki never removes what it does not know",
             "look at it on the node and move it away; the next plan makes what is missing",

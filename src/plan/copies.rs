@@ -114,7 +114,7 @@ fn update_trust(builder: &mut Builder<'_>, case: &Case<'_>, why: Vec<Why>) {
 }
 
 fn write(builder: &mut Builder<'_>, case: &Case<'_>, copied: Copied, why: Vec<Why>, lacks: bool) {
-    if let Err(obstacle) = case.kubeconfig_can_be_edited() {
+    if let Err(obstacle) = case.can_be_written() {
         case.stopped(builder, obstacle, why);
         return;
     }

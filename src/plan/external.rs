@@ -38,7 +38,7 @@ impl Case<'_> {
         reasons: &[Finding],
         why: &[Why],
     ) -> Result<(), Obstacle> {
-        self.kubeconfig_can_be_edited()?;
+        self.can_be_written()?;
         self.authority_is_sound(builder, authority, self.name)?;
         let before = self.view.certificate.clone();
         let replaces = before.is_some();

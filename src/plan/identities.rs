@@ -8,11 +8,12 @@ use crate::diff::{Effect, Finding, IdentityView, Reason};
 use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
 use crate::non_empty::{NonEmpty, once};
-use crate::observed::NodeFacts;
+use crate::observed::{FileFacts, FileKind, NodeFacts, Seen};
 use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::issue::Refusal;
 use crate::x509::{Certificate, ExtendedKeyUsage};
 
+use super::advice::not_mended;
 use super::authorities::Signer;
 use super::build::Builder;
 use super::reissues::reissues;
@@ -121,10 +122,14 @@ impl Case<'_> {
         ))
     }
 
-    /// Says why something is not done.
+    /// Says why something is not done. Where the user asked for it by name, that blocks: a run that leaves it out has not done what it was told.
     pub(super) fn stopped(&self, builder: &mut Builder<'_>, obstacle: Obstacle, findings: Vec<Why>) {
         let address = self.address.clone();
+        let is_asked = findings.iter().any(|why| why.finding.reason == Reason::Requested);
         match obstacle {
+            Obstacle::Elsewhere(because, help) if is_asked => {
+                builder.draft.blocked.push(Blocked { address, because, help: Some(help), findings });
+            }
             Obstacle::Elsewhere(because, help) => {
                 builder.draft.elsewhere.push(Blocked { address, because, help: Some(help), findings });
             }
@@ -180,7 +185,7 @@ impl Case<'_> {
         let authority = self.wanted.authority.clone().ok_or_else(|| {
             Obstacle::Blocked("it signs itself, and pki does not make such certificates".to_owned(), None)
         })?;
-        self.kubeconfig_can_be_edited()?;
+        self.can_be_written()?;
         let signer = self.signer(builder, &authority)?;
         self.authority_is_sound(builder, &authority, &signer.node)?;
         let old = self.model.as_ref();
@@ -254,8 +259,30 @@ impl Case<'_> {
         self.facts.files.get(&file.path)?.present()?.content.kubeconfig()
     }
 
+    /// Whether files can take the place of what is there.
+    pub(super) fn can_be_written(&self) -> Result<(), Obstacle> {
+        for FileSpec { path, .. } in self.storage.files() {
+            let lies_there = match self.facts.files.get(path) {
+                Some(Seen::Looping { .. }) => Reason::LinkLoops { path: path.clone() },
+                Some(Seen::Present(FileFacts { kind: FileKind::Directory | FileKind::Other, .. })) => {
+                    Reason::NotAFile { path: path.clone() }
+                }
+                Some(
+                    Seen::Present(FileFacts { kind: FileKind::Regular, .. })
+                    | Seen::Absent
+                    | Seen::Dangling { .. }
+                    | Seen::Unknown { .. },
+                )
+                | None => continue,
+            };
+            let (because, help) = not_mended(&lies_there, &self.address.subject);
+            return Err(Obstacle::Elsewhere(format!("{because}: {lies_there}"), help));
+        }
+        self.kubeconfig_can_be_edited()
+    }
+
     /// Only data that a kubeconfig itself holds are changed, in the place where they stand.
-    pub(super) fn kubeconfig_can_be_edited(&self) -> Result<(), Obstacle> {
+    fn kubeconfig_can_be_edited(&self) -> Result<(), Obstacle> {
         let Storage::Kubeconfig { file, server, .. } = self.storage else { return Ok(()) };
         if server.is_none() && self.view.form_is_absent() {
             if let Some(dispute) = &self.wanted.server_disputed {

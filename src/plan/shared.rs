@@ -165,7 +165,7 @@ impl<'a> Shared<'a> {
             Some(authority) => case.authority_is_sound(builder, authority, from),
             None => Ok(()),
         };
-        if let Err(obstacle) = stopped.and_then(|()| case.kubeconfig_can_be_edited()) {
+        if let Err(obstacle) = stopped.and_then(|()| case.can_be_written()) {
             case.stopped(builder, obstacle, why);
             return;
         }

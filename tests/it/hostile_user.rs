@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::cli::{code, command, pki, stderr, stdout};
 
+mod every_trick;
+
 const N: u32 = 997;
 const SHADOW: &str = "root:!:canary:19000::::::\n";
 const SMALLEST: &str = "apiVersion: pki/v1alpha1
