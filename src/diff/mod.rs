@@ -54,6 +54,7 @@ pub use strangers::{Judges, Stray};
 pub(crate) use succession::successor_names;
 pub use succession::{Staged, Succession, successions};
 pub use unlisted::{Outsider, Seen as SeenOutside, Sighting, Unlisted, unlisted, way_out};
+pub(crate) use view::foreign_content;
 pub use view::{Form, IdentityView, identity_view, storage_view};
 pub use ways::KnownContent;
 pub(crate) use ways::safe_way;

@@ -240,6 +240,15 @@ fn kubeconfig<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a KubeconfigFact
     }
 }
 
+/// What lies at the path of a PEM file, if it is nothing that this program knows: nobody has said that it may be replaced.
+pub(crate) fn foreign_content(facts: &NodeFacts, path: &str) -> Option<Reason> {
+    let reasons = match pem(facts, path) {
+        Ok(pem) => pem_reasons(pem, path),
+        Err(reason) => vec![reason],
+    };
+    reasons.into_iter().find(|reason| matches!(reason, Reason::ForeignContent { .. }))
+}
+
 /// What is wrong with a PEM file, block by block.
 pub(super) fn pem_reasons(pem: &PemFacts, path: &str) -> Vec<Reason> {
     let path = || path.to_owned();

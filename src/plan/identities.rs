@@ -293,7 +293,8 @@ impl Case<'_> {
                 Some("declare spec.cluster.controlPlaneEndpoint, or the node's address".to_owned()),
             ));
         }
-        let Some(config) = self.kubeconfig() else { return Ok(()) };
+        // What is none was told as foreign; where it may go all the same, another one is made.
+        let Some(config) = self.kubeconfig().filter(|config| !config.is_foreign()) else { return Ok(()) };
         if let Some(problem) = config.incurable() {
             return Err(Obstacle::Elsewhere(
                 format!("{} {problem}, so Kubernetes would refuse it with a new certificate too", file.path),

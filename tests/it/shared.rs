@@ -215,3 +215,39 @@ fn a_key_that_is_not_shared_does_not_leave_its_node_whatever_a_plan_says() {
     assert!(because.contains("front is not shared between nodes, so its key stays where it is"), "{because}");
     assert!(!cluster.path().join("cp-2/etc/front/tls.key").exists());
 }
+
+#[test]
+fn what_lies_in_a_further_place_and_is_nothing_known_goes_only_by_an_explicit_word() {
+    let made = made();
+    let foreign = "something of somebody else\n";
+    let places = [
+        "/etc/haproxy/front.pem",
+        "/srv/front/tls.crt",
+        "/home/ops/.kube/config",
+        "/etc/ssl/kubernetes-ca.pem",
+    ];
+    let at = |path: &str| match path.starts_with("/home") {
+        true => format!("cp-2{path}"),
+        false => format!("cp-1{path}"),
+    };
+    for path in places {
+        std::fs::write(made.at(&at(path)), foreign).unwrap();
+    }
+    let text = made.ends(0, &APPLY);
+    for path in places {
+        assert_eq!(read(&made, &at(path)), foreign.as_bytes(), "{path}: {text}");
+        assert!(text.contains(&format!("--replace-foreign {path}")), "{path}: {text}");
+    }
+    let words = places.map(|path| ["--replace-foreign", path]);
+    let arguments = [&APPLY[..], words.as_flattened()].concat();
+    made.ends(0, &arguments);
+    is_alike(&made);
+    let plan = made.ends(0, &["plan", "-f", "spec.yaml"]);
+    assert!(!plan.contains("--replace-foreign"), "{plan}");
+    // The main place holds up the plan until the word is said.
+    std::fs::write(made.at("cp-2/etc/ops/ops.conf"), foreign).unwrap();
+    let refused = made.pki(&APPLY);
+    assert_eq!(refused.status.code(), Some(3));
+    made.ends(0, &[&APPLY[..], &["--replace-foreign", "/etc/ops/ops.conf"]].concat());
+    is_alike(&made);
+}
