@@ -141,7 +141,10 @@ proptest! {
         let whole = played(&plan);
         for actions in 1..=steps.len() {
             let cut = cut(&plan, 2, actions);
-            prop_assert!(whole.is_err() || played(&cut).is_ok(), "{actions} of {steps:?}: {:?}", played(&cut));
+            // What files have to hold at the end of a plan is no matter of its middle.
+            let is_found = |found: &Counterexample| !matches!(found, Counterexample::Trust { .. });
+            let missed = played(&cut).err().filter(is_found);
+            prop_assert!(whole.is_err() || missed.is_none(), "{actions} of {steps:?}: {missed:?}");
         }
     }
 }
