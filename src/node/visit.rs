@@ -447,8 +447,15 @@ impl Visit {
     }
 }
 
-/// Who is not root could put nothing back below a directory that he has closed to himself.
+/// A directory in which this program can go on: open to no others, and, for who is not root, not closed to himself.
 fn usable(objects: &impl Objects, path: &str, access: Access) -> Result<Access, HostError> {
+    let by_others = access.mode & 0o002 != 0 || access.mode & 0o020 != 0 && access.gid != 0;
+    if by_others && access.mode & 0o1000 == 0 {
+        // Whatever lies in it could be led elsewhere from then on, by anybody, and could not be put back.
+        let reason =
+            format!("the mode {:04o} would let others change what lies in the directory", access.mode);
+        return Err(HostError::Denied { path: path.to_owned(), reason });
+    }
     if objects.served_by().uid == 0 || access.mode & 0o700 == 0o700 {
         return Ok(access);
     }

@@ -292,6 +292,20 @@ fn permissions_are_set_where_the_file_is() {
 }
 
 #[test]
+fn no_directory_is_opened_to_others_who_could_change_what_lies_in_it() {
+    let node = Node::new();
+    fs::create_dir(node.at("/data/made")).unwrap();
+    node.file("/data/made/d", "d", 0o600);
+    let mut local = node.begun(&["/data/made"]);
+    for mode in ["0777", "0722", "0702"] {
+        let refused = local.perform(Order::SetPermissions { file: spec("/data/made", mode) }).unwrap_err();
+        let words = format!("the mode {mode} would let others change what lies in the directory");
+        assert!(refused.to_string().contains(&words), "{refused}");
+    }
+    local.perform(Order::SetPermissions { file: spec("/data/made", "0755") }).unwrap();
+}
+
+#[test]
 fn only_listed_paths_are_touched_and_only_when_they_are_as_they_were_copied() {
     let node = Node::new();
     node.file("/data/a", "old", 0o600);
