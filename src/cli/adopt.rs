@@ -27,7 +27,7 @@ use pki::x509::Sha256;
 
 use super::cluster::Cluster;
 use super::nodes::{self, Hosts};
-use super::{Exit, Global, files, internal, output, written};
+use super::{Exit, Global, files, internal, terminal, written};
 
 /// A kubeadm configuration is a few kilobytes.
 const CONFIG_LIMIT: u64 = 1 << 20;
@@ -145,14 +145,16 @@ fn adopt(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
         arguments.out.as_deref().filter(|path| !arguments.force && path.symlink_metadata().is_ok())
     {
         let path = files::shown(path);
-        output::tell(&format!("error: {path} is there already\n  help: name another file, or add --force\n"));
+        terminal::tell(&format!(
+            "error: {path} is there already\n  help: name another file, or add --force\n"
+        ));
         return Err(Exit::Usage);
     }
     let config = arguments.kubeadm_config.as_deref().map(read_config).transpose()?;
     let sources = sources(arguments, global)?;
     let (found, hosts) = look(sources, arguments, config.is_some(), global)?;
     let (draft, names) = begin(&found, config.as_ref()).map_err(|error| {
-        output::tell(&format!("error: {error}\n"));
+        terminal::tell(&format!("error: {error}\n"));
         Exit::Blocked
     })?;
     let now = arguments.as_of.unwrap_or_else(super::now);
@@ -169,7 +171,7 @@ fn adopt(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
     read_back(&file_name(arguments), &text, &draft, now).map_err(|error| internal(&error))?;
     let exit = match &arguments.out {
         Some(path) => files::write(path, &text, files::SHOWN).map(|()| Exit::Done)?,
-        None => written(output::print(&text)),
+        None => written(terminal::print(&text)),
     };
     tell(&draft, &outlook, arguments);
     Ok(exit)
@@ -205,7 +207,7 @@ fn planned(
         let before = draft.spec.clone();
         (draft, survey) = settle(draft, survey, &profile, config, now).map_err(|problems| {
             for problem in problems {
-                output::tell(&format!("error: {}: {problem}\n", problem.path.join(".")));
+                terminal::tell(&format!("error: {}: {problem}\n", problem.path.join(".")));
             }
             Exit::Blocked
         })?;
@@ -257,7 +259,7 @@ fn sources(arguments: &Arguments, global: &Global) -> Result<Vec<Source>, Exit> 
     }
     if !arguments.host.is_empty() {
         let client = nodes::client(global.ssh_config.as_deref(), global.patience()).map_err(|reason| {
-            output::tell(&format!("error: {reason}\n"));
+            terminal::tell(&format!("error: {reason}\n"));
             Exit::Internal
         })?;
         for HostArgument { user, host, port } in &arguments.host {
@@ -334,14 +336,14 @@ fn look(
                 hosts.push(host);
             }
             Some(Answer::Unreachable { reason }) => {
-                output::tell(&format!("error: {}: {}\n", escaped(&called), escaped(&reason)));
+                terminal::tell(&format!("error: {}: {}\n", escaped(&called), escaped(&reason)));
                 is_silent = true;
             }
             Some(Answer::Skipped) | None => is_silent = true,
         }
     }
     if is_silent {
-        output::tell("  help: no spec was written, because what a node holds was not seen\n");
+        terminal::tell("  help: no spec was written, because what a node holds was not seen\n");
         return Err(Exit::Blocked);
     }
     // A configuration by itself is adopted where no node was named and this machine is none.
@@ -357,7 +359,7 @@ fn refuse_unreachable(observed: &Observed) -> Result<(), Exit> {
     let mut exit = Ok(());
     for (name, answer) in &observed.nodes {
         if let Answer::Unreachable { reason } = answer {
-            output::tell(&format!("error: {name}: {}\n", escaped(reason)));
+            terminal::tell(&format!("error: {name}: {}\n", escaped(reason)));
             exit = Err(Exit::Blocked);
         }
     }
@@ -371,7 +373,7 @@ fn refuse_other_machines(differences: &Differences) -> Result<(), Exit> {
         differences.findings.iter().flat_map(|(at, found)| found.iter().map(move |one| (at, one)))
     {
         if let Reason::OtherMachine { name, .. } = &finding.reason {
-            output::tell(&format!(
+            terminal::tell(&format!(
                 "error: {}: {}\n  help: name it so: --root {}=DIR\n",
                 address.node,
                 finding.reason,
@@ -387,11 +389,11 @@ fn read_config(path: &Path) -> Result<KubeadmConfig, Exit> {
     let mut text = String::new();
     let read = named_files::named(path).and_then(|file| file.take(CONFIG_LIMIT).read_to_string(&mut text));
     if let Err(error) = read {
-        output::tell(&format!("error: cannot read {}: {error}\n", files::shown(path)));
+        terminal::tell(&format!("error: cannot read {}: {error}\n", files::shown(path)));
         return Err(Exit::Internal);
     }
     KubeadmConfig::read(&shown(&path.display().to_string()), &text).map_err(|error| {
-        output::tell(&format!("error: {error}\n"));
+        terminal::tell(&format!("error: {error}\n"));
         Exit::InvalidSpec
     })
 }
@@ -411,5 +413,5 @@ fn tell(draft: &Draft, outlook: &Outlook, arguments: &Arguments) {
         said.push_str(&escaped(&line));
         said.push('\n');
     }
-    output::tell(&said);
+    terminal::tell(&said);
 }

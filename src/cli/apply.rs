@@ -22,7 +22,7 @@ use super::lock::LockArguments;
 use super::plan::PlanArguments;
 use super::progress::Progress;
 use super::saved_plan::{self, SavedArguments};
-use super::{Exit, Global, consent, json, output, own_root, reports, signals, written};
+use super::{Exit, Global, consent, json, own_root, reports, signals, terminal, written};
 
 /// What `pki apply` takes.
 #[derive(Debug, clap::Args)]
@@ -135,7 +135,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
         (Ok(()), None) => made_now(&call),
     };
     let told = match arguments.format {
-        Format::Ndjson => call.after(exit, written(output::print(&call.outcome(exit).line()))),
+        Format::Ndjson => call.after(exit, written(terminal::print(&call.outcome(exit).line()))),
         Format::Text | Format::Json => exit,
     };
     call.settled(told)
@@ -213,9 +213,9 @@ impl Call<'_> {
     /// The exit code, when it could not be shown: then it is not done either.
     pub(super) fn show(&self, plan: &Plan) -> std::result::Result<(), Exit> {
         let shown = match self.arguments.format {
-            Format::Text => written(output::print(&render::plan(plan))),
+            Format::Text => written(terminal::print(&render::plan(plan))),
             Format::Json => Exit::Done,
-            Format::Ndjson => written(output::print(&render::version(plan))),
+            Format::Ndjson => written(terminal::print(&render::version(plan))),
         };
         if shown == Exit::Done { Ok(()) } else { Err(shown) }
     }
@@ -243,14 +243,14 @@ impl Call<'_> {
         let tells_events = self.arguments.format == Format::Ndjson;
         let tell = &mut |event: &Event<'_>| match self.arguments.format {
             // A reader that has gone away is no reason to stop in the middle of a node.
-            Format::Ndjson => unwritten = unwritten.max(written(output::print(&render::event(event)))),
+            Format::Ndjson => unwritten = unwritten.max(written(terminal::print(&render::event(event)))),
             Format::Text | Format::Json => progress.tell(event),
         };
         let report = carry_out(plan, nodes, desired, policy, tells_events, tell);
         self.touched.set(self.touched.get() || report.touched());
         let mut exit = self.after(exit_of(report.outcome), unwritten);
         if self.arguments.format == Format::Text {
-            exit = self.after(exit, written(output::print(&render::report(plan, &report))));
+            exit = self.after(exit, written(terminal::print(&render::report(plan, &report))));
         }
         exit = self.after(exit, self.hand_out(plan, &report.requests));
         *self.ended.borrow_mut() = Some(report);
@@ -269,11 +269,11 @@ impl Call<'_> {
         let told = match self.arguments.format {
             Format::Text => {
                 let files = handed_out.iter().map(|written| (written.address.clone(), written.file.clone()));
-                output::print(&render::requests(&files.collect::<Vec<_>>(), &plan.spec.file))
+                terminal::print(&render::requests(&files.collect::<Vec<_>>(), &plan.spec.file))
             }
             Format::Ndjson => {
                 let lines = handed_out.iter().map(|written| render::request(&written.address, &written.file));
-                output::print(&lines.collect::<String>())
+                terminal::print(&lines.collect::<String>())
             }
             Format::Json => Ok(()),
         };
@@ -305,14 +305,14 @@ impl Call<'_> {
         let exit = self.after(exit, reports::write(&self.arguments.report, |form| text(form, exit)));
         match self.arguments.format {
             Format::Text | Format::Ndjson => exit,
-            Format::Json => self.after(exit, written(output::print(&text(Form::Json, exit)))),
+            Format::Json => self.after(exit, written(terminal::print(&text(Form::Json, exit)))),
         }
     }
 
     /// The end after something was told, or could not be. Behind a run that touched a node this is no more than a warning, but it is one.
     fn after(&self, exit: Exit, told: Exit) -> Exit {
         if told != Exit::Done && self.touched.get() {
-            output::tell(
+            terminal::tell(
                 "warning: the run itself ended as its report says; what could not be written is lost\n",
             );
         }

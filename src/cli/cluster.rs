@@ -24,7 +24,7 @@ use pki::x509::Sha256;
 use super::clusters::Clusters;
 use super::input::{self, Input, SpecArguments};
 use super::untrusted::{self, HostsFrom};
-use super::{Exit, Global, internal, nodes, output};
+use super::{Exit, Global, internal, nodes, terminal};
 
 /// A cluster.
 pub(super) struct Cluster {
@@ -65,7 +65,7 @@ impl SkipArguments {
                     Some(near) => format!("did you mean {near}? The"),
                     None => "the".to_owned(),
                 };
-                output::tell(&format!(
+                terminal::tell(&format!(
                     "error: --skip-node: there is no node {name}\n  help: {meant} nodes are {}\n",
                     nodes.join(", ")
                 ));
@@ -77,7 +77,7 @@ impl SkipArguments {
             cluster.skipped = nodes.filter(|name| self.skip_node.contains(name)).cloned().collect();
             if cluster.skipped.len() == cluster.spec.spec.nodes.len() {
                 let name = &cluster.spec.metadata.name;
-                output::tell(&format!("error: --skip-node leaves no node of {name}\n"));
+                terminal::tell(&format!("error: --skip-node leaves no node of {name}\n"));
                 return Err(Exit::Usage);
             }
         }
@@ -105,7 +105,7 @@ pub(super) fn load_or(
 ) -> Result<Clusters, Exit> {
     arguments.named(command)?;
     let input = input::read(arguments, super::now()).map_err(|error| internal(&error))?;
-    output::tell(&input.report(output::stderr_style(global.color)));
+    terminal::tell(&input.report(terminal::stderr_style(global.color)));
     if input.has_errors() {
         invalid(&input);
         return Err(Exit::InvalidSpec);
@@ -172,7 +172,7 @@ fn is_public(content: &[u8]) -> bool {
 
 /// Tells that a plan does not have the phase after which it should end.
 pub(super) fn no_such_phase(error: &NoSuchPhase) -> Exit {
-    output::tell(&format!("error: --until-phase: {error}\n"));
+    terminal::tell(&format!("error: --until-phase: {error}\n"));
     Exit::Usage
 }
 
@@ -227,7 +227,7 @@ impl Cluster {
         let survey = survey_further(&self.spec, &self.profile, nodes, known, self.patience);
         let mut survey = survey.map_err(|problems| {
             for problem in problems {
-                output::tell(&format!("error: {}: {problem}\n", problem.path.join(".")));
+                terminal::tell(&format!("error: {}: {problem}\n", problem.path.join(".")));
             }
             Exit::InvalidSpec
         })?;

@@ -3,7 +3,7 @@
 use pki::ids::NodeName;
 
 use super::cluster::Cluster;
-use super::{Exit, output};
+use super::{Exit, terminal};
 
 /// One cluster or several.
 pub(super) struct Clusters {
@@ -59,7 +59,7 @@ impl Clusters {
     pub(super) fn only(&self) -> Result<&Cluster, Exit> {
         if self.are_several() {
             let names: Vec<&str> = self.iter().map(|cluster| cluster.spec.metadata.name.as_str()).collect();
-            output::tell(&format!(
+            terminal::tell(&format!(
                 "error: this works on one cluster, and {} were named: {}\n  help: name the spec of one of them with -f\n",
                 names.len(),
                 names.join(", ")
@@ -76,7 +76,7 @@ pub(super) fn no_spec(command: &str) -> Exit {
         "apply" => "\n        for a saved plan:            pki apply plan.json",
         _ => "",
     };
-    output::tell(&format!(
+    terminal::tell(&format!(
         "error: no spec was named\n  help: pki {command} -f cluster.yaml{saved}\n        on a node without a spec:    pki adopt -o cluster.yaml\n"
     ));
     Exit::Usage

@@ -3,7 +3,7 @@
 use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
 
-use super::{Cli, Exit, output, written};
+use super::{Cli, Exit, terminal, written};
 
 /// What `pki completions` takes.
 #[derive(Debug, clap::Args)]
@@ -16,5 +16,5 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let mut bytes = Vec::new();
     generate(arguments.shell, &mut Cli::command(), "pki", &mut bytes);
-    written(output::print(&String::from_utf8_lossy(&bytes)))
+    written(terminal::print(&String::from_utf8_lossy(&bytes)))
 }

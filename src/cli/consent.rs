@@ -12,7 +12,7 @@ use pki::diagnostic::{escaped, quoted};
 use pki::log_commands::in_text;
 use pki::plan::{Approval, Deed, Plan};
 
-use super::{Exit, files, output};
+use super::{Exit, files, terminal};
 
 /// How approval is given.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,7 +54,7 @@ impl Consent {
         if self.yes || self.unattended || self.confirm.is_some() || self.can_ask() {
             return Ok(());
         }
-        output::tell("error: not approved: there is nobody to ask; look at `pki plan`, then add --yes\n");
+        terminal::tell("error: not approved: there is nobody to ask; look at `pki plan`, then add --yes\n");
         Err(Exit::NotApproved)
     }
 
@@ -81,13 +81,13 @@ impl Consent {
             format!("sha256sum {plan} shows it, and so does the review; add --expect-digest sha256:DIGEST");
         if self.unattended || self.confirm.is_some() {
             let option = if self.unattended { "--unattended" } else { "--confirm" };
-            output::tell(&format!(
+            terminal::tell(&format!(
                 "error: {option} on a saved plan needs the digest of what was reviewed: --expect-digest\n  help: {how}\n"
             ));
             return Err(Exit::Usage);
         }
         if !is_quiet {
-            output::tell(&format!(
+            terminal::tell(&format!(
                 "note: this run is bound to no review: whatever is in {plan} is compared with spec and nodes, and with nothing that somebody has read\n  help: {how}\n"
             ));
         }
@@ -122,7 +122,7 @@ impl Consent {
             Some(name) => format!("it asks for --confirm {name}"),
             None => "it asks for no name; leave --confirm out".to_owned(),
         };
-        output::tell(&format!(
+        terminal::tell(&format!(
             "error: --confirm: nothing in this plan is called {}\n  help: {help}\n",
             quoted(typed)
         ));
@@ -159,19 +159,19 @@ impl Consent {
         };
         if !self.can_ask() {
             if self.unattended {
-                output::tell("This plan waits for approval. Nothing was changed.\n");
+                terminal::tell("This plan waits for approval. Nothing was changed.\n");
             }
-            output::tell(&refusal(approval, tied));
+            terminal::tell(&refusal(approval, tied));
             return Err(Exit::NotApproved);
         }
         match answer(&question) {
             Ok(answer) if answer == wanted => Ok(()),
             Ok(_) => {
-                output::tell("Not approved. Nothing was changed.\n");
+                terminal::tell("Not approved. Nothing was changed.\n");
                 Err(Exit::NotApproved)
             }
             Err(error) => {
-                output::tell(&format!("error: cannot ask on the terminal: {error}\n"));
+                terminal::tell(&format!("error: cannot ask on the terminal: {error}\n"));
                 Err(Exit::NotApproved)
             }
         }
@@ -185,7 +185,7 @@ fn heard(plan: &Plan) -> Result<(), Exit> {
     if told.is_empty() {
         return Ok(());
     }
-    output::tell(&format!(
+    terminal::tell(&format!(
         "This plan waits for approval. Nothing was changed.\nerror: not approved: not every control plane says the same of what comes into the files of other nodes:\n{}  help: read the plan and apply it with --yes, or declare the values under spec.cluster\n",
         told.concat()
     ));

@@ -1,6 +1,6 @@
 //! `pki explain CODE`: what a code means, with an example and the way out.
 
-use super::{Exit, Global, output, written};
+use super::{Exit, Global, terminal, written};
 
 /// What `pki explain` takes.
 #[derive(Debug, clap::Args)]
@@ -15,11 +15,11 @@ pub(super) fn run(arguments: &Arguments, _: &Global) -> Exit {
         Some(code) => match pki::explain::explain(code) {
             Ok(text) => text,
             Err(error) => {
-                output::tell(&format!("error: {error}\n"));
+                terminal::tell(&format!("error: {error}\n"));
                 return Exit::Usage;
             }
         },
         None => pki::explain::overview(),
     };
-    written(output::print(&text))
+    written(terminal::print(&text))
 }

@@ -24,7 +24,7 @@ use pki::x509::CertificateRequest;
 use pki::x509::pem::MAX_FILE_BYTES;
 use serde::Serialize;
 
-use super::{Exit, Global, files, output};
+use super::{Exit, Global, files, terminal};
 
 /// The most names that are read of a directory.
 const MOST_FILES: usize = 100_000;
@@ -46,24 +46,24 @@ impl CertificatesArguments {
     pub(super) fn read(&self, survey: &Survey, now: Timestamp, global: &Global) -> Result<Signed, Exit> {
         let Some(directory) = &self.certificates else { return Ok(Signed::default()) };
         let found = contents(directory).map_err(|error| {
-            output::tell(&format!(
+            terminal::tell(&format!(
                 "error: --certificates: cannot read {}: {error}\n",
                 files::shown(directory)
             ));
             Exit::Internal
         })?;
         if found.is_empty() {
-            output::tell(&format!(
+            terminal::tell(&format!(
                 "error: --certificates: no file in {} is named *.crt or *.pem\n  help: name each certificate as its request is named: NAME@NODE.crt\n",
                 files::shown(directory)
             ));
             return Err(Exit::Usage);
         }
         check(&found, survey, now).map_err(|problems| {
-            let style = output::stderr_style(global.color);
+            let style = terminal::stderr_style(global.color);
             let style = RenderStyle { color: style.color, ..RenderStyle::PLAIN };
-            output::tell(&render(&problems, &[], style));
-            output::tell("Nothing was installed and nothing was touched.\n");
+            terminal::tell(&render(&problems, &[], style));
+            terminal::tell("Nothing was installed and nothing was touched.\n");
             Exit::Blocked
         })
     }
@@ -125,7 +125,7 @@ impl RequestsArguments {
         }
         tried.map_err(|error| {
             let directory = files::shown(directory);
-            output::tell(&format!("error: --requests: cannot make {directory}: {error}\n"));
+            terminal::tell(&format!("error: --requests: cannot make {directory}: {error}\n"));
             Exit::Internal
         })
     }
@@ -145,7 +145,10 @@ impl RequestsArguments {
         let default = || PathBuf::from(format!("pki-requests-{cluster}"));
         let directory = self.requests.clone().unwrap_or_else(default);
         DirBuilder::new().recursive(true).mode(0o755).create(&directory).map_err(|error| {
-            output::tell(&format!("error: --requests: cannot make {}: {error}\n", files::shown(&directory)));
+            terminal::tell(&format!(
+                "error: --requests: cannot make {}: {error}\n",
+                files::shown(&directory)
+            ));
             Exit::Internal
         })?;
         let mut written = Vec::new();

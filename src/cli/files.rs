@@ -19,7 +19,7 @@ use pki::saved::{MAX_BYTES, SavedError};
 use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
-use super::{Exit, chain, output};
+use super::{Exit, chain, terminal};
 
 /// The mode of plans and facts.
 pub(super) const PRIVATE: u32 = 0o600;
@@ -75,7 +75,7 @@ impl Target {
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Exit {
-    output::tell(&format!("error: cannot write {}: {error}\n", shown(path)));
+    terminal::tell(&format!("error: cannot write {}: {error}\n", shown(path)));
     Exit::Internal
 }
 
@@ -174,7 +174,7 @@ pub(super) fn remove_older(path: &Path) -> Result<(), Exit> {
 }
 
 fn not_removed(path: &Path, error: &io::Error) -> Exit {
-    output::tell(&format!("error: cannot remove the older {}: {error}\n", shown(path)));
+    terminal::tell(&format!("error: cannot remove the older {}: {error}\n", shown(path)));
     Exit::Internal
 }
 
@@ -200,18 +200,18 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<(T, Vec<u8>), Exi
 
 fn whole(path: &Path) -> Result<Vec<u8>, Exit> {
     bytes(path).map_err(|error| {
-        output::tell(&format!("error: cannot read {}: {error}\n", shown(path)));
+        terminal::tell(&format!("error: cannot read {}: {error}\n", shown(path)));
         Exit::Internal
     })
 }
 
 fn refused(path: &Path, error: &SavedError) -> Exit {
-    output::tell(&format!("error: {}: {}\n", shown(path), chain(error)));
+    terminal::tell(&format!("error: {}: {}\n", shown(path), chain(error)));
     match error {
         SavedError::Unreadable(_) => Exit::InvalidSpec,
         SavedError::Format { .. } => Exit::Stale,
         SavedError::Changed => {
-            output::tell("  help: make a new plan with `pki plan -o`. Nothing was touched.\n");
+            terminal::tell("  help: make a new plan with `pki plan -o`. Nothing was touched.\n");
             Exit::Stale
         }
     }

@@ -16,7 +16,7 @@ use pki::spec::types::ProfileName;
 use pki::spec::{self, ReadOptions, Reading, Source};
 use pki::{named_files, root_files};
 
-use super::output::Style;
+use super::terminal::Style;
 use super::{Exit, clusters, own_root, untrusted};
 
 /// One more byte than a spec may have, so that a larger file is noticed and never held in memory.

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::cluster::{self, Cluster};
 use super::exit::Outcome;
 use super::input::SpecArguments;
-use super::{Exit, Format, Global, chain, json, output, written};
+use super::{Exit, Format, Global, chain, json, terminal, written};
 
 /// What `pki lock` takes.
 #[derive(Debug, clap::Args)]
@@ -119,7 +119,7 @@ fn one(cluster: &Cluster, format: Format) -> Exit {
             outcome: Outcome::untouched(exit),
         }),
     };
-    exit.max(written(output::print(&text)))
+    exit.max(written(terminal::print(&text)))
 }
 
 fn text(nodes: &BTreeMap<NodeName, Told>) -> String {

@@ -16,7 +16,6 @@ mod no_plan;
 mod node;
 mod nodes;
 mod observe;
-mod output;
 mod own_root;
 mod plan;
 mod progress;
@@ -28,6 +27,7 @@ mod show;
 mod signals;
 mod snapshot;
 mod status;
+mod terminal;
 mod untrusted;
 mod used_plan;
 mod validate;
@@ -38,9 +38,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub(crate) use exit::Exit;
-use output::Color;
 use pki::duration::Duration;
 use pki::saved::to_text as json;
+use terminal::Color;
 
 /// Plan and apply the certificates of self-managed Kubernetes and etcd clusters.
 #[derive(Debug, Parser)]
@@ -137,7 +137,7 @@ enum Command {
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     // Before anything else: whatever this process is told to do, it may come to hold keys.
     if let Err(error) = pki::node::dumps::forbid() {
-        output::tell(&format!("error: core dumps cannot be turned off: {error}\n"));
+        terminal::tell(&format!("error: core dumps cannot be turned off: {error}\n"));
         return Exit::Internal;
     }
     let Cli { global, command } = match Cli::try_parse_from(arguments) {
@@ -166,10 +166,10 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 /// Help and version go to standard output and end well; everything else is a usage error (clap's own 2 would read as "changes pending").
 fn refused(error: &clap::Error) -> Exit {
     if error.use_stderr() {
-        output::tell(&error.render().to_string());
+        terminal::tell(&error.render().to_string());
         return Exit::Usage;
     }
-    written(output::print(&error.render().to_string()))
+    written(terminal::print(&error.render().to_string()))
 }
 
 fn help(topic: Option<&str>) -> Exit {
@@ -182,7 +182,7 @@ fn help(topic: Option<&str>) -> Exit {
         Some(name) => match command.find_subcommand_mut(name) {
             Some(subcommand) => subcommand.render_long_help().to_string(),
             None => {
-                output::tell(&format!(
+                terminal::tell(&format!(
                     "error: no command `{}`; `pki help` lists them\n",
                     name.escape_default()
                 ));
@@ -190,7 +190,7 @@ fn help(topic: Option<&str>) -> Exit {
             }
         },
     };
-    written(output::print(&text))
+    written(terminal::print(&text))
 }
 
 /// Done, unless the result could not be written.
@@ -198,7 +198,7 @@ fn written(result: std::io::Result<()>) -> Exit {
     match result {
         Ok(()) => Exit::Done,
         Err(error) => {
-            output::tell(&format!("error: cannot write to standard output: {error}\n"));
+            terminal::tell(&format!("error: cannot write to standard output: {error}\n"));
             Exit::Internal
         }
     }
@@ -206,7 +206,7 @@ fn written(result: std::io::Result<()>) -> Exit {
 
 /// An error that the user did not cause.
 fn internal(error: &dyn std::error::Error) -> Exit {
-    output::tell(&format!("error: {}\n", chain(error)));
+    terminal::tell(&format!("error: {}\n", chain(error)));
     Exit::Internal
 }
 

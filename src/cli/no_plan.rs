@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::exit::Outcome;
 use super::input::Input;
-use super::output::Style;
+use super::terminal::Style;
 use super::{Exit, json, validate};
 
 /// Why there is no plan.

@@ -14,7 +14,7 @@ use pki::observed::VisitState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-use super::{Exit, chain, output};
+use super::{Exit, chain, terminal};
 
 /// What `pki node` takes.
 #[derive(Debug, clap::Args)]
@@ -78,11 +78,11 @@ fn undo(state_directory: &str, root: Option<&PathBuf>) -> Exit {
             let restored = undone.restored.iter().map(|path| format!("\n  put back: {path}"));
             let left = undone.left.iter().map(|path| format!("\n  left, because others use it: {path}"));
             let paths: String = restored.chain(left).collect();
-            output::tell(&format!("transaction {} {ended}{paths}\n", undone.id));
+            terminal::tell(&format!("transaction {} {ended}{paths}\n", undone.id));
             Exit::Done
         }
         Err(error) => {
-            output::tell(&format!("error: {}\n", chain(&error)));
+            terminal::tell(&format!("error: {}\n", chain(&error)));
             if matches!(error, HostError::Locked { .. }) {
                 Exit::Locked
             } else if matches!(error, HostError::UndoFailed { .. }) {

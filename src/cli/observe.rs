@@ -8,7 +8,7 @@ use pki::saved::{Facts, to_text};
 use super::cluster::{self, SkipArguments};
 use super::files;
 use super::input::SpecArguments;
-use super::{Exit, Global, output, written};
+use super::{Exit, Global, terminal, written};
 
 /// What `pki observe` takes.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ fn one(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
     let mut exit = Exit::Done;
     for (name, answer) in &survey.observed.nodes {
         if let Answer::Unreachable { reason } = answer {
-            output::tell(&format!("warning: {name}: {}\n", pki::diagnostic::escaped(reason)));
+            terminal::tell(&format!("warning: {name}: {}\n", pki::diagnostic::escaped(reason)));
             exit = Exit::Blocked;
         }
     }
@@ -43,7 +43,7 @@ fn one(arguments: &Arguments, global: &Global) -> Result<Exit, Exit> {
     let text = to_text(&Facts::new(name, cluster.reference.clone(), survey.observed));
     match &arguments.out {
         Some(path) => files::write(path, &text, files::PRIVATE)?,
-        None => exit = exit.max(written(output::print(&text))),
+        None => exit = exit.max(written(terminal::print(&text))),
     }
     Ok(exit)
 }

@@ -8,7 +8,7 @@ use pki::plan::Plan;
 use pki::root_files::{self, Keys, RootProblem};
 
 use super::input::STDIN;
-use super::{Exit, output};
+use super::{Exit, terminal};
 
 /// The folder from which relative paths of a spec count; none for a spec from standard input.
 pub(super) fn folder(file: &str) -> Option<PathBuf> {
@@ -24,7 +24,7 @@ pub(super) fn keys(plan: &Plan, spec: &str) -> Result<RootKeys, Exit> {
     match root_files::keys(plan, folder(spec).as_deref()) {
         Ok(Keys { keys, open }) => {
             for (path, mode) in open {
-                output::tell(&format!(
+                terminal::tell(&format!(
                     "warning: {} has mode {mode:04o}: others than its owner may use the key of a root CA\n  help: chmod 0600 {}\n",
                     quoted(&path),
                     escaped(&path)
@@ -34,9 +34,9 @@ pub(super) fn keys(plan: &Plan, spec: &str) -> Result<RootKeys, Exit> {
         }
         Err(errors) => {
             for error in &errors {
-                output::tell(&format!("error: {error}\n  help: {}\n", error.problem.help()));
+                terminal::tell(&format!("error: {error}\n  help: {}\n", error.problem.help()));
             }
-            output::tell("Nothing was touched.\n");
+            terminal::tell("Nothing was touched.\n");
             Err(errors.iter().map(|error| exit(&error.problem)).max().unwrap_or(Exit::Internal))
         }
     }

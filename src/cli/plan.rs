@@ -22,7 +22,7 @@ use super::files;
 use super::input::{Input, SpecArguments};
 use super::no_plan::NoPlan;
 use super::untrusted::{HostsFrom, UntrustedArguments};
-use super::{Exit, Global, json, output, reports, written};
+use super::{Exit, Global, json, reports, terminal, written};
 
 /// What decides about the content of a plan besides the spec.
 #[derive(Debug, Clone, clap::Args)]
@@ -95,7 +95,7 @@ impl PlanArguments {
         let all: Vec<_> = resolved.iter().map(|(desired, skipped)| (desired, *skipped)).collect();
         let faults = selects_nothing(&self.options(false), &all);
         for fault in &faults {
-            output::tell(&format!("error: {fault}\n  help: {}\n", fault.help));
+            terminal::tell(&format!("error: {fault}\n  help: {}\n", fault.help));
         }
         if faults.is_empty() { Ok(()) } else { Err(Exit::Usage) }
     }
@@ -113,7 +113,7 @@ impl PlanArguments {
         let mut spec = self.spec.clone();
         if spec.files.is_empty() {
             if is_doubtful {
-                output::tell(
+                terminal::tell(
                     "error: the plan names a spec outside of this folder, and nothing says that the plan is the reviewed one\n  help: name the spec with -f, or bind the run with --expect-digest\n",
                 );
                 return Err(Exit::Usage);
@@ -137,7 +137,7 @@ impl PlanArguments {
             own.iter().chain(given).filter(|(_, given)| *given).map(|(option, _)| *option).collect();
         if clusters.are_several() && !given.is_empty() {
             let (given, are) = (given.join(", "), if given.len() == 1 { "is" } else { "are" });
-            output::tell(&format!("error: {given} {are} about one cluster; name its spec alone with -f\n"));
+            terminal::tell(&format!("error: {given} {are} about one cluster; name its spec alone with -f\n"));
             return Err(Exit::Usage);
         }
         Ok(())
@@ -231,9 +231,9 @@ impl FormArguments {
             Format::Gitlab => plan.gitlab(),
         };
         let printed = match place {
-            Place::Result => written(output::print(&text(self.format))),
+            Place::Result => written(terminal::print(&text(self.format))),
             Place::Aside => {
-                output::tell(&text(self.format));
+                terminal::tell(&text(self.format));
                 Exit::Done
             }
         };
@@ -251,7 +251,7 @@ impl FormArguments {
         let printed = match self.format {
             // People have read it on standard error.
             Format::Text => Exit::Done,
-            Format::Json | Format::Markdown | Format::Gitlab => written(output::print(&text(self.format))),
+            Format::Json | Format::Markdown | Format::Gitlab => written(terminal::print(&text(self.format))),
         };
         printed.max(reports::write(&self.report, text))
     }
@@ -296,7 +296,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
 fn planned(arguments: &Arguments, global: &Global, reported: &mut bool) -> Result<Exit, Exit> {
     let hosts = arguments.untrusted.hosts()?;
     if hosts.as_ref().is_some_and(HostsFrom::is_empty) && arguments.facts.is_none() {
-        output::tell(
+        terminal::tell(
             "error: --untrusted connects to no host that the spec names\n  help: name the hosts with --hosts-from FILE, or plan from --facts FILE\n",
         );
         return Err(Exit::Usage);
@@ -348,7 +348,7 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global, reported: &mut
     match (&saved, &digest) {
         (Some((path, text)), Some(digest)) => save(&plan, (path, text), digest)?,
         _ if arguments.out.is_some() => {
-            output::tell("No plan was saved: this one cannot be applied.\n");
+            terminal::tell("No plan was saved: this one cannot be applied.\n");
         }
         _ => {}
     }
@@ -371,7 +371,7 @@ pub(super) fn exit_of<'p>(plan: impl Into<View<'p>>, tells_changes: bool) -> Exi
 fn from_facts(cluster: &Cluster, path: &Path) -> Result<Survey, Exit> {
     let (facts, _): (Facts, _) = files::read(path)?;
     if facts.cluster != cluster.spec.metadata.name {
-        output::tell(&format!(
+        terminal::tell(&format!(
             "error: {} is about the cluster {}, and the spec is about {}\n",
             files::shown(path),
             facts.cluster,
@@ -387,7 +387,7 @@ fn from_facts(cluster: &Cluster, path: &Path) -> Result<Survey, Exit> {
 
 fn save(plan: &Plan, (path, text): (&Path, &str), digest: &Sha256) -> Result<(), Exit> {
     let place = if path == Path::new(STDOUT) {
-        let exit = written(output::print(text));
+        let exit = written(terminal::print(text));
         if exit != Exit::Done {
             return Err(exit);
         }
@@ -403,7 +403,7 @@ fn save(plan: &Plan, (path, text): (&Path, &str), digest: &Sha256) -> Result<(),
         }
         None => String::new(),
     };
-    output::tell(&format!(
+    terminal::tell(&format!(
         "Saved plan {} to {place}, valid until {}{why}.\n  digest  sha256:{digest}\n  apply   pki apply {} --expect-digest sha256:{digest}\n",
         plan.id,
         instant(plan.expires),

@@ -6,7 +6,7 @@ use pki::apply::{Event, VisitEnd};
 use pki::diagnostic::escaped;
 use pki::render::deed;
 
-use super::{Global, output};
+use super::{Global, terminal};
 
 /// Tells what happens.
 pub(super) struct Progress {
@@ -16,7 +16,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(global: &Global) -> Self {
-        let dumb = !output::stderr_style(global.color).is_live;
+        let dumb = !terminal::stderr_style(global.color).is_live;
         Self { quiet: global.quiet, live: stderr().is_terminal() && !dumb }
     }
 
@@ -29,7 +29,7 @@ impl Progress {
                 self.line(&format!("{} ({} of {of})", visit.node, visit.number));
             }
             Event::StepBegins { action } if self.live => {
-                output::tell(&format!("\r\u{1b}[K  {:>4}  {} ...", action.number, deed(action)));
+                terminal::tell(&format!("\r\u{1b}[K  {:>4}  {} ...", action.number, deed(action)));
             }
             Event::StepBegins { .. } => {}
             Event::StepEnds { action } => self.line(&format!("  {:>4}  {}", action.number, deed(action))),
@@ -47,7 +47,7 @@ impl Progress {
 
     fn line(&self, text: &str) {
         let clear = if self.live { "\r\u{1b}[K" } else { "" };
-        output::tell(&format!("{clear}{text}\n"));
+        terminal::tell(&format!("{clear}{text}\n"));
     }
 }
 

@@ -22,7 +22,7 @@ use super::input::SpecArguments;
 use super::lock::LockArguments;
 use super::nodes::Hosts;
 use super::progress::Progress;
-use super::{Exit, Global, chain, output, written};
+use super::{Exit, Global, chain, terminal, written};
 
 /// What `pki rollback` takes.
 #[derive(Debug, clap::Args)]
@@ -78,12 +78,12 @@ fn one(arguments: &Arguments, command: &str, global: &Global) -> Result<Exit, Ex
         {
             return no_such_run(run, &runs(&snapshots));
         }
-        output::tell(&format!("error: {}\n", chain(&error)));
+        terminal::tell(&format!("error: {}\n", chain(&error)));
         Exit::Blocked
     })?;
     let processes = Processes::of(&survey.observed);
     back.plan = checked_rollback(back.plan, &survey, &processes, &snapshots);
-    let shown = written(output::print(&render::plan(&back.plan)));
+    let shown = written(terminal::print(&render::plan(&back.plan)));
     if shown != Exit::Done || arguments.plan {
         return Ok(shown);
     }
@@ -102,7 +102,7 @@ fn one(arguments: &Arguments, command: &str, global: &Global) -> Result<Exit, Ex
     let mut progress = Progress::new(global);
     let tell = &mut |event: &Event<'_>| progress.tell(event);
     let report = carry_out(&back.plan, &mut nodes, &survey.desired, policy, false, tell);
-    let exit = exit_of(report.outcome).max(written(output::print(&render::report(&back.plan, &report))));
+    let exit = exit_of(report.outcome).max(written(terminal::print(&render::report(&back.plan, &report))));
     Ok(if report.touched() { exit.once_touched() } else { exit })
 }
 
@@ -113,7 +113,7 @@ pub(super) fn no_such_run(run: &str, known: &[String]) -> Exit {
         (Some(near), known) => format!("did you mean {near}? There are: {}", known.join(", ")),
         (None, known) => format!("there are: {}", known.join(", ")),
     };
-    output::tell(&format!(
+    terminal::tell(&format!(
         "error: no node keeps a snapshot of run {}\n  help: {}\n",
         escaped(run),
         escaped(&help)
@@ -163,7 +163,7 @@ pub(super) fn kept<T: Send>(
     for name in nodes.keys() {
         let broke_off = || Err(HostError::Unreachable { reason: "its reading broke off".to_owned() });
         let kept = told.remove(name).unwrap_or_else(broke_off).map_err(|error| {
-            output::tell(&format!("error: {name}: {}\n", chain(&error)));
+            terminal::tell(&format!("error: {name}: {}\n", chain(&error)));
             Exit::Blocked
         })?;
         all.insert(name.clone(), kept);

@@ -22,7 +22,7 @@ use super::apply::{Arguments, Call, exit_of};
 use super::cluster::{Cluster, no_such_phase};
 use super::consent::Tied;
 use super::nodes::Hosts;
-use super::{Exit, Global, files, output, used_plan};
+use super::{Exit, Global, files, terminal, used_plan};
 
 /// What names a saved plan.
 #[derive(Debug, Clone, clap::Args)]
@@ -106,7 +106,7 @@ pub(super) fn run(path: &Path, call: &Call<'_>) -> Result<Exit, Exit> {
             return Ok(exit);
         }
     }
-    output::tell("error: what an interrupted run left is undone, and is there again\n");
+    terminal::tell("error: what an interrupted run left is undone, and is there again\n");
     Err(Exit::Partial)
 }
 
@@ -158,7 +158,7 @@ fn fitting(
     let clusters = arguments.plan.load_for(&saved, is_outside(&saved, arguments), global)?;
     let mut clusters = clusters.into_iter();
     let Some(cluster) = clusters.find(|cluster| cluster.spec.metadata.name == *saved.cluster()) else {
-        output::tell(&format!(
+        terminal::tell(&format!(
             "error: no spec of the cluster {} was given; name it with -f\n",
             saved.cluster()
         ));
@@ -166,16 +166,16 @@ fn fitting(
     };
     stale.extend(of_spec(&saved, &cluster));
     for reason in &stale {
-        output::tell(&format!("error: stale: {reason}\n"));
+        terminal::tell(&format!("error: stale: {reason}\n"));
     }
     if !stale.is_empty() {
-        output::tell(
+        terminal::tell(
             "  help: make a new plan with `pki plan -o`, and have it reviewed. Nothing was touched.\n",
         );
         return Err(Exit::Stale);
     }
     if !saved.is_applicable() {
-        output::tell("error: this plan was made to be looked at, and cannot be applied\n");
+        terminal::tell("error: this plan was made to be looked at, and cannot be applied\n");
         return Err(Exit::Blocked);
     }
     let saved = match arguments.plan.until_phase {
@@ -246,13 +246,13 @@ impl Fitting {
         if !made.applicable {
             for blocked in &made.blocked {
                 let because = escaped(&blocked.because);
-                output::tell(&format!("error: {}: {because}\n", blocked.address));
+                terminal::tell(&format!("error: {}: {because}\n", blocked.address));
             }
-            output::tell("  help: as the nodes are now, this cannot be planned. Nothing was touched.\n");
+            terminal::tell("  help: as the nodes are now, this cannot be planned. Nothing was touched.\n");
             return Err(Exit::Blocked);
         }
         let rest = saved.rest(&standings, made, self.dates).map_err(|difference| {
-            output::tell(&format!(
+            terminal::tell(&format!(
                 "error: stale: {difference}\n  help: the plan, the spec or the nodes were changed since it was made; make a new plan with `pki plan -o`. Nothing was touched.\n"
             ));
             Exit::Stale
@@ -267,10 +267,10 @@ impl Fitting {
             return Ok(Signed::default());
         }
         check(&found, survey, self.at).map_err(|problems| {
-            let style = output::stderr_style(global.color);
+            let style = terminal::stderr_style(global.color);
             let style = RenderStyle { color: style.color, ..RenderStyle::PLAIN };
-            output::tell(&render(&problems, &[], style));
-            output::tell("error: stale: the certificates in the plan are not what the nodes asked for. Nothing was touched.\n");
+            terminal::tell(&render(&problems, &[], style));
+            terminal::tell("error: stale: the certificates in the plan are not what the nodes asked for. Nothing was touched.\n");
             Exit::Stale
         })
     }
@@ -285,7 +285,7 @@ impl Fitting {
         let locking = call.locking();
         let locked = lock(&approved.plan, nodes, &survey.desired, &locking, &AtomicBool::new(false));
         locked.map_err(|failure| {
-            output::tell(&format!(
+            terminal::tell(&format!(
                 "error: {}: {}. Nothing was touched.\n",
                 failure.node,
                 escaped(&failure.because)
@@ -299,7 +299,7 @@ impl Fitting {
         let plan = self.cluster.simulated(rest.plan().clone(), &survey)?;
         let is_undo = matches!(rest, Rest::Undo(_));
         if !plan.applicable || plan.approval() != approved.approval || is_undo != approved.is_undo {
-            output::tell(
+            terminal::tell(
                 "error: stale: the nodes have changed since the plan was approved. Nothing was touched.\n",
             );
             return Err(Exit::Stale);
@@ -324,12 +324,12 @@ fn stands(saved: &SavedPlan, standings: &Standings) -> Result<(), Exit> {
     let mut exit = Exit::Done;
     for visit in saved.visits() {
         if let Some(Standing::Unseen { reason }) = standings.visits.get(&visit.number) {
-            output::tell(&format!("error: {} cannot be seen: {}\n", visit.node, escaped(reason)));
+            terminal::tell(&format!("error: {} cannot be seen: {}\n", visit.node, escaped(reason)));
             exit = exit.max(Exit::Blocked);
         }
     }
     for changed in standings.changed() {
-        output::tell(&format!(
+        terminal::tell(&format!(
             "error: stale: {} {} was {}, is {}\n",
             changed.node,
             escaped(&changed.what),
@@ -341,6 +341,6 @@ fn stands(saved: &SavedPlan, standings: &Standings) -> Result<(), Exit> {
     if exit == Exit::Done {
         return Ok(());
     }
-    output::tell("  help: make a new plan with `pki plan -o`. Nothing was touched.\n");
+    terminal::tell("  help: make a new plan with `pki plan -o`. Nothing was touched.\n");
     Err(exit)
 }

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use pki::schema::Document;
 
-use super::{Exit, output, written};
+use super::{Exit, terminal, written};
 
 /// What `pki schema` takes.
 #[derive(Debug, clap::Args)]
@@ -35,5 +35,5 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Of::Facts => Document::Facts,
         Of::Event => Document::Event,
     };
-    written(output::print(&super::json(&document.schema())))
+    written(terminal::print(&super::json(&document.schema())))
 }

@@ -15,7 +15,7 @@ use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
 use super::exit::Outcome;
-use super::{Exit, output};
+use super::{Exit, terminal};
 
 /// Signals are the process's, and so is what is known of them.
 static RUN: Run = Run {
@@ -46,7 +46,7 @@ pub(super) fn stop_on_signal(tells_events: bool) -> &'static AtomicBool {
     RUN.tells_events.store(tells_events, Ordering::SeqCst);
     RUN.watched.call_once(|| {
         if let Err(error) = listen() {
-            output::tell(&format!("warning: signals cannot be caught: {error}\n"));
+            terminal::tell(&format!("warning: signals cannot be caught: {error}\n"));
         }
     });
     &RUN.stop

@@ -9,7 +9,7 @@ use super::cluster::{self, Cluster};
 use super::clusters::Clusters;
 use super::input::SpecArguments;
 use super::rollback::{self, snapshots};
-use super::{Exit, Global, chain, output, written};
+use super::{Exit, Global, chain, terminal, written};
 
 /// What `pki snapshot` takes.
 #[derive(Debug, clap::Args)]
@@ -78,7 +78,7 @@ fn show(clusters: &Clusters, run: &str) -> Result<Exit, Exit> {
     if !known.iter().any(|known| known == run) {
         return Err(rollback::no_such_run(run, &known));
     }
-    Ok(written(output::print(&text)))
+    Ok(written(terminal::print(&text)))
 }
 
 fn list(cluster: &Cluster) -> Result<Exit, Exit> {
@@ -86,7 +86,7 @@ fn list(cluster: &Cluster) -> Result<Exit, Exit> {
     let directory = &cluster.spec.spec.snapshots.directory;
     let kept = snapshots(&nodes, directory)?;
     let of_etcd = rollback::kept(&nodes, |node| node.etcd_snapshots(directory))?;
-    Ok(written(output::print(&(render::snapshots(&kept) + &render::etcd_snapshots(&of_etcd)))))
+    Ok(written(terminal::print(&(render::snapshots(&kept) + &render::etcd_snapshots(&of_etcd)))))
 }
 
 fn prune(cluster: &Cluster, keep: Option<u32>) -> Result<Exit, Exit> {
@@ -98,7 +98,7 @@ fn prune(cluster: &Cluster, keep: Option<u32>) -> Result<Exit, Exit> {
     let mut text = String::new();
     for (name, node) in &mut nodes {
         let removed = node.prune(directory, keep).map_err(|error| {
-            output::tell(&format!("error: {name}: {}\n", chain(&error)));
+            terminal::tell(&format!("error: {name}: {}\n", chain(&error)));
             Exit::Internal
         })?;
         for run in removed {
@@ -111,5 +111,5 @@ fn prune(cluster: &Cluster, keep: Option<u32>) -> Result<Exit, Exit> {
             cluster.spec.metadata.name
         );
     }
-    Ok(written(output::print(&text)))
+    Ok(written(terminal::print(&text)))
 }

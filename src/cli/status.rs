@@ -22,7 +22,7 @@ use super::cluster::{self, Cluster, SkipArguments};
 use super::exit::Outcome;
 use super::input::SpecArguments;
 use super::nodes::Hosts;
-use super::{Exit, Global, internal, json, output, reports, written};
+use super::{Exit, Global, internal, json, reports, terminal, written};
 
 /// What `pki status` takes.
 #[derive(Debug, clap::Args)]
@@ -117,13 +117,13 @@ fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Resul
     let Some(spec) = detect(&facts, root.as_deref()).map_err(|error| internal(&error))? else {
         let place = root.as_deref().map_or_else(|| "/".to_owned(), escaped);
         if let Some(foreign) = foreign(&facts) {
-            output::tell(&format!(
+            terminal::tell(&format!(
                 "error: {} under {place} belongs to {}, whose own program makes and renews its certificates; pki never writes there\n  help: renew them with: {}\n",
                 foreign.marker, foreign.name, foreign.renewal
             ));
             return Err(Exit::Blocked);
         }
-        output::tell(&format!(
+        terminal::tell(&format!(
             "error: no Kubernetes or etcd layout that pki knows under {place}\n  help: name a spec with -f, or another directory with --root\n"
         ));
         return Err(Exit::Blocked);
@@ -198,9 +198,9 @@ fn report(looks: &[Look], arguments: &Arguments, global: &Global) -> Exit {
             render::metrics(&all).unwrap_or_default()
         }
     };
-    let stdout = output::stdout_style(global.color);
+    let stdout = terminal::stdout_style(global.color);
     let style = StatusStyle { color: stdout.color, unicode: stdout.unicode };
-    let printed = written(output::print(&text(arguments.format, style)));
+    let printed = written(terminal::print(&text(arguments.format, style)));
     // A file is no terminal.
     let plain = StatusStyle { color: false, unicode: false };
     let reported = reports::write(&arguments.report, |format| text(format, plain));

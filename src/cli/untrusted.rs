@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 use pki::ids::NodeName;
 use pki::spec::types::{Connection, Ssh};
 
-use super::{Exit, chain, files, output};
+use super::{Exit, chain, files, terminal};
 
 /// Options for a spec that is not believed.
 #[derive(Debug, Clone, clap::Args)]
@@ -53,13 +53,13 @@ pub(super) struct HostsFrom(BTreeMap<NodeName, Ssh>);
 impl HostsFrom {
     fn read(path: &Path) -> Result<Self, Exit> {
         let refused = |what: &str| {
-            output::tell(&format!("error: --hosts-from: {}: {what}\n", files::shown(path)));
+            terminal::tell(&format!("error: --hosts-from: {}: {what}\n", files::shown(path)));
             Exit::Usage
         };
         let mut text = String::new();
         let read = File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text));
         read.map_err(|error| {
-            output::tell(&format!("error: --hosts-from: cannot read {}: {error}\n", files::shown(path)));
+            terminal::tell(&format!("error: --hosts-from: cannot read {}: {error}\n", files::shown(path)));
             Exit::Internal
         })?;
         Self::of(&text).map_err(|what| refused(&what))

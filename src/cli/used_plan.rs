@@ -9,7 +9,7 @@ use pki::plan::{SavedPlan, Standings};
 use pki::survey::Survey;
 
 use super::nodes::Hosts;
-use super::{Exit, output};
+use super::{Exit, terminal};
 
 /// What the nodes keep of earlier runs.
 pub(super) fn kept(nodes: &Hosts, survey: &Survey) -> Kept {
@@ -22,7 +22,7 @@ pub(super) fn tell_done(saved: &SavedPlan, kept: &Kept) {
         Some(time) => format!("is already applied, {}", instant(time)),
         None => "has nothing left to do: everything is as it says".to_owned(),
     };
-    output::tell(&format!("Plan {} {how}. Nothing was touched.\n", saved.id()));
+    terminal::tell(&format!("Plan {} {how}. Nothing was touched.\n", saved.id()));
 }
 
 /// Counts as done what the nodes' records say that a plan has done, and refuses a plan of which a part was applied that is not there any more.
@@ -36,7 +36,7 @@ pub(super) fn settle(
     survey: &Survey,
 ) -> Result<(), Exit> {
     used::settle(saved, standings, kept, survey).map_err(|gone| {
-        output::tell(&format!(
+        terminal::tell(&format!(
             "error: stale: plan {} was applied on {} at {}, and {} since; make a new plan\n  help: pki plan -f {} -o plan.json. Nothing was touched.\n",
             saved.id(),
             gone.node,

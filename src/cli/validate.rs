@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::exit::Outcome;
 use super::input::{self, Input, SpecArguments};
-use super::{Exit, Format, Global, output, reports, written};
+use super::{Exit, Format, Global, reports, terminal, written};
 
 /// What `pki validate` takes.
 #[derive(Debug, clap::Args)]
@@ -72,10 +72,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     let exit = if input.has_errors() { Exit::InvalidSpec } else { Exit::Done };
     let result = match arguments.format {
         Format::Text => {
-            output::tell(&input.report(output::stderr_style(global.color)));
-            if exit == Exit::Done { output::print(&text(&input)) } else { Ok(()) }
+            terminal::tell(&input.report(terminal::stderr_style(global.color)));
+            if exit == Exit::Done { terminal::print(&text(&input)) } else { Ok(()) }
         }
-        Format::Json => output::print(&super::json(&report(&input, exit))),
+        Format::Json => terminal::print(&super::json(&report(&input, exit))),
     };
     let reported = reports::write(&arguments.report, |kind| match kind {
         ReportKind::Json => super::json(&report(&input, exit)),
