@@ -240,13 +240,23 @@ fn kubeconfig<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a KubeconfigFact
     }
 }
 
-/// What lies at the path of a PEM file, if it is nothing that this program knows: nobody has said that it may be replaced.
+/// What lies at a path, if it is neither PEM nor a kubeconfig nor anything else that is known: nobody has said that it may be replaced.
 pub(crate) fn foreign_content(facts: &NodeFacts, path: &str) -> Option<Reason> {
-    let reasons = match pem(facts, path) {
-        Ok(pem) => pem_reasons(pem, path),
-        Err(reason) => vec![reason],
-    };
-    reasons.into_iter().find(|reason| matches!(reason, Reason::ForeignContent { .. }))
+    let foreign = |wanted| Reason::ForeignContent { path: path.to_owned(), wanted };
+    match &file(facts, path).ok()?.content {
+        Content::Pem(pem) => {
+            let mut reasons = pem_reasons(pem, path).into_iter();
+            reasons.find(|reason| matches!(reason, Reason::ForeignContent { .. }))
+        }
+        Content::Kubeconfig(config) => config.is_foreign().then(|| foreign(KnownContent::Kubeconfig)),
+        Content::Opaque => Some(foreign(KnownContent::Pem)),
+        Content::Empty
+        | Content::Manifest(_)
+        | Content::Kubelet(_)
+        | Content::Directory { .. }
+        | Content::NotRead
+        | Content::Unreadable { .. } => None,
+    }
 }
 
 /// What is wrong with a PEM file, block by block.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::desired::{DesiredNode, FileSpec};
 use crate::diff::{
     AuthorityView, Effect, Finding, IdentityView, Reason, Succession, Survey, Unlisted, authority_views,
-    identity_view, shared_views, successions, unlisted,
+    foreign_content, identity_view, shared_views, successions, unlisted,
 };
 use crate::gate::Gate;
 use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
@@ -237,7 +237,21 @@ impl<'a> Builder<'a> {
         reasons: Vec<Why>,
         replaces: bool,
     ) {
-        self.draft.add(DraftDeed { phase, address, deed, reasons, replaces });
+        match self.foreign_to(&address, &deed) {
+            Some(foreign) => {
+                let (because, help) = (foreign.to_string(), help(&foreign, &address));
+                self.draft.elsewhere.push(Blocked { address, because, help, findings: reasons });
+            }
+            None => self.draft.add(DraftDeed { phase, address, deed, reasons, replaces }),
+        }
+    }
+
+    /// What lies where a deed would write, if it is nothing that is known and nobody has said that it may go: the node would refuse the deed.
+    fn foreign_to(&self, address: &Address, deed: &Deed) -> Option<Reason> {
+        let facts = self.input.survey.observed.nodes.get(&address.node)?.facts()?;
+        let may_go = &self.input.options.replace_foreign;
+        let mut paths = deed.paths().into_iter().filter(|path| !may_go.contains(*path));
+        paths.find_map(|path| foreign_content(facts, path))
     }
 
     pub(super) fn block(

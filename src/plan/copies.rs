@@ -3,17 +3,16 @@
 use std::rc::Rc;
 
 use crate::desired::{DesiredIdentity, DesiredNode, Storage};
-use crate::diff::{CopyHeld, Effect, Finding, Reason, foreign_content, storage_view};
+use crate::diff::{CopyHeld, Effect, Finding, Reason, storage_view};
 use crate::ids::{Address, IdentityName, NodeName, Subject};
 use crate::observed::NodeFacts;
 use crate::profile::Keep;
 use crate::x509::{Certificate, Sha256};
 
-use super::advice::help;
 use super::build::Builder;
 use super::copy::{Copied, IdentityCopy};
-use super::identities::{Case, Obstacle};
-use super::{Blocked, Bundle, Deed, Noted, Position, Why};
+use super::identities::Case;
+use super::{Bundle, Deed, Noted, Position, Why};
 
 /// The further places of an identity, once it is known what becomes of the main one.
 pub(super) fn of_identity(
@@ -115,13 +114,6 @@ fn update_trust(builder: &mut Builder<'_>, case: &Case<'_>, why: Vec<Why>) {
 }
 
 fn write(builder: &mut Builder<'_>, case: &Case<'_>, copied: Copied, why: Vec<Why>, lacks: bool) {
-    let is_foreign =
-        |reason: &&Reason| matches!(reason, Reason::ForeignContent { path, .. } if !may_go(builder, path));
-    if let Some(foreign) = case.view.reasons.iter().find(is_foreign) {
-        let way_out = help(foreign, &case.address).unwrap_or_default();
-        case.stopped(builder, Obstacle::Elsewhere(foreign.to_string(), way_out), why);
-        return;
-    }
     if let Err(obstacle) = case.can_be_written() {
         case.stopped(builder, obstacle, why);
         return;
@@ -188,13 +180,6 @@ pub(super) fn of_authorities(
             .map(|certificate| *certificate.fingerprint())
             .collect();
             let why = if due.is_empty() { reasons } else { due };
-            if let Some(foreign) = foreign_content(facts, &file.path).filter(|_| !may_go(builder, &file.path))
-            {
-                let (because, help) = (foreign.to_string(), help(&foreign, &address));
-                let address = address.clone();
-                builder.draft.elsewhere.push(Blocked { address, because, help, findings: why });
-                continue;
-            }
             let replaces = !before.is_empty();
             let deed = match content {
                 Content::Bundle(bundle) => Deed::WriteBundle { file: file.clone(), bundle, before },
@@ -207,11 +192,6 @@ pub(super) fn of_authorities(
             builder.add(address.clone(), deed, why, replaces);
         }
     }
-}
-
-/// Whether the user has said that what lies at a path may go, whatever it is.
-fn may_go(builder: &Builder<'_>, path: &str) -> bool {
-    builder.input.options.replace_foreign.contains(path)
 }
 
 /// What the main file of an authority will hold.

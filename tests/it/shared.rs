@@ -225,6 +225,7 @@ fn what_lies_in_a_further_place_and_is_nothing_known_goes_only_by_an_explicit_wo
         "/srv/front/tls.crt",
         "/home/ops/.kube/config",
         "/etc/ssl/kubernetes-ca.pem",
+        "/etc/kubernetes/pki/sa.pub",
     ];
     let at = |path: &str| match path.starts_with("/home") {
         true => format!("cp-2{path}"),
