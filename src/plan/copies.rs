@@ -162,6 +162,9 @@ pub(super) fn of_authorities(
                 .get(authority)
                 .and_then(|view| view.on_node(name))
                 .map(<[_]>::to_vec);
+            // What bars the main file bars the others, and was told.
+            let barred = findings.iter().any(|one| matches!(one.effect, Effect::Blocks | Effect::Unknown));
+            let held = held.filter(|_| !barred);
             let held = || Some((Content::Bundle(Bundle::known(held?)?), Vec::new()));
             // While nobody knows what belongs there, nothing is written there: what is due is told elsewhere.
             let Some((content, reasons)) = coming(builder, &address, &copy.certificate.path).or_else(held)

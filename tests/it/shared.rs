@@ -252,3 +252,19 @@ fn what_lies_in_a_further_place_and_is_nothing_known_goes_only_by_an_explicit_wo
     made.ends(0, &[&APPLY[..], &["--replace-foreign", "/etc/ops/ops.conf"]].concat());
     is_alike(&made);
 }
+
+#[test]
+fn a_ca_file_that_holds_something_else_is_not_spread_to_its_further_places() {
+    let made = made();
+    std::fs::copy(
+        made.at("cp-1/etc/kubernetes/pki/apiserver.crt"),
+        made.at("cp-1/etc/kubernetes/pki/ca.crt"),
+    )
+    .unwrap();
+    let before = read(&made, "cp-1/etc/ssl/kubernetes-ca.pem");
+    let refused = made.pki(&APPLY);
+    let text = String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{text}");
+    assert!(text.contains("error: ca/ca@cp-1") && !text.contains("the plan is wrong"), "{text}");
+    assert_eq!(read(&made, "cp-1/etc/ssl/kubernetes-ca.pem"), before);
+}
