@@ -4,6 +4,8 @@
 //! a plan or in facts can. What is read is somebody else's word: its size is bounded by the caller, unknown names of a later minor format are passed over where
 //! the type allows it, and an unknown major one is refused. No file is touched here.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::ClusterName;
 use crate::log_commands::in_json;
 use crate::observed::Observed;
-use crate::plan::SpecReference;
+use crate::x509::Sha256;
 
 /// The version of the JSON forms: minor steps only add, a reader refuses a major one that it does not know.
 pub const FORMAT_VERSION: &str = "1.0";
@@ -95,4 +97,20 @@ impl Facts {
     pub fn new(cluster: ClusterName, spec: SpecReference, observed: Observed) -> Self {
         Self { format_version: FORMAT_VERSION.to_owned(), tool: TOOL.to_owned(), cluster, spec, observed }
     }
+}
+
+/// Which spec a plan was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SpecReference {
+    /// The file, as it was named.
+    pub file: String,
+    /// SHA-256 of its text.
+    pub sha256: Sha256,
+    /// The commit that the pipeline says it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The files that it names, as they are named there, with SHA-256 of what they hold: `source.certificate` and `knownHosts`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Sha256>,
 }

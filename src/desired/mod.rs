@@ -6,6 +6,9 @@
 
 mod named_trust;
 mod resolve;
+mod state_layout;
+mod storage;
+mod survey;
 mod template;
 mod told;
 
@@ -13,11 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 pub use named_trust::{UnwrittenTrust, unwritten_trust};
 pub use resolve::{ResolveError, resolve};
+pub use state_layout::{ETCD_SNAPSHOTS, REQUESTS};
+pub use storage::{FileSpec, Storage};
+pub use survey::Survey;
 pub use told::{Dispute, Disputes, Origin, Told};
 
 use crate::duration::Duration;
@@ -269,20 +272,6 @@ impl AuthorityCopy {
     }
 }
 
-/// A file as it should be, content aside.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct FileSpec {
-    /// The absolute path on the node.
-    pub path: String,
-    /// The owner's user name.
-    pub user: String,
-    /// The owner's group name.
-    pub group: String,
-    /// The permission bits.
-    pub mode: FileMode,
-}
-
 /// A certificate with its key as it should be on one node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesiredIdentity {
@@ -326,12 +315,6 @@ pub struct DesiredIdentity {
     pub request: Option<FileSpec>,
 }
 
-/// The directory with requests that wait, below the one with snapshots.
-pub const REQUESTS: &str = "requests";
-
-/// The directory with snapshots of etcd's data, below the one with snapshots.
-pub const ETCD_SNAPSHOTS: &str = "etcd";
-
 impl DesiredIdentity {
     /// Every place, the main one first.
     pub fn places(&self) -> impl Iterator<Item = &Storage> {
@@ -371,55 +354,6 @@ pub struct DesiredNames {
     pub told: BTreeMap<String, Told>,
     /// Why one that could not be worked out is disputed.
     pub disputed: Option<Dispute>,
-}
-
-/// Where an identity is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Storage {
-    /// Two files.
-    Pair {
-        /// The certificate.
-        certificate: FileSpec,
-        /// The private key.
-        key: FileSpec,
-    },
-    /// One file with both.
-    Combined {
-        /// The file.
-        file: FileSpec,
-    },
-    /// A kubeconfig with everything embedded.
-    Kubeconfig {
-        /// The file.
-        file: FileSpec,
-        /// The API server's URL; `None` where it could not be worked out.
-        server: Option<String>,
-        /// The name of the user in it.
-        user: String,
-        /// The authority that it trusts.
-        trusts: AuthorityName,
-        /// The file to which a kubelet points it after its first rotation.
-        rotated: Option<String>,
-    },
-}
-
-impl Storage {
-    /// The file that shows the certificate: what a report calls the identity's place.
-    pub fn certificate_path(&self) -> &str {
-        match self {
-            Storage::Pair { certificate, .. } => &certificate.path,
-            Storage::Combined { file } | Storage::Kubeconfig { file, .. } => &file.path,
-        }
-    }
-
-    /// Every file of the identity.
-    pub fn files(&self) -> Vec<&FileSpec> {
-        match self {
-            Storage::Pair { certificate, key } => vec![certificate, key],
-            Storage::Combined { file } | Storage::Kubeconfig { file, .. } => vec![file],
-        }
-    }
 }
 
 /// A key pair without certificate as it should be.

@@ -42,6 +42,7 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::desired::Survey;
 pub use alarm::FindingAlarm;
 pub use authority::{AuthorityView, authority_views, is_extension};
 pub use copies::CopyHeld;
@@ -66,15 +67,6 @@ use crate::ids::{Address, AuthorityName, NodeName, Subject};
 use crate::observed::{Answer, NodeFacts, Observed};
 use crate::profile::{Keep, foreign};
 use ways::Ways;
-
-/// What should be, and what is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Survey {
-    /// What should be.
-    pub desired: Desired,
-    /// What is.
-    pub observed: Observed,
-}
 
 /// The largest difference between a node's clock and ours. Beyond it a certificate that we issue might not be valid yet on the node.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_seconds(60);

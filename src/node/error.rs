@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::lock::Holder;
+use super::claim::Holder;
 use super::order::{Slot, VisitId};
 use crate::diagnostic::Code;
 use crate::kubeconfig::edit::EditError;

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use super::claim::Claim;
 use super::disk::{Dir, staged_name};
 use super::error::HostError;
 use super::live::etcd::Asker;
 use super::live::etcd::snapshot::{Announced, Keeper};
 use super::local::Local;
-use super::lock::Claim;
 use super::order::SnapshotEtcd;
 use super::site::served_by;
 use super::store::{Store, check_run};

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::claim::{Claim, LockState};
 use super::error::HostError;
-use super::lock::{Claim, LockState};
 use super::order::{Answer, Begin, Order, Slot, SnapshotEtcd};
 use super::wire::frame::{self, Frame, FrameError};
 use super::wire::{Greeting, Hello, Introduction, Outcome, PROTOCOL, Performed, Request, VERSION};

@@ -1,5 +1,7 @@
 //! What a node says of the files that are put there, on disk and in memory.
 
+use crate::observed::NodeFacts;
+use crate::observed::ObserveRequest;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -6,6 +6,7 @@
 
 mod undo;
 
+use super::claim::{Claim, LockState};
 use super::confined::Tree;
 use super::disk::{Beside, Dir, Seed};
 use super::error::HostError;
@@ -13,7 +14,7 @@ use super::gates;
 use super::image::Image;
 use super::journal::{self, Event, Journal};
 use super::local::Local;
-use super::lock::{self, Claim, Lock, LockState};
+use super::lock::{self, Lock};
 use super::order::{Answer, Begin, Order, SnapshotEtcd, VisitId};
 use super::site::{self, Site};
 use super::snapshot::{self, Manifest};

@@ -14,8 +14,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use super::claim::Claim;
 use super::error::HostError;
-use super::lock::Claim;
 use super::order::{Answer, Begin, Order, SnapshotEtcd};
 use crate::observed::ObserveRequest;
 

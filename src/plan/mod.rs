@@ -59,8 +59,6 @@ mod until;
 mod wishes;
 mod words;
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -90,6 +88,8 @@ pub use summary::{Summary, Upcoming};
 pub use table::{PhaseLine, Side};
 pub use until::NoSuchPhase;
 
+pub use crate::saved::SpecReference;
+
 use crate::diff::{Differences, Finding, Reason, Survey};
 use crate::ids::{Address, ClusterName, NodeName, ServiceName};
 use crate::observed::Answer;
@@ -97,7 +97,6 @@ use crate::saved::{FORMAT_VERSION, TOOL};
 use crate::signed::Signed;
 use crate::simulate::Checked;
 use crate::spec::types::ProfileName;
-use crate::x509::Sha256;
 
 /// How long before `now` a new certificate begins, so that a clock that runs a little behind accepts it (kubernetes#118922 uses the same).
 pub const BACKDATE: crate::duration::Duration = crate::duration::Duration::from_seconds(300);
@@ -177,22 +176,6 @@ pub struct Plan {
     /// What its simulation says; none before it was simulated, which is no part of what it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked: Option<Checked>,
-}
-
-/// Which spec a plan was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SpecReference {
-    /// The file, as it was named.
-    pub file: String,
-    /// SHA-256 of its text.
-    pub sha256: Sha256,
-    /// The commit that the pipeline says it is of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    /// The files that it names, as they are named there, with SHA-256 of what they hold: `source.certificate` and `knownHosts`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub files: BTreeMap<String, Sha256>,
 }
 
 /// The work on one node, done or undone as a whole.

@@ -1,5 +1,6 @@
 //! Start in agreement, change one thing, look at the plan.
 
+use crate::x509::Sha256;
 use std::collections::BTreeSet;
 
 use super::*;

@@ -4,6 +4,7 @@
 //! document at its place. Nothing here opens a file: what `source` names is handed in, and `knownHosts` is read elsewhere.
 
 pub mod authority;
+pub mod certificate;
 pub mod check;
 pub mod decode;
 pub mod document;

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::authority::{Authority, OnExpiry, Source};
+pub use super::certificate::{KeyAlgorithm, SubjectName, Usage};
 pub use super::operation::{
     Connection, Endpoint, EtcdSnapshots, Health, Local, OnFailure, Restart, Rollout, Scheme, Service,
     Snapshots, Ssh,
@@ -217,64 +218,6 @@ impl Default for Defaults {
     }
 }
 
-/// The algorithms with which new keys are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub enum KeyAlgorithm {
-    /// RSA with 2048 bits, kubeadm's default.
-    #[serde(rename = "rsa-2048")]
-    Rsa2048,
-    /// RSA with 3072 bits.
-    #[serde(rename = "rsa-3072")]
-    Rsa3072,
-    /// RSA with 4096 bits.
-    #[serde(rename = "rsa-4096")]
-    Rsa4096,
-    /// ECDSA over NIST P-256.
-    #[serde(rename = "ecdsa-p256")]
-    EcdsaP256,
-    /// ECDSA over NIST P-384 (kubeadm 1.34 and later).
-    #[serde(rename = "ecdsa-p384")]
-    EcdsaP384,
-    /// Ed25519. Kubernetes and etcd accept it, kubeadm never makes it.
-    #[serde(rename = "ed25519")]
-    Ed25519,
-}
-
-impl fmt::Display for KeyAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            KeyAlgorithm::Rsa2048 => "rsa-2048",
-            KeyAlgorithm::Rsa3072 => "rsa-3072",
-            KeyAlgorithm::Rsa4096 => "rsa-4096",
-            KeyAlgorithm::EcdsaP256 => "ecdsa-p256",
-            KeyAlgorithm::EcdsaP384 => "ecdsa-p384",
-            KeyAlgorithm::Ed25519 => "ed25519",
-        })
-    }
-}
-
-impl KeyAlgorithm {
-    /// The algorithm of an existing key, if new keys of it are made.
-    pub fn of_key(found: &crate::x509::KeyAlgorithm) -> Option<Self> {
-        let made =
-            [Self::Rsa2048, Self::Rsa3072, Self::Rsa4096, Self::EcdsaP256, Self::EcdsaP384, Self::Ed25519];
-        made.into_iter().find(|made| crate::x509::KeyAlgorithm::from(*made) == *found)
-    }
-}
-
-impl From<KeyAlgorithm> for crate::x509::KeyAlgorithm {
-    fn from(algorithm: KeyAlgorithm) -> Self {
-        match algorithm {
-            KeyAlgorithm::Rsa2048 => Self::Rsa { bits: 2048 },
-            KeyAlgorithm::Rsa3072 => Self::Rsa { bits: 3072 },
-            KeyAlgorithm::Rsa4096 => Self::Rsa { bits: 4096 },
-            KeyAlgorithm::EcdsaP256 => Self::EcdsaP256,
-            KeyAlgorithm::EcdsaP384 => Self::EcdsaP384,
-            KeyAlgorithm::Ed25519 => Self::Ed25519,
-        }
-    }
-}
-
 /// One machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -357,36 +300,6 @@ pub struct Certificate {
     /// The nodes that hold it. Needed for a certificate that the profile does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<Placement>,
-}
-
-/// A subject. Each part is one attribute; nothing is parsed out of a string.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SubjectName {
-    /// CN. Kubernetes and etcd read it as the user. `{node}` stands for the node's name, `{address}` for its address.
-    pub common_name: String,
-    /// O, in this order. Kubernetes reads each as a group.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub organizations: Vec<String>,
-}
-
-/// What a certificate may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Usage {
-    /// Serving TLS (extended key usage serverAuth).
-    Server,
-    /// Presenting itself to a TLS server (extended key usage clientAuth).
-    Client,
-}
-
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Usage::Server => "server",
-            Usage::Client => "client",
-        })
-    }
 }
 
 /// Subject alternative names.

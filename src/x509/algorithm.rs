@@ -17,6 +17,7 @@ use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 use super::asn1::{RsaPublicKey, dotted};
 use super::digest::Sha256;
+use crate::spec::certificate::KeyAlgorithm as NewKeyAlgorithm;
 
 /// Dotted object identifiers of key algorithms and curves.
 pub(super) mod oid {
@@ -260,6 +261,28 @@ pub(super) fn spki(
 pub(super) fn pem_text(label: &'static str, der: &[u8]) -> String {
     // Fails only for a label that is none, or gigabytes of contents: callers have neither.
     der::pem::encode_string(label, LineEnding::LF, der).unwrap_or_default()
+}
+
+impl NewKeyAlgorithm {
+    /// The algorithm of an existing key, if new keys of it are made.
+    pub fn of_key(found: &KeyAlgorithm) -> Option<Self> {
+        let made =
+            [Self::Rsa2048, Self::Rsa3072, Self::Rsa4096, Self::EcdsaP256, Self::EcdsaP384, Self::Ed25519];
+        made.into_iter().find(|made| KeyAlgorithm::from(*made) == *found)
+    }
+}
+
+impl From<NewKeyAlgorithm> for KeyAlgorithm {
+    fn from(algorithm: NewKeyAlgorithm) -> Self {
+        match algorithm {
+            NewKeyAlgorithm::Rsa2048 => Self::Rsa { bits: 2048 },
+            NewKeyAlgorithm::Rsa3072 => Self::Rsa { bits: 3072 },
+            NewKeyAlgorithm::Rsa4096 => Self::Rsa { bits: 4096 },
+            NewKeyAlgorithm::EcdsaP256 => Self::EcdsaP256,
+            NewKeyAlgorithm::EcdsaP384 => Self::EcdsaP384,
+            NewKeyAlgorithm::Ed25519 => Self::Ed25519,
+        }
+    }
 }
 
 #[cfg(test)]

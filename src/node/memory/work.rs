@@ -12,9 +12,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Entry, Failure, Memory, Object, is_below, services::same_file};
+use crate::node::claim::{Claim, Holder, LockState};
 use crate::node::error::HostError;
 use crate::node::image::{Access, FileImage, Image, TreeImage};
-use crate::node::lock::{Claim, Holder, LockState};
 use crate::node::order::{Answer, Begin, Order, SnapshotEtcd, VisitId};
 use crate::node::visit::{Change, Earlier, Objects, Touch, Visit, backwards, made_below};
 use crate::node::{Host, perform};
