@@ -2,56 +2,62 @@
 //!
 //! ```text
 //! Spec --resolve(profile)--> Desired --+
-//!                                      +--diff(now)--> Changes --plan--> Plan --check--> apply --> Journal --> Report
-//! Nodes --observe--> Observed ---------+                                   ^------ rollback(plan, journal) ----'
+//!                                      +--diff(now)--> Differences --plan--> Plan --simulate--> apply --> Report
+//! Nodes --observe--> Observed ---------+                                      ^--- rollback(snapshots) ---'
 //! ```
 //!
-//! What enters is a reviewed YAML file ([`spec`]) and what the nodes say ([`node`], [`observed`]); what leaves are
-//! values: findings ([`diff`]), reports ([`status`]) and texts ([`render`]). Deciding is pure: no I/O, no clock but the `now` it is given, no
-//! randomness, so the same input gives the same bytes. Effects live in [`node`] alone. The library never prints, never reads the
-//! environment and never ends the process: that is the binary's part (`cli`).
+//! What enters is a reviewed YAML file and what the nodes say; what leaves are values: findings, plans, reports and texts. Deciding is pure: no I/O, no clock
+//! but the `now` that it is given, no randomness, so the same input gives the same bytes. The library never prints, never reads the environment and never ends
+//! the process: that is the program's part (`cli`).
+//!
+//! # Rooms
+//!
+//! Imports go down only; `tests/it/layers.rs` holds this table, and which crates each room may use.
+//!
+//! | Rank | Room | What is in it |
+//! |---|---|---|
+//! | 0 | [`diagnostic`] | problems with places, the table of codes, what is escaped for whom |
+//! | 1 | [`types`] | names, durations, secrets, files and certificates as they are wished for |
+//! | 2 | [`yaml`], [`x509`] | YAML with places; certificates, keys, chains by Go's rules, issuing |
+//! | 3 | [`formats`] | what lies on nodes: PEM, kubeconfigs, manifests, the kubelet's configuration |
+//! | 4 | [`protocol`], [`spec`] | what controller and nodes say to each other; what a user declares |
+//! | 5 | [`files`], [`profile`] | paths walked as an attacker's (effects); the layouts |
+//! | 6 | [`agent`], [`remote`], [`desired`] | what runs on a node (effects); nodes behind a connection (effects); the wanted state |
+//! | 7 | [`diff`], [`observe`] | findings; all nodes asked at once (effects) |
+//! | 8 | [`trust`] | who accepts whom |
+//! | 9 | [`plan`] | deeds, their order, phases, what is left of a plan, the way back |
+//! | 10 | [`simulate`], [`apply`], [`output`] | a plan played before it is shown; carried out (effects); every text and every format |
+//! | 11 | [`adopt`] | a spec from what nodes hold |
+//!
+//! # Where does it go?
+//!
+//! - A new form of output: a file in `output`, and its word in the command that offers it.
+//! - A new layout: a YAML file in `profile`, and its row in `ProfileName`.
+//! - A new finding: a variant of `diff::Reason` with its sentence in `diff/sentences`, made by the file of `diff` that looks at that thing.
+//! - A new deed: `plan/model/deed`, drawn in `plan/draft` or `plan/rotation`, played in `simulate/deeds`, done in `apply/act`, told in `output/deed`.
+//! - A new order to a node: `protocol/command` with its form in `protocol/wire`, carried out by `agent/transaction`.
+//! - What a node tells: `protocol/facts`, seen by `agent/inspect` or, of what runs, by `agent/probe`.
 
 pub mod adopt;
+pub mod agent;
 pub mod apply;
-mod counted;
 pub mod desired;
-pub mod detect;
 pub mod diagnostic;
 pub mod diff;
-pub mod duration;
-pub mod explain;
-pub mod gate;
-pub mod hints;
-pub mod ids;
-pub mod kubeconfig;
-pub mod kubelet;
-pub mod log_commands;
-pub mod lookalike;
-pub mod manifest;
-pub mod material;
-pub mod named_files;
-pub mod node;
-mod node_yaml;
-pub mod non_empty;
+pub mod files;
+pub mod formats;
 pub mod observe;
-pub mod observed;
-pub mod own_root;
+pub mod output;
 pub mod plan;
 pub mod profile;
-pub mod render;
-pub mod request;
-pub mod root_files;
-pub mod saved;
-pub mod schema;
-pub mod secret;
+pub mod protocol;
+pub mod remote;
 #[cfg(test)]
 #[path = "../tests/it/seeds.rs"]
 mod seeds;
-pub mod signed;
 pub mod simulate;
 pub mod spec;
-pub mod status;
-pub mod survey;
-pub mod visits;
+pub mod trust;
+pub mod types;
 pub mod x509;
-mod yaml_edit;
+pub mod yaml;

@@ -10,9 +10,10 @@ use super::{Draft, Held, Sight, common};
 use crate::desired::DesiredNames;
 use crate::diagnostic::is_deceiving;
 use crate::diff::{AuthorityView, authority_views, identity_view};
-use crate::ids::{AuthorityName, IdentityName};
 use crate::spec::check::forms::dns_fault;
-use crate::spec::types::{Holders, OnlyNames, SubjectName, Usage};
+use crate::spec::types::{Holders, OnlyNames};
+use crate::types::certificate::{SubjectName, Usage};
+use crate::types::names::{AuthorityName, IdentityName};
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, ExtendedKeyUsage};
 

@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::comments::Comments;
 use super::kubeadm::KubeadmConfig;
 use super::{Draft, Sight};
-use crate::detect::{ADMIN_CONF, KUBELET_CONF, config};
-use crate::ids::NodeName;
-use crate::observed::NodeFacts;
+use crate::profile::detect::{ADMIN_CONF, KUBELET_CONF, config};
+use crate::protocol::facts::NodeFacts;
 use crate::spec::check::forms::{dns_fault, is_endpoint, is_subnet};
 use crate::spec::types::Cluster;
+use crate::types::names::NodeName;
 use crate::x509::Certificate;
 
 /// The serving certificates of API servers, where no manifest says where they are.

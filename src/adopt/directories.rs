@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::look::PLATFORM_CONFIG;
 use super::{Draft, Sight};
+use crate::adopt::first_look::PLATFORM_CONFIG;
 use crate::desired::DesiredNode;
 use crate::diff::{own_hop, target};
-use crate::ids::{DirectoryName, NodeName};
-use crate::observed::{FileKind, NodeFacts, Seen};
+use crate::protocol::facts::{FileKind, NodeFacts, Seen};
 use crate::spec::check::forms::path_fault;
 use crate::spec::types::Directory;
+use crate::types::names::{DirectoryName, NodeName};
 
 /// Declares what all nodes agree on.
 pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::tree::{Tree, named, of_spec};
 use super::{Draft, Outlook};
+use crate::adopt::spec_tree::{Tree, named, of_spec};
+use crate::diagnostic::Source;
+use crate::diagnostic::log_commands::in_text;
 use crate::diagnostic::{RenderStyle, escaped, render};
-use crate::log_commands::in_text;
-use crate::own_root::CertificateFile;
 use crate::profile::Profile;
+use crate::spec::custom_root::CertificateFile;
 use crate::spec::types::ProfileName;
-use crate::spec::{API_VERSION, KIND, Loaded, ReadOptions, Source, read};
+use crate::spec::{API_VERSION, KIND, Loaded, ReadOptions, read};
 
 /// The widest line.
 const WIDTH: usize = 150;

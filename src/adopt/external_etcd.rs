@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{Draft, Sight, common};
-use crate::detect::API_SERVER;
-use crate::ids::{AuthorityName, IdentityName, NodeName, ServiceName};
-use crate::observed::NodeFacts;
+use crate::profile::detect::API_SERVER;
+use crate::protocol::facts::NodeFacts;
 use crate::spec::check::forms::path_fault;
-use crate::spec::types::{
-    Authority, Certificate, Files, Placement, ProfileName, Role, Service, SubjectName, Usage,
-};
+use crate::spec::types::{Authority, Certificate, Files, Placement, ProfileName, Role, Service};
+use crate::types::certificate::{SubjectName, Usage};
+use crate::types::names::{AuthorityName, IdentityName, NodeName, ServiceName};
 
 /// Declares them where every API server names the same files.
 pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {

@@ -5,13 +5,13 @@
 use std::collections::BTreeSet;
 
 use super::{Draft, Held, Sight, common};
-use crate::desired::{FileSpec, Storage};
 use crate::diff::{Differences, Reason};
-use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
-use crate::observed::{FileKind, NodeFacts};
+use crate::protocol::facts::{FileKind, NodeFacts};
 use crate::spec::check::forms::{is_account, path_fault};
-use crate::spec::scalars::FileMode;
 use crate::spec::types::{Files, KubeconfigFile};
+use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Subject};
+use crate::types::scalars::FileMode;
+use crate::types::storage::{FileSpec, Storage};
 
 /// Which flags name which certificate and its key (Kubernetes 1.20 to 1.34, etcd 3.4 to 3.5).
 const PAIRS: [(&str, &str, &str, &str); 6] = [

@@ -10,13 +10,15 @@ use serde::Deserialize;
 
 use super::Draft;
 use super::cluster::api_server_certificate;
-use crate::duration::Duration;
-use crate::ids::{DirectoryName, IdentityName, NodeName};
-use crate::node_yaml::{self, null_is_default};
-use crate::observed::NodeFacts;
+use crate::protocol::facts::NodeFacts;
 use crate::spec::check::forms::{dns_fault, is_endpoint, is_subnet, path_fault};
-use crate::spec::scalars::KubernetesVersion;
-use crate::spec::types::{Cluster, Directory, KeyAlgorithm, Node, Role};
+use crate::spec::types::{Cluster, Directory, Node, Role};
+use crate::types::certificate::KeyAlgorithm;
+use crate::types::duration::Duration;
+use crate::types::names::{DirectoryName, IdentityName, NodeName};
+use crate::types::scalars::KubernetesVersion;
+use crate::yaml::lenient;
+use crate::yaml::lenient::null_is_default;
 
 /// kubeadm's own place for certificates.
 const CERTIFICATES: &str = "/etc/kubernetes/pki";
@@ -81,7 +83,7 @@ impl KubeadmConfig {
             if document.trim().is_empty() {
                 continue;
             }
-            let raw: Raw = node_yaml::read(&document).map_err(|error| KubeadmConfigError::NotYaml {
+            let raw: Raw = lenient::read(&document).map_err(|error| KubeadmConfigError::NotYaml {
                 file: file.to_owned(),
                 line: if error.line == 0 { 0 } else { error.line.saturating_add(line as u64) },
             })?;

@@ -9,10 +9,12 @@ use jiff::Timestamp;
 
 use super::{Draft, Held, Sight};
 use crate::diff::{AuthorityView, authority_views, identity_view};
-use crate::duration::Duration;
-use crate::ids::{AuthorityName, IdentityName};
-use crate::spec::types::{Defaults, KeyAlgorithm, ProfileName};
-use crate::x509::{self, Certificate};
+use crate::spec::types::{Defaults, ProfileName};
+use crate::types::certificate::KeyAlgorithm;
+use crate::types::duration::Duration;
+use crate::types::names::{AuthorityName, IdentityName};
+use crate::x509;
+use crate::x509::Certificate;
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;

@@ -12,30 +12,31 @@ mod directories;
 mod emit;
 mod external_etcd;
 mod files;
+pub mod first_look;
 mod kubeadm;
 mod lifetimes;
-mod look;
-mod outlook;
+pub mod next_plan;
 mod outsiders;
-mod tree;
+pub(crate) mod spec_tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 pub use emit::{Unreadable, read_back, text};
+pub use first_look::{begin, first_look, known};
 pub use kubeadm::{KubeadmConfig, KubeadmConfigError};
-pub use look::{begin, first_look, known};
-pub use outlook::Outlook;
+pub use next_plan::Outlook;
 
+use crate::desired::Survey;
+use crate::desired::hints::hints;
 use crate::desired::{DesiredIdentity, Hints, ResolveError, resolve};
-use crate::diff::{Survey, diff};
-use crate::hints::hints;
-use crate::ids::{IdentityName, NodeName};
-use crate::observed::NodeFacts;
+use crate::diff::diff;
 use crate::profile::{Profile, ProfileError};
-use crate::spec::scalars::Port;
+use crate::protocol::facts::NodeFacts;
 use crate::spec::types::{Authority, Certificate, ClusterPki, ProfileName};
+use crate::types::names::{IdentityName, NodeName};
+use crate::types::scalars::Port;
 use comments::Comments;
 
 /// Changes after which the same facts are given up on. Each round settles what the round before made visible: directories, files, then what is in them.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use super::{Draft, Sight};
 use crate::diff::unlisted;
-use crate::ids::NodeName;
 use crate::spec::types::{Connection, Node, Ssh};
+use crate::types::names::NodeName;
 
 /// Somebody whom the spec lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,22 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::desired::Storage;
-use crate::ids::{Address, IdentityName, NodeName, Subject};
-use crate::node::HostError;
-use crate::node::order::{
-    Answer, AuthorityFiles, IdentityCheck, Order, RequestContent, SignRequest, Slot, VisitId,
-};
-use crate::non_empty::NonEmpty;
 use crate::plan::{
     Action, CaCertificates, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, RestartMethod,
 };
-use crate::secret::Secret;
-use crate::spec::types::KeyAlgorithm;
+use crate::protocol::command::{
+    Answer, AuthorityFiles, IdentityCheck, Order, RequestContent, SignRequest, Slot, VisitId,
+};
+use crate::protocol::error::HostError;
+use crate::types::certificate::KeyAlgorithm;
+use crate::types::names::{Address, IdentityName, NodeName, Subject};
+use crate::types::non_empty::NonEmpty;
+use crate::types::secret::Secret;
+use crate::types::storage::Storage;
 use crate::x509::Certificate;
 
 use super::answers::{certificate_of, public_key, public_keys, request_of, shared_identity, unanswered};
-use super::{Run, VisitEnd, judge, keys};
+use super::{Run, judge, keys};
+use crate::plan::model::outcome::VisitEnd;
 
 pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostError> {
     let node = &action.address.node;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::node::HostError;
-use crate::node::order::{Answer, SharedIdentity, Slot};
-use crate::secret::Secret;
+use crate::protocol::command::{Answer, SharedIdentity, Slot};
+use crate::protocol::error::HostError;
+use crate::types::secret::Secret;
 use crate::x509::{Certificate, CertificateRequest, PublicKey};
 
 pub(super) fn certificate_of(answer: Answer) -> Result<Certificate, HostError> {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::node::HostError;
-use crate::node::order::SignRequest;
-use crate::spec::types::SubjectName;
+use crate::protocol::command::SignRequest;
+use crate::protocol::error::HostError;
+use crate::types::certificate::SubjectName;
 use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, SubjectNames};
 
 /// A certificate that another node signed. That its issuer vouches for it the node that receives it looks at, with the CA certificates that it has.

@@ -1,11 +1,11 @@
 //! Private keys that nodes share by their layout: each is bound by its public half, by the plan or by what this run has made.
 
-use crate::desired::FileSpec;
-use crate::ids::Subject;
-use crate::node::HostError;
-use crate::node::order::Order;
 use crate::plan::{Action, Deed, KeyCopy};
-use crate::spec::types::KeyAlgorithm;
+use crate::protocol::command::Order;
+use crate::protocol::error::HostError;
+use crate::types::certificate::KeyAlgorithm;
+use crate::types::names::Subject;
+use crate::types::storage::FileSpec;
 use crate::x509::Sha256;
 
 use super::Run;

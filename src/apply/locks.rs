@@ -6,12 +6,14 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::desired::{Desired, DesiredNode};
-use crate::ids::NodeName;
-use crate::node::{Claim, HostError};
 use crate::plan::Plan;
+use crate::protocol::error::HostError;
+use crate::protocol::lock::Claim;
 use crate::spec::types::Role;
+use crate::types::names::NodeName;
 
-use super::{Failure, Hosts, Locking, Table, held, in_table};
+use super::{Hosts, Locking, Table, held, in_table};
+use crate::plan::model::outcome::Failure;
 
 /// How often a lock is asked for that somebody else holds: after this time first, and each time after twice as long as before, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

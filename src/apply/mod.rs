@@ -5,15 +5,15 @@
 //! transaction: it is committed after its check, and when anything fails its node is put back before the run stops.
 
 mod act;
-mod alone;
 mod answers;
-mod elsewhere;
 mod judge;
 mod keys;
 mod locks;
-mod report;
+pub(crate) mod other_nodes;
+pub mod root_files;
 pub mod used;
 mod wave;
+pub(crate) mod without_transaction;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,19 +22,22 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::plan::model::outcome::{Event, Failure, FailureKind, Outcome, Report, VisitEnd};
 pub use locks::lock;
-pub use report::{Event, Failure, FailureKind, Outcome, Report, VisitEnd, VisitReport};
 
 use crate::desired::Desired;
-use crate::gate::Gate;
-use crate::ids::{Address, AuthorityName, KeyPairName, NodeName};
-use crate::node::order::{Begin, Slot, VisitId};
-use crate::node::{Claim, Host, HostError, Undone};
-use crate::observed::{Content, Expect, FileFacts, Seen, VisitState};
-use crate::own_root::RootKeys;
+use crate::desired::request::{declared_links, request, see_through_missing_links};
 use crate::plan::{Action, Deed, Expected, Fact, Made, Plan, Precondition, RestartMethod, Visit, fact};
-use crate::request::{declared_links, request, see_through_missing_links};
+use crate::protocol::command::{Begin, Slot, VisitId};
+use crate::protocol::error::HostError;
+use crate::protocol::facts::{Content, Expect, FileFacts, Seen, VisitState};
+use crate::protocol::health_check::Gate;
+use crate::protocol::lock::Claim;
+use crate::protocol::node::Host;
+use crate::protocol::snapshots::Undone;
+use crate::spec::custom_root::RootKeys;
 use crate::spec::types::OnFailure;
+use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName};
 use crate::x509::{Certificate, CertificateRequest, PublicKey, Sha256};
 
 /// The nodes of a run.
@@ -175,7 +178,7 @@ struct Run<'a, 'h> {
     /// The key pairs without certificate that this run has made, by their public halves.
     pairs: BTreeMap<KeyPairName, Sha256>,
     /// What other nodes saw of the node in hand before its visit.
-    held_elsewhere: elsewhere::Elsewhere,
+    held_elsewhere: other_nodes::Elsewhere,
     /// The requests that the visit in hand has written.
     requests: BTreeMap<Address, CertificateRequest>,
     report: Report,
@@ -442,7 +445,7 @@ impl<'h> Run<'_, 'h> {
         let on = |error| Failure::on(&visit.node, None, error);
         host.begin(&begin).map_err(on)?;
         for path in back {
-            let order = crate::node::order::Order::Restore { from: from.clone(), path: path.clone() };
+            let order = crate::protocol::command::Order::Restore { from: from.clone(), path: path.clone() };
             match host.perform(order) {
                 Ok(_) | Err(HostError::NoSnapshot { .. }) => {}
                 Err(error) => {

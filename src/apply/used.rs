@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Hosts;
-use crate::ids::NodeName;
-use crate::node::SnapshotFacts;
-use crate::observe::at_once;
-use crate::observed::VisitState;
+use crate::desired::Survey;
+use crate::observe::ask::at_once;
 use crate::plan::{SavedPlan, Standing, Standings, Visit};
-use crate::survey::Survey;
+use crate::protocol::facts::VisitState;
+use crate::protocol::snapshots::SnapshotFacts;
+use crate::types::names::NodeName;
 
 /// What each node keeps of earlier runs.
 pub type Kept = BTreeMap<NodeName, Vec<SnapshotFacts>>;

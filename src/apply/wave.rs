@@ -8,7 +8,8 @@ use std::sync::mpsc;
 
 use crate::plan::{Action, Visit};
 
-use super::{Event, Failure, Report, Run, VisitEnd};
+use super::Run;
+use crate::plan::model::outcome::{Event, Failure, Report, VisitEnd};
 
 impl Run<'_, '_> {
     /// Several visits at the same time. What each of them tells is told as it comes; each ends by itself, however the others end.

@@ -9,20 +9,22 @@ use jiff::Timestamp;
 use pki::adopt::{
     Draft, Found, KubeadmConfig, Outlook, Reached, begin, first_look, known, read_back, settle, text,
 };
-use pki::detect::layout;
+use pki::agent::Local;
+use pki::desired::Survey;
 use pki::diagnostic::{escaped, shown};
+use pki::diff::signed::Signed;
 use pki::diff::{Differences, Reason, diff};
-use pki::ids::NodeName;
-use pki::named_files;
-use pki::node::ssh::{Known, Ssh, Target};
-use pki::node::{Host, Local};
-use pki::observe::{Question, observe_all};
-use pki::observed::{Answer, Observed};
-use pki::plan::{Options, SpecReference};
+use pki::files::named;
+use pki::observe::ask::{Question, observe_all};
+use pki::plan::Options;
 use pki::profile::Profile;
-use pki::signed::Signed;
-use pki::spec::scalars::Port;
-use pki::survey::Survey;
+use pki::profile::detect::layout;
+use pki::protocol::facts::{Answer, Observed};
+use pki::protocol::file::SpecReference;
+use pki::protocol::node::Host;
+use pki::remote::ssh::{Known, Ssh, Target};
+use pki::types::names::NodeName;
+use pki::types::scalars::Port;
 use pki::x509::Sha256;
 
 use super::cluster::Cluster;
@@ -116,8 +118,10 @@ impl FromStr for RootArgument {
         if directory.is_empty() {
             return Err("write DIR or NAME=DIR".to_owned());
         }
-        let name =
-            name.map(str::parse).transpose().map_err(|error: pki::ids::NameError| error.to_string())?;
+        let name = name
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: pki::types::names::NameError| error.to_string())?;
         Ok(Self { name, directory: directory.to_owned() })
     }
 }
@@ -321,7 +325,7 @@ fn look(
     let questions: BTreeMap<NodeName, Question<'_>> = numbered
         .iter()
         .map(|(name, source)| {
-            (name.clone(), (&source.host as &(dyn pki::node::Inspect + Sync), request.clone()))
+            (name.clone(), (&source.host as &(dyn pki::protocol::node::Inspect + Sync), request.clone()))
         })
         .collect();
     let mut answers = observe_all(&questions, super::now(), global.patience()).nodes;
@@ -387,7 +391,7 @@ fn refuse_other_machines(differences: &Differences) -> Result<(), Exit> {
 
 fn read_config(path: &Path) -> Result<KubeadmConfig, Exit> {
     let mut text = String::new();
-    let read = named_files::named(path).and_then(|file| file.take(CONFIG_LIMIT).read_to_string(&mut text));
+    let read = named::named(path).and_then(|file| file.take(CONFIG_LIMIT).read_to_string(&mut text));
     if let Err(error) = read {
         terminal::tell(&format!("error: cannot read {}: {error}\n", files::shown(path)));
         return Err(Exit::Internal);

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use pki::apply::{Done, Event, Locking, Outcome as RunOutcome, Report, Settings, apply};
-use pki::ids::Address;
-use pki::own_root::RootKeys;
-use pki::plan::{Plan, SavedPlan, SpecReference};
-use pki::render::{self, View};
+use pki::apply::{Done, Locking, Settings, apply};
+use pki::output;
+use pki::output::View;
+use pki::plan::model::outcome::{Event, Outcome as RunOutcome, Report};
+use pki::plan::{Plan, SavedPlan};
+use pki::protocol::file::SpecReference;
+use pki::spec::custom_root::RootKeys;
 use pki::spec::types::OnFailure;
+use pki::types::names::Address;
 use pki::x509::CertificateRequest;
 use serde::Serialize;
 
@@ -213,9 +216,9 @@ impl Call<'_> {
     /// The exit code, when it could not be shown: then it is not done either.
     pub(super) fn show(&self, plan: &Plan) -> std::result::Result<(), Exit> {
         let shown = match self.arguments.format {
-            Format::Text => written(terminal::print(&render::plan(plan))),
+            Format::Text => written(terminal::print(&output::plan(plan))),
             Format::Json => Exit::Done,
-            Format::Ndjson => written(terminal::print(&render::version(plan))),
+            Format::Ndjson => written(terminal::print(&output::version(plan))),
         };
         if shown == Exit::Done { Ok(()) } else { Err(shown) }
     }
@@ -243,14 +246,14 @@ impl Call<'_> {
         let tells_events = self.arguments.format == Format::Ndjson;
         let tell = &mut |event: &Event<'_>| match self.arguments.format {
             // A reader that has gone away is no reason to stop in the middle of a node.
-            Format::Ndjson => unwritten = unwritten.max(written(terminal::print(&render::event(event)))),
+            Format::Ndjson => unwritten = unwritten.max(written(terminal::print(&output::event(event)))),
             Format::Text | Format::Json => progress.tell(event),
         };
         let report = carry_out(plan, nodes, desired, policy, tells_events, tell);
         self.touched.set(self.touched.get() || report.touched());
         let mut exit = self.after(exit_of(report.outcome), unwritten);
         if self.arguments.format == Format::Text {
-            exit = self.after(exit, written(terminal::print(&render::report(plan, &report))));
+            exit = self.after(exit, written(terminal::print(&output::report(plan, &report))));
         }
         exit = self.after(exit, self.hand_out(plan, &report.requests));
         *self.ended.borrow_mut() = Some(report);
@@ -269,10 +272,10 @@ impl Call<'_> {
         let told = match self.arguments.format {
             Format::Text => {
                 let files = handed_out.iter().map(|written| (written.address.clone(), written.file.clone()));
-                terminal::print(&render::requests(&files.collect::<Vec<_>>(), &plan.spec.file))
+                terminal::print(&output::requests(&files.collect::<Vec<_>>(), &plan.spec.file))
             }
             Format::Ndjson => {
-                let lines = handed_out.iter().map(|written| render::request(&written.address, &written.file));
+                let lines = handed_out.iter().map(|written| output::request(&written.address, &written.file));
                 terminal::print(&lines.collect::<String>())
             }
             Format::Json => Ok(()),
@@ -328,11 +331,11 @@ impl Call<'_> {
     pub(super) fn finish(&self, plan: &Plan, exit: Exit) -> Exit {
         let ended = self.ended.borrow();
         self.tell_end(exit, |form, exit| match (form, &*ended) {
-            (Form::Text, Some(report)) => render::report(plan, report),
-            (Form::Text, None) => render::plan(plan),
+            (Form::Text, Some(report)) => output::report(plan, report),
+            (Form::Text, None) => output::plan(plan),
             (Form::Json, _) => self.json(View::from(plan), exit),
-            (Form::Markdown, Some(report)) => render::report_markdown(plan, report, self.arguments.max_bytes),
-            (Form::Markdown, None) => render::markdown(plan, None, self.arguments.max_bytes),
+            (Form::Markdown, Some(report)) => output::report_markdown(plan, report, self.arguments.max_bytes),
+            (Form::Markdown, None) => output::markdown(plan, None, self.arguments.max_bytes),
         })
     }
 

@@ -1,6 +1,6 @@
 //! The clusters that a command works on: at least one. A command that was given no spec has nothing to say, so an empty list cannot be built.
 
-use pki::ids::NodeName;
+use pki::types::names::NodeName;
 
 use super::cluster::Cluster;
 use super::{Exit, terminal};

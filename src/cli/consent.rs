@@ -8,8 +8,8 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
+use pki::diagnostic::log_commands::in_text;
 use pki::diagnostic::{escaped, quoted};
-use pki::log_commands::in_text;
 use pki::plan::{Approval, Deed, Plan};
 
 use super::{Exit, files, terminal};

@@ -168,7 +168,7 @@ fn code<S: Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, S::Error> {
 impl Outcome {
     /// As the last event of a run.
     pub(crate) fn line(&self) -> String {
-        pki::render::outcome(self.outcome, self.exit.code(), self.touched)
+        pki::output::outcome(self.outcome, self.exit.code(), self.touched)
     }
 
     /// The outcome of a run that changed something, even if it was put back.

@@ -12,14 +12,14 @@ pub(super) struct Arguments {
 /// Explains a code.
 pub(super) fn run(arguments: &Arguments, _: &Global) -> Exit {
     let text = match &arguments.code {
-        Some(code) => match pki::explain::explain(code) {
+        Some(code) => match pki::diagnostic::explain::explain(code) {
             Ok(text) => text,
             Err(error) => {
                 terminal::tell(&format!("error: {error}\n"));
                 return Exit::Usage;
             }
         },
-        None => pki::explain::overview(),
+        None => pki::diagnostic::explain::overview(),
     };
     written(terminal::print(&text))
 }

@@ -14,12 +14,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use pki::desired::Survey;
 use pki::diagnostic::{RenderStyle, render};
-use pki::ids::{Address, ClusterName};
-use pki::named_files;
-use pki::secret::Secret;
-use pki::signed::{EXTENSIONS, FileContent, Signed, check};
-use pki::survey::Survey;
+use pki::diff::signed::{EXTENSIONS, FileContent, Signed, check};
+use pki::files::named;
+use pki::types::names::{Address, ClusterName};
+use pki::types::secret::Secret;
 use pki::x509::CertificateRequest;
 use pki::x509::pem::MAX_FILE_BYTES;
 use serde::Serialize;
@@ -84,7 +84,7 @@ fn contents(directory: &Path) -> io::Result<BTreeMap<String, FileContent>> {
 }
 
 fn content(path: &Path) -> FileContent {
-    let file = named_files::named(path).map_err(|error| error.to_string())?;
+    let file = named::named(path).map_err(|error| error.to_string())?;
     let limit = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes).map_err(|error| error.to_string())?;

@@ -13,9 +13,9 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 
 use pki::diagnostic::{escaped, quoted};
-use pki::named_files;
+use pki::files::named;
 use pki::plan::SavedPlan;
-use pki::saved::{MAX_BYTES, SavedError};
+use pki::protocol::file::{MAX_BYTES, SavedError};
 use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
@@ -194,7 +194,7 @@ pub(super) fn read_plan(path: &Path) -> Result<(SavedPlan, Vec<u8>), Exit> {
 /// The exit code, after it was told.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<(T, Vec<u8>), Exit> {
     let bytes = whole(path)?;
-    let value = pki::saved::from_text(&bytes).map_err(|error| refused(path, &error))?;
+    let value = pki::protocol::file::from_text(&bytes).map_err(|error| refused(path, &error))?;
     Ok((value, bytes))
 }
 
@@ -220,11 +220,8 @@ fn refused(path: &Path, error: &SavedError) -> Exit {
 fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
-    let source: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(named_files::named(path)?)
-    };
+    let source: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(named::named(path)?) };
     source.take(limit).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {MAX_BYTES} bytes")));

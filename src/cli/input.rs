@@ -9,12 +9,16 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use pki::diagnostic::{self, Code, Diagnostic, RenderStyle, Severity};
-use pki::own_root::CertificateFile;
+use pki::apply::root_files;
+use pki::diagnostic;
+use pki::diagnostic::Source;
+use pki::diagnostic::{Code, Diagnostic, RenderStyle, Severity};
+use pki::files::named;
 use pki::profile::Profile;
+use pki::spec;
+use pki::spec::custom_root::CertificateFile;
 use pki::spec::types::ProfileName;
-use pki::spec::{self, ReadOptions, Reading, Source};
-use pki::{named_files, root_files};
+use pki::spec::{ReadOptions, Reading};
 
 use super::terminal::Style;
 use super::{Exit, clusters, own_root, untrusted};
@@ -161,8 +165,8 @@ fn source(Found { path, folder }: &Found) -> Result<Source, Diagnostic> {
         (STDIN.to_owned(), io::stdin().lock().take(READ_LIMIT).read_to_end(&mut bytes))
     } else {
         let opened = match (folder, path.file_name()) {
-            (Some(folder), Some(name)) => named_files::in_folder(folder, Path::new(name)),
-            (Some(_) | None, _) => named_files::spec(path),
+            (Some(folder), Some(name)) => named::in_folder(folder, Path::new(name)),
+            (Some(_) | None, _) => named::spec(path),
         };
         let read = opened.and_then(|file| {
             // A size that is known to be too large is told without reading a byte.

@@ -7,10 +7,11 @@ use std::time::Duration as Time;
 
 use clap::Subcommand;
 use pki::apply::Locking;
-use pki::duration::Duration;
-use pki::ids::NodeName;
-use pki::node::{Claim, HostError, LockState};
-use pki::observe::at_once;
+use pki::observe::ask::at_once;
+use pki::protocol::error::HostError;
+use pki::protocol::lock::{Claim, LockState};
+use pki::types::duration::Duration;
+use pki::types::names::NodeName;
 use serde::Serialize;
 
 use super::cluster::{self, Cluster};

@@ -38,8 +38,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub(crate) use exit::Exit;
-use pki::duration::Duration;
-use pki::saved::to_text as json;
+use pki::protocol::file::to_text as json;
+use pki::types::duration::Duration;
 use terminal::Color;
 
 /// Plan and apply the certificates of self-managed Kubernetes and etcd clusters.
@@ -136,7 +136,7 @@ enum Command {
 /// Runs the program with these arguments, the program's name first.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     // Before anything else: whatever this process is told to do, it may come to hold keys.
-    if let Err(error) = pki::node::dumps::forbid() {
+    if let Err(error) = pki::agent::serve::dumps::forbid() {
         terminal::tell(&format!("error: core dumps cannot be turned off: {error}\n"));
         return Exit::Internal;
     }

@@ -2,7 +2,7 @@
 //!
 //! What enters is a spec with its problems, or how the command ended; what leaves is text in each form that a plan has.
 
-use pki::render::{gitlab_of_no_plan, no_plan_markdown};
+use pki::output::{gitlab_of_no_plan, no_plan_markdown};
 use serde::Serialize;
 
 use super::exit::Outcome;

@@ -9,8 +9,9 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use pki::node::{Ending, HostError, Local, Login, Service, Stopper};
-use pki::observed::VisitState;
+use pki::agent::{Ending, Local, Login, Service, Stopper};
+use pki::protocol::error::HostError;
+use pki::protocol::facts::VisitState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pki::ids::NodeName;
-use pki::node::ssh::{Client, ClientSettings, Ssh, Target};
-use pki::node::{Deadlines, Host, Local, Session, Unreachable};
+use pki::agent::Local;
+use pki::protocol::node::Host;
+use pki::remote::session::{Deadlines, Session};
+use pki::remote::ssh::{Client, ClientSettings, Ssh, Target};
+use pki::remote::unreachable::Unreachable;
 use pki::spec::Loaded;
 use pki::spec::types::{Connection, Local as LocalConnection};
+use pki::types::names::NodeName;
 
 use super::untrusted::HostsFrom;
 

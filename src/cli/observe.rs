@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use pki::observed::Answer;
-use pki::saved::{Facts, to_text};
+use pki::protocol::facts::Answer;
+use pki::protocol::file::{Facts, to_text};
 
 use super::cluster::{self, SkipArguments};
 use super::files;

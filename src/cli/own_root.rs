@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use pki::apply::root_files;
+use pki::apply::root_files::{Keys, RootProblem};
 use pki::diagnostic::{escaped, quoted};
-use pki::own_root::RootKeys;
 use pki::plan::Plan;
-use pki::root_files::{self, Keys, RootProblem};
+use pki::spec::custom_root::RootKeys;
 
 use super::input::STDIN;
 use super::{Exit, terminal};

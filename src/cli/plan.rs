@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
-use pki::diff::instant;
-use pki::duration::Duration;
-use pki::observed::Observed;
+use pki::desired::Survey;
+use pki::output::View;
 use pki::plan::{Life, Options, Phase, Plan, SavedPlan, Selector, selects_nothing};
-use pki::render::View;
-use pki::saved::{Facts, to_text};
-use pki::survey::Survey;
+use pki::protocol::facts::Observed;
+use pki::protocol::file::{Facts, to_text};
+use pki::types::duration::Duration;
+use pki::types::format::instant;
 use pki::x509::Sha256;
 use serde::Serialize;
 

@@ -2,9 +2,9 @@
 
 use std::io::{IsTerminal, stderr};
 
-use pki::apply::{Event, VisitEnd};
 use pki::diagnostic::escaped;
-use pki::render::deed;
+use pki::output::deed;
+use pki::plan::model::outcome::{Event, VisitEnd};
 
 use super::{Global, terminal};
 

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use pki::log_commands::in_text;
+use pki::diagnostic::log_commands::in_text;
 
 use super::{Exit, files};
 

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use pki::apply::{Done, Event};
+use pki::apply::Done;
+use pki::desired::Survey;
 use pki::diagnostic::{escaped, nearest};
-use pki::ids::NodeName;
-use pki::node::{Host, HostError};
-use pki::observe::at_once;
-use pki::own_root::RootKeys;
+use pki::diff::signed::Signed;
+use pki::observe::ask::at_once;
+use pki::output;
+use pki::plan::model::outcome::Event;
 use pki::plan::{Approval, Input, Options, Rollback, RollbackError, rollback, runs};
-use pki::render;
-use pki::signed::Signed;
+use pki::protocol::error::HostError;
+use pki::protocol::node::Host;
+use pki::protocol::snapshots::SnapshotFacts;
 use pki::simulate::{Processes, checked_rollback};
-use pki::survey::Survey;
-use pki::visits::SnapshotFacts;
+use pki::spec::custom_root::RootKeys;
+use pki::types::names::NodeName;
 
 use super::apply::{Policy, carry_out, exit_of};
 use super::cluster;
@@ -83,7 +85,7 @@ fn one(arguments: &Arguments, command: &str, global: &Global) -> Result<Exit, Ex
     })?;
     let processes = Processes::of(&survey.observed);
     back.plan = checked_rollback(back.plan, &survey, &processes, &snapshots);
-    let shown = written(terminal::print(&render::plan(&back.plan)));
+    let shown = written(terminal::print(&output::plan(&back.plan)));
     if shown != Exit::Done || arguments.plan {
         return Ok(shown);
     }
@@ -102,7 +104,7 @@ fn one(arguments: &Arguments, command: &str, global: &Global) -> Result<Exit, Ex
     let mut progress = Progress::new(global);
     let tell = &mut |event: &Event<'_>| progress.tell(event);
     let report = carry_out(&back.plan, &mut nodes, &survey.desired, policy, false, tell);
-    let exit = exit_of(report.outcome).max(written(terminal::print(&render::report(&back.plan, &report))));
+    let exit = exit_of(report.outcome).max(written(terminal::print(&output::report(&back.plan, &report))));
     Ok(if report.touched() { exit.once_touched() } else { exit })
 }
 

@@ -11,11 +11,12 @@ use std::sync::atomic::AtomicBool;
 
 use jiff::{SignedDuration, Timestamp};
 use pki::apply::{Done, lock};
+use pki::desired::Survey;
 use pki::diagnostic::{RenderStyle, escaped, render};
-use pki::diff::{diff, instant};
+use pki::diff::diff;
+use pki::diff::signed::{Signed, check};
 use pki::plan::{Approval, Dates, Plan, Rest, SavedPlan, Standing, Standings};
-use pki::signed::{Signed, check};
-use pki::survey::Survey;
+use pki::types::format::instant;
 use pki::x509::Sha256;
 
 use super::apply::{Arguments, Call, exit_of};
@@ -290,7 +291,7 @@ impl Fitting {
                 failure.node,
                 escaped(&failure.because)
             ));
-            exit_of(pki::apply::Outcome::of_refusal(&failure))
+            exit_of(pki::plan::model::outcome::Outcome::of_refusal(&failure))
         })?;
         let (survey, rest) = match self.look(nodes, call)? {
             Looked::Ends(exit) => return Ok(Some(exit)),

@@ -1,7 +1,7 @@
 //! `pki schema`: prints the JSON Schema of the spec, or of what is written for programs.
 
 use clap::ValueEnum;
-use pki::schema::Document;
+use pki::output::schema::Document;
 
 use super::{Exit, terminal, written};
 

@@ -6,9 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use pki::apply::Event;
 use pki::diagnostic::escaped;
-use pki::log_commands::in_text;
+use pki::diagnostic::log_commands::in_text;
+use pki::plan::model::outcome::Event;
 use pki::plan::{Action, Deed};
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag;

@@ -2,8 +2,8 @@
 
 use clap::Subcommand;
 use pki::diagnostic::escaped;
+use pki::output;
 use pki::plan::runs;
-use pki::render;
 
 use super::cluster::{self, Cluster};
 use super::clusters::Clusters;
@@ -71,7 +71,7 @@ fn show(clusters: &Clusters, run: &str) -> Result<Exit, Exit> {
         let kept = snapshots(&cluster.nodes(), &cluster.spec.spec.snapshots.directory)?;
         let runs = runs(&kept);
         if runs.iter().any(|known| known == run) {
-            text.push_str(&render::snapshot(&kept, run));
+            text.push_str(&output::snapshot(&kept, run));
         }
         known.extend(runs);
     }
@@ -86,7 +86,7 @@ fn list(cluster: &Cluster) -> Result<Exit, Exit> {
     let directory = &cluster.spec.spec.snapshots.directory;
     let kept = snapshots(&nodes, directory)?;
     let of_etcd = rollback::kept(&nodes, |node| node.etcd_snapshots(directory))?;
-    Ok(written(terminal::print(&(render::snapshots(&kept) + &render::etcd_snapshots(&of_etcd)))))
+    Ok(written(terminal::print(&(output::snapshots(&kept) + &output::etcd_snapshots(&of_etcd)))))
 }
 
 fn prune(cluster: &Cluster, keep: Option<u32>) -> Result<Exit, Exit> {

@@ -5,16 +5,18 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
-use pki::detect::{detect, markers};
+use pki::agent::Local;
+use pki::desired::Survey;
 use pki::diagnostic::escaped;
 use pki::diff::{Effect, diff};
-use pki::node::{Inspect, Local};
-use pki::observed::{Answer, Observed};
-use pki::plan::SpecReference;
+use pki::output;
+use pki::output::StatusStyle;
+use pki::output::status_report::Status;
+use pki::profile::detect::{detect, markers};
 use pki::profile::{Profile, foreign};
-use pki::render::{self, StatusStyle};
-use pki::status::Status;
-use pki::survey::Survey;
+use pki::protocol::facts::{Answer, Observed};
+use pki::protocol::file::SpecReference;
+use pki::protocol::node::Inspect;
 use pki::x509::Sha256;
 use serde::Serialize;
 
@@ -183,7 +185,7 @@ impl Look {
 fn report(looks: &[Look], arguments: &Arguments, global: &Global) -> Exit {
     let text = |format, style| match format {
         Format::Text => {
-            let one = |look: &Look| render::status(&look.status, style, &|path| look.cluster.place(path));
+            let one = |look: &Look| output::status(&look.status, style, &|path| look.cluster.place(path));
             looks.iter().map(one).collect()
         }
         Format::Json => {
@@ -191,11 +193,11 @@ fn report(looks: &[Look], arguments: &Arguments, global: &Global) -> Exit {
                 |look: &Look| json(&Report { status: &look.status, outcome: Outcome::untouched(look.exit) });
             looks.iter().map(one).collect()
         }
-        Format::Junit => render::junit_of_status(looks.iter().map(|look| &look.status)),
+        Format::Junit => output::junit_of_status(looks.iter().map(|look| &look.status)),
         Format::Prometheus => {
             let all: Vec<_> = looks.iter().map(|look| (&look.status, &look.survey.observed)).collect();
             // Two metrics of one name would be a fault of this program, which the tests would show.
-            render::metrics(&all).unwrap_or_default()
+            output::metrics(&all).unwrap_or_default()
         }
     };
     let stdout = terminal::stdout_style(global.color);

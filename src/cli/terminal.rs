@@ -12,7 +12,7 @@ use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use clap::ValueEnum;
-use pki::log_commands::in_text;
+use pki::diagnostic::log_commands::in_text;
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -12,8 +12,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
-use pki::ids::NodeName;
 use pki::spec::types::{Connection, Ssh};
+use pki::types::names::NodeName;
 
 use super::{Exit, chain, files, terminal};
 

@@ -2,11 +2,12 @@
 //!
 //! What enters is a saved plan and what the nodes keep of earlier runs; what leaves is told.
 
-use pki::apply::used::{self, Kept};
+use pki::apply::used;
+use pki::apply::used::Kept;
+use pki::desired::Survey;
 use pki::diagnostic::escaped;
-use pki::diff::instant;
 use pki::plan::{SavedPlan, Standings};
-use pki::survey::Survey;
+use pki::types::format::instant;
 
 use super::nodes::Hosts;
 use super::{Exit, terminal};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use pki::diagnostic::{Severity, escaped};
-use pki::render;
+use pki::output;
 use serde::Serialize;
 
 use super::exit::Outcome;
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
         ReportKind::Json => super::json(&report(&input, exit)),
         ReportKind::Junit => {
             let files: Vec<String> = input.sources.iter().map(|source| source.name.clone()).collect();
-            render::junit_of_validation(&files, &input.reading.problems)
+            output::junit_of_validation(&files, &input.reading.problems)
         }
     });
     let written = written(result).max(reported);
@@ -116,7 +116,7 @@ pub(super) fn report(input: &Input, exit: Exit) -> impl Serialize + use<> {
         help: problem.help.clone(),
     };
     Report {
-        format_version: pki::status::FORMAT_VERSION,
+        format_version: output::status_report::FORMAT_VERSION,
         clusters: input.reading.specs.iter().map(|loaded| loaded.spec.metadata.name.to_string()).collect(),
         problems: input.reading.problems.iter().map(problem).collect(),
         outcome: Outcome::untouched(exit),

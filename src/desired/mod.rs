@@ -6,8 +6,6 @@
 
 mod named_trust;
 mod resolve;
-mod state_layout;
-mod storage;
 mod survey;
 mod template;
 mod told;
@@ -16,25 +14,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
+use crate::types::storage::{FileSpec, Storage};
 pub use named_trust::{UnwrittenTrust, unwritten_trust};
 pub use resolve::{ResolveError, resolve};
-pub use state_layout::{ETCD_SNAPSHOTS, REQUESTS};
-pub use storage::{FileSpec, Storage};
 pub use survey::Survey;
 pub use told::{Dispute, Disputes, Origin, Told};
 
-use crate::duration::Duration;
-use crate::ids::{
+use crate::profile::{Dial, Endpoint, Keep, Read, What};
+use crate::spec::custom_root::OwnRoot;
+use crate::spec::types::{OnExpiry, ProfileName, Restart, Role, Rollout, Scheme, Snapshots, Source};
+use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+use crate::types::duration::Duration;
+use crate::types::names::{
     AuthorityName, ClusterName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName, NodeName,
     ServiceName,
 };
-use crate::own_root::OwnRoot;
-use crate::profile::{Dial, Endpoint, Keep, Read, What};
-use crate::spec::scalars::{FileMode, KubernetesVersion, UrlPath};
-use crate::spec::types::{
-    KeyAlgorithm, OnExpiry, ProfileName, Restart, Role, Rollout, Scheme, Snapshots, Source, SubjectName,
-    Usage,
-};
+use crate::types::scalars::{FileMode, KubernetesVersion, UrlPath};
 use crate::x509::Sha256;
 
 /// The wanted state of one cluster.
@@ -424,5 +419,7 @@ pub struct Hints {
     pub directories: BTreeMap<NodeName, BTreeMap<DirectoryName, String>>,
 }
 
+pub mod hints;
+pub mod request;
 #[cfg(test)]
 mod tests;

@@ -7,13 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{AuthorityName, ConsumerName, NodeName};
-use crate::manifest::{FileUse, KUBELET_CLIENT_CA, NamedFile, UNNAMEABLE_READER};
-use crate::observed::{Content, FileFacts, NodeFacts, Observed, Seen};
-use crate::spec::scalars::FileMode;
+use crate::formats::manifest::{FileUse, KUBELET_CLIENT_CA, NamedFile, UNNAMEABLE_READER};
+use crate::protocol::facts::{Content, FileFacts, NodeFacts, Observed, Seen};
+use crate::types::names::{AuthorityName, ConsumerName, NodeName};
+use crate::types::scalars::FileMode;
 use crate::x509::{Certificate, Sha256};
 
-use super::{AuthorityCopy, Desired, DesiredConsumer, DesiredIdentity, DesiredNode, FileSpec, Storage};
+use super::{AuthorityCopy, Desired, DesiredConsumer, DesiredIdentity, DesiredNode};
+use crate::types::storage::{FileSpec, Storage};
 
 /// A trust file and who reads it.
 struct Named {

@@ -1,7 +1,7 @@
 //! What should be beside what is: what everything that decides is given.
 
 use super::Desired;
-use crate::observed::Observed;
+use crate::protocol::facts::Observed;
 
 /// What should be, and what is.
 #[derive(Debug, Clone, PartialEq)]

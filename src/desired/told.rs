@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DesiredNames;
 use crate::diagnostic::escaped;
-use crate::ids::NodeName;
+use crate::types::names::NodeName;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

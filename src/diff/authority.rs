@@ -4,19 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredIdentity, DesiredNode, Storage};
-use crate::ids::{AuthorityName, NodeName, ServiceName};
-use crate::material::PemFacts;
-use crate::observed::{Answer, NodeFacts, Observed};
+use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredIdentity, DesiredNode};
+use crate::formats::pem_facts::PemFacts;
 use crate::profile::What;
+use crate::protocol::facts::{Answer, NodeFacts, Observed};
+use crate::types::names::{AuthorityName, NodeName, ServiceName};
+use crate::types::storage::Storage;
 use crate::x509::{Certificate, Sha256, chain};
 
 use super::key_pair::odd_ones_out;
 use super::trust::{Evidence, Trusted, tell_apart};
 use super::view::{pem, pem_reasons, storage_view};
 use super::{
-    Effect, Finding, NotAsDeclared, Reason, Staged, Succession, directory, files, kept, strangers, wishes,
+    Effect, Finding, NotAsDeclared, Reason, Staged, Succession, directory, files, strangers, wishes,
 };
+use crate::diff::snapshot_keys;
 
 /// What all nodes together hold of an authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -278,7 +280,7 @@ impl AuthorityCase<'_> {
         findings.extend(wishes::findings(self));
         findings.extend(self.own_root());
         findings.extend(self.key_findings());
-        findings.extend(kept::findings(self));
+        findings.extend(snapshot_keys::findings(self));
         findings.extend(files::findings(&self.copy.certificate, self.facts));
         if self.copy.may_hold_key {
             findings.extend(files::findings(&self.copy.key, self.facts));

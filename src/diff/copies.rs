@@ -6,16 +6,17 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{DesiredCopy, Storage};
+use crate::desired::DesiredCopy;
 use crate::diagnostic::escaped;
 use crate::profile::Keep;
+use crate::types::storage::Storage;
 use crate::x509::{Certificate, Sha256};
 
 use super::authority::AuthorityCase;
 use super::identity::IdentityCase;
 use super::view::{pem, pem_reasons, storage_view};
-use super::words::date;
 use super::{Finding, IdentityView, Reason, files};
+use crate::types::format::date;
 
 /// What a further place holds that it should not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

@@ -8,14 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::identity::IdentityCase;
-use super::words::date;
 use super::{Effect, Finding, Reason};
 use crate::desired::DesiredNode;
 use crate::diagnostic::escaped;
-use crate::duration::Duration;
-use crate::observed::{FileKind, NodeFacts, Seen};
-use crate::spec::scalars::FileMode;
+use crate::protocol::facts::{FileKind, NodeFacts, Seen};
 use crate::spec::types::Role;
+use crate::types::duration::Duration;
+use crate::types::format::date;
+use crate::types::scalars::FileMode;
 use crate::x509::Certificate;
 
 /// A declaration that has no effect yet, or none on this node.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::{DesiredDirectory, DesiredNode};
 use crate::diagnostic::escaped;
-use crate::ids::{Address, DirectoryName, NodeName, Subject};
-use crate::observed::{Content, FileFacts, FileKind, Hop, NodeFacts, Seen};
+use crate::protocol::facts::{Content, FileFacts, FileKind, Hop, NodeFacts, Seen};
+use crate::types::names::{Address, DirectoryName, NodeName, Subject};
 
 use super::{Effect, Finding, Reason};
 

@@ -1,7 +1,7 @@
 //! The checks of a file itself: permission bits and owner.
 
-use crate::desired::FileSpec;
-use crate::observed::{FileFacts, FileKind, NodeFacts, Seen};
+use crate::protocol::facts::{FileFacts, FileKind, NodeFacts, Seen};
+use crate::types::storage::FileSpec;
 
 use super::{Finding, Reason};
 

@@ -2,22 +2,24 @@
 
 use jiff::Timestamp;
 
-use crate::desired::{DesiredAuthority, DesiredIdentity, DesiredNames, Storage};
-use crate::ids::{AuthorityName, NodeName};
-use crate::kubeconfig::OtherCredentials;
-use crate::observed::NodeFacts;
-use crate::spec::scalars::KubernetesVersion;
-use crate::spec::types::Usage;
-use crate::x509::chain::{self, ChainFault, Purpose};
+use crate::desired::{DesiredAuthority, DesiredIdentity, DesiredNames};
+use crate::formats::kubeconfig::OtherCredentials;
+use crate::protocol::facts::NodeFacts;
+use crate::types::certificate::Usage;
+use crate::types::names::{AuthorityName, NodeName};
+use crate::types::scalars::KubernetesVersion;
+use crate::types::storage::Storage;
+use crate::x509::chain;
+use crate::x509::chain::{ChainFault, Purpose};
 use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm};
 
 use super::authority::is_extension;
 use super::declared;
-use super::words::subject_text;
 use super::{
     AuthorityView, Effect, Finding, Form, IdentityView, Reason, Succession, files, request, strangers,
     verifiers,
 };
+use crate::types::format::subject_text;
 
 /// Everything that the checks of one identity on one node look at.
 pub(super) struct IdentityCase<'a> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::desired::{Desired, DesiredKeyPair};
-use crate::ids::{KeyPairName, NodeName, Subject};
-use crate::observed::{NodeFacts, Observed};
+use crate::protocol::facts::{NodeFacts, Observed};
+use crate::types::names::{KeyPairName, NodeName, Subject};
 use crate::x509::Sha256;
 
 use super::view::{pem, pem_reasons};

@@ -11,7 +11,6 @@ mod declared;
 mod directory;
 mod files;
 mod identity;
-mod kept;
 mod key_pair;
 mod machine;
 mod reason;
@@ -20,6 +19,8 @@ mod request;
 mod sentences;
 mod service;
 mod shared;
+pub mod signed;
+pub(crate) mod snapshot_keys;
 mod strangers;
 mod succession;
 #[cfg(test)]
@@ -30,7 +31,6 @@ mod verifiers;
 mod view;
 mod ways;
 mod wishes;
-mod words;
 
 pub use directory::Obstacle;
 pub(crate) use directory::{hidden, own_hop, target};
@@ -42,7 +42,6 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use crate::desired::Survey;
 pub use alarm::FindingAlarm;
 pub use authority::{AuthorityView, authority_views, is_extension};
 pub use copies::CopyHeld;
@@ -59,13 +58,12 @@ pub(crate) use view::foreign_content;
 pub use view::{Form, IdentityView, identity_view, storage_view};
 pub use ways::KnownContent;
 pub(crate) use ways::safe_way;
-pub use words::{date, instant};
 
 use crate::desired::{Desired, DesiredNode};
-use crate::duration::Duration;
-use crate::ids::{Address, AuthorityName, NodeName, Subject};
-use crate::observed::{Answer, NodeFacts, Observed};
 use crate::profile::{Keep, foreign};
+use crate::protocol::facts::{Answer, NodeFacts, Observed};
+use crate::types::duration::Duration;
+use crate::types::names::{Address, AuthorityName, NodeName, Subject};
 use ways::Ways;
 
 /// The largest difference between a node's clock and ours. Beyond it a certificate that we issue might not be valid yet on the node.

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AuthorityView, Differences, Effect, Finding, Reason, Succession, is_extension};
 use crate::desired::Desired;
-use crate::ids::{Address, AuthorityName, IdentityName, NodeName, Subject};
-use crate::observed::Observed;
-use crate::simulate::{CheckedWith, Refusal, refusals};
+use crate::protocol::facts::Observed;
+use crate::trust::refused::{CheckedWith, Refusal, refusals};
+use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Subject};
 use crate::x509::Certificate;
 
 /// The findings, each with what it is about.

@@ -1,7 +1,7 @@
 //! Requests that wait on a node until their certificates come back from whoever signs them.
 
 use crate::desired::DesiredIdentity;
-use crate::observed::NodeFacts;
+use crate::protocol::facts::NodeFacts;
 use crate::x509::CertificateRequest;
 
 use super::view::pem;

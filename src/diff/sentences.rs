@@ -7,11 +7,11 @@ use std::fmt;
 use super::alarm::power;
 use super::strangers::{Judges, Stray};
 use super::unlisted::Sighting;
-use super::words::{date, instant, joined, names};
 use super::{KnownContent, Reason};
 use crate::diagnostic::escaped;
-use crate::ids::{NodeName, ServiceName};
-use crate::lookalike::spelled;
+use crate::types::format::{date, instant, joined, names};
+use crate::types::lookalike::spelled;
+use crate::types::names::{NodeName, ServiceName};
 use crate::x509::KeyAlgorithm;
 use crate::x509::chain::WeakHash;
 

@@ -9,11 +9,12 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{DesiredNode, DesiredService, Storage};
-use crate::ids::{AuthorityName, ServiceName};
-use crate::manifest::ManifestFacts;
-use crate::observed::NodeFacts;
+use crate::desired::{DesiredNode, DesiredService};
+use crate::formats::manifest::ManifestFacts;
 use crate::profile::{Trusts, What};
+use crate::protocol::facts::NodeFacts;
+use crate::types::names::{AuthorityName, ServiceName};
+use crate::types::storage::Storage;
 use crate::x509::{Certificate, Sha256};
 
 use super::authority::AuthorityCase;

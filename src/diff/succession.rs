@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::{AuthorityView, Finding, Reason};
 use crate::desired::{Desired, DesiredAuthority};
-use crate::ids::{AuthorityName, NodeName};
 use crate::spec::types::OnExpiry;
+use crate::types::names::{AuthorityName, NodeName};
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, Sha256};
 

@@ -1,13 +1,16 @@
 //! Start in agreement, change one thing, look at the findings. What needs other certificates is in `tests/scenarios`.
 
+use crate::desired::Survey;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::key_pair::odd_ones_out;
 use super::*;
-use crate::desired::{Decided, Storage};
-use crate::observed::{Content, FileFacts, FileKind, Hop, Seen, ServedBy};
-use crate::spec::scalars::FileMode;
-use crate::survey::tests::{self, now};
+use crate::desired::Decided;
+use crate::observe::survey::tests;
+use crate::observe::survey::tests::now;
+use crate::protocol::facts::{Content, FileFacts, FileKind, Hop, Seen, ServedBy};
+use crate::types::scalars::FileMode;
+use crate::types::storage::Storage;
 use crate::x509::Sha256;
 
 const CA: &str = "/etc/kubernetes/pki/ca.crt";
@@ -351,9 +354,9 @@ fn an_organization_more_or_less_is_another_subject() {
 #[test]
 fn a_further_usage_is_no_fault_and_a_missing_one_is() {
     let mut world = agreement();
-    world.identity("cp-1", "etcd-peer").usages = BTreeSet::from([crate::spec::types::Usage::Client]);
+    world.identity("cp-1", "etcd-peer").usages = BTreeSet::from([crate::types::certificate::Usage::Client]);
     assert!(world.findings().is_empty());
-    world.identity("cp-1", "apiserver").usages.insert(crate::spec::types::Usage::Client);
+    world.identity("cp-1", "apiserver").usages.insert(crate::types::certificate::Usage::Client);
     assert_eq!(world.findings(), ["apiserver@cp-1 Due UsagesDiffer"]);
 }
 
@@ -362,10 +365,10 @@ fn another_algorithm_is_wrong_only_when_one_is_declared() {
     let mut world = agreement();
     let path = ["spec", "certificates", "apiserver", "keyAlgorithm"];
     world.identity("cp-1", "apiserver").key_algorithm =
-        Some(Decided::declared(crate::spec::types::KeyAlgorithm::EcdsaP256, &path));
+        Some(Decided::declared(crate::types::certificate::KeyAlgorithm::EcdsaP256, &path));
     assert_eq!(world.findings(), ["apiserver@cp-1 Due KeyAlgorithmDiffers"]);
     world.identity("cp-1", "apiserver").key_algorithm =
-        Some(Decided::declared(crate::spec::types::KeyAlgorithm::Rsa2048, &path));
+        Some(Decided::declared(crate::types::certificate::KeyAlgorithm::Rsa2048, &path));
     assert!(world.findings().is_empty());
 }
 

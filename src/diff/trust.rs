@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{NodeName, ServiceName};
-use crate::kubeconfig::Material;
-use crate::observed::{Content, NodeFacts, Observed, Seen};
+use crate::formats::kubeconfig::Material;
+use crate::protocol::facts::{Content, NodeFacts, Observed, Seen};
+use crate::types::names::{NodeName, ServiceName};
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, Sha256};
 
@@ -111,9 +111,9 @@ fn place_of_issued(facts: &NodeFacts, ca: &Certificate) -> Option<String> {
         };
         held.is_some_and(|held| issued(&held.certificates)).then(|| path.clone())
     });
-    let shown = |(service, live): (&ServiceName, &crate::observed::ServiceFacts)| {
+    let shown = |(service, live): (&ServiceName, &crate::protocol::facts::ServiceFacts)| {
         let mut served = live.endpoints.iter().filter_map(|endpoint| endpoint.probe.served());
-        let is_it = |served: &crate::observed::Served| {
+        let is_it = |served: &crate::protocol::facts::Served| {
             issued(&[std::slice::from_ref(&served.certificate), &served.chain].concat())
         };
         served.any(is_it).then(|| format!("what {service} shows"))

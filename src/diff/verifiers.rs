@@ -3,9 +3,10 @@
 //! What enters is the case of a certificate; what leaves is a finding that names who refuses it. What Go refuses is due, unless the node's version still
 //! takes it; what only OpenSSL refuses is said, and never due. Nothing here looks at dates, names or usages that are missing: those have checks of their own.
 
-use crate::spec::scalars::KubernetesVersion;
-use crate::spec::types::Usage;
-use crate::x509::chain::{self, WeakHash, WeakSignature};
+use crate::types::certificate::Usage;
+use crate::types::scalars::KubernetesVersion;
+use crate::x509::chain;
+use crate::x509::chain::{WeakHash, WeakSignature};
 use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm, KeyUsage};
 
 use super::identity::IdentityCase;

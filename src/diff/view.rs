@@ -1,9 +1,10 @@
 //! What a node holds of an identity, gathered once from the facts of its files.
 
-use crate::desired::{DesiredIdentity, Storage};
-use crate::kubeconfig::{KubeconfigFacts, Material, OtherCredentials, UserFacts};
-use crate::material::{DefectKind, PemDefect, PemFacts};
-use crate::observed::{Content, FileFacts, FileKind, NodeFacts, Seen};
+use crate::desired::DesiredIdentity;
+use crate::formats::kubeconfig::{KubeconfigFacts, Material, OtherCredentials, UserFacts};
+use crate::formats::pem_facts::{DefectKind, PemDefect, PemFacts};
+use crate::protocol::facts::{Content, FileFacts, FileKind, NodeFacts, Seen};
+use crate::types::storage::Storage;
 use crate::x509::{Certificate, Sha256};
 
 use super::{KnownContent, Reason};

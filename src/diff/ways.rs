@@ -6,10 +6,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{DesiredNode, FileSpec, Storage};
+use crate::desired::DesiredNode;
 use crate::diagnostic::escaped;
-use crate::ids::{Address, DirectoryName, NodeName, Subject};
-use crate::observed::{Hop, Met, NodeFacts, Seen, UnsafeStep};
+use crate::protocol::facts::{Hop, Met, NodeFacts, Seen, UnsafeStep};
+use crate::types::names::{Address, DirectoryName, NodeName, Subject};
+use crate::types::storage::{FileSpec, Storage};
 
 use super::{Effect, Finding, Reason, own_hop, target};
 

@@ -4,102 +4,58 @@
 //! leaves no choice open: names, dates, files, signers and order are in it. Keys and serial numbers are the only things drawn later, so
 //! a plan holds no secret and never can. Pure: the same input gives the same bytes.
 
-mod action;
-mod advice;
-mod again;
-mod approval;
-mod authorities;
-mod build;
-mod bundle;
-mod by_hand;
-mod chains;
-mod choices;
-mod cold;
-mod consumers;
-mod copies;
-mod copy;
-mod directories;
-mod disruption;
-mod etcd_snapshot;
-mod extend;
-mod external;
-mod fact;
-mod gates;
-mod graph;
-mod identities;
-mod install;
-mod issue;
-mod life;
-mod linked;
-mod needs;
-mod options;
+pub(crate) mod draft;
+pub mod known;
+pub mod model;
 mod order;
-mod outsiders;
-mod phase;
-mod privilege;
-mod purge;
-mod quorum;
-mod recovery;
-mod reissues;
-mod replace;
-mod request;
-mod restarts;
-mod rollback;
-mod saved_plan;
-mod selection;
-mod shared;
-mod standing;
-mod strangers;
-mod succeed;
-mod summary;
-mod table;
+pub mod restart;
+pub mod resume;
+pub mod rotation;
 #[cfg(test)]
 mod tests;
-mod until;
-mod wishes;
-mod words;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use action::{Action, Deed, Disruption, RestartMethod, RootSource, Undo, Why};
-pub use again::{Dates, Difference, Rest};
-pub use approval::Approval;
-pub use bundle::Bundle;
-pub use choices::{Again, Choices};
-pub use copy::{IdentityCopy, KeyCopy};
-pub use fact::{Expected, Fact, Precondition, fact};
-pub use graph::{Cycle, Graph};
-pub use issue::{CaCertificates, Issue, KeySource};
-pub use life::{Life, PLAN_LIFE};
-pub use linked::LinkedPath;
-pub use options::{Options, Selector, SelectorError, Withheld};
-pub use phase::{Phase, PhaseError};
-pub use privilege::{Privilege, Privileged, RootCommand};
-pub use replace::Position;
-pub use request::{CsrRequest, Install, Waiting};
-pub use rollback::{Rollback, RollbackError, rollback, runs};
-pub use saved_plan::SavedPlan;
-pub use selection::{SelectsNothing, selects_nothing};
-pub use standing::{Changed, Made, Standing, Standings, standing};
-pub use succeed::Postponed;
-pub use summary::{Summary, Upcoming};
-pub use table::{PhaseLine, Side};
-pub use until::NoSuchPhase;
+pub use model::approval::Approval;
+pub use model::bundle::Bundle;
+pub use model::choices::{Again, Choices};
+pub use model::csr::{CsrRequest, Install, Waiting};
+pub use model::deed::{Action, Deed, Disruption, RestartMethod, RootSource, Undo, Why};
+pub use model::fact::{Expected, Fact, Precondition, fact};
+pub use model::identity_copy::{IdentityCopy, KeyCopy};
+pub use model::issue::{CaCertificates, Issue, KeySource};
+pub use model::life::{Life, PLAN_LIFE};
+pub use model::linked::LinkedPath;
+pub use model::options::{Options, Selector, SelectorError, Withheld};
+pub use model::phase::{Phase, PhaseError};
+pub use model::phase_table::{PhaseLine, Side};
+pub use model::privilege::{Privilege, Privileged, RootCommand};
+pub use model::saved_plan::SavedPlan;
+pub use model::summary::{Summary, Upcoming};
+pub use order::graph::{Cycle, Graph};
+pub use resume::again::{Dates, Difference, Rest};
+pub use resume::progress::{Changed, Made, Standing, Standings, standing};
+pub use resume::rollback::{Rollback, RollbackError, rollback, runs};
+pub use resume::selection::{SelectsNothing, selects_nothing};
+pub use resume::until::NoSuchPhase;
+pub use rotation::holds::Postponed;
+pub use rotation::phases::Position;
 
-pub use crate::saved::SpecReference;
+use crate::protocol::file::SpecReference;
 
-use crate::diff::{Differences, Finding, Reason, Survey};
-use crate::ids::{Address, ClusterName, NodeName, ServiceName};
-use crate::observed::Answer;
-use crate::saved::{FORMAT_VERSION, TOOL};
-use crate::signed::Signed;
-use crate::simulate::Checked;
+use crate::desired::Survey;
+use crate::diff::signed::Signed;
+use crate::diff::{Differences, Finding, Reason};
+use crate::plan::model::checked::Checked;
+use crate::protocol::facts::Answer;
+use crate::protocol::file::{FORMAT_VERSION, TOOL};
 use crate::spec::types::ProfileName;
+use crate::types::names::{Address, ClusterName, NodeName, ServiceName};
 
 /// How long before `now` a new certificate begins, so that a clock that runs a little behind accepts it (kubernetes#118922 uses the same).
-pub const BACKDATE: crate::duration::Duration = crate::duration::Duration::from_seconds(300);
+pub const BACKDATE: crate::types::duration::Duration = crate::types::duration::Duration::from_seconds(300);
 
 /// What will be done, in order. Only the planner makes one, and only one of this type is ever carried out: what a file says is a [`SavedPlan`].
 #[must_use]
@@ -288,14 +244,14 @@ pub enum PlanError {
 pub fn plan(input: &Input<'_>) -> Result<Plan, PlanError> {
     let differences = input.differences.accepting(&input.options.replace_foreign);
     let input = &Input { differences: &differences, spec: input.spec.clone(), ..*input };
-    let (draft, held) = build::draft(input);
+    let (draft, held) = draft::draft(input);
     let visits = order::visits(order::stages(draft.deeds), input)?;
     let summary = Summary::of(input, &held, &visits, &draft.blocked);
-    let is_begun = table::is_begun(&input.survey.desired, &held);
+    let is_begun = model::phase_table::is_begun(&input.survey.desired, &held);
     let mut plan = Plan::new(input, visits, summary);
-    plan.privileges = privilege::privileges(input, &held.authorities, &plan.visits);
-    plan.runs_as_root = privilege::runs_as_root(&input.survey.desired, &plan.visits);
-    plan.phases = table::table(&plan.visits, is_begun);
+    plan.privileges = model::privilege::privileges(input, &held.authorities, &plan.visits);
+    plan.runs_as_root = model::privilege::runs_as_root(&input.survey.desired, &plan.visits);
+    plan.phases = model::phase_table::table(&plan.visits, is_begun);
     plan.applicable = draft.blocked.is_empty() && !input.options.as_of;
     plan.blocked = draft.blocked;
     plan.elsewhere = draft.elsewhere;
@@ -314,7 +270,7 @@ impl Plan {
     /// A plan with nothing but its work in it.
     fn new(input: &Input<'_>, visits: Vec<Visit>, summary: Summary) -> Self {
         let observed = &input.survey.observed;
-        let links = linked::linked(&visits, input.survey);
+        let links = model::linked::linked(&visits, input.survey);
         let skipped = observed.nodes.iter().filter(|(_, answer)| matches!(answer, Answer::Skipped));
         Self {
             format_version: FORMAT_VERSION.to_owned(),
@@ -325,7 +281,7 @@ impl Plan {
             tool: TOOL.to_owned(),
             created: input.now,
             observed_at: observed.observed_at,
-            expires: life::expires(&visits, input.options, observed.observed_at.min(input.now)),
+            expires: model::life::expires(&visits, input.options, observed.observed_at.min(input.now)),
             options: Options { again: None, ..input.options.clone() },
             skipped: skipped.map(|(name, _)| name.clone()).collect(),
             choices: Some(Choices::of(&visits, input)),
@@ -371,7 +327,7 @@ impl Plan {
     /// The name that its content gives it while it has neither a name nor a simulation.
     fn digest(&self) -> String {
         // A plan is made of types that always serialise; an empty text would still give an id.
-        saved_plan::name(serde_json::to_string(self).unwrap_or_default().as_bytes())
+        model::saved_plan::name(serde_json::to_string(self).unwrap_or_default().as_bytes())
     }
 
     /// Every action, in order.

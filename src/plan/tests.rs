@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::diff::diff;
-use crate::observed::{Answer, OpenTransaction, Seen};
-use crate::survey::tests::{SPEC, agreement, nothing, now};
+use crate::observe::survey::tests::{SPEC, agreement, nothing, now};
+use crate::protocol::facts::{Answer, OpenTransaction, Seen};
 
 pub(super) fn plan_of(survey: &Survey, options: &Options) -> Plan {
     let differences = diff(&survey.desired, &survey.observed, now());
@@ -21,7 +21,7 @@ pub(super) fn plan_of(survey: &Survey, options: &Options) -> Plan {
         .unwrap()
 }
 
-fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut crate::observed::NodeFacts {
+fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut crate::protocol::facts::NodeFacts {
     match survey.observed.nodes.get_mut(node).unwrap() {
         Answer::Facts(facts) => facts,
         Answer::Unreachable { reason } => panic!("{reason}"),

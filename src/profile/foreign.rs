@@ -2,7 +2,7 @@
 //!
 //! What enters are the facts of a node; what leaves is whose certificates lie there, and what renews them. Pure data and look-up.
 
-use crate::observed::{NodeFacts, Seen};
+use crate::protocol::facts::{NodeFacts, Seen};
 
 /// A distribution that takes care of its certificates itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,6 @@
 //! `{dns-domain}`; of an identity that exists once for each member also `{member}`, `{member-address}`, `{member-dashed}` (the address with hyphens
 //! for dots) and `{member-index}` (its place among the members, from 1).
 
-mod dial;
 mod foreign;
 mod known;
 mod version;
@@ -20,18 +19,17 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-pub use dial::{At, Dial, Held, ProgramEntry, Trusts};
+pub use connections::{At, Dial, Held, ProgramEntry, Trusts};
 pub use foreign::{FOREIGN, Foreign, foreign};
 pub use version::{Versioned, applicable};
 
-use crate::duration::Duration;
-use crate::ids::{
+use crate::spec::types::{CertificateFile, Consumer, Files, Holders, ProfileName, Restart, Role, Scheme};
+use crate::types::certificate::{SubjectName, Usage};
+use crate::types::duration::Duration;
+use crate::types::names::{
     AuthorityName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName, ServiceName,
 };
-use crate::spec::scalars::{FileMode, KubernetesVersion, UrlPath};
-use crate::spec::types::{
-    CertificateFile, Consumer, Files, Holders, ProfileName, Restart, Role, Scheme, SubjectName, Usage,
-};
+use crate::types::scalars::{FileMode, KubernetesVersion, UrlPath};
 
 /// The catalogue of one distribution.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -467,5 +465,7 @@ impl Profile {
     }
 }
 
+pub mod connections;
+pub mod detect;
 #[cfg(test)]
 mod tests;

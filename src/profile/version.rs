@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use crate::spec::scalars::KubernetesVersion;
+use crate::types::scalars::KubernetesVersion;
 
 /// A value that holds from `since` (inclusive) until `until` (exclusive), and in the patches of earlier minor versions to which it was backported.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

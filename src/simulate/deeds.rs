@@ -3,32 +3,19 @@
 //! What enters is one action; what leaves is its [`Effect`], after the disks have been changed. It reads of an action only what it does, never why
 //! or what it is said to disturb, so that a mistake of the planner does not repeat itself here.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::disk::{Disks, File, Lies};
-use super::kept::{Comes, Kept};
-use super::material::{CertificateId, Issuer, Key, Material, Planned};
-use crate::desired::Storage;
-use crate::duration::Duration;
-use crate::gate::Gate;
-use crate::ids::{AuthorityName, NodeName, ServiceName, Subject};
 use crate::plan::{Action, CaCertificates, Deed, Issue, KeyCopy, KeySource, Position, RestartMethod};
-use crate::visits::VisitId;
+use crate::protocol::health_check::Gate;
+use crate::protocol::snapshots::VisitId;
+use crate::trust::disk::{File, Lies};
+use crate::trust::material::{CertificateId, Issuer, Key, Planned};
+use crate::trust::model::World;
+use crate::trust::restored::Comes;
+use crate::types::duration::Duration;
+use crate::types::names::{NodeName, ServiceName, Subject};
+use crate::types::storage::Storage;
 use crate::x509::SubjectNames;
-
-/// Everything that deeds change.
-#[derive(Debug, Default)]
-pub(super) struct World {
-    pub(super) disks: Disks,
-    pub(super) material: Material,
-    /// The authorities that the plan has made so far.
-    pub(super) made: BTreeMap<AuthorityName, CertificateId>,
-    /// What comes back where a path is restored.
-    pub(super) kept: Kept,
-    /// The services that start when a manifest changes.
-    pub(super) pods: BTreeMap<(NodeName, String), ServiceName>,
-}
 
 /// What an action did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -333,20 +320,6 @@ impl World {
             disk.put(known, lies);
         }
         Effect::Wrote(paths)
-    }
-
-    fn disk_file(&self, node: &NodeName, path: &str) -> File {
-        let found = self.disks.get(node).and_then(|disk| disk.file(path));
-        found.map(|file| (**file).clone()).unwrap_or_default()
-    }
-
-    /// The file at a path, as far as it is known to be one.
-    pub(super) fn file(&self, node: &NodeName, path: &str) -> Option<&File> {
-        self.disks.get(node)?.file(path).map(Arc::as_ref)
-    }
-
-    pub(super) fn lies(&self, node: &NodeName, path: &str) -> Lies {
-        self.disks.get(node).map_or(Lies::Unknown, |disk| disk.at(path).clone())
     }
 
     fn write(&mut self, node: &NodeName, path: &str, lies: Lies) -> Effect {

@@ -15,46 +15,36 @@
 //! unasked (a process that polls may have read a change or not, until then or its restart), tokens, what kubelets renew by themselves meanwhile, and that a
 //! way back waits for its own gates.
 
+pub mod broken_authorities;
 mod deeds;
-mod disk;
-mod finding;
-mod health;
-mod judge;
-mod kept;
-mod material;
 mod play;
 mod refusal;
-mod refused;
-mod severed;
-mod state;
 #[cfg(test)]
 mod tests;
-mod topology;
 mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-pub use finding::{Checked, Counterexample, Heals, Interruption, Least, When};
-pub use kept::Snapshots;
-pub use refused::{CheckedWith, Refusal, refusals};
-pub use severed::severed;
+use crate::plan::model::checked::{Checked, Counterexample, Heals, Interruption, Least, When};
+use crate::trust::restored::Snapshots;
+pub use broken_authorities::severed;
 
-use crate::diff::Survey;
-use crate::ids::{Address, AuthorityName, NodeName, ServiceName, Subject};
-use crate::observed::{Observed, Seen};
+use crate::desired::Survey;
 use crate::plan::{Blocked, Plan, Visit};
+use crate::protocol::facts::{Observed, Seen};
+use crate::trust::disk::{Disk, Source};
+use crate::trust::judge::Verdict;
+use crate::trust::model::World;
+use crate::trust::restored::Kept;
+use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Subject};
 use crate::x509::Certificate;
-use deeds::World;
-use disk::{Disk, Source};
-use judge::Verdict;
-use kept::Kept;
 
-use material::{Holding, HoldingId};
+use crate::trust::material::{Holding, HoldingId};
+use crate::trust::state::State;
+use crate::trust::topology::{Input, InstanceId, TakesUp, Topology, topology};
 use play::{Break, Play, Shortage, waves};
-use state::State;
-use topology::{Input, InstanceId, TakesUp, Topology, topology};
 use trust::Watch;
 
 /// What is known of processes besides their files. Of a process that is not in it, it is assumed that it is up and has loaded what lies on its disk.
@@ -269,7 +259,7 @@ fn played(
         |input: &Input, world: &mut World| otherwise(input, world, &topology, survey, processes);
     let state = State::new(world, &topology, plan.created, loaded_otherwise);
     let connections = (0..topology.links.len())
-        .filter(|index| *state.link(topology::LinkId(*index)) == Verdict::Holds)
+        .filter(|index| *state.link(crate::trust::topology::LinkId(*index)) == Verdict::Holds)
         .count();
     let down = processes.down.iter().filter_map(|(service, node)| topology.of(service, node)).collect();
     let watch = Watch::new(&survey.desired, &state.world.disks);
@@ -304,7 +294,7 @@ fn played(
         faults.extend(trust::faults(&mut play, &topology, &survey.desired));
     }
     if processes.outage_accepted {
-        faults.extend(severed::left(plan, &mut play, &topology, survey));
+        faults.extend(broken_authorities::left(plan, &mut play, &topology, survey));
     }
     // Of two faults of one step the shortage comes first: it was found first.
     faults.sort_by_key(|(when, _)| (when.step(), *when));

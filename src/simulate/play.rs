@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::deeds::Effect;
-use super::finding::When;
-use super::health::{Count, Health};
-use super::judge::Verdict;
 use super::refusal::refusal;
-use super::state::{Before, Loaded, State};
-use super::topology::{InputId, InstanceId, Kind, LinkId};
 use super::trust::Watch;
-use crate::ids::{Address, NodeName};
+use crate::plan::model::checked::When;
 use crate::plan::{Action, Deed, Plan, Visit};
+use crate::trust::health::{Count, Health};
+use crate::trust::judge::Verdict;
+use crate::trust::state::{Before, Loaded, State};
+use crate::trust::topology::{InputId, InstanceId, Kind, LinkId};
+use crate::types::names::{Address, NodeName};
 
 /// A link that worked and does not.
 #[derive(Debug, Clone)]

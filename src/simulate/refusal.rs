@@ -7,18 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::deeds::World;
-use super::disk::{File, Lies, Source};
-use super::judge::Verdict;
-use super::material::{CertificateId, Holding, Key, Known};
-use super::state::State;
-use crate::desired::Storage;
-use crate::ids::{AuthorityName, NodeName, Subject};
-use crate::observed::Observed;
 use crate::plan::{
     Action, Bundle, CaCertificates, Deed, Expected, Issue, KeySource, Plan, Precondition, Visit, fact,
 };
-use crate::spec::types::Usage;
+use crate::protocol::facts::Observed;
+use crate::trust::disk::{File, Lies, Source};
+use crate::trust::judge::Verdict;
+use crate::trust::material::{CertificateId, Holding, Key, Known};
+use crate::trust::model::World;
+use crate::trust::state::State;
+use crate::types::certificate::Usage;
+use crate::types::names::{AuthorityName, NodeName, Subject};
+use crate::types::storage::Storage;
 
 /// Why the node would refuse an action; none where nothing is known that speaks against it.
 pub(super) fn refusal(state: &mut State<'_>, visit: &Visit, action: &Action) -> Option<String> {

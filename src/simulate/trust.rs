@@ -7,17 +7,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::deeds::World;
-use super::disk::{Disk, Disks, Lies, Source};
-use super::finding::{Counterexample, Heals, When};
-use super::judge::Verdict;
-use super::material::{CertificateId, HoldingId};
 use super::play::Play;
-use super::topology::{Half, Input, InputId, Kind, LinkId, Topology};
-use crate::desired::{Desired, DesiredNode, Storage};
-use crate::ids::{AuthorityName, NodeName};
+use crate::desired::{Desired, DesiredNode};
+use crate::plan::model::checked::{Counterexample, Heals, When};
 use crate::profile::Keep;
-use crate::spec::types::Usage;
+use crate::trust::disk::{Disk, Disks, Lies, Source};
+use crate::trust::judge::Verdict;
+use crate::trust::material::{CertificateId, HoldingId};
+use crate::trust::model::World;
+use crate::trust::topology::{Half, Input, InputId, Kind, LinkId, Topology};
+use crate::types::certificate::Usage;
+use crate::types::names::{AuthorityName, NodeName};
+use crate::types::storage::Storage;
 
 /// A file by which somebody judges what others show.
 #[derive(Debug, Clone)]

@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::places::{CertificateFile, Consumer, Files, Placement};
-use super::types::{KeyAlgorithm, SubjectName};
-use crate::duration::Duration;
-use crate::ids::{ConsumerName, CopyName};
+use crate::types::certificate::{KeyAlgorithm, SubjectName};
+use crate::types::duration::Duration;
+use crate::types::names::{ConsumerName, CopyName};
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -52,7 +52,11 @@ pub struct Authority {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub external: bool,
     /// Everything that this authority issued before this instant is reissued. An instant in the future is refused.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::scalars::instant")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::types::scalars::instant"
+    )]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub reissue_issued_before: Option<Timestamp>,
     /// CA certificates that must go, by `sha256:` fingerprint, each with the reason.

@@ -4,28 +4,22 @@
 //! document at its place. Nothing here opens a file: what `source` names is handed in, and `knownHosts` is read elsewhere.
 
 pub mod authority;
-pub mod certificate;
 pub mod check;
-pub mod decode;
-pub mod document;
-mod names;
+pub mod custom_root;
 pub mod operation;
 pub mod places;
-pub mod scalars;
 pub mod types;
-mod withheld;
-pub mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-pub use crate::diagnostic::Source;
+use crate::diagnostic::Source;
 use crate::diagnostic::{Code, Diagnostic, Place, has_errors, nearest, quoted, sort};
-use crate::ids::AuthorityName;
-use crate::own_root::{CertificateFile, OwnRoot};
+use crate::spec::custom_root::{CertificateFile, OwnRoot};
+use crate::types::names::AuthorityName;
+use crate::yaml::document::Document;
 use check::KnownNames;
-use document::Document;
 use types::{ClusterPki, ProfileName};
 
 /// The version of the format that this library reads.
@@ -76,7 +70,7 @@ pub fn read(sources: &[Source], options: &ReadOptions<'_>) -> Reading {
     let mut names: BTreeMap<String, Place> = BTreeMap::new();
     let mut passed_over = 0_usize;
     for source in sources {
-        let parsed = yaml::parse(source);
+        let parsed = crate::yaml::parse::parse(source);
         reading.problems.extend(parsed.problems);
         for document in parsed.documents.into_iter().filter(|document| !document.is_empty()) {
             match belonging(&document) {
@@ -90,7 +84,7 @@ pub fn read(sources: &[Source], options: &ReadOptions<'_>) -> Reading {
             }
         }
     }
-    withheld::withhold(&mut reading.problems, sources);
+    crate::yaml::withheld::withhold(&mut reading.problems, sources);
     if reading.specs.is_empty() && !has_errors(&reading.problems) {
         reading.problems.push(no_cluster(sources, passed_over));
     }
@@ -104,7 +98,7 @@ fn read_document(
     options: &ReadOptions<'_>,
     reading: &mut Reading,
 ) {
-    let decoded = decode::decode::<ClusterPki>(&document);
+    let decoded = crate::yaml::decode::decode::<ClusterPki>(&document);
     let mut problems = decoded.problems;
     problems.extend(duplicate);
     let mut roots = BTreeMap::new();
@@ -120,7 +114,7 @@ fn read_document(
     }
     let told: BTreeSet<&Place> = problems.iter().filter_map(Diagnostic::place).collect();
     let is_told = |warning: &Diagnostic| warning.place().is_some_and(|place| told.contains(place));
-    let warnings: Vec<Diagnostic> = yaml::ambiguous_scalars(&document, &MAPS_OF_NAMES)
+    let warnings: Vec<Diagnostic> = crate::yaml::parse::ambiguous_scalars(&document, &MAPS_OF_NAMES)
         .into_iter()
         .filter(|warning| !is_told(warning))
         .collect();

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::scalars::{Port, UrlPath};
 use super::types::Node;
-use crate::duration::Duration;
-use crate::ids::{EndpointName, IdentityName, NodeName};
+use crate::types::duration::Duration;
+use crate::types::names::{EndpointName, IdentityName, NodeName};
+use crate::types::scalars::{Port, UrlPath};
 
 /// Something that runs and reads certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

@@ -8,9 +8,9 @@ use std::num::NonZeroU16;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::scalars::FileMode;
 use super::types::Role;
-use crate::ids::NodeName;
+use crate::types::names::NodeName;
+use crate::types::scalars::FileMode;
 
 /// Where a certificate and its key are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

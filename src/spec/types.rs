@@ -11,7 +11,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::authority::{Authority, OnExpiry, Source};
-pub use super::certificate::{KeyAlgorithm, SubjectName, Usage};
 pub use super::operation::{
     Connection, Endpoint, EtcdSnapshots, Health, Local, OnFailure, Restart, Rollout, Scheme, Service,
     Snapshots, Ssh,
@@ -19,9 +18,12 @@ pub use super::operation::{
 pub use super::places::{
     CertificateFile, CombinedFile, Consumer, Directory, Files, Holders, KubeconfigFile, Place, Placement,
 };
-use super::scalars::KubernetesVersion;
-use crate::duration::Duration;
-use crate::ids::{AuthorityName, ClusterName, CopyName, DirectoryName, IdentityName, NodeName, ServiceName};
+use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+use crate::types::duration::Duration;
+use crate::types::names::{
+    AuthorityName, ClusterName, CopyName, DirectoryName, IdentityName, NodeName, ServiceName,
+};
+use crate::types::scalars::KubernetesVersion;
 
 /// The PKI that one cluster should have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -16,7 +16,7 @@ use x509_parser::extensions::{self as parsed, GeneralName, GeneralSubtree, X509E
 
 use super::asn1::{self, dotted};
 use super::name::escape;
-use crate::spec::types::Usage;
+use crate::types::certificate::Usage;
 
 /// Whether the subject may issue certificates, and how deep (RFC 5280 4.2.1.9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

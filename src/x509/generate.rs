@@ -13,7 +13,7 @@ use pem_rfc7468::LineEnding;
 use zeroize::Zeroizing;
 
 use super::key::{KeyError, PrivateKey, Secret};
-use crate::spec::types::KeyAlgorithm;
+use crate::types::certificate::KeyAlgorithm;
 
 /// Most bytes of a serial number (RFC 5280 4.1.2.2).
 const SERIAL_BYTES: usize = 20;

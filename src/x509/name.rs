@@ -15,7 +15,7 @@ use x509_parser::error::X509Error;
 use x509_parser::x509::AttributeTypeAndValue;
 
 use super::asn1::dotted;
-use crate::spec::types::SubjectName;
+use crate::types::certificate::SubjectName;
 
 /// A distinguished name as it stands in a certificate.
 ///

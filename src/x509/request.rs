@@ -20,7 +20,7 @@ use super::algorithm::{PublicKey, pem_text};
 use super::certificate::MAX_CERTIFICATE_BYTES;
 use super::extensions::{ExtendedKeyUsage, Extensions, SubjectNames};
 use super::name::Name;
-use crate::spec::types::Usage;
+use crate::types::certificate::Usage;
 
 /// A request for a certificate: its bytes and what they ask for. Cloning is cheap; equality is that of the bytes.
 #[derive(Clone)]
@@ -153,7 +153,7 @@ impl JsonSchema for CertificateRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::types::{KeyAlgorithm, SubjectName};
+    use crate::types::certificate::{KeyAlgorithm, SubjectName};
     use crate::x509::PrivateKey;
     use crate::x509::issue::csr;
 

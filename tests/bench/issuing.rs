@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use divan::Bencher;
-use pki::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use pki::types::certificate::{KeyAlgorithm, SubjectName, Usage};
 use pki::x509::issue::{LeafRequest, RootRequest, issue, issue_root};
 use pki::x509::{Certificate, PrivateKey, SerialNumber};
 

@@ -14,16 +14,18 @@ use std::process::Command;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use pki::agent::Local;
 use pki::diagnostic::Source;
 use pki::diff::diff;
-use pki::node::{Inspect, Local, NodeError};
-use pki::observed::{NodeFacts, ObserveRequest};
-use pki::own_root::CertificateFile;
-use pki::plan::{Input, Options, SpecReference, plan};
+use pki::observe::survey::survey;
+use pki::plan::{Input, Options, plan};
 use pki::profile::Profile;
+use pki::protocol::facts::{NodeFacts, ObserveRequest};
+use pki::protocol::file::SpecReference;
+use pki::protocol::node::{Inspect, NodeError};
+use pki::spec::custom_root::CertificateFile;
 use pki::spec::types::ProfileName;
 use pki::spec::{ReadOptions, read};
-use pki::survey::survey;
 use pki::x509::Sha256;
 
 const NODES: usize = 1_000;
@@ -70,7 +72,8 @@ fn main() {
     let options = ReadOptions { now: now(), ignore_other_kinds: false, known: &known, certificate_file };
     let spec = read(&[source], &options).specs.into_iter().next().unwrap().spec;
     let first = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
-    let request = pki::request::request(first.nodes.values().next().unwrap(), &first.snapshots.directory);
+    let request =
+        pki::desired::request::request(first.nodes.values().next().unwrap(), &first.snapshots.directory);
     let answers: Vec<Arc<str>> = ["cp-1", "cp-2", "cp-3"]
         .iter()
         .map(|name| {

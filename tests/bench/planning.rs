@@ -17,16 +17,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use pki::agent::Local;
 use pki::diagnostic::Source;
 use pki::diff::diff;
-use pki::node::{Inspect, Local, NodeError};
-use pki::observed::{NodeFacts, ObserveRequest};
-use pki::own_root::CertificateFile;
-use pki::plan::{Input, Options, SpecReference, plan};
+use pki::observe::survey::survey;
+use pki::plan::{Input, Options, plan};
 use pki::profile::Profile;
+use pki::protocol::facts::{NodeFacts, ObserveRequest};
+use pki::protocol::file::SpecReference;
+use pki::protocol::node::{Inspect, NodeError};
+use pki::spec::custom_root::CertificateFile;
 use pki::spec::types::ProfileName;
 use pki::spec::{ReadOptions, read};
-use pki::survey::survey;
 use pki::x509::Sha256;
 
 const HEAD: &str = "apiVersion: pki/v1alpha1
@@ -80,7 +82,7 @@ fn renewal_of_a_cluster(folder: &Path, workers: usize) -> (Duration, Duration) {
     let first = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
     let seen = |name: &str, kind: &str| -> Arc<str> {
         let node = first.nodes.get(kind).unwrap();
-        let request = pki::request::request(node, &first.snapshots.directory);
+        let request = pki::desired::request::request(node, &first.snapshots.directory);
         let facts = Local::new(Some(folder.join(name)), now).observe(&request).unwrap();
         serde_json::to_string(&facts).unwrap().into()
     };
@@ -219,7 +221,8 @@ fn planning(node: &Local, count: usize, due: bool) -> Duration {
     let reading = read(&[source], &options);
     let spec = reading.specs.first().unwrap().spec.clone();
     let first = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
-    let request = pki::request::request(first.nodes.values().next().unwrap(), &first.snapshots.directory);
+    let request =
+        pki::desired::request::request(first.nodes.values().next().unwrap(), &first.snapshots.directory);
     let facts = node.observe(&request).unwrap();
     let answer: Arc<str> = serde_json::to_string(&facts).unwrap().into();
     let nodes: BTreeMap<_, _> =

@@ -18,14 +18,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use pki::agent::Local;
 use pki::diff::diff;
-use pki::node::{Inspect, Local, NodeError};
-use pki::observed::{NodeFacts, ObserveRequest};
-use pki::plan::{Input, Options, SpecReference, plan};
+use pki::observe::survey::survey;
+use pki::plan::{Input, Options, plan};
 use pki::profile::Profile;
+use pki::protocol::facts::{NodeFacts, ObserveRequest};
+use pki::protocol::file::SpecReference;
+use pki::protocol::node::{Inspect, NodeError};
 use pki::simulate::{Processes, simulate};
 use pki::spec::types::{ClusterPki, ProfileName};
-use pki::survey::survey;
 use pki::x509::Sha256;
 
 const MEMBERS: usize = 7;
@@ -93,7 +95,8 @@ fn measure(folder: &Path, clients: usize) {
     let profile = Profile::load(ProfileName::Etcd).unwrap();
     let desired = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
     let seen = |name: &str| -> Arc<str> {
-        let request = pki::request::request(desired.nodes.get(name).unwrap(), &desired.snapshots.directory);
+        let request =
+            pki::desired::request::request(desired.nodes.get(name).unwrap(), &desired.snapshots.directory);
         let facts = Local::new(Some(folder.join(name)), now).observe(&request).unwrap();
         serde_json::to_string(&facts).unwrap().into()
     };

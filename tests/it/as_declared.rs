@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use pki::node::order::{Begin, VisitId};
-use pki::node::{Host as _, Local};
+use pki::agent::Local;
+use pki::protocol::command::{Begin, VisitId};
+use pki::protocol::node::Host as _;
 use serde_json::Value;
 
 use crate::cli::{stdout, words};

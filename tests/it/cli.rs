@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use pki::node::order::{Begin, Order, VisitId};
-use pki::node::{Host as _, Local};
+use pki::agent::Local;
+use pki::protocol::command::{Begin, Order, VisitId};
+use pki::protocol::node::Host as _;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, NODES, left_out};

@@ -6,23 +6,27 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::Timestamp;
-use pki::apply::{Event, Hosts, Locking, Settings};
+use pki::agent::Local;
+use pki::apply::root_files;
+use pki::apply::{Hosts, Locking, Settings};
+use pki::desired::Survey;
 use pki::diagnostic::{RenderStyle, Source, has_errors, render};
 use pki::diff::diff;
-use pki::ids::NodeName;
-use pki::node::{Host, Local};
-use pki::observe::PATIENCE;
-use pki::observed::{Answer, Observed};
-use pki::own_root::RootKeys;
-use pki::plan::{Input, Options, Plan, Rollback, SpecReference};
+use pki::observe::ask::PATIENCE;
+use pki::observe::survey::survey_further;
+use pki::output::status_report::Status;
+use pki::plan::model::outcome::Event;
+use pki::plan::{Input, Options, Plan, Rollback};
 use pki::profile::Profile;
-use pki::root_files;
-use pki::saved::Facts;
+use pki::protocol::facts::{Answer, Observed};
+use pki::protocol::file::Facts;
+use pki::protocol::file::SpecReference;
+use pki::protocol::node::Host;
 use pki::simulate::{Processes, checked};
+use pki::spec::custom_root::RootKeys;
 use pki::spec::types::ProfileName;
 use pki::spec::{Loaded, ReadOptions, read};
-use pki::status::Status;
-use pki::survey::{Survey, survey_further};
+use pki::types::names::NodeName;
 use pki::x509::Sha256;
 
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -133,12 +137,16 @@ impl Cluster {
     }
 
     /// Does it.
-    pub(crate) fn apply(&self, plan: &Plan) -> pki::apply::Report {
+    pub(crate) fn apply(&self, plan: &Plan) -> pki::plan::model::outcome::Report {
         self.apply_and(plan, &mut |_| {})
     }
 
     /// Does it and tells what happens on the way.
-    pub(crate) fn apply_and(&self, plan: &Plan, tell: &mut dyn FnMut(&Event<'_>)) -> pki::apply::Report {
+    pub(crate) fn apply_and(
+        &self,
+        plan: &Plan,
+        tell: &mut dyn FnMut(&Event<'_>),
+    ) -> pki::plan::model::outcome::Report {
         let found = root_files::keys(plan, Some(self.path())).unwrap();
         self.apply_with(plan, &found.keys, tell)
     }
@@ -149,7 +157,7 @@ impl Cluster {
         plan: &Plan,
         root_keys: &RootKeys,
         tell: &mut dyn FnMut(&Event<'_>),
-    ) -> pki::apply::Report {
+    ) -> pki::plan::model::outcome::Report {
         let loaded = self.spec();
         let desired = self.survey(&loaded).desired;
         let settings = Settings {
@@ -205,8 +213,8 @@ pub(crate) struct Report {
 impl Report {
     /// The text that a person reads.
     pub(crate) fn text(&self) -> String {
-        let style = pki::render::StatusStyle { color: false, unicode: false };
-        pki::render::status(&self.status, style, &|path| place(&self.loaded, path))
+        let style = pki::output::StatusStyle { color: false, unicode: false };
+        pki::output::status(&self.status, style, &|path| place(&self.loaded, path))
     }
 
     /// The short digests of everything that the cluster holds.
@@ -227,7 +235,7 @@ fn place(loaded: &Loaded, path: &[String]) -> Option<String> {
 
 /// A plan as text without what is another in every run: its name, and digests that are not among `ours` as numbers in their order.
 pub(crate) fn plan_text(plan: &Plan, ours: &BTreeSet<String>) -> String {
-    normalised(&pki::render::plan(plan).replace(&plan.id, "<plan>"), ours)
+    normalised(&pki::output::plan(plan).replace(&plan.id, "<plan>"), ours)
 }
 
 /// Whether files can be given away.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use pki::apply::Outcome;
+use pki::plan::model::outcome::Outcome;
 use pki::plan::{Deed, Options, Plan};
 
 use crate::cli;
@@ -60,7 +60,7 @@ fn go(folder: &Path) -> Result<(), String> {
     golden(&folder.join("listing.txt"), &changes(&before, &after, &plan))?;
     let left = cluster.plan(&Options::default());
     if !left.visits.is_empty() {
-        return Err(format!("{name}: something is left to do\n{}", pki::render::plan(&left)));
+        return Err(format!("{name}: something is left to do\n{}", pki::output::plan(&left)));
     }
     let back = cluster.rollback(&plan.id).plan;
     golden(&folder.join("rollback.txt"), &rollback_text(&back, &plan))?;
@@ -120,7 +120,7 @@ fn without_random(path: &str) -> String {
 
 /// The way back. Of what a scenario or the run has issued, digests and sizes are others in every run.
 fn rollback_text(back: &Plan, plan: &Plan) -> String {
-    let text = pki::render::plan(back).replace(&back.id, "<rollback>").replace(&plan.id, "<plan>");
+    let text = pki::output::plan(back).replace(&back.id, "<rollback>").replace(&plan.id, "<plan>");
     let lines = text.lines().map(|line| match line.split_once(" bytes, mode ") {
         Some((size, mode)) => {
             format!(
@@ -141,7 +141,7 @@ fn of_two_directories_one_inside_the_other_the_outer_one_is_moved_first() {
     std::fs::write(cluster.path().join("spec.yaml"), spec.replace("  directories:\n", inner)).unwrap();
     let before = listing(cluster.path());
     let first = cluster.plan(&Options::default());
-    let text = pki::render::plan(&first);
+    let text = pki::output::plan(&first);
     assert!(
         text.contains(
             "Not by this plan: dir/etcd-pki@cp-2\n    it lies in dir/pki, which this plan moves first\n"
@@ -175,7 +175,7 @@ fn what_was_changed_in_a_moved_directory_keeps_it_where_it_is() {
     std::fs::write(cluster.path().join("cp-2/data/pki/of-ann"), "seen by Ann\n").unwrap();
     let since = listing(cluster.path());
     let back = cluster.rollback(&plan.id).plan;
-    let text = pki::render::plan(&back);
+    let text = pki::output::plan(&back);
     let told = "Not by this plan: dir/pki@cp-2\n    /etc/kubernetes/pki was changed after run ";
     assert!(text.contains(told), "{text}");
     let _what_else_goes_back = cluster.apply(&back);

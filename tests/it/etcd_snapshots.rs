@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use pki::apply::{Event, Outcome, VisitEnd};
-use pki::ids::NodeName;
-use pki::node::{EtcdSnapshot, Failure, Host, Memory};
-use pki::observed::{EtcdFacts, EtcdId, MemberFacts, MemberStatus, Seen};
+use pki::agent::{Failure, Memory};
+use pki::output::schema::Document;
+use pki::plan::model::outcome::{Event, Outcome, VisitEnd};
 use pki::plan::{Deed, Phase, Plan};
-use pki::schema::Document;
+use pki::protocol::facts::{EtcdFacts, EtcdId, MemberFacts, MemberStatus, Seen};
+use pki::protocol::node::Host;
+use pki::protocol::snapshots::EtcdSnapshot;
 use pki::spec::types::EtcdSnapshots;
+use pki::types::names::NodeName;
 use pki::x509::pem;
 use serde_json::Value;
 
@@ -73,7 +75,7 @@ fn restarts(cluster: &Cluster) -> u32 {
 fn the_leader_saves_its_data_before_the_first_member_is_restarted_and_the_report_says_where() {
     let cluster = distrusted(EtcdSnapshots::default(), |_, memory| memory);
     let plan = cluster.plan();
-    assert!(plan.applicable, "{}", pki::render::plan(&plan));
+    assert!(plan.applicable, "{}", pki::output::plan(&plan));
     let before = restarts(&cluster);
     let (report, _) = cluster.apply(&plan);
     assert_eq!(report.outcome, Outcome::Done, "{}", shown(&plan, &report));
@@ -86,7 +88,7 @@ fn the_leader_saves_its_data_before_the_first_member_is_restarted_and_the_report
         (snapshot.run.as_str(), snapshot.path.as_str()),
         (plan.id.as_str(), &*format!("/var/lib/pki/etcd/{}.db", plan.id))
     );
-    let text = pki::render::report(&plan, &report);
+    let text = pki::output::report(&plan, &report);
     let line = format!(
         "  {}  etcd's data saved: revision 1, 40 bytes; no rollback restores it\n      {}\n      sha256 ",
         name(LEADER),
@@ -95,7 +97,7 @@ fn the_leader_saves_its_data_before_the_first_member_is_restarted_and_the_report
     assert!(text.contains(&line), "{text}");
     let ended = Event::VisitEnds { visit: &plan.visits[0], end: &report.visits[0].end };
     let lines: Vec<Value> =
-        pki::render::event(&ended).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        pki::output::event(&ended).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     lines.iter().for_each(|line| assert_eq!(conforms(Document::Event, line), Ok(()), "{line}"));
     let [saved, done] = &lines[..] else { panic!("{lines:?}") };
     assert_eq!((&saved["type"], &saved["path"]), (&"etcd_snapshot".into(), &snapshot.path.clone().into()));
@@ -103,7 +105,7 @@ fn the_leader_saves_its_data_before_the_first_member_is_restarted_and_the_report
         (&saved["sha256"], &done["end"]),
         (&format!("sha256:{}", snapshot.sha256).into(), &"saved".into())
     );
-    let listed = pki::render::etcd_snapshots(&kept);
+    let listed = pki::output::etcd_snapshots(&kept);
     assert!(
         listed.starts_with(&plan.id)
             && listed.contains(&snapshot.path)
@@ -125,7 +127,7 @@ fn if_the_data_cannot_be_saved_nothing_is_touched_and_the_next_run_begins_with_i
     assert_eq!(report.outcome, Outcome::Refused, "{}", shown(&plan, &report));
     assert!(!report.touched() && cluster.is_as(&before) && restarts(&cluster) == started);
     assert!(kept(&cluster).is_empty());
-    let text = pki::render::report(&plan, &report);
+    let text = pki::output::report(&plan, &report);
     assert!(
         text.contains("nothing was touched") && text.contains("step 1 (save the data of svc/etcd)"),
         "{text}"
@@ -159,7 +161,7 @@ fn the_way_back_restores_no_data_and_saves_it_again_only_where_the_spec_wants_it
         let plan = cluster.plan().until(Phase::TrustBoth).unwrap();
         assert_eq!((saves(&plan), cluster.apply(&plan).0.outcome), (1, Outcome::Done));
         let back = cluster.way_back(&plan.id);
-        assert_eq!(saves(&back), saved, "{}", pki::render::plan(&back));
+        assert_eq!(saves(&back), saved, "{}", pki::output::plan(&back));
         let (report, _) = cluster.apply(&back);
         assert_eq!(report.outcome, Outcome::Done, "{}", shown(&back, &report));
         assert!(cluster.is_as(&before));

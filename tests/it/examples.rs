@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::cluster::ROOT;
-use pki::schema::Document;
+use pki::output::schema::Document;
 
 use crate::schema::published;
 

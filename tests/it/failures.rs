@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use pki::apply::{Event, Outcome, VisitEnd};
 use pki::plan::Options;
+use pki::plan::model::outcome::{Event, Outcome, VisitEnd};
 use serde_json::Value;
 
 use crate::cli;

@@ -1,8 +1,8 @@
 //! What the facts already show is said by the plan, and not found out by the run: steps whose nodes would refuse them. Each find is a case with a name.
 #![expect(clippy::disallowed_methods, reason = "the tests change real files")]
 
-use pki::apply::Outcome;
-use pki::node::Memory;
+use pki::agent::Memory;
+use pki::plan::model::outcome::Outcome;
 use pki::plan::{Options, Plan};
 
 use crate::cluster::Cluster as Kubeadm;
@@ -27,7 +27,7 @@ fn with_front(nodes: usize) -> Kubeadm {
     std::fs::write(path, text).unwrap();
     std::fs::create_dir_all(cluster.path().join("cp-1/etc/haproxy")).unwrap();
     let plan = cluster.plan(&Options::default());
-    assert!(plan.applicable, "{}", pki::render::plan(&plan));
+    assert!(plan.applicable, "{}", pki::output::plan(&plan));
     assert_eq!(cluster.apply(&plan).outcome, Outcome::Done);
     std::fs::remove_file(cluster.path().join(FRONT)).unwrap();
     cluster
@@ -47,7 +47,7 @@ fn a_ca_that_can_be_read_on_no_node_is_an_error_of_the_plan() {
         let reasons = reasons(&plan);
         let named = "ca/ca@cp-1: the certificate of ca cannot be read on any node: ";
         assert!(reasons.iter().any(|reason| reason.starts_with(named)), "{reasons:?}");
-        let text = pki::render::plan(&plan);
+        let text = pki::output::plan(&plan);
         assert!(!text.contains("certificates unchanged") || text.contains("error"), "{text}");
     }
 }
@@ -61,15 +61,15 @@ fn a_ca_that_can_be_read_on_another_node_is_put_back_before_it_is_needed() {
     let only = Options { only: vec!["front@cp-1".parse().unwrap()], ..Options::default() };
     let alone = cluster.plan(&only);
     let found = reasons(&alone);
-    assert!(!alone.applicable, "{}", pki::render::plan(&alone));
+    assert!(!alone.applicable, "{}", pki::output::plan(&alone));
     assert!(found.iter().any(|reason| reason.contains("/etc/kubernetes/pki/ca.crt")), "{found:?}");
     // What is no certificate at all may be anything: whoever knows says that it may go.
     let plan = cluster.plan(&Options::default());
-    let text = pki::render::plan(&plan);
+    let text = pki::output::plan(&plan);
     assert!(!plan.applicable && text.contains("--replace-foreign /etc/kubernetes/pki/ca.crt"), "{text}");
     let accepted = ["/etc/kubernetes/pki/ca.crt".to_owned()].into();
     let plan = cluster.plan(&Options { replace_foreign: accepted, ..Options::default() });
-    assert!(plan.applicable, "{}", pki::render::plan(&plan));
+    assert!(plan.applicable, "{}", pki::output::plan(&plan));
     let report = cluster.apply(&plan);
     assert_eq!(report.outcome, Outcome::Done, "{:?}", report.failure);
     assert_eq!(std::fs::read(cluster.path().join(CA)).unwrap(), ca);

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use pki::apply::used::{self, Kept};
-use pki::apply::{Event, Locking, Outcome, Settings, VisitEnd};
-use pki::plan::{Action, Dates, Input, Options, Plan, Rest, SavedPlan, SpecReference};
-use pki::root_files;
-use pki::saved::to_text;
-use pki::survey::Survey;
+use pki::apply::root_files;
+use pki::apply::used;
+use pki::apply::used::Kept;
+use pki::apply::{Locking, Settings};
+use pki::desired::Survey;
+use pki::plan::model::outcome::{Event, Outcome, VisitEnd};
+use pki::plan::{Action, Dates, Input, Options, Plan, Rest, SavedPlan};
+use pki::protocol::file::SpecReference;
+use pki::protocol::file::to_text;
 use pki::x509::Sha256;
 use serde_json::{Value, json};
 
@@ -218,7 +221,7 @@ fn again(saved: &SavedPlan, survey: &Survey, kept: &Kept) -> Result<Option<Rest>
     if let Some(stale) = standings.changed().first() {
         return Err(format!("stale: {stale:?}"));
     }
-    let signed = pki::signed::check(&saved.brought(&standings), survey, saved.created())
+    let signed = pki::diff::signed::check(&saved.brought(&standings), survey, saved.created())
         .map_err(|problems| format!("{problems:?}"))?;
     let differences = pki::diff::diff(&survey.desired, &survey.observed, saved.created());
     let options = saved.options_again(&standings);
@@ -251,7 +254,7 @@ fn kept(cluster: &Cluster) -> Kept {
 }
 
 /// Carries out a plan and stops after its next visit, as if somebody had interrupted it.
-fn one_visit(cluster: &Cluster, plan: &Plan, done: pki::apply::Done) -> pki::apply::Report {
+fn one_visit(cluster: &Cluster, plan: &Plan, done: pki::apply::Done) -> pki::plan::model::outcome::Report {
     let loaded = cluster.spec();
     let desired = cluster.survey(&loaded).desired;
     let interrupted = AtomicBool::new(false);

@@ -10,9 +10,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use pki::output::schema::Document;
 use pki::plan::SavedPlan;
-use pki::saved::{Facts, from_text, to_text};
-use pki::schema::Document;
+use pki::protocol::file::{Facts, from_text, to_text};
 use serde_json::Value;
 
 use crate::cli;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
-use pki::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use pki::types::certificate::{KeyAlgorithm, SubjectName, Usage};
 use pki::x509::chain::{Purpose, verify};
 use pki::x509::issue::{LeafRequest, RootRequest, issue, issue_root};
 use pki::x509::{Certificate, PrivateKey, SerialNumber};

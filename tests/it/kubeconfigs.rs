@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::Timestamp;
-use pki::kubeconfig::edit::{NewIdentity, with_identity, with_trusted};
-use pki::non_empty::NonEmpty;
-use pki::secret::Secret;
-use pki::spec::types::{KeyAlgorithm, SubjectName};
+use pki::formats::kubeconfig::edit::{NewIdentity, with_identity, with_trusted};
+use pki::types::certificate::{KeyAlgorithm, SubjectName};
+use pki::types::non_empty::NonEmpty;
+use pki::types::secret::Secret;
 use pki::x509::issue::{RootRequest, issue_root};
 use pki::x509::{PrivateKey, SerialNumber};
 

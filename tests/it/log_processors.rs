@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use pki::diagnostic::log_commands::in_text;
 use pki::diagnostic::{Code, Diagnostic, Place, RenderStyle, Source, Span, render};
-use pki::log_commands::in_text;
 
 use crate::cli::{code, pki, stderr, stdout};
 

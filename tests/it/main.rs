@@ -25,6 +25,7 @@ mod issuing;
 mod key_and_pem_shapes;
 mod kubeconfigs;
 mod late_failures;
+mod layers;
 mod layouts;
 mod listing;
 mod log_processors;

@@ -7,18 +7,23 @@ use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
 use jiff::{SignedDuration, Timestamp};
-use pki::apply::{Locking, Outcome, Report, Settings, apply};
+use pki::agent::{Failure, Memory, Port, Running};
+use pki::apply::{Locking, Settings, apply};
+use pki::desired::Survey;
 use pki::diagnostic::Source;
 use pki::diff::{Differences, diff};
-use pki::ids::NodeName;
-use pki::node::{Failure, Host, Memory, Port, Running};
-use pki::own_root::{CertificateFile, RootKeys};
-use pki::plan::{Deed, Input, Options, Plan, SpecReference, plan, rollback};
+use pki::observe::survey::survey;
+use pki::plan::model::checked::Counterexample;
+use pki::plan::model::outcome::{Outcome, Report};
+use pki::plan::{Deed, Input, Options, Plan, plan, rollback};
 use pki::profile::Profile;
-use pki::simulate::{Counterexample, Processes, checked, checked_rollback};
+use pki::protocol::file::SpecReference;
+use pki::protocol::node::Host;
+use pki::simulate::{Processes, checked, checked_rollback};
+use pki::spec::custom_root::{CertificateFile, RootKeys};
 use pki::spec::types::{ClusterPki, OnFailure, ProfileName};
 use pki::spec::{ReadOptions, read};
-use pki::survey::{Survey, survey};
+use pki::types::names::NodeName;
 use pki::x509::Sha256;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -240,7 +245,7 @@ pub(crate) static MADE: LazyLock<BTreeMap<Place, Vec<Memory>>> = LazyLock::new(|
     let made = |place| {
         let cluster = Cluster::new(MOST, place, |_| empty(), CLOCKS[0]);
         let plan = cluster.plan();
-        assert!(plan.applicable, "{}", pki::render::plan(&plan));
+        assert!(plan.applicable, "{}", pki::output::plan(&plan));
         let (report, _) = cluster.apply(&plan);
         assert_eq!(report.outcome, Outcome::Done, "{:?}", report.failure);
         (place, cluster.nodes.values().map(|node| node.memory().clone()).collect())
@@ -292,7 +297,7 @@ pub(crate) fn broken(mut memory: Memory, place: Place, damage: &[&Damage]) -> Me
 }
 
 pub(crate) fn shown(plan: &Plan, report: &Report) -> String {
-    format!("{}\n{}\n{report:?}", pki::render::plan(plan), pki::render::report(plan, report))
+    format!("{}\n{}\n{report:?}", pki::output::plan(plan), pki::output::report(plan, report))
 }
 
 proptest! {
@@ -328,7 +333,7 @@ proptest! {
             return Ok(());
         }
         for least in plan.checked.iter().flat_map(|checked| &checked.least).filter(|least| least.of > 2 && least.before == least.of) {
-            prop_assert!(least.least + 1 >= least.of, "{least:?}\n{}", pki::render::plan(&plan));
+            prop_assert!(least.least + 1 >= least.of, "{least:?}\n{}", pki::output::plan(&plan));
         }
 
         let node = cluster.nodes[&name(struck.index(members)).parse::<NodeName>().unwrap()].clone();
@@ -370,19 +375,19 @@ proptest! {
         // Whatever happened, the next run goes on from there, one member at a time, and then nothing is left to do.
         if report.outcome != Outcome::Done {
             let rest = cluster.plan();
-            prop_assert!(rest.applicable, "{}", pki::render::plan(&rest));
+            prop_assert!(rest.applicable, "{}", pki::output::plan(&rest));
             let (report, _) = cluster.apply(&rest);
             prop_assert_eq!(report.outcome, Outcome::Done, "{}", shown(&rest, &report));
         }
         let nothing = cluster.plan();
-        prop_assert!(nothing.visits.is_empty() && nothing.applicable, "{}\nafter\n{}", pki::render::plan(&nothing), pki::render::plan(&plan));
+        prop_assert!(nothing.visits.is_empty() && nothing.applicable, "{}\nafter\n{}", pki::output::plan(&nothing), pki::output::plan(&plan));
 
         if report.outcome == Outcome::Done && !plan.visits.is_empty() {
             let back = cluster.way_back(&plan.id);
-            prop_assert!(back.applicable, "{}", pki::render::plan(&back));
+            prop_assert!(back.applicable, "{}", pki::output::plan(&back));
             let (report, least) = cluster.apply(&back);
             prop_assert_eq!(report.outcome, Outcome::Done, "{}", shown(&back, &report));
-            prop_assert!(cluster.is_as(&before) && least == members, "{}", pki::render::plan(&back));
+            prop_assert!(cluster.is_as(&before) && least == members, "{}", pki::output::plan(&back));
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use pki::apply::Outcome;
+use pki::plan::model::outcome::Outcome;
 use pki::plan::{Deed, Options, Phase, Plan};
 
 use crate::cluster::{Cluster, NODES, now};
@@ -75,7 +75,7 @@ fn accepts(cluster: &Cluster) {
 fn a_replacement_writes_it_when_both_are_trusted_and_when_the_old_one_is_dropped() {
     let cluster = with_named(&[OWN], DISTRUST);
     let plan = cluster.plan(&Options::default());
-    assert!(plan.applicable, "{}", pki::render::plan(&plan));
+    assert!(plan.applicable, "{}", pki::output::plan(&plan));
     for node in NODES {
         assert_eq!(written(&plan, node, NAMED), [Phase::TrustBoth, Phase::DropOld], "{node}");
     }
@@ -93,9 +93,9 @@ fn a_replacement_writes_it_when_both_are_trusted_and_when_the_old_one_is_dropped
 fn an_extension_writes_it_with_the_cas_own_file() {
     let cluster = with_named(&[OWN], EXTEND);
     let plan = cluster.plan(&Options::default());
-    assert!(plan.applicable, "{}", pki::render::plan(&plan));
+    assert!(plan.applicable, "{}", pki::output::plan(&plan));
     for node in NODES {
-        assert_eq!(written(&plan, node, NAMED).len(), 1, "{node}: {}", pki::render::plan(&plan));
+        assert_eq!(written(&plan, node, NAMED).len(), 1, "{node}: {}", pki::output::plan(&plan));
     }
     let report = cluster.apply(&plan);
     assert_eq!(report.outcome, Outcome::Done, "{:?}", report.failure);
@@ -111,7 +111,7 @@ fn one_that_holds_other_cas_too_is_nobodys_to_write_and_holds_both() {
         for node in NODES {
             assert_eq!(written(&plan, node, NAMED), [], "{node}");
         }
-        let text = pki::render::plan(&plan).split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = pki::output::plan(&plan).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("Not by this plan: ca/etcd-ca") && text.contains(NAMED), "{wish}: {text}");
         assert!(text.contains("spec.authorities.etcd-ca.waive."), "{wish}: {text}");
         assert!(!plan.phases().any(|(phase, _)| phase == Phase::DropOld), "{wish}: {text}");

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::Timestamp;
-use pki::ids::NodeName;
-use pki::node::Local;
-use pki::observe::{PATIENCE, Question, observe_all};
-use pki::observed::{Content, Expect, FileFacts, NodeFacts, ObserveRequest, Observed, Seen};
+use pki::agent::Local;
+use pki::observe::ask::{PATIENCE, Question, observe_all};
+use pki::protocol::facts::{Content, Expect, FileFacts, NodeFacts, ObserveRequest, Observed, Seen};
+use pki::types::names::NodeName;
 
 use crate::cluster::{Cluster, NODES};
 

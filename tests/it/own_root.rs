@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
-use pki::apply::Outcome;
-use pki::own_root::RootKeys;
+use pki::apply::root_files;
 use pki::plan::Options;
-use pki::root_files;
+use pki::plan::model::outcome::Outcome;
+use pki::spec::custom_root::RootKeys;
 
 use crate::cli;
 use crate::cluster::{Cluster, ROOT, golden, is_root, left_out, normalised};

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use pki::output::schema::Document;
 use pki::plan::Options;
-use pki::schema::Document;
 use serde_json::Value;
 
 use crate::cli;
@@ -26,7 +26,7 @@ fn renewal() -> (pki::plan::Plan, BTreeSet<String>) {
 #[test]
 fn markdown_for_a_pull_request_reads_as_reviewed() {
     let (plan, ours) = renewal();
-    let text = pki::render::markdown(&plan, None, 65_536);
+    let text = pki::output::markdown(&plan, None, 65_536);
     let text = normalised(&text, &ours).replace(&plan.id, "<plan>");
     golden(&Path::new(ROOT).join("tests/golden/plan-renewal.md"), &text).unwrap();
 }
@@ -34,10 +34,10 @@ fn markdown_for_a_pull_request_reads_as_reviewed() {
 #[test]
 fn markdown_keeps_its_ends_however_little_room_there_is() {
     let (plan, _) = renewal();
-    let whole = pki::render::markdown(&plan, None, 1024 * 1024);
+    let whole = pki::output::markdown(&plan, None, 1024 * 1024);
     assert!(whole.contains("```mermaid") && whole.contains("<details><summary>The whole plan"));
     for room in [65_536, 16_384, 4_096, 2_048] {
-        let text = pki::render::markdown(&plan, None, room);
+        let text = pki::output::markdown(&plan, None, room);
         assert!(text.len() <= room, "{} bytes of {room}", text.len());
         assert!(text.starts_with("<!-- pki plan prod-eu1 -->\n### pki plan: renew 33\n"), "{text}");
         assert!(

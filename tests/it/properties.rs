@@ -8,22 +8,27 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use jiff::Timestamp;
-use pki::apply::{Locking, Outcome, Report, Settings, apply};
+use pki::agent::Memory;
+use pki::apply::{Locking, Settings, apply};
+use pki::desired::Survey;
 use pki::diagnostic::Source;
 use pki::diff::{Differences, diff};
-use pki::ids::NodeName;
-use pki::node::order::{Answer, Begin, Order, SnapshotEtcd};
-use pki::node::{
-    Claim, EtcdSnapshot, Host, HostError, Inspect, LockState, Memory, NodeError, SnapshotFacts, Undone,
-};
-use pki::observed::{NodeFacts, ObserveRequest};
-use pki::own_root::{CertificateFile, RootKeys};
-use pki::plan::{Deed, Input, Options, Plan, SpecReference, plan, rollback};
+use pki::observe::survey::survey;
+use pki::plan::model::outcome::{Outcome, Report};
+use pki::plan::{Deed, Input, Options, Plan, plan, rollback};
 use pki::profile::Profile;
+use pki::protocol::command::{Answer, Begin, Order, SnapshotEtcd};
+use pki::protocol::error::HostError;
+use pki::protocol::facts::{NodeFacts, ObserveRequest};
+use pki::protocol::file::SpecReference;
+use pki::protocol::lock::{Claim, LockState};
+use pki::protocol::node::{Host, Inspect, NodeError};
+use pki::protocol::snapshots::{EtcdSnapshot, SnapshotFacts, Undone};
 use pki::simulate::{Processes, checked};
+use pki::spec::custom_root::{CertificateFile, RootKeys};
 use pki::spec::types::{ClusterPki, OnFailure, ProfileName};
 use pki::spec::{ReadOptions, read};
-use pki::survey::{Survey, survey};
+use pki::types::names::NodeName;
 use pki::x509::Sha256;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -375,7 +380,7 @@ static MADE: LazyLock<BTreeMap<NodeName, Memory>> = LazyLock::new(|| {
     let cluster = Cluster::new(&[0, 1, 2, 3, 4], |_| Memory::new(CLOCKS[0]()), CLOCKS[0]);
     // What a worker has comes from its own kubelet, which is not there: only control planes and members are asked for.
     let plan = cluster.plan();
-    assert!(plan.applicable, "{}", pki::render::plan(&plan));
+    assert!(plan.applicable, "{}", pki::output::plan(&plan));
     let report = cluster.apply(&plan);
     assert_eq!(report.outcome, Outcome::Done, "{:?}", report.failure);
     cluster.copies()
@@ -411,8 +416,8 @@ fn broken(mut memory: Memory, damage: &[Damage]) -> Memory {
 }
 
 fn shown(plan: &Plan, report: Option<&Report>) -> String {
-    let text = pki::render::plan(plan);
-    let report = report.map(|report| format!("{}\n{report:?}", pki::render::report(plan, report)));
+    let text = pki::output::plan(plan);
+    let report = report.map(|report| format!("{}\n{report:?}", pki::output::report(plan, report)));
     format!("{}\n{text}\n{plan:?}\n{}", serde_json::to_string(plan).unwrap(), report.unwrap_or_default())
 }
 
@@ -458,7 +463,7 @@ proptest! {
             Outcome::Done => {}
             Outcome::Undone => {
                 prop_assert!(trouble != Trouble::None, "{}", shown(&plan, Some(&report)));
-                prop_assert!(cluster.is_as(&before), "{}", pki::render::report(&plan, &report));
+                prop_assert!(cluster.is_as(&before), "{}", pki::output::report(&plan, &report));
             }
             Outcome::Partial => prop_assert!(trouble != Trouble::None, "{}", shown(&plan, Some(&report))),
             Outcome::UndoFailed => {
@@ -478,19 +483,19 @@ proptest! {
         // Whatever happened, the next run goes on from there, and then nothing is left to do.
         if report.outcome != Outcome::Done {
             let rest = cluster.plan();
-            prop_assert!(rest.applicable, "{}", pki::render::plan(&rest));
+            prop_assert!(rest.applicable, "{}", pki::output::plan(&rest));
             let report = cluster.apply(&rest);
             prop_assert_eq!(report.outcome, Outcome::Done, "{}", shown(&rest, Some(&report)));
         }
         let nothing = cluster.plan();
-        prop_assert!(nothing.visits.is_empty() && nothing.applicable, "{}\nafter\n{}", pki::render::plan(&nothing), pki::render::plan(&plan));
+        prop_assert!(nothing.visits.is_empty() && nothing.applicable, "{}\nafter\n{}", pki::output::plan(&nothing), pki::output::plan(&plan));
 
         if report.outcome == Outcome::Done && !plan.visits.is_empty() {
             let back = cluster.way_back(&plan.id);
-            prop_assert!(back.applicable, "{}", pki::render::plan(&back));
+            prop_assert!(back.applicable, "{}", pki::output::plan(&back));
             let report = cluster.apply(&back);
             prop_assert_eq!(report.outcome, Outcome::Done, "{}", shown(&back, Some(&report)));
-            prop_assert!(cluster.is_as(&before), "{}", pki::render::plan(&back));
+            prop_assert!(cluster.is_as(&before), "{}", pki::output::plan(&back));
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use pki::apply::{Outcome, VisitEnd};
+use pki::plan::model::outcome::{Outcome, VisitEnd};
 use pki::plan::{Options, Plan};
 use pki::x509::Certificate;
 
@@ -46,11 +46,11 @@ fn authority(cluster: &Cluster, node: &str) -> Certificate {
 
 /// One run, after which nothing is left to do.
 fn heals(cluster: &Cluster, plan: &Plan) {
-    assert!(plan.applicable && !plan.accepted_outages.is_empty(), "{}", pki::render::plan(plan));
+    assert!(plan.applicable && !plan.accepted_outages.is_empty(), "{}", pki::output::plan(plan));
     assert_eq!(cluster.apply(plan).outcome, Outcome::Done);
     for options in [Options::default(), accepting()] {
         let after = cluster.plan(&options);
-        assert!(after.is_empty(), "{}", pki::render::plan(&after));
+        assert!(after.is_empty(), "{}", pki::output::plan(&after));
     }
 }
 

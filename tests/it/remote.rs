@@ -12,11 +12,16 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use pki::apply::{Hosts, Outcome, Report, VisitEnd};
-use pki::node::order::{Begin, Order, VisitId};
-use pki::node::{Claim, Host, HostError, Inspect as _, Local, LockState, Remote, Session};
-use pki::observed::{ObserveRequest, Seen, VisitState};
+use pki::agent::Local;
+use pki::apply::Hosts;
+use pki::plan::model::outcome::{Outcome, Report, VisitEnd};
 use pki::plan::{Options, Plan};
+use pki::protocol::command::{Begin, Order, VisitId};
+use pki::protocol::error::HostError;
+use pki::protocol::facts::{ObserveRequest, Seen, VisitState};
+use pki::protocol::lock::{Claim, LockState};
+use pki::protocol::node::{Host, Inspect as _};
+use pki::remote::session::{Remote, Session};
 use serde_json::Value;
 
 use crate::cli;
@@ -38,7 +43,7 @@ fn a_run_through_connections_ends_as_one_on_this_machine() {
     let (spec, mut hosts, served) = connected(&there);
     let plan = spec.plan(&hosts, &Options::default());
     let report = spec.apply(&plan, &mut hosts, Duration::ZERO);
-    let words = pki::render::report(&plan, &report).replace(&plan.id, "<plan>");
+    let words = pki::output::report(&plan, &report).replace(&plan.id, "<plan>");
     let run = text.split("\napply ").nth(1).unwrap().split(' ').next().unwrap();
     assert!(text.replace(run, "<plan>").ends_with(&words), "{words}\n{text}");
     assert_eq!(without_contents(&there.listing()), without_contents(&here.listing()));

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pki::apply::Outcome;
 use pki::plan::Options;
+use pki::plan::model::outcome::Outcome;
 
 use crate::cli;
 use crate::cluster::{Cluster, NODES, ROOT, golden, plan_text};

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use pki::apply::{Failure, FailureKind, Outcome, Report, VisitEnd, VisitReport};
-use pki::node::EtcdSnapshot;
+use pki::plan::model::outcome::{Failure, FailureKind, Outcome, Report, VisitEnd, VisitReport};
 use pki::plan::{Options, Plan};
+use pki::protocol::snapshots::EtcdSnapshot;
 
 use crate::cluster::{Cluster, ROOT, golden, normalised};
 use crate::made::{Made, Spec};
@@ -36,7 +36,7 @@ fn each_kind_of_plan_reads_in_markdown_as_its_golden_text_says() {
     let mut differing = Vec::new();
     for (name, scenario, accept_outage) in KINDS {
         let (plan, cluster) = planned(scenario, accept_outage);
-        let text = pki::render::markdown(&plan, None, BUDGETS[1]).replace(&plan.id, "<plan>");
+        let text = pki::output::markdown(&plan, None, BUDGETS[1]).replace(&plan.id, "<plan>");
         let text = normalised(&text, &ours).replace(cluster.path().to_str().unwrap(), "<folder>");
         differing.extend(golden(&Path::new(ROOT).join(format!("tests/golden/{name}.md")), &text).err());
     }
@@ -47,18 +47,18 @@ fn each_kind_of_plan_reads_in_markdown_as_its_golden_text_says() {
 fn head_errors_and_last_line_are_whole_in_every_budget() {
     for (name, scenario, accept_outage) in KINDS {
         let (plan, _cluster) = planned(scenario, accept_outage);
-        let whole = pki::render::markdown(&plan, None, usize::MAX);
+        let whole = pki::output::markdown(&plan, None, usize::MAX);
         let cut_at = ["\n| phase |", "\n| | What |", "\n<details>", "\nPlan `"];
         let ends = cut_at.iter().filter_map(|mark| whole.find(mark)).min().unwrap();
         let (head, _) = whole.split_at(ends);
         let (_, tail) = whole.split_at(whole.rfind("\nPlan `").unwrap());
         assert_eq!(
             head.matches("error: ").count(),
-            pki::render::plan(&plan).matches("\nerror: ").count(),
+            pki::output::plan(&plan).matches("\nerror: ").count(),
             "{name}"
         );
         for budget in BUDGETS {
-            let text = pki::render::markdown(&plan, None, budget);
+            let text = pki::output::markdown(&plan, None, budget);
             assert!(text.len() <= budget, "{name}: {} bytes of {budget}", text.len());
             assert!(text.starts_with(head) && text.ends_with(tail), "{name} in {budget} bytes: {text}");
             assert!(text.trim_end().ends_with("**") && tail.contains("**Plan: "), "{name}: {tail}");
@@ -114,7 +114,7 @@ fn errors_without_end_are_cut_and_it_is_said() {
     for because in endless() {
         plan.blocked[0].because = because;
         for room in [4_096, 1_024] {
-            let text = pki::render::markdown(&plan, None, room);
+            let text = pki::output::markdown(&plan, None, room);
             fits(&text, room);
             assert!(text.starts_with("<!-- pki plan prod-eu1 -->\n### pki plan: blocked by "), "{text}");
             assert!(text.contains("\nPlan `") && text.trim_end().ends_with("**"), "{text}");
@@ -142,7 +142,7 @@ fn a_failure_without_end_is_cut_and_it_is_said() {
     for because in endless() {
         for room in [4_096, 1_024] {
             let report = ended(&plan, &[VisitEnd::Committed], because.clone());
-            let text = pki::render::report_markdown(&plan, &report, room);
+            let text = pki::output::report_markdown(&plan, &report, room);
             fits(&text, room);
             assert!(text.starts_with("<!-- pki apply prod-eu1 -->\n### pki apply "), "{text}");
         }
@@ -161,7 +161,7 @@ fn what_was_done_before_and_what_was_saved_counts_as_done() {
         sha256: pki::x509::Sha256::of(b""),
     });
     let told = |ends: &[VisitEnd]| {
-        crate::cli::words(&pki::render::report(&plan, &ended(&plan, ends, "a cause".to_owned())))
+        crate::cli::words(&pki::output::report(&plan, &ended(&plan, ends, "a cause".to_owned())))
     };
     let resumed = told(&[saved.clone(), VisitEnd::DoneBefore, VisitEnd::Committed]);
     let of = plan.visits.len();

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use pki::apply::Outcome;
 use pki::plan::Deed;
-use pki::simulate::Counterexample;
+use pki::plan::model::checked::Counterexample;
+use pki::plan::model::outcome::Outcome;
 use pki::spec::types::OnExpiry;
 use pki::x509::{Sha256, pem};
 use proptest::prelude::*;
@@ -87,28 +87,28 @@ proptest! {
             };
             prop_assert!(cluster.is_as(&before), "planning changed a node");
             if !plan.applicable {
-                prop_assert!(!damaged.is_empty(), "{}", pki::render::plan(&plan));
+                prop_assert!(!damaged.is_empty(), "{}", pki::output::plan(&plan));
                 return Ok(());
             }
             for least in plan.checked.iter().flat_map(|checked| &checked.least).filter(|least| least.of > 2 && least.before == least.of) {
-                prop_assert!(least.least + 1 >= least.of, "{least:?}\n{}", pki::render::plan(&plan));
+                prop_assert!(least.least + 1 >= least.of, "{least:?}\n{}", pki::output::plan(&plan));
             }
             if plan.visits.is_empty() {
                 if !plan.elsewhere.is_empty() || !plan.postponed.is_empty() {
                     // A member that could not be started again, or runs and serves nothing, is for a person to bring back; until then it is waited for, by name.
-                    prop_assert!(is_mute || !damaged.is_empty() || cluster.running() < members, "round {round}: {}\n{log}", pki::render::plan(&plan));
+                    prop_assert!(is_mute || !damaged.is_empty() || cluster.running() < members, "round {round}: {}\n{log}", pki::output::plan(&plan));
                     return Ok(());
                 }
                 break;
             }
-            prop_assert!(round < 23, "it does not end: {}\n{log}", pki::render::plan(&plan));
+            prop_assert!(round < 23, "it does not end: {}\n{log}", pki::output::plan(&plan));
             let blow = blows.next();
             let struck = blow.as_ref().map(|(index, _)| cluster.nodes[name(index.index(members)).as_str()].clone());
             is_mute |= matches!(blow, Some((_, Blow::Start | Blow::Serve)));
             match (&struck, &blow) {
                 (Some(node), Some((_, Blow::Trouble(trouble)))) => node.state().trouble = *trouble,
-                (Some(node), Some((_, Blow::Start))) => fail(node, pki::node::Failure::Start),
-                (Some(node), Some((_, Blow::Serve))) => fail(node, pki::node::Failure::Serve),
+                (Some(node), Some((_, Blow::Start))) => fail(node, pki::agent::Failure::Start),
+                (Some(node), Some((_, Blow::Serve))) => fail(node, pki::agent::Failure::Serve),
                 (_, _) => {}
             }
             let (report, least) = cluster.apply(&plan);
@@ -137,7 +137,7 @@ proptest! {
     }
 }
 
-pub(crate) fn fail(node: &crate::properties::Shared, failure: pki::node::Failure) {
+pub(crate) fn fail(node: &crate::properties::Shared, failure: pki::agent::Failure) {
     let failing = node.memory().clone().failing(failure);
     *node.memory() = failing;
 }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use pki::apply::Outcome;
-use pki::node::{Memory, Port, Running};
+use pki::agent::{Memory, Port, Running};
+use pki::plan::model::outcome::Outcome;
 use pki::plan::{Phase, Plan};
 use pki::spec::types::ProfileName;
 use pki::x509::{Sha256, pem};
@@ -62,7 +62,7 @@ static MADE: LazyLock<BTreeMap<(usize, Place), Vec<Memory>>> = LazyLock::new(|| 
     let made = |(members, place)| {
         let cluster = cluster(members, place, |_| empty());
         let plan = cluster.plan();
-        assert!(plan.applicable, "{}", pki::render::plan(&plan));
+        assert!(plan.applicable, "{}", pki::output::plan(&plan));
         let (report, _) = cluster.apply(&plan);
         assert_eq!(report.outcome, Outcome::Done, "{:?}", report.failure);
         ((members, place), cluster.nodes.values().map(|node| node.memory().clone()).collect())
@@ -166,28 +166,28 @@ proptest! {
                 (0..CAS.len()).for_each(|ca| distrust(&mut cluster, CAS[ca].0, old[ca]));
             }
             let plan = cluster.planned().map_err(|wrong| TestCaseError::fail(format!("{wrong}\n{log}")))?;
-            prop_assert!(plan.applicable, "{}", pki::render::plan(&plan));
+            prop_assert!(plan.applicable, "{}", pki::output::plan(&plan));
             // What a failure has left down is started again with whatever comes next.
-            prop_assert!(is_mute || only_trust_is_restarted_for(&plan), "{}", pki::render::plan(&plan));
+            prop_assert!(is_mute || only_trust_is_restarted_for(&plan), "{}", pki::output::plan(&plan));
             for least in plan.checked.iter().flat_map(|checked| &checked.least).filter(|least| least.of > 2 && least.before == least.of) {
-                prop_assert!(least.least + 1 >= least.of, "{least:?}\n{}", pki::render::plan(&plan));
+                prop_assert!(least.least + 1 >= least.of, "{least:?}\n{}", pki::output::plan(&plan));
             }
             if plan.visits.is_empty() && round >= joins {
                 if !plan.elsewhere.is_empty() || !plan.postponed.is_empty() {
                     // A member that could not be started again, or runs and serves nothing, is for a person to bring back.
-                    prop_assert!(is_mute || cluster.running() < members, "round {round}: {}\n{log}", pki::render::plan(&plan));
+                    prop_assert!(is_mute || cluster.running() < members, "round {round}: {}\n{log}", pki::output::plan(&plan));
                     return Ok(());
                 }
                 break;
             }
-            prop_assert!(round < 23, "it does not end: {}\n{log}", pki::render::plan(&plan));
+            prop_assert!(round < 23, "it does not end: {}\n{log}", pki::output::plan(&plan));
             let blow = blows.next();
             let struck = blow.as_ref().map(|(index, _)| cluster.nodes[name(index.index(members)).as_str()].clone());
             is_mute |= matches!(blow, Some((_, Blow::Start | Blow::Serve)));
             match (&struck, &blow) {
                 (Some(node), Some((_, Blow::Trouble(trouble)))) => node.state().trouble = *trouble,
-                (Some(node), Some((_, Blow::Start))) => fail(node, pki::node::Failure::Start),
-                (Some(node), Some((_, Blow::Serve))) => fail(node, pki::node::Failure::Serve),
+                (Some(node), Some((_, Blow::Start))) => fail(node, pki::agent::Failure::Start),
+                (Some(node), Some((_, Blow::Serve))) => fail(node, pki::agent::Failure::Serve),
                 (_, _) => {}
             }
             let (report, least) = cluster.apply(&plan);

@@ -49,7 +49,7 @@ fn a_saved_plan_is_for_its_owner_and_shown_as_it_was() {
     assert!(cli::stderr(&told).contains(&format!("digest  sha256:{digest}")), "{}", cli::stderr(&told));
     assert!(cli::stderr(&told).contains("apply   pki apply plan.json"));
     let plan = pki::plan::SavedPlan::read(text.as_bytes()).unwrap();
-    assert_eq!(pki::saved::to_text(&plan), text, "canonical: read and written again it is the same");
+    assert_eq!(pki::protocol::file::to_text(&plan), text, "canonical: read and written again it is the same");
     made.ends(2, &["show", "plan.json", "--exit-code"]);
     made.no_secret_was_told();
 }

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pki::apply::Outcome;
+use pki::output::schema::Document;
+use pki::plan::model::outcome::Outcome;
 use pki::plan::{Options, Plan};
-use pki::schema::Document;
 
 use crate::cluster::{Cluster, ROOT, golden, is_root, left_out, normalised, plan_text};
 use crate::listing::{differing, listing};
@@ -150,7 +150,7 @@ fn planned(folder: &Path, name: &str, cluster: &Cluster, ours: &BTreeSet<String>
         };
     }
     let mut events = String::new();
-    let report = cluster.apply_and(&plan, &mut |event| events.push_str(&pki::render::event(event)));
+    let report = cluster.apply_and(&plan, &mut |event| events.push_str(&pki::output::event(event)));
     for event in events.lines() {
         conforms(Document::Event, &serde_json::from_str(event).unwrap())?;
     }
@@ -183,7 +183,7 @@ fn planned(folder: &Path, name: &str, cluster: &Cluster, ours: &BTreeSet<String>
         after = cluster.plan(&Options::default());
     }
     if !after.visits.is_empty() || !after.blocked.is_empty() {
-        return Err(format!("{name}: not done after the apply\n{}", pki::render::plan(&after)));
+        return Err(format!("{name}: not done after the apply\n{}", pki::output::plan(&after)));
     }
     told(name, cluster, &after)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
-use pki::schema::Document;
+use pki::output::schema::Document;
 use serde_json::{Value, json};
 
 use crate::cluster::ROOT;

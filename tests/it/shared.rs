@@ -7,8 +7,8 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pki::apply::Outcome;
 use pki::plan::Options;
+use pki::plan::model::outcome::Outcome;
 
 use crate::cluster::{Cluster, NODES, ROOT};
 use crate::listing::differing;

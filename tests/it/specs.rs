@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use pki::apply::root_files;
 use pki::diagnostic::{Code, RenderStyle, Severity, Source, has_errors, render};
-use pki::own_root::CertificateFile;
-use pki::root_files;
-use pki::schema::Document;
-use pki::secret::Secret;
+use pki::output::schema::Document;
 use pki::spec::check::KnownNames;
+use pki::spec::custom_root::CertificateFile;
 use pki::spec::types::ProfileName;
-use pki::spec::yaml::{Node, Value};
 use pki::spec::{ReadOptions, Reading, read};
+use pki::types::secret::Secret;
+use pki::yaml::parse::{Node, Value};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -237,7 +237,7 @@ fn the_json_schema_accepts_what_the_reader_accepts() {
             continue;
         }
         for document in
-            pki::spec::yaml::parse(&source).documents.iter().filter(|document| !document.is_empty())
+            pki::yaml::parse::parse(&source).documents.iter().filter(|document| !document.is_empty())
         {
             let errors: Vec<String> = validator
                 .iter_errors(&to_json(document.root()))
@@ -256,7 +256,7 @@ fn the_json_schema_refuses_faults_of_structure() {
         if !codes.iter().any(|code| STRUCTURAL.contains(code)) {
             continue;
         }
-        let parsed = pki::spec::yaml::parse(&load(&path));
+        let parsed = pki::yaml::parse::parse(&load(&path));
         if !parsed.problems.is_empty() {
             continue;
         }

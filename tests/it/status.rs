@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
-use pki::status::CertificateFields;
+use pki::output::status_report::CertificateFields;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, NODES, ROOT, golden, now};
@@ -206,7 +206,8 @@ fn status_lists_every_certificate_and_ca_as_openssl_sees_them() {
         assert!(!row.externally_managed, "the kubelets of this cluster do not renew: {}", row.address);
     }
     for row in &status.certificate_authorities {
-        let names = |nodes: &[pki::ids::NodeName]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let names =
+            |nodes: &[pki::types::names::NodeName]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
             (names(&row.nodes), names(&row.signers)),
             (NODES.map(str::to_owned).into(), NODES.map(str::to_owned).into())

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pki::apply::Outcome;
-use pki::observed::Observed;
+use pki::plan::model::outcome::Outcome;
 use pki::plan::{Approval, Options, Phase};
+use pki::protocol::facts::Observed;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, NODES, ROOT, now};
@@ -122,12 +122,12 @@ fn alarms(cluster: &Cluster, state: &str) -> [usize; 4] {
         .collect();
     let of_json = findings.filter(|finding| finding["alarm"] == words.as_str()).count();
     let nothing = Observed { observed_at: now(), nodes: BTreeMap::new() };
-    let metrics = pki::render::metrics(&[(&report.status, &nothing)]).unwrap();
+    let metrics = pki::output::metrics(&[(&report.status, &nothing)]).unwrap();
     let of_metrics = metrics
         .lines()
         .filter(|line| line.starts_with("pki_alarm{") && line.contains(&format!("state=\"{state}\"")))
         .count();
-    let junit = pki::render::junit_of_status([&report.status].into_iter());
+    let junit = pki::output::junit_of_status([&report.status].into_iter());
     [of_text, of_json, of_metrics, junit.matches("<failure").count()]
 }
 
@@ -162,8 +162,8 @@ fn a_strangers_ca_is_an_alarm_and_goes_by_distrust_alone() {
         );
         assert_eq!(alarms(&cluster, "foreign-ca"), [0, 0, 0, 0], "{bundle}");
         let plan = cluster.plan(&Options::default());
-        assert!(plan.is_empty(), "{bundle}: {}", pki::render::plan(&plan));
-        let text = pki::render::plan(&plan).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(plan.is_empty(), "{bundle}: {}", pki::output::plan(&plan));
+        let text = pki::output::plan(&plan).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("as the spec says: a partner, SEC-12"), "{text}");
         // On the node that lacks it that is noted, too.
         assert!(text.contains("does not hold it"), "{text}");
@@ -180,7 +180,7 @@ fn a_strangers_ca_is_an_alarm_and_goes_by_distrust_alone() {
         assert!(
             plan.visits.iter().all(|visit| visit.phase == Phase::DropOld),
             "{}",
-            pki::render::plan(&plan)
+            pki::output::plan(&plan)
         );
         assert_eq!(cluster.apply(&plan).outcome, Outcome::Done);
         assert_eq!(NODES.map(lets_in), [false; 3], "{bundle}");
@@ -192,7 +192,7 @@ fn a_strangers_ca_is_an_alarm_and_goes_by_distrust_alone() {
             }
         }
         let after = cluster.plan(&Options::default());
-        assert!(after.is_empty(), "{bundle}: {}", pki::render::plan(&after));
+        assert!(after.is_empty(), "{bundle}: {}", pki::output::plan(&after));
     }
 }
 
@@ -232,7 +232,7 @@ fn what_signed_something_or_has_its_key_here_is_begun_by_hand_and_stays() {
         if plan.applicable {
             cluster.apply(&plan);
         }
-        assert_eq!(listing(cluster.path()), before, "{}", pki::render::plan(&plan));
+        assert_eq!(listing(cluster.path()), before, "{}", pki::output::plan(&plan));
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use pki::ids::NodeName;
-use pki::observed::Observed;
-use pki::status::{AlarmState, FailedRenewal, InterruptedRun, NotInUse, OtherStatus, Status};
+use pki::output::status_report::{AlarmState, FailedRenewal, InterruptedRun, NotInUse, OtherStatus, Status};
+use pki::protocol::facts::Observed;
+use pki::types::names::NodeName;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -55,8 +55,8 @@ pub(crate) fn agree(status: &Status, observed: &Observed, text: &str) -> Result<
     alarms(&serde_json::to_value(status).unwrap(), "", &mut found);
     let section = text.split_once("\nAlarms\n").map_or("", |(_, rest)| rest);
     let section = section.split_once("\n\n").map_or(section, |(section, _)| section);
-    let metrics = pki::render::metrics(&[(status, observed)]).unwrap();
-    let junit = pki::render::junit_of_status(std::iter::once(status));
+    let metrics = pki::output::metrics(&[(status, observed)]).unwrap();
+    let junit = pki::output::junit_of_status(std::iter::once(status));
     let mut raised = BTreeSet::new();
     for (address, state) in &found {
         let (in_text, in_metrics) = words(state).ok_or(format!("no words for the alarm {state}"))?;

@@ -3,8 +3,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use pki::output;
 use pki::plan::{Options, Plan};
-use pki::render;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -71,7 +71,7 @@ fn json(plan: &Plan) -> Value {
 
 /// The plan as text, however its lines are broken.
 fn text_of(plan: &Plan) -> String {
-    render::plan(plan).split_whitespace().collect::<Vec<_>>().join(" ")
+    output::plan(plan).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn blocked(plan: &Plan) -> String {

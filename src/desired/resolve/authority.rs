@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::parts::{owned_file, pair};
 use super::{ResolveError, Resolver, decide, placed, unknown_placeholder};
 use crate::desired::template::Values;
-use crate::desired::{AuthorityCopy, Decided, DesiredAuthority, DesiredConsumer, DesiredNode, FileSpec};
-use crate::ids::{AuthorityName, ConsumerName, CopyName, NodeName};
-use crate::spec::scalars::FileMode;
-use crate::spec::types::{Authority, CertificateFile, Consumer, Node, SubjectName};
+use crate::desired::{AuthorityCopy, Decided, DesiredAuthority, DesiredConsumer, DesiredNode};
+use crate::spec::types::{Authority, CertificateFile, Consumer, Node};
+use crate::types::certificate::SubjectName;
+use crate::types::names::{AuthorityName, ConsumerName, CopyName, NodeName};
+use crate::types::scalars::FileMode;
+use crate::types::storage::FileSpec;
 
 impl Resolver<'_> {
     pub(super) fn authority_copies(

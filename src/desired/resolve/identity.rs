@@ -6,11 +6,14 @@ use super::parts::{add_name, fill_subject};
 use super::storage::{ENDPOINT_URL, declared_copies, declared_modes, declared_storage, entry_storage};
 use super::{ResolveError, Resolver, decide, placed, spec_path, unknown_placeholder};
 use crate::desired::template::Values;
-use crate::desired::{DesiredCopy, DesiredIdentity, DesiredNames, DesiredNode, FileSpec, REQUESTS, Storage};
-use crate::ids::{AuthorityName, CopyName, IdentityName, NodeName};
+use crate::desired::{DesiredCopy, DesiredIdentity, DesiredNames, DesiredNode};
 use crate::profile::{IdentityEntry, NamesOf, PlaceEntry, StorageEntry, applicable};
-use crate::spec::scalars::FileMode;
-use crate::spec::types::{Certificate, Holders, Names, Node, Role, SubjectName};
+use crate::protocol::state_layout::REQUESTS;
+use crate::spec::types::{Certificate, Holders, Names, Node, Role};
+use crate::types::certificate::SubjectName;
+use crate::types::names::{AuthorityName, CopyName, IdentityName, NodeName};
+use crate::types::scalars::FileMode;
+use crate::types::storage::{FileSpec, Storage};
 
 impl Resolver<'_> {
     pub(super) fn identities(

@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
+use crate::desired::DesiredNames;
 use crate::desired::template::Values;
-use crate::desired::{DesiredNames, FileSpec};
-use crate::spec::scalars::FileMode;
-use crate::spec::types::{Files, SubjectName};
+use crate::spec::types::Files;
+use crate::types::certificate::SubjectName;
+use crate::types::scalars::FileMode;
+use crate::types::storage::FileSpec;
 
 pub(super) fn fill_subject(subject: &SubjectName, values: &Values) -> Option<SubjectName> {
     Some(SubjectName {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use super::parts::{owned_file, pair};
 use super::{ResolveError, unknown_placeholder};
+use crate::desired::DesiredCopy;
 use crate::desired::template::Values;
-use crate::desired::{DesiredCopy, Storage};
-use crate::ids::{AuthorityName, CopyName, IdentityName};
 use crate::profile::{CombinedEntry, Keep, KubeconfigEntry, StorageEntry};
-use crate::spec::scalars::FileMode;
-use crate::spec::types::{Certificate, Files, KubeconfigFile, Place, SubjectName};
+use crate::spec::types::{Certificate, Files, KubeconfigFile, Place};
+use crate::types::certificate::SubjectName;
+use crate::types::names::{AuthorityName, CopyName, IdentityName};
+use crate::types::scalars::FileMode;
+use crate::types::storage::Storage;
 
 /// Where a kubeconfig leads that the spec declares without saying where.
 pub(super) const ENDPOINT_URL: &str = "{endpoint-url}";

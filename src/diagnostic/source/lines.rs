@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use crate::counted;
+use crate::diagnostic::counted;
 
 /// How many bytes lie between two of the places up to which characters are counted beforehand.
 const STRIDE: usize = 1024;

@@ -3,10 +3,10 @@
 use super::super::diff;
 use super::*;
 use crate::desired::Desired;
-use crate::diff::Survey;
-use crate::ids::{Address, Subject};
-use crate::observed::{Answer, Seen};
-use crate::survey::tests::{agreement, now};
+use crate::desired::Survey;
+use crate::observe::survey::tests::{agreement, now};
+use crate::protocol::facts::{Answer, Seen};
+use crate::types::names::{Address, Subject};
 
 struct World {
     desired: Desired,

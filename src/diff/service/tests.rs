@@ -4,15 +4,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use jiff::Timestamp;
 
-use super::super::{Survey, diff};
-use crate::observed::{
+use super::super::diff;
+use crate::desired::Survey;
+use crate::observe::survey::tests::{agreement, now};
+use crate::output;
+use crate::output::StatusStyle;
+use crate::output::status_report::Status;
+use crate::protocol::facts::{
     Answer, ClientCertificate, EndpointFacts, NodeFacts, Probe, ProcessFacts, Seen, Served, ServiceFacts,
     UnitFacts,
 };
-use crate::render::{self, StatusStyle};
-use crate::spec::types::{KeyAlgorithm, SubjectName};
-use crate::status::Status;
-use crate::survey::tests::{agreement, now};
+use crate::types::certificate::{KeyAlgorithm, SubjectName};
 use crate::x509::issue::{RootRequest, issue_root};
 use crate::x509::{Certificate, PrivateKey, SerialNumber};
 
@@ -208,7 +210,7 @@ fn status_says_what_is_not_in_use() {
     world.touch("/etc/kubernetes/pki/sa.pub", "2026-11-30T00:00:00Z");
     let Survey { desired, observed } = &world.0;
     let status = Status::new(desired, observed, &diff(desired, observed, now()), now());
-    let text = render::status(&status, StatusStyle { color: false, unicode: false }, &|_| None);
+    let text = output::status(&status, StatusStyle { color: false, unicode: false }, &|_| None);
     let (_, findings) = text.split_once("\nFindings\n").unwrap();
     assert_eq!(findings, include_str!("../../../tests/golden/status-live.txt"));
     let json = serde_json::to_value(&status).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::spec::types::{KeyAlgorithm, SubjectName, Usage};
+use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
 use crate::x509::issue::{LeafRequest, RootRequest, issue, issue_root};
 use crate::x509::{PrivateKey, SerialNumber};
 

@@ -1,10 +1,11 @@
 //! Start in agreement, leave nodes out of the spec, look at who is found outside it.
 
 use super::*;
-use crate::diff::{Survey, diff};
-use crate::manifest::ManifestFacts;
-use crate::observed::{Answer, Content, EtcdId, Seen as SeenAt};
-use crate::survey::tests::{agreement, now};
+use crate::desired::Survey;
+use crate::diff::diff;
+use crate::formats::manifest::ManifestFacts;
+use crate::observe::survey::tests::{agreement, now};
+use crate::protocol::facts::{Answer, Content, EtcdId, Seen as SeenAt};
 
 /// The cluster of which only these nodes are in the spec.
 fn only(nodes: &[&str]) -> Survey {

@@ -113,7 +113,7 @@ fn what_a_person_is_told_to_restart_is_named_and_is_no_fault() {
     assert_eq!((connection.as_str(), *at), ("kube-apiserver@cp-2 -> etcd@cp-2:2379", step));
     assert_eq!(*restart, ["kube-apiserver@cp-2"]);
     plan.checked = Some(played(&plan).unwrap());
-    let text = crate::render::plan(&plan);
+    let text = crate::output::plan(&plan);
     assert!(
         text.contains("Checked: 1 connection breaks until you restart what is named; etcd 2 of 3 at least"),
         "{text}"
@@ -248,7 +248,7 @@ fn the_only_member_cannot_be_restarted_without_an_interruption() {
     let checked = simulate(&plan, &survey, &Processes::default()).unwrap();
     let named: Vec<String> = checked.interruptions.iter().map(|one| format!("{one:?}")).collect();
     assert_eq!(named.len(), 1, "{named:?}");
-    let text = crate::render::plan(&Plan { checked: Some(checked), ..plan });
+    let text = crate::output::plan(&Plan { checked: Some(checked), ..plan });
     assert!(text.contains("Checked: no connection breaks; no process was seen on these nodes"), "{text}");
     assert!(
         text.contains("etcd stands still while step 1 restarts it on cp-1: it is the only one\n"),

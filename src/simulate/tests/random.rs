@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 
 use super::*;
-use crate::observed::Seen;
+use crate::protocol::facts::Seen;
 use crate::spec::types::Restart;
 
 const SERVICES: [&str; 5] =
@@ -65,10 +65,10 @@ proptest! {
         let found = simulate(&plan, &survey, &Processes::default());
         let checked = match found {
             Ok(checked) => checked,
-            Err(wrong) => return Err(TestCaseError::fail(format!("{wrong}\n{}", crate::render::plan(&plan)))),
+            Err(wrong) => return Err(TestCaseError::fail(format!("{wrong}\n{}", crate::output::plan(&plan)))),
         };
         for least in checked.least.iter().filter(|least| least.of > 2 && least.before == least.of) {
-            prop_assert!(least.least >= 2, "{least:?}\n{}", crate::render::plan(&plan));
+            prop_assert!(least.least >= 2, "{least:?}\n{}", crate::output::plan(&plan));
         }
         let again = simulate(&plan, &survey, &Processes::default()).unwrap();
         prop_assert_eq!(checked, again);

@@ -1,8 +1,8 @@
 //! Going back is simulated with what the snapshots tell, and what breaks on it is named.
 
 use super::*;
-use crate::observed::VisitState;
-use crate::visits::{Brief, ChangedPath, FileBrief, SnapshotFacts, VisitId};
+use crate::protocol::facts::VisitState;
+use crate::protocol::snapshots::{Brief, ChangedPath, FileBrief, SnapshotFacts, VisitId};
 
 const RUN: &str = "7f3a-91c2";
 
@@ -83,7 +83,7 @@ fn what_comes_back_and_is_refused_is_named_with_its_step_and_reason() {
     assert_eq!((connection.as_str(), *step), ("etcd@cp-1 -> etcd@cp-2:2380", 1));
     assert!(reason.starts_with("etcd@cp-1 refuses etcd@cp-2: "), "{reason}");
     assert!(found.iter().all(Interruption::is_outage));
-    let text = crate::render::plan(&plan);
+    let text = crate::output::plan(&plan);
     assert!(text.contains("  Checked: 4 connections break; etcd 2 of 3 at least"), "{text}");
     assert!(
         text.contains("etcd@cp-1 -> etcd@cp-2:2380 breaks at step 1; nothing in the plan mends it"),

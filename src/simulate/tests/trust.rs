@@ -2,9 +2,9 @@
 //! restarts who does; and steps that a node would refuse, though what is known of it shows that already.
 
 use super::*;
-use crate::desired::FileSpec;
-use crate::observed::{Content, FileFacts, Seen};
 use crate::profile::Trusts;
+use crate::protocol::facts::{Content, FileFacts, Seen};
+use crate::types::storage::FileSpec;
 
 const NEW: &str = "front-proxy-ca";
 const COPY: &str = "/etc/etcd-for-others/ca.crt";
@@ -25,7 +25,7 @@ fn with_copies() -> Survey {
     survey
 }
 
-fn facts_of<'s>(survey: &'s mut Survey, node: &str) -> &'s mut crate::observed::NodeFacts {
+fn facts_of<'s>(survey: &'s mut Survey, node: &str) -> &'s mut crate::protocol::facts::NodeFacts {
     let Some(Answer::Facts(facts)) = survey.observed.nodes.get_mut(node) else { panic!() };
     facts
 }
@@ -139,7 +139,8 @@ fn a_check_that_what_lies_on_the_node_cannot_pass() {
         ],
     )]);
     assert!(simulate(&plan, &survey, &Processes::default()).is_ok());
-    file_of(&mut survey, "cp-2", &ca).content = Content::Pem(crate::material::PemFacts::read(b"garbage"));
+    file_of(&mut survey, "cp-2", &ca).content =
+        Content::Pem(crate::formats::pem_facts::PemFacts::read(b"garbage"));
     let refused = checked(plan, &survey, &Processes::default()).unwrap();
     let [blocked] = refused.blocked.as_slice() else { panic!("{:?}", refused.blocked) };
     assert!(!refused.applicable && blocked.because.starts_with("step 2 would fail: "), "{blocked:?}");

@@ -1,9 +1,10 @@
 //! Ways back from the middle of a visit, and the clock that gates are.
 
+use crate::trust::topology;
 use proptest::prelude::*;
 
 use super::*;
-use crate::gate::Gate;
+use crate::protocol::health_check::Gate;
 
 use super::faults::{NEW, under_the_new_one};
 

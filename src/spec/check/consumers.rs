@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Checker;
 use super::relations::refer;
 use crate::diagnostic::{Code, quoted};
-use crate::manifest::is_trust_reader;
+use crate::formats::manifest::is_trust_reader;
 use crate::spec::types::Spec;
 
 /// Every list of a consumer's places.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::Checker;
 use super::values::forms;
 use crate::diagnostic::{Code, quoted};
-use crate::ids::AuthorityName;
-use crate::own_root::OwnRoot;
 use crate::spec::authority::Authority;
+use crate::spec::custom_root::OwnRoot;
+use crate::types::names::AuthorityName;
 
 /// A field that names CA certificates, and what a reason in it is for.
 struct Field {

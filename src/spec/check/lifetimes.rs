@@ -2,8 +2,8 @@
 
 use super::Checker;
 use crate::diagnostic::{Code, quoted};
-use crate::duration::Duration;
 use crate::spec::types::Rollout;
+use crate::types::duration::Duration;
 
 /// A lifetime: how long something is valid and how long before its end it is renewed.
 struct Lifetime<'spec> {

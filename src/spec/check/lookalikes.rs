@@ -2,7 +2,7 @@
 
 use super::Checker;
 use crate::diagnostic::Code;
-use crate::lookalike::{resembles, spelled};
+use crate::types::lookalike::{resembles, spelled};
 
 /// A user, group or DNS name that reads as one to which Kubernetes or etcd gives rights, and is another.
 pub(super) fn look_alike(checker: &mut Checker<'_>) {

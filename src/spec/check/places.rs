@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::relations::choose_one;
 use super::values::forms;
 use super::{Checker, Path};
-use crate::counted;
+use crate::diagnostic::counted;
 use crate::diagnostic::{Code, quoted};
 use crate::spec::types::{Holders, Placement, Role, Spec};
 

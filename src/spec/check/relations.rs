@@ -180,7 +180,7 @@ pub(super) fn unknown_reference(checker: &mut Checker<'_>) {
     let mut certificates: BTreeSet<&str> = checker.written_names(&["certificates"]).into_iter().collect();
     certificates.extend(known.certificates.keys().map(String::as_str));
     for (name, certificate) in &spec.certificates {
-        if name.as_str() == crate::ids::NODE {
+        if name.as_str() == crate::types::names::NODE {
             checker.report(
                 Code::InvalidName,
                 &["certificates", name.as_str()],

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use super::Checker;
 use crate::diagnostic::{Code, Diagnostic, Place, quoted};
-use crate::ids::AuthorityName;
-use crate::own_root::{self, CertificateFile, OwnRoot};
+use crate::spec::custom_root;
+use crate::spec::custom_root::{CertificateFile, OwnRoot};
+use crate::types::names::AuthorityName;
 
 /// Judges the certificate of every own root, and keeps those that can be used.
 pub(super) fn own_roots(
@@ -57,9 +58,10 @@ impl Case<'_, '_> {
     fn judge(self, path: &str, file: CertificateFile) -> Option<Option<crate::x509::Certificate>> {
         let path = quoted(path);
         match file {
-            CertificateFile::Content(content) => match own_root::read(content.reveal()) {
+            CertificateFile::Content(content) => match custom_root::read(content.reveal()) {
                 Ok(certificate) => {
-                    if let Some(fault) = own_root::period_fault(&certificate, self.checker.now, self.longest)
+                    if let Some(fault) =
+                        custom_root::period_fault(&certificate, self.checker.now, self.longest)
                     {
                         self.report(fault.code, &format!("{path}: {}", fault.message), fault.help);
                     }

@@ -18,7 +18,7 @@ use super::{
     IssueError, Refusal, encode, is_dns_name, issuer_faults, key_faults, period_faults, read_back, refuse,
     subject_faults,
 };
-use crate::spec::types::SubjectName;
+use crate::types::certificate::SubjectName;
 use crate::x509::generate::SerialNumber;
 use crate::x509::verify::SignatureError;
 use crate::x509::{Certificate, KeyAlgorithm, PrivateKey};

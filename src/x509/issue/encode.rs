@@ -23,7 +23,7 @@ use x509_cert::spki::AlgorithmIdentifierOwned;
 use x509_cert::time::{Time, Validity};
 
 use super::{IssueError, Refusal};
-use crate::spec::types::{SubjectName, Usage};
+use crate::types::certificate::{SubjectName, Usage};
 use crate::x509::asn1;
 use crate::x509::{Certificate, KeyAlgorithm, PrivateKey, SerialNumber};
 

@@ -12,7 +12,7 @@ use x509_cert::request::{CertReqInfo, ExtensionReq, Version};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::{IssueError, Refusal, encode, is_fit, leaf_faults, refuse, subject_faults};
-use crate::spec::types::{SubjectName, Usage};
+use crate::types::certificate::{SubjectName, Usage};
 use crate::x509::PrivateKey;
 use crate::x509::algorithm::pem_text;
 

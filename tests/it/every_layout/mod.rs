@@ -9,19 +9,24 @@ use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
 use jiff::Timestamp;
-use pki::apply::{Locking, Outcome, Report, Settings, apply};
+use pki::agent::{Memory, Port, Running};
+use pki::apply::{Locking, Settings, apply};
+use pki::desired::Survey;
 use pki::diagnostic::Source;
 use pki::diff::diff;
-use pki::ids::NodeName;
-use pki::node::{Host, Memory, Port, Running};
-use pki::own_root::{CertificateFile, RootKey, RootKeys};
-use pki::plan::{Deed, Input, Options, Plan, SpecReference, plan};
+use pki::observe::survey::survey;
+use pki::plan::model::checked::Counterexample;
+use pki::plan::model::outcome::{Outcome, Report};
+use pki::plan::{Deed, Input, Options, Plan, plan};
 use pki::profile::Profile;
-use pki::secret::Secret;
-use pki::simulate::{Counterexample, Processes, checked};
+use pki::protocol::file::SpecReference;
+use pki::protocol::node::Host;
+use pki::simulate::{Processes, checked};
+use pki::spec::custom_root::{CertificateFile, RootKey, RootKeys};
 use pki::spec::types::OnFailure;
 use pki::spec::{Loaded, ReadOptions, read};
-use pki::survey::{Survey, survey};
+use pki::types::names::NodeName;
+use pki::types::secret::Secret;
 use pki::x509::{Sha256, pem};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -256,7 +261,7 @@ static MADE: LazyLock<BTreeMap<(usize, usize), Vec<Memory>>> = LazyLock::new(|| 
         let nodes = (0..members).map(|number| (name(number).parse().unwrap(), Shared::new(empty(layout))));
         let cluster = Cluster::new(layout, text, nodes.collect(), CLOCKS[0]);
         let plan = cluster.plan().unwrap();
-        assert!(plan.applicable, "{}", pki::render::plan(&plan));
+        assert!(plan.applicable, "{}", pki::output::plan(&plan));
         let report = cluster.apply(&plan, &mut |_| {});
         assert_eq!(report.outcome, Outcome::Done, "{:?}", report.failure);
         let nothing: BTreeSet<String> = BTreeSet::new();
@@ -324,7 +329,7 @@ fn broken(memory: Memory, path: &str, damage: &Damage<usize>, others: &[Memory])
 }
 
 fn shown(plan: &Plan, report: &Report) -> String {
-    format!("{}\n{}\n{:?}", pki::render::plan(plan), pki::render::report(plan, report), report.failure)
+    format!("{}\n{}\n{:?}", pki::output::plan(plan), pki::output::report(plan, report), report.failure)
 }
 
 /// Everything that a case is made of.
@@ -421,7 +426,7 @@ fn go(case: &Case) -> Result<(), TestCaseError> {
         };
         if !plan.applicable {
             let is_refused = of.iter().any(|index| !case.wish.is_fulfilled(&layout.authorities[*index]));
-            prop_assert!(!is_whole || is_refused, "{}\n{log}", pki::render::plan(&plan));
+            prop_assert!(!is_whole || is_refused, "{}\n{log}", pki::output::plan(&plan));
             return Ok(());
         }
         let waits = !plan.elsewhere.is_empty() || !plan.postponed.is_empty();
@@ -463,7 +468,7 @@ fn go(case: &Case) -> Result<(), TestCaseError> {
             "{:?} {phases:?} {:?}\n{}\n",
             report.outcome,
             report.failure,
-            pki::render::plan(&plan)
+            pki::output::plan(&plan)
         ));
         prop_assert!(round < 23, "it does not end\n{log}");
     }

@@ -13,19 +13,25 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pki::apply::{Hosts, Locking, Report, Settings, apply};
+use pki::agent::Local;
+use pki::apply::root_files;
+use pki::apply::{Hosts, Locking, Settings, apply};
+use pki::desired::Survey;
+use pki::diagnostic::Source;
 use pki::diff::diff;
-use pki::ids::NodeName;
-use pki::node::{Host, Local, NodeError, Remote, Session};
-use pki::observe::PATIENCE;
-use pki::observed::Observed;
-use pki::own_root::RootKeys;
-use pki::plan::{Input, Options, Plan, SpecReference};
+use pki::observe::ask::PATIENCE;
+use pki::observe::survey::survey_further;
+use pki::plan::model::outcome::Report;
+use pki::plan::{Input, Options, Plan};
 use pki::profile::Profile;
-use pki::root_files;
+use pki::protocol::facts::Observed;
+use pki::protocol::file::SpecReference;
+use pki::protocol::node::{Host, NodeError};
+use pki::remote::session::{Remote, Session};
+use pki::spec::custom_root::RootKeys;
 use pki::spec::types::ProfileName;
-use pki::spec::{Loaded, ReadOptions, Source, read};
-use pki::survey::{Survey, survey_further};
+use pki::spec::{Loaded, ReadOptions, read};
+use pki::types::names::NodeName;
 use pki::x509::Sha256;
 
 /// How long anything may take that should take no time.

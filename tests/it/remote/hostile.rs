@@ -10,9 +10,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pki::node::{Deadlines, Inspect, NodeError, Remote, Session};
-use pki::observe::{Question, observe_all};
-use pki::observed::{Answer, Expect, ObserveRequest};
+use pki::observe::ask::{Question, observe_all};
+use pki::protocol::facts::{Answer, Expect, ObserveRequest};
+use pki::protocol::node::{Inspect, NodeError};
+use pki::remote::session::{Deadlines, Remote, Session};
 
 use super::far::{OnAnswer, Served, Then, framed, now};
 use crate::made::Made;

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pki::apply::{Hosts, Outcome, Report, VisitEnd};
-use pki::node::{Local, Session};
+use pki::agent::Local;
+use pki::apply::Hosts;
+use pki::plan::model::outcome::{Outcome, Report, VisitEnd};
 use pki::plan::{Deed, Options};
+use pki::remote::session::Session;
 
 use super::far::{OnAnswer, Served, Spec, Then, framed, now};
 use crate::made::Made;

@@ -3,21 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use pki::agent::Local;
+use pki::desired::Survey;
 use pki::diagnostic::Source;
 use pki::diff::diff;
-use pki::duration::Duration;
-use pki::ids::{Address, NodeName, Subject};
-use pki::node::Local;
-use pki::own_root::CertificateFile;
+use pki::observe::survey::survey;
+use pki::plan::model::checked::Counterexample;
 use pki::plan::{
-    Action, Bundle, Deed, Disruption, Input, Issue, Options, Phase, Plan, RestartMethod, SpecReference,
-    Visit, plan,
+    Action, Bundle, Deed, Disruption, Input, Issue, Options, Phase, Plan, RestartMethod, Visit, plan,
 };
 use pki::profile::Profile;
-use pki::simulate::{Counterexample, Processes, counterexamples};
+use pki::protocol::file::SpecReference;
+use pki::simulate::{Processes, counterexamples};
+use pki::spec::custom_root::CertificateFile;
 use pki::spec::types::ProfileName;
 use pki::spec::{ReadOptions, read};
-use pki::survey::{Survey, survey};
+use pki::types::duration::Duration;
+use pki::types::names::{Address, NodeName, Subject};
 use pki::x509::{Certificate, Sha256, pem};
 
 use super::{AUTHORITY, issue};

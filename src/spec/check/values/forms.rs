@@ -153,7 +153,7 @@ pub(super) fn unknown_placeholder(text: &str) -> Option<&str> {
 }
 
 /// `sha256:` and 64 lower-case hexadecimal digits: one spelling only, since it is compared as text.
-pub(in crate::spec::check) fn is_fingerprint(text: &str) -> bool {
+pub(crate) fn is_fingerprint(text: &str) -> bool {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     text.strip_prefix("sha256:").is_some_and(|digits| digits.len() == 64 && digits.bytes().all(is_digit))
 }

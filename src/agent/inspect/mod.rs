@@ -1,0 +1,312 @@
+//! One request answered from one file tree, whatever the tree is made of.
+//!
+//! What enters is an [`ObserveRequest`] and something that can [`Look`] at paths; what leaves is [`NodeFacts`]. Besides what was
+//! asked, the files that manifests, kubeconfigs and the kubelet's configuration name are looked at, since those decide which
+//! certificates are in use. Bytes are dropped, and wiped, as soon as their facts are taken. Nothing is written.
+
+pub(crate) mod content;
+pub(crate) mod snapshot_keys;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use crate::agent::fs::accounts::Accounts;
+use crate::files::confined::{Listing, Status};
+
+use crate::agent::fs::disk::COPY_LIMIT;
+use crate::agent::probe::health_checks;
+use crate::formats::manifest;
+use crate::protocol::facts::{
+    Content, Expect, FileFacts, FileKind, Hop, KeptKey, NodeFacts, ObserveRequest, Seen, ServedBy,
+    UnsafeStep, not_looked,
+};
+use crate::protocol::health_check::Gate;
+use crate::x509::Sha256;
+
+/// Most bytes that are read of one file: a bundle of all public roots has a fifth of that.
+const READ_LIMIT: usize = 1024 * 1024;
+/// Most names that are listed of one directory.
+pub(crate) const LIST_LIMIT: usize = 4096;
+/// Most paths looked at because other files name them: many times what any cluster has, and little enough for a hostile node.
+pub(crate) const NAMED_LIMIT: usize = 512;
+/// The file in the state directory that names the open transaction, as JSON of [`crate::protocol::facts::OpenTransaction`].
+pub(super) const OPEN: &str = "open";
+/// The file in the state directory that names the last one that ended, as JSON of [`crate::protocol::facts::PastTransaction`].
+pub(super) const LAST: &str = "last";
+
+/// Something that has files at paths.
+pub(crate) trait Look {
+    /// Walks to a path through every link, and takes from there what is wanted.
+    fn look(&self, path: &str, want: Want) -> Sight;
+
+    /// The keys of these CA certificates in the snapshots below a state directory. `files` is what was seen of the node.
+    fn kept_keys(
+        &self,
+        state_directory: &str,
+        distrusted: &BTreeSet<Sha256>,
+        files: &BTreeMap<String, Seen<FileFacts>>,
+    ) -> Seen<BTreeMap<Sha256, KeptKey>>
+    where
+        Self: Sized,
+    {
+        snapshot_keys::keys(self, state_directory, distrusted, files)
+    }
+
+    /// The gates that do not hold, and why.
+    fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)>
+    where
+        Self: Sized,
+    {
+        health_checks::failing(self, gates, &[])
+    }
+
+    /// Whether a gate that does not hold may hold a little later, so that waiting makes sense.
+    fn changes_by_itself(&self) -> bool {
+        true
+    }
+}
+
+/// What is taken from the object at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Its metadata.
+    Place,
+    /// Also the names, when it is a directory.
+    Names,
+    /// Also the names of a directory and the bytes of a file.
+    Bytes,
+    /// The same of what a snapshot keeps, where a file may be as large as one that is copied.
+    Copy,
+}
+
+/// What was seen at a path.
+pub(crate) enum Sight {
+    Found {
+        hops: Vec<Hop>,
+        resolved: String,
+        status: Status,
+        payload: Payload,
+        /// A step on the way that is taken for looking only.
+        told: Option<Box<UnsafeStep>>,
+    },
+    /// Somebody who is not trusted with the node decides where the path leads.
+    Unsafe {
+        step: Box<UnsafeStep>,
+    },
+    Missing,
+    Dangling {
+        hops: Vec<Hop>,
+        missing: String,
+    },
+    Looping {
+        hops: Vec<Hop>,
+    },
+    Failed {
+        reason: String,
+    },
+}
+
+/// What was taken from an object.
+pub(crate) enum Payload {
+    NotRead,
+    Bytes(Zeroizing<Vec<u8>>),
+    Names(Listing),
+    Failed { reason: String },
+}
+
+/// Answers a request. Without a `hostname` the tree's `/etc/hostname` says it.
+pub(super) fn observe(
+    tree: &impl Look,
+    request: &ObserveRequest,
+    hostname: Option<String>,
+    clock: Timestamp,
+    served_by: ServedBy,
+) -> NodeFacts {
+    let accounts = Accounts::read(tree);
+    let mut files = BTreeMap::new();
+    let mut unsafe_steps = BTreeMap::new();
+    let mut named_by: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut waiting: VecDeque<(String, Expect)> =
+        request.files.iter().map(|(path, expect)| (path.clone(), *expect)).collect();
+    while let Some((path, expect)) = waiting.pop_front() {
+        if files.contains_key(&path) {
+            continue;
+        }
+        let (seen, step) = see(tree, &accounts, &path, expect);
+        if let Some(step) = step {
+            unsafe_steps.insert(path.clone(), step.with_names(|uid| accounts.user(uid)));
+        }
+        if let Seen::Present(facts) = &seen {
+            for (named, expect) in content::named_files(&path, &facts.content) {
+                if request.files.contains_key(&named) {
+                    continue;
+                }
+                if named_by.len() == NAMED_LIMIT && !named_by.contains_key(&named) {
+                    // So many are said not to be known; whoever asks takes no more.
+                    if files.len() < 2 * NAMED_LIMIT {
+                        let reason = format!("the files of this node name more than {NAMED_LIMIT} paths");
+                        files.insert(named, Seen::Unknown { reason });
+                    }
+                    continue;
+                }
+                named_by.entry(named.clone()).or_default().insert(path.clone());
+                waiting.push_back((named, expect));
+            }
+        }
+        files.insert(path, seen);
+    }
+    let hostname = hostname.or_else(|| first_line(tree, "/etc/hostname"));
+    let (open_transaction, last_transaction) = match &request.state_directory {
+        Some(directory) => (record(tree, directory, OPEN), record(tree, directory, LAST)),
+        None => (not_looked(), not_looked()),
+    };
+    if let Some(directory) = &request.state_directory
+        && let Sight::Unsafe { step } = tree.look(directory, Want::Place)
+    {
+        let step = step.with_names(|uid| accounts.user(uid));
+        unsafe_steps.insert(directory.trim_end_matches('/').to_owned(), step);
+    }
+    let mut facts = NodeFacts {
+        hostname,
+        clock,
+        served_by,
+        kubernetes_version: None,
+        files,
+        unsafe_steps,
+        named_by,
+        open_transaction,
+        last_transaction,
+        consumers: Vec::new(),
+        kept_keys: not_looked(),
+        services: BTreeMap::new(),
+        etcd: not_looked(),
+    };
+    if let (Some(directory), false) = (&request.state_directory, request.distrusted.is_empty()) {
+        facts.kept_keys = tree.kept_keys(directory, &request.distrusted, &facts.files);
+    }
+    facts.kubernetes_version = manifest::kubernetes_version(facts.manifests().map(|(_, manifest)| manifest));
+    facts
+}
+
+/// Reads one of the small files that tell of transactions.
+fn record<T: DeserializeOwned>(tree: &impl Look, directory: &str, name: &str) -> Seen<T> {
+    let path = format!("{}/{name}", directory.trim_end_matches('/'));
+    match tree.look(&path, Want::Bytes) {
+        Sight::Found { payload: Payload::Bytes(bytes), .. } => match serde_json::from_slice(&bytes) {
+            Ok(read) => Seen::Present(read),
+            Err(_) => Seen::Unknown { reason: format!("{path} cannot be understood") },
+        },
+        Sight::Found { payload: Payload::Failed { reason }, .. } | Sight::Failed { reason } => {
+            Seen::Unknown { reason }
+        }
+        Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. } => {
+            Seen::Unknown { reason: format!("{path} is not a regular file") }
+        }
+        Sight::Unsafe { step } => Seen::Unknown { reason: step.to_string() },
+        Sight::Missing => Seen::Absent,
+        Sight::Dangling { hops, missing } => Seen::Dangling { hops, missing },
+        Sight::Looping { hops } => Seen::Looping { hops },
+    }
+}
+
+/// What is at a path, and the step on the way there that is not to be relied on.
+fn see(
+    tree: &impl Look,
+    accounts: &Accounts,
+    path: &str,
+    expect: Expect,
+) -> (Seen<FileFacts>, Option<UnsafeStep>) {
+    let want = match expect {
+        Expect::Link => Want::Place,
+        Expect::Directory => Want::Names,
+        Expect::Certificates
+        | Expect::PrivateKey
+        | Expect::Pair
+        | Expect::PublicKey
+        | Expect::Kubeconfig
+        | Expect::Manifest
+        | Expect::KubeletConfiguration
+        | Expect::Text => Want::Bytes,
+    };
+    let (hops, resolved, status, payload, told) = match tree.look(path, want) {
+        Sight::Found { hops, resolved, status, payload, told } => (hops, resolved, status, payload, told),
+        Sight::Unsafe { step } => {
+            let step = step.with_names(|uid| accounts.user(uid));
+            return (Seen::Unknown { reason: step.to_string() }, Some(step));
+        }
+        Sight::Missing => return (Seen::Absent, None),
+        Sight::Dangling { hops, missing } => return (Seen::Dangling { hops, missing }, None),
+        Sight::Looping { hops } => return (Seen::Looping { hops }, None),
+        Sight::Failed { reason } => return (Seen::Unknown { reason }, None),
+    };
+    let (content, sha256) = match payload {
+        Payload::NotRead => (Content::NotRead, None),
+        Payload::Bytes(bytes) => content::classify(&bytes, expect),
+        Payload::Names(Listing { names, complete }) => {
+            (Content::Directory { entries: names, complete }, None)
+        }
+        Payload::Failed { reason } => (Content::Unreadable { reason }, None),
+    };
+    let Status { kind, mode, uid, gid, size, modified, device, inode } = status;
+    let owner = accounts.user(uid);
+    let group = accounts.group(gid);
+    let seen = Seen::Present(FileFacts {
+        kind,
+        hops,
+        resolved,
+        mode,
+        uid,
+        gid,
+        owner,
+        group,
+        size,
+        modified,
+        device,
+        inode,
+        sha256,
+        content,
+    });
+    (seen, told.map(|step| *step))
+}
+
+impl Want {
+    /// What to take from an object of this kind.
+    pub(super) fn of(self, kind: FileKind) -> Self {
+        match (self, kind) {
+            (Self::Place, _) | (_, FileKind::Other) | (Self::Names, FileKind::Regular) => Self::Place,
+            (Self::Names | Self::Bytes | Self::Copy, FileKind::Directory) => Self::Names,
+            (Self::Bytes | Self::Copy, FileKind::Regular) => self,
+        }
+    }
+
+    /// Most bytes that are read of the file.
+    pub(super) fn limit(self) -> usize {
+        match self {
+            Self::Place | Self::Names => 0,
+            Self::Bytes => READ_LIMIT,
+            Self::Copy => COPY_LIMIT,
+        }
+    }
+}
+
+fn first_line(tree: &impl Look, path: &str) -> Option<String> {
+    let text = text(tree, path)?;
+    text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}
+
+fn text(tree: &impl Look, path: &str) -> Option<String> {
+    match tree.look(path, Want::Bytes) {
+        Sight::Found { payload: Payload::Bytes(bytes), .. } => {
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        Sight::Found { payload: Payload::NotRead | Payload::Names(_) | Payload::Failed { .. }, .. }
+        | Sight::Unsafe { .. }
+        | Sight::Missing
+        | Sight::Dangling { .. }
+        | Sight::Looping { .. }
+        | Sight::Failed { .. } => None,
+    }
+}

@@ -1,0 +1,149 @@
+//! Whether what was to be restarted is another process than before.
+//!
+//! What enters is what was seen just before the restart, which the journal keeps; what leaves is that the old process is gone and a newer one is in its place. Processes are known by their
+//! number and their start, counted by a clock that nobody sets. It only looks.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::agent::probe::listeners;
+use crate::agent::probe::listeners::Instance;
+use crate::agent::probe::unit;
+use crate::protocol::facts::{Seen, UnitFacts};
+use crate::protocol::health_check::Gate;
+
+/// What was there before a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Before {
+    /// The gate that it is for.
+    pub(crate) gate: Gate,
+    /// The start of the machine.
+    boot: String,
+    /// The ticks since then; what starts later is new.
+    ticks: u64,
+    /// The processes that must go.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    processes: BTreeSet<Instance>,
+    /// The processes that may stay: those of the time before the transaction.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    may_stay: BTreeSet<Instance>,
+    /// The invocation of the unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    invocation: Option<String>,
+}
+
+/// What is done so that something is started anew.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Replaced<'a> {
+    /// A file is changed, which may be the manifest of a static pod.
+    By { path: &'a str },
+    /// A program is run, which may restart a unit.
+    Program { argv: &'a [String] },
+}
+
+impl Replaced<'_> {
+    /// Whether it is what a gate waits for.
+    pub(crate) fn is_of(self, gate: &Gate) -> bool {
+        match (gate, self) {
+            (Gate::Replaced { manifest, .. }, Self::By { path }) => manifest == path,
+            (Gate::Restarted { unit }, Self::Program { argv }) => argv.last() == Some(unit),
+            (
+                Gate::Active { .. }
+                | Gate::Listens { .. }
+                | Gate::Serves { .. }
+                | Gate::Started { .. }
+                | Gate::Restarted { .. }
+                | Gate::Replaced { .. }
+                | Gate::Etcd { .. }
+                | Gate::Http { .. }
+                | Gate::Accepts(_),
+                Self::By { .. } | Self::Program { .. },
+            ) => false,
+        }
+    }
+}
+
+/// Looks at what a restart is about to replace; none where the gate is about no restart, or where nothing can be seen. When it is taken back, the way there is known:
+/// a process that it has not replaced yet has not seen anything new.
+pub(crate) fn before(gate: &Gate, there: Option<&Before>, patience: Duration) -> Option<Before> {
+    let (boot, ticks) = listeners::moment().ok()?;
+    let none = |gate: &Gate| Before {
+        gate: gate.clone(),
+        boot,
+        ticks,
+        processes: BTreeSet::new(),
+        may_stay: BTreeSet::new(),
+        invocation: None,
+    };
+    match gate {
+        Gate::Replaced { address, port, .. } => {
+            let may_stay = there.map(|there| there.processes.clone()).unwrap_or_default();
+            let found = listeners::holders(*address, *port).unwrap_or_default();
+            let processes = found.difference(&may_stay).copied().collect();
+            Some(Before { processes, may_stay, ..none(gate) })
+        }
+        Gate::Restarted { unit } => {
+            let invocation = facts(unit, patience).ok().and_then(|facts| facts.invocation_id);
+            Some(Before { invocation, ..none(gate) })
+        }
+        Gate::Active { .. }
+        | Gate::Listens { .. }
+        | Gate::Serves { .. }
+        | Gate::Started { .. }
+        | Gate::Etcd { .. }
+        | Gate::Http { .. }
+        | Gate::Accepts(_) => None,
+    }
+}
+
+/// Whether a process is a new one.
+pub(super) fn is_replaced(before: &Before, (address, port): (std::net::IpAddr, u16)) -> Result<(), String> {
+    let (boot, _) = listeners::moment()?;
+    let found = listeners::holders(address, port)?;
+    if found.is_empty() {
+        return Err("nothing listens".to_owned());
+    }
+    if boot != before.boot {
+        return Ok(());
+    }
+    let is_old = |process: &Instance| process.ticks < before.ticks && !before.may_stay.contains(process);
+    if let Some(Instance { pid, .. }) =
+        found.iter().find(|process| is_old(process) || before.processes.contains(process))
+    {
+        return Err(format!("process {pid} from before the change still serves it"));
+    }
+    match before.processes.iter().find(|process| process.is_alive()) {
+        Some(Instance { pid, .. }) => Err(format!("process {pid} from before the change still runs")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a unit has been started anew.
+pub(super) fn is_restarted(before: &Before, unit: &str, patience: Duration) -> Result<(), String> {
+    let facts = facts(unit, patience)?;
+    if !facts.is_active() {
+        return Err(format!("it is {} ({})", facts.active_state, facts.sub_state));
+    }
+    match facts.invocation_id {
+        None => Err("systemd tells no invocation".to_owned()),
+        Some(now) if before.invocation.as_ref() == Some(&now) => {
+            Err(format!("it is still the invocation {now}"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn facts(name: &str, patience: Duration) -> Result<UnitFacts, String> {
+    // The time of its start is not looked at, so any clock does.
+    match unit::observe(name, patience, || Timestamp::UNIX_EPOCH) {
+        Seen::Present(facts) => Ok(facts),
+        Seen::Unknown { reason } => Err(reason),
+        Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => {
+            Err("systemd knows no such unit".to_owned())
+        }
+    }
+}

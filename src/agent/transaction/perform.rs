@@ -1,0 +1,475 @@
+//! What each order does, on any node.
+//!
+//! What enters is an order and the transaction that it belongs to; what leaves is its answer. Keys are made, taken and kept in the transaction's memory;
+//! the only bytes of them that leave are those for files and [`Answer::Shared`]. It decides nothing and touches nothing but through [`Visit`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+
+use super::{bound, shared};
+use crate::agent::inspect::Look;
+use crate::agent::probe::health_checks::Replaced;
+use crate::agent::transaction::identity_check;
+use crate::agent::transaction::{Known, Objects, Visit, read};
+use crate::formats::kubeconfig::KubeconfigFacts;
+use crate::formats::kubeconfig::edit;
+use crate::formats::kubeconfig::edit::{EditError, NewIdentity};
+use crate::protocol::command::{Answer, AuthorityFiles, Order, RequestContent, SignRequest, Slot};
+use crate::protocol::error::HostError;
+use crate::protocol::health_check::Gate;
+use crate::types::certificate::{KeyAlgorithm, SubjectName};
+use crate::types::non_empty::NonEmpty;
+use crate::types::scalars::FileMode;
+use crate::types::secret::Secret;
+use crate::types::storage::{FileSpec, Storage};
+use crate::x509::issue;
+use crate::x509::issue::{LeafRequest, RootRequest};
+use crate::x509::pem;
+use crate::x509::pem::Item;
+use crate::x509::{Certificate, CertificateRequest, PrivateKey, PublicKey, SerialNumber, Sha256};
+use jiff::Timestamp;
+
+/// Performs one order.
+pub(crate) fn perform(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    order: Order,
+) -> Result<Answer, HostError> {
+    let done = |()| Answer::Done;
+    match order {
+        Order::MakeDirectory { path, owner, group, mode } => {
+            visit.make_directory(objects, &path, (&owner, &group), mode.bits()).map(done)
+        }
+        Order::MakeLink { path, target } => visit.make_link(objects, &path, &target).map(done),
+        Order::MoveDirectory { link, path, keeps_old } => {
+            visit.move_directory(objects, &link, &path, keeps_old).map(done)
+        }
+        Order::MakeKeys { keys } => make_keys(visit, keys),
+        Order::TakeKey { slot, storage } => {
+            let key = stored_key(objects, &storage)?;
+            Ok(keep(visit, slot, key))
+        }
+        Order::WriteRequest { slot, request, file } => write_request(visit, objects, slot, &request, &file),
+        Order::RemoveRequest { path } => visit.remove_request(objects, &path).map(done),
+        Order::Sign { authority, request, links: _ } => {
+            sign(objects, &authority, *request).map(Answer::Certificate)
+        }
+        Order::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
+            extend(objects, &authority, &certificate, (not_before, not_after), keeps_serial)
+                .map(Answer::Certificate)
+        }
+        Order::WriteIdentity { slot, certificate, chain, storage, trusted, cluster } => {
+            let empty = || HostError::EmptySlot { slot: slot.clone() };
+            let key = visit.slots.get(&slot).cloned().ok_or_else(empty)?;
+            if key.public_key() != &certificate.facts().key {
+                return Err(HostError::PairMismatch { path: storage.certificate_path().to_owned() });
+            }
+            let certificates = NonEmpty::with_first(certificate, chain);
+            distinct(storage.certificate_path(), &certificates)?;
+            write_identity(visit, objects, &key, &certificates, &storage, (trusted.as_ref(), &cluster))?;
+            // It is on the disk: from here on nobody needs it in memory.
+            visit.slots.remove(&slot);
+            Ok(Answer::Done)
+        }
+        Order::CopyIdentity { source, certificate, target, trusted, cluster } => {
+            let content = shared::read_identity(objects, &source)?;
+            let new = (trusted.as_ref(), cluster.as_str());
+            shared::write_identity(visit, objects, content, (&certificate, &target), new).map(done)
+        }
+        Order::ReadSharedIdentity { storage, links: _ } => {
+            shared::read_identity(objects, &storage).map(Answer::SharedIdentity)
+        }
+        Order::WriteSharedIdentity { content, certificate, storage, trusted, cluster } => {
+            let content = bound::the_identity_alone(storage.certificate_path(), &content, &certificate)?;
+            let new = (trusted.as_ref(), cluster.as_str());
+            shared::write_identity(visit, objects, content, (&certificate, &storage), new).map(done)
+        }
+        Order::WriteTrusted { file, trusted } => {
+            distinct(&file.path, &trusted)?;
+            let old = existing(objects, &file.path)?;
+            let edited =
+                edit::with_trusted(old.reveal(), &trusted).map_err(|source| kubeconfig(&file, source))?;
+            visit.write(objects, vec![(&file, edited)]).map(done)
+        }
+        Order::CreateAuthority { certificate, key, algorithm, subject, not_before, not_after, over } => {
+            let made = create_authority(
+                visit,
+                objects,
+                (&certificate, &key, over),
+                algorithm,
+                (subject, not_before, not_after),
+            );
+            made.map(Answer::Certificate)
+        }
+        Order::CreateKeyPair { private, public, algorithm } => {
+            let key = new_key(algorithm)?;
+            let answer = key.public_key().clone();
+            let files =
+                vec![(&private, key_pem(&key)?), (&public, Secret::new(answer.to_pem().into_bytes()))];
+            visit.write(objects, files)?;
+            Ok(Answer::PublicKey(answer))
+        }
+        Order::WritePublicKey { private, public } => {
+            let key = key_in(objects, &private.path)?;
+            let answer = key.public_key().clone();
+            visit.write(objects, vec![(&public, Secret::new(answer.to_pem().into_bytes()))])?;
+            Ok(Answer::PublicKey(answer))
+        }
+        Order::WriteCertificates { file, certificates } => {
+            distinct(&file.path, &certificates)?;
+            visit.write(objects, vec![(&file, Secret::new(pem_of(&certificates).into_bytes()))]).map(done)
+        }
+        Order::RemoveCopy { path, of } => shared::remove_copy(visit, objects, &path, &of).map(done),
+        Order::PurgeSnapshots { key } => objects.purge(&key).map(done),
+        Order::ReadShared { path, links: _ } => existing(objects, &path).map(Answer::Shared),
+        Order::WriteShared { file, content, key } => {
+            let content = bound::the_key_alone(&file.path, &content, &key)?;
+            visit.write(objects, vec![(&file, content)]).map(done)
+        }
+        #[cfg(test)]
+        Order::WriteText { file, content } => visit.write(objects, vec![(&file, content)]).map(done),
+        Order::CheckKey { path, key, beside } => {
+            identity_check::check_key(objects, &path, key, beside.as_deref()).map(done)
+        }
+        Order::SetPermissions { file } => visit.set_permissions(objects, &file).map(done),
+        Order::AnnotatePod { manifest, word } => {
+            objects.replacing(&visit.begin.gates, Replaced::By { path: &manifest })?;
+            annotate(visit, objects, &manifest, &word)
+        }
+        Order::Await { mut gates, kept, settle_seconds, timeout_seconds, links: _ } => {
+            gates.extend(kept.intersection(&objects.held()).cloned());
+            wait(objects, &gates, (settle_seconds, timeout_seconds))
+        }
+        Order::Run { argv, timeout_seconds } => {
+            objects.replacing(&visit.begin.gates, Replaced::Program { argv: &argv })?;
+            objects.run(&argv, Duration::from_secs(timeout_seconds)).map(done)
+        }
+        Order::Check { identity } => identity_check::check(objects, &identity).map(done),
+        Order::Restore { from, path } => {
+            objects.replacing(&visit.begin.gates, Replaced::By { path: &path })?;
+            visit.restore(objects, &from, &path).map(done)
+        }
+    }
+}
+
+/// Performs an order that only reads, which needs no transaction: another node's visit signs here, or copies what is shared.
+pub(crate) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answer, HostError> {
+    match order {
+        Order::Sign { authority, request, links: _ } => {
+            sign(objects, &authority, *request).map(Answer::Certificate)
+        }
+        Order::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
+            extend(objects, &authority, &certificate, (not_before, not_after), keeps_serial)
+                .map(Answer::Certificate)
+        }
+        Order::Check { identity } => identity_check::check(objects, &identity).map(|()| Answer::Done),
+        // Without a transaction nothing was touched, so nothing held before that.
+        Order::Await { gates, kept: _, settle_seconds, timeout_seconds, links: _ } => {
+            wait(objects, &gates, (settle_seconds, timeout_seconds))
+        }
+        Order::ReadShared { path, links: _ } => existing(objects, &path).map(Answer::Shared),
+        Order::ReadSharedIdentity { storage, links: _ } => {
+            shared::read_identity(objects, &storage).map(Answer::SharedIdentity)
+        }
+        Order::MakeDirectory { .. }
+        | Order::MakeLink { .. }
+        | Order::MoveDirectory { .. }
+        | Order::MakeKeys { .. }
+        | Order::TakeKey { .. }
+        | Order::WriteRequest { .. }
+        | Order::RemoveRequest { .. }
+        | Order::WriteIdentity { .. }
+        | Order::CopyIdentity { .. }
+        | Order::WriteSharedIdentity { .. }
+        | Order::WriteTrusted { .. }
+        | Order::CreateAuthority { .. }
+        | Order::CreateKeyPair { .. }
+        | Order::RemoveCopy { .. }
+        | Order::PurgeSnapshots { .. }
+        | Order::WritePublicKey { .. }
+        | Order::WriteCertificates { .. }
+        | Order::WriteShared { .. }
+        | Order::CheckKey { .. }
+        | Order::SetPermissions { .. }
+        | Order::AnnotatePod { .. }
+        | Order::Run { .. }
+        | Order::Restore { .. } => Err(HostError::NotOpen),
+        #[cfg(test)]
+        Order::WriteText { .. } => Err(HostError::NotOpen),
+    }
+}
+
+fn wait(
+    objects: &impl Look,
+    gates: &BTreeSet<Gate>,
+    (settle, timeout): (u64, u64),
+) -> Result<Answer, HostError> {
+    crate::agent::probe::health_checks::wait(
+        objects,
+        gates,
+        Duration::from_secs(settle),
+        Duration::from_secs(timeout),
+    )?;
+    Ok(Answer::Done)
+}
+
+/// The file stays who it belongs to and as open as it is.
+fn annotate(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    path: &str,
+    word: &str,
+) -> Result<Answer, HostError> {
+    let old = existing(objects, path)?;
+    let edited = crate::formats::manifest::annotate(old.reveal(), word)
+        .map_err(|source| HostError::Manifest { path: path.to_owned(), source })?;
+    let root = || "root".to_owned();
+    let file = FileSpec { path: path.to_owned(), user: root(), group: root(), mode: FileMode::ALL };
+    let (mut touch, image) = visit.renewed(objects, &file, Secret::new(edited), Known::Manifest)?;
+    touch.starts = true;
+    visit.change(objects, vec![(touch, image)])?;
+    Ok(Answer::Done)
+}
+
+/// An RSA key takes long to find and how long is luck, so all cores look for all keys at once.
+fn make_keys(visit: &mut Visit, keys: BTreeMap<Slot, KeyAlgorithm>) -> Result<Answer, HostError> {
+    let made = keys.into_par_iter().map(|(slot, algorithm)| Ok((slot, new_key(algorithm)?)));
+    let made: BTreeMap<Slot, PrivateKey> = made.collect::<Result<_, HostError>>()?;
+    let public = made.iter().map(|(slot, key)| (slot.clone(), key.public_key().clone())).collect();
+    visit.slots.extend(made.into_iter().map(|(slot, key)| (slot, Arc::new(key))));
+    Ok(Answer::PublicKeys(public))
+}
+
+fn keep(visit: &mut Visit, slot: Slot, key: PrivateKey) -> Answer {
+    let public = key.public_key().clone();
+    visit.slots.insert(slot, Arc::new(key));
+    Answer::PublicKey(public)
+}
+
+fn new_key(algorithm: KeyAlgorithm) -> Result<PrivateKey, HostError> {
+    PrivateKey::generate(algorithm).map_err(|error| not_made("a private key", &error))
+}
+
+fn new_serial() -> Result<SerialNumber, HostError> {
+    SerialNumber::random().map_err(|error| not_made("a serial number", &error))
+}
+
+pub(crate) fn key_pem(key: &PrivateKey) -> Result<Secret, HostError> {
+    key.to_pem().map(Secret::from).map_err(|error| not_made("the PEM of a private key", &error))
+}
+
+/// The key that an identity has.
+fn stored_key(objects: &impl Objects, storage: &Storage) -> Result<PrivateKey, HostError> {
+    match storage {
+        Storage::Pair { key, .. } => key_in(objects, &key.path),
+        Storage::Combined { file } => key_in(objects, &file.path),
+        Storage::Kubeconfig { file, .. } => {
+            let bytes = existing(objects, &file.path)?;
+            let embedded = edit::current_key(bytes.reveal()).map_err(|source| kubeconfig(file, source))?;
+            the_key(&file.path, embedded.reveal())
+        }
+    }
+}
+
+fn key_in(objects: &impl Look, path: &str) -> Result<PrivateKey, HostError> {
+    the_key(path, existing(objects, path)?.reveal())
+}
+
+/// The first private key, which is what Go's `tls.LoadX509KeyPair` takes.
+pub(crate) fn the_key(path: &str, bytes: &[u8]) -> Result<PrivateKey, HostError> {
+    let reading = pem::read(bytes);
+    let reason = reading.problems.first().map_or("there is none in it".to_owned(), ToString::to_string);
+    let key = reading
+        .items
+        .into_iter()
+        .find_map(|item| if let Item::PrivateKey(key) = item { Some(key) } else { None });
+    key.ok_or_else(|| HostError::NoKey { path: path.to_owned(), reason })
+}
+
+/// Certificate and key of an authority, which must belong to each other.
+fn authority_of(
+    objects: &impl Look,
+    files: &AuthorityFiles,
+    wanted: &Sha256,
+) -> Result<(Certificate, PrivateKey), HostError> {
+    let bytes = existing(objects, &files.certificate)?;
+    let reading = pem::read(bytes.reveal());
+    let issuer = reading.certificates().find(|certificate| certificate.fingerprint() == wanted);
+    let issuer = issuer
+        .ok_or_else(|| HostError::NoIssuer { path: files.certificate.clone(), issuer: *wanted })?
+        .clone();
+    let key = key_in(objects, &files.key)?;
+    if key.public_key() != &issuer.facts().key {
+        return Err(HostError::PairMismatch { path: files.key.clone() });
+    }
+    Ok((issuer, key))
+}
+
+fn extend(
+    objects: &impl Look,
+    authority: &AuthorityFiles,
+    certificate: &Sha256,
+    (not_before, not_after): (Timestamp, Timestamp),
+    keeps_serial: bool,
+) -> Result<Certificate, HostError> {
+    let (issuer, key) = authority_of(objects, authority, certificate)?;
+    let serial = if keeps_serial { None } else { Some(new_serial()?) };
+    issue::extend(&issuer, &key, not_before, not_after, serial.as_ref())
+        .map_err(|error| not_made("the certificate", &error))
+}
+
+fn sign(
+    objects: &impl Look,
+    authority: &AuthorityFiles,
+    request: SignRequest,
+) -> Result<Certificate, HostError> {
+    let SignRequest { public_key, subject, usages, dns, ip, not_before, not_after, issuer } = request;
+    let (issuer, key) = authority_of(objects, authority, &issuer)?;
+    let leaf =
+        LeafRequest { subject, public_key, serial: new_serial()?, not_before, not_after, usages, dns, ip };
+    issue::issue(&leaf, &issuer, &key).map_err(|error| not_made("the certificate", &error))
+}
+
+/// Key and request are one file, so that the one is never there without the other.
+fn write_request(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    slot: Slot,
+    content: &RequestContent,
+    file: &FileSpec,
+) -> Result<Answer, HostError> {
+    let empty = || HostError::EmptySlot { slot: slot.clone() };
+    let key = visit.slots.get(&slot).cloned().ok_or_else(empty)?;
+    let RequestContent { subject, usages, dns, ip } = content;
+    let what = "the request for a certificate";
+    let der = issue::csr(subject, dns, ip, usages, &key).map_err(|error| not_made(what, &error))?;
+    let request = CertificateRequest::from_der(&der).map_err(|error| not_made(what, &error))?;
+    let (key, public) = (key_pem(&key)?, request.to_pem());
+    // Grown once, so that no part of the key stays behind in a buffer that was too small.
+    let mut text = zeroize::Zeroizing::new(Vec::with_capacity(key.len() + public.len()));
+    text.extend_from_slice(key.reveal());
+    text.extend_from_slice(public.as_bytes());
+    visit.write_request(objects, file, Secret::new(text))?;
+    visit.slots.remove(&slot);
+    Ok(Answer::Request(request))
+}
+
+fn create_authority(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    (certificate_file, key_file, over): (&FileSpec, &FileSpec, Option<Sha256>),
+    algorithm: KeyAlgorithm,
+    (subject, not_before, not_after): (SubjectName, Timestamp, Timestamp),
+) -> Result<Certificate, HostError> {
+    let held = read(objects, &certificate_file.path)?;
+    let held =
+        held.and_then(|held| pem::read(held.reveal()).certificates().next().map(|held| *held.fingerprint()));
+    let is_written_over = over.is_some() && held == over;
+    for file in [key_file, certificate_file].into_iter().filter(|_| !is_written_over) {
+        // Everything that an old authority signed depends on it.
+        if read(objects, &file.path)?.is_some_and(|old| !old.is_empty()) {
+            return Err(HostError::Occupied {
+                path: file.path.clone(),
+                found: "a file that is not empty".into(),
+            });
+        }
+    }
+    let key = new_key(algorithm)?;
+    let request = RootRequest { subject, serial: new_serial()?, not_before, not_after };
+    let root = issue::issue_root(&request, &key).map_err(|error| not_made("the authority", &error))?;
+    let text = Secret::new(root.to_pem().into_bytes());
+    visit.write(objects, vec![(key_file, key_pem(&key)?), (certificate_file, text)])?;
+    Ok(root)
+}
+
+pub(crate) fn write_identity(
+    visit: &mut Visit,
+    objects: &mut impl Objects,
+    key: &PrivateKey,
+    certificates: &[Certificate],
+    storage: &Storage,
+    (trusted, cluster): (Option<&NonEmpty<Certificate>>, &str),
+) -> Result<(), HostError> {
+    if let (Storage::Kubeconfig { file, .. }, Some(trusted)) = (storage, trusted) {
+        distinct(&file.path, trusted)?;
+    }
+    match storage {
+        Storage::Pair { certificate, key: key_file } => {
+            let mut files = Vec::new();
+            if !holds_key(objects, &key_file.path, key.public_key())? {
+                files.push((key_file, key_pem(key)?));
+            }
+            files.push((certificate, Secret::new(pem_of(certificates).into_bytes())));
+            visit.write(objects, files)
+        }
+        Storage::Combined { file } => {
+            let mut text = zeroize::Zeroizing::new(pem_of(certificates).into_bytes());
+            let key = key_pem(key)?;
+            // Grown once, so that no part of the key stays behind in a buffer that was too small.
+            text.reserve_exact(key.len());
+            text.extend_from_slice(key.reveal());
+            visit.write(objects, vec![(file, Secret::new(text))])
+        }
+        Storage::Kubeconfig { file, server, user, .. } => {
+            // What is no kubeconfig at all has nothing that an edit could keep; the snapshot has its bytes.
+            let old = read(objects, &file.path)?.filter(|old| is_kubeconfig(old.reveal()));
+            let key_pem = key_pem(key)?;
+            let identity = NewIdentity { certificates, key, key_pem: &key_pem, trusted };
+            let text = match (&old, server) {
+                (Some(old), _) => edit::with_identity(old.reveal(), &identity),
+                (None, Some(server)) => edit::create(server, user, cluster, &identity),
+                (None, None) => Err(EditError::NoServer),
+            };
+            let text = text.map_err(|source| kubeconfig(file, source))?;
+            visit.write(objects, vec![(file, text)])
+        }
+    }
+}
+
+/// That nobody is made to trust something twice: some verifiers stop at the first of two, and whoever signs refuses the file.
+fn distinct(path: &str, certificates: &NonEmpty<Certificate>) -> Result<(), HostError> {
+    match certificates.repeated() {
+        Some(twice) => {
+            Err(HostError::TwiceInFile { path: path.to_owned(), certificate: *twice.fingerprint() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a file has anything of a kubeconfig in it.
+fn is_kubeconfig(bytes: &[u8]) -> bool {
+    let facts = KubeconfigFacts::read(bytes);
+    !(facts.clusters.is_empty() && facts.users.is_empty() && facts.contexts.is_empty())
+}
+
+/// Whether a file already has this key, so that its bytes can stay.
+fn holds_key(objects: &impl Objects, path: &str, public: &PublicKey) -> Result<bool, HostError> {
+    let Some(bytes) = read(objects, path)? else { return Ok(false) };
+    Ok(the_key(path, bytes.reveal()).is_ok_and(|key| key.public_key() == public))
+}
+
+pub(crate) fn existing(objects: &impl Look, path: &str) -> Result<Secret, HostError> {
+    read(objects, path)?.ok_or_else(|| HostError::Missing { path: path.to_owned() })
+}
+
+pub(crate) fn pem_of(certificates: &[Certificate]) -> String {
+    certificates.iter().map(Certificate::to_pem).collect()
+}
+
+pub(crate) fn kubeconfig(file: &FileSpec, source: EditError) -> HostError {
+    HostError::Kubeconfig { path: file.path.clone(), source }
+}
+
+fn not_made(what: &'static str, error: &dyn Error) -> HostError {
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        reason = format!("{reason}: {source}");
+        cause = source.source();
+    }
+    HostError::NotMade { what: what.into(), reason }
+}

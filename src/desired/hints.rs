@@ -1,0 +1,247 @@
+//! What the nodes' own configuration tells about things that a spec may leave open, and whose word counts for what.
+//!
+//! What enters is [`Observed`] and what should be as far as the spec alone says it; what leaves is [`Hints`] for [`resolve`](crate::desired::resolve()). Pure. A hint never
+//! overrides what a spec declares. About the cluster only control planes are heard, by the roles of the spec, only through files that they were asked for, and
+//! only where all that say anything say the same; about itself a node is heard alone. What is disputed stays open, and says who says what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::desired::{Desired, DesiredNode, Dispute, Disputes, Hints, Origin, Told};
+use crate::formats::manifest::ContainerFacts;
+use crate::protocol::facts::{NodeFacts, Observed};
+use crate::spec::types::Role;
+use crate::types::names::{DirectoryName, NodeName};
+use crate::types::scalars::KubernetesVersion;
+use crate::types::storage::Storage;
+
+/// The longest endpoint that is taken: a name and a port.
+const LONGEST_ENDPOINT: usize = 260;
+
+/// The hints of all nodes together. `declared` is what the spec says without any hint.
+pub fn hints(declared: &Desired, observed: &Observed) -> Hints {
+    let mut hints = Hints { asked: true, versions: versions(observed), ..Hints::default() };
+    let seen: Vec<Seen<'_>> = declared
+        .nodes
+        .iter()
+        .filter_map(|(name, wanted)| Some(Seen { name, wanted, facts: observed.nodes.get(name)?.facts()? }))
+        .collect();
+    let masters: Vec<&Seen<'_>> = seen.iter().filter(|seen| seen.has(Role::ControlPlane)).collect();
+    let endpoint = agreement(&masters, Seen::endpoint);
+    hints.endpoint = settled(endpoint, "endpoint", "spec.cluster.controlPlaneEndpoint", &mut hints.disputes);
+    let subnet = agreement(&masters, Seen::service_subnet);
+    hints.service_subnet = settled(subnet, "service-ip", "spec.cluster.serviceSubnet", &mut hints.disputes);
+    addresses(&seen, declared, &mut hints);
+    member_indexes(&seen, &mut hints);
+    for seen in &seen {
+        let directories = moved_directories(seen.container("kube-apiserver"), seen.container("etcd"));
+        hints.directories.insert(seen.name.clone(), directories);
+    }
+    hints
+}
+
+/// The version of each node that tells one, for that node alone.
+pub fn versions(observed: &Observed) -> BTreeMap<NodeName, KubernetesVersion> {
+    let told = observed.nodes.iter().filter_map(|(name, answer)| {
+        Some((name.clone(), answer.facts()?.kubernetes_version.as_deref()?.parse().ok()?))
+    });
+    told.collect()
+}
+
+/// A node that was seen.
+struct Seen<'a> {
+    name: &'a NodeName,
+    wanted: &'a DesiredNode,
+    facts: &'a NodeFacts,
+}
+
+impl<'a> Seen<'a> {
+    fn has(&self, role: Role) -> bool {
+        self.wanted.roles.contains(&role)
+    }
+
+    /// A container of a manifest that the node was asked for, with the manifest's path.
+    fn container_at(&self, program: &str) -> Option<(&'a str, &'a ContainerFacts)> {
+        self.wanted.manifests.iter().find_map(|path| {
+            let (path, seen) = self.facts.files.get_key_value(path)?;
+            Some((path.as_str(), seen.present()?.content.manifest()?.container(program)?))
+        })
+    }
+
+    fn container(&self, program: &str) -> Option<&'a ContainerFacts> {
+        Some(self.container_at(program)?.1)
+    }
+
+    /// A value with the file that says it.
+    fn told(&self, value: &str, path: &str) -> Told {
+        let from = Origin { node: self.name.clone(), path: path.to_owned() };
+        Told { value: value.to_owned(), from, agreed: false }
+    }
+
+    /// The host and port that admin.conf talks to, else kubelet.conf: kubeadm writes the control plane endpoint into both.
+    fn endpoint(&self) -> Option<Told> {
+        let places = self.wanted.identities.values().map(|identity| &identity.storage);
+        let configs: Vec<&str> = places
+            .filter_map(|place| match place {
+                Storage::Kubeconfig { file, .. } => Some(file.path.as_str()),
+                Storage::Pair { .. } | Storage::Combined { .. } => None,
+            })
+            .collect();
+        ["/admin.conf", "/kubelet.conf"].into_iter().find_map(|name| {
+            let path = configs.iter().find(|path| path.ends_with(name))?;
+            let config = self.facts.files.get(*path)?.present()?.content.kubeconfig()?;
+            let (cluster, _) = config.current()?;
+            let endpoint = cluster.server.strip_prefix("https://")?.trim_end_matches('/');
+            is_endpoint(endpoint).then(|| self.told(endpoint, path))
+        })
+    }
+
+    fn service_subnet(&self) -> Option<Told> {
+        let (path, container) = self.container_at("kube-apiserver")?;
+        Some(self.told(container.flags.last("service-cluster-ip-range")?, path))
+    }
+
+    fn address(&self) -> Option<Told> {
+        let advertised = self
+            .container_at("kube-apiserver")
+            .and_then(|(path, container)| Some(self.told(container.flags.last("advertise-address")?, path)));
+        advertised.or_else(|| {
+            let (path, container) = self.container_at("etcd")?;
+            Some(self.told(host_of_url(container.flags.last("advertise-client-urls")?)?, path))
+        })
+    }
+}
+
+/// Whether it can be a host and a port, and nothing else.
+fn is_endpoint(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    (1..=LONGEST_ENDPOINT).contains(&text.len()) && text.bytes().all(fits)
+}
+
+/// What was said about one thing.
+enum Agreement {
+    Silence,
+    One(Told),
+    Contradiction(Vec<Told>),
+}
+
+fn agreement<'a>(heard: &[&Seen<'a>], says: impl Fn(&Seen<'a>) -> Option<Told>) -> Agreement {
+    let mut words: Vec<Told> = heard.iter().filter_map(|seen| says(seen)).collect();
+    let all = words.len() == heard.len();
+    let Some(first) = words.first() else { return Agreement::Silence };
+    if words.iter().all(|word| word.value == first.value) {
+        return Agreement::One(Told { agreed: all, ..words.swap_remove(0) });
+    }
+    Agreement::Contradiction(words)
+}
+
+fn settled(agreement: Agreement, about: &str, field: &str, disputes: &mut Disputes) -> Option<Told> {
+    match agreement {
+        Agreement::Silence => None,
+        Agreement::One(told) => Some(told),
+        Agreement::Contradiction(words) => {
+            let because = contradiction(&words);
+            let help = format!("declare {field}");
+            disputes.insert(about.to_owned(), Dispute { because, help });
+            None
+        }
+    }
+}
+
+/// Who says what, each value once with the first who says it.
+fn contradiction(words: &[Told]) -> String {
+    let mut values: BTreeSet<&str> = BTreeSet::new();
+    let firsts = words.iter().filter(|word| values.insert(&word.value));
+    let said: Vec<String> = firsts
+        .map(|Told { value, from, .. }| format!("{} says {value} ({})", from.node, from.path))
+        .collect();
+    said.join(", ")
+}
+
+/// Each node's own address. One that another node has, or says it has, is nobody's until it is declared.
+fn addresses(seen: &[Seen<'_>], declared: &Desired, hints: &mut Hints) {
+    let told: BTreeMap<&NodeName, Told> = seen
+        .iter()
+        .filter(|seen| seen.wanted.address.is_none())
+        .filter_map(|seen| Some((seen.name, seen.address()?)))
+        .collect();
+    for (name, word) in &told {
+        let declared_by = declared
+            .nodes
+            .iter()
+            .find(|(other, wanted)| other != name && wanted.address.as_deref() == Some(word.value.as_str()));
+        let also_told = told.iter().find(|(other, theirs)| other != &name && theirs.value == word.value);
+        let other = declared_by.map(|(other, _)| other).or(also_told.map(|(other, _)| *other));
+        let Some(other) = other else {
+            hints.addresses.insert((*name).clone(), word.clone());
+            continue;
+        };
+        let because = format!(
+            "{name} says that its address is {} ({}), and that is the address of {other}",
+            word.value, word.from.path
+        );
+        let help = format!("declare spec.nodes.{name}.address");
+        hints.disputed_addresses.insert((*name).clone(), Dispute { because, help });
+    }
+}
+
+/// The host of `https://HOST:PORT`, of the first one in a list.
+fn host_of_url(urls: &str) -> Option<&str> {
+    let first = urls.split(',').next()?;
+    let authority = first.split_once("://")?.1.split('/').next()?;
+    match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next(),
+        None => authority.rsplit_once(':').map_or(Some(authority), |(host, _)| Some(host)),
+    }
+}
+
+/// Of files that are called `ADDRESS-name-NUMBER.pem`, as ACK's installer numbers the members of etcd, the number of each address. The members are heard,
+/// each about all, since each holds the files of all.
+fn member_indexes(seen: &[Seen<'_>], hints: &mut Hints) {
+    let mut said: BTreeMap<String, Vec<Told>> = BTreeMap::new();
+    for seen in seen.iter().filter(|seen| seen.has(Role::Etcd)) {
+        let directories = seen.wanted.directories.values();
+        let paths: BTreeSet<&str> =
+            directories.flat_map(|directory| [directory.known_as(), directory.path.as_str()]).collect();
+        for path in paths {
+            let listing = seen.facts.files.get(path).and_then(|found| found.present()?.content.entries());
+            for (address, number) in listing.into_iter().flatten().filter_map(|entry| numbered(entry)) {
+                said.entry(address.to_owned()).or_default().push(seen.told(number, path));
+            }
+        }
+    }
+    for (address, words) in said {
+        let Some(first) = words.first() else { continue };
+        if words.iter().all(|word| word.value == first.value) {
+            hints.member_indexes.insert(address, first.value.clone());
+            continue;
+        }
+        let because =
+            format!("the number in the names of the files of member {address}: {}", contradiction(&words));
+        let help =
+            "the files of a member have one number on every node: remove those that are wrong".to_owned();
+        hints.disputed_members.insert(address, Dispute { because, help });
+    }
+}
+
+fn numbered(entry: &str) -> Option<(&str, &str)> {
+    let (address, number) = entry.strip_suffix(".pem")?.split_once("-name-")?;
+    let is_number = !number.is_empty() && number.len() < 4 && number.bytes().all(|b| b.is_ascii_digit());
+    (is_number && address.parse::<IpAddr>().is_ok()).then_some((address, number))
+}
+
+/// Directories that the flags of running components place elsewhere than the profile does (kubeadm's `certificatesDir`).
+fn moved_directories(
+    api_server: Option<&ContainerFacts>,
+    etcd: Option<&ContainerFacts>,
+) -> BTreeMap<DirectoryName, String> {
+    let directory = |container: Option<&ContainerFacts>, flag: &str| {
+        let container = container?;
+        let path = container.host_path(container.flags.last(flag)?)?;
+        path.rsplit_once('/').map(|(directory, _)| directory.to_owned())
+    };
+    [("pki", directory(api_server, "client-ca-file")), ("etcd-pki", directory(etcd, "trusted-ca-file"))]
+        .into_iter()
+        .filter_map(|(name, path)| Some((name.parse().ok()?, path?)))
+        .collect()
+}

@@ -1,0 +1,6 @@
+//! What lies in the files of nodes: PEM, kubeconfigs, manifests of static pods, the kubelet's configuration. Pure.
+
+pub mod kubeconfig;
+pub mod kubelet;
+pub mod manifest;
+pub mod pem_facts;

@@ -1,0 +1,247 @@
+//! Deeds about directories: links, directories that are moved, and directories that have to be there before anything is put into them.
+//!
+//! What enters is the findings about directories and the deeds so far; what leaves is the deeds that come before them, and which services have another
+//! directory open than the one that will be there. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::desired::{DesiredNode, DesiredService};
+use crate::diff::{Effect, Finding, Reason};
+use crate::profile::What;
+use crate::protocol::facts::{NodeFacts, Seen};
+use crate::types::names::{Address, DirectoryName, NodeName, Subject};
+use crate::types::storage::FileSpec;
+
+use crate::plan::draft::{Builder, DraftDeed};
+use crate::plan::{Blocked, Deed, Why};
+
+impl Builder<'_> {
+    /// What is said of everything behind a link that this plan makes: it is seen, and planned, only once the link is there.
+    pub(crate) fn behind_missing_links(&mut self) -> BTreeSet<Finding> {
+        let mut behind = BTreeSet::new();
+        let all = self.input.differences.findings.values().flatten();
+        let unknown: BTreeSet<&Finding> = all.filter(|finding| finding.effect == Effect::Unknown).collect();
+        for (name, node) in &self.input.survey.desired.nodes {
+            for (directory, wanted) in &node.directories {
+                let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
+                let missing = |finding: &Finding| matches!(finding.reason, Reason::LinkMissing { .. });
+                if !self.findings(&address).iter().any(missing) {
+                    continue;
+                }
+                let hidden = crate::diff::hidden(directory, wanted, name);
+                if unknown.contains(&hidden) {
+                    let because = format!(
+                        "what lies behind {} can be seen only once the link is made",
+                        wanted.known_as()
+                    );
+                    let help = Some("plan again after that".to_owned());
+                    self.draft.elsewhere.push(Blocked { address, because, help, findings: Vec::new() });
+                    behind.insert(hidden);
+                }
+            }
+        }
+        behind
+    }
+
+    pub(crate) fn directories(&mut self, name: &NodeName, node: &DesiredNode) {
+        for (directory, wanted) in &node.directories {
+            let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
+            let due: Vec<Finding> = self
+                .findings(&address)
+                .iter()
+                .filter(|finding| finding.effect == Effect::Due)
+                .cloned()
+                .collect();
+            let (Some(link), false) = (&wanted.link, due.is_empty()) else { continue };
+            let reasons: Vec<Why> = due.iter().map(|finding| self.why(finding)).collect();
+            if due.iter().any(|finding| matches!(finding.reason, Reason::LinkMissing { .. })) {
+                let deed = Deed::MakeLink { path: link.clone(), target: wanted.path.clone() };
+                self.add(address, deed, reasons, false);
+            } else if due.iter().any(|finding| matches!(finding.reason, Reason::LinkIsDirectory { .. })) {
+                self.move_directory(address, node, (directory, link), &wanted.path, reasons);
+            }
+        }
+    }
+
+    /// One directory inside another is moved after it, by a plan that sees where it is then.
+    fn move_directory(
+        &mut self,
+        address: Address,
+        node: &DesiredNode,
+        (directory, link): (&DirectoryName, &str),
+        path: &str,
+        reasons: Vec<Why>,
+    ) {
+        let moves = |name: &DirectoryName| {
+            let address = Address { subject: Subject::Directory(name.clone()), node: address.node.clone() };
+            let is_due = |finding: &Finding| {
+                finding.effect == Effect::Due && matches!(finding.reason, Reason::LinkIsDirectory { .. })
+            };
+            self.findings(&address).iter().any(is_due)
+        };
+        let outer = node
+            .directories
+            .iter()
+            .find(|(name, outer)| *name != directory && lies_below(link, outer.known_as()) && moves(name));
+        if let Some((name, _)) = outer {
+            let because = format!("it lies in dir/{name}, which this plan moves first");
+            let findings = reasons;
+            let help = Some("plan again after that".to_owned());
+            self.draft.elsewhere.push(Blocked { address, because, help, findings });
+            return;
+        }
+        let by_hand = |service: &DesiredService| {
+            let command = service.restart.as_ref().and_then(|restart| restart.command.as_ref());
+            command.is_none() && reads_below(service, node, link)
+        };
+        let keeps_old = node.services.values().any(by_hand);
+        let deed = Deed::MoveDirectory { link: link.to_owned(), path: path.to_owned(), keeps_old };
+        self.add(address, deed, reasons, true);
+    }
+
+    /// The directories in whose place another one comes, by the path under which programs know them.
+    pub(crate) fn moved(&self, node: &NodeName) -> BTreeSet<String> {
+        self.draft.on(node).iter().filter_map(moved).map(str::to_owned).collect()
+    }
+
+    /// Makes the directories that the deeds so far need and that are not there.
+    pub(crate) fn parents(&mut self, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
+        let mut missing: BTreeSet<String> = BTreeSet::new();
+        for deed in self.draft.on(name) {
+            let targets: Vec<&str> = match &deed.deed {
+                Deed::MakeLink { target, path } => vec![target, path],
+                Deed::MoveDirectory { path, .. } => vec![path],
+                // Requests lie in a directory of this program's own, which it makes and closes by itself.
+                Deed::WriteCsr(_) => Vec::new(),
+                Deed::InstallIdentity(install) => {
+                    install.storage.files().into_iter().map(|file| file.path.as_str()).collect()
+                }
+                Deed::UndoOpen { .. }
+                | Deed::SnapshotEtcd { .. }
+                | Deed::Snapshot { .. }
+                | Deed::MakeDirectory { .. }
+                | Deed::CreateAuthority { .. }
+                | Deed::ExtendAuthority { .. }
+                | Deed::InstallAuthority { .. }
+                | Deed::CopyAuthorityCertificate { .. }
+                | Deed::CopyKey(_)
+                | Deed::CreateKeyPair { .. }
+                | Deed::WritePublicKey { .. }
+                | Deed::WriteBundle { .. }
+                | Deed::WriteChain { .. }
+                | Deed::RemoveCopy { .. }
+                | Deed::IssueIdentity(_)
+                | Deed::CopyIdentity(_)
+                | Deed::UpdateKubeconfig { .. }
+                | Deed::SetPermissions { .. }
+                | Deed::Restart { .. }
+                | Deed::AwaitHealthy { .. }
+                | Deed::Verify { .. }
+                | Deed::PurgeSnapshots { .. }
+                | Deed::Restore { .. } => deed.deed.paths(),
+            };
+            for path in targets {
+                missing.extend(
+                    ancestors(path).filter(|ancestor| is_missing(facts, ancestor)).map(str::to_owned),
+                );
+            }
+            if let Deed::MakeLink { target, .. } = &deed.deed
+                && is_missing(facts, target)
+            {
+                missing.insert(target.clone());
+            }
+        }
+        for directory in node.directories.values().filter(|directory| directory.link.is_some()) {
+            // The link itself is made by its own deed, or is there and dangling.
+            missing.remove(directory.known_as());
+            if self.moved(name).contains(directory.known_as()) {
+                missing.remove(&directory.path);
+                continue;
+            }
+            if missing.iter().any(|path| path.starts_with(&format!("{}/", directory.known_as())))
+                || self.writes_below(name, directory.known_as())
+            {
+                if is_missing(facts, &directory.path) {
+                    missing.insert(directory.path.clone());
+                }
+                missing.extend(
+                    ancestors(&directory.path).filter(|path| is_missing(facts, path)).map(str::to_owned),
+                );
+            }
+        }
+        for path in missing {
+            let known = node
+                .directories
+                .iter()
+                .find(|(_, directory)| directory.path == path || directory.known_as() == path);
+            let mode =
+                known.map_or(crate::types::scalars::FileMode::DIRECTORY, |(_, directory)| directory.mode);
+            let subject = match known {
+                Some((name, _)) => Subject::Directory(name.clone()),
+                None => Subject::Node,
+            };
+            let directory = FileSpec { path, user: "root".to_owned(), group: "root".to_owned(), mode };
+            self.add(
+                Address { subject, node: name.clone() },
+                Deed::MakeDirectory { directory },
+                Vec::new(),
+                false,
+            );
+        }
+    }
+
+    fn writes_below(&self, node: &NodeName, directory: &str) -> bool {
+        let prefix = format!("{directory}/");
+        self.draft.on(node).iter().flat_map(|deed| deed.deed.paths()).any(|path| path.starts_with(&prefix))
+    }
+}
+
+/// The directories above a path, `/` left out, outermost first.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').filter_map(|(index, _)| path.get(..index)).filter(|ancestor| !ancestor.is_empty())
+}
+
+/// Whether a directory is not there, or only as a link to nothing.
+fn is_missing(facts: &NodeFacts, path: &str) -> bool {
+    match facts.files.get(path) {
+        Some(Seen::Absent | Seen::Dangling { .. }) => true,
+        Some(Seen::Present(_) | Seen::Looping { .. } | Seen::Unknown { .. }) | None => false,
+    }
+}
+
+pub(crate) fn lies_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// The directory in whose place another one comes with a deed. Going back does so too.
+pub(crate) fn moved(deed: &DraftDeed) -> Option<&str> {
+    match (&deed.deed, &deed.address.subject) {
+        (Deed::MoveDirectory { link, .. }, _) => Some(link),
+        (Deed::Restore { path, .. }, Subject::Directory(_)) if deed.replaces => Some(path),
+        _ => None,
+    }
+}
+
+/// Whether a service reads anything below a directory, so that it has the directory open or mounted.
+pub(crate) fn reads_below(service: &DesiredService, node: &DesiredNode, directory: &str) -> bool {
+    let files = |what: &What| -> Vec<&str> {
+        match what {
+            What::Identity(identity) | What::KubeconfigTrust(identity) => {
+                let identity = node.identities.get(identity);
+                let files = identity.map(|identity| identity.storage.files()).unwrap_or_default();
+                files.into_iter().map(|file| file.path.as_str()).collect()
+            }
+            What::Trust(authority) | What::Signer(authority) => node
+                .authorities
+                .get(authority)
+                .map(|copy| vec![copy.certificate.path.as_str(), copy.key.path.as_str()])
+                .unwrap_or_default(),
+            What::KeyPair(pair) => node
+                .key_pairs
+                .get(pair)
+                .map(|pair| vec![pair.private.path.as_str(), pair.public.path.as_str()])
+                .unwrap_or_default(),
+        }
+    };
+    service.reads.iter().flat_map(|read| files(&read.what)).any(|path| lies_below(path, directory))
+}

@@ -1,0 +1,5 @@
+//! What planning looks up while it works: advice, names, and which findings a new certificate mends. Pure.
+
+pub(crate) mod advice;
+pub mod names;
+pub(crate) mod reissues;

@@ -1,0 +1,98 @@
+//! Who has to say yes to a plan, and how.
+//!
+//! What enters is a finished plan; what leaves is its tier. The upper tier is for what cannot be taken back or takes a cluster down: dropping trust, removing a
+//! key from the snapshots, a loss of quorum of a cluster of several members, bringing back what has expired, and giving a certificate or file more than the layout
+//! gives it. Nothing else is in it, so that nobody gets used to it.
+
+use std::collections::BTreeSet;
+
+use crate::plan::{Action, Deed, Phase, Plan, Privileged};
+use crate::types::names::AuthorityName;
+
+/// What a plan needs to be approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approval {
+    /// A yes.
+    Ordinary,
+    /// The name, typed out.
+    Upper {
+        /// What is typed, such as `prod-eu1/outage`.
+        name: String,
+        /// Why, in one sentence for each reason.
+        why: Vec<String>,
+    },
+}
+
+impl Plan {
+    /// What it needs to be approved.
+    pub fn approval(&self) -> Approval {
+        let mut what: Vec<&str> = Vec::new();
+        let mut why = self.accepted_outages.clone();
+        if !why.is_empty() {
+            what.push("outage");
+        }
+        let (dropped, purged) = (self.of_phase(Phase::DropOld), self.of_phase(Phase::Purge));
+        let drops = || {
+            let visits = self.visits.iter().filter(|visit| visit.phase == Phase::DropOld);
+            visits.flat_map(|visit| &visit.actions)
+        };
+        let own = drops().filter(|action| action.drops_own()).filter_map(Action::authority);
+        let own: BTreeSet<&AuthorityName> = own.collect();
+        let strays: BTreeSet<&AuthorityName> = dropped.difference(&own).copied().collect();
+        let kubeconfigs = drops().filter(|action| matches!(action.deed, Deed::UpdateKubeconfig { .. }));
+        let kubeconfigs: BTreeSet<String> =
+            kubeconfigs.map(|action| action.address.subject.to_string()).collect();
+        if dropped.is_empty() && !kubeconfigs.is_empty() {
+            what.extend(kubeconfigs.iter().map(String::as_str));
+            why.push(
+                "a CA that is none of this cluster's is dropped from the CA data of kubeconfigs".to_owned(),
+            );
+        }
+        for authority in dropped.union(&purged) {
+            what.push(authority.as_str());
+            if strays.contains(authority) {
+                why.push(format!(
+                    "a CA that is none of this cluster's is dropped from ca/{authority}: from then on whoever shows a certificate that it signed is refused"
+                ));
+            } else if dropped.contains(authority) {
+                why.push(format!(
+                    "the old CA of ca/{authority} is dropped: from then on nobody trusts what it signed, and there is no way back but another replacement"
+                ));
+            }
+            if purged.contains(authority) {
+                why.push(format!(
+                    "the private key of the distrusted CA of ca/{authority} is removed from the snapshots, and nothing brings it back"
+                ));
+            }
+        }
+        if !self.privileges.is_empty() {
+            what.push("privilege");
+            why.extend(self.privileged().into_iter().map(|(words, on)| format!("{on}: {words}")));
+        }
+        match what.is_empty() {
+            true => Approval::Ordinary,
+            false => Approval::Upper { name: format!("{}/{}", self.cluster, what.join("+")), why },
+        }
+    }
+
+    /// Each privilege that it gives, in words, with the names of what is given it: those on several nodes once.
+    pub fn privileged(&self) -> Vec<(String, String)> {
+        let mut found: Vec<(String, String, Vec<&str>)> = Vec::new();
+        for Privileged { address, privilege, .. } in &self.privileges {
+            let (words, subject) = (privilege.to_string(), address.subject.to_string());
+            let node = address.node.as_str();
+            match found.iter_mut().find(|(known, of, _)| *known == words && *of == subject) {
+                Some((.., nodes)) if nodes.contains(&node) => {}
+                Some((.., nodes)) => nodes.push(node),
+                None => found.push((words, subject, vec![node])),
+            }
+        }
+        found.into_iter().map(|(words, of, nodes)| (words, format!("{of} @ {}", nodes.join(", ")))).collect()
+    }
+
+    /// The authorities on which it works in a phase.
+    fn of_phase(&self, phase: Phase) -> BTreeSet<&AuthorityName> {
+        let visits = self.visits.iter().filter(|visit| visit.phase == phase);
+        visits.flat_map(|visit| &visit.actions).filter_map(Action::authority).collect()
+    }
+}

@@ -1,0 +1,79 @@
+//! The links by which the paths of a plan lead elsewhere than they say.
+//!
+//! What enters is the work of a plan and what was seen of its nodes; what leaves is each link with its end, which a reviewer sees and the node compares when
+//! the work begins. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::Survey;
+use crate::plan::{Deed, Plan, Visit};
+use crate::protocol::facts::{FileFacts, NodeFacts, Seen};
+use crate::types::names::NodeName;
+
+/// A path of a plan that leads elsewhere, by a link.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkedPath {
+    /// The node.
+    pub node: NodeName,
+    /// The path under which programs know it.
+    pub path: String,
+    /// Where it leads, every link resolved.
+    pub resolved: String,
+}
+
+/// The links on the ways to what the visits touch.
+pub(crate) fn linked(visits: &[Visit], survey: &Survey) -> Vec<LinkedPath> {
+    let mut found = BTreeSet::new();
+    for visit in visits {
+        let Some(facts) = survey.observed.nodes.get(&visit.node).and_then(|answer| answer.facts()) else {
+            continue;
+        };
+        for path in visit.actions.iter().flat_map(|action| action.deed.paths()) {
+            if let Some((path, resolved)) = end(facts, path) {
+                found.insert(LinkedPath { node: visit.node.clone(), path, resolved });
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// The link by which a path leads elsewhere, with its end: of a file in a directory behind a link, the directory.
+fn end(facts: &NodeFacts, path: &str) -> Option<(String, String)> {
+    let above = || path.match_indices('/').filter_map(|(index, _)| path.get(..index)).rev();
+    let (known, file) =
+        std::iter::once(path).chain(above()).find_map(|known| Some((known, seen(facts, known)?)))?;
+    let first = file.hops.first()?;
+    let rest = known.strip_prefix(first.path.as_str()).unwrap_or_default();
+    match file.resolved.strip_suffix(rest) {
+        Some(directory) if rest.starts_with('/') && !directory.is_empty() => {
+            Some((first.path.clone(), directory.to_owned()))
+        }
+        Some(_) | None => Some((known.to_owned(), file.resolved.clone())),
+    }
+}
+
+fn seen<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a FileFacts> {
+    facts.files.get(path).and_then(Seen::present)
+}
+
+impl Plan {
+    /// Where the links of a node lead, as they must still do when its work begins. What the plan itself makes lead elsewhere is not among them.
+    pub fn leads(&self, node: &NodeName) -> BTreeMap<String, String> {
+        let is_changed = |path: &String| {
+            self.actions().filter(|action| action.address.node == *node).any(|action| {
+                matches!(
+                    &action.deed,
+                    Deed::MoveDirectory { link: made, .. }
+                    | Deed::MakeLink { path: made, .. }
+                    | Deed::Restore { path: made, .. } if made == path
+                )
+            })
+        };
+        let own = self.links.iter().filter(|linked| linked.node == *node && !is_changed(&linked.path));
+        own.map(|linked| (linked.path.clone(), linked.resolved.clone())).collect()
+    }
+}

@@ -1,0 +1,20 @@
+//! What a plan says: values, and nothing that makes one.
+
+pub mod approval;
+pub mod bundle;
+pub mod checked;
+pub mod choices;
+pub mod csr;
+pub mod deed;
+pub mod fact;
+pub mod identity_copy;
+pub mod issue;
+pub mod life;
+pub mod linked;
+pub mod options;
+pub mod outcome;
+pub mod phase;
+pub mod phase_table;
+pub mod privilege;
+pub mod saved_plan;
+pub mod summary;

@@ -1,0 +1,102 @@
+//! The phases of a plan in one table: what everybody trusts in each, what is shown, what is restarted, and whether there is a way back.
+//!
+//! What enters are finished visits, and whether what comes is shown already; what leaves is one line for each phase. It is said before approval, and decides nothing.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::Desired;
+use crate::diff::Succession;
+use crate::plan::draft::Held;
+use crate::plan::{Phase, Visit};
+use crate::types::names::{AuthorityName, ServiceName};
+
+/// One phase of a replacement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseLine {
+    /// The phase.
+    pub phase: Phase,
+    /// Its visits.
+    pub visits: usize,
+    /// Which CAs everybody trusts once it is done.
+    pub trusted: Side,
+    /// Which CA issued what is shown once it is done.
+    pub shown: Side,
+    /// How many instances of each service it restarts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restarts: BTreeMap<ServiceName, usize>,
+    /// Whether it can be taken back once it is done.
+    pub can_go_back: bool,
+}
+
+/// The CA that goes, the one that comes, or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The one that goes.
+    Old,
+    /// One and the other.
+    Both,
+    /// The one that comes.
+    New,
+}
+
+impl Side {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Side::Old => "old",
+            Side::Both => "old + new",
+            Side::New => "new",
+        }
+    }
+}
+
+/// Whether somebody shows what a CA signed that is only coming, since the replacement began earlier.
+pub(crate) fn is_begun(desired: &Desired, held: &Held<'_>) -> bool {
+    let shows_new = |(authority, succession): (&AuthorityName, &Succession)| {
+        desired.nodes.iter().any(|(node, wanted)| {
+            let mut own = wanted.identities.iter();
+            own.any(|(identity, wanted)| {
+                let view =
+                    held.identity(node, identity).filter(|_| wanted.authority.as_ref() == Some(authority));
+                view.is_some_and(|view| {
+                    let certificate = view.certificate.as_ref();
+                    certificate.is_some_and(|own| succession.is_of_what_comes(own, &view.chain))
+                })
+            })
+        })
+    };
+    held.successions.iter().filter(|(_, succession)| !succession.is_only_dropping()).any(shows_new)
+}
+
+/// The phases in which a plan replaces CAs; of one that goes on with what was begun the first ones show both already.
+pub(crate) fn table(visits: &[Visit], is_begun: bool) -> Vec<PhaseLine> {
+    let first = if is_begun { Side::Both } else { Side::Old };
+    let phases = visits.chunk_by(|one, next| one.phase == next.phase);
+    let lines = phases.filter_map(|visits| {
+        let phase = visits.first()?.phase;
+        // Where only somebody else's CA is dropped, no CA takes the place of another.
+        if phase == Phase::DropOld && visits.iter().all(Visit::drops_only_strays) {
+            return None;
+        }
+        let (trusted, shown) = match phase {
+            Phase::EtcdSnapshot | Phase::Quorum | Phase::Ordinary => return None,
+            Phase::Prepare => (Side::Old, first),
+            Phase::TrustBoth => (Side::Both, first),
+            Phase::Clients | Phase::Peers => (Side::Both, Side::Both),
+            Phase::Servers => (Side::Both, Side::New),
+            Phase::DropOld | Phase::Purge => (Side::New, Side::New),
+        };
+        let mut restarts: BTreeMap<ServiceName, usize> = BTreeMap::new();
+        for service in visits.iter().flat_map(|visit| &visit.actions).filter_map(|action| action.restarts()) {
+            *restarts.entry(service.clone()).or_default() += 1;
+        }
+        let can_go_back = phase < Phase::DropOld;
+        Some(PhaseLine { phase, visits: visits.len(), trusted, shown, restarts, can_go_back })
+    });
+    lines.collect()
+}

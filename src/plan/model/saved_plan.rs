@@ -1,0 +1,359 @@
+//! A plan as a file says it: shown, and compared with the plan that apply makes itself. It is never carried out.
+//!
+//! What enters is the bytes of a file, which anybody may have written; what leaves is a value of a type of its own, from which no [`Plan`] can be had outside of this
+//! library: `apply` takes a plan, and only the planner makes one. A name that fits what the file says protects against accidents and no more. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::ser::{SerializeMap as _, SerializeSeq as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Number;
+
+use crate::desired::Survey;
+use crate::diff::Differences;
+use crate::diff::signed::FileContent;
+use crate::plan::model::checked::Checked;
+use crate::plan::{
+    Blocked, Choices, Deed, LinkedPath, ManualRestart, NoSuchPhase, Noted, Options, Phase, PhaseLine, Plan,
+    Postponed, Privileged, RootCommand, Standing, Standings, Summary, Visit, Waiting, standing,
+};
+use crate::protocol::file::SpecReference;
+use crate::protocol::file::{SavedError, check_format};
+use crate::spec::types::ProfileName;
+use crate::types::names::{ClusterName, NodeName};
+use crate::types::secret::Secret;
+use crate::x509::{Certificate, Sha256};
+
+/// What a saved plan says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SavedPlan {
+    pub(crate) says: Plan,
+    /// The phase after which it was cut when it was about to be applied.
+    pub(crate) cut_after: Option<Phase>,
+}
+
+impl SavedPlan {
+    /// Reads what [`crate::protocol::file::to_text`] wrote of a plan.
+    ///
+    /// # Errors
+    /// It is something else, of a later format, or was changed since: its name does not fit what it says.
+    pub fn read(text: &[u8]) -> Result<Self, SavedError> {
+        check_format(text)?;
+        let mut from = serde_json::Deserializer::from_slice(text);
+        let says = PlanDef::deserialize(&mut from).map_err(SavedError::Unreadable)?;
+        from.end().map_err(SavedError::Unreadable)?;
+        if says.id != name(text) || !is_numbered(&says.visits) {
+            return Err(SavedError::Changed);
+        }
+        Ok(Self { says, cut_after: None })
+    }
+
+    /// What it says, for showing and comparing it.
+    pub(crate) fn shown(&self) -> &Plan {
+        &self.says
+    }
+
+    /// Its name, which is that of its run and of the snapshots of it.
+    pub fn id(&self) -> &str {
+        &self.says.id
+    }
+
+    /// The cluster that it is for.
+    pub fn cluster(&self) -> &ClusterName {
+        &self.says.cluster
+    }
+
+    /// The layout that it was made for.
+    pub fn profile(&self) -> ProfileName {
+        self.says.profile
+    }
+
+    /// The spec from which it was made.
+    pub fn spec(&self) -> &SpecReference {
+        &self.says.spec
+    }
+
+    /// The program that made it, with its version.
+    pub fn tool(&self) -> &str {
+        &self.says.tool
+    }
+
+    /// The instant for which it was made.
+    pub fn created(&self) -> Timestamp {
+        self.says.created
+    }
+
+    /// When it is too old to be applied: by its beginning and by what it issues, whatever the file says of that itself.
+    pub fn expires(&self) -> Timestamp {
+        self.says.life().length.after(self.says.observed_at.min(self.says.created))
+    }
+
+    /// What the user asked for besides the spec.
+    pub fn options(&self) -> &Options {
+        &self.says.options
+    }
+
+    /// The nodes that it leaves alone.
+    pub fn skipped(&self) -> &[NodeName] {
+        &self.says.skipped
+    }
+
+    /// Whether it was made to be applied.
+    pub fn is_applicable(&self) -> bool {
+        self.says.applicable
+    }
+
+    /// What was chosen when it was made; none of a plan of version 0.1.0, which therefore cannot be made again.
+    pub fn choices(&self) -> Option<&Choices> {
+        self.says.choices.as_ref()
+    }
+
+    /// Its work, for looking at it.
+    pub fn visits(&self) -> &[Visit] {
+        &self.says.visits
+    }
+
+    /// The plan up to a phase and with it.
+    ///
+    /// # Errors
+    /// It has no such phase.
+    pub fn until(self, last: Phase) -> Result<Self, NoSuchPhase> {
+        Ok(Self { says: self.says.until(last)?, cut_after: Some(last) })
+    }
+
+    /// The certificates that were signed elsewhere and that it installs in visits that are not done yet, as the files that were brought with them.
+    pub fn brought(&self, standings: &Standings) -> BTreeMap<String, FileContent> {
+        let left = self.says.visits.iter();
+        let left = left.filter(|visit| standings.visits.get(&visit.number) != Some(&Standing::Done));
+        let brought = left.flat_map(|visit| &visit.actions).filter_map(|action| {
+            let Deed::InstallIdentity(install) = &action.deed else { return None };
+            let certificates = std::iter::once(&install.certificate).chain(&install.chain);
+            let text: String = certificates.map(Certificate::to_pem).collect();
+            Some((format!("{}.crt", action.address), Ok(Secret::new(text.into_bytes()))))
+        });
+        brought.collect()
+    }
+
+    /// How its visits stand against what is there now.
+    pub fn standing(&self, survey: &Survey, differences: &Differences) -> Standings {
+        standing(&self.says, survey, differences)
+    }
+}
+
+impl Serialize for SavedPlan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.says.serialize(serializer)
+    }
+}
+
+/// Visits and actions are numbered by their places, and everything that is said of a step goes by its number.
+fn is_numbered(visits: &[Visit]) -> bool {
+    let actions = visits.iter().flat_map(|visit| &visit.actions);
+    visits.iter().map(|visit| visit.number).eq((1..).take(visits.len()))
+        && actions.clone().map(|action| action.number).eq((1..).take(actions.count()))
+}
+
+/// The name that the text of a plan gives it: eight hexadecimal digits of the digest of everything in it but its name and what its simulation says, without the
+/// white space. A text that is no object has none.
+pub(crate) fn name(text: &[u8]) -> String {
+    let Ok(Json::Object(mut fields)) = serde_json::from_slice(text) else { return String::new() };
+    fields.retain(|(field, _)| field != "checked");
+    for (field, value) in &mut fields {
+        if field == "id" {
+            *value = Json::String(String::new());
+        }
+    }
+    let text = serde_json::to_string(&Json::Object(fields)).unwrap_or_default();
+    let digest = Sha256::of(text.as_bytes()).short();
+    match digest.split_at_checked(4) {
+        Some((first, second)) => format!("{first}-{second}"),
+        None => digest,
+    }
+}
+
+/// JSON as it was written: fields in their order, and each as often as it is there.
+enum Json {
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(String),
+    Array(Vec<Json>),
+    Object(Vec<(String, Json)>),
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Json::Null => serializer.serialize_unit(),
+            Json::Bool(value) => serializer.serialize_bool(*value),
+            Json::Number(value) => value.serialize(serializer),
+            Json::String(value) => serializer.serialize_str(value),
+            Json::Array(values) => {
+                let mut sequence = serializer.serialize_seq(Some(values.len()))?;
+                for value in values {
+                    sequence.serialize_element(value)?;
+                }
+                sequence.end()
+            }
+            Json::Object(fields) => {
+                let mut map = serializer.serialize_map(Some(fields.len()))?;
+                for (field, value) in fields {
+                    map.serialize_entry(field, value)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Number::from_f64(value).map_or(Json::Null, Json::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Json, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = sequence.next_element()? {
+            values.push(value);
+        }
+        Ok(Json::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            fields.push(entry);
+        }
+        Ok(Json::Object(fields))
+    }
+}
+
+/// The fields of a [`Plan`], which has no way of its own out of a file.
+#[derive(Deserialize)]
+#[serde(remote = "Plan", rename_all = "camelCase")]
+struct PlanDef {
+    #[serde(rename = "format_version")]
+    format_version: String,
+    id: String,
+    cluster: ClusterName,
+    profile: ProfileName,
+    spec: SpecReference,
+    tool: String,
+    created: Timestamp,
+    observed_at: Timestamp,
+    #[serde(rename = "expires_at")]
+    expires: Timestamp,
+    #[serde(default)]
+    options: Options,
+    #[serde(default)]
+    skipped: Vec<NodeName>,
+    #[serde(default)]
+    choices: Option<Choices>,
+    applicable: bool,
+    #[serde(default)]
+    privileges: Vec<Privileged>,
+    #[serde(default)]
+    runs_as_root: Vec<RootCommand>,
+    visits: Vec<Visit>,
+    #[serde(default)]
+    later: Vec<Phase>,
+    blocked: Vec<Blocked>,
+    elsewhere: Vec<Blocked>,
+    #[serde(default)]
+    waiting: Vec<Waiting>,
+    restart_yourself: Vec<ManualRestart>,
+    notes: Vec<Noted>,
+    #[serde(default)]
+    phases: Vec<PhaseLine>,
+    #[serde(default)]
+    postponed: Vec<Postponed>,
+    #[serde(default)]
+    accepted_outages: Vec<String>,
+    summary: Summary,
+    #[serde(default)]
+    links: Vec<LinkedPath>,
+    #[serde(default)]
+    checked: Option<Checked>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::{lost_pair, plan_of};
+    use crate::protocol::file::to_text;
+
+    fn text() -> String {
+        to_text(&plan_of(&lost_pair(), &Options::default()))
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let plan = plan_of(&lost_pair(), &Options::default());
+        let saved = SavedPlan::read(to_text(&plan).as_bytes()).unwrap();
+        assert_eq!((saved.shown(), to_text(&saved)), (&plan, to_text(&plan)));
+        // White space is no content.
+        let value: serde_json::Value = serde_json::from_str(&text()).unwrap();
+        let other = serde_json::to_string(&value).unwrap();
+        assert!(matches!(SavedPlan::read(other.as_bytes()), Err(SavedError::Changed)), "but the order is");
+    }
+
+    #[test]
+    fn whatever_was_changed_without_a_name_that_fits_is_refused() {
+        let text = text();
+        let id = text.lines().find(|line| line.starts_with("  \"id\"")).unwrap();
+        for changed in [
+            text.replacen("apiserver", "apisrver", 1),
+            text.replacen(id, "  \"id\": \"0000-0000\",", 1),
+            text.replacen("{", "{\n  \"later_field\": 1,", 1),
+            text.replacen(id, &format!("{id}\n{id}"), 1),
+        ] {
+            let read = SavedPlan::read(changed.as_bytes());
+            assert!(matches!(read, Err(SavedError::Changed | SavedError::Unreadable(_))), "{changed}");
+        }
+    }
+
+    #[test]
+    fn fields_of_a_later_minor_format_count_for_the_name_and_nothing_else() {
+        let later =
+            text().replacen("{", "{\n  \"laterField\": {\"b\": 1.5, \"a\": [null, true, -7, \"é\"]},", 1);
+        let name = name(later.as_bytes());
+        let id = plan_of(&lost_pair(), &Options::default()).id;
+        assert!(SavedPlan::read(later.replacen(&id, &name, 1).as_bytes()).is_ok());
+    }
+}

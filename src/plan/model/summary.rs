@@ -1,0 +1,204 @@
+//! The counters of a plan.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use jiff::Timestamp;
+
+use crate::diff::Effect;
+use crate::plan::draft::Held;
+use crate::plan::{Blocked, Deed, Input, Visit};
+use crate::types::names::{Address, NodeName, Subject};
+
+/// How many things there are, and what happens to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Certificates that replace one.
+    pub renew: usize,
+    /// Certificates, authorities and key pairs that were not there.
+    pub issue: usize,
+    /// Trust bundles and shared keys that are written.
+    pub trust: usize,
+    /// Things that are removed.
+    pub remove: usize,
+    /// Restarts.
+    pub restart: usize,
+    /// Links, directories, owners and permission bits that are put right.
+    pub repair: usize,
+    /// Paths that are put back as they were.
+    pub restore: usize,
+    /// Places to which a certificate is copied with its key. A renewal that lies in several places is one renewal, and its further places are counted here.
+    pub copy: usize,
+    /// Requests that are written for certificates that are signed elsewhere.
+    #[serde(default)]
+    pub request: usize,
+    /// Certificates with their keys, on all nodes.
+    pub certificates: usize,
+    /// Authorities.
+    pub authorities: usize,
+    /// Nodes.
+    pub nodes: usize,
+    /// Nodes that were seen.
+    pub nodes_seen: usize,
+    /// Things that stay as they are.
+    pub unchanged: usize,
+    /// Certificates on nodes that were not seen: nothing is known of them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub not_seen: usize,
+    /// The nodes that were not seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<NodeName>,
+    /// Things that are due and that the user left out with `--only`.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub outside_only: usize,
+    /// What is renewed next if nothing else changes.
+    pub next_renewal: Option<Upcoming>,
+    /// The authority that ends first.
+    pub first_authority_end: Option<Upcoming>,
+}
+
+/// Something that will be due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Upcoming {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub name: String,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+impl Summary {
+    pub(crate) fn of(input: &Input<'_>, held: &Held<'_>, visits: &[Visit], blocked: &[Blocked]) -> Self {
+        let mut summary = Summary::default();
+        for action in visits.iter().flat_map(|visit| &visit.actions) {
+            summary.count(&action.deed);
+        }
+        let mut touched = touched(visits);
+        touched.extend(blocked.iter().map(|blocked| &blocked.address));
+        let survey = input.survey;
+        for (name, node) in &survey.desired.nodes {
+            summary.nodes += 1;
+            if !held.identities.contains_key(name) {
+                summary.not_seen += node.identities.values().filter(|identity| !identity.optional).count();
+                summary.unseen.push(name.clone());
+                continue;
+            }
+            summary.nodes_seen += 1;
+            for (identity, wanted) in &node.identities {
+                let view = held.identity(name, identity);
+                let certificate = view.and_then(|view| view.certificate.as_ref());
+                let has_none = view.is_some_and(|view| view.other_credentials.is_some());
+                let kept = (!wanted.optional || certificate.is_some()) && !has_none;
+                summary.certificates += usize::from(kept);
+                let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
+                summary.unchanged += usize::from(kept && !touched.contains(&address));
+                if let (Some(certificate), false) = (certificate, wanted.rotated_by_kubelet) {
+                    let expires = certificate.facts().not_after;
+                    let at = wanted.renew_before.value.before(expires);
+                    let name = identity.to_string();
+                    keep_first(&mut summary.next_renewal, Upcoming { at, name, expires });
+                }
+            }
+        }
+        let outside = input.differences.findings.iter().filter(|(address, findings)| {
+            let is_due = findings.iter().any(|finding| finding.effect == Effect::Due);
+            is_due && !input.options.selects(address)
+        });
+        summary.outside_only = outside.count();
+        for (name, view) in &held.authorities {
+            summary.authorities += 1;
+            if let Some(signer) = view.signer() {
+                let expires = signer.facts().not_after;
+                keep_first(
+                    &mut summary.first_authority_end,
+                    Upcoming { at: expires, name: name.to_string(), expires },
+                );
+            }
+        }
+        summary
+    }
+
+    /// The same with these visits alone: of what is left out, everything stays as it is.
+    pub(crate) fn without(self, kept: &[Visit], left: &[Visit]) -> Self {
+        let mut summary = Self {
+            renew: 0,
+            issue: 0,
+            trust: 0,
+            remove: 0,
+            restart: 0,
+            repair: 0,
+            restore: 0,
+            copy: 0,
+            request: 0,
+            ..self
+        };
+        for action in kept.iter().flat_map(|visit| &visit.actions) {
+            summary.count(&action.deed);
+        }
+        let (kept, left) = (touched(kept), touched(left));
+        let certificates =
+            left.difference(&kept).filter(|address| matches!(address.subject, Subject::Identity(_)));
+        summary.unchanged += certificates.count();
+        summary
+    }
+
+    fn count(&mut self, deed: &Deed) {
+        match deed {
+            Deed::UndoOpen { .. }
+            | Deed::SnapshotEtcd { .. }
+            | Deed::Snapshot { .. }
+            | Deed::AwaitHealthy { .. }
+            | Deed::Verify { .. } => {}
+            Deed::MakeDirectory { .. }
+            | Deed::MakeLink { .. }
+            | Deed::MoveDirectory { .. }
+            | Deed::SetPermissions { .. } => self.repair += 1,
+            Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } | Deed::CreateKeyPair { .. } => {
+                self.issue += 1
+            }
+            Deed::ExtendAuthority { .. } => self.renew += 1,
+            Deed::RemoveCopy { .. } | Deed::PurgeSnapshots { .. } => self.remove += 1,
+            Deed::CopyAuthorityCertificate { .. }
+            | Deed::CopyKey(_)
+            | Deed::WritePublicKey { .. }
+            | Deed::WriteBundle { .. }
+            | Deed::WriteChain { .. }
+            | Deed::UpdateKubeconfig { .. } => self.trust += 1,
+            Deed::IssueIdentity(issue) => match issue.before {
+                Some(_) => self.renew += 1,
+                None => self.issue += 1,
+            },
+            Deed::InstallIdentity(install) => match install.before {
+                Some(_) => self.renew += 1,
+                None => self.issue += 1,
+            },
+            Deed::WriteCsr(_) => self.request += 1,
+            Deed::CopyIdentity(_) => self.copy += 1,
+            Deed::Restart { .. } => self.restart += 1,
+            Deed::Restore { .. } => self.restore += 1,
+        }
+    }
+}
+
+/// What does not stay as it is.
+fn touched(visits: &[Visit]) -> BTreeSet<&Address> {
+    // Who asks for a certificate still has the one that was there.
+    let actions = visits.iter().flat_map(|visit| &visit.actions);
+    actions.filter(|action| !matches!(action.deed, Deed::WriteCsr(_))).map(|action| &action.address).collect()
+}
+
+fn keep_first(first: &mut Option<Upcoming>, next: Upcoming) {
+    if first.as_ref().is_none_or(|first| next < *first) {
+        *first = Some(next);
+    }
+}

@@ -1,0 +1,488 @@
+//! The order of deeds: which node comes when, and what comes before what on a node.
+//!
+//! One node is worked on in one visit of each phase; a node that makes what others copy comes first. Inside a visit a graph decides, and names break ties, so
+//! the same deeds always come in the same order.
+
+pub(crate) mod disruption;
+pub(super) mod graph;
+pub(crate) mod preconditions;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::spec::types::Role;
+use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+
+use super::{Action, Bundle, CaCertificates, Deed, Input, KeyCopy, Phase, RestartMethod, Visit, Why};
+use crate::plan::draft::DraftDeed;
+use crate::plan::model::choices;
+use crate::plan::order::disruption::disruption;
+use crate::plan::order::graph::{Cycle, Graph};
+use crate::plan::order::preconditions::LeftBy;
+use crate::plan::restart::restarts::is_kubelet;
+use crate::plan::restart::{cold_start, quorum};
+
+/// What is done on several nodes before anything of the next stage is done on any.
+pub(super) struct Stage {
+    pub(super) phase: Phase,
+    pub(super) by_node: BTreeMap<NodeName, Vec<DraftDeed>>,
+}
+
+/// The deeds of each phase.
+pub(super) fn stages(deeds: BTreeMap<NodeName, Vec<DraftDeed>>) -> Vec<Stage> {
+    let mut by_phase: BTreeMap<Phase, BTreeMap<NodeName, Vec<DraftDeed>>> = BTreeMap::new();
+    for (node, deeds) in deeds {
+        for deed in deeds {
+            by_phase.entry(deed.phase).or_default().entry(node.clone()).or_default().push(deed);
+        }
+    }
+    by_phase.into_iter().map(|(phase, by_node)| Stage { phase, by_node }).collect()
+}
+
+/// The visits, in order, with numbered actions.
+///
+/// # Errors
+/// A fault of the planner: deeds that wait for each other.
+pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>, Cycle> {
+    let mut visits: Vec<Visit> = Vec::new();
+    let bears = |node: &NodeName| {
+        let wanted = input.survey.desired.nodes.get(node);
+        wanted.is_some_and(|wanted| wanted.services.keys().any(quorum::is_member))
+    };
+    let mut progress = Progress { next: 1, left_by: LeftBy::default() };
+    for Stage { phase, mut by_node } in stages {
+        let members: BTreeSet<&NodeName> = by_node.keys().filter(|node| bears(node)).collect();
+        let order = node_order(&by_node, &members, choices::leader(input))?;
+        if phase == Phase::Quorum {
+            cold_start::await_quorum(&mut by_node, &order, input);
+        }
+        let together = together(&order, &by_node, input);
+        for node in order {
+            let deeds = by_node.remove(&node).unwrap_or_default();
+            let number = u32::try_from(visits.len()).unwrap_or(u32::MAX).saturating_add(1);
+            let actions = actions(deeds, &node, input, &mut progress)?;
+            let with_previous = together.contains(&node);
+            visits.push(Visit { number, phase, with_previous, node, actions });
+        }
+    }
+    Ok(visits)
+}
+
+/// The nodes that are worked on together with the one before them: workers that wait for nothing from each other, as many at once as the spec allows.
+fn together(
+    order: &[NodeName],
+    by_node: &BTreeMap<NodeName, Vec<DraftDeed>>,
+    input: &Input<'_>,
+) -> BTreeSet<NodeName> {
+    let desired = &input.survey.desired;
+    let at_once = usize::try_from(desired.rollout.max_unavailable).unwrap_or(usize::MAX).max(1);
+    let is_worker = |name: &NodeName| {
+        let roles = desired.nodes.get(name).map(|node| &node.roles);
+        roles.is_some_and(|roles| !roles.contains(&Role::ControlPlane) && !roles.contains(&Role::Etcd))
+    };
+    let waits_for = |name: &NodeName, other: &NodeName| {
+        let deeds = by_node.get(name).into_iter().flatten();
+        deeds.filter_map(|deed| source(&deed.deed)).any(|source| source == other)
+    };
+    let mut together = BTreeSet::new();
+    let mut wave: Vec<&NodeName> = Vec::new();
+    for name in order {
+        let fits = is_worker(name)
+            && wave.len() < at_once
+            && wave
+                .iter()
+                .all(|other| is_worker(other) && !waits_for(name, other) && !waits_for(other, name));
+        if fits && !wave.is_empty() {
+            together.insert(name.clone());
+        } else {
+            wave.clear();
+        }
+        wave.push(name);
+    }
+    together
+}
+
+/// The node from which a deed takes something.
+fn source(deed: &Deed) -> Option<&NodeName> {
+    match deed {
+        Deed::CopyAuthorityCertificate { from, .. } | Deed::CopyKey(KeyCopy { from, .. }) => Some(from),
+        Deed::IssueIdentity(issue) => Some(&issue.signer),
+        Deed::CopyIdentity(copy) => Some(copy.from()),
+        Deed::UndoOpen { .. }
+        | Deed::SnapshotEtcd { .. }
+        | Deed::Snapshot { .. }
+        | Deed::MakeDirectory { .. }
+        | Deed::MakeLink { .. }
+        | Deed::MoveDirectory { .. }
+        | Deed::CreateAuthority { .. }
+        | Deed::ExtendAuthority { .. }
+        | Deed::InstallAuthority { .. }
+        | Deed::CreateKeyPair { .. }
+        | Deed::WritePublicKey { .. }
+        | Deed::WriteBundle { .. }
+        | Deed::WriteChain { .. }
+        | Deed::WriteCsr(_)
+        | Deed::InstallIdentity(_)
+        | Deed::RemoveCopy { .. }
+        | Deed::UpdateKubeconfig { .. }
+        | Deed::SetPermissions { .. }
+        | Deed::Restart { .. }
+        | Deed::AwaitHealthy { .. }
+        | Deed::Verify { .. }
+        | Deed::PurgeSnapshots { .. }
+        | Deed::Restore { .. } => None,
+    }
+}
+
+/// The authority that this plan makes, or signs again, and whose certificate a deed writes.
+fn holds_made(deed: &DraftDeed) -> Option<&AuthorityName> {
+    if let Deed::WriteBundle { bundle: Bundle::WithMade { .. }, .. } = &deed.deed {
+        return deed.address.subject.authority();
+    }
+    if let Deed::WriteChain { chain: CaCertificates::Made(authority), .. } = &deed.deed {
+        return Some(authority);
+    }
+    None
+}
+
+/// What earlier visits leave to later ones.
+struct Progress {
+    /// The number of the next action.
+    next: u32,
+    left_by: LeftBy,
+}
+
+/// A node from which another one copies, or which signs with an authority that is made in this plan, comes before it.
+/// The node whose etcd `leader` is restarted after those of the others, unless they wait for something from it.
+fn node_order(
+    by_node: &BTreeMap<NodeName, Vec<DraftDeed>>,
+    members: &BTreeSet<&NodeName>,
+    leader: Option<&NodeName>,
+) -> Result<Vec<NodeName>, Cycle> {
+    let mut graph = Graph::new(by_node.keys().cloned());
+    let makers: BTreeSet<&NodeName> =
+        by_node.iter().filter(|(_, deeds)| deeds.iter().any(makes_material)).map(|(node, _)| node).collect();
+    for (node, deeds) in by_node {
+        for deed in deeds {
+            // Its own kind of making: other nodes wait only for the identity that they copy.
+            if let Some(copy) = deed.deed.copy() {
+                if copy.from() != node && issues(by_node, copy.from(), &deed.address.subject) {
+                    graph.edge(copy.from(), node);
+                }
+                continue;
+            }
+            if let Some(authority) = holds_made(deed) {
+                let is_made = |other: &&DraftDeed| {
+                    makes_material(other) && other.address.subject.authority() == Some(authority)
+                };
+                let makers = by_node.iter().filter(|(_, deeds)| deeds.iter().any(|deed| is_made(&deed)));
+                makers.filter(|(maker, _)| *maker != node).for_each(|(maker, _)| graph.edge(maker, node));
+            }
+            // Only what the other node makes in this very plan has to be there first.
+            if let Some(source) = source(&deed.deed).filter(|source| *source != node)
+                && makers.contains(source)
+            {
+                graph.edge(source, node);
+            }
+        }
+    }
+    // What signs for others is put in order before, unless two nodes sign for each other.
+    let mut mended_first = graph.clone();
+    for (node, deed) in by_node.iter().flat_map(|(node, deeds)| deeds.iter().map(move |deed| (node, deed))) {
+        if let Deed::IssueIdentity(issue) = &deed.deed
+            && issue.signer != *node
+            && by_node.get(&issue.signer).into_iter().flatten().any(|other| {
+                let paths = other.deed.paths();
+                paths.iter().any(|path| *path == issue.signer_certificate || *path == issue.signer_key)
+            })
+        {
+            mended_first.edge(&issue.signer, node);
+        }
+    }
+    if mended_first.order().is_ok() {
+        graph = mended_first;
+    }
+    // Each of these orders is better than the next one, where what is copied leaves the choice.
+    let members = quorum::members_in_turn(by_node, members, leader);
+    let leader_last = leader.map(|leader| {
+        let (last, others): (Vec<&NodeName>, Vec<&NodeName>) =
+            members.iter().flatten().copied().partition(|node| *node == leader);
+        vec![others, last]
+    });
+    for turns in [Some(members.clone()), leader_last].into_iter().flatten() {
+        let mut in_turn = graph.clone();
+        for (turn, nodes) in turns.iter().enumerate() {
+            for later in turns.iter().skip(turn + 1).flatten() {
+                nodes.iter().for_each(|node| in_turn.edge(node, later));
+            }
+        }
+        if let Ok(order) = in_turn.order() {
+            return Ok(order);
+        }
+    }
+    graph.order()
+}
+
+/// Whether an identity is issued on a node.
+fn issues(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>, node: &NodeName, subject: &Subject) -> bool {
+    let mut deeds = by_node.get(node).into_iter().flatten();
+    let is_new = |deed: &Deed| matches!(deed, Deed::IssueIdentity(_) | Deed::InstallIdentity(_));
+    deeds.any(|deed| deed.address.subject == *subject && is_new(&deed.deed))
+}
+
+fn makes_material(deed: &DraftDeed) -> bool {
+    matches!(
+        deed.deed,
+        Deed::CreateAuthority { .. }
+            | Deed::ExtendAuthority { .. }
+            | Deed::InstallAuthority { .. }
+            | Deed::CreateKeyPair { .. }
+    )
+}
+
+/// What a deed is called inside one visit: its rank, its address, its path and its turn, in this order of precedence.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    rank: u8,
+    address: Address,
+    path: String,
+    /// Its place among those of which all of this is the same.
+    turn: u32,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.address, self.path)
+    }
+}
+
+/// Deeds of different kinds come in this order unless edges say otherwise.
+fn rank(deed: &DraftDeed) -> u8 {
+    match &deed.deed {
+        Deed::UndoOpen { .. } | Deed::SnapshotEtcd { .. } => 0,
+        Deed::Snapshot { .. } => 1,
+        Deed::MakeDirectory { .. } => 2,
+        Deed::MakeLink { .. } | Deed::MoveDirectory { .. } => 3,
+        Deed::CreateAuthority { .. } | Deed::ExtendAuthority { .. } | Deed::InstallAuthority { .. } => 4,
+        Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
+        Deed::CopyKey(_) | Deed::CreateKeyPair { .. } => 6,
+        Deed::WritePublicKey { .. } => 7,
+        Deed::IssueIdentity(_) | Deed::WriteChain { .. } | Deed::WriteCsr(_) | Deed::InstallIdentity(_) => 8,
+        // What another node gives is what further places of this node are copied from.
+        Deed::CopyIdentity(copy) if *copy.from() != deed.address.node => 8,
+        Deed::CopyIdentity(_) => 9,
+        Deed::UpdateKubeconfig { .. } => 9,
+        Deed::SetPermissions { .. } => 10,
+        // What comes back with a pod's manifest starts, and reads what is there then.
+        Deed::Restore { .. } if matches!(deed.address.subject, Subject::Service(_)) => 12,
+        Deed::Restore { .. } => 11,
+        // What clients show is tried once everything runs that they show it to; a service is awaited before the next one is restarted.
+        Deed::AwaitHealthy { .. } if matches!(deed.address.subject, Subject::Identity(_)) => 13,
+        Deed::Restart { .. } | Deed::AwaitHealthy { .. } => 12,
+        // What is left over goes once everything works without it.
+        Deed::RemoveCopy { .. } | Deed::PurgeSnapshots { .. } => 14,
+        Deed::Verify { .. } => 15,
+    }
+}
+
+fn key(deed: &DraftDeed) -> Key {
+    let path = if matches!(deed.deed, Deed::AwaitHealthy { .. }) {
+        // Behind the restart of the same service, whatever that writes.
+        "~".to_owned()
+    } else if let Deed::PurgeSnapshots { fingerprint, .. } = &deed.deed {
+        // One authority may have lost several keys.
+        fingerprint.to_string()
+    } else {
+        deed.deed.paths().first().map(|path| (*path).to_owned()).unwrap_or_default()
+    };
+    Key { rank: rank(deed), address: deed.address.clone(), path, turn: 0 }
+}
+
+/// Every deed under a key of its own: what is to be done twice alike is done once, for the reasons of both, and nothing takes another one's place.
+fn keyed(deeds: Vec<DraftDeed>) -> BTreeMap<Key, DraftDeed> {
+    let mut keyed: BTreeMap<Key, DraftDeed> = BTreeMap::new();
+    'deeds: for deed in deeds {
+        let mut key = key(&deed);
+        while let Some(known) = keyed.get_mut(&key) {
+            if known.deed == deed.deed {
+                let new = deed.reasons.into_iter().filter(|why| !known.reasons.contains(why));
+                let new: Vec<Why> = new.collect();
+                known.reasons.extend(new);
+                continue 'deeds;
+            }
+            key.turn = key.turn.saturating_add(1);
+        }
+        keyed.insert(key, deed);
+    }
+    keyed
+}
+
+fn actions(
+    mut deeds: Vec<DraftDeed>,
+    node: &NodeName,
+    input: &Input<'_>,
+    Progress { next, left_by }: &mut Progress,
+) -> Result<Vec<Action>, Cycle> {
+    add_frame(&mut deeds, node);
+    let deeds = keyed(deeds);
+    let graph = edges(&deeds);
+    let order = graph.order()?;
+    let numbers: BTreeMap<Key, u32> = order
+        .iter()
+        .map(|key| {
+            let number = *next;
+            *next = next.saturating_add(1);
+            (key.clone(), number)
+        })
+        .collect();
+    let moved: BTreeSet<&str> = deeds.values().filter_map(crate::plan::draft::directories::moved).collect();
+    let mut actions = Vec::new();
+    for key in order {
+        let (Some(deed), Some(number)) = (deeds.get(&key), numbers.get(&key)) else { continue };
+        let preconditions = preconditions::preconditions(deed, &input.survey.observed, left_by);
+        for path in deed.deed.paths() {
+            left_by.insert(node.clone(), path, *number);
+        }
+        actions.push(Action {
+            number: *number,
+            address: deed.address.clone(),
+            reasons: deed.reasons.clone(),
+            preconditions,
+            disruption: disruption(deed, node, input, &moved),
+            undo: deed.deed.undo(),
+            after: graph.before(&key).iter().filter_map(|key| numbers.get(key).copied()).collect(),
+            deed: deed.deed.clone(),
+        });
+    }
+    Ok(actions)
+}
+
+/// Every visit begins with a snapshot of what it touches and ends with a check; undoing what a crash left has its own copies, and saving etcd's data touches nothing.
+fn add_frame(deeds: &mut Vec<DraftDeed>, node: &NodeName) {
+    if deeds.iter().all(|deed| matches!(deed.deed, Deed::UndoOpen { .. } | Deed::SnapshotEtcd { .. })) {
+        return;
+    }
+    let address = Address { subject: Subject::Node, node: node.clone() };
+    let paths: BTreeSet<String> =
+        deeds.iter().flat_map(|deed| deed.deed.paths()).map(str::to_owned).collect();
+    let identities = deeds.iter().filter_map(|deed| match (&deed.deed, &deed.address.subject) {
+        (
+            Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_),
+            Subject::Identity(identity),
+        ) => Some(identity.clone()),
+        _ => None,
+    });
+    let verify = Deed::Verify { identities: identities.collect() };
+    let frame = |deed| DraftDeed {
+        phase: Phase::Ordinary,
+        address: address.clone(),
+        deed,
+        reasons: Vec::new(),
+        replaces: false,
+    };
+    deeds.push(frame(Deed::Snapshot { paths }));
+    deeds.push(frame(verify));
+}
+
+/// What comes before what: everything after the snapshot and before the check; a directory before what lies in it; a link after what it leads to;
+/// an authority before what it issues; one path's deeds in the order of their ranks; restarts after every write.
+fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
+    let mut graph = Graph::new(deeds.keys().cloned());
+    let mut writers: BTreeMap<&str, Vec<&Key>> = BTreeMap::new();
+    for (key, deed) in deeds {
+        for path in deed.deed.paths() {
+            writers.entry(path).or_default().push(key);
+        }
+    }
+    kubelet_first(deeds, &mut graph);
+    for (key, deed) in deeds {
+        for (other, _) in deeds.range(..key.clone()).filter(|(other, _)| is_barrier(other.rank, key.rank)) {
+            graph.edge(other, key);
+        }
+        for path in deed.deed.paths() {
+            for above in path.match_indices('/').filter_map(|(index, _)| path.get(..index)) {
+                for writer in writers.get(above).into_iter().flatten() {
+                    // Going back, a directory that was made goes after what was put into it.
+                    if matches!(deed.deed, Deed::Restore { .. }) {
+                        graph.edge(key, writer);
+                    } else {
+                        graph.edge(writer, key);
+                    }
+                }
+            }
+            let same = writers.get(path).into_iter().flatten().filter(|writer| **writer < key);
+            for writer in same {
+                graph.edge(writer, key);
+            }
+        }
+        let needs: Vec<&str> = match &deed.deed {
+            Deed::MakeLink { target, .. } => vec![target],
+            Deed::IssueIdentity(issue) if issue.signer == deed.address.node => {
+                vec![&issue.signer_certificate, &issue.signer_key, &issue.verified_by]
+            }
+            Deed::IssueIdentity(issue) => vec![&issue.verified_by],
+            Deed::InstallIdentity(install) => vec![&install.verified_by],
+            Deed::WritePublicKey { private, .. } => vec![&private.path],
+            Deed::CopyIdentity(copy) => copy.source_here(&deed.address.node),
+            Deed::CopyAuthorityCertificate { from, source, .. } if *from == deed.address.node => vec![source],
+            Deed::UndoOpen { .. }
+            | Deed::SnapshotEtcd { .. }
+            | Deed::Snapshot { .. }
+            | Deed::MakeDirectory { .. }
+            | Deed::MoveDirectory { .. }
+            | Deed::CreateAuthority { .. }
+            | Deed::ExtendAuthority { .. }
+            | Deed::InstallAuthority { .. }
+            | Deed::CopyAuthorityCertificate { .. }
+            | Deed::CopyKey(_)
+            | Deed::CreateKeyPair { .. }
+            | Deed::WriteBundle { .. }
+            | Deed::WriteChain { .. }
+            | Deed::WriteCsr(_)
+            | Deed::RemoveCopy { .. }
+            | Deed::UpdateKubeconfig { .. }
+            | Deed::SetPermissions { .. }
+            | Deed::Restart { .. }
+            | Deed::AwaitHealthy { .. }
+            | Deed::Verify { .. }
+            | Deed::PurgeSnapshots { .. }
+            | Deed::Restore { .. } => Vec::new(),
+        };
+        // A further file of an authority is copied from the main one of this node, which the same kind of deed may bring from another node.
+        let is_copied_here =
+            matches!(&deed.deed, Deed::CopyAuthorityCertificate { from, .. } if *from == deed.address.node);
+        for path in needs {
+            let is_before =
+                |writer: &Key| writer.rank < key.rank || is_copied_here && writer.rank == key.rank;
+            let before = writers.get(path).into_iter().flatten();
+            for writer in before.filter(|writer| **writer != key && is_before(writer)) {
+                graph.edge(writer, key);
+            }
+        }
+    }
+    graph
+}
+
+/// A kubelet that does not run is started before the pods that it is to replace.
+fn kubelet_first(deeds: &BTreeMap<Key, DraftDeed>, graph: &mut Graph<Key>) {
+    let is_started =
+        |deed: &DraftDeed| matches!(&deed.deed, Deed::Restart { how: RestartMethod::Start { .. }, .. });
+    let of_service = |key: &&Key| matches!(&key.address.subject, Subject::Service(_));
+    let is_own =
+        |key: &&Key| matches!(&key.address.subject, Subject::Service(service) if is_kubelet(service));
+    if !deeds.iter().any(|(key, deed)| is_own(&key) && is_started(deed)) {
+        return;
+    }
+    for own in deeds.keys().filter(is_own) {
+        for other in deeds.keys().filter(|key| of_service(key) && !is_own(key)) {
+            graph.edge(own, other);
+        }
+    }
+}
+
+/// The snapshot comes before everything, the check after everything, restarts after all writes.
+fn is_barrier(before: u8, after: u8) -> bool {
+    const SNAPSHOT: u8 = 1;
+    const RESTART: u8 = 12;
+    before < after && (before <= SNAPSHOT || after >= RESTART)
+}

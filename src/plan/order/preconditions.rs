@@ -1,0 +1,129 @@
+//! What each action needs to find: the facts that its decision was made from, and no others.
+//!
+//! What enters is a deed and what the nodes told; what leaves are its preconditions. Who leads etcd, how far its members are, and files that no decision looks
+//! at, are never among them: a plan is not stale for what does not matter to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::plan::draft::DraftDeed;
+use crate::plan::restart::quorum;
+use crate::plan::{Deed, Expected, Fact, KeyCopy, Precondition, RestartMethod, fact};
+use crate::protocol::facts::{NodeFacts, Observed, Seen};
+use crate::types::names::{NodeName, ServiceName, Subject};
+
+/// Which action of the plan wrote a path last.
+#[derive(Debug, Default)]
+pub(crate) struct LeftBy(BTreeMap<NodeName, BTreeMap<String, u32>>);
+
+impl LeftBy {
+    /// Notes that an action writes a path.
+    pub(crate) fn insert(&mut self, node: NodeName, path: &str, action: u32) {
+        self.0.entry(node).or_default().insert(path.to_owned(), action);
+    }
+
+    fn action(&self, node: &NodeName, path: &str) -> Option<u32> {
+        self.0.get(node)?.get(path).copied()
+    }
+}
+
+/// What a deed needs to find.
+pub(crate) fn preconditions(deed: &DraftDeed, observed: &Observed, left_by: &LeftBy) -> Vec<Precondition> {
+    let own = &deed.address.node;
+    let mut needed: BTreeSet<(&NodeName, &str)> = BTreeSet::new();
+    let mut files = Vec::new();
+    for (node, path) in places(&deed.deed, own) {
+        if !needed.insert((node, path)) {
+            continue;
+        }
+        let expected = match (left_by.action(node, path), facts_of(observed, node)) {
+            (Some(number), _) => Expected::AsLeftBy(number),
+            (None, Some(facts)) => Expected::Fact(fact(facts, path)),
+            (None, None) => continue,
+        };
+        if expected != Expected::Fact(Fact::Unknown) {
+            let node = (node != own).then(|| node.clone());
+            files.push(Precondition::File { node, path: path.to_owned(), expected });
+        }
+    }
+    if let (Deed::Restart { how, .. }, Subject::Service(service)) = (&deed.deed, &deed.address.subject)
+        && let Some(facts) = facts_of(observed, own)
+    {
+        files.extend(of_restart(how, service, facts));
+    }
+    files
+}
+
+/// The files that a deed writes, and those that decided what it writes.
+fn places<'a>(deed: &'a Deed, own: &'a NodeName) -> Vec<(&'a NodeName, &'a str)> {
+    let mut places: Vec<(&NodeName, &str)> = deed.paths().into_iter().map(|path| (own, path)).collect();
+    if let Some(issue) = deed.issue() {
+        places.push((&issue.signer, &issue.signer_certificate));
+        places.push((&issue.signer, &issue.signer_key));
+        places.push((own, &issue.verified_by));
+    }
+    if let Some(copy) = deed.copy() {
+        places.extend(copy.source.files().into_iter().map(|file| (copy.from(), file.path.as_str())));
+        places.push((own, &copy.verified_by));
+    }
+    if let Deed::InstallIdentity(install) = deed {
+        places.push((own, &install.verified_by));
+    }
+    if let Deed::CopyAuthorityCertificate { from, source, .. } | Deed::CopyKey(KeyCopy { from, source, .. }) =
+        deed
+    {
+        places.push((from, source));
+    }
+    if let Deed::ExtendAuthority { key, .. } = deed {
+        places.push((own, &key.path));
+    }
+    if let Deed::WritePublicKey { private, .. } = deed {
+        places.push((own, &private.path));
+    }
+    places
+}
+
+/// A service is restarted because it ran, and a member of etcd because the others could do without it.
+fn of_restart(how: &RestartMethod, service: &ServiceName, facts: &NodeFacts) -> Vec<Precondition> {
+    let runs = |service: &ServiceName| {
+        Some(Precondition::Service { service: service.clone(), active: is_active(facts, service)? })
+    };
+    let mut needs: Vec<Precondition> = match how {
+        RestartMethod::Systemd { .. } => runs(service).into_iter().collect(),
+        // Nobody else replaces the pod.
+        RestartMethod::StaticPod { .. } => {
+            let mut names = facts.services.keys();
+            names
+                .find(|name| crate::plan::restart::restarts::is_kubelet(name))
+                .and_then(runs)
+                .into_iter()
+                .collect()
+        }
+        // What is dead is started however it died, and a program takes care of itself.
+        RestartMethod::Start { .. } | RestartMethod::Command { .. } => Vec::new(),
+    };
+    if quorum::is_member(service)
+        && let Some(names) = members(facts)
+    {
+        needs.push(Precondition::Members { names });
+    }
+    needs
+}
+
+/// The names of the members of etcd, as the node's own member tells.
+pub(crate) fn members(facts: &NodeFacts) -> Option<BTreeSet<String>> {
+    let etcd = facts.etcd.present()?;
+    Some(etcd.members.values().map(|member| member.name.clone()).collect())
+}
+
+pub(crate) fn facts_of<'a>(observed: &'a Observed, node: &NodeName) -> Option<&'a NodeFacts> {
+    observed.nodes.get(node).and_then(|answer| answer.facts())
+}
+
+/// Whether a unit is active; none where systemd did not tell.
+pub(crate) fn is_active(facts: &NodeFacts, service: &ServiceName) -> Option<bool> {
+    match facts.services.get(service)?.unit.as_ref()? {
+        Seen::Present(unit) => Some(unit.is_active()),
+        Seen::Absent => Some(false),
+        Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. } => None,
+    }
+}

@@ -1,0 +1,237 @@
+//! A cold start: etcd has no quorum, so its members can only come back together.
+//!
+//! What enters is the draft of a plan and what runs; what leaves is which deeds come in the phase that brings etcd back, and what shows that it is back. While
+//! there is no quorum, no member can be waited for before the last one has its new certificates (systemd counts an etcd as started once it has a leader),
+//! and a static pod is started by a kubelet alone, whose own certificate comes first then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::desired::DesiredNode;
+use crate::desired::request::live_request;
+use crate::profile::{At, What};
+use crate::protocol::health_check::Gate;
+use crate::spec::types::Restart;
+use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Subject};
+use crate::x509::Certificate;
+
+use super::quorum::{self, Quorum};
+use super::restarts::is_kubelet;
+use crate::plan::draft::{Builder, DraftDeed};
+use crate::plan::{Deed, Input, Phase};
+
+impl Builder<'_> {
+    /// Finds out whether this plan brings etcd back, and gives each deed its phase.
+    pub(crate) fn assign_phases(&mut self) {
+        if !self.has_no_quorum() || !self.can_have_one() || !self.has_had_one() {
+            return;
+        }
+        let desired = &self.input.survey.desired;
+        let domains: BTreeMap<NodeName, Domain> =
+            desired.nodes.iter().map(|(name, node)| (name.clone(), Domain::of(node))).collect();
+        let is_replaced = |deed: &DraftDeed| {
+            let domain = domains.get(&deed.address.node);
+            deed.replaces && domain.is_some_and(|domain| domain.holds(&deed.address.subject))
+        };
+        // Where nothing was before, nothing has run, and nobody waits for it.
+        if !self.draft.deeds.values().flatten().any(is_replaced) {
+            return;
+        }
+        for (name, deeds) in &mut self.draft.deeds {
+            let Some(domain) = domains.get(name) else { continue };
+            for deed in deeds.iter_mut().filter(|deed| domain.holds(&deed.address.subject)) {
+                deed.phase = Phase::Quorum;
+                self.is_cold = true;
+            }
+            if deeds.iter().any(|deed| deed.phase == Phase::Quorum) {
+                // Whatever is written lies in them.
+                let directories =
+                    deeds.iter_mut().filter(|deed| matches!(deed.address.subject, Subject::Directory(_)));
+                directories.for_each(|deed| deed.phase = Phase::Quorum);
+            }
+        }
+    }
+
+    /// Whether etcd has no quorum, or cannot have one: nobody says that it has, and too few members have certificates that are still valid.
+    fn has_no_quorum(&self) -> bool {
+        let survey = self.input.survey;
+        match quorum::quorum(survey) {
+            Quorum::Lost => true,
+            Quorum::Kept | Quorum::Unseen => false,
+            Quorum::Unknown if self.makes_one_of_two() => true,
+            Quorum::Unknown => {
+                let members: Vec<&NodeName> = quorum::members(survey).collect();
+                let valid = members.iter().filter(|name| !self.has_expired(name)).count();
+                valid + quorum::outside(survey) < quorum::needed(quorum::count(survey))
+            }
+        }
+    }
+
+    /// Whether what the members trust is replaced because they refuse each other.
+    fn makes_one_of_two(&self) -> bool {
+        let desired = &self.input.survey.desired;
+        let mut recovered = desired.authorities.keys().filter(|authority| self.stays(authority).is_some());
+        recovered.any(|authority| desired.nodes.values().any(|node| node.etcd_trusts(authority)))
+    }
+
+    /// Whether enough members run, or would be started. Where people have switched off the others, nothing that is waited for would come.
+    fn can_have_one(&self) -> bool {
+        let desired = &self.input.survey.desired;
+        let can_run = |name: &&&NodeName| {
+            let node = desired.nodes.get(**name);
+            let mut runs = node.into_iter().flat_map(|node| &node.services);
+            let member = runs.find(|(service, _)| quorum::is_member(service));
+            let is_started =
+                match member.and_then(|(service, wanted)| Some((service, wanted.restart.as_ref()?))) {
+                    Some((_, Restart { static_pod: Some(manifest), .. })) => self.has_pod(name, manifest),
+                    Some((service, _)) => {
+                        self.unit(name, service).is_some_and(|unit| unit.is_active() || unit.is_wanted())
+                    }
+                    None => false,
+                };
+            let live = member.and_then(|(service, _)| self.live(name)?.get(service));
+            is_started || live.is_some_and(|live| !quorum::is_down(live))
+        };
+        let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
+        members.iter().filter(can_run).count() >= quorum::needed(quorum::count(self.input.survey))
+    }
+
+    /// Whether there has been a cluster: of one that is only made now, nobody waits for the members to answer.
+    fn has_had_one(&self) -> bool {
+        let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
+        let has_certificates = |name: &&&NodeName| self.shown_by_etcd(name).next().is_some();
+        members.iter().filter(has_certificates).count() >= quorum::needed(quorum::count(self.input.survey))
+    }
+
+    /// The certificates that etcd has to show on a node, as far as they are there.
+    fn shown_by_etcd(&self, name: &NodeName) -> impl Iterator<Item = &Certificate> {
+        let node = self.input.survey.desired.nodes.get(name).into_iter();
+        let services = node.flat_map(|node| &node.services).filter(|(service, _)| quorum::is_member(service));
+        let shown = services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what));
+        shown.filter_map(|identity| self.held.identity(name, identity)?.certificate.as_ref())
+    }
+
+    /// Whether a certificate that etcd shows has expired on a node.
+    fn has_expired(&self, name: &NodeName) -> bool {
+        self.shown_by_etcd(name).any(|certificate| certificate.facts().not_after < self.input.now)
+    }
+
+    /// The phase in which a service of a node is restarted.
+    pub(crate) fn phase_of(&self, service: &ServiceName, node: &DesiredNode) -> Phase {
+        let is_first = quorum::is_member(service) || is_kubelet(service) && etcd_is_a_pod(node);
+        if self.is_cold && is_first { Phase::Quorum } else { Phase::Ordinary }
+    }
+
+    /// The member of a node as the other members see it, as far as it is known where: a port that answers before there is a quorum.
+    pub(crate) fn peer_gate(&self, service: &ServiceName, node: &DesiredNode) -> Option<Gate> {
+        let wanted = node.services.get(service)?;
+        let port = wanted.dials.iter().find(|dial| dial.to == *service && dial.at == At::Others)?.port?;
+        let endpoint = wanted.endpoints.iter().find(|endpoint| endpoint.port == port)?;
+        let certificate =
+            node.identities.get(endpoint.serves.as_ref()?)?.storage.certificate_path().to_owned();
+        let bound = endpoint.bind.iter().find_map(|bind| bind.parse().ok());
+        Some(Gate::Serves { address: bound.or_else(|| address(node))?, port, certificate })
+    }
+}
+
+fn shown(what: &What) -> Option<&IdentityName> {
+    match what {
+        What::Identity(identity) => Some(identity),
+        What::Trust(_) | What::Signer(_) | What::KubeconfigTrust(_) | What::KeyPair(_) => None,
+    }
+}
+
+/// The address of a node, where that is no name.
+pub(crate) fn address(node: &DesiredNode) -> Option<IpAddr> {
+    node.address.as_deref()?.parse().ok()
+}
+
+fn etcd_is_a_pod(node: &DesiredNode) -> bool {
+    let mut members = node.services.iter().filter(|(service, _)| quorum::is_member(service));
+    members.any(|(_, wanted)| wanted.restart.as_ref().is_some_and(|restart| restart.static_pod.is_some()))
+}
+
+/// What has to be right on a node for its member of etcd to start.
+struct Domain {
+    authorities: BTreeSet<AuthorityName>,
+    identities: BTreeSet<IdentityName>,
+}
+
+impl Domain {
+    fn of(node: &DesiredNode) -> Self {
+        let mut domain = Self { authorities: BTreeSet::new(), identities: BTreeSet::new() };
+        let members = node.services.iter().filter(|(service, _)| quorum::is_member(service));
+        for read in members.flat_map(|(_, wanted)| &wanted.reads) {
+            if let What::Trust(authority) = &read.what {
+                domain.authorities.insert(authority.clone());
+            }
+        }
+        // Clients too: with one of them etcd is asked whether it is back.
+        let issued = node.identities.iter().filter(|(_, wanted)| {
+            wanted.authority.as_ref().is_some_and(|authority| domain.authorities.contains(authority))
+        });
+        domain.identities.extend(issued.map(|(identity, _)| identity.clone()));
+        if etcd_is_a_pod(node) {
+            let kubelets = node.services.iter().filter(|(service, _)| is_kubelet(service));
+            let read = kubelets.flat_map(|(_, wanted)| &wanted.reads);
+            let own: Vec<&IdentityName> = read.filter_map(|read| shown(&read.what)).collect();
+            let of_own =
+                own.iter().filter_map(|identity| node.identities.get(*identity)?.authority.clone()).collect();
+            domain.identities.extend(own.into_iter().cloned());
+            let mut authorities: BTreeSet<AuthorityName> = of_own;
+            domain.authorities.append(&mut authorities);
+        }
+        domain
+    }
+
+    fn holds(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Authority(authority) => self.authorities.contains(authority),
+            Subject::Identity(identity) => self.identities.contains(identity),
+            Subject::KeyPair(_) | Subject::Directory(_) | Subject::Service(_) | Subject::Node => false,
+        }
+    }
+}
+
+/// The last node of the phase that brings etcd back waits for what all of them make together.
+pub(crate) fn await_quorum(
+    by_node: &mut BTreeMap<NodeName, Vec<DraftDeed>>,
+    order: &[NodeName],
+    input: &Input<'_>,
+) {
+    let desired = &input.survey.desired;
+    let member = |name: &&NodeName| desired.nodes.get(*name).and_then(|node| Some((node, etcd_gate(node)?)));
+    let last = order.iter().rev().find_map(|name| Some((name, member(&name)?)));
+    let Some((name, (node, gate))) = last else { return };
+    let Some(service) = node.services.keys().find(|service| quorum::is_member(service)) else { return };
+    let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
+    let deeds = by_node.entry(name.clone()).or_default();
+    for deed in deeds.iter_mut().filter(|deed| deed.address == address) {
+        if let Deed::AwaitHealthy { gates, .. } = &mut deed.deed {
+            gates.insert(gate);
+            return;
+        }
+    }
+    let deed = Deed::AwaitHealthy {
+        gates: [gate].into(),
+        kept: BTreeSet::new(),
+        elsewhere: BTreeMap::new(),
+        settle: desired.rollout.settle,
+        timeout: desired.rollout.timeout,
+    };
+    deeds.push(DraftDeed { phase: Phase::Quorum, address, deed, reasons: Vec::new(), replaces: false });
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+/// What shows that the members have a quorum: the one on this node follows a leader.
+fn etcd_gate(node: &DesiredNode) -> Option<Gate> {
+    let question = live_request(node).etcd?;
+    let endpoint = node.services.get(&question.service)?.endpoints.iter();
+    let mut endpoint = endpoint.filter(|endpoint| endpoint.port == question.port);
+    let bound = endpoint.next().and_then(|endpoint| endpoint.bind.iter().find_map(|bind| bind.parse().ok()));
+    let address = bound.or_else(|| address(node)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let (port, certificate, key) = (question.port, question.certificate, question.key);
+    Some(Gate::Etcd { address, port, certificate, key })
+}

@@ -1,0 +1,7 @@
+//! Restarts of a plan: which services, in which order, and what must hold before the next one. Pure.
+
+pub(crate) mod cold_start;
+pub(crate) mod etcd_snapshot;
+pub(crate) mod health_checks;
+pub(crate) mod quorum;
+pub(crate) mod restarts;

@@ -1,0 +1,241 @@
+//! What the members of etcd say about being restarted: whether they have a quorum, whether the others can do without one of them, and which one leads.
+//!
+//! What enters is the facts of the nodes; what leaves is an answer. Restarting a member is safe only where the others keep a quorum without it, and
+//! costs an election only where it leads (etcd raft: an election takes from one to two election timeouts, a second or two by default).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::desired::Survey;
+use crate::diff::unlisted;
+use crate::protocol::facts::{EtcdFacts, MemberStatus, NodeFacts, Observed, Seen, ServiceFacts};
+use crate::types::names::{NodeName, ServiceName, Subject};
+
+use crate::plan::Deed;
+use crate::plan::draft::DraftDeed;
+
+/// Whether the instances of a service are members of one etcd cluster.
+pub(crate) fn is_member(service: &ServiceName) -> bool {
+    service.is_etcd()
+}
+
+/// Whether the members have a quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quorum {
+    /// A member follows a leader.
+    Kept,
+    /// So many members do not work that the others are too few.
+    Lost,
+    /// Enough members run, and none of them says whom it follows.
+    Unknown,
+    /// Nobody has looked.
+    Unseen,
+}
+
+/// The nodes that should have a member.
+pub(crate) fn members(survey: &Survey) -> impl Iterator<Item = &NodeName> {
+    let nodes = survey.desired.nodes.iter();
+    nodes.filter(|(_, node)| node.services.keys().any(is_member)).map(|(name, _)| name)
+}
+
+/// How many members there are: those of the nodes, and those that no node of the spec stands for.
+pub(crate) fn count(survey: &Survey) -> usize {
+    members(survey).count() + outside(survey)
+}
+
+/// How many members no node of the spec stands for.
+pub(crate) fn outside(survey: &Survey) -> usize {
+    unlisted(&survey.desired, &survey.observed).count()
+}
+
+/// How many of so many members a quorum is.
+pub(crate) fn needed(members: usize) -> usize {
+    members / 2 + 1
+}
+
+/// Whether the members have a quorum, as far as was seen.
+pub(crate) fn quorum(survey: &Survey) -> Quorum {
+    let facts = |name: &NodeName| survey.observed.nodes.get(name).and_then(|answer| answer.facts());
+    let follows = |facts: &NodeFacts| facts.etcd.present().is_some_and(EtcdFacts::follows_leader);
+    let (mut all, mut seen, mut down) = (0, 0, 0);
+    for facts in members(survey).map(facts) {
+        all += 1;
+        let Some(facts) = facts else { continue };
+        if follows(facts) {
+            return Quorum::Kept;
+        }
+        let live = facts.services.iter().find(|(service, _)| is_member(service));
+        let Some((_, live)) = live else { continue };
+        seen += 1;
+        down += usize::from(facts.etcd.present().is_some() || is_down(live));
+    }
+    // Of those outside the spec it is not known that they are down.
+    all += outside(survey);
+    match all - down {
+        _ if seen == 0 => Quorum::Unseen,
+        left if left < needed(all) => Quorum::Lost,
+        _ => Quorum::Unknown,
+    }
+}
+
+/// Whether every member follows a leader, by its own word.
+pub(crate) fn all_follow(survey: &Survey) -> bool {
+    let mut members = members(survey).map(|name| survey.observed.nodes.get(name));
+    members.all(|answer| {
+        let etcd = answer.and_then(|answer| answer.facts()).and_then(|facts| facts.etcd.present());
+        etcd.is_some_and(EtcdFacts::follows_leader)
+    })
+}
+
+/// Whether a service evidently does not work: its unit does not run, or a port of it does not answer. A member of etcd that waits for the others answers
+/// at its port for them and not at that for clients.
+pub(crate) fn is_down(live: &ServiceFacts) -> bool {
+    let unit = live.unit.as_ref().and_then(Seen::present);
+    unit.is_some_and(|unit| !unit.is_active())
+        || live.endpoints.iter().any(|endpoint| endpoint.probe.served().is_none())
+}
+
+/// Whether the other members keep a quorum, as the member on this node sees them. A single member has no others to ask, and of two each is needed: that such a
+/// restart interrupts them is said of the plan as a whole. A member that was asked and gave no answer says nothing, so it is left to a person; so is one that was
+/// not asked while there are members outside the spec, of which nothing is known then.
+pub(crate) fn can_do_without(node: &NodeName, observed: &Observed, outside: usize) -> bool {
+    let Some(facts) = observed.nodes.get(node).and_then(|answer| answer.facts()) else { return false };
+    let etcd = match &facts.etcd {
+        Seen::Present(etcd) => etcd,
+        // No client certificate is known with which it could be asked, or the node is no member.
+        unlooked if unlooked.is_unlooked() => return outside == 0,
+        Seen::Unknown { .. } | Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => return false,
+    };
+    let voters = etcd.members.iter().filter(|(_, member)| !member.is_learner);
+    let needed = needed(voters.clone().count());
+    let follows =
+        |status: &Seen<MemberStatus>| status.present().is_some_and(|status| status.leader.is_some());
+    let others = voters.clone().filter(|(id, member)| **id != etcd.member && follows(&member.status)).count();
+    voters.count() < 3 || others >= needed
+}
+
+/// The node whose member leads, by its own word.
+pub(crate) fn leader(observed: &Observed) -> Option<&NodeName> {
+    let mut leading = observed.nodes.iter().filter(|(_, answer)| {
+        let etcd = answer.facts().and_then(|facts| facts.etcd.present());
+        etcd.is_some_and(|etcd| etcd.own_status().is_some_and(|own| own.leader == Some(etcd.member)))
+    });
+    leading.next().map(|(name, _)| name)
+}
+
+/// Whether a deed starts a member of etcd anew.
+pub(crate) fn restarts_member(deed: &DraftDeed) -> bool {
+    let restarts = matches!(deed.deed, Deed::Restart { .. } | Deed::Restore { .. });
+    restarts && matches!(&deed.address.subject, Subject::Service(service) if is_member(service))
+}
+
+/// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that
+/// get new certificates with their restart, whose old ones may not work; then the others, and the leader last, since its restart costs an election.
+pub(crate) fn members_in_turn<'a>(
+    by_node: &'a BTreeMap<NodeName, Vec<DraftDeed>>,
+    members: &BTreeSet<&NodeName>,
+    leader: Option<&NodeName>,
+) -> Vec<Vec<&'a NodeName>> {
+    let issues = |deed: &DraftDeed| {
+        matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_))
+    };
+    let mut turns = vec![Vec::new(); 4];
+    if !by_node.values().flatten().any(restarts_member) {
+        return Vec::new();
+    }
+    for (node, deeds) in by_node.iter().filter(|(node, _)| members.contains(node)) {
+        let turn = match deeds.iter().any(restarts_member) {
+            true if leader == Some(node) => 3,
+            true if deeds.iter().any(issues) => 1,
+            true => 2,
+            false => 0,
+        };
+        if let Some(turn) = turns.get_mut(turn) {
+            turn.push(node);
+        }
+    }
+    turns
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::agent::Memory;
+    use crate::protocol::facts::{Answer, EtcdFacts, EtcdId, MemberFacts, ObserveRequest};
+    use crate::protocol::node::Inspect as _;
+
+    /// A cluster whose members, numbered from 1, are or are not there; the first that is there leads.
+    fn cluster(members: &[bool]) -> Observed {
+        let leader = members.iter().position(|up| *up).map(|position| EtcdId(position as u64 + 1));
+        let member = |up: bool| MemberFacts {
+            name: String::new(),
+            peer_urls: Vec::new(),
+            client_urls: Vec::new(),
+            is_learner: false,
+            status: match up {
+                true => Seen::Present(MemberStatus {
+                    version: "3.5.1".to_owned(),
+                    leader,
+                    raft_term: 2,
+                    raft_index: 9,
+                    raft_applied_index: 9,
+                    database_bytes: 1,
+                    alarms: Vec::new(),
+                }),
+                false => Seen::Unknown { reason: "the connection is refused".to_owned() },
+            },
+        };
+        let all: BTreeMap<EtcdId, MemberFacts> =
+            members.iter().zip(1..).map(|(up, id)| (EtcdId(id), member(*up))).collect();
+        let node = |id: u64| {
+            let request = ObserveRequest::default();
+            let mut facts = Memory::new(Timestamp::UNIX_EPOCH).observe(&request).unwrap();
+            facts.etcd =
+                Seen::Present(EtcdFacts { cluster: EtcdId(7), member: EtcdId(id), members: all.clone() });
+            (format!("cp-{id}").parse().unwrap(), Answer::Facts(facts))
+        };
+        Observed { nodes: (1..=members.len() as u64).map(node).collect(), ..Observed::default() }
+    }
+
+    fn name(number: usize) -> NodeName {
+        format!("cp-{number}").parse().unwrap()
+    }
+
+    #[test]
+    fn a_member_can_be_restarted_while_the_others_keep_a_quorum() {
+        for (members, number, can) in [
+            (&[true, true, true][..], 1, true),
+            (&[true, false, true], 1, false),
+            (&[true, false, true], 2, true),
+            (&[true, true, false, true, true], 1, true),
+            (&[true, true, false, false, true], 1, false),
+            (&[true], 1, true),
+            (&[true, true], 1, true),
+        ] {
+            let answer = can_do_without(&name(number), &cluster(members), 0);
+            assert_eq!(answer, can, "{members:?} without {number}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_gave_no_answer_is_left_to_a_person_and_one_that_was_not_asked_is_not() {
+        let mut observed = cluster(&[true, true, true]);
+        for (etcd, can) in [("no answer in time", false), (crate::protocol::facts::NOT_LOOKED, true)] {
+            if let Some(Answer::Facts(facts)) = observed.nodes.get_mut(&name(1)) {
+                facts.etcd = Seen::Unknown { reason: etcd.to_owned() };
+            }
+            assert_eq!(can_do_without(&name(1), &observed, 0), can);
+            assert!(!can_do_without(&name(1), &observed, 2), "of members outside the spec nothing is known");
+        }
+        assert!(!can_do_without(&name(9), &observed, 0));
+    }
+
+    #[test]
+    fn the_leader_is_found_by_its_own_word() {
+        assert_eq!(leader(&cluster(&[false, true, true])), Some(&name(2)));
+        assert_eq!(leader(&cluster(&[false, false])), None);
+    }
+}

@@ -1,0 +1,349 @@
+//! How a saved plan stands against what is there now: what is still to do, what is done already, and what has changed under it.
+//!
+//! What enters is a plan and a new survey with its differences; what leaves is a verdict for each visit, and what the visits that are done have made. A visit is
+//! stale when a fact that one of its decisions needed is another one now, unless nothing of it is due any more: then what it was for has been reached. Pure.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::desired::Survey;
+use crate::diff::{Differences, Effect, identity_view, waiting_request};
+use crate::plan::order::preconditions::{facts_of, is_active, members};
+use crate::plan::restart::quorum;
+use crate::plan::{Action, Deed, Expected, Fact, Phase, Plan, Precondition, Visit, fact};
+use crate::protocol::facts::{Answer, NodeFacts, Seen};
+use crate::types::format::instant;
+use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName, Subject};
+use crate::x509::{Certificate, CertificateRequest, Sha256};
+
+/// How one visit stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything is as it was when the plan was made.
+    ToDo,
+    /// What it was for has been reached.
+    Done,
+    /// Something that it was made from is different now.
+    Stale(Vec<Changed>),
+    /// Its node cannot be seen.
+    Unseen {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A fact that has changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Changed {
+    /// The node.
+    pub node: NodeName,
+    /// What has changed: a path, a service, the members of etcd.
+    pub what: String,
+    /// What was found when the plan was made.
+    pub was: String,
+    /// What is found now.
+    pub is: String,
+}
+
+/// How a plan stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standings {
+    /// Each visit, by its number.
+    pub visits: BTreeMap<u32, Standing>,
+    /// What visits that are done have made, which later ones go by.
+    pub made: Made,
+    /// Those that are done by their nodes' own records, too.
+    pub recorded: BTreeSet<u32>,
+}
+
+/// Certificates and requests that a plan has made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Made {
+    /// The certificates of authorities.
+    pub authorities: BTreeMap<AuthorityName, Certificate>,
+    /// Key pairs without certificate, by their public halves.
+    pub pairs: BTreeMap<KeyPairName, Sha256>,
+    /// Certificates, by the place where they are.
+    pub identities: BTreeMap<Address, Certificate>,
+    /// Requests for certificates that are signed elsewhere.
+    pub requests: BTreeMap<Address, CertificateRequest>,
+}
+
+impl Standings {
+    /// Every fact that has changed, each once.
+    pub fn changed(&self) -> BTreeSet<&Changed> {
+        let stale = self.visits.values().filter_map(|standing| match standing {
+            Standing::Stale(changed) => Some(changed),
+            Standing::ToDo | Standing::Done | Standing::Unseen { .. } => None,
+        });
+        stale.flatten().collect()
+    }
+
+    /// Counts a visit as done, and what it was to make as made.
+    pub fn count_as_done(&mut self, visit: &Visit, survey: &Survey) {
+        self.visits.insert(visit.number, Standing::Done);
+        remember(&mut self.made, visit, survey);
+    }
+
+    /// The visits that are still to be made.
+    pub fn to_do(&self) -> impl Iterator<Item = u32> {
+        let open = self.visits.iter().filter(|(_, standing)| **standing == Standing::ToDo);
+        open.map(|(number, _)| *number)
+    }
+}
+
+/// How each visit of a plan stands.
+pub fn standing(plan: &Plan, survey: &Survey, differences: &Differences) -> Standings {
+    let mut standings = Standings::default();
+    let mut gone_on: BTreeSet<&NodeName> = BTreeSet::new();
+    let mut are_restarted = true;
+    for visit in plan.visits.iter().rev() {
+        // One node is visited in one phase after the other: what it has been through it has been through.
+        let has_gone_on = gone_on.contains(&visit.node);
+        let standing = match visit.phase {
+            // It is there for those that are still to be restarted.
+            Phase::EtcdSnapshot if are_restarted => Standing::Done,
+            phase if phase.is_of_replacement() && has_gone_on => Standing::Done,
+            Phase::EtcdSnapshot
+            | Phase::Quorum
+            | Phase::Ordinary
+            | Phase::Prepare
+            | Phase::TrustBoth
+            | Phase::Clients
+            | Phase::Peers
+            | Phase::Servers
+            | Phase::DropOld
+            | Phase::Purge => of_visit(visit, survey, differences),
+        };
+        // What is purged may have gone by itself, with its snapshot, before anything was done.
+        if standing == Standing::Done && visit.phase != Phase::Purge {
+            gone_on.insert(&visit.node);
+        }
+        are_restarted &= standing == Standing::Done || !visit.actions.iter().any(restarts_member);
+        if standing == Standing::Done {
+            standings.count_as_done(visit, survey);
+        } else {
+            standings.visits.insert(visit.number, standing);
+        }
+    }
+    standings
+}
+
+/// Whether an action starts a member of etcd anew.
+fn restarts_member(action: &Action) -> bool {
+    action.restarts().is_some_and(quorum::is_member)
+}
+
+fn of_visit(visit: &Visit, survey: &Survey, differences: &Differences) -> Standing {
+    match survey.observed.nodes.get(&visit.node) {
+        Some(Answer::Facts(_)) => {}
+        Some(Answer::Unreachable { reason }) => return Standing::Unseen { reason: reason.clone() },
+        Some(Answer::Skipped) | None => {
+            return Standing::Unseen { reason: "the node was not asked".to_owned() };
+        }
+    }
+    let changed: BTreeSet<Changed> =
+        visit.actions.iter().flat_map(|action| changed(action, survey)).collect();
+    let is_restart = |action: &Action| matches!(action.deed, Deed::Restart { .. });
+    let only_restarts =
+        !visit.actions.iter().any(|action| !action.deed.paths().is_empty() && !is_restart(action));
+    if (!changed.is_empty() || only_restarts) && is_reached(visit, survey, differences) {
+        return Standing::Done;
+    }
+    if changed.is_empty() { Standing::ToDo } else { Standing::Stale(changed.into_iter().collect()) }
+}
+
+/// Whether nothing of what a visit was for is due any more.
+fn is_reached(visit: &Visit, survey: &Survey, differences: &Differences) -> bool {
+    let is_open = |address: &Address| {
+        differences.of(address).iter().any(|finding| match finding.effect {
+            Effect::Blocks | Effect::Unknown | Effect::Due => true,
+            Effect::Note => false,
+        })
+    };
+    // What is signed elsewhere stays due until it comes back, and what goes until it has gone, however far its replacement is: of these only what was written tells.
+    let is_due = |action: &Action| {
+        !visit.phase.is_of_replacement()
+            && !matches!(action.deed, Deed::WriteCsr(_))
+            && is_open(&action.address)
+    };
+    let is_left = |action: &Action| !visit.phase.is_of_replacement() || is_left(action, survey);
+    visit.actions.iter().all(|action| !is_due(action) && is_as_made(action, survey) && is_left(action))
+}
+
+/// An authority counts as made only by what this very plan says: what comes after it was planned from its dates.
+fn is_as_made(action: &Action, survey: &Survey) -> bool {
+    let facts = facts_of(&survey.observed, &action.address.node);
+    let first = |path: &str| facts?.first_certificate(path);
+    let digest = |path: &str| match fact(facts?, path) {
+        Fact::Pem { certificates, .. } | Fact::Kubeconfig { certificates, .. } => {
+            certificates.first().copied()
+        }
+        Fact::Absent | Fact::BrokenLink | Fact::Directory | Fact::Other { .. } | Fact::Unknown => None,
+    };
+    match &action.deed {
+        Deed::CreateAuthority { certificate, subject, not_before, not_after, .. } => first(&certificate.path)
+            .is_some_and(|made| {
+                let facts = made.facts();
+                facts.subject.common_name() == Some(subject.common_name.as_str())
+                    && (facts.not_before, facts.not_after) == (*not_before, *not_after)
+            }),
+        Deed::ExtendAuthority { certificate, of, not_after, .. } => {
+            first(&certificate.path).is_some_and(|made| {
+                made.facts().subject == of.facts().subject && made.facts().not_after == *not_after
+            })
+        }
+        Deed::InstallAuthority { certificate, root, .. } => {
+            first(&certificate.path).is_some_and(|made| made.fingerprint() == root.fingerprint())
+        }
+        Deed::UndoOpen { .. } => facts.is_some_and(|facts| facts.open_transaction == Seen::Absent),
+        Deed::WriteChain { file, before, .. } => {
+            let held = facts.map_or(&[][..], |facts| facts.certificates(&file.path));
+            !held.iter().skip(1).map(|held| held.fingerprint()).eq(before)
+        }
+        // What was asked for by hand leaves no finding behind, so its certificate must be another one.
+        Deed::IssueIdentity(issue) => issue.before.as_ref().is_none_or(|before| {
+            digest(issue.storage.certificate_path()).is_some_and(|now| now != *before.fingerprint())
+        }),
+        Deed::InstallIdentity(install) => digest(install.storage.certificate_path())
+            .is_some_and(|now| now == *install.certificate.fingerprint()),
+        // One that was there before it asks for something else.
+        Deed::WriteCsr(request) => waiting(action, survey)
+            .is_some_and(|waiting| Some(waiting.facts().key.spki_sha256) != request.replaces),
+        Deed::Snapshot { .. }
+        | Deed::MakeDirectory { .. }
+        | Deed::MakeLink { .. }
+        | Deed::MoveDirectory { .. }
+        | Deed::CopyAuthorityCertificate { .. }
+        | Deed::WriteBundle { .. }
+        | Deed::RemoveCopy { .. }
+        | Deed::CopyKey(_)
+        | Deed::CreateKeyPair { .. }
+        | Deed::WritePublicKey { .. }
+        | Deed::CopyIdentity(_)
+        | Deed::UpdateKubeconfig { .. }
+        | Deed::SetPermissions { .. }
+        | Deed::Restart { .. }
+        | Deed::AwaitHealthy { .. }
+        | Deed::PurgeSnapshots { .. }
+        | Deed::Verify { .. } => true,
+        // Nothing but the run itself says what a snapshot holds, and every run that restarts members begins with one of etcd's data.
+        Deed::Restore { .. } | Deed::SnapshotEtcd { .. } => false,
+    }
+}
+
+/// The request that waits for the certificate that an action asked for.
+fn waiting(action: &Action, survey: &Survey) -> Option<CertificateRequest> {
+    let Address { subject: Subject::Identity(identity), node } = &action.address else { return None };
+    let wanted = survey.desired.nodes.get(node)?.identities.get(identity)?;
+    waiting_request(wanted, facts_of(&survey.observed, node)?).ok().flatten().cloned()
+}
+
+/// Whether what an action of a replacement wrote is there as it left it.
+fn is_left(action: &Action, survey: &Survey) -> bool {
+    let facts = facts_of(&survey.observed, &action.address.node);
+    let held = |path: &str| facts.map_or(&[][..], |facts| facts.certificates(path));
+    if let Deed::WriteBundle { file, bundle, .. } = &action.deed {
+        let held = held(&file.path);
+        let is_there = bundle.certificates().iter().all(|certificate| held.contains(certificate));
+        return is_there && held.len() == bundle.count();
+    }
+    if let Deed::RemoveCopy { path, .. } = &action.deed {
+        return facts.is_some_and(|facts| fact(facts, path) == Fact::Absent);
+    }
+    if let Deed::PurgeSnapshots { fingerprint, key } = &action.deed {
+        // While the key is in use it comes into the snapshots with the visit that drops it.
+        let is_in_use = |facts: &NodeFacts| {
+            let mut pems = facts.files.values().filter_map(|seen| seen.present()?.content.pem());
+            pems.any(|pem| pem.keys.iter().any(|held| held.spki_sha256 == *key))
+        };
+        return facts.is_some_and(|facts| {
+            let kept = facts.kept_keys.present();
+            kept.is_some_and(|kept| !kept.contains_key(fingerprint)) && !is_in_use(facts)
+        });
+    }
+    if let Deed::CopyAuthorityCertificate { file, .. } = &action.deed {
+        return !held(&file.path).is_empty();
+    }
+    true
+}
+
+/// The facts that an action needs and that are different now.
+fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
+    let own = &action.address.node;
+    let changed = action.preconditions.iter().filter_map(|precondition| match precondition {
+        Precondition::File { expected: Expected::AsLeftBy(_), .. } => None,
+        Precondition::File { node, path, expected: Expected::Fact(was) } => {
+            let node = node.as_ref().unwrap_or(own);
+            let Some(facts) = facts_of(&survey.observed, node) else {
+                let is = "unknown, because the node cannot be seen".to_owned();
+                return Some(Changed { node: node.clone(), what: path.clone(), was: was.to_string(), is });
+            };
+            let now = fact(facts, path);
+            if now == *was {
+                return None;
+            }
+            let written = facts.files.get(path).and_then(Seen::present);
+            let written = written.map(|file| format!(" (written {})", instant(file.modified)));
+            let is = format!("{now}{}", written.unwrap_or_default());
+            Some(Changed { node: node.clone(), what: path.clone(), was: was.to_string(), is })
+        }
+        Precondition::Service { service, active } => {
+            let words = |active: bool| if active { "active" } else { "not active" }.to_owned();
+            let now = facts_of(&survey.observed, own).and_then(|facts| is_active(facts, service));
+            let is = now.map_or_else(|| "unknown".to_owned(), words);
+            let what = format!("the service {service}");
+            (now != Some(*active)).then(|| Changed { node: own.clone(), what, was: words(*active), is })
+        }
+        Precondition::Members { names } => {
+            let words = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+            let now = facts_of(&survey.observed, own).and_then(members);
+            let is = now.as_ref().map_or_else(|| "unknown".to_owned(), words);
+            let what = "the members of etcd".to_owned();
+            (now.as_ref() != Some(names)).then(|| Changed { node: own.clone(), what, was: words(names), is })
+        }
+    });
+    changed.collect()
+}
+
+fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
+    let Some(node) = survey.desired.nodes.get(&visit.node) else { return };
+    let facts = facts_of(&survey.observed, &visit.node);
+    let first = |path: &str| facts?.first_certificate(path);
+    // Once it is in use it is no longer where it was made.
+    let in_use = |authority: &AuthorityName| first(&node.authorities.get(authority)?.certificate.path);
+    for action in &visit.actions {
+        if let (
+            Deed::CreateAuthority { certificate, .. }
+            | Deed::ExtendAuthority { certificate, .. }
+            | Deed::InstallAuthority { certificate, .. },
+            Subject::Authority(authority),
+        ) = (&action.deed, &action.address.subject)
+            && let Some(certificate) = first(&certificate.path).or_else(|| in_use(authority))
+        {
+            made.authorities.insert(authority.clone(), certificate.clone());
+        }
+        if let (Deed::CreateKeyPair { private, .. }, Subject::KeyPair(pair)) =
+            (&action.deed, &action.address.subject)
+            && let Some(Fact::Pem { keys, .. }) = facts.map(|facts| fact(facts, &private.path))
+        {
+            made.pairs.extend(keys.first().map(|key| (pair.clone(), *key)));
+        }
+        if let (Deed::WriteCsr(_), Some(request)) = (&action.deed, waiting(action, survey)) {
+            made.requests.insert(action.address.clone(), request);
+        }
+        if let (
+            Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_),
+            Subject::Identity(identity),
+        ) = (&action.deed, &action.address.subject)
+        {
+            let view =
+                node.identities.get(identity).zip(facts).map(|(wanted, facts)| identity_view(wanted, facts));
+            if let Some(certificate) = view.and_then(|view| view.certificate) {
+                made.identities.insert(action.address.clone(), certificate);
+            }
+        }
+    }
+}

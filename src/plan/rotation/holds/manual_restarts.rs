@@ -1,0 +1,63 @@
+//! Services that nobody but a person restarts: what they have read at their start they go on with, whatever this program writes.
+//!
+//! What enters is how the cluster is, and which authority is being replaced; what leaves is who holds up its phases. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::desired::Survey;
+use crate::diff::Effect;
+use crate::profile::{Reload, What};
+use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Subject};
+
+use crate::plan::restart::restarts::is_kubelet;
+use crate::plan::{Blocked, Input};
+
+/// The services that run, read such a thing at their start only, and are started anew by nobody but a person.
+pub(crate) fn restarted(survey: &Survey, is_read: impl Fn(&What) -> bool) -> Vec<(&NodeName, &ServiceName)> {
+    let mut found = Vec::new();
+    for (name, node) in &survey.desired.nodes {
+        let Some(facts) = survey.observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
+        for (service, wanted) in &node.services {
+            let mut reads = wanted.reads.iter().filter(|read| is_read(&read.what));
+            let runs = facts.services.get(service).is_some_and(|live| !live.started().is_empty());
+            let is_once = reads.any(|read| read.reload(node.version) == Reload::Start);
+            let is_seen = facts.services.get(service).is_some_and(|live| live.unit.is_some());
+            let is_replaced = wanted.restart.as_ref().is_some_and(|restart| restart.static_pod.is_some())
+                && facts.services.keys().any(is_kubelet);
+            let is_run = wanted.restart.as_ref().is_some_and(|restart| restart.command.is_some());
+            if runs && is_once && !(is_seen || is_replaced || is_run) {
+                found.push((name, service));
+            }
+        }
+    }
+    found
+}
+
+/// The services that may show what the old CA signed from memory: each until everything is issued anew and it runs on that.
+pub(crate) fn still_showing(input: &Input<'_>, authority: &AuthorityName, is_complete: bool) -> Vec<Blocked> {
+    let identities = input.survey.desired.nodes.values().flat_map(|node| &node.identities);
+    let issued: BTreeSet<&IdentityName> = identities
+        .filter(|(_, wanted)| wanted.authority.as_ref() == Some(authority))
+        .map(|(identity, _)| identity)
+        .collect();
+    let shows = |what: &What| match what {
+        What::Identity(identity) => issued.contains(identity),
+        What::Trust(_) | What::Signer(_) | What::KubeconfigTrust(_) | What::KeyPair(_) => false,
+    };
+    let is_behind = |node: &NodeName, service: &ServiceName| {
+        let address = Address { subject: Subject::Service(service.clone()), node: node.clone() };
+        input.differences.of(&address).iter().any(|finding| finding.effect == Effect::Due)
+    };
+    let waits = |(node, service): &(&NodeName, &ServiceName)| !is_complete || is_behind(node, service);
+    let blocked = |(node, service): (&NodeName, &ServiceName)| Blocked {
+        address: Address { subject: Subject::Authority(authority.clone()), node: node.clone() },
+        because: format!(
+            "{service} on {node} shows what it has read at its start and is restarted by hand, so no old CA of {authority} is dropped before it has been"
+        ),
+        help: Some(format!(
+            "restart it once its files are new, and plan again; or declare spec.services.{service}.restart"
+        )),
+        findings: Vec::new(),
+    };
+    restarted(input.survey, shows).into_iter().filter(waits).map(blocked).collect()
+}

@@ -1,0 +1,123 @@
+//! Changes of trust that are held because somebody takes part who is not in the spec.
+//!
+//! What enters is who was seen outside the spec, and the deeds of a plan; what leaves is why a change is held, and who holds it. Whatever makes a CA, signs one
+//! again, or adds or drops one changes what everybody has to trust; a new certificate of the same CA does not. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::diff::{Finding, Reason, SeenOutside, way_out};
+use crate::types::names::{Address, AuthorityName, Subject};
+use crate::x509::Sha256;
+
+use crate::plan::draft::{Builder, DraftDeed};
+use crate::plan::{Blocked, Deed, Input, Why};
+
+/// Why something of which they hold a part is not changed, and the way out.
+pub(crate) fn held_by(seen: &SeenOutside, input: &Input<'_>, what: &str) -> (String, String) {
+    let because = format!("{}; they hold {what} too, so it is not changed without them", seen.reason());
+    (because, way_out(seen, &input.survey.desired))
+}
+
+impl Builder<'_> {
+    /// Holds a change of an authority, if somebody outside the spec holds it too.
+    pub(crate) fn is_held(&mut self, authority: &AuthorityName, at: &Address, findings: Vec<Why>) -> bool {
+        let Some(seen) = self.held.unlisted.holding(authority) else { return false };
+        let (because, help) = held_by(seen, self.input, authority.as_str());
+        self.draft.held.push(Blocked { address: at.clone(), because, help: Some(help), findings });
+        true
+    }
+
+    /// The same for a key pair, which API servers share.
+    pub(crate) fn is_pair_held(&mut self, at: &Address, findings: Vec<Why>) -> bool {
+        let Some(seen) = &self.held.unlisted.members else { return false };
+        let (because, help) = held_by(seen, self.input, &at.subject.to_string());
+        self.draft.held.push(Blocked { address: at.clone(), because, help: Some(help), findings });
+        true
+    }
+
+    /// Says what is held: it blocks a plan that would do nothing else, and is left out of one that has something else to do. Whoever is outside the spec is named
+    /// in every plan. Nothing that changes trust gets past them, whoever planned it.
+    pub(crate) fn tell_held(&mut self) {
+        let slipped: Vec<(Address, AuthorityName)> =
+            self.draft.deeds.values().flatten().filter_map(|deed| self.changes_trust(deed)).collect();
+        for (address, authority) in slipped {
+            let Some(seen) = self.held.unlisted.holding(&authority) else { continue };
+            let (because, help) = held_by(seen, self.input, authority.as_str());
+            self.draft.blocked.push(Blocked { address, because, help: Some(help), findings: Vec::new() });
+        }
+        let mut held = std::mem::take(&mut self.draft.held);
+        held.sort();
+        held.dedup();
+        let is_named = !held.is_empty();
+        match self.draft.deeds.values().all(Vec::is_empty) {
+            true => self.draft.blocked.append(&mut held),
+            false => self.draft.elsewhere.append(&mut held),
+        }
+        let Some(seen) = self.held.unlisted.members.clone().filter(|_| !is_named) else { return };
+        if !self.input.options.selects(&seen.at) {
+            return;
+        }
+        let finding = Finding::blocks(seen.reason());
+        self.draft.elsewhere.push(Blocked {
+            address: seen.at.clone(),
+            because:
+                "they take part and nothing is done on them, so this plan is not about the whole cluster"
+                    .to_owned(),
+            help: Some(way_out(&seen, &self.input.survey.desired)),
+            findings: vec![self.why(&finding)],
+        });
+    }
+
+    /// The authority whose trust a deed changes.
+    fn changes_trust(&self, draft: &DraftDeed) -> Option<(Address, AuthorityName)> {
+        let Subject::Authority(authority) = &draft.address.subject else { return None };
+        let changes = match &draft.deed {
+            Deed::CreateAuthority { .. } | Deed::ExtendAuthority { .. } | Deed::InstallAuthority { .. } => {
+                true
+            }
+            Deed::WriteBundle { bundle, before, .. } => {
+                let view = self.held.authorities.get(authority)?;
+                let held: BTreeSet<&Sha256> =
+                    view.certificates.values().flatten().map(|held| held.fingerprint()).collect();
+                let after = bundle.certificates().iter().map(|after| after.fingerprint());
+                let after: BTreeSet<&Sha256> = after.collect();
+                // A file that lags behind may hold what is in use nowhere any more.
+                let drops = before.iter().any(|before| held.contains(before) && !after.contains(before));
+                bundle.made().is_some() || !after.is_subset(&held) || drops
+            }
+            // What they write was decided by one of those, or is no trust.
+            Deed::CopyAuthorityCertificate { .. }
+            | Deed::UndoOpen { .. }
+            | Deed::SnapshotEtcd { .. }
+            | Deed::Snapshot { .. }
+            | Deed::MakeDirectory { .. }
+            | Deed::MakeLink { .. }
+            | Deed::MoveDirectory { .. }
+            | Deed::CopyKey(_)
+            | Deed::CreateKeyPair { .. }
+            | Deed::WritePublicKey { .. }
+            | Deed::WriteChain { .. }
+            | Deed::RemoveCopy { .. }
+            | Deed::IssueIdentity(_)
+            | Deed::CopyIdentity(_)
+            | Deed::WriteCsr(_)
+            | Deed::InstallIdentity(_)
+            | Deed::UpdateKubeconfig { .. }
+            | Deed::SetPermissions { .. }
+            | Deed::Restart { .. }
+            | Deed::AwaitHealthy { .. }
+            | Deed::Verify { .. }
+            | Deed::PurgeSnapshots { .. }
+            | Deed::Restore { .. } => false,
+        };
+        changes.then(|| (draft.address.clone(), authority.clone()))
+    }
+}
+
+/// Whether a finding is about somebody outside the spec: it holds what changes trust, and nothing else.
+pub(crate) fn is_about_them(finding: &Finding) -> bool {
+    matches!(finding.reason, Reason::NotInSpec { .. })
+}
+
+#[cfg(test)]
+mod tests;

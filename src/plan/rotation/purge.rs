@@ -1,0 +1,36 @@
+//! Keys of distrusted CAs that only the snapshots still hold.
+//!
+//! What enters are the findings that say so; what leaves is one deed for each key on each node. That of a CA which this plan drops
+//! is drawn with its replacement ([`crate::plan::rotation::phases`]); here it is about what an interrupted run, or another way of replacing it,
+//! has left. Pure.
+
+use crate::desired::DesiredNode;
+use crate::diff::{Effect, Reason};
+use crate::types::names::{Address, NodeName, Subject};
+
+use crate::plan::draft::Builder;
+use crate::plan::{Deed, Phase};
+
+impl Builder<'_> {
+    /// What the snapshots of a node still hold goes in a phase of its own: there is no way back from it.
+    pub(crate) fn purges(&mut self, name: &NodeName, node: &DesiredNode) {
+        for authority in node.authorities.keys() {
+            let address = Address { subject: Subject::Authority(authority.clone()), node: name.clone() };
+            let due: Vec<_> = self
+                .findings(&address)
+                .iter()
+                .filter(|finding| finding.effect == Effect::Due)
+                .filter_map(|finding| {
+                    let Reason::KeyInSnapshots { fingerprint, key, .. } = &finding.reason else {
+                        return None;
+                    };
+                    let deed = Deed::PurgeSnapshots { fingerprint: *fingerprint, key: *key };
+                    Some((deed, self.why(finding)))
+                })
+                .collect();
+            for (deed, why) in due {
+                self.add_in(Phase::Purge, address.clone(), deed, vec![why], false);
+            }
+        }
+    }
+}

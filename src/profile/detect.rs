@@ -1,0 +1,179 @@
+//! Which layout a machine has, seen from its files alone: no spec and no API server needed.
+//!
+//! What enters are the facts of one node about the paths that [`markers`] asks for; what leaves is a spec that describes that machine as it is, with
+//! every setting at its default. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::formats::kubeconfig::{KubeconfigFacts, Material};
+use crate::profile::{FOREIGN, Profile, ProfileError};
+use crate::protocol::facts::{Expect, NodeFacts, ObserveRequest, Seen};
+use crate::spec::types::{
+    ApiVersion, Cluster, ClusterPki, Connection, Defaults, Kind, Local, Metadata, Node, ProfileName, Role,
+    Rollout, Snapshots, Spec,
+};
+use crate::types::names::{ClusterName, NodeName};
+
+pub(crate) const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+pub(crate) const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+pub(crate) const ETCD: &str = "/etc/kubernetes/manifests/etcd.yaml";
+/// Asked for along with the others, because all four together name every file of a control plane and are then read only once.
+const CONTROL_PLANE: [&str; 2] = [
+    "/etc/kubernetes/manifests/kube-controller-manager.yaml",
+    "/etc/kubernetes/manifests/kube-scheduler.yaml",
+];
+pub(crate) const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+
+/// The question that tells layouts apart.
+///
+/// # Errors
+/// Only if the program was built with a broken profile.
+pub fn markers() -> Result<ObserveRequest, ProfileError> {
+    let mut request = ObserveRequest::default();
+    for name in ProfileName::ALL {
+        for path in Profile::load(name)?.detect {
+            request.files.insert(path, Expect::Link);
+        }
+    }
+    for foreign in FOREIGN {
+        request.files.insert(foreign.marker.to_owned(), Expect::Link);
+    }
+    request.files.insert(API_SERVER.to_owned(), Expect::Manifest);
+    request.files.insert(ETCD.to_owned(), Expect::Manifest);
+    for path in CONTROL_PLANE {
+        request.files.insert(path.to_owned(), Expect::Manifest);
+    }
+    request.files.insert(ADMIN_CONF.to_owned(), Expect::Kubeconfig);
+    request.files.insert(KUBELET_CONF.to_owned(), Expect::Kubeconfig);
+    Ok(request)
+}
+
+/// A spec that describes this machine, whose files lie under `root`; `None` when it has none of the known layouts.
+///
+/// # Errors
+/// Only if the program was built with a broken profile.
+pub fn detect(facts: &NodeFacts, root: Option<&str>) -> Result<Option<ClusterPki>, ProfileError> {
+    Ok(layout(facts)?.map(|name| describe(name, facts, root)))
+}
+
+/// Which layout a machine has; `None` when it has none of the known ones.
+///
+/// # Errors
+/// Only if the program was built with a broken profile.
+pub fn layout(facts: &NodeFacts) -> Result<Option<ProfileName>, ProfileError> {
+    Ok(marker(facts)?.map(|(name, _)| name))
+}
+
+/// The layout of a machine, with the path that tells it.
+pub(crate) fn marker(facts: &NodeFacts) -> Result<Option<(ProfileName, String)>, ProfileError> {
+    for name in ProfileName::ALL {
+        let profile = Profile::load(name)?;
+        if let Some(path) = profile.detect.into_iter().find(|path| may_be_there(facts, path)) {
+            return Ok(Some((name, path)));
+        }
+    }
+    Ok(None)
+}
+
+/// Unreadable is not absent: a machine on which a marker cannot be read still has the layout.
+fn may_be_there(facts: &NodeFacts, path: &str) -> bool {
+    match facts.files.get(path) {
+        None | Some(Seen::Absent) => false,
+        Some(Seen::Present(_) | Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. }) => true,
+    }
+}
+
+/// What a machine of this layout does, by its files.
+pub fn roles(profile: ProfileName, facts: &NodeFacts) -> BTreeSet<Role> {
+    match profile {
+        ProfileName::Etcd | ProfileName::KubesprayEtcd => [Role::Etcd].into(),
+        ProfileName::Ack | ProfileName::Starlingx => [Role::ControlPlane, Role::Etcd].into(),
+        ProfileName::Kubeadm | ProfileName::Rke1 | ProfileName::Custom => {
+            let mut roles = BTreeSet::new();
+            if may_be_there(facts, API_SERVER) || may_be_there(facts, ADMIN_CONF) {
+                roles.insert(Role::ControlPlane);
+            }
+            if may_be_there(facts, ETCD) {
+                roles.insert(Role::Etcd);
+            }
+            if roles.is_empty() {
+                roles.insert(Role::Worker);
+            }
+            roles
+        }
+    }
+}
+
+fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> ClusterPki {
+    let roles = roles(profile, facts);
+    let node = Node { address: None, roles, connection: None };
+    ClusterPki {
+        api_version: ApiVersion::V1Alpha1,
+        kind: Kind::ClusterPki,
+        metadata: Metadata {
+            name: cluster_name(facts).map_or_else(ClusterName::unnamed, |(name, _)| name),
+            annotations: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        },
+        spec: Spec {
+            connection: Some(Connection {
+                ssh: None,
+                local: Some(Local { root: root.map(str::to_owned), create: false }),
+            }),
+            ..bare(profile, [(node_name(facts).unwrap_or_else(NodeName::unnamed), node)].into())
+        },
+    }
+}
+
+/// A spec that says nothing but the layout and the nodes.
+pub(crate) fn bare(profile: ProfileName, nodes: BTreeMap<NodeName, Node>) -> Spec {
+    Spec {
+        profile,
+        kubernetes_version: None,
+        cluster: Cluster::default(),
+        defaults: Defaults::default(),
+        nodes,
+        connection: None,
+        authorities: BTreeMap::new(),
+        certificates: BTreeMap::new(),
+        directories: BTreeMap::new(),
+        services: BTreeMap::new(),
+        rollout: Rollout::default(),
+        snapshots: Snapshots::default(),
+    }
+}
+
+/// The name under which the cluster knows the node: the kubelet's user, else etcd's member name, else the host name.
+pub fn node_name(facts: &NodeFacts) -> Option<NodeName> {
+    let kubelet = config(facts, KUBELET_CONF).and_then(|config| {
+        let (_, user) = config.current()?;
+        let certificate = match &user.certificate {
+            Material::Embedded(pem) => pem.certificates.first(),
+            Material::File { path } => facts.first_certificate(path),
+            Material::Absent | Material::Undecodable => None,
+        };
+        certificate?.facts().subject.common_name()?.strip_prefix("system:node:").map(str::to_owned)
+    });
+    let context = config(facts, KUBELET_CONF).and_then(|config| {
+        let name = config.contexts.get(config.current_context.as_ref()?)?.user.as_str();
+        name.strip_prefix("system:node:").map(str::to_owned)
+    });
+    let member = facts.manifests().find_map(|(_, manifest)| {
+        manifest.container("etcd").and_then(|container| container.flags.last("name")).map(str::to_owned)
+    });
+    let candidates = [kubelet, context, member, facts.hostname.clone()];
+    candidates.into_iter().flatten().find_map(|name| name.to_ascii_lowercase().parse().ok())
+}
+
+/// The name of the cluster in its kubeconfigs, with the path of the one that tells it.
+pub(crate) fn cluster_name(facts: &NodeFacts) -> Option<(ClusterName, &'static str)> {
+    [ADMIN_CONF, KUBELET_CONF].into_iter().find_map(|path| {
+        let config = config(facts, path)?;
+        let context = config.contexts.get(config.current_context.as_ref()?)?;
+        Some((context.cluster.to_ascii_lowercase().parse().ok()?, path))
+    })
+}
+
+pub(crate) fn config<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a KubeconfigFacts> {
+    facts.files.get(path)?.present()?.content.kubeconfig()
+}

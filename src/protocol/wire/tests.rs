@@ -1,0 +1,318 @@
+//! What is written can be read again and says the same, and what is not the protocol is refused without harm.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
+
+use proptest::prelude::*;
+
+use super::frame::{self, FrameError};
+use super::*;
+use crate::formats::kubeconfig::edit::EditError;
+use crate::formats::pem_facts::tests::pair;
+use crate::protocol::command::{
+    AuthorityFiles, IdentityCheck, RequestContent, SharedIdentity, SignRequest, Slot, VisitId,
+};
+use crate::protocol::lock::{Holder, LockState};
+use crate::protocol::node::NodeError;
+use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+use crate::types::non_empty::NonEmpty;
+use crate::types::secret::Secret;
+use crate::types::storage::{FileSpec, Storage};
+use crate::x509::{Certificate, PublicKey, Sha256, pem};
+
+fn crossed(order: Order) -> Order {
+    let frame = frame::encode(&Request::Perform(order), frame::REQUEST_LIMIT).unwrap();
+    let read = frame::read(&mut Cursor::new(frame.as_slice()), || frame::REQUEST_LIMIT, || true).unwrap();
+    let Request::Perform(order) = frame::decode(&read).unwrap() else { panic!("another request") };
+    order
+}
+
+fn answered(answer: Answer) -> Answer {
+    let frame = frame::encode(&Outcome::<_>::Done(Performed(answer)), frame::ANSWER_LIMIT).unwrap();
+    match frame::decode::<Outcome<Performed>>(&frame[4..]).unwrap() {
+        Outcome::Done(Performed(answer)) => answer,
+        Outcome::Failed(_) | Outcome::Ended(_) => panic!("no answer"),
+    }
+}
+
+fn file(path: &str) -> FileSpec {
+    FileSpec {
+        path: path.to_owned(),
+        user: "root".to_owned(),
+        group: "etcd".to_owned(),
+        mode: "0640".parse().unwrap(),
+    }
+}
+
+fn material() -> (Certificate, PublicKey) {
+    let (certificate, key) = pair("one");
+    let certificate = pem::read(certificate.as_bytes()).certificates().next().unwrap().clone();
+    let key = pem::read(key.as_bytes()).private_keys().next().unwrap().public_key().clone();
+    (certificate, key)
+}
+
+fn identity() -> SharedIdentity {
+    SharedIdentity { certificate: Secret::new(b"public".to_vec()), key: Secret::new(b"hunter2".to_vec()) }
+}
+
+fn orders() -> Vec<Order> {
+    let (certificate, key) = material();
+    let now = "2026-11-21T12:00:00.123456789Z".parse().unwrap();
+    let storage = Storage::Pair { certificate: file("/a.crt"), key: file("/a.key") };
+    let subject = SubjectName { common_name: "a\u{0}\"é".to_owned(), organizations: vec!["b".to_owned()] };
+    let authority = AuthorityFiles { certificate: "/ca.crt".to_owned(), key: "/ca.key".to_owned() };
+    let usages = BTreeSet::from([Usage::Server, Usage::Client]);
+    let (dns, ip) = (BTreeSet::from(["a.example".to_owned()]), BTreeSet::from(["::1".parse().unwrap()]));
+    let request = SignRequest {
+        public_key: key.clone(),
+        subject: subject.clone(),
+        usages: usages.clone(),
+        dns: dns.clone(),
+        ip: ip.clone(),
+        not_before: now,
+        not_after: now,
+        issuer: Sha256::of(b"issuer"),
+    };
+    let check = IdentityCheck { storage: storage.clone(), authority: None, usages, dns, ip, now };
+    let slot = Slot("etcd-server@cp-1".to_owned());
+    let path = "/etc/ü".to_owned();
+    vec![
+        Order::MakeDirectory {
+            path: path.clone(),
+            owner: "a".to_owned(),
+            group: "b".to_owned(),
+            mode: "0700".parse().unwrap(),
+        },
+        Order::MakeLink { path: path.clone(), target: "../b".to_owned() },
+        Order::MoveDirectory { link: path.clone(), path: "/b".to_owned(), keeps_old: true },
+        Order::CopyIdentity {
+            source: storage.clone(),
+            certificate: Sha256::of(b"x"),
+            target: storage.clone(),
+            trusted: Some(NonEmpty::one(certificate.clone())),
+            cluster: "c".to_owned(),
+        },
+        Order::ReadSharedIdentity { storage: storage.clone(), links: Default::default() },
+        Order::WriteSharedIdentity {
+            content: identity(),
+            certificate: Sha256::of(b"x"),
+            storage: storage.clone(),
+            trusted: None,
+            cluster: "c".to_owned(),
+        },
+        Order::MakeKeys { keys: BTreeMap::from([(slot.clone(), KeyAlgorithm::EcdsaP256)]) },
+        Order::TakeKey { slot: slot.clone(), storage: storage.clone() },
+        Order::Sign {
+            authority: authority.clone(),
+            request: Box::new(request),
+            links: [(path.clone(), "/data".to_owned())].into(),
+        },
+        Order::Extend {
+            authority,
+            certificate: Sha256::of(b"x"),
+            not_before: now,
+            not_after: now,
+            keeps_serial: false,
+        },
+        Order::WriteIdentity {
+            slot,
+            certificate: certificate.clone(),
+            chain: vec![certificate.clone()],
+            storage,
+            trusted: None,
+            cluster: "c".to_owned(),
+        },
+        Order::WriteRequest {
+            slot: Slot("apiserver@cp-1".to_owned()),
+            request: Box::new(RequestContent {
+                subject: SubjectName { common_name: "a".to_owned(), organizations: vec!["b".to_owned()] },
+                usages: BTreeSet::new(),
+                dns: ["a.example".to_owned()].into(),
+                ip: ["10.0.0.1".parse().unwrap()].into(),
+            }),
+            file: file("/var/lib/pki/requests/a.pem"),
+        },
+        Order::RemoveRequest { path: "/var/lib/pki/requests/a.pem".to_owned() },
+        Order::WriteTrusted { file: file("/k"), trusted: NonEmpty::one(certificate.clone()) },
+        Order::CreateAuthority {
+            certificate: file("/ca.crt"),
+            key: file("/ca.key"),
+            algorithm: KeyAlgorithm::EcdsaP256,
+            subject,
+            not_before: now,
+            not_after: now,
+            over: None,
+        },
+        Order::CreateKeyPair { private: file("/s"), public: file("/p"), algorithm: KeyAlgorithm::EcdsaP256 },
+        Order::WritePublicKey { private: file("/s"), public: file("/p") },
+        Order::WriteCertificates { file: file("/b"), certificates: NonEmpty::one(certificate) },
+        Order::ReadShared { path: path.clone(), links: Default::default() },
+        Order::WriteShared {
+            file: file("/sa.key"),
+            content: Secret::new(vec![0, 255, 10, 34]),
+            key: Sha256::of(b"k"),
+        },
+        Order::CheckKey { path: path.clone(), key: Some(Sha256::of(b"k")), beside: Some(path.clone()) },
+        Order::SetPermissions { file: file("/x") },
+        Order::Run { argv: vec!["a".to_owned(), String::new()], timeout_seconds: u64::MAX },
+        Order::Check { identity: Box::new(check) },
+        Order::Restore { from: VisitId { run: "7f3a-91c2".to_owned(), visit: 3 }, path },
+    ]
+}
+
+#[test]
+fn every_order_crosses_unchanged() {
+    for order in orders() {
+        let before = format!("{order:?}");
+        assert_eq!(format!("{:?}", crossed(order)), before);
+    }
+    let (file, content) = (file("/sa.key"), Secret::new(b"hunter2".to_vec()));
+    let secret = Order::WriteShared { file, content, key: Sha256::of(b"") };
+    let Order::WriteShared { content, .. } = crossed(secret) else { panic!("another order") };
+    assert_eq!(content.reveal(), b"hunter2");
+}
+
+#[test]
+fn every_answer_crosses_unchanged() {
+    let (certificate, public) = material();
+    let answers = [
+        Answer::Done,
+        Answer::PublicKey(public.clone()),
+        Answer::PublicKeys(BTreeMap::from([(Slot("a".to_owned()), public)])),
+        Answer::Certificate(certificate),
+    ];
+    for answer in answers {
+        let before = format!("{answer:?}");
+        assert_eq!(format!("{:?}", answered(answer)), before);
+    }
+    let Answer::Shared(secret) = answered(Answer::Shared(Secret::new(b"hunter2".to_vec()))) else {
+        panic!("another answer")
+    };
+    assert_eq!(secret.reveal(), b"hunter2");
+    let Answer::SharedIdentity(identity) = answered(Answer::SharedIdentity(identity())) else {
+        panic!("another answer")
+    };
+    assert_eq!((identity.certificate.reveal(), identity.key.reveal()), (&b"public"[..], &b"hunter2"[..]));
+}
+
+#[test]
+fn every_error_crosses_unchanged() {
+    let (path, reason) = ("/a\u{1b}[0m".to_owned(), "why".to_owned());
+    let visit = VisitId { run: "7f3a-91c2".to_owned(), visit: 1 };
+    let holder =
+        Holder { pid: 1, since: Some("2026-11-21T12:00:00Z".parse().unwrap()), claim: Claim::of_run("r") };
+    let errors = [
+        HostError::DiskFull { path: path.clone(), reason: reason.clone() },
+        HostError::ReadOnly { path: path.clone() },
+        HostError::ChangedSince { path: path.clone(), visit: visit.clone() },
+        HostError::Locked { holder: Some(Box::new(holder.clone())) },
+        HostError::Locked { holder: None },
+        HostError::AlreadyOpen { open: visit },
+        HostError::NotOpen,
+        HostError::Occupied { path: path.clone(), found: "a directory".into() },
+        HostError::UnknownAccount { kind: "user".into(), name: "x".to_owned() },
+        HostError::EmptySlot { slot: Slot("s".to_owned()) },
+        HostError::NoIssuer { path: path.clone(), issuer: Sha256::of(b"") },
+        HostError::NotMade { what: "the certificate".into(), reason: reason.clone() },
+        HostError::Kubeconfig {
+            path: path.clone(),
+            source: EditError::Lacks { part: "current user".into() },
+        },
+        HostError::UndoFailed { path, reason: reason.clone(), instruction: String::new() },
+        HostError::Disconnected { reason },
+    ];
+    for error in errors {
+        let text = serde_json::to_vec(&Outcome::<(), _>::Failed(error.clone())).unwrap();
+        assert!(matches!(frame::decode(&text), Ok(Outcome::<(), HostError>::Failed(read)) if read == error));
+    }
+    let node = NodeError::NoFiles(crate::protocol::tree_error::TreeError::LoopingParent);
+    assert_eq!(frame::decode::<NodeError>(&serde_json::to_vec(&node).unwrap()), Ok(node));
+    let state = LockState::Held { holder: Some(holder) };
+    assert_eq!(frame::decode::<LockState>(&serde_json::to_vec(&state).unwrap()), Ok(state));
+}
+
+#[test]
+fn a_heartbeat_is_written_as_it_is_told_apart() {
+    assert_eq!(serde_json::to_vec(&Request::Heartbeat).unwrap(), HEARTBEAT);
+}
+
+#[test]
+fn no_error_tells_what_was_in_a_message() {
+    let base64 = "aHVudGVyMg==";
+    for wrong in [
+        format!(r#"{{"perform":{{"writeShared":{{"file":"{base64}","content":"{base64}"}}}}}}"#),
+        format!(r#"{{"perform":{{"{base64}":1}}}}"#),
+        format!(r#"{{"perform":{{"readShared":{{"path":"/a","{base64}":"{base64}"}}}}}}"#),
+        format!(r#"{{"perform":{{"makeKeys":{{"keys":{{"a":"{base64}"}}}}}}}}"#),
+        format!(r#""{base64}""#),
+    ] {
+        let Err(error) = frame::decode::<Request>(wrong.as_bytes()) else { panic!("{wrong} is taken") };
+        assert!(!format!("{error} {error:?}").contains(base64), "{error}");
+    }
+}
+
+#[test]
+fn a_trust_file_without_a_certificate_cannot_be_asked_for() {
+    let file = r#"{"path":"/ca","user":"root","group":"root","mode":"0644"}"#;
+    for (order, list) in [("writeCertificates", "certificates"), ("writeTrusted", "trusted")] {
+        let asked =
+            |held: &str| format!(r#"{{"perform":{{"{order}":{{"file":{file},"{list}":[{held}]}}}}}}"#);
+        let text = pair("ca").0;
+        let certificate = pem::read(text.as_bytes()).certificates().next().unwrap().clone();
+        let certificate = serde_json::to_string(&certificate).unwrap();
+        assert!(frame::decode::<Request>(asked(&certificate).as_bytes()).is_ok(), "{order}");
+        assert!(frame::decode::<Request>(asked("").as_bytes()).is_err(), "{order}");
+    }
+}
+
+fn read(bytes: &[u8], limit: usize) -> Result<frame::Frame, FrameError> {
+    frame::read(&mut Cursor::new(bytes), || limit, || true)
+}
+
+#[test]
+fn what_is_too_long_torn_or_no_message_is_refused() {
+    assert_eq!(read(b"", 10), Err(FrameError::Closed));
+    assert_eq!(read(b"\0\0", 10), Err(FrameError::Torn));
+    assert_eq!(read(b"\0\0\0\x05abc", 10), Err(FrameError::Torn));
+    assert_eq!(read(b"\0\0\0\x03abcd", 10).unwrap().as_slice(), b"abc");
+    assert_eq!(read(b"\0\0\0\x0babc", 10), Err(FrameError::TooLong { length: 11, limit: 10 }));
+    assert_eq!(
+        read(b"\xff\xff\xff\xff", 10),
+        Err(FrameError::TooLong { length: u32::MAX as usize, limit: 10 })
+    );
+    let banner = read(b"Welcome to Debian", frame::ANSWER_LIMIT).unwrap_err();
+    assert_eq!(banner.to_string(), "\"Welc\" came instead of a message: the login must not print anything");
+    assert!(matches!(frame::encode(&"x".repeat(20), 20), Err(FrameError::TooLong { length: 22, limit: 20 })));
+}
+
+#[test]
+fn deep_json_overflows_no_stack() {
+    for (open, close) in [("[", "]"), (r#"{"perform":"#, "}")] {
+        let deep = format!("{}{}", open.repeat(200_000), close.repeat(200_000));
+        assert!(frame::decode::<Request>(deep.as_bytes()).is_err());
+        assert!(frame::decode::<Outcome<crate::protocol::facts::NodeFacts>>(deep.as_bytes()).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::seeds::cases(256))]
+
+    #[test]
+    fn random_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _refused = read(&bytes, 200);
+        prop_assert!(frame::decode::<Request>(&bytes).is_err());
+        prop_assert!(frame::decode::<Outcome<Performed>>(&bytes).is_err());
+    }
+
+    #[test]
+    fn damaged_messages_do_no_harm(which in 0_usize..22, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let order = orders().swap_remove(which);
+        let mut frame = frame::encode(&Request::Perform(order), frame::REQUEST_LIMIT).unwrap();
+        let at = at.index(frame.len());
+        frame[at] = byte;
+        if let Ok(read) = read(&frame, frame::REQUEST_LIMIT) {
+            let _either = frame::decode::<Request>(&read).is_ok();
+        }
+        let _torn = frame::decode::<Request>(&frame[4..at.max(4)]).is_ok();
+    }
+}

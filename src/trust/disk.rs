@@ -1,0 +1,243 @@
+//! What lies on the disks of the nodes, and what each deed makes of it.
+//!
+//! What enters is what the nodes said, and then the deeds of a plan one by one; what leaves is which paths changed and what a reader finds. It is
+//! written from what the deeds are documented to do, without a look at how they are planned or carried out. A pair of files counts as
+//! written at once: the instant between key and certificate is shorter than any client's next attempt. Owners and modes are not part of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::material::{CertificateId, Holding, HoldingId, Key, Material};
+use crate::formats::kubeconfig::{KubeconfigFacts, Material as Field};
+use crate::formats::pem_facts::PemFacts;
+use crate::protocol::facts::{Content, FileFacts, NodeFacts, Seen};
+use crate::types::names::NodeName;
+use crate::types::storage::Storage;
+
+/// What lies at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Lies {
+    Nothing,
+    Unknown,
+    File(Arc<File>),
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) certificates: Vec<CertificateId>,
+    pub(crate) key: Option<Key>,
+    /// The CA certificates of a kubeconfig.
+    pub(crate) trusted: Vec<CertificateId>,
+    /// Files that a kubeconfig names instead.
+    pub(crate) certificate_file: Option<String>,
+    pub(crate) key_file: Option<String>,
+    pub(crate) trusted_file: Option<String>,
+    /// What is wrong with its text: who reads a file to judge what was written refuses it for that.
+    pub(crate) problem: Option<Arc<str>>,
+    /// A kubeconfig whose user or server is something else than certificates.
+    pub(crate) other_means: bool,
+}
+
+/// Where a reader looks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// A certificate and its key in two files.
+    Pair { certificate: String, key: String },
+    /// Both in one file.
+    Combined(String),
+    /// The user of a kubeconfig.
+    User(String),
+    /// The CA certificates of a kubeconfig.
+    Cluster(String),
+    /// A file of certificates.
+    Bundle(String),
+}
+
+impl Source {
+    /// Where the certificate with its key is read from.
+    pub(crate) fn of(storage: &Storage) -> Self {
+        match storage {
+            Storage::Pair { certificate, key } => {
+                Self::Pair { certificate: certificate.path.clone(), key: key.path.clone() }
+            }
+            Storage::Combined { file } => Self::Combined(file.path.clone()),
+            Storage::Kubeconfig { file, .. } => Self::User(file.path.clone()),
+        }
+    }
+
+    /// The file with the certificates.
+    pub(crate) fn certificate(&self) -> &str {
+        match self {
+            Self::Pair { certificate, .. } => certificate,
+            Self::Combined(path) | Self::User(path) | Self::Cluster(path) | Self::Bundle(path) => path,
+        }
+    }
+
+    fn paths(&self) -> Vec<&String> {
+        match self {
+            Self::Pair { certificate, key } => vec![certificate, key],
+            Self::Combined(path) | Self::User(path) | Self::Cluster(path) | Self::Bundle(path) => vec![path],
+        }
+    }
+}
+
+/// The files of one node. A path that is not in it is not known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disk(BTreeMap<String, Lies>);
+
+impl Disk {
+    /// The disk of a node that told its facts.
+    pub(crate) fn of(facts: &NodeFacts, material: &mut Material) -> Self {
+        Self(facts.files.iter().map(|(path, seen)| (path.clone(), lies(path, seen, material))).collect())
+    }
+
+    pub(crate) fn at(&self, path: &str) -> &Lies {
+        self.0.get(path).unwrap_or(&Lies::Unknown)
+    }
+
+    /// The file at a path, as far as it is one.
+    pub(crate) fn file(&self, path: &str) -> Option<&Arc<File>> {
+        match self.at(path) {
+            Lies::File(file) => Some(file),
+            Lies::Nothing | Lies::Unknown => None,
+        }
+    }
+
+    pub(crate) fn put(&mut self, path: &str, lies: Lies) {
+        self.0.insert(path.to_owned(), lies);
+    }
+
+    /// Every path that is known.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+
+    /// Every path whose change a reader may see, those that a kubeconfig names among them.
+    pub(crate) fn paths_of(&self, source: &Source) -> Vec<String> {
+        let mut paths: Vec<String> = source.paths().into_iter().cloned().collect();
+        if let Source::User(path) | Source::Cluster(path) = source
+            && let Some(file) = self.file(path)
+        {
+            let named = [&file.certificate_file, &file.key_file, &file.trusted_file];
+            paths.extend(named.into_iter().flatten().cloned());
+        }
+        paths
+    }
+
+    /// What a reader finds.
+    pub(crate) fn read(&self, source: &Source, material: &mut Material) -> HoldingId {
+        let holding = match source {
+            Source::Pair { certificate, key } => self.pair(certificate, key, material),
+            Source::Combined(path) => self.pair(path, path, material),
+            Source::User(path) => match self.at(path) {
+                Lies::Nothing => Holding::Nothing,
+                Lies::Unknown => Holding::Unknown,
+                Lies::File(file) if file.other_means => Holding::Unknown,
+                Lies::File(file) => {
+                    let certificate = file.certificate_file.as_deref().unwrap_or(path);
+                    self.pair(certificate, file.key_file.as_deref().unwrap_or(path), material)
+                }
+            },
+            Source::Cluster(path) => match self.at(path) {
+                Lies::Nothing => Holding::Nothing,
+                Lies::Unknown => Holding::Unknown,
+                Lies::File(file) if file.other_means => Holding::Unknown,
+                Lies::File(file) => match &file.trusted_file {
+                    Some(named) => self.bundle(named),
+                    None => bundle(&file.trusted),
+                },
+            },
+            Source::Bundle(path) => self.bundle(path),
+        };
+        material.hold(holding)
+    }
+
+    fn pair(&self, certificate: &str, key: &str, material: &Material) -> Holding {
+        match (self.at(certificate), self.at(key)) {
+            (Lies::Unknown, _) | (_, Lies::Unknown) => Holding::Unknown,
+            (Lies::Nothing, _) | (_, Lies::Nothing) => Holding::Nothing,
+            (Lies::File(shown), Lies::File(beside)) => match (shown.certificates.split_first(), beside.key) {
+                (Some((first, chain)), Some(key)) => Holding::Pair {
+                    certificate: *first,
+                    chain: chain.to_vec(),
+                    fits: material.key_of(*first) == Some(key),
+                },
+                _ => Holding::Nothing,
+            },
+        }
+    }
+
+    fn bundle(&self, path: &str) -> Holding {
+        match self.at(path) {
+            Lies::Nothing => Holding::Nothing,
+            Lies::Unknown => Holding::Unknown,
+            Lies::File(file) => bundle(&file.certificates),
+        }
+    }
+}
+
+fn bundle(certificates: &[CertificateId]) -> Holding {
+    if certificates.is_empty() { Holding::Nothing } else { Holding::Bundle(certificates.to_vec()) }
+}
+
+/// The disks of all nodes.
+pub(crate) type Disks = BTreeMap<NodeName, Disk>;
+
+fn lies(path: &str, seen: &Seen<FileFacts>, material: &mut Material) -> Lies {
+    let file = match seen {
+        Seen::Present(file) => file,
+        Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => return Lies::Nothing,
+        Seen::Unknown { .. } => return Lies::Unknown,
+    };
+    match &file.content {
+        Content::Pem(pem) => Lies::File(Arc::new(of_pem(pem, material))),
+        Content::Kubeconfig(config) => Lies::File(Arc::new(of_kubeconfig(path, config, material))),
+        Content::Empty => Lies::Nothing,
+        Content::Manifest(_)
+        | Content::Kubelet(_)
+        | Content::Directory { .. }
+        | Content::Opaque
+        | Content::NotRead
+        | Content::Unreadable { .. } => Lies::Unknown,
+    }
+}
+
+fn of_pem(pem: &PemFacts, material: &mut Material) -> File {
+    File {
+        certificates: pem.certificates.iter().map(|certificate| material.real(certificate)).collect(),
+        key: pem.keys.first().map(|key| Key::Known(key.spki_sha256)),
+        problem: pem.defects.first().map(|defect| defect.message.as_str().into()),
+        ..File::default()
+    }
+}
+
+fn of_kubeconfig(path: &str, config: &KubeconfigFacts, material: &mut Material) -> File {
+    let Some((cluster, user)) = config.current() else { return File::default() };
+    let mut file = File::default();
+    match &user.certificate {
+        Field::Embedded(pem) => file.certificates = of_pem(pem, material).certificates,
+        Field::File { path: named } => file.certificate_file = Some(beside(path, named)),
+        Field::Absent | Field::Undecodable => {}
+    }
+    match &user.key {
+        Field::Embedded(pem) => file.key = of_pem(pem, material).key,
+        Field::File { path: named } => file.key_file = Some(beside(path, named)),
+        Field::Absent | Field::Undecodable => {}
+    }
+    match &cluster.authority {
+        Field::Embedded(pem) => file.trusted = of_pem(pem, material).certificates,
+        Field::File { path: named } => file.trusted_file = Some(beside(path, named)),
+        Field::Absent | Field::Undecodable => {}
+    }
+    file.other_means = user.has_token || user.has_password || user.has_program || cluster.insecure;
+    file
+}
+
+/// A path that a kubeconfig names is relative to the kubeconfig's directory.
+fn beside(kubeconfig: &str, named: &str) -> String {
+    match kubeconfig.rsplit_once('/') {
+        Some((directory, _)) if !named.starts_with('/') => format!("{directory}/{named}"),
+        Some(_) | None => named.to_owned(),
+    }
+}

@@ -1,0 +1,11 @@
+//! Who accepts whom: the model of a cluster's processes, what they read and present, and the judgement of each connection. Pure.
+
+pub(crate) mod disk;
+pub(crate) mod health;
+pub(crate) mod judge;
+pub(crate) mod material;
+pub(crate) mod model;
+pub mod refused;
+pub mod restored;
+pub(crate) mod state;
+pub(crate) mod topology;

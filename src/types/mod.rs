@@ -1,0 +1,11 @@
+//! What has one meaning everywhere: names, durations, secrets, lists that are never empty.
+
+pub mod certificate;
+pub mod duration;
+pub mod format;
+pub mod lookalike;
+pub mod names;
+pub mod non_empty;
+pub mod scalars;
+pub mod secret;
+pub mod storage;
