@@ -1,6 +1,7 @@
 //! Files that versions of this program have saved, which every later one must still read.
 //!
-//! `tests/saved/v1` holds plans (`plan-*.json`) and facts (`facts-*.json`) of format 1 as they were written, and nobody rewrites them: whoever changes a saved type so that
+//! `tests/saved/v1` holds plans (`plan-*.json`) and facts (`facts-*.json`) of format 1 as they were written, each in one line, and nobody
+//! rewrites more of them than white space: whoever changes a saved type so that
 //! one of them is refused has broken the plans that wait for approval somewhere. A field that is added is therefore left out where it says nothing (`default` and
 //! `skip_serializing_if`), or the name of an older plan would no longer fit. Whoever adds a deed, or a fact that a plan goes by, adds a file with it: made by the program
 //! itself (`pki plan -o`, `pki observe -o`, or `to_text` of what the command line does not save) from a cluster of the tests, never from a real one. A new major format gets a folder of its own; this one stays while its
