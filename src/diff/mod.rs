@@ -57,7 +57,7 @@ pub use unlisted::{Outsider, Seen as SeenOutside, Sighting, Unlisted, unlisted, 
 pub(crate) use view::foreign_content;
 pub use view::{Form, IdentityView, identity_view, storage_view};
 pub use ways::KnownContent;
-pub(crate) use ways::safe_way;
+pub(crate) use ways::{linked_key, safe_way};
 
 use crate::desired::{Desired, DesiredNode};
 use crate::profile::{Keep, foreign};
@@ -292,7 +292,7 @@ fn node_differences(
         let case = identity::IdentityCase { now, wanted, view, authority, node: name, version, facts };
         let files: Vec<&str> = wanted.storage.files().into_iter().map(|file| file.path.as_str()).collect();
         let findings = hidden(&files).unwrap_or_else(|| {
-            let linked = ways::linked_key(&wanted.storage, facts);
+            let linked = linked_key(&wanted.storage, facts);
             case.findings().into_iter().chain(copies::of_identity(&case, &hidden)).chain(linked).collect()
         });
         let copied = wanted.copies.values().filter(|copy| copy.keep != Keep::Report);

@@ -99,7 +99,7 @@ fn unsafe_way(path: &str, step: &UnsafeStep) -> Finding {
 }
 
 /// The link at the last name of a file with a private key, which is never written through: whoever made it wants the key elsewhere than the layout.
-pub(super) fn linked_key(storage: &Storage, facts: &NodeFacts) -> Vec<Finding> {
+pub(crate) fn linked_key(storage: &Storage, facts: &NodeFacts) -> Vec<Finding> {
     let secret: &FileSpec = match storage {
         Storage::Pair { key, .. } => key,
         Storage::Combined { file } | Storage::Kubeconfig { file, .. } => file,

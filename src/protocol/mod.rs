@@ -7,6 +7,7 @@ pub mod file;
 pub mod health_check;
 pub mod live_facts;
 pub mod lock;
+pub(crate) mod named_files;
 pub mod node;
 pub mod snapshots;
 pub mod state_layout;

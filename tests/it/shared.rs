@@ -254,6 +254,23 @@ fn what_lies_in_a_further_place_and_is_nothing_known_goes_only_by_an_explicit_wo
 }
 
 #[test]
+fn a_further_place_that_is_a_link_gets_no_key_and_is_told_in_time() {
+    let made = made();
+    let place = made.at("cp-1/etc/haproxy/front.pem");
+    std::fs::create_dir_all(made.at("cp-1/srv/haproxy")).unwrap();
+    std::fs::rename(&place, made.at("cp-1/srv/haproxy/front.pem")).unwrap();
+    std::os::unix::fs::symlink("/srv/haproxy/front.pem", &place).unwrap();
+    std::fs::remove_file(made.at("cp-1/etc/front/tls.key")).unwrap();
+    let before = read(&made, "cp-1/srv/haproxy/front.pem");
+    let text = made.ends(0, &[&APPLY[..], &["--replace", "front"]].concat());
+    assert!(
+        text.contains("Not by this plan: front@cp-1") && text.contains("/srv/haproxy/front.pem"),
+        "{text}"
+    );
+    assert_eq!(read(&made, "cp-1/srv/haproxy/front.pem"), before);
+}
+
+#[test]
 fn a_ca_file_that_holds_something_else_is_not_spread_to_its_further_places() {
     let made = made();
     std::fs::copy(

@@ -74,6 +74,13 @@ pub(crate) struct Cluster {
     pub(crate) layout: Layout,
 }
 
+/// What the member of a node says of itself.
+fn status(node: &Node) -> serde_json::Value {
+    let told = node.run(". /var/lib/tests/client; etcdctl --endpoints $own endpoint status -w json");
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    told[0]["Status"].clone()
+}
+
 impl Cluster {
     /// Three members whose files pki has made over SSH.
     pub(crate) fn new() -> Self {
@@ -172,6 +179,25 @@ impl Cluster {
                 .ssh(". /var/lib/tests/client; etcdctl --endpoints $all endpoint health")
                 .status
                 .success()
+        });
+    }
+
+    /// The node whose member leads.
+    pub(crate) fn leader(&self) -> &Node {
+        let leads = |node: &&Node| {
+            let status = status(node);
+            status["leader"] == status["header"]["member_id"]
+        };
+        self.nodes.iter().find(leads).unwrap()
+    }
+
+    /// Has the member of a node lead, if it does not yet.
+    pub(crate) fn let_lead(&self, node: &Node) {
+        let member = status(node)["header"]["member_id"].as_u64().unwrap();
+        let lead = format!(". /var/lib/tests/client; etcdctl --endpoints $all move-leader {member:x}");
+        wait_until("the member leads", || {
+            self.leader().name == node.name
+                || node.ssh(&lead).status.success() && self.leader().name == node.name
         });
     }
 

@@ -37,17 +37,6 @@ fn well(node: &Node, command: &str) -> Vec<String> {
     node.run(command).lines().map(str::to_owned).collect()
 }
 
-/// The node whose member leads.
-fn leader(cluster: &Cluster) -> &Node {
-    let leads = |node: &&Node| {
-        let told = node.run(". /var/lib/tests/client; etcdctl --endpoints $own endpoint status -w json");
-        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-        let status = &told[0]["Status"];
-        status["leader"] == status["header"]["member_id"]
-    };
-    cluster.nodes.iter().find(leads).unwrap()
-}
-
 /// As after a renewal by hand: every member has to be restarted.
 fn touch(cluster: &Cluster) {
     cluster.nodes.iter().for_each(|node| drop(node.run("touch /etc/etcd/pki/ca.crt")));
@@ -63,7 +52,7 @@ fn the_leader_sends_its_data_before_any_member_is_restarted_and_etcdctl_accepts_
         ". /var/lib/tests/client; for key in 1 2 3; do etcdctl --endpoints $own put key-$key $key; done",
     );
     touch(&cluster);
-    let leader = leader(&cluster);
+    let leader = cluster.leader();
     let starts = cluster.starts();
     let taps: Vec<Tap<'_>> = cluster.nodes.iter().map(Tap::on).collect();
     taps.iter().for_each(|tap| tap.order("hold-at \"visit\":2}"));
@@ -107,7 +96,7 @@ fn the_leader_sends_its_data_before_any_member_is_restarted_and_etcdctl_accepts_
     }
     seen.sort();
     seen.dedup();
-    let others = kept(&cluster).iter().filter(|kept| kept.node.name != self::leader(&cluster).name).count();
+    let others = kept(&cluster).iter().filter(|kept| kept.node.name != cluster.leader().name).count();
     assert_eq!(kept(&cluster).len() - others, 2, "{seen:?}");
     assert!(seen.len() >= 3, "{seen:?}");
     cluster.controller.ends(0, &["snapshot", "prune", "-f", "spec.yaml", "--keep", "1"]);
@@ -137,7 +126,7 @@ fn where_it_cannot_be_saved_no_member_is_restarted_and_nothing_is_left_of_the_at
     let cluster = Cluster::new();
     cluster.spec("  snapshots: { etcd: always }\n");
     touch(&cluster);
-    let leader = leader(&cluster);
+    let leader = cluster.leader();
     let starts = cluster.starts();
     let listing = || {
         leader.run("cd /etc/etcd/pki; find . -printf '%p %m %U %G %l\\n' | sort; find . -type f | sort | xargs sha256sum")

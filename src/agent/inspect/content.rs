@@ -1,11 +1,10 @@
 //! What the bytes of a file are, and whether their hash may be shown.
 //!
-//! What enters is bytes and what was expected of them; what leaves is facts without secrets, and the paths of further files that
-//! they name. Pure.
+//! What enters is bytes and what was expected of them; what leaves is facts without secrets. Pure.
 
-use crate::formats::kubeconfig::{Field, KubeconfigFacts};
+use crate::formats::kubeconfig::KubeconfigFacts;
 use crate::formats::kubelet::KubeletFacts;
-use crate::formats::manifest::{FileUse, ManifestFacts};
+use crate::formats::manifest::ManifestFacts;
 use crate::formats::pem_facts::PemFacts;
 use crate::protocol::facts::{Content, Expect};
 use crate::x509::Sha256;
@@ -45,78 +44,6 @@ pub(crate) fn classify(bytes: &[u8], expect: Expect) -> (Content, Option<Sha256>
     }
 }
 
-/// The files that the content of the file at `path` names, as absolute node paths.
-pub(crate) fn named_files(path: &str, content: &Content) -> Vec<(String, Expect)> {
-    match content {
-        Content::Manifest(facts) => {
-            facts.named_files().into_iter().map(|file| (tidy(&file.path), expected(file.usage))).collect()
-        }
-        Content::Kubeconfig(facts) => {
-            let files = facts.named_files().into_iter();
-            files.map(|(field, named)| (beside(path, named), expected_by(field))).collect()
-        }
-        Content::Kubelet(facts) => {
-            let files = [
-                (&facts.client_ca_file, Expect::Certificates),
-                (&facts.tls_cert_file, Expect::Certificates),
-                (&facts.tls_private_key_file, Expect::PrivateKey),
-            ];
-            files
-                .into_iter()
-                .filter_map(|(named, expect)| Some((beside(path, named.as_ref()?), expect)))
-                .collect()
-        }
-        Content::Empty
-        | Content::Pem(_)
-        | Content::Directory { .. }
-        | Content::Opaque
-        | Content::NotRead
-        | Content::Unreadable { .. } => Vec::new(),
-    }
-}
-
-fn expected(usage: FileUse) -> Expect {
-    match usage {
-        FileUse::Certificates | FileUse::Trust => Expect::Certificates,
-        FileUse::PrivateKey => Expect::PrivateKey,
-        FileUse::PublicKeys => Expect::PublicKey,
-        FileUse::Kubeconfig => Expect::Kubeconfig,
-    }
-}
-
-fn expected_by(field: Field) -> Expect {
-    match field {
-        Field::CertificateAuthority | Field::ClientCertificate => Expect::Certificates,
-        Field::ClientKey => Expect::PrivateKey,
-    }
-}
-
-/// An absolute path as it is, a relative one against the directory of the file that names it. Kubernetes does this by the letters of
-/// the paths, before any link (client-go `ResolveLocalPaths`, kubelet `resolveRelativePaths`), so `..` is taken out the same way.
-fn beside(path: &str, named: &str) -> String {
-    if named.starts_with('/') {
-        return tidy(named);
-    }
-    let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-    let mut names = Vec::new();
-    for name in directory.split('/').chain(named.split('/')) {
-        match name {
-            "" | "." => {}
-            ".." => {
-                names.pop();
-            }
-            name => names.push(name),
-        }
-    }
-    format!("/{}", names.join("/"))
-}
-
-/// The same path without doubled slashes and `.`, so that one file has one name.
-fn tidy(path: &str) -> String {
-    let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
-    format!("/{}", names.join("/"))
-}
-
 fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
     bytes.windows(pattern.len()).any(|window| window == pattern)
 }
@@ -124,14 +51,6 @@ fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn relative_paths_are_taken_from_the_directory_of_the_file_that_names_them() {
-        assert_eq!(beside("/etc/kubernetes/admin.conf", "pki/ca.crt"), "/etc/kubernetes/pki/ca.crt");
-        assert_eq!(beside("/etc/kubernetes/admin.conf", "../ca.crt"), "/etc/ca.crt");
-        assert_eq!(beside("/admin.conf", "../../ca.crt"), "/ca.crt");
-        assert_eq!(beside("/etc/admin.conf", "/abs//./ca.crt"), "/abs/ca.crt");
-    }
 
     #[test]
     fn a_digest_is_shown_only_of_what_is_known_to_hold_no_secret() {

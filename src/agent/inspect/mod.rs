@@ -24,14 +24,11 @@ use crate::protocol::facts::{
     UnsafeStep, not_looked,
 };
 use crate::protocol::health_check::Gate;
+use crate::protocol::named_files::{NAMED_LIMIT, named_files};
 use crate::x509::Sha256;
 
 /// Most bytes that are read of one file: a bundle of all public roots has a fifth of that.
 const READ_LIMIT: usize = 1024 * 1024;
-/// Most names that are listed of one directory.
-pub(crate) const LIST_LIMIT: usize = 4096;
-/// Most paths looked at because other files name them: many times what any cluster has, and little enough for a hostile node.
-pub(crate) const NAMED_LIMIT: usize = 512;
 /// The file in the state directory that names the open transaction, as JSON of [`crate::protocol::facts::OpenTransaction`].
 pub(super) const OPEN: &str = "open";
 /// The file in the state directory that names the last one that ended, as JSON of [`crate::protocol::facts::PastTransaction`].
@@ -140,7 +137,7 @@ pub(super) fn observe(
             unsafe_steps.insert(path.clone(), step.with_names(|uid| accounts.user(uid)));
         }
         if let Seen::Present(facts) = &seen {
-            for (named, expect) in content::named_files(&path, &facts.content) {
+            for (named, expect) in named_files(&path, &facts.content) {
                 if request.files.contains_key(&named) {
                     continue;
                 }

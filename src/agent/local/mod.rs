@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::agent::fs::disk::Fuse;
-use crate::agent::inspect::{LIST_LIMIT, Look, Payload, Sight, Want, observe};
+use crate::agent::inspect::{Look, Payload, Sight, Want, observe};
 use crate::agent::local::host::Transaction;
 use crate::agent::probe;
 use crate::agent::transaction::boot::Boot;
@@ -19,6 +19,7 @@ use crate::agent::transaction::lock::Lock;
 use crate::agent::transaction::node_files::served_by;
 use crate::files::confined::{Outcome, Tree, Walk};
 use crate::protocol::facts::{NodeFacts, ObserveRequest};
+use crate::protocol::named_files::LIST_LIMIT;
 use crate::protocol::node::{Inspect, NodeError};
 use crate::protocol::tree_error::TreeError;
 

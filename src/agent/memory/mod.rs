@@ -9,12 +9,13 @@ use std::fmt;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::agent::inspect::{LIST_LIMIT, Look, Payload, Sight, Want, observe};
+use crate::agent::inspect::{Look, Payload, Sight, Want, observe};
 use crate::files::confined::{Listing, Status};
 use crate::protocol::facts::{
     EtcdFacts, FileFacts, FileKind, Hop, KeptKey, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts,
 };
 use crate::protocol::health_check::Gate;
+use crate::protocol::named_files::LIST_LIMIT;
 use crate::protocol::node::{Inspect, NodeError};
 use crate::types::names::ServiceName;
 use crate::x509::Sha256;

@@ -10,7 +10,7 @@ use crate::types::names::{Address, IdentityName, NodeName, Subject};
 use crate::types::storage::Storage;
 use crate::x509::{Certificate, Sha256};
 
-use super::identities::Case;
+use super::identities::{Case, Obstacle};
 use crate::plan::draft::Builder;
 use crate::plan::model::identity_copy::{Copied, IdentityCopy};
 use crate::plan::{Bundle, Deed, Noted, Position, Why};
@@ -106,8 +106,17 @@ fn note_left(
     builder.draft.notes.push(Noted { address: address.clone(), finding: Finding::note(reason) });
 }
 
+/// A further place that cannot follow is told, and keeps the main place from nothing: that is what was asked for.
+fn left(builder: &mut Builder<'_>, case: &Case<'_>, obstacle: Obstacle, mut why: Vec<Why>) {
+    why.retain(|why| why.finding.reason != Reason::Requested);
+    case.stopped(builder, obstacle, why);
+}
+
 fn update_trust(builder: &mut Builder<'_>, case: &Case<'_>, why: Vec<Why>) {
     let Storage::Kubeconfig { file, .. } = case.storage else { return };
+    if let Err(obstacle) = case.can_be_written() {
+        return left(builder, case, obstacle, why);
+    }
     let Some(trusted) = case.trusted_if_needed(builder, true) else { return };
     let before = case.view.trusted.iter().flatten().map(|certificate| *certificate.fingerprint()).collect();
     let deed = Deed::UpdateKubeconfig { file: file.clone(), trusted, before };
@@ -116,8 +125,7 @@ fn update_trust(builder: &mut Builder<'_>, case: &Case<'_>, why: Vec<Why>) {
 
 fn write(builder: &mut Builder<'_>, case: &Case<'_>, copied: Copied, why: Vec<Why>, lacks: bool) {
     if let Err(obstacle) = case.can_be_written() {
-        case.stopped(builder, obstacle, why);
-        return;
+        return left(builder, case, obstacle, why);
     }
     let trusted = case.trusted_if_needed(builder, lacks);
     let source = (case.name, &case.wanted.storage);

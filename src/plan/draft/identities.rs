@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::desired::{DesiredIdentity, DesiredNode};
-use crate::diff::{Effect, Finding, IdentityView, Reason};
+use crate::diff::{Effect, Finding, IdentityView, Reason, linked_key};
 use crate::formats::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
 use crate::protocol::facts::{FileFacts, FileKind, NodeFacts, Seen};
 use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
@@ -17,7 +17,7 @@ use crate::x509::{Certificate, ExtendedKeyUsage};
 use super::authorities::Signer;
 use super::{copies, shared};
 use crate::plan::draft::Builder;
-use crate::plan::known::advice::not_mended;
+use crate::plan::known::advice::{help, not_mended};
 use crate::plan::known::reissues::reissues;
 use crate::plan::{Blocked, CaCertificates, Deed, Issue, KeySource, Why};
 
@@ -279,6 +279,10 @@ impl Case<'_> {
             };
             let (because, help) = not_mended(&lies_there, &self.address.subject);
             return Err(Obstacle::Elsewhere(format!("{because}: {lies_there}"), help));
+        }
+        if let Some(Finding { reason, .. }) = linked_key(self.storage, self.facts).first() {
+            let way_out = help(reason, &self.address).unwrap_or_default();
+            return Err(Obstacle::Elsewhere(reason.to_string(), way_out));
         }
         self.kubeconfig_can_be_edited()
     }

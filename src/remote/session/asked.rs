@@ -14,12 +14,11 @@ use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use crate::agent::inspect::content::named_files;
-use crate::agent::inspect::{LIST_LIMIT, NAMED_LIMIT};
 use crate::protocol::facts::{
     Content, EndpointFacts, Expect, FileFacts, Met, NodeFacts, ObserveRequest, Seen, ServiceFacts,
     UnsafeStep, not_looked,
 };
+use crate::protocol::named_files::{LIST_LIMIT, NAMED_LIMIT, named_files};
 use crate::protocol::node::NodeError;
 use crate::protocol::wire::Outcome;
 use crate::types::names::ServiceName;
