@@ -54,8 +54,8 @@ pub use strangers::{Judges, Stray};
 pub(crate) use succession::successor_names;
 pub use succession::{Staged, Succession, successions};
 pub use unlisted::{Outsider, Seen as SeenOutside, Sighting, Unlisted, unlisted, way_out};
-pub(crate) use view::foreign_content;
 pub use view::{Form, IdentityView, identity_view, storage_view};
+pub(crate) use view::{foreign_content, in_the_way};
 pub use ways::KnownContent;
 pub(crate) use ways::{linked_key, safe_way};
 

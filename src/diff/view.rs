@@ -204,6 +204,12 @@ pub(super) fn file<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a FileFacts
     }
 }
 
+/// What lies at a path in place of a file, if it is nothing that one could be put over.
+pub(crate) fn in_the_way(facts: &NodeFacts, path: &str) -> Option<Reason> {
+    let is_it = |reason: &Reason| matches!(reason, Reason::LinkLoops { .. } | Reason::NotAFile { .. });
+    file(facts, path).err().filter(is_it)
+}
+
 /// What the PEM file at a path holds, or why it holds nothing.
 pub(super) fn pem<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a PemFacts, Reason> {
     match &file(facts, path)?.content {

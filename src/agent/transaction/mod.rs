@@ -11,6 +11,7 @@ use crate::agent::fs::accounts::Accounts;
 use crate::agent::fs::file_state::{Access, FileImage, Image, TreeImage};
 use crate::agent::inspect::{Look, Payload, Sight, Want};
 use crate::agent::probe::health_checks::Replaced;
+use crate::files::confined::opens_to_others;
 use crate::protocol::command::{Begin, Slot, VisitId};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{FileKind, ServedBy};
@@ -460,8 +461,7 @@ impl Visit {
 
 /// A directory in which this program can go on: open to no others, and, for who is not root, not closed to himself.
 fn usable(objects: &impl Objects, path: &str, access: Access) -> Result<Access, HostError> {
-    let by_others = access.mode & 0o002 != 0 || access.mode & 0o020 != 0 && access.gid != 0;
-    if by_others && access.mode & 0o1000 == 0 {
+    if opens_to_others(access.mode, access.gid, false) && access.mode & 0o1000 == 0 {
         // Whatever lies in it could be led elsewhere from then on, by anybody, and could not be put back.
         let reason =
             format!("the mode {:04o} would let others change what lies in the directory", access.mode);

@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 use crate::protocol::facts::{FileKind, Hop, UnsafeStep};
 
 use crate::protocol::tree_error::TreeError;
+pub(crate) use domain::opens_to_others;
 use domain::{Kind, Object, Purpose, Standing, Trusted, Verdict, Way};
 use walker::{Walker, components, join};
 

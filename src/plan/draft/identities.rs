@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::desired::{DesiredIdentity, DesiredNode};
-use crate::diff::{Effect, Finding, IdentityView, Reason, linked_key};
+use crate::diff::{Effect, Finding, IdentityView, Reason, in_the_way, linked_key};
 use crate::formats::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
-use crate::protocol::facts::{FileFacts, FileKind, NodeFacts, Seen};
+use crate::protocol::facts::NodeFacts;
 use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
 use crate::types::names::{Address, AuthorityName, NodeName, Subject};
 use crate::types::non_empty::{NonEmpty, once};
@@ -263,20 +263,8 @@ impl Case<'_> {
 
     /// Whether files can take the place of what is there.
     pub(crate) fn can_be_written(&self) -> Result<(), Obstacle> {
-        for FileSpec { path, .. } in self.storage.files() {
-            let lies_there = match self.facts.files.get(path) {
-                Some(Seen::Looping { .. }) => Reason::LinkLoops { path: path.clone() },
-                Some(Seen::Present(FileFacts { kind: FileKind::Directory | FileKind::Other, .. })) => {
-                    Reason::NotAFile { path: path.clone() }
-                }
-                Some(
-                    Seen::Present(FileFacts { kind: FileKind::Regular, .. })
-                    | Seen::Absent
-                    | Seen::Dangling { .. }
-                    | Seen::Unknown { .. },
-                )
-                | None => continue,
-            };
+        let mut files = self.storage.files().into_iter();
+        if let Some(lies_there) = files.find_map(|file| in_the_way(self.facts, &file.path)) {
             let (because, help) = not_mended(&lies_there, &self.address.subject);
             return Err(Obstacle::Elsewhere(format!("{because}: {lies_there}"), help));
         }

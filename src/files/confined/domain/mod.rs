@@ -97,6 +97,11 @@ pub(crate) enum Verdict {
     Refused,
 }
 
+/// Whether a directory of this mode lets others than its owner add names. With an access list the group's bits are the most that the list gives to anybody.
+pub(crate) fn opens_to_others(mode: u32, gid: u32, has_access_list: bool) -> bool {
+    mode & 0o002 != 0 || mode & 0o020 != 0 && (gid != 0 || has_access_list)
+}
+
 impl Object {
     /// Who decides about what is in it, if it is a directory, or whose it is.
     fn domain(&self, trusted: Trusted) -> (Domain, bool) {
@@ -104,8 +109,7 @@ impl Object {
         if self.kind != Kind::Directory {
             return (own, false);
         }
-        let by_group = self.mode & 0o020 != 0 && (self.gid != 0 || self.has_access_list);
-        match (self.mode & 0o002 != 0 || by_group, self.mode & 0o1000 != 0) {
+        match (opens_to_others(self.mode, self.gid, self.has_access_list), self.mode & 0o1000 != 0) {
             (false, _) => (own, false),
             (true, true) => (own, true),
             (true, false) => (Domain::Anyone, false),
