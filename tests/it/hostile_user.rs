@@ -70,14 +70,33 @@ fn give(path: &Path) {
     }
 }
 
+/// A folder with everything in it, owners too.
+fn copied(of: &tempfile::TempDir) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let copied = Command::new("cp").arg("-a").arg(of.path().join(".")).arg(folder.path()).status();
+    assert!(copied.unwrap().success());
+    folder
+}
+
+/// What nobody may touch: content, mode, owner and inode.
+fn sentinels(root: &Path, paths: &[&str]) -> Vec<String> {
+    let sentinel = |path: &&str| {
+        let place = root.join(path);
+        let status = fs::symlink_metadata(&place).unwrap();
+        let content = match status.is_dir() {
+            true => fs::read_dir(&place).unwrap().count().to_string(),
+            false => fs::read_to_string(&place).unwrap(),
+        };
+        format!("{path} {content} {:o} {}:{} {}", status.mode(), status.uid(), status.gid(), status.ino())
+    };
+    paths.iter().map(sentinel).collect()
+}
+
 struct Master(tempfile::TempDir);
 
 impl Master {
     fn copied() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let copied = Command::new("cp").arg("-a").arg(MASTER.path().join(".")).arg(folder.path()).status();
-        assert!(copied.unwrap().success());
-        Self(folder)
+        Self(copied(&MASTER))
     }
 
     fn path(&self) -> &Path {
@@ -98,24 +117,10 @@ impl Master {
     }
 
     fn sentinels(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for path in
-            ["n/etc/shadow", "n/etc/cron.d", "n/etc/kubernetes/pki/ca.key", "n/etc/kubernetes/pki/ca.crt"]
-        {
-            let status = fs::symlink_metadata(self.at(path)).unwrap();
-            let content = match status.is_dir() {
-                true => format!("{:?}", fs::read_dir(self.at(path)).unwrap().count()),
-                false => fs::read_to_string(self.at(path)).unwrap(),
-            };
-            found.push(format!(
-                "{path} {content} {:o} {}:{} {}",
-                status.mode(),
-                status.uid(),
-                status.gid(),
-                status.ino()
-            ));
-        }
-        found
+        sentinels(
+            &self.at("n"),
+            &["etc/shadow", "etc/cron.d", "etc/kubernetes/pki/ca.key", "etc/kubernetes/pki/ca.crt"],
+        )
     }
 
     /// Every command that looks or writes; nothing outside is touched or told, and whoever is to write says whose doing it is.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::cluster::ROOT;
+use crate::tidy::{above_tests, production};
 
 /// Whether a room only decides, or also touches the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +90,8 @@ struct Source {
 
 /// The code of a file with every comment and every text cut out.
 fn code(text: &str) -> String {
-    let above = text.split_once("\n#[cfg(test)]\nmod tests {").map_or(text, |(above, _)| above);
     let mut code = String::new();
-    for line in above.lines() {
+    for line in above_tests(text).lines() {
         let mut parts = line.split('"');
         // Every other part is in quotes; a quote in quotes hides code at most.
         let mut kept: String = std::iter::from_fn(|| {
@@ -110,23 +110,11 @@ fn code(text: &str) -> String {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(ROOT).join("src");
-    let mut waiting = vec![root.clone()];
-    let mut found = Vec::new();
-    while let Some(folder) = waiting.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path: PathBuf = entry.unwrap().path();
-            let below = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-            let is_test = below.ends_with("/tests.rs") || below.contains("/tests/");
-            if path.is_dir() {
-                waiting.push(path);
-            } else if below.ends_with(".rs") && !is_test {
-                let code = code(&std::fs::read_to_string(&path).unwrap());
-                found.push(Source { path: below, code });
-            }
-        }
-    }
-    found.sort_by(|one, other| one.path.cmp(&other.path));
+    let source = |(path, text): (PathBuf, String)| Source {
+        path: path.to_str().unwrap().to_owned(),
+        code: code(&text),
+    };
+    let found: Vec<Source> = production().map(source).collect();
     assert!(found.len() > 200, "only {} files", found.len());
     found
 }

@@ -30,14 +30,14 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 /// The files of the program; those that hold only tests are left out.
-fn production() -> impl Iterator<Item = (PathBuf, String)> {
+pub(crate) fn production() -> impl Iterator<Item = (PathBuf, String)> {
     let is_test =
         |path: &Path| path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
     sources().into_iter().filter(move |(path, _)| !is_test(path))
 }
 
 /// The part of a file above its own tests.
-fn above_tests(text: &str) -> &str {
+pub(crate) fn above_tests(text: &str) -> &str {
     text.split_once("\n#[cfg(test)]\nmod tests {").map_or(text, |(above, _)| above)
 }
 

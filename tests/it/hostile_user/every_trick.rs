@@ -112,9 +112,8 @@ struct World {
     folder: tempfile::TempDir,
     root: &'static str,
     spec: &'static str,
-    /// What is replaced, and the files that this or a renewal touches.
+    /// What is replaced.
     replaced: &'static str,
-    files: &'static [&'static str],
 }
 
 const OWN: &str = "apiVersion: pki/v1alpha1
@@ -150,37 +149,34 @@ static NODE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     folder
 });
 
-fn worlds() -> [World; 2] {
-    let copied = |of: &tempfile::TempDir| {
-        let folder = tempfile::tempdir().unwrap();
-        let copied = Command::new("cp").arg("-a").arg(of.path().join(".")).arg(folder.path()).status();
-        assert!(copied.unwrap().success());
-        folder
-    };
-    [
-        World {
-            name: "an ACK master",
-            folder: copied(&MASTER),
-            root: "n",
-            spec: "ack.yaml",
-            replaced: "etcd-server@n1",
-            files: &[
-                "var/lib/etcd/cert/etcd-server.pem",
-                "var/lib/etcd/cert/etcd-server-key.pem",
-                "var/lib/etcd/cert/ca.pem",
-                "var/lib/etcd/cert/ca-key.pem",
-            ],
-        },
-        World {
-            name: "a node with certificates of its own",
-            folder: copied(&NODE),
-            root: "r",
-            spec: "own.yaml",
-            replaced: "a@n1",
-            files: &["srv/n/a.crt", "srv/n/a.key", "srv/n/c.pem", "srv/n/ca.crt", "srv/n/ca.key"],
-        },
-    ]
-}
+/// An ACK master, and a node with certificates of its own.
+const WORLDS: [fn() -> World; 2] = [
+    || World {
+        name: "an ACK master",
+        folder: copied(&MASTER),
+        root: "n",
+        spec: "ack.yaml",
+        replaced: "etcd-server@n1",
+    },
+    || World {
+        name: "a node with certificates of its own",
+        folder: copied(&NODE),
+        root: "r",
+        spec: "own.yaml",
+        replaced: "a@n1",
+    },
+];
+
+/// The files of each of them that a renewal of what is replaced touches or reads.
+const FILES: [&[&str]; 2] = [
+    &[
+        "var/lib/etcd/cert/etcd-server.pem",
+        "var/lib/etcd/cert/etcd-server-key.pem",
+        "var/lib/etcd/cert/ca.pem",
+        "var/lib/etcd/cert/ca-key.pem",
+    ],
+    &["srv/n/a.crt", "srv/n/a.key", "srv/n/c.pem", "srv/n/ca.crt", "srv/n/ca.key"],
+];
 
 impl World {
     fn root(&self) -> PathBuf {
@@ -191,27 +187,14 @@ impl World {
         in_time(self.folder.path(), arguments)
     }
 
-    /// What nobody may touch: content, owner, mode and inode.
     fn sentinels(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for path in ["etc/shadow", "etc/cron.d", "etc/passwd"] {
-            let path = self.root().join(path);
-            let status = fs::symlink_metadata(&path).unwrap();
-            let content = match status.is_dir() {
-                true => fs::read_dir(&path).unwrap().count().to_string(),
-                false => fs::read_to_string(&path).unwrap(),
-            };
-            let owner = (status.mode(), status.uid(), status.gid(), status.ino());
-            found.push(format!("{} {content} {owner:?}", path.display()));
-        }
-        found
+        sentinels(&self.root(), &["etc/shadow", "etc/cron.d", "etc/passwd"])
     }
 
     /// Runs what looks and what writes, with the trick played before, and with it played after the plan was reviewed.
     fn is_safe_from(trick: Trick, number: usize, file: &str) {
         for reviewed_before in [false, true] {
-            let worlds = worlds();
-            let world = &worlds[number];
+            let world = WORLDS[number]();
             let case = format!("{}: {trick:?} on {file}, reviewed before: {reviewed_before}", world.name);
             if reviewed_before {
                 let planned = ["plan", "-f", world.spec, "--replace", world.replaced, "-o", "p.json"];
@@ -256,10 +239,8 @@ fn no_trick_on_any_file_makes_root_touch_or_tell_what_is_outside() {
         return;
     }
     let mut cases = Vec::new();
-    for (number, world) in worlds().iter().enumerate() {
-        for file in world.files {
-            cases.extend(TRICKS.map(|trick| (trick, number, *file)));
-        }
+    for (number, files) in FILES.iter().enumerate() {
+        cases.extend(files.iter().flat_map(|file| TRICKS.map(|trick| (trick, number, *file))));
     }
     let next = std::sync::atomic::AtomicUsize::new(0);
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
@@ -293,8 +274,7 @@ fn what_lies_in_a_directory_that_is_moved_leads_nothing_outside() {
         Trick::Device,
     ];
     for trick in beside {
-        let worlds = worlds();
-        let world = &worlds[0];
+        let world = WORLDS[0]();
         fs::write(world.folder.path().join("moved.yaml"), &moved).unwrap();
         fs::create_dir_all(world.root().join("data/etcd")).unwrap();
         fs::write(world.root().join("var/lib/etcd/cert/more"), "").unwrap();
@@ -316,8 +296,7 @@ fn what_lies_in_a_directory_that_is_moved_leads_nothing_outside() {
         }
     }
     // A user who can write to where it goes decides what comes there.
-    let worlds = worlds();
-    let world = &worlds[0];
+    let world = WORLDS[0]();
     fs::write(world.folder.path().join("moved.yaml"), &moved).unwrap();
     fs::create_dir_all(world.root().join("data/etcd")).unwrap();
     symlink("/etc/cron.d", world.root().join("data/etcd/cert")).unwrap();
