@@ -1,7 +1,7 @@
 //! What runs on this machine: who listens, what is served, which process that is, and what systemd says of it.
 //!
 //! What enters is a [`LiveRequest`] and the facts of the node's files, whose manifests may move ports; what leaves is [`ServiceFacts`] and what etcd says. Everything is looked at
-//! from the machine itself, all at the same time, and nothing waits longer than [`PATIENCE`]. It changes nothing: handshakes without a client
+//! from the machine itself, all at the same time, and nothing waits longer than [`PATIENCE`], but for the end of an election of etcd. It changes nothing: handshakes without a client
 //! certificate, questions to etcd with one, and reading below `/proc`.
 
 pub(super) mod etcd;

@@ -45,10 +45,16 @@ const TEXTS_LIMIT: usize = 16;
 const TEXT_LIMIT: usize = 256;
 /// How long the other members are waited for.
 const OTHERS: Duration = Duration::from_secs(1);
+/// How long the end of an election is waited for. With etcd's default timeout of one second an election takes one to two of them (etcd 3.5, raft), and where votes
+/// are split a second one follows.
+const ELECTION: Duration = Duration::from_secs(4);
+/// How long between two questions while there is no leader.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Longest answer that is read.
 const ANSWER_LIMIT: usize = 1024 * 1024;
 
-/// Asks the member that listens at one of these addresses.
+/// Asks the member that listens at one of these addresses. One that follows nobody is asked again until an election would be over: taken for a lost quorum, that
+/// moment would make another plan, one that restarts members without regard to the others.
 pub(crate) fn observe(
     question: &EtcdQuestion,
     tree: &impl Look,
@@ -67,7 +73,22 @@ fn ask(
     if addresses.is_empty() {
         return Err("etcd does not listen for clients".to_owned());
     }
-    Asker::prepare(&question.certificate, &question.key, tree)?.ask(addresses, deadline)
+    let asker = Asker::prepare(&question.certificate, &question.key, tree)?;
+    let patience = deadline.saturating_duration_since(Instant::now());
+    once_elected(|| asker.ask(addresses, Instant::now() + patience), Instant::now() + ELECTION)
+}
+
+/// What a member says once it follows somebody, or at this time at the latest.
+fn once_elected(
+    mut ask: impl FnMut() -> Result<EtcdFacts, String>,
+    elected: Instant,
+) -> Result<EtcdFacts, String> {
+    let mut facts = ask()?;
+    while facts.own_status().is_some_and(|own| own.leader.is_none()) && Instant::now() < elected {
+        std::thread::sleep(PAUSE);
+        facts = ask()?;
+    }
+    Ok(facts)
 }
 
 /// Somebody with a client certificate, who can ask without the files.

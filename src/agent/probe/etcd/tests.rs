@@ -114,6 +114,45 @@ fn answering(etcd: &EtcdFacts) -> usize {
 }
 
 #[test]
+fn an_election_is_waited_for_and_is_no_lost_quorum() {
+    let member = |leader: Option<EtcdId>| {
+        let status = MemberStatus {
+            version: "3.5.0".to_owned(),
+            leader,
+            raft_term: 2,
+            raft_index: 7,
+            raft_applied_index: 7,
+            database_bytes: 1,
+            alarms: Vec::new(),
+        };
+        let (name, urls, is_learner) = ("m0".to_owned(), Vec::new(), false);
+        let status = Seen::Present(status);
+        let own = MemberFacts { name, peer_urls: urls.clone(), client_urls: urls, is_learner, status };
+        EtcdFacts { cluster: EtcdId(1), member: EtcdId(1), members: [(EtcdId(1), own)].into() }
+    };
+    let long = Instant::now() + Duration::from_secs(600);
+    let mut answers = vec![Ok(member(Some(EtcdId(2)))), Ok(member(None)), Ok(member(None))];
+    assert_eq!(once_elected(|| answers.pop().unwrap(), long), Ok(member(Some(EtcdId(2)))));
+    assert!(answers.is_empty());
+    // One that follows is not asked twice, and what a later answer says counts as well where it is an error.
+    let mut answers = vec![Err("not asked".to_owned()), Ok(member(Some(EtcdId(2))))];
+    assert_eq!(once_elected(|| answers.pop().unwrap(), long), Ok(member(Some(EtcdId(2)))));
+    let mut answers = vec![Err("refused".to_owned()), Ok(member(None))];
+    assert_eq!(once_elected(|| answers.pop().unwrap(), long), Err("refused".to_owned()));
+    // A lost quorum is told after a while.
+    let mut asked = 0;
+    let none = once_elected(
+        || {
+            asked += 1;
+            Ok(member(None))
+        },
+        Instant::now() + 3 * PAUSE,
+    );
+    assert_eq!(none, Ok(member(None)));
+    assert!(asked >= 2);
+}
+
+#[test]
 fn a_real_cluster_tells_its_members_its_leader_and_where_their_logs_are() {
     let Some(mut members) = Members::start() else { return };
     let is_whole = |etcd: &EtcdFacts| {
