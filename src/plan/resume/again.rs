@@ -9,6 +9,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::diagnostic::escaped;
+use crate::plan::restart::quorum;
 use crate::plan::{
     Action, Again, Bundle, CaCertificates, Deed, Disruption, Expected, Made, Options, Phase, Plan,
     Precondition, SavedPlan, Standing, Standings, Visit,
@@ -116,6 +117,8 @@ impl SavedPlan {
             Some(last) => made.up_to(last),
             None => made,
         };
+        let begun = standings.visits.values().any(|standing| *standing == Standing::Done);
+        let restarts = made.actions().any(|action| action.restarts().is_some_and(quorum::is_member));
         let saves = made.visits.iter().any(|visit| visit.phase == Phase::EtcdSnapshot);
         let to_do: Vec<(usize, &Visit)> = self
             .says
@@ -123,8 +126,9 @@ impl SavedPlan {
             .iter()
             .enumerate()
             .filter(|(_, visit)| standings.visits.get(&visit.number) != Some(&Standing::Done))
-            // With the last restart of a member the reason for a snapshot has gone.
-            .filter(|(_, visit)| saves || visit.phase != Phase::EtcdSnapshot)
+            // With the last restart of a member the reason for a snapshot has gone, and one that was made before the run was interrupted need not be made again. But
+            // a plan that saves etcd's data first is not begun without it because no member can be asked just now.
+            .filter(|(_, visit)| saves || visit.phase != Phase::EtcdSnapshot || restarts && !begun)
             .collect();
         let compare = Compare { made: &standings.made, dates };
         let mut places = Vec::new();

@@ -9,7 +9,7 @@ use crate::observe::survey::tests::now;
 use crate::output;
 use crate::plan::restart::cold_start::tests::{everything_down, later};
 use crate::plan::restart::health_checks::tests::{facts, plan_at, plan_with, running, soon};
-use crate::plan::{Dates, Options, Plan, Rest, SavedPlan, standing};
+use crate::plan::{Dates, Options, Plan, Rest, SavedPlan, Standing, standing};
 use crate::protocol::facts::{ClientCertificate, EtcdId, Seen};
 use crate::protocol::file::to_text;
 use crate::simulate::{Processes, checked};
@@ -235,4 +235,23 @@ fn another_leader_makes_no_other_plan_of_what_was_saved() {
         status.leader = None;
         assert!(rest(&survey, &again).is_err());
     }
+}
+
+#[test]
+fn a_plan_that_saves_first_is_not_begun_without_that() {
+    let mut survey = stale(EtcdSnapshots::Always);
+    let saved = SavedPlan::read(to_text(&plan_at(&survey, soon())).as_bytes()).unwrap();
+    // By now it would not be saved, and the members are restarted all the same.
+    survey.desired.snapshots.etcd = EtcdSnapshots::Never;
+    let mut standings = saved.standing(&survey, &diff(&survey.desired, &survey.observed, soon()));
+    let again = saved.options_again(&standings);
+    let made = plan_with(&survey, soon(), &again);
+    assert!(restarts(&made) > 0 && saved_on(&made).is_empty());
+    let difference = saved.rest(&standings, made.clone(), Dates::Equal).unwrap_err().to_string();
+    assert!(difference.contains("snapshot-etcd"), "{difference}");
+    // A run that was interrupted has saved it already.
+    let places: Vec<u32> = made.visits.iter().map(|visit| visit.number).collect();
+    assert_eq!(places, [1, 2, 3]);
+    standings.visits.insert(1, Standing::Done);
+    let Ok(Rest::Work(_)) = saved.rest(&standings, made, Dates::Equal) else { panic!() };
 }
