@@ -12,7 +12,7 @@
 //!
 //! # Rooms
 //!
-//! Imports go down only; `tests/it/layers.rs` holds this table, and which crates each room may use.
+//! Imports go down only; `tests/it/contract/layers.rs` holds this table, and which crates each room may use.
 //!
 //! | Rank | Room | What is in it |
 //! |---|---|---|
@@ -53,7 +53,7 @@ pub mod profile;
 pub mod protocol;
 pub mod remote;
 #[cfg(test)]
-#[path = "../tests/it/seeds.rs"]
+#[path = "../tests/support/seeds.rs"]
 mod seeds;
 pub mod simulate;
 pub mod spec;

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use crate::PLACES;
-use crate::cluster::Cluster;
 use crate::controller::Controller;
 use crate::specs::give;
+use crate::support::cluster::Cluster;
 
 /// How many things a plan does.
 fn counted(plan: &str) -> u64 {

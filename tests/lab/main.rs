@@ -12,9 +12,6 @@
 mod adopt;
 mod barriers;
 mod calibration;
-#[expect(dead_code, reason = "shared with tests that need more of it")]
-#[path = "../it/cluster.rs"]
-mod cluster;
 mod controller;
 mod etcd;
 mod etcd_kills;
@@ -36,23 +33,19 @@ mod same;
 mod secrets;
 mod specs;
 mod strangers;
-mod tap;
 #[expect(dead_code, reason = "shared with tests that need more of it")]
-#[path = "../it/traces.rs"]
-mod traces;
+#[path = "../support/mod.rs"]
+mod support;
+mod tap;
 mod walk;
 
-pub(crate) use cluster::ROOT;
 pub(crate) use nodes::well;
+pub(crate) use support::cluster::ROOT;
+pub(crate) use support::program::words;
 
 /// Everything that a run said.
 pub(crate) fn both(output: &std::process::Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
-}
-
-/// A text without its line breaks, in which what is long goes on.
-pub(crate) fn words(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The names and addresses of the nodes in the fixtures and the examples.

@@ -7,16 +7,16 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::cluster::ROOT;
 use crate::controller::Controller;
 use crate::nodes::Called;
 use crate::same::without_connections;
+use crate::support::cluster::ROOT;
 
 /// `gh` of a repository that lies in a folder; whatever it is asked besides fails.
-const GH: &str = include_str!("../it/stand_ins/gh");
+const GH: &str = include_str!("../support/stand_ins/gh");
 
 /// The program. A plan of a pull request copies no program to a node, and the nodes of the lab have none of their own: for them it is a plan like any other.
-const PKI: &str = include_str!("../it/stand_ins/pki");
+const PKI: &str = include_str!("../support/stand_ins/pki");
 
 const HEAD: &str = "1111111111111111111111111111111111111111";
 const MERGE: &str = "2222222222222222222222222222222222222222";

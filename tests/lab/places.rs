@@ -4,10 +4,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::cluster::left_out;
 use crate::controller::Controller;
 use crate::nodes::{Node, wait_until};
 use crate::specs::{Reached, Spec, give, made};
+use crate::support::cluster::left_out;
 use crate::tap::Tap;
 use crate::{PLACES, both};
 

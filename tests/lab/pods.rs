@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::PLACES;
-use crate::cluster::Cluster as Fixture;
 use crate::controller::Controller;
 use crate::nodes::{Node, wait_until};
 use crate::same::without_connections;
 use crate::specs::give;
+use crate::support::cluster::Cluster as Fixture;
 
 /// As a real kubelet it passes over names that begin with a dot and knows a pod by its manifest's content. Every program serves TLS at the port of its component, with
 /// the certificate that the component has at its start.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use pki::x509::Sha256;
 
 use crate::PLACES;
-use crate::cluster::{Cluster, ROOT, normalised};
 use crate::controller::Controller;
 use crate::nodes::{Called, Node, below};
 use crate::specs::give;
+use crate::support::cluster::{Cluster, ROOT, normalised};
 
 /// What is asked and done one after the other, with the code that it ends with.
 const STEPS: [(i32, &[&str]); 7] = [

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::controller::Controller;
 use crate::nodes::{Called, Node, below};
 use crate::specs::{Reached, Spec};
+use crate::support::traces::{LENGTH, traces, windows_of};
 use crate::tap::Tap;
-use crate::traces::{LENGTH, traces, windows_of};
 
 type Needles = BTreeSet<Vec<u8>>;
 

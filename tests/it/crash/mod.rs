@@ -1,0 +1,3 @@
+//! The real program ended or failed at each of its system calls.
+
+pub(crate) mod walk;
