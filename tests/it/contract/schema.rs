@@ -27,10 +27,38 @@ pub(crate) fn conforms(document: Document, value: &Value) -> Result<(), String> 
     if errors.is_empty() { Ok(()) } else { Err(format!("{document:?}: {}", errors.join("\n"))) }
 }
 
+/// As `pki schema` prints it.
+fn printed(schema: &Value) -> String {
+    format!("{}\n", serde_json::to_string_pretty(schema).unwrap())
+}
+
+/// As it is published: that of the spec for people and editors, the others with one line for each definition, so that a change of form is
+/// still seen in a diff.
+fn lines(document: Document, schema: &Value) -> String {
+    match document {
+        Document::Spec => printed(schema),
+        Document::Plan | Document::Facts | Document::Event => {
+            let line = |(name, value): (&String, &Value)| {
+                let value = match (name.as_str(), value.as_object()) {
+                    ("definitions", Some(definitions)) => {
+                        let lines =
+                            definitions.iter().map(|(name, value)| format!("{}:{value}", json!(name)));
+                        format!("{{\n{}\n}}", lines.collect::<Vec<_>>().join(",\n"))
+                    }
+                    _ => value.to_string(),
+                };
+                format!("{}:{value}", json!(name))
+            };
+            let parts = schema.as_object().unwrap().iter().map(line);
+            format!("{{\n{}\n}}\n", parts.collect::<Vec<_>>().join(",\n"))
+        }
+    }
+}
+
 #[test]
 fn the_published_schemas_are_fresh() {
     for document in Document::ALL {
-        let generated = format!("{}\n", serde_json::to_string_pretty(&document.schema()).unwrap());
+        let generated = lines(document, &document.schema());
         let file = published(document);
         if std::env::var_os("UPDATE").is_some() {
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -81,8 +109,8 @@ fn each_schema_is_printed() {
         ("facts", Document::Facts),
         ("event", Document::Event),
     ] {
-        let printed = made.ends(0, &["schema", word]);
-        assert_eq!(printed, std::fs::read_to_string(published(document)).unwrap());
+        let read: Value = serde_json::from_slice(&std::fs::read(published(document)).unwrap()).unwrap();
+        assert_eq!(made.ends(0, &["schema", word]), printed(&read));
     }
     assert_eq!(made.ends(0, &["schema"]), made.ends(0, &["schema", "spec"]));
 }
