@@ -1,6 +1,7 @@
 //! What others rely on: words, codes, streams and formats, and the form of the source tree.
 
 pub(crate) mod cli;
+pub(crate) mod dependencies;
 pub(crate) mod forms;
 pub(crate) mod layers;
 pub(crate) mod pipelines;

@@ -10,9 +10,15 @@ const LONGEST: usize = 700;
 
 /// Every source file of the library and the program: its path below `src` and its text.
 fn sources() -> Vec<(PathBuf, String)> {
-    let root = Path::new(ROOT).join("src");
+    let found = below(&Path::new(ROOT).join("src"));
+    assert!(found.len() > 60, "only {} files", found.len());
+    found
+}
+
+/// Every Rust file below a folder: its path there and its text.
+pub(crate) fn below(root: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut waiting = vec![root.clone()];
+    let mut waiting = vec![root.to_owned()];
     while let Some(folder) = waiting.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -20,12 +26,11 @@ fn sources() -> Vec<(PathBuf, String)> {
                 waiting.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                found.push((path.strip_prefix(&root).unwrap().to_owned(), text));
+                found.push((path.strip_prefix(root).unwrap().to_owned(), text));
             }
         }
     }
     found.sort();
-    assert!(found.len() > 60, "only {} files", found.len());
     found
 }
 
