@@ -1,8 +1,8 @@
 //! A node as it is served on its machine: what can be asked of it, and the places where that touches the world.
 //!
 //! What enters is requests of [`protocol`](crate::protocol); what leaves is facts and answers. [`Inspect`] is the reading half and cannot change a node: whoever
-//! holds only `&dyn Inspect` has no way to write, remove or run. [`Local`] is this machine, or a directory that stands for a node; [`Memory`] is a node made
-//! of values, for tests.
+//! holds only `&dyn Inspect` has no way to write, remove or run. [`Local`] is this machine, or a directory that stands for a node; `Memory` is a node made
+//! of values, for tests, behind the feature of that name.
 //!
 //! [`Host`] is the writing half. It works in transactions: everything that will be touched is copied before the first write, one
 //! [`Order`](crate::protocol::command::Order) after another is performed, and the end is `commit` or `undo`. A transaction whose process died is found open by
@@ -14,6 +14,7 @@
 pub mod fs;
 pub(crate) mod inspect;
 mod local;
+#[cfg(feature = "memory")]
 mod memory;
 pub(crate) mod probe;
 pub mod serve;
@@ -23,5 +24,6 @@ mod tests;
 pub(crate) mod transaction;
 
 pub use local::Local;
+#[cfg(feature = "memory")]
 pub use memory::{Failure, Memory, Port, Running};
 pub use serve::{Ending, Login, Service, Stopper};

@@ -100,13 +100,6 @@ pub(crate) struct Change {
     pub(super) found: Option<Image>,
 }
 
-impl Change {
-    /// Whatever is found there.
-    pub(super) fn new(location: &str, image: Image, takes: BTreeSet<String>) -> Self {
-        Self { location: location.to_owned(), image, takes, found: None }
-    }
-}
-
 /// A change that an order asks for.
 pub(crate) struct Wanted {
     pub(super) touch: Touch,

@@ -248,7 +248,8 @@ impl Memory {
                 continue;
             }
             let takes = made_below(touch, &trees, &paths);
-            self.become_like(&Change::new(&touch.location, before.clone(), takes));
+            let location = touch.location.clone();
+            self.become_like(&Change { location, image: before.clone(), takes, found: None });
             let is_back = now(self).same_as(before);
             if is_back { &mut undone.restored } else { &mut undone.left }.push(touch.path.clone());
         }
