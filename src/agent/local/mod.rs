@@ -10,7 +10,6 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::agent::fs::disk::Fuse;
 use crate::agent::inspect::{Look, Payload, Sight, Want, observe};
 use crate::agent::local::host::Transaction;
 use crate::agent::probe;
@@ -37,22 +36,13 @@ pub struct Local {
     pub(super) boot: Option<Boot>,
     pub(super) lock: Option<Lock>,
     pub(super) transaction: Option<Transaction>,
-    pub(super) fuse: Fuse,
 }
 
 impl Local {
     /// A node whose `/` is `root`, or this machine's own when there is none, and whose clock is `clock`.
     pub fn new(root: Option<PathBuf>, clock: fn() -> Timestamp) -> Self {
         let boot = if root.is_none() { Boot::of_machine() } else { None };
-        Self {
-            root,
-            is_created_at_need: false,
-            clock,
-            boot,
-            lock: None,
-            transaction: None,
-            fuse: Fuse::default(),
-        }
+        Self { root, is_created_at_need: false, clock, boot, lock: None, transaction: None }
     }
 
     /// A node whose `/` is `root`, which is made when the node is first worked on. Until then it is an empty node.
@@ -77,7 +67,6 @@ impl Clone for Local {
             boot: self.boot.clone(),
             lock: None,
             transaction: None,
-            fuse: self.fuse.clone(),
         }
     }
 }

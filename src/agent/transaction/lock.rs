@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::agent::fs::disk::{Dir, Fuse, host_error};
+use crate::agent::fs::disk::{Dir, host_error};
 use crate::files::confined::Tree;
 use crate::protocol::error::HostError;
 use crate::protocol::lock::{Claim, Holder, LockState};
@@ -37,11 +37,11 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// Takes the lock of a node, without waiting.
-    pub(crate) fn take(tree: &Tree, claim: &Claim, now: Timestamp, fuse: &Fuse) -> Result<Self, HostError> {
+    pub(crate) fn take(tree: &Tree, claim: &Claim, now: Timestamp) -> Result<Self, HostError> {
         let place = match tree.open_parent(PATH) {
             Err(TreeError::NoParent { .. }) => {
                 let root = tree.open_parent(DIRECTORY).map_err(unreachable)?;
-                Dir::of(&root, fuse)?.make_directory("run", 0o755)?;
+                Dir::of(&root)?.make_directory("run", 0o755)?;
                 tree.open_parent(PATH).map_err(unreachable)?
             }
             other => other.map_err(unreachable)?,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::journal::{self, Journal};
 use super::snapshot::{self, Manifest};
-use crate::agent::fs::disk::{Dir, Fuse};
+use crate::agent::fs::disk::Dir;
 use crate::agent::inspect::{LAST, OPEN};
 use crate::agent::transaction::node_files::served_by;
 use crate::files::confined::{Outcome, Tree};
@@ -31,8 +31,8 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the state directory; `None` when it is not there.
-    pub(crate) fn open(tree: &Tree, path: &str, fuse: &Fuse) -> Result<Option<Self>, HostError> {
-        let Some(directory) = walk_to(tree, path, fuse)? else { return Ok(None) };
+    pub(crate) fn open(tree: &Tree, path: &str) -> Result<Option<Self>, HostError> {
+        let Some(directory) = walk_to(tree, path)? else { return Ok(None) };
         let Some(snapshots) = directory.child(SNAPSHOTS)? else { return Ok(None) };
         check_closed(&directory, served_by().uid)?;
         check_closed(&snapshots, served_by().uid)?;
@@ -40,8 +40,8 @@ impl Store {
     }
 
     /// Opens the state directory and makes what of it is missing.
-    pub(crate) fn make(tree: &Tree, path: &str, uid: u32, fuse: &Fuse) -> Result<Self, HostError> {
-        let directory = make_path(tree, path, fuse)?;
+    pub(crate) fn make(tree: &Tree, path: &str, uid: u32) -> Result<Self, HostError> {
+        let directory = make_path(tree, path)?;
         if directory.stat(SNAPSHOTS)?.is_some() {
             // Something is kept here already, and whoever could enter may have put it here.
             check_closed(&directory, uid)?;
@@ -264,12 +264,12 @@ fn check_closed(directory: &Dir, uid: u32) -> Result<(), HostError> {
     Ok(())
 }
 
-fn walk_to(tree: &Tree, path: &str, fuse: &Fuse) -> Result<Option<Dir>, HostError> {
+fn walk_to(tree: &Tree, path: &str) -> Result<Option<Dir>, HostError> {
     let failed = |reason: String| HostError::Path { path: path.to_owned(), reason };
     match tree.walk_to_state(path).outcome {
         Outcome::Found(found) => match (found.status.kind, &found.place) {
             (FileKind::Directory, Some(place)) => {
-                let parent = Dir::of(place, fuse)?;
+                let parent = Dir::of(place)?;
                 parent.child(&place.name.to_string_lossy())
             }
             (FileKind::Directory | FileKind::Regular | FileKind::Other, _) => {
@@ -285,9 +285,9 @@ fn walk_to(tree: &Tree, path: &str, fuse: &Fuse) -> Result<Option<Dir>, HostErro
 }
 
 /// Makes a directory with every directory above it that is missing; those are open to all, as `/var/lib` is.
-fn make_path(tree: &Tree, path: &str, fuse: &Fuse) -> Result<Dir, HostError> {
+fn make_path(tree: &Tree, path: &str) -> Result<Dir, HostError> {
     let failed = |error: TreeError| HostError::Path { path: path.to_owned(), reason: error.to_string() };
-    if let Some(directory) = walk_to(tree, path, fuse)? {
+    if let Some(directory) = walk_to(tree, path)? {
         return Ok(directory);
     }
     let mut missing = Vec::new();
@@ -304,7 +304,7 @@ fn make_path(tree: &Tree, path: &str, fuse: &Fuse) -> Result<Dir, HostError> {
             Err(error) => return Err(failed(error)),
         }
     };
-    let mut here = Dir::of(&place, fuse)?;
+    let mut here = Dir::of(&place)?;
     let first = place.name.to_string_lossy().into_owned();
     missing.push(&first);
     while let Some(name) = missing.pop() {

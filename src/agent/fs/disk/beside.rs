@@ -11,7 +11,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{Dir, host_error};
+use super::{Dir, effect, host_error};
 use crate::agent::fs::print::Salt;
 use crate::protocol::error::HostError;
 use crate::protocol::snapshots::temporary_name;
@@ -65,7 +65,7 @@ impl Dir {
         make: impl Fn(&Self, &str) -> Result<T, Errno>,
     ) -> Result<(String, T), HostError> {
         for temporary in beside.names(name) {
-            match self.fuse.pass().and_then(|()| make(self, &temporary)) {
+            match effect(|| make(self, &temporary)) {
                 Ok(made) => return Ok((temporary, made)),
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(host_error(self.path_of(&temporary), error)),

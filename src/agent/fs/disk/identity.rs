@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
-use super::{Dir, Fuse, host_error};
+use super::{Dir, effect, host_error};
 use crate::protocol::error::HostError;
 
 /// What makes an object the same as before, whatever its name.
@@ -30,13 +30,13 @@ impl Identity {
 
 impl Dir {
     /// Another handle of the same directory, whatever is under its name by now.
-    pub(crate) fn again(&self, fuse: &Fuse) -> Result<Self, HostError> {
+    pub(crate) fn again(&self) -> Result<Self, HostError> {
         let failed = |error: std::io::Error| HostError::Refused {
             path: self.path.clone(),
             reason: error.kind().to_string(),
         };
         let handle = self.handle.try_clone().map_err(failed)?;
-        Ok(Self { handle, path: self.path.clone(), guard: self.guard, fuse: fuse.clone() })
+        Ok(Self { handle, path: self.path.clone(), guard: self.guard })
     }
 
     /// The directory itself.
@@ -61,7 +61,7 @@ impl Dir {
     pub(crate) fn rename_to_free(&self, from: &str, to: &str) -> Result<(), HostError> {
         use rustix::fs::RenameFlags;
         let path = || self.path_of(to);
-        let renamed = self.fuse.pass().and_then(|()| {
+        let renamed = effect(|| {
             let exclusive =
                 rustix::fs::renameat_with(&self.handle, from, &self.handle, to, RenameFlags::NOREPLACE);
             match exclusive {

@@ -24,6 +24,8 @@ use crate::types::secret::Secret;
 
 mod attributes;
 mod beside;
+#[cfg(test)]
+pub(crate) mod fail_point;
 mod identity;
 mod large;
 mod opening;
@@ -44,7 +46,6 @@ pub(crate) struct Dir {
     pub(crate) path: String,
     /// Who decides what its names mean.
     guard: Guard,
-    fuse: Fuse,
 }
 
 /// What became of a directory that was to be removed.
@@ -52,69 +53,6 @@ pub(crate) struct Dir {
 pub(crate) enum Removal {
     Removed,
     NotEmpty,
-}
-
-/// Ends all effects after a given number of them, as the end of the process would. Only tests have one.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Fuse {
-    #[cfg(test)]
-    left: Option<std::sync::Arc<std::sync::atomic::AtomicI64>>,
-    /// What happens before each effect, with its number; somebody else's doing.
-    #[cfg(test)]
-    meanwhile: Option<Meanwhile>,
-}
-
-/// What somebody else does between two effects.
-#[cfg(test)]
-#[derive(Clone)]
-struct Meanwhile {
-    passed: std::sync::Arc<std::sync::atomic::AtomicUsize>,
-    deed: std::sync::Arc<dyn Fn(usize) + Send + Sync>,
-}
-
-#[cfg(test)]
-impl std::fmt::Debug for Meanwhile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Meanwhile")
-    }
-}
-
-impl Fuse {
-    /// Lets `effects` system calls pass.
-    #[cfg(test)]
-    pub(crate) fn after(effects: i64) -> Self {
-        Self { left: Some(std::sync::Arc::new(effects.into())), meanwhile: None }
-    }
-
-    /// Does something before each effect, which is told its number, from 0.
-    #[cfg(test)]
-    pub(crate) fn with_meanwhile(deed: impl Fn(usize) + Send + Sync + 'static) -> Self {
-        let meanwhile = Meanwhile { passed: Default::default(), deed: std::sync::Arc::new(deed) };
-        Self { left: None, meanwhile: Some(meanwhile) }
-    }
-
-    /// How many would still pass; negative when the fuse has blown.
-    #[cfg(test)]
-    pub(crate) fn left(&self) -> i64 {
-        self.left.as_ref().map_or(i64::MAX, |left| left.load(std::sync::atomic::Ordering::SeqCst))
-    }
-
-    #[cfg(test)]
-    fn pass(&self) -> Result<(), Errno> {
-        if let Some(Meanwhile { passed, deed }) = &self.meanwhile {
-            deed(passed.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
-        }
-        match &self.left {
-            Some(left) if left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) <= 0 => Err(Errno::INTR),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    #[cfg(not(test))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the other form is that of the tests")]
-    fn pass(&self) -> Result<(), Errno> {
-        Ok(())
-    }
 }
 
 impl Dir {
@@ -178,14 +116,8 @@ impl Dir {
     }
 
     pub(crate) fn append(&self, file: &OwnedFd, name: &str, bytes: &[u8]) -> Result<(), HostError> {
-        if let Err(error) = self.fuse.pass() {
-            // The end may come in the middle of a write.
-            let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
-            if error == Errno::INTR && self.is_just_blown() {
-                let _torn = rustix::io::write(file, half);
-            }
-            return Err(host_error(self.path_of(name), error));
-        }
+        #[cfg(test)]
+        fail_point::pass_writing(file, bytes).map_err(|error| host_error(self.path_of(name), error))?;
         let mut rest = bytes;
         while !rest.is_empty() {
             match rustix::io::write(file, rest) {
@@ -447,19 +379,15 @@ impl Dir {
     }
 
     fn effect<T>(&self, name: &str, change: impl FnOnce() -> Result<T, Errno>) -> Result<T, HostError> {
-        self.fuse.pass().and_then(|()| change()).map_err(|error| host_error(self.path_of(name), error))
+        effect(change).map_err(|error| host_error(self.path_of(name), error))
     }
+}
 
+/// Makes a change, unless a test has ended the process before it.
+fn effect<T>(change: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
     #[cfg(test)]
-    fn is_just_blown(&self) -> bool {
-        self.fuse.left() == -1
-    }
-
-    #[cfg(not(test))]
-    #[expect(clippy::unused_self, reason = "the other form is that of the tests")]
-    fn is_just_blown(&self) -> bool {
-        false
-    }
+    fail_point::pass()?;
+    change()
 }
 
 /// The name of the file that [`Dir::write_whole`] renames to `name`.

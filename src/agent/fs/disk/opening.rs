@@ -8,16 +8,16 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::{Dir, Fuse, host_error};
+use super::{Dir, host_error};
 use crate::files::confined::{Guard, Place};
 use crate::protocol::error::HostError;
 
 impl Dir {
     /// The directory of a place that was walked to.
-    pub(crate) fn of(place: &Place, fuse: &Fuse) -> Result<Self, HostError> {
+    pub(crate) fn of(place: &Place) -> Result<Self, HostError> {
         let path = place.path.clone();
         match open_directory(place.directory.as_fd(), ".") {
-            Ok(handle) => Ok(Self { handle, path, guard: place.standing, fuse: fuse.clone() }),
+            Ok(handle) => Ok(Self { handle, path, guard: place.standing }),
             Err(error) => Err(host_error(path, error)),
         }
     }
@@ -32,7 +32,7 @@ impl Dir {
                     .map_err(|error| host_error(path.clone(), error))?;
                 let stat = self.read_stat(&handle, name)?;
                 let guard = self.enter(&stat, &handle, name)?;
-                Ok(Some(Self { handle, path, guard, fuse: self.fuse.clone() }))
+                Ok(Some(Self { handle, path, guard }))
             }
         }
     }

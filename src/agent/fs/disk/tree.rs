@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{FileType, Gid, Mode, RenameFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::{Beside, Dir, Removal, access_of, attributes, host_error};
+use super::{Beside, Dir, Removal, access_of, attributes, effect, host_error};
 use crate::agent::fs::file_state::{Access, DirectoryImage, Entry, FileImage, Image, TreeImage};
 use crate::protocol::error::HostError;
 
@@ -92,7 +92,7 @@ impl Dir {
 
     /// Exchanges two names in one step, so that nobody finds either of them missing.
     pub(crate) fn exchange(&self, one: &str, other: &str) -> Result<(), HostError> {
-        let exchanged = self.fuse.pass().and_then(|()| {
+        let exchanged = effect(|| {
             rustix::fs::renameat_with(&self.handle, one, &self.handle, other, RenameFlags::EXCHANGE)
         });
         exchanged.map_err(|error| {
@@ -138,7 +138,7 @@ impl Dir {
 
     /// The directory that holds what is at a path below this one, and its name there; `None` when that directory is missing.
     fn holder<'path>(&self, path: &'path str) -> Result<Option<(Self, &'path str)>, HostError> {
-        let mut here = self.again(&self.fuse)?;
+        let mut here = self.again()?;
         let (above, leaf) = path.rsplit_once('/').unwrap_or(("", path));
         for name in above.split('/').filter(|name| !name.is_empty()) {
             match here.kind(name)? {

@@ -48,7 +48,7 @@ impl Local {
         let asker = Asker::prepare(certificate, key, tree)
             .map_err(|reason| HostError::EtcdNotSaved { reason: format!("{address}: {reason}") })?;
         let uid = served_by().uid;
-        let folder = Store::make(tree, state_directory, uid, &self.fuse)?.make_etcd_snapshots(uid)?;
+        let folder = Store::make(tree, state_directory, uid)?.make_etcd_snapshots(uid)?;
         sweep(&folder)?;
         let start = Instant::now();
         let timeout = Duration::from_secs((*timeout_seconds).min(LONGEST));

@@ -45,7 +45,7 @@ impl Host for Local {
         if self.lock.is_none() {
             self.make_root()?;
             let tree = self.tree()?;
-            self.lock = Some(Lock::take(&tree, claim, (self.clock)(), &self.fuse)?);
+            self.lock = Some(Lock::take(&tree, claim, (self.clock)())?);
         }
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Host for Local {
 
     fn snapshots(&self, state_directory: &str) -> Result<Vec<SnapshotFacts>, HostError> {
         let tree = self.tree()?;
-        let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(Vec::new()) };
+        let Some(store) = Store::open(&tree, state_directory)? else { return Ok(Vec::new()) };
         let open = store.marker()?.map(|open| open.id());
         let mut found = Vec::new();
         for (manifest, directory) in store.visits()? {
@@ -181,14 +181,14 @@ impl Host for Local {
     }
 
     fn etcd_snapshots(&self, state_directory: &str) -> Result<Vec<EtcdSnapshot>, HostError> {
-        let store = Store::open(&self.tree()?, state_directory, &self.fuse)?;
+        let store = Store::open(&self.tree()?, state_directory)?;
         let folder = store.map_or(Ok(None), |store| store.etcd_snapshots())?;
         folder.map_or(Ok(Vec::new()), |folder| etcd_snapshot::list(&folder))
     }
 
     fn prune(&mut self, state_directory: &str, keep: u32) -> Result<Vec<String>, HostError> {
         let tree = self.tree()?;
-        let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(Vec::new()) };
+        let Some(store) = Store::open(&tree, state_directory)? else { return Ok(Vec::new()) };
         let took_lock = self.lock.is_none();
         self.lock(&Claim::of_run("prune"))?;
         if self.transaction.is_none() {
@@ -223,7 +223,7 @@ impl Local {
         restarts: Restarts,
     ) -> Result<Option<Undone>, HostError> {
         let tree = self.tree()?.for_work().with_state(state_directory);
-        let Some(store) = Store::open(&tree, state_directory, &self.fuse)? else { return Ok(None) };
+        let Some(store) = Store::open(&tree, state_directory)? else { return Ok(None) };
         let Some(found) = store.marker()? else { return Ok(None) };
         let took_lock = self.lock.is_none();
         self.lock(&Claim::of_run(&found.run))?;
@@ -256,7 +256,7 @@ impl Local {
 
     fn open_transaction(&self, begin: &Begin, took_lock: bool) -> Result<Transaction, HostError> {
         let tree = self.tree()?.for_work().with_links(&begin.links).with_state(&begin.state_directory);
-        let store = Store::make(&tree, &begin.state_directory, node_files::served_by().uid, &self.fuse)?;
+        let store = Store::make(&tree, &begin.state_directory, node_files::served_by().uid)?;
         if let Some(open) = store.marker()? {
             return Err(HostError::AlreadyOpen { open: open.id() });
         }
@@ -272,7 +272,6 @@ impl Local {
             visit: None,
             clock: self.clock,
             boot: self.boot.clone(),
-            fuse: self.fuse.clone(),
             held: Default::default(),
         };
         let visit = Visit::open(begin, &site)?;
@@ -310,7 +309,7 @@ impl Local {
             let beside = journal::beside(&lines, &manifest.id.run);
             for (touch, _) in journal::trees(&lines) {
                 // Its place may have become another one since.
-                if let Ok((place, name)) = node_files::place(tree, &touch.location, &self.fuse) {
+                if let Ok((place, name)) = node_files::place(tree, &touch.location) {
                     place.remove_beside(&name, &beside)?;
                 }
             }
@@ -335,7 +334,6 @@ impl Local {
             visit: Some((directory, journal)),
             clock: self.clock,
             boot: self.boot.clone(),
-            fuse: self.fuse.clone(),
             held: Default::default(),
         };
         undo(&mut site, &open, restarts).map(Some)
@@ -365,15 +363,13 @@ impl Local {
                     let left = left.load(directory)?;
                     // One that cannot be captured any more is certainly not what was left.
                     let is_as_left = match &left {
-                        Image::Tree(_) => node_files::capture_tree(tree, &touch.location, &self.fuse)
+                        Image::Tree(_) => node_files::capture_tree(tree, &touch.location)
                             .is_ok_and(|found| found.same_as(&left)),
                         Image::Absent
                         | Image::Directory(_)
                         | Image::Link { .. }
                         | Image::File(_)
-                        | Image::Other => {
-                            node_files::capture(tree, &touch.location, &self.fuse)?.same_as(&left)
-                        }
+                        | Image::Other => node_files::capture(tree, &touch.location)?.same_as(&left),
                     };
                     (Some(left.brief()), is_as_left)
                 }

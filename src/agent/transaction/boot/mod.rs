@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::agent::fs::disk::{Dir, Fuse};
+use crate::agent::fs::disk::Dir;
 use crate::agent::inspect::OPEN;
 use crate::files::confined::{Outcome, Tree};
 use crate::protocol::error::HostError;
@@ -89,34 +89,21 @@ impl Boot {
     }
 
     /// Puts down the program, the unit and the link, in this order. After an error nothing is left of them, as far as the disk allows.
-    pub(crate) fn place(
-        &self,
-        tree: &Tree,
-        state: &Dir,
-        undoing: &Undoing<'_>,
-        fuse: &Fuse,
-    ) -> Result<(), HostError> {
-        let placed = self.place_all(tree, state, undoing, fuse);
+    pub(crate) fn place(&self, tree: &Tree, state: &Dir, undoing: &Undoing<'_>) -> Result<(), HostError> {
+        let placed = self.place_all(tree, state, undoing);
         if placed.is_err() {
             // Whatever stays does no more than it should, and goes with the transaction.
-            let _removed = remove(tree, state, fuse);
+            let _removed = remove(tree, state);
         }
         placed
     }
 
-    fn place_all(
-        &self,
-        tree: &Tree,
-        state: &Dir,
-        undoing: &Undoing<'_>,
-        fuse: &Fuse,
-    ) -> Result<(), HostError> {
+    fn place_all(&self, tree: &Tree, state: &Dir, undoing: &Undoing<'_>) -> Result<(), HostError> {
         let text = unit(undoing).ok_or_else(|| HostError::Refused {
             path: undoing.state_directory.to_owned(),
             reason: "no systemd unit can name this directory".to_owned(),
         })?;
-        let units =
-            directory(tree, UNITS, fuse)?.ok_or_else(|| HostError::Missing { path: UNITS.to_owned() })?;
+        let units = directory(tree, UNITS)?.ok_or_else(|| HostError::Missing { path: UNITS.to_owned() })?;
         let programs = child(state, DIRECTORY, 0o700)?;
         programs.hold_program(COPY, &self.program)?;
         units.write_public(UNIT, text.as_bytes())?;
@@ -130,8 +117,8 @@ impl Boot {
 }
 
 /// Removes the link, the unit and the program, in this order; what is not there is no error.
-pub(crate) fn remove(tree: &Tree, state: &Dir, fuse: &Fuse) -> Result<(), HostError> {
-    if let Some(units) = directory(tree, UNITS, fuse)? {
+pub(crate) fn remove(tree: &Tree, state: &Dir) -> Result<(), HostError> {
+    if let Some(units) = directory(tree, UNITS)? {
         if let Some(wants) = units.child(WANTS)? {
             remove_file(&wants, UNIT)?;
         }
@@ -163,10 +150,10 @@ fn child(parent: &Dir, name: &str, mode: u32) -> Result<Dir, HostError> {
 }
 
 /// A directory of the machine; `None` when it is not there.
-fn directory(tree: &Tree, path: &str, fuse: &Fuse) -> Result<Option<Dir>, HostError> {
+fn directory(tree: &Tree, path: &str) -> Result<Option<Dir>, HostError> {
     match tree.walk_to_state(path).outcome {
         Outcome::Found(found) => match (found.status.kind, &found.place) {
-            (FileKind::Directory, Some(place)) => Dir::of(place, fuse)?.child(&place.name.to_string_lossy()),
+            (FileKind::Directory, Some(place)) => Dir::of(place)?.child(&place.name.to_string_lossy()),
             (FileKind::Directory | FileKind::Regular | FileKind::Other, _) => Ok(None),
         },
         Outcome::Missing { .. } | Outcome::Dangling { .. } | Outcome::Loop => Ok(None),

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 use crate::agent::Local;
+use crate::agent::fs::disk::fail_point::FailPoint;
 use crate::agent::local::host::tests::{Node, STATE, begin, write};
 use crate::protocol::command::Begin;
 use crate::protocol::facts::VisitState;
@@ -124,20 +125,20 @@ fn it_is_there_from_begin_to_commit() {
 fn a_copy_that_is_the_same_is_not_made_again() {
     use std::os::unix::fs::MetadataExt as _;
     let node = machine();
-    let (tree, fuse) = (Tree::open(Some(node.root.path().to_path_buf())).unwrap(), Fuse::default());
-    let store = Dir::of(&tree.open_parent("/var/x").unwrap(), &fuse).unwrap();
+    let tree = Tree::open(Some(node.root.path().to_path_buf())).unwrap();
+    let store = Dir::of(&tree.open_parent("/var/x").unwrap()).unwrap();
     let units = BTreeSet::new();
     let place = || {
         let undoing = Undoing { state_directory: "/var", locations: BTreeSet::new(), units: &units };
-        Boot::of(node.at("/program")).place(&tree, &store, &undoing, &fuse).unwrap();
+        Boot::of(node.at("/program")).place(&tree, &store, &undoing).unwrap();
         fs::metadata(node.at("/var/undo/pki")).unwrap().ino()
     };
     let first = place();
     assert_eq!(place(), first);
     fs::write(node.at("/var/undo/pki"), vec![8; 1024 * 1024 + 1]).unwrap();
     assert_ne!(place(), first, "one that differs is replaced");
-    remove(&tree, &store, &fuse).unwrap();
-    remove(&tree, &store, &fuse).unwrap();
+    remove(&tree, &store).unwrap();
+    remove(&tree, &store).unwrap();
     assert!(!node.at("/var/undo").exists() && there(&node).is_empty());
 }
 
@@ -207,11 +208,10 @@ fn a_power_cut_between_any_two_system_calls_leaves_the_unit_only_with_its_marker
     let run = |effects: i64| {
         let node = machine();
         let mut local = started(&node);
-        local.fuse = Fuse::after(effects);
+        let end = FailPoint::after(effects);
         let done = change(&mut local, "7f3a-91c2").is_ok();
-        let left = local.fuse.left();
         drop(local);
-        (node, done, left)
+        (node, done, end.left())
     };
     let (_, done, left) = run(1_000_000);
     assert!(done);
@@ -248,10 +248,11 @@ fn an_undo_at_boot_that_is_cut_off_is_finished_at_the_next() {
         local.perform(write("/data/a", "new a")).unwrap();
         drop(local);
         let mut booted = started(&node);
-        booted.fuse = Fuse::after(effects);
+        let end = FailPoint::after(effects);
         let _cut_off = booted.undo_at_boot(STATE);
-        let is_complete = booted.fuse.left() >= 0;
         drop(booted);
+        let is_complete = end.left() >= 0;
+        drop(end);
         let is_open = node.at("/var/lib/pki/open").exists();
         assert!(is_open || there(&node).is_empty(), "after {effects}");
         started(&node).undo_at_boot(STATE).unwrap();

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::boot::{self, Boot, Undoing};
 use super::journal::{self, Event, Journal};
 use super::snapshot;
-use crate::agent::fs::disk::{Beside, Dir, Fuse, Removal};
+use crate::agent::fs::disk::{Beside, Dir, Removal};
 use crate::agent::fs::file_state::{Image, TreeImage};
 use crate::agent::inspect::{Look, Sight, Want};
 use crate::agent::probe::health_checks;
@@ -46,7 +46,6 @@ pub(crate) struct Site {
     pub(crate) clock: fn() -> Timestamp,
     /// How a reboot is provided for.
     pub(crate) boot: Option<Boot>,
-    pub(crate) fuse: Fuse,
     /// The directories of the locations, open since they were first met, so that no later step meets other ones under their names.
     pub(crate) held: Mutex<BTreeMap<String, Dir>>,
 }
@@ -166,7 +165,7 @@ impl Site {
             locations: locations.map(String::as_str).collect(),
             units: &begin.units,
         };
-        if let Err(error) = boot.place(&self.tree, &self.store.directory, &undoing, &self.fuse) {
+        if let Err(error) = boot.place(&self.tree, &self.store.directory, &undoing) {
             // The line is for people; without it the transaction is as good.
             let _noted = self.note(Event::NoUndoAtBoot { reason: error.to_string() });
         }
@@ -176,7 +175,7 @@ impl Site {
     /// marker and goes with the next transaction.
     pub(crate) fn no_reboot_to_provide_for(&self) {
         if self.boot.is_some() {
-            let _removed = boot::remove(&self.tree, &self.store.directory, &self.fuse);
+            let _removed = boot::remove(&self.tree, &self.store.directory);
         }
     }
 
@@ -246,10 +245,10 @@ impl Site {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let (above, name) = location.rsplit_once('/').unwrap_or_default();
         if let Some(directory) = held.get(above) {
-            return Ok((directory.again(&self.fuse)?, name.to_owned()));
+            return Ok((directory.again()?, name.to_owned()));
         }
-        let (directory, name) = place(&self.tree, location, &self.fuse)?;
-        held.insert(above.to_owned(), directory.again(&self.fuse)?);
+        let (directory, name) = place(&self.tree, location)?;
+        held.insert(above.to_owned(), directory.again()?);
         Ok((directory, name))
     }
 
@@ -270,7 +269,7 @@ impl Site {
                 Err(HostError::Missing { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            let there = match place(&self.tree, location, &self.fuse) {
+            let there = match place(&self.tree, location) {
                 Ok((there, _)) => there,
                 Err(HostError::Missing { .. } | HostError::Path { .. }) => {
                     return Err(HostError::Changed { path: (*location).clone() });
@@ -421,8 +420,8 @@ pub(crate) fn served_by() -> ServedBy {
 }
 
 /// What is at a location; nothing when its directory is missing.
-pub(crate) fn capture(tree: &Tree, location: &str, fuse: &Fuse) -> Result<Image, HostError> {
-    capture_at(place(tree, location, fuse))
+pub(crate) fn capture(tree: &Tree, location: &str) -> Result<Image, HostError> {
+    capture_at(place(tree, location))
 }
 
 fn capture_at(place: Result<(Dir, String), HostError>) -> Result<Image, HostError> {
@@ -434,8 +433,8 @@ fn capture_at(place: Result<(Dir, String), HostError>) -> Result<Image, HostErro
 }
 
 /// The same, of a directory with everything in it.
-pub(crate) fn capture_tree(tree: &Tree, location: &str, fuse: &Fuse) -> Result<Image, HostError> {
-    capture_tree_at(|| place(tree, location, fuse))
+pub(crate) fn capture_tree(tree: &Tree, location: &str) -> Result<Image, HostError> {
+    capture_tree_at(|| place(tree, location))
 }
 
 fn capture_tree_at(place: impl Fn() -> Result<(Dir, String), HostError>) -> Result<Image, HostError> {
@@ -451,7 +450,7 @@ fn capture_tree_at(place: impl Fn() -> Result<(Dir, String), HostError>) -> Resu
 }
 
 /// The directory of a location. A location is resolved: a directory that has become a link meanwhile is another place.
-pub(crate) fn place(tree: &Tree, location: &str, fuse: &Fuse) -> Result<(Dir, String), HostError> {
+pub(crate) fn place(tree: &Tree, location: &str) -> Result<(Dir, String), HostError> {
     let failed = |reason: String| HostError::Path { path: location.to_owned(), reason };
     let place = match tree.open_parent(location) {
         Ok(place) => place,
@@ -462,7 +461,7 @@ pub(crate) fn place(tree: &Tree, location: &str, fuse: &Fuse) -> Result<(Dir, St
         Err(error) => return Err(failed(error.to_string())),
     };
     let name = place.name.to_string_lossy().into_owned();
-    let directory = Dir::of(&place, fuse)?;
+    let directory = Dir::of(&place)?;
     if directory.path_of(&name) != location {
         return Err(failed("a directory on the way has become a link".to_owned()));
     }

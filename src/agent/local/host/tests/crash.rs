@@ -43,9 +43,9 @@ fn whole(local: &mut Local) -> Result<(), HostError> {
 fn uninterrupted() -> (i64, BTreeMap<PathBuf, String>) {
     let node = node();
     let mut local = node.local();
-    local.fuse = Fuse::after(1_000_000);
+    let counting = FailPoint::after(1_000_000);
     whole(&mut local).unwrap();
-    (1_000_000 - local.fuse.left(), timeless(node.everything()))
+    (1_000_000 - counting.left(), timeless(node.everything()))
 }
 
 fn timeless(everything: BTreeMap<PathBuf, String>) -> BTreeMap<PathBuf, String> {
@@ -70,9 +70,10 @@ fn a_process_that_ends_anywhere_leaves_all_or_nothing_once_the_next_has_looked()
         let node = node();
         let before = node.everything();
         let mut local = node.local();
-        local.fuse = Fuse::after(survived);
+        let end = FailPoint::after(survived);
         let outcome = whole(&mut local);
         drop(local);
+        drop(end);
         let mut next = node.local();
         let undone = next.undo_open(STATE).unwrap();
         let now = node.everything();
@@ -94,7 +95,7 @@ fn a_process_that_ends_anywhere_leaves_all_or_nothing_once_the_next_has_looked()
 
 #[test]
 fn an_undo_that_ends_anywhere_is_finished_by_the_next() {
-    let interrupted = |fuse: Fuse| {
+    let interrupted = |changes: i64| {
         let node = node();
         let before = node.everything();
         let mut local = node.begun(&PATHS);
@@ -103,17 +104,19 @@ fn an_undo_that_ends_anywhere_is_finished_by_the_next() {
         }
         drop(local);
         let mut local = node.local();
-        local.fuse = fuse;
+        let end = FailPoint::after(changes);
         let outcome = local.undo_open(STATE);
         drop(local);
+        let left = end.left();
+        drop(end);
         node.local().undo_open(STATE).unwrap();
         assert_eq!(node.everything(), before);
-        outcome
+        (outcome, left)
     };
-    let fuse = Fuse::after(1_000_000);
-    interrupted(fuse.clone()).unwrap();
-    for survived in 0..(1_000_000 - fuse.left()) {
-        interrupted(Fuse::after(survived)).ok();
+    let (outcome, left) = interrupted(1_000_000);
+    outcome.unwrap();
+    for survived in 0..(1_000_000 - left) {
+        interrupted(survived).0.ok();
     }
 }
 
@@ -135,10 +138,11 @@ fn the_removal_of_old_snapshots_may_be_cut_off_too() {
     for survived in 0.. {
         let node = prepared();
         let mut local = node.local();
-        local.fuse = Fuse::after(survived);
+        let end = FailPoint::after(survived);
         let _cut_off = run(&mut local, "run-4", 1);
-        complete = local.fuse.left() >= 0;
+        complete = end.left() >= 0;
         drop(local);
+        drop(end);
         let mut next = node.local();
         next.undo_open(STATE).unwrap();
         let kept = next.snapshots(STATE).unwrap();
@@ -163,12 +167,12 @@ fn a_failed_order_leaves_the_transaction_able_to_go_back() {
         let before = node.everything();
         let mut local = node.local();
         local.begin(&begin("7f3a-91c2", 1, &PATHS)).unwrap();
-        local.transaction.as_mut().unwrap().site.fuse = Fuse::after(survived);
+        let end = FailPoint::after(survived);
         let mut failed = false;
         for order in orders() {
             failed |= local.perform(order).is_err();
         }
-        local.transaction.as_mut().unwrap().site.fuse = Fuse::default();
+        drop(end);
         let undone = local.undo().unwrap();
         assert_eq!(node.everything(), before, "after {survived}, {failed} {undone:?}");
     }

@@ -198,9 +198,9 @@ fn a_process_that_ends_anywhere_leaves_all_or_nothing() {
     let effects = {
         let node = node();
         let mut local = node.local();
-        local.fuse = Fuse::after(1_000_000);
+        let counting = FailPoint::after(1_000_000);
         whole(&mut local).unwrap();
-        1_000_000 - local.fuse.left()
+        1_000_000 - counting.left()
     };
     assert!(effects > 100, "{effects}");
     let mut outcomes = [0, 0];
@@ -209,9 +209,10 @@ fn a_process_that_ends_anywhere_leaves_all_or_nothing() {
         let before = node.everything();
         let names: Vec<PathBuf> = below(&before, LINK).into_keys().collect();
         let mut local = node.local();
-        local.fuse = Fuse::after(survived);
+        let end = FailPoint::after(survived);
         let outcome = whole(&mut local);
         drop(local);
+        drop(end);
         for name in &names {
             assert!(node.resolved(&Path::new(LINK).join(name)), "{name:?} is away after {survived}");
         }
@@ -232,7 +233,7 @@ fn a_process_that_ends_anywhere_leaves_all_or_nothing() {
 
 #[test]
 fn an_undo_that_ends_anywhere_is_finished_by_the_next() {
-    let interrupted = |fuse: Fuse| {
+    let interrupted = |changes: i64| {
         let node = node();
         let before = node.everything();
         let mut local = node.begun(&PATHS);
@@ -241,16 +242,17 @@ fn an_undo_that_ends_anywhere_is_finished_by_the_next() {
         }
         drop(local);
         let mut local = node.local();
-        local.fuse = fuse;
+        let end = FailPoint::after(changes);
         local.undo_open(STATE).ok();
         drop(local);
+        let left = end.left();
+        drop(end);
         node.local().undo_open(STATE).unwrap();
         assert_eq!(node.everything(), before);
+        left
     };
-    let fuse = Fuse::after(1_000_000);
-    interrupted(fuse.clone());
-    for survived in 0..(1_000_000 - fuse.left()) {
-        interrupted(Fuse::after(survived));
+    for survived in 0..(1_000_000 - interrupted(1_000_000)) {
+        interrupted(survived);
     }
 }
 
@@ -264,17 +266,19 @@ fn a_way_back_that_ends_anywhere_is_gone_wholly_or_not_at_all() {
     };
     let (first, _) = prepared();
     let mut local = first.local();
-    local.fuse = Fuse::after(1_000_000);
+    let counting = FailPoint::after(1_000_000);
     back(&mut local).unwrap();
-    let effects = 1_000_000 - local.fuse.left();
+    let effects = 1_000_000 - counting.left();
+    drop(counting);
     let mut outcomes = [0, 0];
     for survived in 0..effects {
         let (node, before) = prepared();
         let moved = node.everything();
         let mut local = node.local();
-        local.fuse = Fuse::after(survived);
+        let end = FailPoint::after(survived);
         let _cut_off = back(&mut local);
         drop(local);
+        drop(end);
         assert!(node.resolved(Path::new("/etc/kubernetes/pki/etcd/b.key")), "after {survived}");
         node.local().undo_open(STATE).unwrap();
         let now = node.everything();

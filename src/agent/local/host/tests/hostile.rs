@@ -253,9 +253,11 @@ fn nothing_outside_is_touched_or_read_whatever_is_exchanged_at_whatever_moment()
     let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = count.clone();
     let mut local = world.node.local();
-    local.fuse =
-        Fuse::with_meanwhile(move |number| counted.store(number + 1, std::sync::atomic::Ordering::SeqCst));
+    let counting = FailPoint::with_meanwhile(move |number| {
+        counted.store(number + 1, std::sync::atomic::Ordering::SeqCst);
+    });
     ended(&mut local, |local| local.undo().map(drop)).unwrap();
+    drop(counting);
     assert_eq!(world.node.text(PATHS[0]), pem("old"));
     let effects = count.load(std::sync::atomic::Ordering::SeqCst);
     assert!(effects > 40, "{effects}");
@@ -267,13 +269,14 @@ fn nothing_outside_is_touched_or_read_whatever_is_exchanged_at_whatever_moment()
             let before = world.sentinels();
             let root = world.node.root.path().to_path_buf();
             let mut local = world.node.local();
-            local.fuse = Fuse::with_meanwhile(move |number| {
+            let meanwhile = FailPoint::with_meanwhile(move |number| {
                 if number == moment {
                     play(trick, &root);
                 }
             });
             let done =
                 ended(&mut local, |local| if commits { local.commit() } else { local.undo().map(drop) });
+            drop(meanwhile);
             assert_eq!(world.sentinels(), before, "{trick}, before effect {moment}: {done:?}");
             assert_eq!(world.leaks(), Vec::<PathBuf>::new(), "{trick}, before effect {moment}: {done:?}");
             if let Err(error) = done {

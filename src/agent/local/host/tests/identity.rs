@@ -173,8 +173,9 @@ fn the_key_takes_its_place_before_the_certificate() {
         let root = authority(&mut local);
         let public = new_key(&mut local);
         let leaf = leaf(&mut local, &root, public);
-        local.transaction.as_mut().unwrap().site.fuse = Fuse::after(survived);
+        let end = FailPoint::after(survived);
         let outcome = local.perform(identity(&leaf, &root, pair()));
+        drop(end);
         seen.insert((node.at(PAIR[1]).exists(), node.at(PAIR[0]).exists()));
         if outcome.is_ok() {
             break;

@@ -83,19 +83,19 @@ fn once_it_is_committed_nothing_that_fails_makes_it_undone_or_a_persons_affair()
         let node = Node::new();
         node.file("/data/a", "old", 0o600);
         let mut local = node.local();
-        local.fuse = Fuse::after(effects);
+        let end = FailPoint::after(effects);
         let outcome = local
             .begin(&begin("aaaa-0001", 1, &["/data/a"]))
             .and_then(|()| local.perform(write("/data/a", "new")))
             .and_then(|_| local.commit());
-        (node, local, outcome)
+        (node, local, outcome, end.left())
     };
-    let (_, local, outcome) = whole(1_000_000);
+    let (_, _, outcome, left) = whole(1_000_000);
     assert_eq!(outcome, Ok(()));
-    let all = 1_000_000 - local.fuse.left();
+    let all = 1_000_000 - left;
     let mut open = 0;
     for effects in 0..all {
-        let (node, local, outcome) = whole(effects);
+        let (node, local, outcome, _) = whole(effects);
         if !matches!(outcome, Err(HostError::NotClosed { .. })) {
             continue;
         }

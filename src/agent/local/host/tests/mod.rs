@@ -12,7 +12,7 @@ use rustix::fs::XattrFlags;
 use tempfile::TempDir;
 
 use super::*;
-use crate::agent::fs::disk::Fuse;
+use crate::agent::fs::disk::fail_point::FailPoint;
 use crate::files::confined::Outcome;
 use crate::protocol::command::{IdentityCheck, Slot};
 use crate::protocol::facts::{ObserveRequest, Seen};

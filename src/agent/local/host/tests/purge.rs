@@ -113,18 +113,19 @@ fn a_snapshot_tells_what_was_purged_puts_the_rest_back_and_can_be_pruned() {
 #[test]
 fn a_purge_that_ends_anywhere_leaves_readable_snapshots_and_is_done_by_the_next() {
     let (whole, old, _) = node();
-    let fuse = Fuse::after(1_000_000);
     let mut local = whole.local();
-    local.fuse = fuse.clone();
+    let counting = FailPoint::after(1_000_000);
     purge(&mut local, "run-3", key(&old)).unwrap();
-    let effects = 1_000_000 - fuse.left();
+    let effects = 1_000_000 - counting.left();
+    drop(counting);
     let mut halves = 0;
     for survived in 0..effects {
         let (node, old, text) = node();
         let mut local = node.local();
-        local.fuse = Fuse::after(survived);
+        let end = FailPoint::after(survived);
         let ended = purge(&mut local, "run-3", key(&old));
         drop(local);
+        drop(end);
         let mut next = node.local();
         next.undo_open(STATE).unwrap();
         let Seen::Present(left) = kept(&node, &old) else { panic!("after {survived}") };
