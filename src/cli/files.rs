@@ -16,10 +16,11 @@ use pki::diagnostic::{escaped, quoted};
 use pki::files::named;
 use pki::plan::SavedPlan;
 use pki::protocol::file::{MAX_BYTES, SavedError};
+use pki::types::format::with_causes;
 use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
-use super::{Exit, chain, terminal};
+use super::{Exit, terminal};
 
 /// The mode of plans and facts.
 pub(super) const PRIVATE: u32 = 0o600;
@@ -206,7 +207,7 @@ fn whole(path: &Path) -> Result<Vec<u8>, Exit> {
 }
 
 fn refused(path: &Path, error: &SavedError) -> Exit {
-    terminal::tell(&format!("error: {}: {}\n", shown(path), chain(error)));
+    terminal::tell(&format!("error: {}: {}\n", shown(path), with_causes(error)));
     match error {
         SavedError::Unreadable(_) => Exit::InvalidSpec,
         SavedError::Format { .. } => Exit::Stale,

@@ -11,13 +11,14 @@ use pki::observe::ask::at_once;
 use pki::protocol::error::HostError;
 use pki::protocol::lock::{Claim, LockState};
 use pki::types::duration::Duration;
+use pki::types::format::with_causes;
 use pki::types::names::NodeName;
 use serde::Serialize;
 
 use super::cluster::{self, Cluster};
 use super::exit::Outcome;
 use super::input::SpecArguments;
-use super::{Exit, Format, Global, chain, json, terminal, written};
+use super::{Exit, Format, Global, json, terminal, written};
 
 /// What `pki lock` takes.
 #[derive(Debug, clap::Args)]
@@ -101,7 +102,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
 fn one(cluster: &Cluster, format: Format) -> Exit {
     let told = |state: Result<LockState, HostError>| match state {
         Ok(state) => Told::Known(state),
-        Err(error) => Told::Unknown { reason: chain(&error) },
+        Err(error) => Told::Unknown { reason: with_causes(&error) },
     };
     let nodes = cluster.nodes();
     let mut states = at_once(&nodes, |node| node.lock_state());

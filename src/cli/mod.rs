@@ -40,6 +40,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 pub(crate) use exit::Exit;
 use pki::protocol::file::to_text as json;
 use pki::types::duration::Duration;
+use pki::types::format::with_causes;
 use terminal::Color;
 
 /// Plan and apply the certificates of self-managed Kubernetes and etcd clusters.
@@ -206,19 +207,8 @@ fn written(result: std::io::Result<()>) -> Exit {
 
 /// An error that the user did not cause.
 fn internal(error: &dyn std::error::Error) -> Exit {
-    terminal::tell(&format!("error: {}\n", chain(error)));
+    terminal::tell(&format!("error: {}\n", with_causes(error)));
     Exit::Internal
-}
-
-/// An error with all its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where the command line reads the clock")]

@@ -12,10 +12,11 @@ use clap::Subcommand;
 use pki::agent::{Ending, Local, Login, Service, Stopper};
 use pki::protocol::error::HostError;
 use pki::protocol::facts::VisitState;
+use pki::types::format::with_causes;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-use super::{Exit, chain, terminal};
+use super::{Exit, terminal};
 
 /// What `pki node` takes.
 #[derive(Debug, clap::Args)]
@@ -83,7 +84,7 @@ fn undo(state_directory: &str, root: Option<&PathBuf>) -> Exit {
             Exit::Done
         }
         Err(error) => {
-            terminal::tell(&format!("error: {}\n", chain(&error)));
+            terminal::tell(&format!("error: {}\n", with_causes(&error)));
             if matches!(error, HostError::Locked { .. }) {
                 Exit::Locked
             } else if matches!(error, HostError::UndoFailed { .. }) {

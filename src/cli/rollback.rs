@@ -15,6 +15,7 @@ use pki::protocol::node::Host;
 use pki::protocol::snapshots::SnapshotFacts;
 use pki::simulate::{Processes, checked_rollback};
 use pki::spec::custom_root::RootKeys;
+use pki::types::format::with_causes;
 use pki::types::names::NodeName;
 
 use super::apply::{Policy, carry_out, exit_of};
@@ -24,7 +25,7 @@ use super::input::SpecArguments;
 use super::lock::LockArguments;
 use super::nodes::Hosts;
 use super::progress::Progress;
-use super::{Exit, Global, chain, terminal, written};
+use super::{Exit, Global, terminal, written};
 
 /// What `pki rollback` takes.
 #[derive(Debug, clap::Args)]
@@ -80,7 +81,7 @@ fn one(arguments: &Arguments, command: &str, global: &Global) -> Result<Exit, Ex
         {
             return no_such_run(run, &runs(&snapshots));
         }
-        terminal::tell(&format!("error: {}\n", chain(&error)));
+        terminal::tell(&format!("error: {}\n", with_causes(&error)));
         Exit::Blocked
     })?;
     let processes = Processes::of(&survey.observed);
@@ -165,7 +166,7 @@ pub(super) fn kept<T: Send>(
     for name in nodes.keys() {
         let broke_off = || Err(HostError::Unreachable { reason: "its reading broke off".to_owned() });
         let kept = told.remove(name).unwrap_or_else(broke_off).map_err(|error| {
-            terminal::tell(&format!("error: {name}: {}\n", chain(&error)));
+            terminal::tell(&format!("error: {name}: {}\n", with_causes(&error)));
             Exit::Blocked
         })?;
         all.insert(name.clone(), kept);

@@ -4,12 +4,13 @@ use clap::Subcommand;
 use pki::diagnostic::escaped;
 use pki::output;
 use pki::plan::runs;
+use pki::types::format::with_causes;
 
 use super::cluster::{self, Cluster};
 use super::clusters::Clusters;
 use super::input::SpecArguments;
 use super::rollback::{self, snapshots};
-use super::{Exit, Global, chain, terminal, written};
+use super::{Exit, Global, terminal, written};
 
 /// What `pki snapshot` takes.
 #[derive(Debug, clap::Args)]
@@ -98,7 +99,7 @@ fn prune(cluster: &Cluster, keep: Option<u32>) -> Result<Exit, Exit> {
     let mut text = String::new();
     for (name, node) in &mut nodes {
         let removed = node.prune(directory, keep).map_err(|error| {
-            terminal::tell(&format!("error: {name}: {}\n", chain(&error)));
+            terminal::tell(&format!("error: {name}: {}\n", with_causes(&error)));
             Exit::Internal
         })?;
         for run in removed {

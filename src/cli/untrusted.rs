@@ -13,9 +13,10 @@ use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
 use pki::spec::types::{Connection, Ssh};
+use pki::types::format::with_causes;
 use pki::types::names::NodeName;
 
-use super::{Exit, chain, files, terminal};
+use super::{Exit, files, terminal};
 
 /// Options for a spec that is not believed.
 #[derive(Debug, Clone, clap::Args)]
@@ -67,7 +68,7 @@ impl HostsFrom {
 
     fn of(text: &str) -> Result<Self, String> {
         let hosts: BTreeMap<NodeName, Ssh> = serde_saphyr::from_str(text).map_err(|error| {
-            let line = chain(&error);
+            let line = with_causes(&error);
             let line = line.lines().next().unwrap_or_default().to_owned();
             format!("{line}; write NODE: {{ host: HOST, user: USER, port: 22, hostKeys: [\"ssh-ed25519 AAAA...\"] }}")
         })?;

@@ -1,7 +1,7 @@
 //! What a node holds of an identity, gathered once from the facts of its files.
 
 use crate::desired::DesiredIdentity;
-use crate::formats::kubeconfig::{KubeconfigFacts, Material, OtherCredentials, UserFacts};
+use crate::formats::kubeconfig::{KubeconfigFacts, Material, OtherCredentials, UserFacts, beside};
 use crate::formats::pem_facts::{DefectKind, PemDefect, PemFacts};
 use crate::protocol::facts::{Content, FileFacts, FileKind, NodeFacts, Seen};
 use crate::types::storage::Storage;
@@ -175,14 +175,6 @@ impl IdentityView {
             Material::File { path: named } => self.take_key_file(facts, &beside(path, named)),
             Material::Absent | Material::Undecodable => self.reasons.push(Reason::KeyMissing),
         }
-    }
-}
-
-/// A path that a kubeconfig names, relative to the kubeconfig's directory.
-fn beside(kubeconfig: &str, named: &str) -> String {
-    match kubeconfig.rsplit_once('/') {
-        Some((directory, _)) if !named.starts_with('/') => format!("{directory}/{named}"),
-        Some(_) | None => named.to_owned(),
     }
 }
 

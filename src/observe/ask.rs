@@ -5,7 +5,6 @@
 //! given up after a time, and whatever reads it may go on by itself.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use jiff::Timestamp;
 
 use crate::protocol::facts::{Answer, NodeFacts, ObserveRequest, Observed};
 use crate::protocol::node::{Inspect, NodeError};
+use crate::types::format::with_causes;
 use crate::types::names::NodeName;
 
 /// Nodes that are asked at the same time: enough for the control planes there are, few enough for connections and open files.
@@ -92,13 +92,6 @@ fn answer(result: Result<NodeFacts, NodeError>) -> Answer {
     match result {
         Ok(facts) => Answer::Facts(facts),
         Err(error) => Answer::Unreachable { reason: with_causes(&error) },
-    }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", with_causes(source)),
-        None => error.to_string(),
     }
 }
 

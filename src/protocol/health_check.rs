@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::types::url::with_port;
+
 /// One thing that must hold on a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
@@ -148,10 +150,7 @@ pub enum Trusted {
 impl Call {
     /// `https://HOST:PORT`.
     pub fn url(&self) -> String {
-        match self.host.contains(':') {
-            true => format!("https://[{}]:{}", self.host, self.port),
-            false => format!("https://{}:{}", self.host, self.port),
-        }
+        format!("https://{}", with_port(&self.host, self.port))
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::material::{CertificateId, Holding, HoldingId, Key, Material};
-use crate::formats::kubeconfig::{KubeconfigFacts, Material as Field};
+use crate::formats::kubeconfig::{KubeconfigFacts, Material as Field, beside};
 use crate::formats::pem_facts::PemFacts;
 use crate::protocol::facts::{Content, FileFacts, NodeFacts, Seen};
 use crate::types::names::NodeName;
@@ -232,12 +232,4 @@ fn of_kubeconfig(path: &str, config: &KubeconfigFacts, material: &mut Material) 
     }
     file.other_means = user.has_token || user.has_password || user.has_program || cluster.insecure;
     file
-}
-
-/// A path that a kubeconfig names is relative to the kubeconfig's directory.
-fn beside(kubeconfig: &str, named: &str) -> String {
-    match kubeconfig.rsplit_once('/') {
-        Some((directory, _)) if !named.starts_with('/') => format!("{directory}/{named}"),
-        Some(_) | None => named.to_owned(),
-    }
 }

@@ -16,6 +16,7 @@ use crate::types::duration::Duration;
 use crate::types::names::{AuthorityName, NodeName, ServiceName};
 use crate::types::scalars::KubernetesVersion;
 use crate::types::storage::Storage;
+use crate::types::url::host_of;
 use crate::x509::chain::ServerName;
 
 /// The most connections that are looked at: far more than a thousand workers have, and few enough for any machine.
@@ -385,17 +386,6 @@ impl Builder<'_> {
         self.topology.inputs.push(Input { instance, source, takes_up });
         id
     }
-}
-
-/// The host of a URL, without brackets.
-fn host_of(url: &str) -> Option<&str> {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next()?;
-    let host = match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next()?,
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    };
-    Some(host).filter(|host| !host.is_empty())
 }
 
 /// When a change of something is taken up. Something that is read in several ways may be the old one in one of them and the new one in another.

@@ -1,7 +1,8 @@
-//! How findings and plans write dates, names and subjects.
+//! How findings and plans write dates, errors, names and subjects.
 //!
 //! What enters is values; what leaves is text for people, in which whatever nodes said is escaped. Pure.
 
+use std::error::Error;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -17,6 +18,14 @@ pub fn date(instant: Timestamp) -> String {
 /// An instant in UTC to the minute.
 pub fn instant(instant: Timestamp) -> String {
     instant.strftime("%Y-%m-%d %H:%MZ").to_string()
+}
+
+/// An error with all its causes.
+pub fn with_causes(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", with_causes(cause)),
+        None => error.to_string(),
+    }
 }
 
 pub(crate) fn names(dns: &[String], ip: &[IpAddr]) -> String {

@@ -9,3 +9,4 @@ pub mod non_empty;
 pub mod scalars;
 pub mod secret;
 pub mod storage;
+pub(crate) mod url;

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::agent::probe::tls::Cause;
+use crate::types::url::with_port;
 
 /// Most bytes that are read of an answer's body.
 const BODY: usize = 2048;
@@ -95,10 +96,7 @@ async fn exchanged(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: &Request<'_>,
 ) -> Result<Answer, Cause> {
-    let host = match request.host.contains(':') {
-        true => format!("[{}]:{}", request.host, request.port),
-        false => format!("{}:{}", request.host, request.port),
-    };
+    let host = with_port(request.host, request.port);
     let asked = http::Request::get(request.path)
         .header(http::header::HOST, host)
         .header(http::header::CONNECTION, "close")

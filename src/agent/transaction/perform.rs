@@ -22,6 +22,7 @@ use crate::protocol::command::{Answer, AuthorityFiles, Order, RequestContent, Si
 use crate::protocol::error::HostError;
 use crate::protocol::health_check::Gate;
 use crate::types::certificate::{KeyAlgorithm, SubjectName};
+use crate::types::format::with_causes;
 use crate::types::non_empty::NonEmpty;
 use crate::types::scalars::FileMode;
 use crate::types::secret::Secret;
@@ -465,11 +466,5 @@ pub(crate) fn kubeconfig(file: &FileSpec, source: EditError) -> HostError {
 }
 
 fn not_made(what: &'static str, error: &dyn Error) -> HostError {
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        reason = format!("{reason}: {source}");
-        cause = source.source();
-    }
-    HostError::NotMade { what: what.into(), reason }
+    HostError::NotMade { what: what.into(), reason: with_causes(error) }
 }

@@ -7,7 +7,7 @@ mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use parts::{bracketed, first_service_address, owned_file, split_endpoint};
+use parts::{first_service_address, owned_file, split_endpoint};
 
 use super::template::Values;
 use super::{
@@ -20,6 +20,7 @@ use crate::types::certificate::KeyAlgorithm;
 use crate::types::duration::Duration;
 use crate::types::names::{AuthorityName, DirectoryName, IdentityName, NodeName, ServiceName};
 use crate::types::scalars::KubernetesVersion;
+use crate::types::url::bracketed;
 
 /// A part of a spec that no node could carry out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

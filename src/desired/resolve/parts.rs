@@ -47,10 +47,6 @@ pub(super) fn add_name(names: &mut DesiredNames, text: String) {
     }
 }
 
-pub(super) fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
-}
-
 /// Host and port of `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`; 6443 is kubeadm's default port.
 pub(super) fn split_endpoint(endpoint: &str) -> (&str, &str) {
     if let Some((host, rest)) = endpoint.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

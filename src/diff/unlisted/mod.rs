@@ -17,6 +17,7 @@ use crate::diagnostic::escaped;
 use crate::formats::manifest::ContainerFacts;
 use crate::protocol::facts::{EtcdFacts, MemberFacts, NodeFacts, Observed};
 use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Subject};
+use crate::types::url::host_of;
 use crate::x509::Certificate;
 
 /// The service that keeps its data in etcd, by the name that every layout gives it.
@@ -46,11 +47,14 @@ impl Outsider {
             host.chars().all(|letter| letter.is_ascii_alphanumeric() || ".:-_".contains(letter))
                 && !host.starts_with('-')
         };
-        self.urls.iter().filter_map(|url| host_of(url)).find(|host| !is_loopback(host) && is_plain(host))
+        self.urls
+            .iter()
+            .filter_map(|url| host_of(url.trim()))
+            .find(|host| !is_loopback(host) && is_plain(host))
     }
 
     fn is_at(&self, hosts: &BTreeSet<String>) -> bool {
-        let mut own = self.urls.iter().filter_map(|url| host_of(url)).map(canonical);
+        let mut own = self.urls.iter().filter_map(|url| host_of(url.trim())).map(canonical);
         own.any(|host| hosts.contains(&host))
     }
 }
@@ -277,7 +281,7 @@ impl<'a> Look<'a> {
             let (service, _) = node.services.get_key_value(API_SERVER)?;
             let (path, server) = container(self.facts(name)?, API_SERVER)?;
             let urls = server.flags.last("etcd-servers")?.split(',').map(str::trim);
-            let elsewhere = urls.filter(|url| host_of(url).is_some_and(|host| !is_loopback(host)));
+            let elsewhere = urls.filter(|url| host_of(url.trim()).is_some_and(|host| !is_loopback(host)));
             let elsewhere = elsewhere.filter(|url| !self.leads_to_members(url));
             let servers =
                 elsewhere.map(|url| Outsider { name: None, urls: [url.to_owned()].into(), node: None });
@@ -289,7 +293,7 @@ impl<'a> Look<'a> {
 
     /// Whether a place is one of the members that told who all members are, under another name: their certificates have it.
     fn leads_to_members(&self, url: &str) -> bool {
-        let Some(host) = host_of(url) else { return false };
+        let Some(host) = host_of(url.trim()) else { return false };
         let told = |name: &&NodeName| self.facts(name).is_some_and(|facts| facts.etcd.present().is_some());
         self.nodes.keys().copied().filter(|name| told(name)).any(|name| self.serves_as(name, host))
     }
@@ -390,7 +394,7 @@ fn known(name: &NodeName, node: &DesiredNode, observed: &Observed) -> Known {
         own.names.insert(member.name.to_ascii_lowercase());
         urls.extend(member.peer_urls.iter().chain(&member.client_urls).map(String::as_str));
     }
-    own.hosts.extend(urls.into_iter().filter_map(host_of).map(canonical));
+    own.hosts.extend(urls.into_iter().filter_map(|url| host_of(url.trim())).map(canonical));
     if let Some((_, server)) = container(facts, API_SERVER) {
         own.hosts.extend(server.flags.last("advertise-address").map(canonical));
     }
@@ -416,17 +420,6 @@ fn etcd_flag<'f>(facts: &'f NodeFacts, flag: &str) -> Option<(&'f str, &'f str)>
         Some((path, etcd)) => Some((path, etcd.flags.last(flag)?)),
         None => by_unit(),
     }
-}
-
-/// The host of a URL, without brackets and port.
-fn host_of(url: &str) -> Option<&str> {
-    let rest = url.trim().split_once("://").map_or(url.trim(), |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next()?;
-    let host = match authority.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next()?,
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    };
-    Some(host).filter(|host| !host.is_empty())
 }
 
 /// A host in the one way of writing it in which it is compared.

@@ -112,6 +112,14 @@ pub enum Material {
     Undecodable,
 }
 
+/// A path that a kubeconfig names is absolute, or begins in the kubeconfig's own directory.
+pub fn beside(kubeconfig: &str, named: &str) -> String {
+    match kubeconfig.rsplit_once('/') {
+        Some((directory, _)) if !named.starts_with('/') => format!("{directory}/{named}"),
+        Some(_) | None => named.to_owned(),
+    }
+}
+
 /// One of the named lists of a kubeconfig.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -3,11 +3,10 @@
 //! What enters is the bytes of a certificate or key file, or of a kubeconfig's data field; what leaves is [`PemFacts`]:
 //! whole certificates, of keys no more than what identifies their public half, and every defect. Pure; the bytes are not kept.
 
-use std::error::Error;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::types::format::with_causes;
 use crate::x509::key::{KeyEncoding, PrivateKey};
 use crate::x509::pem;
 use crate::x509::pem::{Item, PemProblem, Reading};
@@ -190,13 +189,7 @@ impl PemDefect {
             | PemProblem::PrivateKey { .. }
             | PemProblem::PublicKey { .. } => DefectKind::BrokenBlock,
         };
-        let mut message = problem.to_string();
-        let mut cause = problem.source();
-        while let Some(source) = cause {
-            message = format!("{message}: {source}");
-            cause = source.source();
-        }
-        Self { kind, message }
+        Self { kind, message: with_causes(problem) }
     }
 }
 

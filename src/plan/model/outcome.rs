@@ -7,6 +7,7 @@ use crate::plan::{Action, Plan, Visit};
 use crate::protocol::error::HostError;
 use crate::protocol::node::NodeError;
 use crate::protocol::snapshots::EtcdSnapshot;
+use crate::types::format::with_causes;
 use crate::types::names::{Address, NodeName};
 use crate::x509::CertificateRequest;
 
@@ -131,13 +132,6 @@ impl Failure {
     fn new(node: &NodeName, action: Option<&Action>, kind: FailureKind, because: String) -> Self {
         let (step, number) = (action.map(deed), action.map(|action| action.number));
         Self { node: node.clone(), step, number, kind, because }
-    }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", with_causes(source)),
-        None => error.to_string(),
     }
 }
 

@@ -54,7 +54,7 @@ const CRATES: [(&str, &[&str]); 25] = [
     ("der", &["x509"]),
     ("fluent_uri", &["x509"]),
     ("granit_parser", &["yaml"]),
-    ("http", &["agent", "plan"]),
+    ("http", &["agent", "types"]),
     ("http_body_util", &["agent"]),
     ("hyper", &["agent"]),
     ("hyper_util", &["agent"]),

@@ -34,6 +34,7 @@ use zeroize::Zeroizing;
 use super::tls;
 use crate::agent::inspect::{Look, Payload, Sight, Want};
 use crate::protocol::facts::{EtcdFacts, EtcdId, EtcdQuestion, MemberFacts, MemberStatus, Seen};
+use crate::types::url::tls_place;
 use messages::{Member, MemberListRequest, MemberListResponse, StatusRequest, StatusResponse};
 
 const MEMBER_LIST: &str = "/etcdserverpb.Cluster/MemberList";
@@ -221,7 +222,7 @@ fn seen(status: Result<MemberStatus, String>) -> Seen<MemberStatus> {
 async fn status_at(config: Arc<ClientConfig>, urls: Vec<String>) -> Result<MemberStatus, String> {
     let mut last = "it has not started".to_owned();
     for url in urls {
-        let Some((host, port)) = host_and_port(&url) else {
+        let Some((host, port)) = tls_place(&url) else {
             last = format!("{url} is no URL with TLS");
             continue;
         };
@@ -231,12 +232,6 @@ async fn status_at(config: Arc<ClientConfig>, urls: Vec<String>) -> Result<Membe
         }
     }
     Err(last)
-}
-
-fn host_and_port(url: &str) -> Option<(String, u16)> {
-    let uri: Uri = url.parse().ok()?;
-    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-    (uri.scheme_str() == Some("https")).then_some((host, uri.port_u16().unwrap_or(443)))
 }
 
 async fn status(channel: Channel) -> Result<MemberStatus, String> {

@@ -22,7 +22,7 @@ use crate::agent::probe::http_request::{Answer, Failure, Request};
 use crate::agent::probe::tls;
 use crate::agent::probe::tls::Cause;
 use crate::agent::transaction;
-use crate::formats::kubeconfig::{KubeconfigFacts, Material, edit};
+use crate::formats::kubeconfig::{KubeconfigFacts, Material, beside, edit};
 use crate::protocol::health_check::{Call, Shown, Trusted};
 use crate::types::secret::Secret;
 use crate::x509::chain;
@@ -277,13 +277,4 @@ fn authorities(node: &impl Look, file: &str) -> Result<Option<Vec<Certificate>>,
         Material::File { path } => Ok(Some(certificates(&existing(node, &beside(file, path))?))),
         Material::Absent | Material::Undecodable => Err(format!("{file} has no CA certificates")),
     }
-}
-
-/// A path that a kubeconfig names is absolute, or begins in its own directory.
-fn beside(file: &str, path: &str) -> String {
-    if path.starts_with('/') {
-        return path.to_owned();
-    }
-    let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory);
-    format!("{directory}/{path}")
 }

@@ -10,6 +10,7 @@ use crate::profile::{At, Dial, Held, Trusts, What};
 use crate::protocol::health_check::{Call, Shown, Trusted};
 use crate::types::names::{NodeName, ServiceName};
 use crate::types::storage::Storage;
+use crate::types::url::tls_place;
 
 use super::super::quorum;
 use super::super::restarts::is_silent;
@@ -167,8 +168,8 @@ impl Builder<'_> {
         let seen = facts.files.get(&file.path).and_then(|seen| seen.present());
         let current = seen.and_then(|file| file.content.kubeconfig()).and_then(|config| config.current());
         match current {
-            Some((cluster, _)) => Some((place(&cluster.server)?, cluster.tls_server_name.clone())),
-            None => Some((place(server.as_deref()?)?, None)),
+            Some((cluster, _)) => Some((tls_place(&cluster.server)?, cluster.tls_server_name.clone())),
+            None => Some((tls_place(server.as_deref()?)?, None)),
         }
     }
 }
@@ -220,12 +221,5 @@ pub(super) fn what(trusts: &Trusts) -> What {
 
 /// The hosts and ports of URLs with TLS.
 fn places(urls: &[String]) -> BTreeSet<(String, u16)> {
-    urls.iter().filter_map(|url| place(url)).collect()
-}
-
-/// The host and the port of a URL with TLS, without brackets.
-fn place(url: &str) -> Option<(String, u16)> {
-    let uri: http::Uri = url.parse().ok()?;
-    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-    (uri.scheme_str() == Some("https")).then_some((host, uri.port_u16().unwrap_or(443)))
+    urls.iter().filter_map(|url| tls_place(url)).collect()
 }
