@@ -327,7 +327,8 @@ impl Plan {
     /// The name that its content gives it while it has neither a name nor a simulation.
     fn digest(&self) -> String {
         // A plan is made of types that always serialise; an empty text would still give an id.
-        model::saved_plan::name(serde_json::to_string(self).unwrap_or_default().as_bytes())
+        // With white space, which the name leaves out, since that is how it is saved: one encoder is in the program.
+        model::saved_plan::name(serde_json::to_string_pretty(self).unwrap_or_default().as_bytes())
     }
 
     /// Every action, in order.

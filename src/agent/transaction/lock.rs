@@ -5,6 +5,7 @@
 //! written in it is for people, and nothing is decided by it.
 
 use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
@@ -121,8 +122,10 @@ fn check_own(file: &OwnedFd) -> Result<(), HostError> {
 /// Who says in the file that he holds it. What a dead process left there is not asked for, since the lock is then free.
 fn holder(file: &OwnedFd) -> Option<Holder> {
     let mut copy = File::from(file.try_clone().ok()?);
-    std::io::Seek::rewind(&mut copy).ok()?;
-    serde_json::from_reader(std::io::Read::take(copy, READ_LIMIT)).ok()
+    copy.rewind().ok()?;
+    let mut text = Vec::new();
+    copy.take(READ_LIMIT).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 fn failed(error: Errno) -> HostError {

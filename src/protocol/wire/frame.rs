@@ -110,14 +110,19 @@ fn fill(
 pub(crate) fn encode(message: &impl Serialize, limit: usize) -> Result<Frame, FrameError> {
     // Counted first: a buffer that grows leaves copies of keys behind.
     let mut counted = Counted(0);
-    serde_json::to_writer(&mut counted, message).map_err(|_| FrameError::NotUnderstood { at: counted.0 })?;
+    into(&mut counted, message).map_err(|_| FrameError::NotUnderstood { at: counted.0 })?;
     let Counted(length) = counted;
     let header = u32::try_from(length).ok().filter(|_| length <= limit);
     let header = header.ok_or(FrameError::TooLong { length, limit })?;
     let mut frame = Zeroizing::new(Vec::with_capacity(HEADER + length));
     frame.extend_from_slice(&header.to_be_bytes());
-    serde_json::to_writer(&mut *frame, message).map_err(|_| FrameError::NotUnderstood { at: length })?;
+    into(&mut *frame, message).map_err(|_| FrameError::NotUnderstood { at: length })?;
     Ok(frame)
+}
+
+/// One encoder for whatever it writes into: each message has only one of them in the program.
+fn into(output: &mut dyn Write, message: &impl Serialize) -> Result<(), serde_json::Error> {
+    serde_json::to_writer(output, message)
 }
 
 /// The message in a frame. serde_json refuses what is nested deeper than 128 levels, so that no stack overflows.
