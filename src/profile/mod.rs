@@ -23,6 +23,7 @@ pub use connections::{At, Dial, Held, ProgramEntry, Trusts};
 pub use foreign::{FOREIGN, Foreign, foreign};
 pub use version::{Versioned, applicable};
 
+use crate::diagnostic::Source;
 use crate::spec::types::{CertificateFile, Consumer, Files, Holders, ProfileName, Restart, Role, Scheme};
 use crate::types::certificate::{SubjectName, Usage};
 use crate::types::duration::Duration;
@@ -30,6 +31,8 @@ use crate::types::names::{
     AuthorityName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName, ServiceName,
 };
 use crate::types::scalars::{FileMode, KubernetesVersion, UrlPath};
+use crate::yaml::decode::{Decoded, decode};
+use crate::yaml::parse::{Parsed, parse};
 
 /// The catalogue of one distribution.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -405,11 +408,10 @@ pub enum Reload {
 
 /// A profile's text could not be read: a fault of the program, found by its tests.
 #[derive(Debug, thiserror::Error)]
-#[error("the built-in profile {name} does not parse")]
+#[error("the built-in profile {name} does not parse: {because}")]
 pub struct ProfileError {
     name: ProfileName,
-    #[source]
-    source: Box<serde_saphyr::Error>,
+    because: String,
 }
 
 impl Profile {
@@ -438,8 +440,7 @@ impl Profile {
         if let Some(profile) = parsed.get() {
             return Ok(profile.clone());
         }
-        let read: Profile =
-            serde_saphyr::from_str(text).map_err(|error| ProfileError { name, source: Box::new(error) })?;
+        let read = Profile::read(text).map_err(|because| ProfileError { name, because })?;
         let profile = match read.base {
             Some(base) => read.over(Profile::load(base)?),
             None => read,
@@ -449,6 +450,20 @@ impl Profile {
 }
 
 impl Profile {
+    /// Reads the text of a profile as a spec is read.
+    fn read(text: &str) -> Result<Profile, String> {
+        let Parsed { documents, problems } = parse(&Source::new("profile", text));
+        let Decoded { value, problems: faults, .. } = match &documents[..] {
+            [document] => decode(document),
+            _ => return Err(format!("it has {} documents", documents.len())),
+        };
+        match (problems.iter().chain(&faults).next(), value) {
+            (None, Some(profile)) => Ok(profile),
+            (Some(problem), _) => Err(problem.message.clone()),
+            (None, None) => Err("nothing can be made of it".to_owned()),
+        }
+    }
+
     /// This profile together with what it takes from its base.
     fn over(self, mut base: Profile) -> Profile {
         base.directories.retain(|name, _| !self.without.directories.contains(name));
