@@ -293,7 +293,7 @@ impl<'h> Run<'_, 'h> {
     }
 
     fn begin(&mut self, visit: &Visit) -> Result<(), HostError> {
-        let paths = visit.actions.iter().flat_map(|action| action.deed.paths()).map(str::to_owned).collect();
+        let paths = visit.actions.iter().flat_map(|action| action.paths()).map(str::to_owned).collect();
         let begin = Begin {
             id: VisitId { run: self.plan.id.clone(), visit: visit.number },
             paths,
@@ -419,11 +419,11 @@ impl<'h> Run<'_, 'h> {
     }
 
     fn take_back(&mut self, visit: &Visit, visits: usize) -> Result<(), Failure> {
-        let changed = visit.actions.iter().flat_map(|action| action.deed.paths());
+        let changed = visit.actions.iter().flat_map(|action| action.paths());
         let paths: BTreeSet<String> = changed.map(str::to_owned).collect();
         // What a manifest starts finds the files that are back.
         let restarts = visit.actions.iter().filter(|action| action.restarts().is_some());
-        let manifests: BTreeSet<&str> = restarts.flat_map(|action| action.deed.paths()).collect();
+        let manifests: BTreeSet<&str> = restarts.flat_map(|action| action.paths()).collect();
         let mut back: Vec<&String> = paths.iter().rev().collect();
         back.sort_by_key(|path| manifests.contains(path.as_str()));
         let from = VisitId { run: self.plan.id.clone(), visit: visit.number };

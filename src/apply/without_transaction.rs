@@ -19,35 +19,12 @@ impl Run<'_, '_> {
         tell: &mut dyn FnMut(&Event<'_>),
     ) -> Option<VisitEnd> {
         let [action] = visit.actions.as_slice() else { return None };
-        match &action.deed {
-            Deed::UndoOpen { .. } => Some(self.undo_open(visit, action, tell)),
-            Deed::SnapshotEtcd { .. } => Some(self.save_etcd(action, tell)),
-            Deed::Snapshot { .. }
-            | Deed::MakeDirectory { .. }
-            | Deed::MakeLink { .. }
-            | Deed::MoveDirectory { .. }
-            | Deed::CreateAuthority { .. }
-            | Deed::ExtendAuthority { .. }
-            | Deed::InstallAuthority { .. }
-            | Deed::CopyAuthorityCertificate { .. }
-            | Deed::CopyKey(_)
-            | Deed::CreateKeyPair { .. }
-            | Deed::WritePublicKey { .. }
-            | Deed::WriteBundle { .. }
-            | Deed::WriteChain { .. }
-            | Deed::RemoveCopy { .. }
-            | Deed::PurgeSnapshots { .. }
-            | Deed::IssueIdentity(_)
-            | Deed::CopyIdentity(_)
-            | Deed::WriteCsr(_)
-            | Deed::InstallIdentity(_)
-            | Deed::UpdateKubeconfig { .. }
-            | Deed::SetPermissions { .. }
-            | Deed::Restart { .. }
-            | Deed::AwaitHealthy { .. }
-            | Deed::Verify { .. }
-            | Deed::Restore { .. } => None,
+        if action.traits().transaction {
+            return None;
         }
+        let is_undo = matches!(action.deed, Deed::UndoOpen { .. });
+        // What is neither is refused, since no member is asked for it.
+        Some(if is_undo { self.undo_open(visit, action, tell) } else { self.save_etcd(action, tell) })
     }
 
     fn undo_open(&mut self, visit: &Visit, action: &Action, tell: &mut dyn FnMut(&Event<'_>)) -> VisitEnd {

@@ -78,7 +78,7 @@ pub(super) fn happened(event: &Event<'_>) {
 
 /// Whether an action changes a managed file or a service.
 fn touches(action: &Action) -> bool {
-    action.deed.paths().into_iter().next().is_some()
+    action.paths().into_iter().next().is_some()
         || action.restarts().is_some()
         || matches!(action.deed, Deed::UndoOpen { .. })
 }

@@ -157,7 +157,7 @@ impl<'a> Step<'a> {
         Self {
             step: action.number,
             address: action.address.to_string(),
-            verb: action.deed.verb(),
+            verb: action.verb(),
             node: action.address.node.as_str(),
             text: deed(action),
         }

@@ -41,7 +41,7 @@ fn only(texts: &[&str]) -> Options {
 
 /// `NUMBER VERB ADDRESS` of everything.
 fn deeds(plan: &Plan) -> Vec<String> {
-    plan.actions().map(|action| format!("{} {}", action.deed.verb(), action.address)).collect()
+    plan.actions().map(|action| format!("{} {}", action.verb(), action.address)).collect()
 }
 
 /// Where the first action with this beginning comes.
@@ -125,7 +125,7 @@ fn from_nothing_directories_come_first_and_authorities_before_what_they_sign() {
     assert_eq!(nodes, ["cp-1", "cp-2", "cp-3"], "the node that makes the authorities comes first");
     for visit in &plan.visits {
         let deeds: Vec<String> =
-            visit.actions.iter().map(|action| format!("{} {}", action.deed.verb(), action.address)).collect();
+            visit.actions.iter().map(|action| format!("{} {}", action.verb(), action.address)).collect();
         let node = &visit.node;
         assert!(
             deeds[0].starts_with("snapshot ") && deeds.last().unwrap().starts_with("verify "),
@@ -140,8 +140,8 @@ fn from_nothing_directories_come_first_and_authorities_before_what_they_sign() {
         let made: Vec<&str> = visit
             .actions
             .iter()
-            .filter(|action| action.deed.verb() == "make-directory")
-            .flat_map(|action| action.deed.paths())
+            .filter(|action| action.verb() == "make-directory")
+            .flat_map(|action| action.paths())
             .collect();
         let sorted: BTreeSet<&str> = made.iter().copied().collect();
         assert!(sorted.contains("/etc/kubernetes/pki/etcd"), "{made:?}");

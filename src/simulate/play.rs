@@ -181,9 +181,8 @@ impl<'a> Play<'a> {
         // Each path goes back where it was changed first, a pair as one; permissions are not played.
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         let writing = done.iter().filter(|action| !matches!(action.deed, Deed::SetPermissions { .. }));
-        let first = writing.map(|action| {
-            action.deed.paths().into_iter().filter(|path| seen.insert(path)).collect::<Vec<_>>()
-        });
+        let first = writing
+            .map(|action| action.paths().into_iter().filter(|path| seen.insert(path)).collect::<Vec<_>>());
         let first: Vec<Vec<&str>> = first.collect();
         for paths in first.into_iter().rev() {
             let changed = self.state.put_back(before, &paths, last);
@@ -378,11 +377,11 @@ fn is_point(action: &Action, done: &[Action], restarted: &[Restarted]) -> bool {
     if action.restarts().is_some() {
         return !restarted.is_empty();
     }
-    let paths = action.deed.paths();
+    let paths = action.paths();
     let writes = done
         .iter()
         .filter(|done| !matches!(done.deed, Deed::SetPermissions { .. }) && done.restarts().is_none());
-    writes.flat_map(|done| done.deed.paths()).any(|path| paths.contains(&path))
+    writes.flat_map(|done| done.paths()).any(|path| paths.contains(&path))
 }
 
 /// The visits in waves, as a plan has them made.

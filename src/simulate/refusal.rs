@@ -124,7 +124,7 @@ pub(super) fn unmet<'p>(plan: &'p Plan, observed: &Observed) -> Vec<(&'p Action,
                 };
                 unmet.extend(reason.map(|reason| (action, reason)));
             }
-            left.extend(action.deed.paths().into_iter().map(|path| ((&action.address.node, path), action)));
+            left.extend(action.paths().into_iter().map(|path| ((&action.address.node, path), action)));
         }
     }
     unmet

@@ -62,7 +62,7 @@ impl Builder<'_> {
                     |held: &Certificate| is_extension(held, &signer) && (is_made || *held != signer);
                 let Some(former) = view.chain.iter().find(|held| is_outdated(held)) else { continue };
                 let is_written =
-                    self.draft.on(name).iter().any(|deed| deed.deed.paths().contains(&file.path.as_str()));
+                    self.draft.on(name).iter().any(|deed| deed.paths().contains(&file.path.as_str()));
                 let Some(certificate) = view.certificate.filter(|_| !is_written) else { continue };
                 let (found, wanted) = (*former.fingerprint(), (!is_made).then(|| *signer.fingerprint()));
                 let why = self.why(&Finding::due(Reason::ChainOutdated { found, wanted }));

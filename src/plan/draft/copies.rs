@@ -217,7 +217,7 @@ enum Content {
 /// What this plan writes to the main file of an authority, and why.
 fn coming(builder: &Builder<'_>, address: &Address, main: &str) -> Option<(Content, Vec<Why>)> {
     let deeds = builder.draft.on(&address.node).iter();
-    let mut deeds = deeds.filter(|deed| deed.address == *address && deed.deed.paths().contains(&main));
+    let mut deeds = deeds.filter(|deed| deed.address == *address && deed.paths().contains(&main));
     deeds.find_map(|deed| {
         let made = matches!(deed.deed, Deed::CreateAuthority { .. } | Deed::CopyAuthorityCertificate { .. });
         let content = if let Deed::WriteBundle { bundle, .. } = &deed.deed {

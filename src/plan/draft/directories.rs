@@ -108,38 +108,8 @@ impl Builder<'_> {
     pub(crate) fn parents(&mut self, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
         let mut missing: BTreeSet<String> = BTreeSet::new();
         for deed in self.draft.on(name) {
-            let targets: Vec<&str> = match &deed.deed {
-                Deed::MakeLink { target, path } => vec![target, path],
-                Deed::MoveDirectory { path, .. } => vec![path],
-                // Requests lie in a directory of this program's own, which it makes and closes by itself.
-                Deed::WriteCsr(_) => Vec::new(),
-                Deed::InstallIdentity(install) => {
-                    install.storage.files().into_iter().map(|file| file.path.as_str()).collect()
-                }
-                Deed::UndoOpen { .. }
-                | Deed::SnapshotEtcd { .. }
-                | Deed::Snapshot { .. }
-                | Deed::MakeDirectory { .. }
-                | Deed::CreateAuthority { .. }
-                | Deed::ExtendAuthority { .. }
-                | Deed::InstallAuthority { .. }
-                | Deed::CopyAuthorityCertificate { .. }
-                | Deed::CopyKey(_)
-                | Deed::CreateKeyPair { .. }
-                | Deed::WritePublicKey { .. }
-                | Deed::WriteBundle { .. }
-                | Deed::WriteChain { .. }
-                | Deed::RemoveCopy { .. }
-                | Deed::IssueIdentity(_)
-                | Deed::CopyIdentity(_)
-                | Deed::UpdateKubeconfig { .. }
-                | Deed::SetPermissions { .. }
-                | Deed::Restart { .. }
-                | Deed::AwaitHealthy { .. }
-                | Deed::Verify { .. }
-                | Deed::PurgeSnapshots { .. }
-                | Deed::Restore { .. } => deed.deed.paths(),
-            };
+            let traits = deed.traits();
+            let targets = traits.parents.unwrap_or(traits.writes);
             for path in targets {
                 missing.extend(
                     ancestors(path).filter(|ancestor| is_missing(facts, ancestor)).map(str::to_owned),
@@ -192,7 +162,7 @@ impl Builder<'_> {
 
     fn writes_below(&self, node: &NodeName, directory: &str) -> bool {
         let prefix = format!("{directory}/");
-        self.draft.on(node).iter().flat_map(|deed| deed.deed.paths()).any(|path| path.starts_with(&prefix))
+        self.draft.on(node).iter().flat_map(|deed| deed.paths()).any(|path| path.starts_with(&prefix))
     }
 }
 

@@ -31,6 +31,7 @@ use super::{Blocked, Deed, Input, ManualRestart, Noted, Phase, Postponed, Waitin
 use crate::plan::draft::authorities::Sources;
 use crate::plan::draft::shared::Shared;
 use crate::plan::known::advice::{help, not_mended};
+use crate::plan::model::deed_traits::DeedTraits;
 use crate::plan::rotation::holds::Replacements;
 use crate::plan::rotation::holds::outsiders::is_about_them;
 use crate::plan::rotation::split_ca::Recovery;
@@ -96,6 +97,18 @@ pub(crate) struct DraftDeed {
     pub(super) reasons: Vec<Why>,
     /// What it replaces was there before, so something may be running on it.
     pub(super) replaces: bool,
+}
+
+impl DraftDeed {
+    /// What is known of its deed.
+    pub(crate) fn traits(&self) -> DeedTraits<'_> {
+        self.deed.traits(&self.address)
+    }
+
+    /// The paths that it may write, make or remove.
+    pub(crate) fn paths(&self) -> Vec<&str> {
+        self.traits().writes
+    }
 }
 
 /// What the nodes hold, gathered once.
@@ -259,7 +272,7 @@ impl<'a> Builder<'a> {
     fn foreign_to(&self, address: &Address, deed: &Deed) -> Option<Reason> {
         let facts = self.input.survey.observed.nodes.get(&address.node)?.facts()?;
         let may_go = &self.input.options.replace_foreign;
-        let mut paths = deed.paths().into_iter().filter(|path| !may_go.contains(*path));
+        let mut paths = deed.traits(address).writes.into_iter().filter(|path| !may_go.contains(*path));
         paths.find_map(|path| foreign_content(facts, path))
     }
 

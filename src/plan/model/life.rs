@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use crate::plan::{Deed, Options, Plan, Visit};
+use crate::plan::{Action, Options, Plan, Visit};
 use crate::types::duration::Duration;
 
 /// How long a plan may be applied where the user says nothing.
@@ -33,7 +33,7 @@ impl Plan {
 /// How long work may be done after it was planned.
 pub(crate) fn life(visits: &[Visit], options: &Options) -> Life {
     let wanted = options.valid_for.unwrap_or(PLAN_LIFE);
-    let periods = visits.iter().flat_map(|visit| &visit.actions).filter_map(|action| issued(&action.deed));
+    let periods = visits.iter().flat_map(|visit| &visit.actions).filter_map(issued);
     let shortest = periods.min();
     let most = shortest.map(|shortest| Duration::from_seconds(shortest.seconds() / SHARE));
     match most.filter(|most| *most < wanted) {
@@ -47,37 +47,9 @@ pub(crate) fn expires(visits: &[Visit], options: &Options, made: Timestamp) -> T
     life(visits, options).length.after(made)
 }
 
-/// For how long a deed issues a certificate.
-fn issued(deed: &Deed) -> Option<Duration> {
-    let (from, to) = match deed {
-        Deed::IssueIdentity(issue) => (issue.not_before, issue.not_after),
-        Deed::CreateAuthority { not_before, not_after, .. } => (*not_before, *not_after),
-        Deed::UndoOpen { .. }
-        | Deed::SnapshotEtcd { .. }
-        | Deed::Snapshot { .. }
-        | Deed::MakeDirectory { .. }
-        | Deed::MakeLink { .. }
-        | Deed::MoveDirectory { .. }
-        | Deed::ExtendAuthority { .. }
-        | Deed::InstallAuthority { .. }
-        | Deed::CopyAuthorityCertificate { .. }
-        | Deed::CopyKey(_)
-        | Deed::CreateKeyPair { .. }
-        | Deed::WritePublicKey { .. }
-        | Deed::WriteBundle { .. }
-        | Deed::WriteChain { .. }
-        | Deed::RemoveCopy { .. }
-        | Deed::CopyIdentity(_)
-        | Deed::WriteCsr(_)
-        | Deed::InstallIdentity(_)
-        | Deed::UpdateKubeconfig { .. }
-        | Deed::SetPermissions { .. }
-        | Deed::Restart { .. }
-        | Deed::AwaitHealthy { .. }
-        | Deed::Verify { .. }
-        | Deed::PurgeSnapshots { .. }
-        | Deed::Restore { .. } => return None,
-    };
+/// For how long an action issues a certificate.
+fn issued(action: &Action) -> Option<Duration> {
+    let (from, to) = action.traits().issues?;
     let seconds = to.as_second().saturating_sub(from.as_second());
     Some(Duration::from_seconds(u64::try_from(seconds).unwrap_or(0)))
 }

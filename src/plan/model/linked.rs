@@ -32,7 +32,7 @@ pub(crate) fn linked(visits: &[Visit], survey: &Survey) -> Vec<LinkedPath> {
         let Some(facts) = survey.observed.nodes.get(&visit.node).and_then(|answer| answer.facts()) else {
             continue;
         };
-        for path in visit.actions.iter().flat_map(|action| action.deed.paths()) {
+        for path in visit.actions.iter().flat_map(|action| action.paths()) {
             if let Some((path, resolved)) = end(facts, path) {
                 found.insert(LinkedPath { node: visit.node.clone(), path, resolved });
             }

@@ -6,6 +6,7 @@ pub mod checked;
 pub mod choices;
 pub mod csr;
 pub mod deed;
+pub mod deed_traits;
 pub mod fact;
 pub mod identity_copy;
 pub mod issue;

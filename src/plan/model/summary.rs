@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use crate::diff::Effect;
 use crate::plan::draft::Held;
-use crate::plan::{Blocked, Deed, Input, Visit};
+use crate::plan::model::deed_traits::Counter;
+use crate::plan::{Action, Blocked, Deed, Input, Visit};
 use crate::types::names::{Address, NodeName, Subject};
 
 /// How many things there are, and what happens to them.
@@ -81,7 +82,7 @@ impl Summary {
     pub(crate) fn of(input: &Input<'_>, held: &Held<'_>, visits: &[Visit], blocked: &[Blocked]) -> Self {
         let mut summary = Summary::default();
         for action in visits.iter().flat_map(|visit| &visit.actions) {
-            summary.count(&action.deed);
+            summary.count(action);
         }
         let mut touched = touched(visits);
         touched.extend(blocked.iter().map(|blocked| &blocked.address));
@@ -143,7 +144,7 @@ impl Summary {
             ..self
         };
         for action in kept.iter().flat_map(|visit| &visit.actions) {
-            summary.count(&action.deed);
+            summary.count(action);
         }
         let (kept, left) = (touched(kept), touched(left));
         let certificates =
@@ -152,41 +153,19 @@ impl Summary {
         summary
     }
 
-    fn count(&mut self, deed: &Deed) {
-        match deed {
-            Deed::UndoOpen { .. }
-            | Deed::SnapshotEtcd { .. }
-            | Deed::Snapshot { .. }
-            | Deed::AwaitHealthy { .. }
-            | Deed::Verify { .. } => {}
-            Deed::MakeDirectory { .. }
-            | Deed::MakeLink { .. }
-            | Deed::MoveDirectory { .. }
-            | Deed::SetPermissions { .. } => self.repair += 1,
-            Deed::CreateAuthority { .. } | Deed::InstallAuthority { .. } | Deed::CreateKeyPair { .. } => {
-                self.issue += 1
-            }
-            Deed::ExtendAuthority { .. } => self.renew += 1,
-            Deed::RemoveCopy { .. } | Deed::PurgeSnapshots { .. } => self.remove += 1,
-            Deed::CopyAuthorityCertificate { .. }
-            | Deed::CopyKey(_)
-            | Deed::WritePublicKey { .. }
-            | Deed::WriteBundle { .. }
-            | Deed::WriteChain { .. }
-            | Deed::UpdateKubeconfig { .. } => self.trust += 1,
-            Deed::IssueIdentity(issue) => match issue.before {
-                Some(_) => self.renew += 1,
-                None => self.issue += 1,
-            },
-            Deed::InstallIdentity(install) => match install.before {
-                Some(_) => self.renew += 1,
-                None => self.issue += 1,
-            },
-            Deed::WriteCsr(_) => self.request += 1,
-            Deed::CopyIdentity(_) => self.copy += 1,
-            Deed::Restart { .. } => self.restart += 1,
-            Deed::Restore { .. } => self.restore += 1,
-        }
+    fn count(&mut self, action: &Action) {
+        let Some(counter) = action.traits().counter else { return };
+        *match counter {
+            Counter::Renew => &mut self.renew,
+            Counter::Issue => &mut self.issue,
+            Counter::Trust => &mut self.trust,
+            Counter::Remove => &mut self.remove,
+            Counter::Restart => &mut self.restart,
+            Counter::Repair => &mut self.repair,
+            Counter::Restore => &mut self.restore,
+            Counter::Copy => &mut self.copy,
+            Counter::Request => &mut self.request,
+        } += 1;
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn disruption(
     let Some(wanted) = desired.nodes.get(node) else { return Disruption::None };
     let changed = crate::plan::restart::restarts::changes(deed);
     let own_move = crate::plan::draft::directories::moved(deed);
-    let is_behind = deed.deed.paths().iter().any(|path| moved.iter().any(|moved| lies_below(path, moved)));
+    let is_behind = deed.paths().iter().any(|path| moved.iter().any(|moved| lies_below(path, moved)));
     let mut restarts: BTreeSet<ServiceName> = BTreeSet::new();
     let mut reloads: BTreeSet<String> = BTreeSet::new();
     for (service, service_wanted) in &wanted.services {

@@ -13,9 +13,10 @@ use std::fmt;
 use crate::spec::types::Role;
 use crate::types::names::{Address, AuthorityName, NodeName, Subject};
 
-use super::{Action, Bundle, CaCertificates, Deed, Input, KeyCopy, Phase, RestartMethod, Visit, Why};
+use super::{Action, Bundle, CaCertificates, Deed, Input, Phase, RestartMethod, Visit, Why};
 use crate::plan::draft::DraftDeed;
 use crate::plan::model::choices;
+use crate::plan::model::deed_traits::Rank;
 use crate::plan::order::disruption::disruption;
 use crate::plan::order::graph::{Cycle, Graph};
 use crate::plan::order::preconditions::LeftBy;
@@ -82,7 +83,7 @@ fn together(
     };
     let waits_for = |name: &NodeName, other: &NodeName| {
         let deeds = by_node.get(name).into_iter().flatten();
-        deeds.filter_map(|deed| source(&deed.deed)).any(|source| source == other)
+        deeds.filter_map(|deed| deed.traits().from).any(|source| source == other)
     };
     let mut together = BTreeSet::new();
     let mut wave: Vec<&NodeName> = Vec::new();
@@ -100,38 +101,6 @@ fn together(
         wave.push(name);
     }
     together
-}
-
-/// The node from which a deed takes something.
-fn source(deed: &Deed) -> Option<&NodeName> {
-    match deed {
-        Deed::CopyAuthorityCertificate { from, .. } | Deed::CopyKey(KeyCopy { from, .. }) => Some(from),
-        Deed::IssueIdentity(issue) => Some(&issue.signer),
-        Deed::CopyIdentity(copy) => Some(copy.from()),
-        Deed::UndoOpen { .. }
-        | Deed::SnapshotEtcd { .. }
-        | Deed::Snapshot { .. }
-        | Deed::MakeDirectory { .. }
-        | Deed::MakeLink { .. }
-        | Deed::MoveDirectory { .. }
-        | Deed::CreateAuthority { .. }
-        | Deed::ExtendAuthority { .. }
-        | Deed::InstallAuthority { .. }
-        | Deed::CreateKeyPair { .. }
-        | Deed::WritePublicKey { .. }
-        | Deed::WriteBundle { .. }
-        | Deed::WriteChain { .. }
-        | Deed::WriteCsr(_)
-        | Deed::InstallIdentity(_)
-        | Deed::RemoveCopy { .. }
-        | Deed::UpdateKubeconfig { .. }
-        | Deed::SetPermissions { .. }
-        | Deed::Restart { .. }
-        | Deed::AwaitHealthy { .. }
-        | Deed::Verify { .. }
-        | Deed::PurgeSnapshots { .. }
-        | Deed::Restore { .. } => None,
-    }
 }
 
 /// The authority that this plan makes, or signs again, and whose certificate a deed writes.
@@ -160,8 +129,11 @@ fn node_order(
     leader: Option<&NodeName>,
 ) -> Result<Vec<NodeName>, Cycle> {
     let mut graph = Graph::new(by_node.keys().cloned());
-    let makers: BTreeSet<&NodeName> =
-        by_node.iter().filter(|(_, deeds)| deeds.iter().any(makes_material)).map(|(node, _)| node).collect();
+    let makers: BTreeSet<&NodeName> = by_node
+        .iter()
+        .filter(|(_, deeds)| deeds.iter().any(|deed| deed.traits().makes))
+        .map(|(node, _)| node)
+        .collect();
     for (node, deeds) in by_node {
         for deed in deeds {
             // Its own kind of making: other nodes wait only for the identity that they copy.
@@ -173,13 +145,13 @@ fn node_order(
             }
             if let Some(authority) = holds_made(deed) {
                 let is_made = |other: &&DraftDeed| {
-                    makes_material(other) && other.address.subject.authority() == Some(authority)
+                    other.traits().makes && other.address.subject.authority() == Some(authority)
                 };
                 let makers = by_node.iter().filter(|(_, deeds)| deeds.iter().any(|deed| is_made(&deed)));
                 makers.filter(|(maker, _)| *maker != node).for_each(|(maker, _)| graph.edge(maker, node));
             }
             // Only what the other node makes in this very plan has to be there first.
-            if let Some(source) = source(&deed.deed).filter(|source| *source != node)
+            if let Some(source) = deed.traits().from.filter(|source| *source != node)
                 && makers.contains(source)
             {
                 graph.edge(source, node);
@@ -192,7 +164,7 @@ fn node_order(
         if let Deed::IssueIdentity(issue) = &deed.deed
             && issue.signer != *node
             && by_node.get(&issue.signer).into_iter().flatten().any(|other| {
-                let paths = other.deed.paths();
+                let paths = other.paths();
                 paths.iter().any(|path| *path == issue.signer_certificate || *path == issue.signer_key)
             })
         {
@@ -230,20 +202,10 @@ fn issues(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>, node: &NodeName, subject
     deeds.any(|deed| deed.address.subject == *subject && is_new(&deed.deed))
 }
 
-fn makes_material(deed: &DraftDeed) -> bool {
-    matches!(
-        deed.deed,
-        Deed::CreateAuthority { .. }
-            | Deed::ExtendAuthority { .. }
-            | Deed::InstallAuthority { .. }
-            | Deed::CreateKeyPair { .. }
-    )
-}
-
 /// What a deed is called inside one visit: its rank, its address, its path and its turn, in this order of precedence.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    rank: u8,
+    rank: Rank,
     address: Address,
     path: String,
     /// Its place among those of which all of this is the same.
@@ -256,35 +218,6 @@ impl fmt::Display for Key {
     }
 }
 
-/// Deeds of different kinds come in this order unless edges say otherwise.
-fn rank(deed: &DraftDeed) -> u8 {
-    match &deed.deed {
-        Deed::UndoOpen { .. } | Deed::SnapshotEtcd { .. } => 0,
-        Deed::Snapshot { .. } => 1,
-        Deed::MakeDirectory { .. } => 2,
-        Deed::MakeLink { .. } | Deed::MoveDirectory { .. } => 3,
-        Deed::CreateAuthority { .. } | Deed::ExtendAuthority { .. } | Deed::InstallAuthority { .. } => 4,
-        Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { .. } => 5,
-        Deed::CopyKey(_) | Deed::CreateKeyPair { .. } => 6,
-        Deed::WritePublicKey { .. } => 7,
-        Deed::IssueIdentity(_) | Deed::WriteChain { .. } | Deed::WriteCsr(_) | Deed::InstallIdentity(_) => 8,
-        // What another node gives is what further places of this node are copied from.
-        Deed::CopyIdentity(copy) if *copy.from() != deed.address.node => 8,
-        Deed::CopyIdentity(_) => 9,
-        Deed::UpdateKubeconfig { .. } => 9,
-        Deed::SetPermissions { .. } => 10,
-        // What comes back with a pod's manifest starts, and reads what is there then.
-        Deed::Restore { .. } if matches!(deed.address.subject, Subject::Service(_)) => 12,
-        Deed::Restore { .. } => 11,
-        // What clients show is tried once everything runs that they show it to; a service is awaited before the next one is restarted.
-        Deed::AwaitHealthy { .. } if matches!(deed.address.subject, Subject::Identity(_)) => 13,
-        Deed::Restart { .. } | Deed::AwaitHealthy { .. } => 12,
-        // What is left over goes once everything works without it.
-        Deed::RemoveCopy { .. } | Deed::PurgeSnapshots { .. } => 14,
-        Deed::Verify { .. } => 15,
-    }
-}
-
 fn key(deed: &DraftDeed) -> Key {
     let path = if matches!(deed.deed, Deed::AwaitHealthy { .. }) {
         // Behind the restart of the same service, whatever that writes.
@@ -293,9 +226,9 @@ fn key(deed: &DraftDeed) -> Key {
         // One authority may have lost several keys.
         fingerprint.to_string()
     } else {
-        deed.deed.paths().first().map(|path| (*path).to_owned()).unwrap_or_default()
+        deed.paths().first().map(|path| (*path).to_owned()).unwrap_or_default()
     };
-    Key { rank: rank(deed), address: deed.address.clone(), path, turn: 0 }
+    Key { rank: deed.traits().rank, address: deed.address.clone(), path, turn: 0 }
 }
 
 /// Every deed under a key of its own: what is to be done twice alike is done once, for the reasons of both, and nothing takes another one's place.
@@ -340,7 +273,7 @@ fn actions(
     for key in order {
         let (Some(deed), Some(number)) = (deeds.get(&key), numbers.get(&key)) else { continue };
         let preconditions = preconditions::preconditions(deed, &input.survey.observed, left_by);
-        for path in deed.deed.paths() {
+        for path in deed.paths() {
             left_by.insert(node.clone(), path, *number);
         }
         actions.push(Action {
@@ -349,7 +282,7 @@ fn actions(
             reasons: deed.reasons.clone(),
             preconditions,
             disruption: disruption(deed, node, input, &moved),
-            undo: deed.deed.undo(),
+            undo: deed.traits().undo,
             after: graph.before(&key).iter().filter_map(|key| numbers.get(key).copied()).collect(),
             deed: deed.deed.clone(),
         });
@@ -359,12 +292,11 @@ fn actions(
 
 /// Every visit begins with a snapshot of what it touches and ends with a check; undoing what a crash left has its own copies, and saving etcd's data touches nothing.
 fn add_frame(deeds: &mut Vec<DraftDeed>, node: &NodeName) {
-    if deeds.iter().all(|deed| matches!(deed.deed, Deed::UndoOpen { .. } | Deed::SnapshotEtcd { .. })) {
+    if deeds.iter().all(|deed| !deed.traits().transaction) {
         return;
     }
     let address = Address { subject: Subject::Node, node: node.clone() };
-    let paths: BTreeSet<String> =
-        deeds.iter().flat_map(|deed| deed.deed.paths()).map(str::to_owned).collect();
+    let paths: BTreeSet<String> = deeds.iter().flat_map(|deed| deed.paths()).map(str::to_owned).collect();
     let identities = deeds.iter().filter_map(|deed| match (&deed.deed, &deed.address.subject) {
         (
             Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_),
@@ -390,7 +322,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
     let mut graph = Graph::new(deeds.keys().cloned());
     let mut writers: BTreeMap<&str, Vec<&Key>> = BTreeMap::new();
     for (key, deed) in deeds {
-        for path in deed.deed.paths() {
+        for path in deed.paths() {
             writers.entry(path).or_default().push(key);
         }
     }
@@ -399,7 +331,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
         for (other, _) in deeds.range(..key.clone()).filter(|(other, _)| is_barrier(other.rank, key.rank)) {
             graph.edge(other, key);
         }
-        for path in deed.deed.paths() {
+        for path in deed.paths() {
             for above in path.match_indices('/').filter_map(|(index, _)| path.get(..index)) {
                 for writer in writers.get(above).into_iter().flatten() {
                     // Going back, a directory that was made goes after what was put into it.
@@ -415,43 +347,10 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
                 graph.edge(writer, key);
             }
         }
-        let needs: Vec<&str> = match &deed.deed {
-            Deed::MakeLink { target, .. } => vec![target],
-            Deed::IssueIdentity(issue) if issue.signer == deed.address.node => {
-                vec![&issue.signer_certificate, &issue.signer_key, &issue.verified_by]
-            }
-            Deed::IssueIdentity(issue) => vec![&issue.verified_by],
-            Deed::InstallIdentity(install) => vec![&install.verified_by],
-            Deed::WritePublicKey { private, .. } => vec![&private.path],
-            Deed::CopyIdentity(copy) => copy.source_here(&deed.address.node),
-            Deed::CopyAuthorityCertificate { from, source, .. } if *from == deed.address.node => vec![source],
-            Deed::UndoOpen { .. }
-            | Deed::SnapshotEtcd { .. }
-            | Deed::Snapshot { .. }
-            | Deed::MakeDirectory { .. }
-            | Deed::MoveDirectory { .. }
-            | Deed::CreateAuthority { .. }
-            | Deed::ExtendAuthority { .. }
-            | Deed::InstallAuthority { .. }
-            | Deed::CopyAuthorityCertificate { .. }
-            | Deed::CopyKey(_)
-            | Deed::CreateKeyPair { .. }
-            | Deed::WriteBundle { .. }
-            | Deed::WriteChain { .. }
-            | Deed::WriteCsr(_)
-            | Deed::RemoveCopy { .. }
-            | Deed::UpdateKubeconfig { .. }
-            | Deed::SetPermissions { .. }
-            | Deed::Restart { .. }
-            | Deed::AwaitHealthy { .. }
-            | Deed::Verify { .. }
-            | Deed::PurgeSnapshots { .. }
-            | Deed::Restore { .. } => Vec::new(),
-        };
         // A further file of an authority is copied from the main one of this node, which the same kind of deed may bring from another node.
         let is_copied_here =
             matches!(&deed.deed, Deed::CopyAuthorityCertificate { from, .. } if *from == deed.address.node);
-        for path in needs {
+        for path in deed.traits().reads {
             let is_before =
                 |writer: &Key| writer.rank < key.rank || is_copied_here && writer.rank == key.rank;
             let before = writers.get(path).into_iter().flatten();
@@ -481,8 +380,6 @@ fn kubelet_first(deeds: &BTreeMap<Key, DraftDeed>, graph: &mut Graph<Key>) {
 }
 
 /// The snapshot comes before everything, the check after everything, restarts after all writes.
-fn is_barrier(before: u8, after: u8) -> bool {
-    const SNAPSHOT: u8 = 1;
-    const RESTART: u8 = 12;
-    before < after && (before <= SNAPSHOT || after >= RESTART)
+fn is_barrier(before: Rank, after: Rank) -> bool {
+    before < after && (before <= Rank::Snapshot || after >= Rank::Restart)
 }

@@ -31,7 +31,7 @@ pub(crate) fn preconditions(deed: &DraftDeed, observed: &Observed, left_by: &Lef
     let own = &deed.address.node;
     let mut needed: BTreeSet<(&NodeName, &str)> = BTreeSet::new();
     let mut files = Vec::new();
-    for (node, path) in places(&deed.deed, own) {
+    for (node, path) in places(deed) {
         if !needed.insert((node, path)) {
             continue;
         }
@@ -54,8 +54,9 @@ pub(crate) fn preconditions(deed: &DraftDeed, observed: &Observed, left_by: &Lef
 }
 
 /// The files that a deed writes, and those that decided what it writes.
-fn places<'a>(deed: &'a Deed, own: &'a NodeName) -> Vec<(&'a NodeName, &'a str)> {
-    let mut places: Vec<(&NodeName, &str)> = deed.paths().into_iter().map(|path| (own, path)).collect();
+fn places(draft: &DraftDeed) -> Vec<(&NodeName, &str)> {
+    let (own, deed) = (&draft.address.node, &draft.deed);
+    let mut places: Vec<(&NodeName, &str)> = draft.paths().into_iter().map(|path| (own, path)).collect();
     if let Some(issue) = deed.issue() {
         places.push((&issue.signer, &issue.signer_certificate));
         places.push((&issue.signer, &issue.signer_key));

@@ -269,18 +269,19 @@ impl Compare<'_> {
         json!({ "address": action.address, "deed": deed, "disruption": disruption, "undo": action.undo, "after": after })
     }
 
-    /// A deed that goes by what an earlier action makes, once that is done.
+    /// A deed that goes by what an earlier action makes, once that is done. One that is left out here is compared as it was planned: that can refuse
+    /// the rest of a plan, and never allows what it does not say.
     fn resolved(&self, action: &Action, now: &Deed) -> Deed {
         let mut deed = action.deed.clone();
         let own = action.address.subject.authority().and_then(|name| self.authority(name));
-        match &mut deed {
-            Deed::CopyAuthorityCertificate { file, .. } => {
+        match (&mut deed, now) {
+            (Deed::CopyAuthorityCertificate { file, .. }, _) => {
                 if let (Some(made), Deed::WriteBundle { before, .. }) = (own, now) {
                     let (file, before) = (file.clone(), before.clone());
                     return Deed::WriteBundle { file, bundle: Bundle::one(made), before };
                 }
             }
-            Deed::WriteBundle { bundle, before, .. } => {
+            (Deed::WriteBundle { bundle, before, .. }, _) => {
                 // What is there now, the one that was made among it, its preconditions say and the planner has seen.
                 if let (Some(_), Deed::WriteBundle { before: now, .. }) = (own, now) {
                     before.clone_from(now);
@@ -291,7 +292,7 @@ impl Compare<'_> {
                     *bundle = Bundle::Known(whole);
                 }
             }
-            Deed::IssueIdentity(issue) => {
+            (Deed::IssueIdentity(issue), _) => {
                 if issue.issuer.is_none() {
                     issue.issuer = self.authority(&issue.authority).map(|made| *made.fingerprint());
                 }
@@ -300,49 +301,32 @@ impl Compare<'_> {
                     .flatten()
                     .for_each(|ca| self.certificates(ca));
             }
-            Deed::InstallIdentity(install) => install.trusted.iter_mut().for_each(|ca| self.certificates(ca)),
-            Deed::WriteChain { chain, before, .. } => {
+            (Deed::InstallIdentity(install), _) => {
+                install.trusted.iter_mut().for_each(|ca| self.certificates(ca))
+            }
+            (Deed::WriteChain { chain, before, .. }, _) => {
                 self.certificates(chain);
                 if let Deed::WriteChain { before: now, .. } = now {
                     before.clone_from(now);
                 }
             }
-            Deed::UpdateKubeconfig { trusted, before, .. } => {
+            (Deed::UpdateKubeconfig { trusted, before, .. }, _) => {
                 self.certificates(trusted);
                 if let Deed::UpdateKubeconfig { before: now, .. } = now {
                     before.clone_from(now);
                 }
             }
-            Deed::CopyKey(copy) if copy.spki.is_none() => {
+            (Deed::CopyKey(copy), _) if copy.spki.is_none() => {
                 let of_pair = || self.made.pairs.get(action.address.subject.key_pair()?).copied();
                 copy.spki = own.map(|made| made.facts().key.spki_sha256).or_else(of_pair);
             }
-            Deed::CopyIdentity(copy) => {
+            (Deed::CopyIdentity(copy), _) => {
                 if let (None, Deed::CopyIdentity(now)) = (&copy.certificate, now) {
                     copy.certificate = self.made_as(&action.address.subject, now.certificate.as_ref());
                 }
                 copy.trusted.iter_mut().for_each(|ca| self.certificates(ca));
             }
-            Deed::UndoOpen { .. }
-            | Deed::SnapshotEtcd { .. }
-            | Deed::Snapshot { .. }
-            | Deed::MakeDirectory { .. }
-            | Deed::MakeLink { .. }
-            | Deed::MoveDirectory { .. }
-            | Deed::CreateAuthority { .. }
-            | Deed::ExtendAuthority { .. }
-            | Deed::InstallAuthority { .. }
-            | Deed::CopyKey(_)
-            | Deed::CreateKeyPair { .. }
-            | Deed::WritePublicKey { .. }
-            | Deed::RemoveCopy { .. }
-            | Deed::WriteCsr(_)
-            | Deed::SetPermissions { .. }
-            | Deed::Restart { .. }
-            | Deed::AwaitHealthy { .. }
-            | Deed::Verify { .. }
-            | Deed::PurgeSnapshots { .. }
-            | Deed::Restore { .. } => {}
+            (_, _) => {}
         }
         deed
     }
@@ -373,7 +357,7 @@ fn actions(visit: Option<&Visit>) -> &[Action] {
 }
 
 fn told(action: Option<&Action>) -> String {
-    action.map_or_else(|| "nothing".to_owned(), |action| format!("{} {}", action.deed.verb(), action.address))
+    action.map_or_else(|| "nothing".to_owned(), |action| format!("{} {}", action.verb(), action.address))
 }
 
 /// What begins and ends later where a plan is made later.

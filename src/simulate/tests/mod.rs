@@ -48,10 +48,11 @@ fn by_hand(visits: Vec<(&str, Vec<(Subject, Deed)>)>) -> Plan {
         let node: NodeName = node.parse().unwrap();
         let actions = deeds.into_iter().map(|(subject, deed)| {
             number += 1;
+            let address = Address { subject, node: node.clone() };
             Action {
                 number,
-                address: Address { subject, node: node.clone() },
-                undo: deed.undo(),
+                undo: deed.traits(&address).undo,
+                address,
                 deed,
                 reasons: Vec::new(),
                 preconditions: Vec::new(),

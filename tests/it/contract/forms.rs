@@ -119,3 +119,15 @@ fn every_deed_is_in_a_plan_that_was_saved() {
     let missing: Vec<&String> = known.difference(&saved).collect();
     assert!(missing.is_empty(), "add a plan with these to tests/saved: {missing:?}");
 }
+
+#[test]
+fn every_deed_is_called_as_its_json_calls_it() {
+    for path in files("plan-") {
+        for visit in value(&path)["visits"].as_array().unwrap() {
+            for action in visit["actions"].as_array().unwrap() {
+                let read: pki::plan::Action = serde_json::from_value(action.clone()).unwrap();
+                assert_eq!(action["deed"]["verb"], read.verb(), "{}", path.display());
+            }
+        }
+    }
+}

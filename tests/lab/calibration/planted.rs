@@ -269,15 +269,18 @@ fn trusting(survey: &Survey, node: &Node, other: &Certificate, restarts: bool) -
     if restarts {
         deeds.push((Subject::Service("etcd".parse().unwrap()), restart));
     }
-    let actions = deeds.into_iter().map(|(subject, deed)| Action {
-        number: 0,
-        address: Address { subject, node: name.clone() },
-        undo: deed.undo(),
-        deed,
-        reasons: Vec::new(),
-        preconditions: Vec::new(),
-        disruption: Disruption::None,
-        after: Vec::new(),
+    let actions = deeds.into_iter().map(|(subject, deed)| {
+        let address = Address { subject, node: name.clone() };
+        Action {
+            number: 0,
+            undo: deed.traits(&address).undo,
+            address,
+            deed,
+            reasons: Vec::new(),
+            preconditions: Vec::new(),
+            disruption: Disruption::None,
+            after: Vec::new(),
+        }
     });
     Visit {
         number: 0,

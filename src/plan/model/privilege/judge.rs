@@ -13,6 +13,7 @@ use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, ExtendedKeyUsage, Sha256};
 
 use super::Privilege;
+use crate::plan::model::deed_traits::Gives;
 use crate::plan::{Action, Deed, Input};
 
 /// Bits of a mode that are others' than the owner's.
@@ -74,8 +75,9 @@ impl<'a> Judge<'a> {
 
     pub(super) fn of(&self, action: &'a Action) -> Vec<Privilege> {
         let address = &action.address;
-        match &action.deed {
-            Deed::IssueIdentity(issue) => {
+        match action.traits().gives {
+            Gives::Nothing | Gives::Authority(None) => Vec::new(),
+            Gives::Issued(issue) => {
                 let new = New {
                     authority: &issue.authority,
                     subject: issue.subject.clone(),
@@ -86,7 +88,7 @@ impl<'a> Judge<'a> {
                 };
                 self.of_certificate(address, &new, true)
             }
-            Deed::WriteCsr(request) => {
+            Gives::Requested(request) => {
                 let new = New {
                     authority: &request.authority,
                     subject: request.subject.clone(),
@@ -97,7 +99,7 @@ impl<'a> Judge<'a> {
                 };
                 self.of_certificate(address, &new, false)
             }
-            Deed::InstallIdentity(install) => {
+            Gives::Installed(install) => {
                 let new = New {
                     authority: &install.authority,
                     subject: subject_of(&install.certificate),
@@ -108,7 +110,7 @@ impl<'a> Judge<'a> {
                 };
                 self.of_certificate(address, &new, true)
             }
-            Deed::CopyIdentity(copy) => {
+            Gives::Copied(copy) => {
                 let at_home = Address { subject: address.subject.clone(), node: copy.from().clone() };
                 let known = copy.certificate.as_ref().map(subject_of);
                 let subject = known.or_else(|| self.issued.get(&at_home).cloned());
@@ -126,45 +128,21 @@ impl<'a> Judge<'a> {
                 };
                 self.of_certificate(address, &new, true)
             }
-            Deed::CreateAuthority { key, .. } | Deed::InstallAuthority { key, .. } => self
+            // What is no CA's key is nobody's of another role.
+            Gives::Authority(Some(key)) | Gives::Key(key) => self
                 .key_of_another_role(address)
                 .into_iter()
                 .chain(self.open_key(&address.node, key))
                 .collect(),
-            Deed::CopyKey(copy) => self
-                .key_of_another_role(address)
-                .into_iter()
-                .chain(self.open_key(&address.node, &copy.file))
-                .collect(),
-            Deed::CreateKeyPair { private, .. } => {
-                self.open_key(&address.node, private).into_iter().collect()
-            }
-            Deed::SetPermissions { file, .. } if self.is_key(&address.node, &file.path) => {
+            Gives::Access(file) if self.is_key(&address.node, &file.path) => {
                 self.open_key(&address.node, file).into_iter().collect()
             }
-            Deed::UpdateKubeconfig { file, .. } => self.open_key(&address.node, file).into_iter().collect(),
-            Deed::WriteBundle { bundle, before, .. } => bundle
+            Gives::Access(_) => Vec::new(),
+            Gives::Trust { bundle, before } => bundle
                 .certificates()
                 .iter()
                 .filter_map(|one| self.trust_gained(address, one, before))
                 .collect(),
-            Deed::UndoOpen { .. }
-            | Deed::SnapshotEtcd { .. }
-            | Deed::Snapshot { .. }
-            | Deed::MakeDirectory { .. }
-            | Deed::MakeLink { .. }
-            | Deed::MoveDirectory { .. }
-            | Deed::ExtendAuthority { .. }
-            | Deed::CopyAuthorityCertificate { .. }
-            | Deed::WritePublicKey { .. }
-            | Deed::WriteChain { .. }
-            | Deed::RemoveCopy { .. }
-            | Deed::SetPermissions { .. }
-            | Deed::Restart { .. }
-            | Deed::AwaitHealthy { .. }
-            | Deed::Verify { .. }
-            | Deed::PurgeSnapshots { .. }
-            | Deed::Restore { .. } => Vec::new(),
         }
     }
 

@@ -86,9 +86,9 @@ pub(crate) fn everything_down() -> Survey {
 fn visits(plan: &Plan) -> Vec<String> {
     let visit = |visit: &crate::plan::Visit| {
         let actions = visit.actions.iter();
-        let actions = actions.filter(|action| !matches!(action.deed.verb(), "snapshot" | "verify"));
+        let actions = actions.filter(|action| !matches!(action.verb(), "snapshot" | "verify"));
         let actions: Vec<String> =
-            actions.map(|action| format!("{} {}", action.deed.verb(), action.address.subject)).collect();
+            actions.map(|action| format!("{} {}", action.verb(), action.address.subject)).collect();
         format!("{:?} {}: {}", visit.phase, visit.node, actions.join(", "))
     };
     plan.visits.iter().map(visit).collect()
@@ -161,7 +161,7 @@ fn a_kubelet_that_was_switched_off_is_left_alone_and_so_are_its_pods() {
     let plan = plan_of(&survey);
     let restarts: Vec<String> = plan
         .actions()
-        .filter(|action| action.deed.verb() == "restart")
+        .filter(|action| action.verb() == "restart")
         .map(|action| action.address.to_string())
         .collect();
     assert!(!restarts.iter().any(|restart| restart.ends_with("@cp-2")), "{restarts:?}");
@@ -182,7 +182,7 @@ fn a_pod_whose_manifest_is_gone_is_not_restarted_by_an_annotation_in_it() {
     let plan = plan_of(&survey);
     let restarted = |node: &str| {
         let is_etcd = |action: &&crate::plan::Action| {
-            action.deed.verb() == "restart" && action.address.to_string() == format!("svc/etcd@{node}")
+            action.verb() == "restart" && action.address.to_string() == format!("svc/etcd@{node}")
         };
         plan.actions().find(is_etcd).is_some()
     };

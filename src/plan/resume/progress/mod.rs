@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::Survey;
 use crate::diff::{Differences, Effect, identity_view, waiting_request};
+use crate::plan::model::deed_traits::Proof;
 use crate::plan::order::preconditions::{facts_of, is_active, members};
 use crate::plan::restart::quorum;
 use crate::plan::{Action, Deed, Expected, Fact, Phase, Plan, Precondition, Visit, fact};
@@ -147,8 +148,7 @@ fn of_visit(visit: &Visit, survey: &Survey, differences: &Differences) -> Standi
     let changed: BTreeSet<Changed> =
         visit.actions.iter().flat_map(|action| changed(action, survey)).collect();
     let is_restart = |action: &Action| matches!(action.deed, Deed::Restart { .. });
-    let only_restarts =
-        !visit.actions.iter().any(|action| !action.deed.paths().is_empty() && !is_restart(action));
+    let only_restarts = !visit.actions.iter().any(|action| !action.paths().is_empty() && !is_restart(action));
     if (!changed.is_empty() || only_restarts) && is_reached(visit, survey, differences) {
         return Standing::Done;
     }
@@ -183,54 +183,28 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
         }
         Fact::Absent | Fact::BrokenLink | Fact::Directory | Fact::Other { .. } | Fact::Unknown => None,
     };
-    match &action.deed {
-        Deed::CreateAuthority { certificate, subject, not_before, not_after, .. } => first(&certificate.path)
-            .is_some_and(|made| {
-                let facts = made.facts();
-                facts.subject.common_name() == Some(subject.common_name.as_str())
-                    && (facts.not_before, facts.not_after) == (*not_before, *not_after)
-            }),
-        Deed::ExtendAuthority { certificate, of, not_after, .. } => {
-            first(&certificate.path).is_some_and(|made| {
-                made.facts().subject == of.facts().subject && made.facts().not_after == *not_after
-            })
-        }
-        Deed::InstallAuthority { certificate, root, .. } => {
-            first(&certificate.path).is_some_and(|made| made.fingerprint() == root.fingerprint())
-        }
-        Deed::UndoOpen { .. } => facts.is_some_and(|facts| facts.open_transaction == Seen::Absent),
-        Deed::WriteChain { file, before, .. } => {
-            let held = facts.map_or(&[][..], |facts| facts.certificates(&file.path));
+    match action.traits().proof {
+        Proof::Findings => true,
+        Proof::Never => false,
+        Proof::NothingOpen => facts.is_some_and(|facts| facts.open_transaction == Seen::Absent),
+        Proof::Authority { file, subject, life } => first(file).is_some_and(|made| {
+            let facts = made.facts();
+            facts.subject.common_name() == Some(subject.common_name.as_str())
+                && (facts.not_before, facts.not_after) == life
+        }),
+        Proof::Extended { file, of, not_after } => first(file).is_some_and(|made| {
+            made.facts().subject == of.facts().subject && made.facts().not_after == not_after
+        }),
+        Proof::Holds { file, certificate } => digest(file) == Some(*certificate.fingerprint()),
+        Proof::Replaced { file, before } => digest(file).is_some_and(|now| now != *before.fingerprint()),
+        Proof::OtherChain { file, before } => {
+            let held = facts.map_or(&[][..], |facts| facts.certificates(file));
             !held.iter().skip(1).map(|held| held.fingerprint()).eq(before)
         }
-        // What was asked for by hand leaves no finding behind, so its certificate must be another one.
-        Deed::IssueIdentity(issue) => issue.before.as_ref().is_none_or(|before| {
-            digest(issue.storage.certificate_path()).is_some_and(|now| now != *before.fingerprint())
-        }),
-        Deed::InstallIdentity(install) => digest(install.storage.certificate_path())
-            .is_some_and(|now| now == *install.certificate.fingerprint()),
         // One that was there before it asks for something else.
-        Deed::WriteCsr(request) => waiting(action, survey)
-            .is_some_and(|waiting| Some(waiting.facts().key.spki_sha256) != request.replaces),
-        Deed::Snapshot { .. }
-        | Deed::MakeDirectory { .. }
-        | Deed::MakeLink { .. }
-        | Deed::MoveDirectory { .. }
-        | Deed::CopyAuthorityCertificate { .. }
-        | Deed::WriteBundle { .. }
-        | Deed::RemoveCopy { .. }
-        | Deed::CopyKey(_)
-        | Deed::CreateKeyPair { .. }
-        | Deed::WritePublicKey { .. }
-        | Deed::CopyIdentity(_)
-        | Deed::UpdateKubeconfig { .. }
-        | Deed::SetPermissions { .. }
-        | Deed::Restart { .. }
-        | Deed::AwaitHealthy { .. }
-        | Deed::PurgeSnapshots { .. }
-        | Deed::Verify { .. } => true,
-        // Nothing but the run itself says what a snapshot holds, and every run that restarts members begins with one of etcd's data.
-        Deed::Restore { .. } | Deed::SnapshotEtcd { .. } => false,
+        Proof::Waits { replaces } => {
+            waiting(action, survey).is_some_and(|waiting| Some(waiting.facts().key.spki_sha256) != replaces)
+        }
     }
 }
 

@@ -24,7 +24,7 @@ fn planned() -> (Survey, Plan) {
     let plan = plan_at(&survey, soon());
     let restarts: Vec<String> = plan
         .actions()
-        .filter(|action| action.deed.verb() == "restart")
+        .filter(|action| action.verb() == "restart")
         .map(|action| action.address.to_string())
         .collect();
     assert!(restarts.contains(&"svc/etcd@cp-1".to_owned()), "{restarts:?}");

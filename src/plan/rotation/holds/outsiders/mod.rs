@@ -10,7 +10,8 @@ use crate::types::names::{Address, AuthorityName, Subject};
 use crate::x509::Sha256;
 
 use crate::plan::draft::{Builder, DraftDeed};
-use crate::plan::{Blocked, Deed, Input, Why};
+use crate::plan::model::deed_traits::Gives;
+use crate::plan::{Blocked, Input, Why};
 
 /// Why something of which they hold a part is not changed, and the way out.
 pub(crate) fn held_by(seen: &SeenOutside, input: &Input<'_>, what: &str) -> (String, String) {
@@ -71,11 +72,9 @@ impl Builder<'_> {
     /// The authority whose trust a deed changes.
     fn changes_trust(&self, draft: &DraftDeed) -> Option<(Address, AuthorityName)> {
         let Subject::Authority(authority) = &draft.address.subject else { return None };
-        let changes = match &draft.deed {
-            Deed::CreateAuthority { .. } | Deed::ExtendAuthority { .. } | Deed::InstallAuthority { .. } => {
-                true
-            }
-            Deed::WriteBundle { bundle, before, .. } => {
+        let changes = match draft.traits().gives {
+            Gives::Authority(_) => true,
+            Gives::Trust { bundle, before } => {
                 let view = self.held.authorities.get(authority)?;
                 let held: BTreeSet<&Sha256> =
                     view.certificates.values().flatten().map(|held| held.fingerprint()).collect();
@@ -86,29 +85,13 @@ impl Builder<'_> {
                 bundle.made().is_some() || !after.is_subset(&held) || drops
             }
             // What they write was decided by one of those, or is no trust.
-            Deed::CopyAuthorityCertificate { .. }
-            | Deed::UndoOpen { .. }
-            | Deed::SnapshotEtcd { .. }
-            | Deed::Snapshot { .. }
-            | Deed::MakeDirectory { .. }
-            | Deed::MakeLink { .. }
-            | Deed::MoveDirectory { .. }
-            | Deed::CopyKey(_)
-            | Deed::CreateKeyPair { .. }
-            | Deed::WritePublicKey { .. }
-            | Deed::WriteChain { .. }
-            | Deed::RemoveCopy { .. }
-            | Deed::IssueIdentity(_)
-            | Deed::CopyIdentity(_)
-            | Deed::WriteCsr(_)
-            | Deed::InstallIdentity(_)
-            | Deed::UpdateKubeconfig { .. }
-            | Deed::SetPermissions { .. }
-            | Deed::Restart { .. }
-            | Deed::AwaitHealthy { .. }
-            | Deed::Verify { .. }
-            | Deed::PurgeSnapshots { .. }
-            | Deed::Restore { .. } => false,
+            Gives::Nothing
+            | Gives::Issued(_)
+            | Gives::Requested(_)
+            | Gives::Installed(_)
+            | Gives::Copied(_)
+            | Gives::Key(_)
+            | Gives::Access(_) => false,
         };
         changes.then(|| (draft.address.clone(), authority.clone()))
     }
