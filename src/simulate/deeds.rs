@@ -1,17 +1,21 @@
-//! What each deed of a plan does to the disks and to what runs.
+//! What each deed of a plan does to the disks and to what runs, and why a node would refuse it.
 //!
-//! What enters is one action; what leaves is its [`Effect`], after the disks have been changed. It reads of an action only what it does, never why
-//! or what it is said to disturb, so that a mistake of the planner does not repeat itself here.
+//! What enters is one action; what leaves is its [`Effect`], after the disks have been changed, or before that the reason why it cannot succeed. It reads of an action
+//! only what it does, never why or what it is said to disturb, and asks no table of the planner, so that a mistake of the planner does not repeat itself here.
 
 use std::sync::Arc;
 
-use crate::plan::{Action, CaCertificates, Deed, Issue, KeyCopy, KeySource, Position, RestartMethod};
+use super::refusal::{made, missing, no_key, not_made, of_issue, other_key, signs, source, verify};
+use crate::plan::{
+    Action, Bundle, CaCertificates, Deed, Issue, KeyCopy, KeySource, Position, RestartMethod, Visit,
+};
 use crate::protocol::health_check::Gate;
 use crate::protocol::snapshots::VisitId;
 use crate::trust::disk::{File, Lies};
 use crate::trust::material::{CertificateId, Issuer, Key, Planned};
 use crate::trust::model::World;
 use crate::trust::restored::Comes;
+use crate::trust::state::State;
 use crate::types::duration::Duration;
 use crate::types::names::{NodeName, ServiceName, Subject};
 use crate::types::storage::Storage;
@@ -40,6 +44,76 @@ pub(super) enum Effect {
         /// So long it was waited at least.
         settled: Duration,
     },
+}
+
+/// Why the node would refuse an action; none where nothing is known that speaks against it.
+pub(super) fn refusal(state: &mut State<'_>, visit: &Visit, action: &Action) -> Option<String> {
+    let (node, world) = (&action.address.node, &state.world);
+    match &action.deed {
+        Deed::Verify { .. } => verify(state, visit, action),
+        Deed::IssueIdentity(issue) => of_issue(world, node, issue),
+        Deed::ExtendAuthority { certificate, key, of, .. } => {
+            let of = world.material.with_digest(of.fingerprint());
+            signs(world, (node, &certificate.path, &key.path), of)
+        }
+        Deed::CreateAuthority { certificate, key, over, .. } => {
+            let held =
+                world.file(node, &certificate.path).and_then(|held| held.certificates.first().copied());
+            let over = over.and_then(|over| world.material.with_digest(&over));
+            let occupied = |path: &String| {
+                let is_there = matches!(world.lies(node, path), Lies::File(_));
+                is_there.then(|| format!("{path} is already there: a file that is not empty"))
+            };
+            let is_written_over = over.is_some() && held == over;
+            [&key.path, &certificate.path].into_iter().filter(|_| !is_written_over).find_map(occupied)
+        }
+        Deed::CopyKey(copy) => missing(world, &copy.from, &copy.source),
+        Deed::WritePublicKey { private, .. } => no_key(world, node, &private.path),
+        Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { bundle: Bundle::WithMade { .. }, .. } => {
+            let authority = action.address.subject.authority()?;
+            not_made(world, Some(authority))
+        }
+        Deed::WriteBundle { bundle: Bundle::Known(_), .. } => None,
+        Deed::WriteChain { chain, .. } => not_made(world, made(Some(chain))),
+        Deed::UpdateKubeconfig { file, trusted, .. } => {
+            missing(world, node, &file.path).or_else(|| not_made(world, made(Some(trusted))))
+        }
+        Deed::CopyIdentity(copy) => {
+            let trusted = not_made(world, made(copy.trusted.as_ref()));
+            let wanted = copy.certificate.as_ref();
+            let wanted = wanted.and_then(|wanted| world.material.with_digest(wanted.fingerprint()));
+            trusted.or_else(|| source(world, copy.from(), &copy.source, wanted))
+        }
+        Deed::InstallIdentity(install) => {
+            let own = Key::Known(install.certificate.facts().key.spki_sha256);
+            let trusted = not_made(world, made(install.trusted.as_ref()));
+            trusted.or_else(|| other_key(world, node, &install.request.path, own))
+        }
+        Deed::RemoveCopy { path, of } => {
+            let (copy, kept) = (world.file(node, path)?, world.file(node, of));
+            let is_kept = |certificate: &CertificateId| {
+                kept.is_some_and(|kept| kept.certificates.contains(certificate))
+            };
+            let key_is_kept = copy.key.is_none() || kept.is_some_and(|kept| kept.key == copy.key);
+            let is_lost = !(copy.certificates.iter().all(is_kept) && key_is_kept);
+            let is_known = !matches!(world.lies(node, of), Lies::Unknown);
+            (is_lost && is_known).then(|| format!("{path}: it holds something that {of} does not"))
+        }
+        Deed::UndoOpen { .. }
+        | Deed::SnapshotEtcd { .. }
+        | Deed::Snapshot { .. }
+        | Deed::MakeDirectory { .. }
+        | Deed::MakeLink { .. }
+        | Deed::MoveDirectory { .. }
+        | Deed::InstallAuthority { .. }
+        | Deed::CreateKeyPair { .. }
+        | Deed::WriteCsr(_)
+        | Deed::SetPermissions { .. }
+        | Deed::Restart { .. }
+        | Deed::AwaitHealthy { .. }
+        | Deed::PurgeSnapshots { .. }
+        | Deed::Restore { .. } => None,
+    }
 }
 
 impl World {

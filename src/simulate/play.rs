@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::deeds::Effect;
-use super::refusal::refusal;
+use super::deeds::{Effect, refusal};
 use super::trust::Watch;
 use crate::plan::model::checked::When;
 use crate::plan::{Action, Deed, Plan, Visit};

@@ -1,14 +1,14 @@
-//! What a node would refuse, as far as it is known before anything is done.
+//! The looks by which a node would refuse an action, as far as it is known before anything is done.
 //!
-//! What enters is the state before an action, the action and its visit; what leaves is the reason why the action cannot succeed. A node looks before it writes, and reads
-//! afresh what it has written before it keeps it; each of these looks is taken here too, whoever planned the action. What is not known refuses nothing. Written from
-//! what the orders are documented to do, without a look at how they are carried out.
+//! What enters is the state before an action and what it goes by; what leaves is the reason why the action cannot succeed. A node looks before it writes, and reads
+//! afresh what it has written before it keeps it; each of these looks is taken here too, whoever planned the action. Which deed takes which is said in [`super::deeds`].
+//! What is not known refuses nothing. Written from what the orders are documented to do, without a look at how they are carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::plan::{
-    Action, Bundle, CaCertificates, Deed, Expected, Issue, KeySource, Plan, Precondition, Visit, fact,
+    Action, CaCertificates, Deed, Expected, Issue, KeySource, Plan, Precondition, Visit, fact,
 };
 use crate::protocol::facts::Observed;
 use crate::trust::disk::{File, Lies, Source};
@@ -19,76 +19,6 @@ use crate::trust::state::State;
 use crate::types::certificate::Usage;
 use crate::types::names::{AuthorityName, NodeName, Subject};
 use crate::types::storage::Storage;
-
-/// Why the node would refuse an action; none where nothing is known that speaks against it.
-pub(super) fn refusal(state: &mut State<'_>, visit: &Visit, action: &Action) -> Option<String> {
-    let (node, world) = (&action.address.node, &state.world);
-    match &action.deed {
-        Deed::Verify { .. } => verify(state, visit, action),
-        Deed::IssueIdentity(issue) => of_issue(world, node, issue),
-        Deed::ExtendAuthority { certificate, key, of, .. } => {
-            let of = world.material.with_digest(of.fingerprint());
-            signs(world, (node, &certificate.path, &key.path), of)
-        }
-        Deed::CreateAuthority { certificate, key, over, .. } => {
-            let held =
-                world.file(node, &certificate.path).and_then(|held| held.certificates.first().copied());
-            let over = over.and_then(|over| world.material.with_digest(&over));
-            let occupied = |path: &String| {
-                let is_there = matches!(world.lies(node, path), Lies::File(_));
-                is_there.then(|| format!("{path} is already there: a file that is not empty"))
-            };
-            let is_written_over = over.is_some() && held == over;
-            [&key.path, &certificate.path].into_iter().filter(|_| !is_written_over).find_map(occupied)
-        }
-        Deed::CopyKey(copy) => missing(world, &copy.from, &copy.source),
-        Deed::WritePublicKey { private, .. } => no_key(world, node, &private.path),
-        Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { bundle: Bundle::WithMade { .. }, .. } => {
-            let authority = action.address.subject.authority()?;
-            not_made(world, Some(authority))
-        }
-        Deed::WriteBundle { bundle: Bundle::Known(_), .. } => None,
-        Deed::WriteChain { chain, .. } => not_made(world, made(Some(chain))),
-        Deed::UpdateKubeconfig { file, trusted, .. } => {
-            missing(world, node, &file.path).or_else(|| not_made(world, made(Some(trusted))))
-        }
-        Deed::CopyIdentity(copy) => {
-            let trusted = not_made(world, made(copy.trusted.as_ref()));
-            let wanted = copy.certificate.as_ref();
-            let wanted = wanted.and_then(|wanted| world.material.with_digest(wanted.fingerprint()));
-            trusted.or_else(|| source(world, copy.from(), &copy.source, wanted))
-        }
-        Deed::InstallIdentity(install) => {
-            let own = Key::Known(install.certificate.facts().key.spki_sha256);
-            let trusted = not_made(world, made(install.trusted.as_ref()));
-            trusted.or_else(|| other_key(world, node, &install.request.path, own))
-        }
-        Deed::RemoveCopy { path, of } => {
-            let (copy, kept) = (world.file(node, path)?, world.file(node, of));
-            let is_kept = |certificate: &CertificateId| {
-                kept.is_some_and(|kept| kept.certificates.contains(certificate))
-            };
-            let key_is_kept = copy.key.is_none() || kept.is_some_and(|kept| kept.key == copy.key);
-            let is_lost = !(copy.certificates.iter().all(is_kept) && key_is_kept);
-            let is_known = !matches!(world.lies(node, of), Lies::Unknown);
-            (is_lost && is_known).then(|| format!("{path}: it holds something that {of} does not"))
-        }
-        Deed::UndoOpen { .. }
-        | Deed::SnapshotEtcd { .. }
-        | Deed::Snapshot { .. }
-        | Deed::MakeDirectory { .. }
-        | Deed::MakeLink { .. }
-        | Deed::MoveDirectory { .. }
-        | Deed::InstallAuthority { .. }
-        | Deed::CreateKeyPair { .. }
-        | Deed::WriteCsr(_)
-        | Deed::SetPermissions { .. }
-        | Deed::Restart { .. }
-        | Deed::AwaitHealthy { .. }
-        | Deed::PurgeSnapshots { .. }
-        | Deed::Restore { .. } => None,
-    }
-}
 
 /// The actions that need to find what is not there, and why that is so. A visit looks at its node once, before it begins.
 pub(super) fn unmet<'p>(plan: &'p Plan, observed: &Observed) -> Vec<(&'p Action, String)> {
@@ -131,7 +61,7 @@ pub(super) fn unmet<'p>(plan: &'p Plan, observed: &Observed) -> Vec<(&'p Action,
 }
 
 /// A certificate is signed with what lies on the signer's node, and a key that is kept is taken from its place.
-fn of_issue(world: &World, node: &NodeName, issue: &Issue) -> Option<String> {
+pub(super) fn of_issue(world: &World, node: &NodeName, issue: &Issue) -> Option<String> {
     let issuer = match &issue.issuer {
         Some(digest) => world.material.with_digest(digest),
         None => world.made.get(&issue.authority).copied(),
@@ -156,7 +86,7 @@ fn of_issue(world: &World, node: &NodeName, issue: &Issue) -> Option<String> {
 }
 
 /// The issuer must be in the authority's file, and the key beside it must be its own.
-fn signs(
+pub(super) fn signs(
     world: &World,
     (node, certificate, key): (&NodeName, &str, &str),
     issuer: Option<CertificateId>,
@@ -172,7 +102,12 @@ fn signs(
 }
 
 /// What is copied must be there, and must be what the plan names.
-fn source(world: &World, node: &NodeName, place: &Storage, wanted: Option<CertificateId>) -> Option<String> {
+pub(super) fn source(
+    world: &World,
+    node: &NodeName,
+    place: &Storage,
+    wanted: Option<CertificateId>,
+) -> Option<String> {
     let files = place.files();
     if let Some(missing) = files.iter().find_map(|file| missing(world, node, &file.path)) {
         return Some(missing);
@@ -197,7 +132,7 @@ fn source(world: &World, node: &NodeName, place: &Storage, wanted: Option<Certif
 }
 
 /// Everything that the visit wrote is read afresh before it is kept.
-fn verify(state: &mut State<'_>, visit: &Visit, action: &Action) -> Option<String> {
+pub(super) fn verify(state: &mut State<'_>, visit: &Visit, action: &Action) -> Option<String> {
     let Deed::Verify { identities } = &action.deed else { return None };
     let is_checked = |written: &&Action| match &written.address.subject {
         Subject::Identity(identity) => identities.contains(identity),
@@ -270,21 +205,21 @@ fn not_whole(state: &mut State<'_>, node: &NodeName, place: &Place<'_>) -> Optio
     (!lacks.is_empty()).then(|| format!("{path}: its names lack {}", lacks.join(", ")))
 }
 
-fn missing(world: &World, node: &NodeName, path: &str) -> Option<String> {
+pub(super) fn missing(world: &World, node: &NodeName, path: &str) -> Option<String> {
     match world.lies(node, path) {
         Lies::Nothing => Some(format!("nothing is in {path} on {node}")),
         Lies::Unknown | Lies::File(_) => None,
     }
 }
 
-fn no_key(world: &World, node: &NodeName, path: &str) -> Option<String> {
+pub(super) fn no_key(world: &World, node: &NodeName, path: &str) -> Option<String> {
     let lacks = |file: &File| file.key.is_none();
     let lacks = world.file(node, path).is_some_and(lacks);
     missing(world, node, path)
         .or_else(|| lacks.then(|| format!("{path} on {node} has no private key that can be used")))
 }
 
-fn other_key(world: &World, node: &NodeName, path: &str, wanted: Key) -> Option<String> {
+pub(super) fn other_key(world: &World, node: &NodeName, path: &str, wanted: Key) -> Option<String> {
     let is_other = |file: &File| file.key != Some(wanted);
     let is_other = world.file(node, path).is_some_and(is_other);
     no_key(world, node, path).or_else(|| {
@@ -293,14 +228,14 @@ fn other_key(world: &World, node: &NodeName, path: &str, wanted: Key) -> Option<
 }
 
 /// The authority of which an earlier action must have made a certificate.
-fn made(from: Option<&CaCertificates>) -> Option<&AuthorityName> {
+pub(super) fn made(from: Option<&CaCertificates>) -> Option<&AuthorityName> {
     match from? {
         CaCertificates::Made(authority) => Some(authority),
         CaCertificates::Certificates(_) => None,
     }
 }
 
-fn not_made(world: &World, authority: Option<&AuthorityName>) -> Option<String> {
+pub(super) fn not_made(world: &World, authority: Option<&AuthorityName>) -> Option<String> {
     let authority = authority.filter(|authority| !world.made.contains_key(*authority))?;
     Some(format!("no earlier step makes the certificate of {authority} that it writes"))
 }
