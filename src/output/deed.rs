@@ -1,7 +1,18 @@
-//! An action in a few words, as the order of a plan and the progress of its apply name it.
+//! An action in words: a few, as the order of a plan and the progress of its apply name it, or line by line, as the block of a plan shows what it changes.
 
+use jiff::Timestamp;
+
+use super::external::{install_lines, request_lines};
+use super::issue::{
+    Lines, bundle_line, ca_certificates, certificate_name, copy_lines, extension_lines, fingerprints,
+    issue_lines, key_copy_lines, move_lines, own_root_lines,
+};
+use super::snapshot::etcd_snapshot_lines;
+use super::status::left;
 use crate::diagnostic::escaped;
-use crate::plan::{Action, Deed, KeyCopy};
+use crate::output::health_checks::gate_lines;
+use crate::plan::{Action, Deed, KeyCopy, RestartMethod};
+use crate::types::format::instant;
 use crate::types::names::Subject;
 
 /// An action in a few words, as the order and progress name it.
@@ -61,6 +72,171 @@ pub fn deed(action: &Action) -> String {
         }
         Deed::Restore { path, .. } => format!("put back {}", escaped(path)),
     }
+}
+
+/// The sign of an action's block and what it changes, line by line; none for what frames the others.
+pub(super) fn body(action: &Action, now: Timestamp) -> Option<(char, Lines)> {
+    let subject = &action.address.subject;
+    let mut body = Lines::default();
+    let sign = match &action.deed {
+        Deed::Snapshot { .. } | Deed::Verify { .. } => return None,
+        Deed::UndoOpen { run, visit } => {
+            body.add("undo", format!("visit {visit} of run {}, which was interrupted", escaped(run)));
+            '!'
+        }
+        Deed::SnapshotEtcd { .. } => {
+            etcd_snapshot_lines(&mut body, &action.deed);
+            '+'
+        }
+        Deed::MakeDirectory { directory } => {
+            body.add("directory", format!("{}   {} root:root", escaped(&directory.path), directory.mode));
+            '+'
+        }
+        Deed::MakeLink { path, target } => {
+            body.add("link", format!("{} -> {}", escaped(path), escaped(target)));
+            '+'
+        }
+        Deed::MoveDirectory { link, path, keeps_old } => {
+            move_lines(&mut body, (link, path), *keeps_old);
+            '~'
+        }
+        Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after, over } => {
+            body.add("subject", super::issue::subject(subject));
+            body.add("not before", instant(*not_before));
+            body.add("not after", format!("{} ({})", instant(*not_after), left(*not_after, now)));
+            body.add("key", format!("new, {algorithm}; made at apply on this node"));
+            if let Some(over) = over {
+                body.add("in place of", format!("{}, which was to come", over.short()));
+            }
+            body.file(certificate);
+            body.file(key);
+            '+'
+        }
+        Deed::ExtendAuthority { certificate, of, keeps_serial, not_after, .. } => {
+            extension_lines(&mut body, of, (*not_after, *keeps_serial), now);
+            body.file(certificate);
+            '~'
+        }
+        Deed::InstallAuthority { certificate, key, root, source } => {
+            own_root_lines(&mut body, root, source, now);
+            body.file(certificate);
+            body.file(key);
+            '+'
+        }
+        Deed::CopyAuthorityCertificate { from, source, file } => {
+            let one = match *from == action.address.node {
+                true => format!("the one in {} on this node", escaped(source)),
+                false => format!("the one made on {from}"),
+            };
+            body.add("certificate", one);
+            body.file(file);
+            '+'
+        }
+        Deed::CopyKey(copy) => key_copy_lines(&mut body, copy),
+        Deed::CreateKeyPair { private, public, algorithm } => {
+            body.add("key", format!("new, {algorithm}; made at apply on this node"));
+            body.file(private);
+            body.file(public);
+            '+'
+        }
+        Deed::WritePublicKey { private, public } => {
+            body.add("public key", format!("of {}", escaped(&private.path)));
+            body.file(public);
+            '~'
+        }
+        Deed::WriteBundle { file, bundle, before } => {
+            bundle_line(&mut body, bundle, before);
+            body.file(file);
+            if before.is_empty() { '+' } else { '~' }
+        }
+        Deed::WriteChain { file, certificate, chain, before } => {
+            body.add("certificate", format!("{}, which stays", certificate_name(certificate)));
+            body.add("followed by", format!("{} -> {}", fingerprints(before), ca_certificates(chain)));
+            body.file(file);
+            '~'
+        }
+        Deed::RemoveCopy { path, of } => {
+            body.add("file", escaped(path));
+            body.add("kept in", escaped(of));
+            '-'
+        }
+        Deed::PurgeSnapshots { fingerprint, key } => {
+            body.add("private key", format!("of {}, spki {}", fingerprint.short(), key.short()));
+            body.add("removed", "from every snapshot on the node; no undo brings it back".to_owned());
+            '-'
+        }
+        Deed::IssueIdentity(issue) => {
+            issue_lines(&mut body, issue, now);
+            if issue.before.is_some() { '~' } else { '+' }
+        }
+        Deed::CopyIdentity(copy) => {
+            copy_lines(&mut body, copy, &action.address.node, now);
+            if copy.before.is_some() { '~' } else { '+' }
+        }
+        Deed::WriteCsr(request) => {
+            request_lines(&mut body, request, subject);
+            '+'
+        }
+        Deed::InstallIdentity(install) => {
+            install_lines(&mut body, install, now);
+            if install.before.is_some() { '~' } else { '+' }
+        }
+        Deed::UpdateKubeconfig { file, trusted, before } => {
+            body.add("trusts", format!("{} -> {}", fingerprints(before), ca_certificates(trusted)));
+            body.file(file);
+            '~'
+        }
+        Deed::SetPermissions { file, mode_before, owner_before } => {
+            let owner = format!("{}:{}", file.user, file.group);
+            if file.mode.bits() != *mode_before {
+                body.add("mode", format!("{mode_before:04o} -> {}", file.mode));
+            }
+            if owner != *owner_before {
+                body.add("owner", format!("{} -> {owner}", escaped(owner_before)));
+            }
+            body.add("file", escaped(&file.path));
+            '~'
+        }
+        Deed::Restart { how, timeout } => {
+            match how {
+                RestartMethod::Command { argv } => {
+                    // A reviewer must see every program that a spec makes run, word for word.
+                    let words: Vec<String> = argv.iter().map(|word| format!("{word:?}")).collect();
+                    body.add("runs", words.join(" "));
+                }
+                RestartMethod::Systemd { unit } => {
+                    body.add("runs", format!("systemctl restart {}", escaped(unit)))
+                }
+                RestartMethod::Start { unit } => {
+                    let unit = escaped(unit);
+                    body.add("runs", format!("systemctl reset-failed {unit}; it may fail"));
+                    body.add("runs", format!("systemctl restart --no-block {unit}"));
+                }
+                RestartMethod::StaticPod { manifest } => {
+                    body.add(
+                        "annotates",
+                        format!("{}, upon which the kubelet replaces the pod", escaped(manifest)),
+                    );
+                }
+            }
+            body.add("waits", format!("at most {timeout}"));
+            '!'
+        }
+        Deed::AwaitHealthy { gates, kept, elsewhere, settle, timeout } => {
+            gate_lines(&mut body, gates, kept, elsewhere);
+            let settled =
+                if settle.seconds() > 0 { format!("; it must hold for {settle}") } else { String::new() };
+            body.add("waits", format!("at most {timeout}{settled}"));
+            '!'
+        }
+        Deed::Restore { run, visit, path, now, then } => {
+            body.add("path", escaped(path));
+            body.add("now", escaped(now));
+            body.add("then", format!("{} (before visit {visit} of run {})", escaped(then), escaped(run)));
+            '~'
+        }
+    };
+    Some((sign, body))
 }
 
 /// What a deed makes, where that is not the thing itself.
