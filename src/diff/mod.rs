@@ -16,7 +16,6 @@ mod machine;
 mod reason;
 mod refused;
 mod request;
-mod sentences;
 mod service;
 mod shared;
 pub mod signed;

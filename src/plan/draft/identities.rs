@@ -18,7 +18,6 @@ use super::authorities::Signer;
 use super::{copies, shared};
 use crate::plan::draft::Builder;
 use crate::plan::known::advice::{help, not_mended};
-use crate::plan::known::reissues::reissues;
 use crate::plan::{Blocked, CaCertificates, Deed, Issue, KeySource, Why};
 
 pub(crate) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
@@ -55,7 +54,7 @@ impl Case<'_> {
         let findings = builder.findings(&self.address).to_vec();
         let mut reasons: Vec<Finding> = findings
             .iter()
-            .filter(|finding| finding.effect == Effect::Due && reissues(&finding.reason))
+            .filter(|finding| finding.effect == Effect::Due && finding.reason.reissues())
             .filter(|finding| !builder.is_waited_for(&self.address, finding))
             .cloned()
             .collect();

@@ -6,7 +6,6 @@ use crate::x509::Certificate;
 
 use super::identities::{Case, trust};
 use crate::plan::draft::Builder;
-use crate::plan::known::reissues::reissues;
 use crate::plan::model::choices;
 use crate::plan::model::identity_copy::{Copied, IdentityCopy};
 use crate::plan::{Blocked, Deed, Input, Why};
@@ -123,7 +122,7 @@ impl<'a> Shared<'a> {
         let is_mended = |finding: &&Finding| {
             finding.effect == Effect::Due
                 && !(self.goes_on && matches!(finding.reason, Reason::IssuerGoes { .. }))
-                && (reissues(&finding.reason) || matches!(finding.reason, Reason::DiffersBetweenNodes { .. }))
+                && (finding.reason.reissues() || matches!(finding.reason, Reason::DiffersBetweenNodes { .. }))
         };
         self.input.differences.of(&self.address(node)).iter().filter(is_mended).cloned().collect()
     }

@@ -2,4 +2,3 @@
 
 pub(crate) mod advice;
 pub mod names;
-pub(crate) mod reissues;
