@@ -1,6 +1,6 @@
 //! Phases: what a plan does on every node that it concerns before it does the next thing on any.
 //!
-//! What enters is nothing; what leaves is a closed list of phases with their words. A phase is a barrier over the whole cluster: none of its visits is
+//! What enters is nothing; what leaves is a closed list of phases, one row for each, in their order. A phase is a barrier over the whole cluster: none of its visits is
 //! open when the next one begins, and whoever goes back goes back through them. Inside a phase a node has one visit at most.
 
 use std::fmt;
@@ -9,31 +9,110 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A phase. They are carried out in this order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
+/// The CA that goes, the one that comes, or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The one that goes.
+    Old,
+    /// One and the other.
+    Both,
+    /// The one that comes.
+    New,
+}
+
+impl Side {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Side::Old => "old",
+            Side::Both => "old + new",
+            Side::New => "new",
+        }
+    }
+}
+
+/// What holds once a phase is done in which one CA takes the place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sides {
+    /// Which CAs everybody trusts.
+    pub trusted: Side,
+    /// Which CA issued what is shown; none where that is as the plan found it.
+    pub shown: Option<Side>,
+}
+
+/// Makes the enum and its questions of the rows `VARIANT = NAME, TITLE, WORDS, [trusted: SIDE, shown: SIDE,] back: WHETHER;`. A row with sides is of a
+/// replacement.
+macro_rules! phases {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident = $name:literal, $title:literal, $words:literal,
+        $(trusted: $trusted:ident, shown: $shown:ident,)?
+        back: $back:literal;
+    )*) => {
+        /// A phase. They are carried out in this order.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        pub enum Phase {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Phase {
+            /// All of them, in order.
+            pub const ALL: [Phase; [$(Phase::$variant),*].len()] = [$(Phase::$variant),*];
+
+            /// Its name.
+            pub fn name(self) -> &'static str {
+                match self { $(Phase::$variant => $name,)* }
+            }
+
+            /// What it is called.
+            pub fn title(self) -> &'static str {
+                match self { $(Phase::$variant => $title,)* }
+            }
+
+            /// What it is for, in words.
+            pub fn words(self) -> &'static str {
+                match self { $(Phase::$variant => $words,)* }
+            }
+
+            /// What everybody trusts and shows once it is done; none where no CA takes the place of another.
+            pub(crate) fn sides(self) -> Option<Sides> {
+                match self { $(Phase::$variant => phases!(@sides $($trusted $shown)?),)* }
+            }
+
+            /// Whether it can be taken back once it is done.
+            pub(crate) fn has_way_back(self) -> bool {
+                match self { $(Phase::$variant => $back,)* }
+            }
+        }
+    };
+    (@sides) => { None };
+    (@sides $trusted:ident AsFound) => { Some(Sides { trusted: Side::$trusted, shown: None }) };
+    (@sides $trusted:ident $shown:ident) => { Some(Sides { trusted: Side::$trusted, shown: Some(Side::$shown) }) };
+}
+
+phases! {
     /// A member of etcd sends its data, which is kept: no member is restarted before.
-    EtcdSnapshot,
+    EtcdSnapshot = "etcd-snapshot", "save etcd's data", "save etcd's data before any member is restarted", back: true;
     /// Etcd, which has no quorum, gets one again: nobody else works before.
-    Quorum,
+    Quorum = "quorum", "bring etcd back", "bring etcd back, whose members wait for each other", back: true;
     /// Everything that needs no phase of its own.
     #[default]
-    Ordinary,
+    Ordinary = "ordinary", "everything else", "do everything else", back: true;
     /// A CA that takes the place of another is made, where nobody reads it yet.
-    Prepare,
+    Prepare = "prepare", "prepare", "make the new CA, which nobody reads yet", trusted: Old, shown: AsFound, back: true;
     /// Everybody who checks certificates trusts both.
-    TrustBoth,
+    TrustBoth = "trust-both", "trust both", "trust the old CA and the new one", trusted: Both, shown: AsFound, back: true;
     /// Those who only connect show certificates of the new one: they fail softly, one at a time.
-    Clients,
+    Clients = "clients", "reissue clients", "reissue what clients show", trusted: Both, shown: Both, back: true;
     /// Members of etcd show each other certificates of the new one.
-    Peers,
+    Peers = "peers", "reissue peers", "reissue what members show each other", trusted: Both, shown: Both, back: true;
     /// Servers show certificates of the new one: whoever does not trust it fails now, so all others were proven before.
-    Servers,
+    Servers = "servers", "reissue servers", "reissue what servers show", trusted: Both, shown: New, back: true;
     /// Nobody trusts the old one any more. There is no way back from here.
-    DropOld,
+    DropOld = "drop-old", "drop old", "drop the old CA", trusted: New, shown: New, back: false;
     /// The snapshots forget the key of a CA that is distrusted. There is no way back from here either.
-    Purge,
+    Purge = "purge", "purge", "remove the distrusted CA's key from the snapshots", trusted: New, shown: New, back: false;
 }
 
 /// No phase is called so.
@@ -42,36 +121,6 @@ pub enum Phase {
 pub struct PhaseError;
 
 impl Phase {
-    /// All of them, in order.
-    pub const ALL: [Phase; 10] = [
-        Phase::EtcdSnapshot,
-        Phase::Quorum,
-        Phase::Ordinary,
-        Phase::Prepare,
-        Phase::TrustBoth,
-        Phase::Clients,
-        Phase::Peers,
-        Phase::Servers,
-        Phase::DropOld,
-        Phase::Purge,
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Phase::EtcdSnapshot => "etcd-snapshot",
-            Phase::Quorum => "quorum",
-            Phase::Ordinary => "ordinary",
-            Phase::Prepare => "prepare",
-            Phase::TrustBoth => "trust-both",
-            Phase::Clients => "clients",
-            Phase::Peers => "peers",
-            Phase::Servers => "servers",
-            Phase::DropOld => "drop-old",
-            Phase::Purge => "purge",
-        }
-    }
-
     /// Whether it is the one that a plan without phases has.
     pub fn is_ordinary(&self) -> bool {
         *self == Phase::Ordinary
@@ -79,48 +128,7 @@ impl Phase {
 
     /// Whether it is one of those in which one CA takes the place of another.
     pub fn is_of_replacement(self) -> bool {
-        match self {
-            Phase::EtcdSnapshot | Phase::Quorum | Phase::Ordinary => false,
-            Phase::Prepare
-            | Phase::TrustBoth
-            | Phase::Clients
-            | Phase::Peers
-            | Phase::Servers
-            | Phase::DropOld
-            | Phase::Purge => true,
-        }
-    }
-
-    /// What it is called.
-    pub fn title(self) -> &'static str {
-        match self {
-            Phase::EtcdSnapshot => "save etcd's data",
-            Phase::Quorum => "bring etcd back",
-            Phase::Ordinary => "everything else",
-            Phase::Prepare => "prepare",
-            Phase::TrustBoth => "trust both",
-            Phase::Clients => "reissue clients",
-            Phase::Peers => "reissue peers",
-            Phase::Servers => "reissue servers",
-            Phase::DropOld => "drop old",
-            Phase::Purge => "purge",
-        }
-    }
-
-    /// What it is for, in words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Phase::EtcdSnapshot => "save etcd's data before any member is restarted",
-            Phase::Quorum => "bring etcd back, whose members wait for each other",
-            Phase::Ordinary => "do everything else",
-            Phase::Prepare => "make the new CA, which nobody reads yet",
-            Phase::TrustBoth => "trust the old CA and the new one",
-            Phase::Clients => "reissue what clients show",
-            Phase::Peers => "reissue what members show each other",
-            Phase::Servers => "reissue what servers show",
-            Phase::DropOld => "drop the old CA",
-            Phase::Purge => "remove the distrusted CA's key from the snapshots",
-        }
+        self.sides().is_some()
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::Desired;
 use crate::diff::Succession;
 use crate::plan::draft::Held;
-use crate::plan::{Phase, Visit};
+use crate::plan::{Phase, Side, Visit};
 use crate::types::names::{AuthorityName, ServiceName};
 
 /// One phase of a replacement.
@@ -30,29 +30,6 @@ pub struct PhaseLine {
     pub restarts: BTreeMap<ServiceName, usize>,
     /// Whether it can be taken back once it is done.
     pub can_go_back: bool,
-}
-
-/// The CA that goes, the one that comes, or both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// The one that goes.
-    Old,
-    /// One and the other.
-    Both,
-    /// The one that comes.
-    New,
-}
-
-impl Side {
-    /// In words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Side::Old => "old",
-            Side::Both => "old + new",
-            Side::New => "new",
-        }
-    }
 }
 
 /// Whether somebody shows what a CA signed that is only coming, since the replacement began earlier.
@@ -83,19 +60,13 @@ pub(crate) fn table(visits: &[Visit], is_begun: bool) -> Vec<PhaseLine> {
         if phase == Phase::DropOld && visits.iter().all(Visit::drops_only_strays) {
             return None;
         }
-        let (trusted, shown) = match phase {
-            Phase::EtcdSnapshot | Phase::Quorum | Phase::Ordinary => return None,
-            Phase::Prepare => (Side::Old, first),
-            Phase::TrustBoth => (Side::Both, first),
-            Phase::Clients | Phase::Peers => (Side::Both, Side::Both),
-            Phase::Servers => (Side::Both, Side::New),
-            Phase::DropOld | Phase::Purge => (Side::New, Side::New),
-        };
+        let sides = phase.sides()?;
+        let (trusted, shown) = (sides.trusted, sides.shown.unwrap_or(first));
         let mut restarts: BTreeMap<ServiceName, usize> = BTreeMap::new();
         for service in visits.iter().flat_map(|visit| &visit.actions).filter_map(|action| action.restarts()) {
             *restarts.entry(service.clone()).or_default() += 1;
         }
-        let can_go_back = phase < Phase::DropOld;
+        let can_go_back = phase.has_way_back();
         Some(PhaseLine { phase, visits: visits.len(), trusted, shown, restarts, can_go_back })
     });
     lines.collect()

@@ -103,20 +103,12 @@ pub fn standing(plan: &Plan, survey: &Survey, differences: &Differences) -> Stan
     for visit in plan.visits.iter().rev() {
         // One node is visited in one phase after the other: what it has been through it has been through.
         let has_gone_on = gone_on.contains(&visit.node);
-        let standing = match visit.phase {
-            // It is there for those that are still to be restarted.
-            Phase::EtcdSnapshot if are_restarted => Standing::Done,
-            phase if phase.is_of_replacement() && has_gone_on => Standing::Done,
-            Phase::EtcdSnapshot
-            | Phase::Quorum
-            | Phase::Ordinary
-            | Phase::Prepare
-            | Phase::TrustBoth
-            | Phase::Clients
-            | Phase::Peers
-            | Phase::Servers
-            | Phase::DropOld
-            | Phase::Purge => of_visit(visit, survey, differences),
+        // A snapshot of etcd's data is there for those that are still to be restarted.
+        let is_needless = visit.phase == Phase::EtcdSnapshot && are_restarted;
+        let standing = if is_needless || visit.phase.is_of_replacement() && has_gone_on {
+            Standing::Done
+        } else {
+            of_visit(visit, survey, differences)
         };
         // What is purged may have gone by itself, with its snapshot, before anything was done.
         if standing == Standing::Done && visit.phase != Phase::Purge {
