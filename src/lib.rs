@@ -32,8 +32,8 @@
 //! # Where does it go?
 //!
 //! - A new form of output: a file in `output`, and its word in the command that offers it.
-//! - A new layout: a YAML file in `profile`, and its row in `ProfileName`.
 //! - A new deed: `plan/model/deed` with its row in `plan/model/deed_traits`, drawn in `plan/draft` or `plan/rotation`, played in `simulate/deeds`, done in `apply/act`, told in `output/deed`.
+//! - A new layout: a YAML file in `profile`, and its row in `types/profile_name`.
 //! - A new finding: a row of `diff/reason`, with its sentence and whether a new certificate mends it, made by the file of `diff` that looks at that thing.
 //! - A new order to a node: `protocol/command` with its form in `protocol/wire`, carried out by `agent/transaction`.
 //! - What a node tells: `protocol/facts`, seen by `agent/inspect` or, of what runs, by `agent/probe`.

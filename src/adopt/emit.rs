@@ -14,8 +14,8 @@ use crate::diagnostic::log_commands::in_text;
 use crate::diagnostic::{RenderStyle, escaped, render};
 use crate::profile::Profile;
 use crate::spec::custom_root::CertificateFile;
-use crate::spec::types::ProfileName;
 use crate::spec::{API_VERSION, KIND, Loaded, ReadOptions, read};
+use crate::types::profile_name::ProfileName;
 
 /// The widest line.
 const WIDTH: usize = 150;

@@ -6,9 +6,10 @@ use super::{Draft, Sight, common};
 use crate::profile::detect::API_SERVER;
 use crate::protocol::facts::NodeFacts;
 use crate::spec::check::forms::path_fault;
-use crate::spec::types::{Authority, Certificate, Files, Placement, ProfileName, Role, Service};
+use crate::spec::types::{Authority, Certificate, Files, Placement, Role, Service};
 use crate::types::certificate::{SubjectName, Usage};
 use crate::types::names::{AuthorityName, IdentityName, NodeName, ServiceName};
+use crate::types::profile_name::ProfileName;
 
 /// Declares them where every API server names the same files.
 pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {

@@ -14,10 +14,9 @@ use crate::profile::detect::{config, markers};
 use crate::profile::{Profile, ProfileError, foreign};
 use crate::protocol::facts::{Expect, NodeFacts, ObserveRequest, Observed};
 use crate::spec::check::forms::is_endpoint;
-use crate::spec::types::{
-    ApiVersion, ClusterPki, Connection, Kind, Local, Metadata, Node, ProfileName, Role, Spec, Ssh,
-};
+use crate::spec::types::{ApiVersion, ClusterPki, Connection, Kind, Local, Metadata, Node, Role, Spec, Ssh};
 use crate::types::names::{ClusterName, NodeName};
+use crate::types::profile_name::ProfileName;
 
 /// The kubeconfigs whose server is the node's own API server (kubeadm 1.19 and later, kubeadm#2271).
 const LOCAL_KUBECONFIGS: [&str; 2] =
@@ -58,9 +57,12 @@ pub fn begin(found: &[Found], config: Option<&KubeadmConfig>) -> Result<(Draft, 
     let facts: BTreeMap<&NodeName, &NodeFacts> =
         by_name.iter().map(|(name, found)| (*name, &found.facts)).collect();
     // What is so of the cluster, its control planes say, and no worker.
-    let is_worker = |facts: &NodeFacts| detect::roles(profile, facts) == BTreeSet::from([Role::Worker]);
-    let mut heard = facts.clone();
-    heard.retain(|_, facts| !is_worker(facts));
+    let mut heard = BTreeMap::new();
+    for (name, facts) in &facts {
+        if detect::roles(profile, facts)? != BTreeSet::from([Role::Worker]) {
+            heard.insert(*name, *facts);
+        }
+    }
     let told = Told::of(&heard, config, &mut comments);
     let versions = crate::desired::hints::versions(&known(found, &names, Timestamp::UNIX_EPOCH));
     let versions: BTreeSet<_> = versions.into_values().collect();
@@ -77,7 +79,7 @@ pub fn begin(found: &[Found], config: Option<&KubeadmConfig>) -> Result<(Draft, 
     for (name, found) in &by_name {
         let layout = detect::layout(&found.facts)?.unwrap_or(profile);
         // A worker of a layout that builds on kubeadm has kubeadm's files only.
-        let roles = detect::roles(layout, &found.facts);
+        let roles = detect::roles(layout, &found.facts)?;
         let address = address(found, &told).map(|(address, from)| {
             addresses.insert((*name).clone(), from);
             address

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 
 use super::{Draft, Held, Sight};
 use crate::diff::{AuthorityView, authority_views, identity_view};
-use crate::spec::types::{Defaults, ProfileName};
+use crate::spec::types::Defaults;
 use crate::types::certificate::KeyAlgorithm;
 use crate::types::duration::Duration;
 use crate::types::names::{AuthorityName, IdentityName};
+use crate::types::profile_name::ProfileName;
 use crate::x509;
 use crate::x509::Certificate;
 

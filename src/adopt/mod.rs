@@ -34,8 +34,9 @@ use crate::desired::{DesiredIdentity, Hints, ResolveError, resolve};
 use crate::diff::diff;
 use crate::profile::{Profile, ProfileError};
 use crate::protocol::facts::NodeFacts;
-use crate::spec::types::{Authority, Certificate, ClusterPki, ProfileName};
+use crate::spec::types::{Authority, Certificate, ClusterPki};
 use crate::types::names::{IdentityName, NodeName};
+use crate::types::profile_name::ProfileName;
 use crate::types::scalars::Port;
 use comments::Comments;
 

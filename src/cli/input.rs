@@ -17,8 +17,8 @@ use pki::files::named;
 use pki::profile::Profile;
 use pki::spec;
 use pki::spec::custom_root::CertificateFile;
-use pki::spec::types::ProfileName;
 use pki::spec::{ReadOptions, Reading};
+use pki::types::profile_name::ProfileName;
 
 use super::terminal::Style;
 use super::{Exit, clusters, own_root, untrusted};

@@ -22,13 +22,14 @@ pub use told::{Dispute, Disputes, Origin, Told};
 
 use crate::profile::{Dial, Endpoint, Keep, Read, What};
 use crate::spec::custom_root::OwnRoot;
-use crate::spec::types::{OnExpiry, ProfileName, Restart, Role, Rollout, Scheme, Snapshots, Source};
+use crate::spec::types::{OnExpiry, Restart, Role, Rollout, Scheme, Snapshots, Source};
 use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
 use crate::types::duration::Duration;
 use crate::types::names::{
     AuthorityName, ClusterName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName, NodeName,
     ServiceName,
 };
+use crate::types::profile_name::ProfileName;
 use crate::types::scalars::{FileMode, KubernetesVersion, UrlPath};
 use crate::x509::Sha256;
 

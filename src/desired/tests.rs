@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::profile::Profile;
-use crate::spec::types::{ClusterPki, ProfileName};
+use crate::spec::types::ClusterPki;
+use crate::types::profile_name::ProfileName;
 
 const KUBEADM: &str = r#"
 apiVersion: pki/v1alpha1

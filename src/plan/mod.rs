@@ -51,8 +51,8 @@ use crate::diff::{Differences, Finding, Reason};
 use crate::plan::model::checked::Checked;
 use crate::protocol::facts::Answer;
 use crate::protocol::file::{FORMAT_VERSION, TOOL};
-use crate::spec::types::ProfileName;
 use crate::types::names::{Address, ClusterName, NodeName, ServiceName};
+use crate::types::profile_name::ProfileName;
 
 /// How long before `now` a new certificate begins, so that a clock that runs a little behind accepts it (kubernetes#118922 uses the same).
 pub const BACKDATE: crate::types::duration::Duration = crate::types::duration::Duration::from_seconds(300);

@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::formats::kubeconfig::{KubeconfigFacts, Material};
-use crate::profile::{FOREIGN, Profile, ProfileError};
+use crate::profile::{Detect, FOREIGN, Profile, ProfileError};
 use crate::protocol::facts::{Expect, NodeFacts, ObserveRequest, Seen};
 use crate::spec::types::{
-    ApiVersion, Cluster, ClusterPki, Connection, Defaults, Kind, Local, Metadata, Node, ProfileName, Role,
-    Rollout, Snapshots, Spec,
+    ApiVersion, Cluster, ClusterPki, Connection, Defaults, Kind, Local, Metadata, Node, Role, Rollout,
+    Snapshots, Spec,
 };
 use crate::types::names::{ClusterName, NodeName};
+use crate::types::profile_name::ProfileName;
 
 pub(crate) const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 pub(crate) const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
@@ -31,7 +32,8 @@ pub(crate) const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 pub fn markers() -> Result<ObserveRequest, ProfileError> {
     let mut request = ObserveRequest::default();
     for name in ProfileName::ALL {
-        for path in Profile::load(name)?.detect {
+        let detect = Profile::load(name)?.detect;
+        for path in detect.any.into_iter().chain(detect.roles.into_values().flatten()) {
             request.files.insert(path, Expect::Link);
         }
     }
@@ -53,7 +55,7 @@ pub fn markers() -> Result<ObserveRequest, ProfileError> {
 /// # Errors
 /// Only if the program was built with a broken profile.
 pub fn detect(facts: &NodeFacts, root: Option<&str>) -> Result<Option<ClusterPki>, ProfileError> {
-    Ok(layout(facts)?.map(|name| describe(name, facts, root)))
+    layout(facts)?.map(|name| describe(name, facts, root)).transpose()
 }
 
 /// Which layout a machine has; `None` when it has none of the known ones.
@@ -66,13 +68,17 @@ pub fn layout(facts: &NodeFacts) -> Result<Option<ProfileName>, ProfileError> {
 
 /// The layout of a machine, with the path that tells it.
 pub(crate) fn marker(facts: &NodeFacts) -> Result<Option<(ProfileName, String)>, ProfileError> {
+    let mut marked = None;
     for name in ProfileName::ALL {
-        let profile = Profile::load(name)?;
-        if let Some(path) = profile.detect.into_iter().find(|path| may_be_there(facts, path)) {
-            return Ok(Some((name, path)));
+        let Detect { any, first, .. } = Profile::load(name)?.detect;
+        if let Some(path) = any.into_iter().find(|path| may_be_there(facts, path)) {
+            if first {
+                return Ok(Some((name, path)));
+            }
+            marked = marked.or(Some((name, path)));
         }
     }
-    Ok(None)
+    Ok(marked)
 }
 
 /// Unreadable is not absent: a machine on which a marker cannot be read still has the layout.
@@ -84,30 +90,23 @@ fn may_be_there(facts: &NodeFacts, path: &str) -> bool {
 }
 
 /// What a machine of this layout does, by its files.
-pub fn roles(profile: ProfileName, facts: &NodeFacts) -> BTreeSet<Role> {
-    match profile {
-        ProfileName::Etcd | ProfileName::KubesprayEtcd => [Role::Etcd].into(),
-        ProfileName::Ack | ProfileName::Starlingx => [Role::ControlPlane, Role::Etcd].into(),
-        ProfileName::Kubeadm | ProfileName::Rke1 | ProfileName::Custom => {
-            let mut roles = BTreeSet::new();
-            if may_be_there(facts, API_SERVER) || may_be_there(facts, ADMIN_CONF) {
-                roles.insert(Role::ControlPlane);
-            }
-            if may_be_there(facts, ETCD) {
-                roles.insert(Role::Etcd);
-            }
-            if roles.is_empty() {
-                roles.insert(Role::Worker);
-            }
-            roles
-        }
+///
+/// # Errors
+/// Only if the program was built with a broken profile.
+pub fn roles(profile: ProfileName, facts: &NodeFacts) -> Result<BTreeSet<Role>, ProfileError> {
+    let Detect { always: mut roles, roles: by_files, .. } = Profile::load(profile)?.detect;
+    let is_seen = |paths: &[String]| paths.iter().any(|path| may_be_there(facts, path));
+    roles.extend(by_files.into_iter().filter(|(_, paths)| is_seen(paths)).map(|(role, _)| role));
+    if roles.is_empty() {
+        roles.insert(Role::Worker);
     }
+    Ok(roles)
 }
 
-fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> ClusterPki {
-    let roles = roles(profile, facts);
+fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> Result<ClusterPki, ProfileError> {
+    let roles = roles(profile, facts)?;
     let node = Node { address: None, roles, connection: None };
-    ClusterPki {
+    Ok(ClusterPki {
         api_version: ApiVersion::V1Alpha1,
         kind: Kind::ClusterPki,
         metadata: Metadata {
@@ -122,7 +121,7 @@ fn describe(profile: ProfileName, facts: &NodeFacts, root: Option<&str>) -> Clus
             }),
             ..bare(profile, [(node_name(facts).unwrap_or_else(NodeName::unnamed), node)].into())
         },
-    }
+    })
 }
 
 /// A spec that says nothing but the layout and the nodes.

@@ -24,12 +24,13 @@ pub use foreign::{FOREIGN, Foreign, foreign};
 pub use version::{Versioned, applicable};
 
 use crate::diagnostic::Source;
-use crate::spec::types::{CertificateFile, Consumer, Files, Holders, ProfileName, Restart, Role, Scheme};
+use crate::spec::types::{CertificateFile, Consumer, Files, Holders, Restart, Role, Scheme};
 use crate::types::certificate::{SubjectName, Usage};
 use crate::types::duration::Duration;
 use crate::types::names::{
     AuthorityName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName, ServiceName,
 };
+use crate::types::profile_name::{ProfileName, profiles};
 use crate::types::scalars::{FileMode, KubernetesVersion, UrlPath};
 use crate::yaml::decode::{Decoded, decode};
 use crate::yaml::parse::{Parsed, parse};
@@ -46,9 +47,9 @@ pub struct Profile {
     /// What of the base this layout does not have.
     #[serde(default)]
     pub without: Without,
-    /// Paths that mark a machine as having this layout: any one of them is enough.
+    /// By what files a machine is seen to have this layout, and what it does then.
     #[serde(default)]
-    pub detect: Vec<String>,
+    pub detect: Detect,
     /// Manifests of static pods, whose flags say where files really are.
     #[serde(default)]
     pub manifests: Vec<ManifestEntry>,
@@ -82,6 +83,20 @@ pub struct Without {
     pub authorities: BTreeSet<AuthorityName>,
     /// Certificates.
     pub identities: BTreeSet<IdentityName>,
+}
+
+/// By what files a machine is seen to have a layout, and what it does then.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Detect {
+    /// Paths that mark a machine as having this layout: any one of them is enough.
+    pub any: Vec<String>,
+    /// It is looked for before the others, some of whose files its machines have too.
+    pub first: bool,
+    /// What every such machine does.
+    pub always: BTreeSet<Role>,
+    /// What a machine does where any of these paths is there. One that does nothing is a worker.
+    pub roles: BTreeMap<Role, Vec<String>>,
 }
 
 /// A static pod's manifest.
@@ -414,29 +429,29 @@ pub struct ProfileError {
     because: String,
 }
 
+macro_rules! texts {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+        /// The text of a profile, and where it is kept once it is read: that costs more than reading a whole node.
+        fn text(name: ProfileName) -> (&'static OnceLock<Profile>, &'static str) {
+            match name {
+                $(ProfileName::$variant => {
+                    static READ: OnceLock<Profile> = OnceLock::new();
+                    (&READ, include_str!(concat!($name, ".yaml")))
+                })*
+            }
+        }
+    };
+}
+
+profiles!(texts);
+
 impl Profile {
     /// The built-in profile of this name.
     ///
     /// # Errors
     /// Only if the program was built with a broken profile.
     pub fn load(name: ProfileName) -> Result<Profile, ProfileError> {
-        // Parsed once: that costs more than reading a whole node.
-        static KUBEADM: OnceLock<Profile> = OnceLock::new();
-        static ETCD: OnceLock<Profile> = OnceLock::new();
-        static CUSTOM: OnceLock<Profile> = OnceLock::new();
-        static ACK: OnceLock<Profile> = OnceLock::new();
-        static STARLINGX: OnceLock<Profile> = OnceLock::new();
-        static KUBESPRAY_ETCD: OnceLock<Profile> = OnceLock::new();
-        static RKE1: OnceLock<Profile> = OnceLock::new();
-        let (parsed, text) = match name {
-            ProfileName::Ack => (&ACK, include_str!("ack.yaml")),
-            ProfileName::Starlingx => (&STARLINGX, include_str!("starlingx.yaml")),
-            ProfileName::KubesprayEtcd => (&KUBESPRAY_ETCD, include_str!("kubespray-etcd.yaml")),
-            ProfileName::Rke1 => (&RKE1, include_str!("rke1.yaml")),
-            ProfileName::Kubeadm => (&KUBEADM, include_str!("kubeadm.yaml")),
-            ProfileName::Etcd => (&ETCD, include_str!("etcd.yaml")),
-            ProfileName::Custom => (&CUSTOM, include_str!("custom.yaml")),
-        };
+        let (parsed, text) = text(name);
         if let Some(profile) = parsed.get() {
             return Ok(profile.clone());
         }

@@ -18,9 +18,10 @@ use crate::diagnostic::Source;
 use crate::diagnostic::{Code, Diagnostic, Place, has_errors, nearest, quoted, sort};
 use crate::spec::custom_root::{CertificateFile, OwnRoot};
 use crate::types::names::AuthorityName;
+use crate::types::profile_name::ProfileName;
 use crate::yaml::document::Document;
 use check::KnownNames;
-use types::{ClusterPki, ProfileName};
+use types::ClusterPki;
 
 /// The version of the format that this library reads.
 pub const API_VERSION: &str = "pki/v1alpha1";

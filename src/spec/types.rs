@@ -23,6 +23,7 @@ use crate::types::duration::Duration;
 use crate::types::names::{
     AuthorityName, ClusterName, CopyName, DirectoryName, IdentityName, NodeName, ServiceName,
 };
+use crate::types::profile_name::ProfileName;
 use crate::types::scalars::KubernetesVersion;
 
 /// The PKI that one cluster should have.
@@ -112,59 +113,6 @@ pub struct Spec {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-/// The built-in catalogues of files, authorities, identities and services.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ProfileName {
-    /// A cluster made by kubeadm, with stacked or external etcd.
-    Kubeadm,
-    /// An Alibaba Cloud ACK dedicated cluster: kubeadm's files, and etcd under systemd with files of its own.
-    Ack,
-    /// A StarlingX controller: kubeadm's files, and etcd with a CA of its own in `/etc/etcd`.
-    Starlingx,
-    /// The etcd cluster of kubespray.
-    #[serde(rename = "kubespray-etcd")]
-    KubesprayEtcd,
-    /// A cluster made by RKE1.
-    Rke1,
-    /// A plain etcd cluster under systemd.
-    Etcd,
-    /// Nothing is built in: everything is declared in the spec.
-    Custom,
-}
-
-impl ProfileName {
-    /// Every profile, in the order in which a machine is tested for them.
-    pub const ALL: [ProfileName; 7] = [
-        ProfileName::Ack,
-        ProfileName::Starlingx,
-        ProfileName::Rke1,
-        ProfileName::Kubeadm,
-        ProfileName::KubesprayEtcd,
-        ProfileName::Etcd,
-        ProfileName::Custom,
-    ];
-
-    /// The name as a spec writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ProfileName::Kubeadm => "kubeadm",
-            ProfileName::Ack => "ack",
-            ProfileName::Starlingx => "starlingx",
-            ProfileName::KubesprayEtcd => "kubespray-etcd",
-            ProfileName::Rke1 => "rke1",
-            ProfileName::Etcd => "etcd",
-            ProfileName::Custom => "custom",
-        }
-    }
-}
-
-impl fmt::Display for ProfileName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
 }
 
 /// What the rules for names in certificates need to know of the cluster.

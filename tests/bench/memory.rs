@@ -24,8 +24,8 @@ use pki::protocol::facts::{NodeFacts, ObserveRequest};
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::{Inspect, NodeError};
 use pki::spec::custom_root::CertificateFile;
-use pki::spec::types::ProfileName;
 use pki::spec::{ReadOptions, read};
+use pki::types::profile_name::ProfileName;
 use pki::x509::Sha256;
 
 const NODES: usize = 1_000;

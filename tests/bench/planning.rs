@@ -27,8 +27,8 @@ use pki::protocol::facts::{NodeFacts, ObserveRequest};
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::{Inspect, NodeError};
 use pki::spec::custom_root::CertificateFile;
-use pki::spec::types::ProfileName;
 use pki::spec::{ReadOptions, read};
+use pki::types::profile_name::ProfileName;
 use pki::x509::Sha256;
 
 const HEAD: &str = "apiVersion: pki/v1alpha1

@@ -27,7 +27,8 @@ use pki::protocol::facts::{NodeFacts, ObserveRequest};
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::{Inspect, NodeError};
 use pki::simulate::{Processes, simulate};
-use pki::spec::types::{ClusterPki, ProfileName};
+use pki::spec::types::ClusterPki;
+use pki::types::profile_name::ProfileName;
 use pki::x509::Sha256;
 
 const MEMBERS: usize = 7;

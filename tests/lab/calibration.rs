@@ -6,7 +6,7 @@
 mod planted;
 
 use pki::profile::{At, Profile, Read, Reload, What};
-use pki::spec::types::ProfileName;
+use pki::types::profile_name::ProfileName;
 
 use crate::etcd::Cluster;
 use crate::nodes::{Node, wait_until};

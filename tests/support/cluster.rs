@@ -24,9 +24,9 @@ use pki::protocol::file::SpecReference;
 use pki::protocol::node::Host;
 use pki::simulate::{Processes, checked};
 use pki::spec::custom_root::RootKeys;
-use pki::spec::types::ProfileName;
 use pki::spec::{Loaded, ReadOptions, read};
 use pki::types::names::NodeName;
+use pki::types::profile_name::ProfileName;
 use pki::x509::Sha256;
 
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");

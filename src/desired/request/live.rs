@@ -107,7 +107,8 @@ mod tests {
     use crate::desired::{Hints, resolve};
     use crate::profile::Profile;
     use crate::protocol::facts::LiveRequest;
-    use crate::spec::types::{ClusterPki, ProfileName};
+    use crate::spec::types::ClusterPki;
+    use crate::types::profile_name::ProfileName;
 
     use super::live_request;
 

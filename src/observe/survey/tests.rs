@@ -16,8 +16,9 @@ use crate::protocol::facts::{
     Answer, EndpointFacts, NodeFacts, ObserveRequest, Observed, Probe, Seen, ServedBy, ServiceFacts,
 };
 use crate::protocol::node::{Inspect, NodeError};
-use crate::spec::types::{ClusterPki, ProfileName};
+use crate::spec::types::ClusterPki;
 use crate::types::names::NodeName;
+use crate::types::profile_name::ProfileName;
 
 pub(crate) const SPEC: &str = r#"
 apiVersion: pki/v1alpha1

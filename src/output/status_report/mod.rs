@@ -17,9 +17,9 @@ use crate::diff::{
     AuthorityView, Differences, Effect, Finding, FindingAlarm, Form, Reason, authority_views, identity_view,
 };
 use crate::protocol::facts::{NodeFacts, Observed, VisitState};
-use crate::spec::types::ProfileName;
 use crate::types::duration::Duration;
 use crate::types::names::{Address, AuthorityName, ClusterName, NodeName, Subject};
+use crate::types::profile_name::ProfileName;
 use crate::types::scalars::KubernetesVersion;
 use crate::types::storage::Storage;
 use crate::x509::{Certificate, KeyAlgorithm, Sha256};

@@ -177,7 +177,8 @@ mod tests {
     use super::*;
     use crate::desired::{Hints, resolve};
     use crate::profile::Profile;
-    use crate::spec::types::{ClusterPki, ProfileName};
+    use crate::spec::types::ClusterPki;
+    use crate::types::profile_name::ProfileName;
 
     #[test]
     fn only_what_is_shared_can_be_copied_to_another_node() {

@@ -21,8 +21,8 @@ use crate::plan::{
 };
 use crate::protocol::file::SpecReference;
 use crate::protocol::file::{SavedError, check_format};
-use crate::spec::types::ProfileName;
 use crate::types::names::{ClusterName, NodeName};
+use crate::types::profile_name::ProfileName;
 use crate::types::secret::Secret;
 use crate::x509::{Certificate, Sha256};
 

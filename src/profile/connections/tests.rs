@@ -3,8 +3,9 @@
 use super::*;
 use crate::desired::{Hints, resolve};
 use crate::profile::{Endpoint, Profile, What};
-use crate::spec::types::{ClusterPki, ProfileName};
+use crate::spec::types::ClusterPki;
 use crate::types::certificate::Usage;
+use crate::types::profile_name::ProfileName;
 
 #[test]
 fn every_dial_names_what_its_profile_has_and_what_its_service_reads() {

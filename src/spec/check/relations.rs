@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, Path};
 use crate::diagnostic::{Code, all_of, one_of, quoted};
-use crate::spec::types::{Connection, Endpoint, ProfileName, Restart};
+use crate::spec::types::{Connection, Endpoint, Restart};
 
 /// Both or none of fields of which exactly one is wanted.
 pub(super) fn not_exactly_one(checker: &mut Checker<'_>) {
@@ -297,21 +297,13 @@ fn require<'name>(
     let [_, name] = path;
     let profile = checker.spec.profile;
     let lacks = all_of(lacking.iter().copied());
-    let (message, help) = match (checker.nearest(name, known), profile) {
+    let (message, help) = match (checker.nearest(name, known), profile.is_custom()) {
         (Some(near), _) => (
             format!("the profile `{profile}` has no {kind} {}", quoted(name)),
             format!("did you mean {}? An addition of your own also needs {lacks}", quoted(near)),
         ),
-        (None, ProfileName::Custom) => (format!("the {kind} is not complete"), format!("add {lacks}")),
-        (
-            None,
-            ProfileName::Ack
-            | ProfileName::Starlingx
-            | ProfileName::KubesprayEtcd
-            | ProfileName::Rke1
-            | ProfileName::Kubeadm
-            | ProfileName::Etcd,
-        ) => (
+        (None, true) => (format!("the {kind} is not complete"), format!("add {lacks}")),
+        (None, false) => (
             format!("the profile `{profile}` has no {kind} {}", quoted(name)),
             format!("an addition of your own also needs {lacks}"),
         ),

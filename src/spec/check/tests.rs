@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::diagnostic::{RenderStyle, Source, render};
-use crate::spec::types::ProfileName;
 use crate::spec::{ReadOptions, Reading, read};
+use crate::types::profile_name::ProfileName;
 
 const HEAD: &str =
     "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: { name: large }\nspec:\n  profile: custom\n";

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use pki::agent::{Memory, Port, Running};
 use pki::plan::model::outcome::Outcome;
 use pki::plan::{Phase, Plan};
-use pki::spec::types::ProfileName;
+use pki::types::profile_name::ProfileName;
 use pki::x509::{Sha256, pem};
 use proptest::prelude::*;
 use proptest::sample::Index;

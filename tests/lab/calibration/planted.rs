@@ -16,10 +16,10 @@ use pki::profile::Profile;
 use pki::protocol::file::SpecReference;
 use pki::simulate::{Processes, counterexamples};
 use pki::spec::custom_root::CertificateFile;
-use pki::spec::types::ProfileName;
 use pki::spec::{ReadOptions, read};
 use pki::types::duration::Duration;
 use pki::types::names::{Address, NodeName, Subject};
+use pki::types::profile_name::ProfileName;
 use pki::x509::{Certificate, Sha256, pem};
 
 use super::{AUTHORITY, issue};

@@ -12,7 +12,8 @@ use crate::plan::{Approval, Options, Plan, plan};
 use crate::profile::Profile;
 use crate::protocol::facts::{Answer, Seen};
 use crate::protocol::file::SpecReference;
-use crate::spec::types::{ClusterPki, ProfileName};
+use crate::spec::types::ClusterPki;
+use crate::types::profile_name::ProfileName;
 
 /// The cluster in agreement with a worker that holds the cluster's CA and nothing else, under a spec that says this besides.
 fn world(addition: &str) -> Survey {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Case, Damage, Wish, go};
-use pki::spec::types::ProfileName;
+use pki::types::profile_name::ProfileName;
 
 use super::layouts::LAYOUTS;
 use crate::property::properties::Trouble;

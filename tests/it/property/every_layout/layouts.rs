@@ -1,7 +1,7 @@
 //! The layouts as tables of their own, written against what their installers do and not read from the profiles: which CA certificates lie where, and who is
 //! presented with which certificate. What judges by them knows nothing of how plans are made.
 
-use pki::spec::types::ProfileName;
+use pki::types::profile_name::ProfileName;
 
 /// A part of a file that is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

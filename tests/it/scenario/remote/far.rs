@@ -29,9 +29,9 @@ use pki::protocol::file::SpecReference;
 use pki::protocol::node::{Host, NodeError};
 use pki::remote::session::{Remote, Session};
 use pki::spec::custom_root::RootKeys;
-use pki::spec::types::ProfileName;
 use pki::spec::{Loaded, ReadOptions, read};
 use pki::types::names::NodeName;
+use pki::types::profile_name::ProfileName;
 use pki::x509::Sha256;
 
 /// How long anything may take that should take no time.
