@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Spec --resolve(profile)--> Desired --+
-//!                                      +--diff(now)--> Differences --plan--> Plan --simulate--> apply --> Report
+//!                                      +--diff(now)--> Differences --plan--> Draft --simulate--> Plan --apply--> Report
 //! Nodes --observe--> Observed ---------+                                      ^--- rollback(snapshots) ---'
 //! ```
 //!
@@ -26,8 +26,8 @@
 //! | 7 | [`diff`], [`observe`] | findings; all nodes asked at once (effects) |
 //! | 8 | [`trust`] | who accepts whom |
 //! | 9 | [`plan`] | deeds, their order, phases, what is left of a plan, the way back |
-//! | 10 | [`simulate`], [`apply`], [`output`] | a plan played before it is shown; carried out (effects); every text and every format |
-//! | 11 | [`adopt`] | a spec from what nodes hold |
+//! | 10 | [`simulate`], [`output`] | a draft played, of which a plan comes; every text and every format |
+//! | 11 | [`apply`], [`adopt`] | a plan carried out (effects); a spec from what nodes hold |
 //!
 //! # Where does it go?
 //!

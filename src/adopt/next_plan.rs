@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Draft;
 use crate::diff::{Differences, Effect, Reason};
 use crate::output;
-use crate::plan::Plan;
+use crate::plan::PlanContent;
 
 /// What the next plan would do, and what was left out of the spec.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Outlook {
 
 impl Outlook {
     /// Of a plan and the differences that it was made from.
-    pub fn new(draft: &Draft, plan: &Plan, differences: &Differences) -> Self {
+    pub fn new(draft: &Draft, plan: &PlanContent, differences: &Differences) -> Self {
         let is_note = |effect: Effect| match effect {
             Effect::Note => true,
             Effect::Blocks | Effect::Unknown | Effect::Due => false,

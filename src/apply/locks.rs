@@ -6,9 +6,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::desired::{Desired, DesiredNode};
-use crate::plan::Plan;
 use crate::protocol::error::HostError;
 use crate::protocol::lock::Claim;
+use crate::simulate::Plan;
 use crate::spec::types::Role;
 use crate::types::names::NodeName;
 

@@ -27,7 +27,7 @@ pub use locks::lock;
 
 use crate::desired::Desired;
 use crate::desired::request::{declared_links, request, see_through_missing_links};
-use crate::plan::{Action, Deed, Expected, Fact, Made, Plan, Precondition, RestartMethod, Visit, fact};
+use crate::plan::{Action, Deed, Expected, Fact, Made, Precondition, RestartMethod, Visit, fact};
 use crate::protocol::command::{Begin, Slot, VisitId};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{Content, Expect, FileFacts, Seen, VisitState};
@@ -35,6 +35,7 @@ use crate::protocol::health_check::Gate;
 use crate::protocol::lock::Claim;
 use crate::protocol::node::Host;
 use crate::protocol::snapshots::Undone;
+use crate::simulate::Plan;
 use crate::spec::custom_root::RootKeys;
 use crate::spec::types::OnFailure;
 use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName};

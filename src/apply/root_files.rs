@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::diagnostic::quoted;
 use crate::files::named;
-use crate::plan::{Deed, Plan};
+use crate::plan::Deed;
+use crate::simulate::Plan;
 use crate::spec::custom_root;
 use crate::spec::custom_root::{CertificateFile, RootKey, RootKeyError, RootKeys};
 use crate::types::names::{AuthorityName, Subject};

@@ -9,11 +9,12 @@ use pki::apply::{Done, Locking, Settings, apply};
 use pki::output;
 use pki::output::View;
 use pki::plan::model::outcome::{Event, Outcome as RunOutcome, Report};
-use pki::plan::{Plan, SavedPlan};
+use pki::plan::{SavedPlan, Waiting};
 use pki::protocol::file::SpecReference;
+use pki::simulate::Plan;
 use pki::spec::custom_root::RootKeys;
 use pki::spec::types::OnFailure;
-use pki::types::names::Address;
+use pki::types::names::{Address, ClusterName};
 use pki::x509::CertificateRequest;
 use serde::Serialize;
 
@@ -195,7 +196,10 @@ fn one(cluster: &Cluster, call: &Call<'_>) -> std::result::Result<Exit, Exit> {
             if !call.touched.get() {
                 call.arguments.consent.confirms_something(&[])?;
             }
-            return Ok(call.finish(&plan, exit.max(call.hand_out(&plan, &BTreeMap::new())).max(waits)));
+            return Ok(call.finish(
+                &plan,
+                exit.max(call.hand_out(cluster.as_named(), &plan.waiting, &BTreeMap::new())).max(waits),
+            ));
         }
         let tied =
             Tied::Anything { help: "save the plan with `pki plan -o`, apply that with --expect-digest" };
@@ -255,24 +259,30 @@ impl Call<'_> {
         if self.arguments.format == Format::Text {
             exit = self.after(exit, written(terminal::print(&output::report(plan, &report))));
         }
-        exit = self.after(exit, self.hand_out(plan, &report.requests));
+        exit = self
+            .after(exit, self.hand_out((&plan.cluster, &plan.spec.file), &plan.waiting, &report.requests));
         *self.ended.borrow_mut() = Some(report);
         exit
     }
 
     /// Writes the requests that wait for certificates, those of earlier runs too, and tells what to do with them.
-    pub(super) fn hand_out(&self, plan: &Plan, made: &BTreeMap<Address, CertificateRequest>) -> Exit {
-        let waiting = plan.waiting.iter().map(|waiting| (waiting.address.clone(), waiting.request.clone()));
+    pub(super) fn hand_out(
+        &self,
+        (cluster, spec_file): (&ClusterName, &str),
+        waiting: &[Waiting],
+        made: &BTreeMap<Address, CertificateRequest>,
+    ) -> Exit {
+        let waiting = waiting.iter().map(|waiting| (waiting.address.clone(), waiting.request.clone()));
         let mut requests: BTreeMap<Address, CertificateRequest> = waiting.collect();
         requests.extend(made.iter().map(|(address, request)| (address.clone(), request.clone())));
-        let handed_out = match self.arguments.requests.write(&plan.cluster, &requests) {
+        let handed_out = match self.arguments.requests.write(cluster, &requests) {
             Ok(handed_out) => handed_out,
             Err(exit) => return exit,
         };
         let told = match self.arguments.format {
             Format::Text => {
                 let files = handed_out.iter().map(|written| (written.address.clone(), written.file.clone()));
-                terminal::print(&output::requests(&files.collect::<Vec<_>>(), &plan.spec.file))
+                terminal::print(&output::requests(&files.collect::<Vec<_>>(), spec_file))
             }
             Format::Ndjson => {
                 let lines = handed_out.iter().map(|written| output::request(&written.address, &written.file));
@@ -333,7 +343,7 @@ impl Call<'_> {
         self.tell_end(exit, |form, exit| match (form, &*ended) {
             (Form::Text, Some(report)) => output::report(plan, report),
             (Form::Text, None) => output::plan(plan),
-            (Form::Json, _) => self.json(View::from(plan), exit),
+            (Form::Json, _) => self.json(View::from(&**plan), exit),
             (Form::Markdown, Some(report)) => output::report_markdown(plan, report, self.arguments.max_bytes),
             (Form::Markdown, None) => output::markdown(plan, None, self.arguments.max_bytes),
         })

@@ -12,15 +12,15 @@ use pki::diagnostic::{Source, nearest};
 use pki::diff::diff;
 use pki::diff::signed::Signed;
 use pki::observe::survey::survey_further;
-use pki::plan::{Input as PlanInput, NoSuchPhase, Options, Plan, PlanError};
+use pki::plan::{Draft, Input as PlanInput, NoSuchPhase, Options, PlanError};
 use pki::profile::Profile;
 use pki::protocol::facts::{Answer, Observed};
 use pki::protocol::file::SpecReference;
-use pki::simulate::{Processes, checked};
+use pki::simulate::{Plan, Processes, check};
 use pki::spec::Loaded;
 use pki::spec::custom_root::CertificateFile;
 use pki::spec::types::ClusterPki;
-use pki::types::names::NodeName;
+use pki::types::names::{ClusterName, NodeName};
 use pki::x509::Sha256;
 
 use super::clusters::Clusters;
@@ -195,6 +195,11 @@ impl Cluster {
         Some(format!("{}:{}", place.file, place.line))
     }
 
+    /// Its name, and the file of its spec.
+    pub(super) fn as_named(&self) -> (&ClusterName, &str) {
+        (&self.spec.metadata.name, &self.reference.file)
+    }
+
     /// The nodes behind the connections of the spec.
     pub(super) fn nodes(&self) -> nodes::Hosts {
         let Some(loaded) = &self.loaded else { return nodes::Hosts::new() };
@@ -253,12 +258,12 @@ impl Cluster {
         self.simulated(self.draft(survey, options, signed, now)?, survey)
     }
 
-    /// A plan with what its simulation says.
+    /// The plan that a draft becomes, with what its simulation says.
     ///
     /// # Errors
     /// The exit code, after an internal error was told.
-    pub(super) fn simulated(&self, plan: Plan, survey: &Survey) -> Result<Plan, Exit> {
-        checked(plan, survey, &Processes::of(&survey.observed))
+    pub(super) fn simulated(&self, draft: Draft, survey: &Survey) -> Result<Plan, Exit> {
+        check(draft, survey, &Processes::of(&survey.observed))
             .map_err(|counterexample| internal(&counterexample))
     }
 
@@ -272,7 +277,7 @@ impl Cluster {
         options: &Options,
         signed: &Signed,
         now: Timestamp,
-    ) -> Result<Plan, Exit> {
+    ) -> Result<Draft, Exit> {
         // Certificates count in whole seconds, and a plan says exactly what they will say.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let differences = diff(&survey.desired, &survey.observed, now);
@@ -285,7 +290,7 @@ impl Cluster {
             signed,
             place: &|path| self.place(path),
         };
-        pki::plan::plan(&input).map_err(|error| match error {
+        pki::plan::draft(&input).map_err(|error| match error {
             PlanError::Cycle(cycle) => internal(&cycle),
             PlanError::Phase(error) => no_such_phase(&error),
         })

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use pki::diagnostic::log_commands::in_text;
 use pki::diagnostic::{escaped, quoted};
-use pki::plan::{Approval, Deed, Plan};
+use pki::plan::{Approval, Deed};
+use pki::simulate::Plan;
 
 use super::{Exit, files, terminal};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use pki::apply::root_files;
 use pki::apply::root_files::{Keys, RootProblem};
 use pki::diagnostic::{escaped, quoted};
-use pki::plan::Plan;
+use pki::simulate::Plan;
 use pki::spec::custom_root::RootKeys;
 
 use super::input::STDIN;

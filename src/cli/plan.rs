@@ -6,9 +6,10 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use pki::desired::Survey;
 use pki::output::View;
-use pki::plan::{Life, Options, Phase, Plan, SavedPlan, Selector, selects_nothing};
+use pki::plan::{Life, Options, Phase, SavedPlan, Selector, selects_nothing};
 use pki::protocol::facts::Observed;
 use pki::protocol::file::{Facts, to_text};
+use pki::simulate::Plan;
 use pki::types::duration::Duration;
 use pki::types::format::instant;
 use pki::x509::Sha256;
@@ -220,7 +221,7 @@ impl FormArguments {
 
     /// The same on standard error.
     fn tell(&self, plan: &Plan, digest: Option<&Sha256>, exit: Exit) -> Exit {
-        self.at(Place::Aside, plan.into(), digest, exit)
+        self.at(Place::Aside, View::from(&**plan), digest, exit)
     }
 
     fn at(&self, place: Place, plan: View<'_>, digest: Option<&Sha256>, exit: Exit) -> Exit {
@@ -336,14 +337,14 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global, reported: &mut
     let options =
         Options { valid_for: arguments.valid_for, ..arguments.plan.options(arguments.as_of.is_some()) };
     let plan = cluster.plan(&survey, &options, &signed, now)?;
-    let exit = exit_of(&plan, arguments.exit_code);
+    let exit = exit_of(&*plan, arguments.exit_code);
     let saved = arguments.out.as_ref().filter(|_| plan.applicable).map(|path| (path, to_text(&plan)));
     let digest = saved.as_ref().map(|(_, text)| Sha256::of(text.as_bytes()));
     let is_result = saved.as_ref().is_some_and(|(path, _)| path.as_path() == Path::new(STDOUT));
     *reported = true;
     let shown = match is_result {
         true => arguments.form.tell(&plan, digest.as_ref(), exit),
-        false => arguments.form.show(&plan, digest.as_ref(), exit),
+        false => arguments.form.show(&*plan, digest.as_ref(), exit),
     };
     match (&saved, &digest) {
         (Some((path, text)), Some(digest)) => save(&plan, (path, text), digest)?,

@@ -13,7 +13,7 @@ use pki::plan::{Approval, Input, Options, Rollback, RollbackError, rollback, run
 use pki::protocol::error::HostError;
 use pki::protocol::node::Host;
 use pki::protocol::snapshots::SnapshotFacts;
-use pki::simulate::{Processes, checked_rollback};
+use pki::simulate::{Plan, Processes, check_rollback};
 use pki::spec::custom_root::RootKeys;
 use pki::types::format::with_causes;
 use pki::types::names::NodeName;
@@ -75,22 +75,23 @@ fn one(arguments: &Arguments, command: &str, global: &Global) -> Result<Exit, Ex
         signed: &Signed::default(),
         place: &|path| cluster.place(path),
     };
-    let mut back = rollback(&input, &snapshots, arguments.run.as_deref()).map_err(|error| {
-        if let (RollbackError::UnknownRun { .. } | RollbackError::NoSnapshots, Some(run)) =
-            (&error, &arguments.run)
-        {
-            return no_such_run(run, &runs(&snapshots));
-        }
-        terminal::tell(&format!("error: {}\n", with_causes(&error)));
-        Exit::Blocked
-    })?;
+    let Rollback { draft, expired } =
+        rollback(&input, &snapshots, arguments.run.as_deref()).map_err(|error| {
+            if let (RollbackError::UnknownRun { .. } | RollbackError::NoSnapshots, Some(run)) =
+                (&error, &arguments.run)
+            {
+                return no_such_run(run, &runs(&snapshots));
+            }
+            terminal::tell(&format!("error: {}\n", with_causes(&error)));
+            Exit::Blocked
+        })?;
     let processes = Processes::of(&survey.observed);
-    back.plan = checked_rollback(back.plan, &survey, &processes, &snapshots);
-    let shown = written(terminal::print(&output::plan(&back.plan)));
+    let plan = check_rollback(draft, &survey, &processes, &snapshots);
+    let shown = written(terminal::print(&output::plan(&plan)));
     if shown != Exit::Done || arguments.plan {
         return Ok(shown);
     }
-    if back.plan.visits.is_empty() {
+    if plan.visits.is_empty() {
         arguments.consent.confirms_something(&[])?;
         return Ok(shown);
     }
@@ -98,14 +99,14 @@ fn one(arguments: &Arguments, command: &str, global: &Global) -> Result<Exit, Ex
         Some(_) => Tied::Named,
         None => Tied::Anything { help: "name the run" },
     };
-    arguments.consent.ask(&back.plan, &approval(&back, &survey), tied)?;
+    arguments.consent.ask(&plan, &approval(&plan, &expired, &survey), tied)?;
     let on_failure = survey.desired.rollout.on_failure;
     let (root_keys, locking) = (RootKeys::default(), arguments.locking.locking());
     let policy = Policy { on_failure, root_keys: &root_keys, locking, done: Done::default() };
     let mut progress = Progress::new(global);
     let tell = &mut |event: &Event<'_>| progress.tell(event);
-    let report = carry_out(&back.plan, &mut nodes, &survey.desired, policy, false, tell);
-    let exit = exit_of(report.outcome).max(written(terminal::print(&output::report(&back.plan, &report))));
+    let report = carry_out(&plan, &mut nodes, &survey.desired, policy, false, tell);
+    let exit = exit_of(report.outcome).max(written(terminal::print(&output::report(&plan, &report))));
     Ok(if report.touched() { exit.once_touched() } else { exit })
 }
 
@@ -125,14 +126,14 @@ pub(super) fn no_such_run(run: &str, known: &[String]) -> Exit {
 }
 
 /// What a way back needs to be approved. Where nothing is seen to run, as on nodes that are directories, nothing is interrupted for certain.
-fn approval(back: &Rollback, survey: &Survey) -> Approval {
+fn approval(plan: &Plan, expired: &[String], survey: &Survey) -> Approval {
     let mut facts = survey.observed.nodes.values().filter_map(|answer| answer.facts());
     let runs = facts.any(|facts| facts.services.values().any(|service| !service.started().is_empty()));
-    let interruptions = back.plan.checked.iter().flat_map(|checked| &checked.interruptions);
+    let interruptions = plan.checked.iter().flat_map(|checked| &checked.interruptions);
     let outages = interruptions.filter(|interruption| runs && interruption.is_outage()).count();
     let mut why = Vec::new();
-    if !back.expired.is_empty() {
-        why.push(format!("This brings back certificates that have expired: {}.", back.expired.join(", ")));
+    if !expired.is_empty() {
+        why.push(format!("This brings back certificates that have expired: {}.", expired.join(", ")));
     }
     match outages {
         0 => {}
@@ -142,7 +143,7 @@ fn approval(back: &Rollback, survey: &Survey) -> Approval {
     if why.is_empty() {
         return Approval::Ordinary;
     }
-    Approval::Upper { name: format!("{}/rollback", back.plan.cluster), why }
+    Approval::Upper { name: format!("{}/rollback", plan.cluster), why }
 }
 
 /// The snapshots of every node.

@@ -15,7 +15,8 @@ use pki::desired::Survey;
 use pki::diagnostic::{RenderStyle, escaped, render};
 use pki::diff::diff;
 use pki::diff::signed::{Signed, check};
-use pki::plan::{Approval, Dates, Plan, Rest, SavedPlan, Standing, Standings};
+use pki::plan::{Approval, Dates, Rest, SavedPlan, Standing, Standings};
+use pki::simulate::Plan;
 use pki::types::format::instant;
 use pki::x509::Sha256;
 
@@ -85,13 +86,14 @@ pub(super) fn run(path: &Path, call: &Call<'_>) -> Result<Exit, Exit> {
             Looked::Ends(exit) => return Ok(exit),
             Looked::ToDo { survey, rest } => (survey, rest),
         };
-        let plan = cluster.simulated(rest.plan().clone(), &survey)?;
+        let is_undo = matches!(rest, Rest::Undo(_));
+        let plan = cluster.simulated(rest.into_draft(), &survey)?;
         call.show(&plan)?;
         if !plan.applicable {
             return Ok(call.finish(&plan, Exit::Blocked));
         }
         if plan.visits.is_empty() {
-            let exit = call.hand_out(&plan, &Default::default());
+            let exit = call.hand_out(cluster.as_named(), &plan.waiting, &Default::default());
             return Ok(call.finish(&plan, exit));
         }
         let tied = match is_bound {
@@ -101,7 +103,7 @@ pub(super) fn run(path: &Path, call: &Call<'_>) -> Result<Exit, Exit> {
         };
         let approval = plan.approval();
         arguments.consent.ask(&plan, &approval, tied)?;
-        let approved = Approved { plan, approval, is_undo: matches!(rest, Rest::Undo(_)) };
+        let approved = Approved { plan, approval, is_undo };
         let exit = fitting.carry_out(approved, (&mut nodes, &survey), call)?;
         if let Some(exit) = exit {
             return Ok(exit);
@@ -241,11 +243,11 @@ impl Fitting {
         let made = cluster.draft(&survey, &options, &signed, self.at)?;
         if saved.is_done(&standings, &made) {
             used_plan::tell_done(saved, &kept);
-            let exit = call.hand_out(&made, &standings.made.requests);
+            let exit = call.hand_out(cluster.as_named(), made.waiting(), &standings.made.requests);
             return Ok(Looked::Ends(call.finish_unused(saved, exit)));
         }
-        if !made.applicable {
-            for blocked in &made.blocked {
+        if !made.is_applicable() {
+            for blocked in made.blocked() {
                 let because = escaped(&blocked.because);
                 terminal::tell(&format!("error: {}: {because}\n", blocked.address));
             }
@@ -297,8 +299,8 @@ impl Fitting {
             Looked::Ends(exit) => return Ok(Some(exit)),
             Looked::ToDo { survey, rest } => (survey, rest),
         };
-        let plan = self.cluster.simulated(rest.plan().clone(), &survey)?;
         let is_undo = matches!(rest, Rest::Undo(_));
+        let plan = self.cluster.simulated(rest.into_draft(), &survey)?;
         if !plan.applicable || plan.approval() != approved.approval || is_undo != approved.is_undo {
             terminal::tell(
                 "error: stale: the nodes have changed since the plan was approved. Nothing was touched.\n",
@@ -310,11 +312,9 @@ impl Fitting {
             let exit = call.carry_out(&plan, (nodes, &survey.desired), reference, Done::default());
             return Ok((exit != Exit::Done).then(|| call.finish(&plan, exit)));
         }
-        let whole = self.saved.with_done(&plan);
-        let left: BTreeSet<u32> = plan.visits.iter().map(|visit| visit.number).collect();
-        let numbers = whole.visits.iter().map(|visit| visit.number);
-        let done =
-            Done { visits: numbers.filter(|number| !left.contains(number)).collect(), ..Done::default() };
+        let passed = self.saved.passed(&plan);
+        let done = Done { visits: passed.iter().map(|visit| visit.number).collect(), ..Done::default() };
+        let whole = plan.passing_over(&passed);
         let exit = call.carry_out(&whole, (nodes, &survey.desired), reference, done);
         Ok(Some(call.finish(&whole, exit)))
     }

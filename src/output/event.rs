@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::deed::deed;
 use crate::diagnostic::log_commands::in_json;
 use crate::plan::model::outcome::{Event, Failure, VisitEnd};
-use crate::plan::{Action, Deed, Plan};
+use crate::plan::{Action, Deed, PlanContent};
 use crate::protocol::file::{FORMAT_VERSION, TOOL};
 use crate::protocol::snapshots::EtcdSnapshot;
 use crate::types::names::Address;
@@ -165,7 +165,7 @@ impl<'a> Step<'a> {
 }
 
 /// The first line of a run.
-pub fn version(plan: &Plan) -> String {
+pub fn version(plan: &PlanContent) -> String {
     let (plan, cluster) = (plan.id.as_str(), plan.cluster.as_str());
     line(&Line::Version { format_version: FORMAT_VERSION, tool: TOOL, plan, cluster })
 }

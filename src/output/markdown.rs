@@ -13,7 +13,7 @@ use super::privilege::caution;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::diagnostic::log_commands::in_text;
-use crate::plan::{Action, Deed, Disruption, Plan, Undo};
+use crate::plan::{Action, Deed, Disruption, PlanContent, Undo};
 use crate::types::format::instant;
 use crate::x509::Sha256;
 
@@ -21,7 +21,7 @@ use crate::x509::Sha256;
 const CUT: &str = "... cut: ";
 
 /// The plan as Markdown of at most `max_bytes`, with the digest of its saved form where it was saved.
-pub fn markdown(plan: &Plan, digest: Option<&Sha256>, max_bytes: usize) -> String {
+pub fn markdown(plan: &PlanContent, digest: Option<&Sha256>, max_bytes: usize) -> String {
     let tail = tail(plan, digest);
     let head = head(plan, digest, max_bytes.saturating_sub(tail.len()));
     let room = max_bytes.saturating_sub(head.len() + tail.len());
@@ -69,7 +69,7 @@ fn first_line(cluster: &str, digest: Option<&Sha256>) -> String {
 }
 
 /// What everything else makes room for at the beginning: what it is about, the verdict, and the errors, of which the middle is cut where they alone are too long.
-fn head(plan: &Plan, digest: Option<&Sha256>, room: usize) -> String {
+fn head(plan: &PlanContent, digest: Option<&Sha256>, room: usize) -> String {
     let first = first_line(plan.cluster.as_str(), digest);
     let mut text = format!("{first}\n### pki plan: {}\n\n", verdict(plan));
     let commit = plan.spec.commit.as_ref().map(|commit| format!(" at {}", commit.get(..7).unwrap_or(commit)));
@@ -97,7 +97,7 @@ fn head(plan: &Plan, digest: Option<&Sha256>, room: usize) -> String {
     text
 }
 
-fn verdict(plan: &Plan) -> String {
+fn verdict(plan: &PlanContent) -> String {
     if !plan.blocked.is_empty() {
         return format!("blocked by {}", counted(plan.blocked.len(), "error", "errors"));
     }
@@ -110,7 +110,7 @@ fn verdict(plan: &Plan) -> String {
 }
 
 /// Everything that may not be cut at the end.
-fn tail(plan: &Plan, digest: Option<&Sha256>) -> String {
+fn tail(plan: &PlanContent, digest: Option<&Sha256>) -> String {
     let mut text = format!("\nPlan {}", code(&plan.id));
     if let Some(digest) = digest {
         let _ = write!(text, ", digest {}", code(&format!("sha256:{digest}")));
@@ -119,7 +119,7 @@ fn tail(plan: &Plan, digest: Option<&Sha256>) -> String {
     text
 }
 
-fn last(plan: &Plan) -> String {
+fn last(plan: &PlanContent) -> String {
     if plan.is_empty() { "Plan: nothing to do.".to_owned() } else { last_line(plan).trim_end().to_owned() }
 }
 
@@ -179,7 +179,7 @@ fn as_diff(text: &str) -> String {
 }
 
 /// The visits, one after the other. Node names are plain words, and nothing else stands in it.
-fn drawing(plan: &Plan) -> String {
+fn drawing(plan: &PlanContent) -> String {
     let mut text = String::from("flowchart LR\n");
     for visit in &plan.visits {
         let count = counted(visit.actions.len(), "step", "steps");
@@ -273,7 +273,7 @@ pub(super) fn cut_rows(head: &str, rows: &[String], room: usize) -> String {
 }
 
 /// The text of a plan, folded, with lines of its middle left out where there is no room for all.
-pub(super) fn folded_plan(plan: &Plan, room: usize) -> String {
+pub(super) fn folded_plan(plan: &PlanContent, room: usize) -> String {
     let text = as_diff(&harmless(&text_of(plan)));
     let whole = fold("The whole plan", "diff", &text);
     if whole.len() <= room { whole } else { cut_fold(&text, room) }

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use super::plan::reasons;
 use crate::diagnostic::escaped;
 use crate::diff::Effect;
-use crate::plan::Plan;
+use crate::plan::PlanContent;
 
 /// Services that a person restarts.
-pub(super) fn restarts(plan: &Plan) -> String {
+pub(super) fn restarts(plan: &PlanContent) -> String {
     if plan.restart_yourself.is_empty() {
         return String::new();
     }
@@ -32,7 +32,7 @@ pub(super) fn restarts(plan: &Plan) -> String {
 }
 
 /// Where paths of the plan lead elsewhere than they say. The same link on several nodes is one line.
-pub(super) fn links(plan: &Plan) -> String {
+pub(super) fn links(plan: &PlanContent) -> String {
     let mut grouped: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for linked in &plan.links {
         let line = format!("{} -> {}", escaped(&linked.path), escaped(&linked.resolved));
@@ -48,7 +48,7 @@ pub(super) fn links(plan: &Plan) -> String {
     text
 }
 
-pub(super) fn elsewhere(plan: &Plan) -> String {
+pub(super) fn elsewhere(plan: &PlanContent) -> String {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for blocked in &plan.elsewhere {
         let mut body = format!("    {}\n", escaped(&blocked.because));
@@ -72,7 +72,7 @@ pub(super) fn elsewhere(plan: &Plan) -> String {
 }
 
 /// What was found and is left alone. The same words on several nodes are one line.
-pub(super) fn notes(plan: &Plan) -> String {
+pub(super) fn notes(plan: &PlanContent) -> String {
     let mut grouped: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for noted in plan.notes.iter().filter(|noted| noted.finding.effect == Effect::Note) {
         grouped.entry(noted.finding.reason.to_string()).or_default().push(noted.address.to_string());

@@ -9,11 +9,11 @@ use super::phases;
 use crate::diagnostic::escaped;
 use crate::diff::{Effect, NotAsDeclared, Reason};
 use crate::output::notes::notes;
-use crate::plan::Plan;
+use crate::plan::PlanContent;
 use crate::types::format::{date, instant};
 
 /// The text of a plan in which nothing is to be done. Writing to a String cannot fail.
-pub(super) fn nothing_to_do(plan: &Plan) -> String {
+pub(super) fn nothing_to_do(plan: &PlanContent) -> String {
     let summary = &plan.summary;
     let (later, others) = differing(plan);
     let is_whole = plan.options.only.is_empty()
@@ -53,7 +53,7 @@ pub(super) fn nothing_to_do(plan: &Plan) -> String {
 }
 
 /// What was not seen, behind a count of what was.
-pub(super) fn unseen(plan: &Plan) -> String {
+pub(super) fn unseen(plan: &PlanContent) -> String {
     let summary = &plan.summary;
     if summary.unseen.is_empty() {
         return String::new();
@@ -63,7 +63,7 @@ pub(super) fn unseen(plan: &Plan) -> String {
 }
 
 /// What was looked at, where that is not everything.
-fn scope(plan: &Plan) -> String {
+fn scope(plan: &PlanContent) -> String {
     let mut text = String::new();
     if !plan.options.only.is_empty() {
         let only: Vec<String> = plan.options.only.iter().map(ToString::to_string).collect();
@@ -102,7 +102,7 @@ fn but(later: &BTreeMap<String, usize>, others: usize) -> String {
 }
 
 /// What differs until the next renewal, each kind with its count; and how much else is not as the spec says, and is left alone.
-fn differing(plan: &Plan) -> (BTreeMap<String, usize>, usize) {
+fn differing(plan: &PlanContent) -> (BTreeMap<String, usize>, usize) {
     let mut later: BTreeMap<String, usize> = BTreeMap::new();
     let mut others = 0;
     for noted in plan.notes.iter().filter(|noted| noted.finding.effect == Effect::Note) {

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 
 use super::deed::counted;
 use crate::diagnostic::escaped;
-use crate::plan::{Phase, PhaseLine, Plan};
+use crate::plan::{Phase, PhaseLine, PlanContent};
 
 /// The table, in columns.
-pub(super) fn table(plan: &Plan) -> String {
+pub(super) fn table(plan: &PlanContent) -> String {
     if plan.phases.is_empty() {
         return String::new();
     }
@@ -27,7 +27,7 @@ pub(super) fn table(plan: &Plan) -> String {
 }
 
 /// The same for Markdown.
-pub(super) fn markdown(plan: &Plan) -> String {
+pub(super) fn markdown(plan: &PlanContent) -> String {
     if plan.phases.is_empty() {
         return String::new();
     }
@@ -41,7 +41,7 @@ pub(super) fn markdown(plan: &Plan) -> String {
 
 const HEAD: [&str; 5] = ["phase", "trusted by all", "shown", "restarts", "way back"];
 
-fn rows(plan: &Plan) -> impl Iterator<Item = [String; 5]> {
+fn rows(plan: &PlanContent) -> impl Iterator<Item = [String; 5]> {
     let mut number = 0;
     plan.phases.iter().map(move |line| {
         number += 1;
@@ -64,7 +64,7 @@ fn rows(plan: &Plan) -> impl Iterator<Item = [String; 5]> {
 }
 
 /// The replacements that go on later by themselves.
-pub(super) fn postponed(plan: &Plan) -> String {
+pub(super) fn postponed(plan: &PlanContent) -> String {
     let mut text = String::new();
     for waiting in &plan.postponed {
         let _ = writeln!(text, "\n  Waiting: ca/{}\n    {}", waiting.authority, escaped(&waiting.because));

@@ -10,7 +10,7 @@ use crate::diagnostic::log_commands::in_xml;
 use crate::diagnostic::{Diagnostic, Severity, escaped};
 use crate::diff::Effect;
 use crate::output::status_report::{Alarm, AlarmState, FindingStatus, Status};
-use crate::plan::Plan;
+use crate::plan::PlanContent;
 
 /// What GitLab shows of a plan at a merge request (its `terraform` report: `create`, `update`, `delete`).
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ struct Counts {
 }
 
 /// The counts of a plan, as GitLab's widget reads them.
-pub fn gitlab(plan: &Plan) -> String {
+pub fn gitlab(plan: &PlanContent) -> String {
     let summary = &plan.summary;
     let update =
         summary.renew + summary.trust + summary.restart + summary.repair + summary.restore + summary.copy;

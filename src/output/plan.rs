@@ -12,12 +12,12 @@ use super::privilege::runs_as_root;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::output::notes::{elsewhere, links, notes, restarts};
-use crate::plan::{Action, Approval, Blocked, Deed, Disruption, Phase, Plan, Visit, Why};
+use crate::plan::{Action, Approval, Blocked, Deed, Disruption, Phase, PlanContent, Visit, Why};
 use crate::types::format::instant;
 use crate::types::names::Subject;
 
 /// The whole plan as text.
-pub fn plan(plan: &Plan) -> String {
+pub fn plan(plan: &PlanContent) -> String {
     let mut text = head(plan);
     if plan.is_empty() {
         text.push_str(&nothing_to_do(plan));
@@ -38,7 +38,7 @@ pub fn plan(plan: &Plan) -> String {
 }
 
 /// Writing to a String cannot fail, so results of `write!` are dropped throughout.
-fn head(plan: &Plan) -> String {
+fn head(plan: &PlanContent) -> String {
     format!(
         "pki plan {}   {}   {}   {}, {} of {} nodes seen\n\n",
         plan.id,
@@ -50,7 +50,7 @@ fn head(plan: &Plan) -> String {
     )
 }
 
-fn verdict(plan: &Plan) -> String {
+fn verdict(plan: &PlanContent) -> String {
     let summary = &plan.summary;
     let parts: Vec<String> = [
         (summary.renew, "renew", "certificate", "certificates"),
@@ -96,7 +96,7 @@ fn verdict(plan: &Plan) -> String {
 }
 
 /// What an ordinary yes does not cover; nothing where it covers everything.
-pub(super) fn upper_approval(plan: &Plan) -> String {
+pub(super) fn upper_approval(plan: &PlanContent) -> String {
     let mut text = String::new();
     if let Approval::Upper { name, why } = plan.approval() {
         // Writing to a String cannot fail.
@@ -108,7 +108,7 @@ pub(super) fn upper_approval(plan: &Plan) -> String {
     text
 }
 
-pub(super) fn errors(plan: &Plan) -> String {
+pub(super) fn errors(plan: &PlanContent) -> String {
     let mut grouped: BTreeMap<(&str, Option<&str>), Vec<&Blocked>> = BTreeMap::new();
     for blocked in &plan.blocked {
         grouped.entry((&blocked.because, blocked.help.as_deref())).or_default().push(blocked);
@@ -141,7 +141,7 @@ impl Group<'_> {
 }
 
 /// The actions that a reader has to judge, grouped where nothing but the node differs.
-pub(super) fn groups(plan: &Plan) -> Vec<Group<'_>> {
+pub(super) fn groups(plan: &PlanContent) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut known: BTreeMap<(String, String), usize> = BTreeMap::new();
     for action in plan.actions() {
@@ -155,7 +155,7 @@ pub(super) fn groups(plan: &Plan) -> Vec<Group<'_>> {
     groups
 }
 
-fn blocks(plan: &Plan) -> String {
+fn blocks(plan: &PlanContent) -> String {
     let mut text = String::new();
     for Group { title, body, members } in groups(plan) {
         let nodes: Vec<&str> = members.iter().map(|action| action.address.node.as_str()).collect();
@@ -191,7 +191,7 @@ pub(super) fn reasons<'a>(reasons: impl IntoIterator<Item = &'a Why>) -> Vec<Str
 }
 
 /// Title and body of an action's block; `None` for what frames the others.
-fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
+fn block(action: &Action, plan: &PlanContent) -> Option<(String, String)> {
     let subject = &action.address.subject;
     let (sign, mut body) = body(action, plan.created)?;
     match &action.disruption {
@@ -220,7 +220,7 @@ fn block(action: &Action, plan: &Plan) -> Option<(String, String)> {
 }
 
 /// The visits as they are carried out.
-fn order(plan: &Plan) -> String {
+fn order(plan: &PlanContent) -> String {
     if plan.visits.is_empty() {
         return String::new();
     }
@@ -265,7 +265,7 @@ fn order(plan: &Plan) -> String {
 }
 
 /// The contract with scripts: fixed counters in a fixed order.
-pub(super) fn last_line(plan: &Plan) -> String {
+pub(super) fn last_line(plan: &PlanContent) -> String {
     if !plan.blocked.is_empty() {
         let errors = counted(plan.blocked.len(), "error", "errors");
         return format!("Plan: blocked by {errors}.\n");
@@ -280,7 +280,7 @@ pub(super) fn last_line(plan: &Plan) -> String {
 }
 
 /// The counters: those that are always there, then those that count something.
-pub(super) fn counters(plan: &Plan) -> String {
+pub(super) fn counters(plan: &PlanContent) -> String {
     let summary = &plan.summary;
     let mut text = format!(
         "renew {}, issue {}, trust {}, remove {}, restart {}, repair {}",

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::markdown::code;
-use crate::plan::{Approval, Plan, RootCommand};
+use crate::plan::{Approval, PlanContent, RootCommand};
 
 /// The commands of the spec, word for word; nothing where there are none.
-pub(super) fn runs_as_root(plan: &Plan) -> String {
+pub(super) fn runs_as_root(plan: &PlanContent) -> String {
     let mut text = String::new();
     for command in &plan.runs_as_root {
         // Writing to a String cannot fail.
@@ -25,7 +25,7 @@ fn words(command: &RootCommand) -> String {
 }
 
 /// The same for a comment, as a block that no reader overlooks, within so many bytes: what does not fit is counted.
-pub(super) fn caution(plan: &Plan, room: usize) -> String {
+pub(super) fn caution(plan: &PlanContent, room: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     if let (false, Approval::Upper { name, .. }) = (plan.privileges.is_empty(), plan.approval()) {
         lines.push(format!(

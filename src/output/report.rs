@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
-use crate::plan::Plan;
+use crate::plan::PlanContent;
 use crate::plan::model::outcome::{Failure, Outcome, Report, VisitEnd};
 use crate::protocol::snapshots::EtcdSnapshot;
 
 /// The report as text.
-pub fn report(plan: &Plan, report: &Report) -> String {
+pub fn report(plan: &PlanContent, report: &Report) -> String {
     let mut text = format!("\napply {}{}\n", report.run, verdict(report.outcome));
     let width = report.visits.iter().map(|visit| visit.node.as_str().len()).max().unwrap_or(0);
     for visit in &report.visits {
@@ -37,7 +37,7 @@ pub(super) fn verdict(outcome: Outcome) -> &'static str {
 }
 
 /// Why it ended so, and what comes next, a line each.
-pub(super) fn what_follows(plan: &Plan, report: &Report) -> Vec<String> {
+pub(super) fn what_follows(plan: &PlanContent, report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     if report.outcome == Outcome::Done {
         for manual in &plan.restart_yourself {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::markdown::{cell, code, cut_rows, fenced_within, folded_plan};
 use super::report::{end, verdict, what_follows};
 use super::wrap::wrapped;
-use crate::plan::Plan;
+use crate::plan::PlanContent;
 use crate::plan::model::outcome::Report;
 
 /// The hidden marker by which a comment about a run is found again.
@@ -17,7 +17,7 @@ fn marker(cluster: &str) -> String {
 }
 
 /// The report as Markdown of at most `max_bytes`.
-pub fn report_markdown(plan: &Plan, report: &Report, max_bytes: usize) -> String {
+pub fn report_markdown(plan: &PlanContent, report: &Report, max_bytes: usize) -> String {
     let mut head = format!(
         "{}\n### pki apply {}{}\n\n",
         marker(plan.cluster.as_str()),

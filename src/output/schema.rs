@@ -8,7 +8,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use crate::output::Line;
-use crate::plan::Plan;
+use crate::plan::PlanContent;
 use crate::protocol::file::Facts;
 use crate::spec::types::ClusterPki;
 
@@ -43,7 +43,7 @@ impl Document {
     pub fn schema(self) -> Value {
         match self {
             Document::Spec => generated::<ClusterPki>(SchemaSettings::draft07()),
-            Document::Plan => generated::<Plan>(SchemaSettings::draft07().for_serialize()),
+            Document::Plan => generated::<PlanContent>(SchemaSettings::draft07().for_serialize()),
             Document::Facts => generated::<Facts>(SchemaSettings::draft07().for_serialize()),
             Document::Event => generated::<Line<'static>>(SchemaSettings::draft07().for_serialize()),
         }

@@ -3,15 +3,15 @@
 use serde::{Serialize, Serializer};
 
 use super::{gitlab, markdown, plan};
-use crate::plan::{Plan, SavedPlan};
+use crate::plan::{PlanContent, SavedPlan};
 use crate::x509::Sha256;
 
 /// A plan that is looked at.
 #[derive(Debug, Clone, Copy)]
-pub struct View<'a>(&'a Plan);
+pub struct View<'a>(&'a PlanContent);
 
-impl<'a> From<&'a Plan> for View<'a> {
-    fn from(plan: &'a Plan) -> Self {
+impl<'a> From<&'a PlanContent> for View<'a> {
+    fn from(plan: &'a PlanContent) -> Self {
         Self(plan)
     }
 }

@@ -1,7 +1,7 @@
 //! The plan: every action in the order in which it will be done, and why.
 //!
-//! What enters is what should be, what is, the differences, the instant `now` and what the user asked for; what leaves is [`Plan`], a plain value that
-//! leaves no choice open: names, dates, files, signers and order are in it. Keys and serial numbers are the only things drawn later, so
+//! What enters is what should be, what is, the differences, the instant `now` and what the user asked for; what leaves is a [`Draft`] that
+//! leaves no choice open: names, dates, files, signers and order are in it. Only `simulate` makes a plan of it. Keys and serial numbers are the only things drawn later, so
 //! a plan holds no secret and never can. Pure: the same input gives the same bytes.
 
 pub(crate) mod draft;
@@ -23,6 +23,7 @@ pub use model::bundle::Bundle;
 pub use model::choices::{Again, Choices};
 pub use model::csr::{CsrRequest, Install, Waiting};
 pub use model::deed::{Action, Deed, Disruption, RestartMethod, RootSource, Undo, Why};
+pub use model::draft::Draft;
 pub use model::fact::{Expected, Fact, Precondition, fact};
 pub use model::identity_copy::{IdentityCopy, KeyCopy};
 pub use model::issue::{CaCertificates, Issue, KeySource};
@@ -35,7 +36,7 @@ pub use model::privilege::{Privilege, Privileged, RootCommand};
 pub use model::saved_plan::SavedPlan;
 pub use model::summary::{Summary, Upcoming};
 pub use order::graph::{Cycle, Graph};
-pub use resume::again::{Dates, Difference, Rest};
+pub use resume::again::{Dates, Difference, Passed, Rest};
 pub use resume::progress::{Changed, Made, Standing, Standings, standing};
 pub use resume::rollback::{Rollback, RollbackError, rollback, runs};
 pub use resume::selection::{SelectsNothing, selects_nothing};
@@ -57,11 +58,15 @@ use crate::types::profile_name::ProfileName;
 /// How long before `now` a new certificate begins, so that a clock that runs a little behind accepts it (kubernetes#118922 uses the same).
 pub const BACKDATE: crate::types::duration::Duration = crate::types::duration::Duration::from_seconds(300);
 
-/// What will be done, in order. Only the planner makes one, and only one of this type is ever carried out: what a file says is a [`SavedPlan`].
-#[must_use]
+/// What a plan says, in order. It is read, compared and shown, and cannot be carried out: a [`Draft`], which nobody has simulated, a [`SavedPlan`], which a file
+/// says, and the plan that `simulate` makes of a draft all hold one.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Plan {
+#[schemars(
+    rename = "Plan",
+    description = "What will be done, in order. Only the planner makes one, and only one of this type is ever carried out: what a file says is a [`SavedPlan`]."
+)]
+pub struct PlanContent {
     /// The version of the written form, such as `1.0`.
     #[serde(rename = "format_version")]
     pub format_version: String,
@@ -237,36 +242,36 @@ pub enum PlanError {
     Phase(#[from] NoSuchPhase),
 }
 
-/// Makes the plan.
+/// Makes the plan, which then has to be simulated.
 ///
 /// # Errors
 /// A fault of the planner; or the user named a phase that the plan does not have.
-pub fn plan(input: &Input<'_>) -> Result<Plan, PlanError> {
+pub fn draft(input: &Input<'_>) -> Result<Draft, PlanError> {
     let differences = input.differences.accepting(&input.options.replace_foreign);
     let input = &Input { differences: &differences, spec: input.spec.clone(), ..*input };
-    let (draft, held) = draft::draft(input);
-    let visits = order::visits(order::stages(draft.deeds), input)?;
-    let summary = Summary::of(input, &held, &visits, &draft.blocked);
+    let (work, held) = draft::worklist(input);
+    let visits = order::visits(order::stages(work.deeds), input)?;
+    let summary = Summary::of(input, &held, &visits, &work.blocked);
     let is_begun = model::phase_table::is_begun(&input.survey.desired, &held);
-    let mut plan = Plan::new(input, visits, summary);
+    let mut plan = PlanContent::new(input, visits, summary);
     plan.privileges = model::privilege::privileges(input, &held.authorities, &plan.visits);
     plan.runs_as_root = model::privilege::runs_as_root(&input.survey.desired, &plan.visits);
     plan.phases = model::phase_table::table(&plan.visits, is_begun);
-    plan.applicable = draft.blocked.is_empty() && !input.options.as_of;
-    plan.blocked = draft.blocked;
-    plan.elsewhere = draft.elsewhere;
-    plan.waiting = draft.waiting;
-    plan.restart_yourself = draft.restart_yourself;
-    plan.notes = draft.notes;
-    plan.accepted_outages = draft.accepted;
-    plan.postponed = draft.postponed;
+    plan.applicable = work.blocked.is_empty() && !input.options.as_of;
+    plan.blocked = work.blocked;
+    plan.elsewhere = work.elsewhere;
+    plan.waiting = work.waiting;
+    plan.restart_yourself = work.restart_yourself;
+    plan.notes = work.notes;
+    plan.accepted_outages = work.accepted;
+    plan.postponed = work.postponed;
     if let Some(last) = input.options.until_phase {
         plan = plan.until(last)?;
     }
-    Ok(plan.named())
+    Ok(Draft::new(plan))
 }
 
-impl Plan {
+impl PlanContent {
     /// A plan with nothing but its work in it.
     fn new(input: &Input<'_>, visits: Vec<Visit>, summary: Summary) -> Self {
         let observed = &input.survey.observed;
@@ -304,27 +309,13 @@ impl Plan {
         }
     }
 
-    /// With its name: eight hexadecimal digits of the digest of everything else in it but what its simulation says.
-    fn named(mut self) -> Self {
-        self.id = self.digest();
-        self
-    }
-
-    /// The plan with one more reason why it may not be applied.
-    pub(crate) fn refused(mut self, blocked: Blocked) -> Self {
-        self.blocked.push(blocked);
-        self.applicable = false;
-        self.id.clear();
-        self.named()
-    }
-
     /// Whether its name fits what it says.
     pub fn is_as_made(&self) -> bool {
         let nameless = Self { id: String::new(), checked: None, ..self.clone() };
         self.id == nameless.digest()
     }
 
-    /// The name that its content gives it while it has neither a name nor a simulation.
+    /// The name that its content gives it while it has neither a name nor a simulation: eight hexadecimal digits of the digest of everything else in it.
     fn digest(&self) -> String {
         // A plan is made of types that always serialise; an empty text would still give an id.
         // With white space, which the name leaves out, since that is how it is saved: one encoder is in the program.

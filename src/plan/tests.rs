@@ -8,7 +8,7 @@ use crate::diff::diff;
 use crate::observe::survey::tests::{SPEC, agreement, nothing, now};
 use crate::protocol::facts::{Answer, OpenTransaction, Seen};
 
-pub(super) fn plan_of(survey: &Survey, options: &Options) -> Plan {
+pub(super) fn plan_of(survey: &Survey, options: &Options) -> PlanContent {
     let differences = diff(&survey.desired, &survey.observed, now());
     let spec = SpecReference {
         file: "spec.yaml".to_owned(),
@@ -17,8 +17,9 @@ pub(super) fn plan_of(survey: &Survey, options: &Options) -> Plan {
         files: Default::default(),
     };
     let (differences, place) = (&differences, &|_: &[String]| None);
-    plan(&Input { survey, differences, now: now(), spec, options, signed: &Default::default(), place })
+    draft(&Input { survey, differences, now: now(), spec, options, signed: &Default::default(), place })
         .unwrap()
+        .into_planned()
 }
 
 fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut crate::protocol::facts::NodeFacts {
@@ -40,7 +41,7 @@ fn only(texts: &[&str]) -> Options {
 }
 
 /// `NUMBER VERB ADDRESS` of everything.
-fn deeds(plan: &Plan) -> Vec<String> {
+fn deeds(plan: &PlanContent) -> Vec<String> {
     plan.actions().map(|action| format!("{} {}", action.verb(), action.address)).collect()
 }
 
@@ -234,7 +235,7 @@ fn a_due_finding_that_nothing_mends_is_named() {
         signed: &Default::default(),
         place: &|_| None,
     };
-    let plan = plan(&input).unwrap();
+    let plan = draft(&input).unwrap().into_planned();
     let named: Vec<String> = plan.elsewhere.iter().map(|blocked| blocked.address.to_string()).collect();
     assert!(named.contains(&"ca/ca@cp-1".to_owned()), "{named:?}");
     assert!(!plan.is_empty());

@@ -11,7 +11,7 @@ use super::play::Play;
 use super::{Processes, otherwise, told};
 use crate::desired::AuthorityCopy;
 use crate::desired::Survey;
-use crate::plan::Plan;
+use crate::plan::PlanContent;
 use crate::plan::model::checked::{Counterexample, Heals, When};
 use crate::trust::disk::{Disk, Source};
 use crate::trust::judge::Verdict;
@@ -52,7 +52,7 @@ pub fn severed(survey: &Survey, processes: &Processes, at: Timestamp) -> BTreeSe
 
 /// The links that do not work at the end, of the authorities that the plan writes or signs with.
 pub(super) fn left(
-    plan: &Plan,
+    plan: &PlanContent,
     play: &mut Play<'_>,
     topology: &Topology,
     survey: &Survey,

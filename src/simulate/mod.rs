@@ -1,6 +1,6 @@
 //! The trust simulation: a plan is played on a model of the cluster before anybody sees it.
 //!
-//! What enters is a finished [`Plan`], what should be, what is, and what is known of running processes; what leaves is [`Checked`], or a
+//! What enters is a [`Draft`](crate::plan::Draft), what should be, what is, and what is known of running processes; what leaves is a [`Plan`], or a
 //! [`Counterexample`]: the first step at which a connection between components that worked stops working without the plan saying so, or at which
 //! too few members of etcd or API servers are left. The model is written apart from the planner: it reads of a plan only what the deeds do, in
 //! their order. Pure.
@@ -17,6 +17,7 @@
 
 pub mod broken_authorities;
 mod deeds;
+mod plan;
 mod play;
 mod refusal;
 #[cfg(test)]
@@ -30,15 +31,16 @@ use jiff::Timestamp;
 use crate::plan::model::checked::{Checked, Counterexample, Heals, Interruption, Least, When};
 use crate::trust::restored::Snapshots;
 pub use broken_authorities::severed;
+pub use plan::{Plan, check, check_rollback};
 
 use crate::desired::Survey;
-use crate::plan::{Blocked, Plan, Visit};
+use crate::plan::{Blocked, PlanContent, Visit};
 use crate::protocol::facts::{Observed, Seen};
 use crate::trust::disk::{Disk, Source};
 use crate::trust::judge::Verdict;
 use crate::trust::model::World;
 use crate::trust::restored::Kept;
-use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Subject};
+use crate::types::names::{Address, NodeName, ServiceName, Subject};
 use crate::x509::Certificate;
 
 use crate::trust::material::{Holding, HoldingId};
@@ -96,25 +98,9 @@ pub struct Process {
 }
 
 /// Plays a plan.
-///
-/// # Errors
-/// It breaks something without saying so.
-pub fn simulate(plan: &Plan, survey: &Survey, processes: &Processes) -> Result<Checked, Counterexample> {
+#[cfg(test)]
+fn simulate(plan: &PlanContent, survey: &Survey, processes: &Processes) -> Result<Checked, Counterexample> {
     simulate_waves(plan, &waves(plan), survey, processes)
-}
-
-/// Plays what is left of a plan of which some visits are done. They have made these authorities, by whose names the others go.
-///
-/// # Errors
-/// It breaks something without saying so.
-pub fn simulate_rest(
-    rest: &Plan,
-    survey: &Survey,
-    processes: &Processes,
-    made: &BTreeMap<AuthorityName, Certificate>,
-) -> Result<Checked, Counterexample> {
-    let before = Before { made, ..Before::known(processes) };
-    first(played(rest, &waves(rest), survey, &before))
 }
 
 /// What is known before the first visit, besides what the nodes hold.
@@ -122,27 +108,25 @@ struct Before<'a> {
     processes: &'a Processes,
     /// What comes back where a path is restored.
     snapshots: &'a Snapshots,
-    /// The authorities that earlier visits of the plan have made.
-    made: &'a BTreeMap<AuthorityName, Certificate>,
     /// Whether its steps and its end are judged besides what breaks on the way. Who goes back gets what was there, whatever that is.
     judges_end: bool,
 }
 
 impl<'a> Before<'a> {
     fn known(processes: &'a Processes) -> Self {
-        Self { processes, snapshots: &NO_SNAPSHOTS, made: &NOTHING_MADE, judges_end: true }
+        Self { processes, snapshots: &NO_SNAPSHOTS, judges_end: true }
     }
 }
 
 static NO_SNAPSHOTS: Snapshots = Snapshots::new();
-static NOTHING_MADE: BTreeMap<AuthorityName, Certificate> = BTreeMap::new();
 
+#[cfg(test)]
 fn first((checked, faults): (Checked, Vec<Counterexample>)) -> Result<Checked, Counterexample> {
     faults.into_iter().next().map_or(Ok(checked), Err)
 }
 
 /// Everything that a plan breaks without saying so, the first first; what a connection does on the ways back once it is broken is not said again.
-pub fn counterexamples(plan: &Plan, survey: &Survey, processes: &Processes) -> Vec<Counterexample> {
+pub fn counterexamples(plan: &PlanContent, survey: &Survey, processes: &Processes) -> Vec<Counterexample> {
     let (_, faults) = played(plan, &waves(plan), survey, &Before::known(processes));
     once(faults)
 }
@@ -159,28 +143,6 @@ fn once(faults: Vec<Counterexample>) -> Vec<Counterexample> {
     faults.into_iter().filter(|fault| named.insert(what(fault))).collect()
 }
 
-/// The plan with what its simulation says in it. Where so much is down already that it would leave too little, that blocks it: no order could do better.
-///
-/// # Errors
-/// It breaks something without saying so.
-pub fn checked(mut plan: Plan, survey: &Survey, processes: &Processes) -> Result<Plan, Counterexample> {
-    if plan.visits.is_empty() {
-        return Ok(plan);
-    }
-    let outage_accepted = processes.outage_accepted || !plan.accepted_outages.is_empty();
-    let processes = Processes { outage_accepted, ..processes.clone() };
-    let (checked, faults) = played(&plan, &waves(&plan), survey, &Before::known(&processes));
-    let Some(fault) = faults.into_iter().next() else {
-        plan.checked = Some(checked);
-        return Ok(plan);
-    };
-    let blocked = cannot_be_done(&fault).or_else(|| too_few_already(&plan, &checked, &fault));
-    match blocked {
-        Some(blocked) => Ok(plan.refused(blocked)),
-        None => Err(fault),
-    }
-}
-
 /// What blocks a plan with a step that its node would refuse: nobody begins what cannot be ended.
 fn cannot_be_done(fault: &Counterexample) -> Option<Blocked> {
     let Counterexample::Refused { when, address, reason } = fault else { return None };
@@ -193,7 +155,7 @@ fn cannot_be_done(fault: &Counterexample) -> Option<Blocked> {
 }
 
 /// What blocks a plan that leaves too few instances of a service of which some do not work before it.
-fn too_few_already(plan: &Plan, checked: &Checked, fault: &Counterexample) -> Option<Blocked> {
+fn too_few_already(plan: &PlanContent, checked: &Checked, fault: &Counterexample) -> Option<Blocked> {
     let Counterexample::TooFew { when, service, left, of, needed } = fault else { return None };
     let least = checked.least.iter().find(|least| least.service == *service);
     least.filter(|least| least.before < least.of)?;
@@ -206,25 +168,9 @@ fn too_few_already(plan: &Plan, checked: &Checked, fault: &Counterexample) -> Op
     })
 }
 
-/// The way back of a rollback, with what its simulation says in it. Whoever goes back to where something did not work asks for that, so whatever breaks is named.
-pub fn checked_rollback(
-    mut plan: Plan,
-    survey: &Survey,
-    processes: &Processes,
-    snapshots: &Snapshots,
-) -> Plan {
-    if !plan.visits.is_empty() {
-        let before = Before { snapshots, judges_end: false, ..Before::known(processes) };
-        let (mut checked, faults) = played(&plan, &waves(&plan), survey, &before);
-        checked.interruptions.extend(once(faults).into_iter().map(Interruption::of));
-        checked.interruptions.sort();
-        plan.checked = Some(checked);
-    }
-    plan
-}
-
+#[cfg(test)]
 fn simulate_waves(
-    plan: &Plan,
+    plan: &PlanContent,
     waves: &[Vec<&Visit>],
     survey: &Survey,
     processes: &Processes,
@@ -234,13 +180,12 @@ fn simulate_waves(
 
 /// What is said of the plan, and what it breaks without saying so, the first first.
 fn played(
-    plan: &Plan,
+    plan: &PlanContent,
     waves: &[Vec<&Visit>],
     survey: &Survey,
-    &Before { processes, snapshots, made, judges_end }: &Before<'_>,
+    &Before { processes, snapshots, judges_end }: &Before<'_>,
 ) -> (Checked, Vec<Counterexample>) {
     let mut world = World::default();
-    world.made = made.iter().map(|(name, made)| (name.clone(), world.material.real(made))).collect();
     world.kept = Kept::new(snapshots, &survey.desired, &mut world.material);
     for (name, node) in &survey.desired.nodes {
         for (service, wanted) in &node.services {
@@ -315,7 +260,7 @@ fn played(
 }
 
 /// The instances that the plan tells a person to restart.
-fn told(plan: &Plan, topology: &Topology) -> BTreeSet<InstanceId> {
+fn told(plan: &PlanContent, topology: &Topology) -> BTreeSet<InstanceId> {
     let all = plan.restart_yourself.iter();
     all.flat_map(|manual| manual.nodes.iter().filter_map(|node| topology.of(&manual.service, node))).collect()
 }

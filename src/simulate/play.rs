@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::deeds::{Effect, refusal};
 use super::trust::Watch;
 use crate::plan::model::checked::When;
-use crate::plan::{Action, Deed, Plan, Visit};
+use crate::plan::{Action, Deed, PlanContent, Visit};
 use crate::trust::health::{Count, Health};
 use crate::trust::judge::Verdict;
 use crate::trust::state::{Before, Loaded, State};
@@ -384,6 +384,6 @@ fn is_point(action: &Action, done: &[Action], restarted: &[Restarted]) -> bool {
 }
 
 /// The visits in waves, as a plan has them made.
-pub(super) fn waves(plan: &Plan) -> Vec<Vec<&Visit>> {
+pub(super) fn waves(plan: &PlanContent) -> Vec<Vec<&Visit>> {
     plan.waves().map(|wave| wave.iter().collect()).collect()
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::plan::{
-    Action, CaCertificates, Deed, Expected, Issue, KeySource, Plan, Precondition, Visit, fact,
+    Action, CaCertificates, Deed, Expected, Issue, KeySource, PlanContent, Precondition, Visit, fact,
 };
 use crate::protocol::facts::Observed;
 use crate::trust::disk::{File, Lies, Source};
@@ -21,7 +21,7 @@ use crate::types::names::{AuthorityName, NodeName, Subject};
 use crate::types::storage::Storage;
 
 /// The actions that need to find what is not there, and why that is so. A visit looks at its node once, before it begins.
-pub(super) fn unmet<'p>(plan: &'p Plan, observed: &Observed) -> Vec<(&'p Action, String)> {
+pub(super) fn unmet<'p>(plan: &'p PlanContent, observed: &Observed) -> Vec<(&'p Action, String)> {
     let mut left: BTreeMap<(&NodeName, &str), &Action> = BTreeMap::new();
     let numbers: BTreeSet<u32> = plan.actions().map(|action| action.number).collect();
     let mut unmet = Vec::new();

@@ -18,11 +18,12 @@ use pki::agent::Local;
 use pki::diagnostic::Source;
 use pki::diff::diff;
 use pki::observe::survey::survey;
-use pki::plan::{Input, Options, plan};
+use pki::plan::{Input, Options, draft};
 use pki::profile::Profile;
 use pki::protocol::facts::{NodeFacts, ObserveRequest};
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::{Inspect, NodeError};
+use pki::simulate::{Processes, check};
 use pki::spec::custom_root::CertificateFile;
 use pki::spec::{ReadOptions, read};
 use pki::types::profile_name::ProfileName;
@@ -93,7 +94,7 @@ fn main() {
     let survey = survey(&spec, &profile, &nodes, now()).unwrap();
     let surveyed = resident("VmHWM:");
     let differences = diff(&survey.desired, &survey.observed, now());
-    let plan = plan(&Input {
+    let draft = draft(&Input {
         survey: &survey,
         differences: &differences,
         now: now(),
@@ -108,9 +109,10 @@ fn main() {
         place: &|_| None,
     })
     .unwrap();
+    let planned = resident("VmHWM:");
+    let plan = check(draft, &survey, &Processes::default()).unwrap();
     println!(
-        "{NODES} nodes   before {before:.0} MB   all facts {surveyed:.0} MB   planned {:.0} MB (the most at any time; {} visits)",
-        resident("VmHWM:"),
+        "{NODES} nodes   before {before:.0} MB   all facts {surveyed:.0} MB   planned {planned:.0} MB (the most at any time; {} visits)",
         plan.visits.len()
     );
 }

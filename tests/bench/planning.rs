@@ -21,11 +21,12 @@ use pki::agent::Local;
 use pki::diagnostic::Source;
 use pki::diff::diff;
 use pki::observe::survey::survey;
-use pki::plan::{Input, Options, plan};
+use pki::plan::{Input, Options, draft};
 use pki::profile::Profile;
 use pki::protocol::facts::{NodeFacts, ObserveRequest};
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::{Inspect, NodeError};
+use pki::simulate::{Processes, check};
 use pki::spec::custom_root::CertificateFile;
 use pki::spec::{ReadOptions, read};
 use pki::types::profile_name::ProfileName;
@@ -117,7 +118,7 @@ fn renewal_of_a_cluster(folder: &Path, workers: usize) -> (Duration, Duration) {
     let options = Options { replace, ..Options::default() };
     let start = Instant::now();
     let differences = diff(&survey.desired, &survey.observed, now());
-    let plan = plan(&Input {
+    let draft = draft(&Input {
         survey: &survey,
         differences: &differences,
         now: now(),
@@ -134,8 +135,9 @@ fn renewal_of_a_cluster(folder: &Path, workers: usize) -> (Duration, Duration) {
     .unwrap();
     let planned = start.elapsed();
     let start = Instant::now();
-    let checked = pki::simulate::simulate(&plan, &survey, &pki::simulate::Processes::default()).unwrap();
+    let plan = check(draft, &survey, &Processes::default()).unwrap();
     let simulated = start.elapsed();
+    let checked = plan.checked.as_ref().unwrap();
     println!("  {} renewals, {} connections, {:?}", plan.summary.renew, checked.connections, checked.least);
     (planned, simulated)
 }
@@ -231,7 +233,7 @@ fn planning(node: &Local, count: usize, due: bool) -> Duration {
     let now = if due { "2027-11-15T00:00:00Z".parse().unwrap() } else { now() };
     let start = Instant::now();
     let differences = diff(&survey.desired, &survey.observed, now);
-    let plan = plan(&Input {
+    let draft = draft(&Input {
         survey: &survey,
         differences: &differences,
         now,
@@ -246,6 +248,6 @@ fn planning(node: &Local, count: usize, due: bool) -> Duration {
         place: &|_| None,
     });
     let time = start.elapsed();
-    println!("  {} visits, {} blocked", plan.as_ref().unwrap().visits.len(), plan.unwrap().blocked.len());
+    println!("  {} blocked", draft.unwrap().blocked().len());
     time
 }

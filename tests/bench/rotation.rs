@@ -21,12 +21,12 @@ use jiff::Timestamp;
 use pki::agent::Local;
 use pki::diff::diff;
 use pki::observe::survey::survey;
-use pki::plan::{Input, Options, plan};
+use pki::plan::{Input, Options, draft};
 use pki::profile::Profile;
 use pki::protocol::facts::{NodeFacts, ObserveRequest};
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::{Inspect, NodeError};
-use pki::simulate::{Processes, simulate};
+use pki::simulate::{Processes, check};
 use pki::spec::types::ClusterPki;
 use pki::types::profile_name::ProfileName;
 use pki::x509::Sha256;
@@ -108,7 +108,7 @@ fn measure(folder: &Path, clients: usize) {
     let survey = survey(&spec, &profile, &nodes, now()).unwrap();
     let begun = Instant::now();
     let differences = diff(&survey.desired, &survey.observed, now());
-    let plan = plan(&Input {
+    let draft = draft(&Input {
         survey: &survey,
         differences: &differences,
         now: now(),
@@ -125,7 +125,8 @@ fn measure(folder: &Path, clients: usize) {
     .unwrap();
     let planned = begun.elapsed();
     let begun = Instant::now();
-    let checked = simulate(&plan, &survey, &Processes::default()).unwrap();
+    let plan = check(draft, &survey, &Processes::default()).unwrap();
+    let checked = plan.checked.as_ref().unwrap();
     println!(
         "another CA for {MEMBERS} members and {clients:>5} clients   plan {:>8.1} ms   simulate {:>8.1} ms   ({} visits, {} actions, {} connections)",
         planned.as_secs_f64() * 1000.0,

@@ -16,13 +16,13 @@ use pki::observe::ask::PATIENCE;
 use pki::observe::survey::survey_further;
 use pki::output::status_report::Status;
 use pki::plan::model::outcome::Event;
-use pki::plan::{Input, Options, Plan, Rollback};
+use pki::plan::{Input, Options, Rollback};
 use pki::profile::Profile;
 use pki::protocol::facts::{Answer, Observed};
 use pki::protocol::file::Facts;
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::Host;
-use pki::simulate::{Processes, checked};
+use pki::simulate::{Plan, Processes, check, check_rollback};
 use pki::spec::custom_root::RootKeys;
 use pki::spec::{Loaded, ReadOptions, read};
 use pki::types::names::NodeName;
@@ -97,20 +97,23 @@ impl Cluster {
     /// What would be done.
     pub(crate) fn plan(&self, options: &Options) -> Plan {
         self.input(options, |input| {
-            let plan = pki::plan::plan(input).unwrap();
-            checked(plan, input.survey, &Processes::default()).unwrap()
+            let draft = pki::plan::draft(input).unwrap();
+            check(draft, input.survey, &Processes::default()).unwrap()
         })
     }
 
     /// The way back to before a run. It is named, because on a clock that stands still no run is the latest.
-    pub(crate) fn rollback(&self, run: &str) -> Rollback {
+    pub(crate) fn rollback(&self, run: &str) -> WayBack {
         let directory = self.survey(&self.spec()).desired.snapshots.directory;
         let snapshots = self
             .nodes(&self.spec())
             .into_iter()
             .map(|(name, node)| (name, node.snapshots(&directory).unwrap()))
             .collect();
-        self.input(&Options::default(), |input| pki::plan::rollback(input, &snapshots, Some(run)).unwrap())
+        self.input(&Options::default(), |input| {
+            let Rollback { draft, expired } = pki::plan::rollback(input, &snapshots, Some(run)).unwrap();
+            WayBack { plan: check_rollback(draft, input.survey, &Processes::default(), &snapshots), expired }
+        })
     }
 
     fn input<T>(&self, options: &Options, make: impl FnOnce(&Input<'_>) -> T) -> T {
@@ -201,6 +204,13 @@ impl Cluster {
         };
         loaded.spec.spec.nodes.iter().map(node).collect()
     }
+}
+
+/// A way back.
+pub(crate) struct WayBack {
+    pub(crate) plan: Plan,
+    /// What has expired and comes back.
+    pub(crate) expired: Vec<String>,
 }
 
 /// What is to be said about a cluster.

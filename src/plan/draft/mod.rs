@@ -38,7 +38,7 @@ use crate::plan::rotation::split_ca::Recovery;
 
 /// Deeds without an order, and what cannot be done.
 #[derive(Default)]
-pub(crate) struct Draft {
+pub(crate) struct Worklist {
     /// By node, so that no builder of one node looks through those of all others.
     pub(super) deeds: BTreeMap<NodeName, Vec<DraftDeed>>,
     pub(super) blocked: Vec<Blocked>,
@@ -53,7 +53,7 @@ pub(crate) struct Draft {
     pub(super) accepted: Vec<String>,
 }
 
-impl Draft {
+impl Worklist {
     pub(super) fn add(&mut self, deed: DraftDeed) {
         self.deeds.entry(deed.address.node.clone()).or_default().push(deed);
     }
@@ -156,11 +156,11 @@ pub(crate) struct Builder<'a> {
     pub(super) replacements: Replacements,
     /// The plan brings etcd back, which has no quorum.
     pub(super) is_cold: bool,
-    pub(super) draft: Draft,
+    pub(super) draft: Worklist,
 }
 
 /// Works out every deed.
-pub(super) fn draft<'a>(input: &'a Input<'a>) -> (Draft, Held<'a>) {
+pub(super) fn worklist<'a>(input: &'a Input<'a>) -> (Worklist, Held<'a>) {
     let survey = input.survey;
     let mut builder = Builder::new(input);
     if builder.undo_what_is_open() {
@@ -220,7 +220,7 @@ impl<'a> Builder<'a> {
             recovery: Recovery::default(),
             replacements: Replacements::default(),
             is_cold: false,
-            draft: Draft::default(),
+            draft: Worklist::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::x509::chain::is_issued_by;
 
 use crate::plan::draft::Builder;
 use crate::plan::draft::identities::{Case, Obstacle};
-use crate::plan::{Action, Deed, Plan};
+use crate::plan::{Action, Deed, PlanContent};
 
 /// Most certificates between a leaf and its CA that are followed upwards.
 const LONGEST_CHAIN: usize = 8;
@@ -117,7 +117,7 @@ impl Deed {
     }
 }
 
-impl Plan {
+impl PlanContent {
     /// Values that come into the files of one node by the word of another, and that not every control plane says. A person has to look at them.
     pub fn told_by_others(&self) -> impl Iterator<Item = (&Action, &Told)> {
         let told =

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Action, Deed, Phase, Plan, Privileged};
+use crate::plan::{Action, Deed, Phase, PlanContent, Privileged};
 use crate::types::names::AuthorityName;
 
 /// What a plan needs to be approved.
@@ -23,7 +23,7 @@ pub enum Approval {
     },
 }
 
-impl Plan {
+impl PlanContent {
     /// What it needs to be approved.
     pub fn approval(&self) -> Approval {
         let mut what: Vec<&str> = Vec::new();

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use crate::plan::{Action, Options, Plan, Visit};
+use crate::plan::{Action, Options, PlanContent, Visit};
 use crate::types::duration::Duration;
 
 /// How long a plan may be applied where the user says nothing.
@@ -23,7 +23,7 @@ pub struct Life {
     pub cut_by: Option<Duration>,
 }
 
-impl Plan {
+impl PlanContent {
     /// How long it may be applied.
     pub fn life(&self) -> Life {
         life(&self.visits, &self.options)

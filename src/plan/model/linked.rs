@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Survey;
-use crate::plan::{Deed, Plan, Visit};
+use crate::plan::{Deed, PlanContent, Visit};
 use crate::protocol::facts::{FileFacts, NodeFacts, Seen};
 use crate::types::names::NodeName;
 
@@ -60,7 +60,7 @@ fn seen<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a FileFacts> {
     facts.files.get(path).and_then(Seen::present)
 }
 
-impl Plan {
+impl PlanContent {
     /// Where the links of a node lead, as they must still do when its work begins. What the plan itself makes lead elsewhere is not among them.
     pub fn leads(&self, node: &NodeName) -> BTreeMap<String, String> {
         let is_changed = |path: &String| {

@@ -7,6 +7,7 @@ pub mod choices;
 pub mod csr;
 pub mod deed;
 pub mod deed_traits;
+pub mod draft;
 pub mod fact;
 pub mod identity_copy;
 pub mod issue;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::output::deed;
-use crate::plan::{Action, Plan, Visit};
+use crate::plan::{Action, PlanContent, Visit};
 use crate::protocol::error::HostError;
 use crate::protocol::node::NodeError;
 use crate::protocol::snapshots::EtcdSnapshot;
@@ -243,7 +243,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &PlanContent) -> Self {
         let not_started = |visit: &Visit| VisitReport { node: visit.node.clone(), end: VisitEnd::NotStarted };
         Self {
             run: plan.id.clone(),

@@ -1,6 +1,6 @@
 //! A plan as a file says it: shown, and compared with the plan that apply makes itself. It is never carried out.
 //!
-//! What enters is the bytes of a file, which anybody may have written; what leaves is a value of a type of its own, from which no [`Plan`] can be had outside of this
+//! What enters is the bytes of a file, which anybody may have written; what leaves is a value of a type of its own, from which no [`PlanContent`] can be had outside of this
 //! library: `apply` takes a plan, and only the planner makes one. A name that fits what the file says protects against accidents and no more. Pure.
 
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ use crate::diff::Differences;
 use crate::diff::signed::FileContent;
 use crate::plan::model::checked::Checked;
 use crate::plan::{
-    Blocked, Choices, Deed, LinkedPath, ManualRestart, NoSuchPhase, Noted, Options, Phase, PhaseLine, Plan,
-    Postponed, Privileged, RootCommand, Standing, Standings, Summary, Visit, Waiting, standing,
+    Blocked, Choices, Deed, LinkedPath, ManualRestart, NoSuchPhase, Noted, Options, Phase, PhaseLine,
+    PlanContent, Postponed, Privileged, RootCommand, Standing, Standings, Summary, Visit, Waiting, standing,
 };
 use crate::protocol::file::SpecReference;
 use crate::protocol::file::{SavedError, check_format};
@@ -29,7 +29,7 @@ use crate::x509::{Certificate, Sha256};
 /// What a saved plan says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SavedPlan {
-    pub(crate) says: Plan,
+    pub(crate) says: PlanContent,
     /// The phase after which it was cut when it was about to be applied.
     pub(crate) cut_after: Option<Phase>,
 }
@@ -51,7 +51,7 @@ impl SavedPlan {
     }
 
     /// What it says, for showing and comparing it.
-    pub(crate) fn shown(&self) -> &Plan {
+    pub(crate) fn shown(&self) -> &PlanContent {
         &self.says
     }
 
@@ -264,9 +264,9 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 }
 
-/// The fields of a [`Plan`], which has no way of its own out of a file.
+/// The fields of a [`PlanContent`], which has no way of its own out of a file.
 #[derive(Deserialize)]
-#[serde(remote = "Plan", rename_all = "camelCase")]
+#[serde(remote = "PlanContent", rename_all = "camelCase")]
 struct PlanDef {
     #[serde(rename = "format_version")]
     format_version: String,

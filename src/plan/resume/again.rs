@@ -3,18 +3,19 @@
 //! What enters is what a file says, how its visits stand, and a plan that this program has just made from the spec and the nodes; what leaves is that plan under the
 //! name of the saved one, or the first action in which they differ. Nothing of the file is taken over but its name. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Value, json};
 
 use crate::diagnostic::escaped;
+use crate::plan::model::draft::Numbers;
 use crate::plan::restart::quorum;
 use crate::plan::{
-    Action, Again, Bundle, CaCertificates, Deed, Disruption, Expected, Made, Options, Phase, Plan,
-    Precondition, SavedPlan, Standing, Standings, Visit,
+    Action, Again, Bundle, CaCertificates, Deed, Disruption, Draft, Made, Options, Phase, PlanContent,
+    SavedPlan, Standing, Standings, Visit,
 };
-use crate::types::names::{Address, AuthorityName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, Subject};
 use crate::types::non_empty::NonEmpty;
 use crate::x509::Certificate;
 
@@ -22,18 +23,29 @@ use crate::x509::Certificate;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rest {
     /// First of all, what an interrupted run of the same plan left open is undone. Then it is looked at again.
-    Undo(Box<Plan>),
+    Undo(Box<Draft>),
     /// What the plan says, or what is left of it.
-    Work(Box<Plan>),
+    Work(Box<Draft>),
 }
 
 impl Rest {
-    /// The plan.
-    pub fn plan(&self) -> &Plan {
+    /// What has to be simulated before it is carried out.
+    pub fn into_draft(self) -> Draft {
         match self {
-            Rest::Undo(plan) | Rest::Work(plan) => plan,
+            Rest::Undo(draft) | Rest::Work(draft) => *draft,
         }
     }
+}
+
+/// A visit that is done and is passed over. Of what the file says of it nothing is left but its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passed {
+    /// Its number.
+    pub number: u32,
+    /// Its phase.
+    pub phase: Phase,
+    /// Its node.
+    pub node: NodeName,
 }
 
 /// The first action in which a saved plan and the plan made anew differ.
@@ -83,14 +95,14 @@ impl SavedPlan {
 
     /// Whether nothing of it is left to do. Where its nodes do not say themselves that they have done it, nothing may be due that a plan made anew does: a file can
     /// say that anything is done.
-    pub fn is_done(&self, standings: &Standings, made: &Plan) -> bool {
+    pub fn is_done(&self, standings: &Standings, made: &Draft) -> bool {
         let is_done = |visit: &Visit| standings.visits.get(&visit.number) == Some(&Standing::Done);
         // Of data that was saved no node keeps a record.
         let is_recorded =
             |visit: &Visit| visit.phase == Phase::EtcdSnapshot || standings.recorded.contains(&visit.number);
         let visits = &self.says.visits;
         let last = self.last_phase();
-        let is_due = made.visits.iter().any(|visit| last.is_none_or(|last| visit.phase <= last));
+        let is_due = made.as_planned().visits.iter().any(|visit| last.is_none_or(|last| visit.phase <= last));
         let is_vouched_for = !is_due || visits.iter().all(is_recorded);
         !visits.is_empty() && visits.iter().all(is_done) && is_vouched_for
     }
@@ -104,22 +116,25 @@ impl SavedPlan {
     ///
     /// # Errors
     /// They differ.
-    pub fn rest(&self, standings: &Standings, made: Plan, dates: Dates) -> Result<Rest, Difference> {
+    pub fn rest(&self, standings: &Standings, made: Draft, dates: Dates) -> Result<Rest, Difference> {
         let is_undo = |visit: &Visit| {
             let own =
                 |action: &Action| matches!(&action.deed, Deed::UndoOpen { run, .. } if *run == self.says.id);
             visit.actions.iter().all(own)
         };
-        if !made.visits.is_empty() && made.visits.iter().all(is_undo) {
+        let visits = &made.as_planned().visits;
+        if !visits.is_empty() && visits.iter().all(is_undo) {
             return Ok(Rest::Undo(Box::new(made)));
         }
         let made = match self.last_phase() {
             Some(last) => made.up_to(last),
             None => made,
         };
+        let visits = &made.as_planned().visits;
         let begun = standings.visits.values().any(|standing| *standing == Standing::Done);
-        let restarts = made.actions().any(|action| action.restarts().is_some_and(quorum::is_member));
-        let saves = made.visits.iter().any(|visit| visit.phase == Phase::EtcdSnapshot);
+        let restarts =
+            made.as_planned().actions().any(|action| action.restarts().is_some_and(quorum::is_member));
+        let saves = visits.iter().any(|visit| visit.phase == Phase::EtcdSnapshot);
         let to_do: Vec<(usize, &Visit)> = self
             .says
             .visits
@@ -132,16 +147,17 @@ impl SavedPlan {
             .collect();
         let compare = Compare { made: &standings.made, dates };
         let mut places = Vec::new();
-        for position in 0..to_do.len().max(made.visits.len()) {
-            let (saved, new) = (to_do.get(position), made.visits.get(position));
+        for position in 0..to_do.len().max(visits.len()) {
+            let (saved, new) = (to_do.get(position), visits.get(position));
             compare.visits(saved.map(|(_, visit)| *visit), new)?;
             places.extend(saved.map(|(place, _)| *place));
         }
-        Ok(Rest::Work(Box::new(self.renumbered(made, &places))))
+        let numbers = self.numbers(&places);
+        Ok(Rest::Work(Box::new(made.renumbered(&self.says.id, &numbers))))
     }
 
-    /// The new plan under the name of the saved one, its visits and actions numbered by their places in that one.
-    fn renumbered(&self, mut made: Plan, places: &[usize]) -> Plan {
+    /// The numbers that the visits at these places have, and their first actions.
+    fn numbers(&self, places: &[usize]) -> Vec<Numbers> {
         let firsts: Vec<u32> = self
             .says
             .visits
@@ -152,42 +168,22 @@ impl SavedPlan {
                 Some(first)
             })
             .collect();
-        let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();
-        for (visit, place) in made.visits.iter_mut().zip(places) {
-            visit.number = u32::try_from(*place).unwrap_or(u32::MAX).saturating_add(1);
-            let first = firsts.get(*place).copied().unwrap_or(1);
-            for (action, number) in visit.actions.iter_mut().zip(first..) {
-                numbers.insert(action.number, number);
-                action.number = number;
-            }
-        }
-        let number = |old: &mut u32| *old = numbers.get(old).copied().unwrap_or(*old);
-        for action in made.visits.iter_mut().flat_map(|visit| &mut visit.actions) {
-            action.after.iter_mut().for_each(number);
-            for precondition in &mut action.preconditions {
-                if let Precondition::File { expected: Expected::AsLeftBy(left), .. } = precondition {
-                    number(left);
-                }
-            }
-        }
-        made.id.clone_from(&self.says.id);
-        made
+        let of_place = |place: &usize| Numbers {
+            visit: u32::try_from(*place).unwrap_or(u32::MAX).saturating_add(1),
+            first_action: firsts.get(*place).copied().unwrap_or(1),
+        };
+        places.iter().map(of_place).collect()
     }
 
-    /// The plan for a run that passes over what is done: of that it holds nothing but the places.
-    pub fn with_done(&self, rest: &Plan) -> Plan {
-        let mut plan = rest.clone();
+    /// The visits that a run of the rest passes over.
+    pub fn passed(&self, rest: &PlanContent) -> Vec<Passed> {
         let is_left = |number: u32| rest.visits.iter().any(|visit| visit.number == number);
-        let done = self.says.visits.iter().filter(|visit| !is_left(visit.number)).map(|visit| Visit {
+        let passed = self.says.visits.iter().filter(|visit| !is_left(visit.number)).map(|visit| Passed {
             number: visit.number,
             phase: visit.phase,
-            with_previous: false,
             node: visit.node.clone(),
-            actions: Vec::new(),
         });
-        plan.visits.extend(done);
-        plan.visits.sort_by_key(|visit| visit.number);
-        plan
+        passed.collect()
     }
 }
 

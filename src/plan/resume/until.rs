@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Deed, Phase, Plan, Visit};
+use crate::plan::{Deed, Phase, PlanContent, Visit};
 use crate::types::names::{Address, NodeName, ServiceName};
 
 /// A plan does not have the phase that was named.
@@ -27,7 +27,7 @@ fn what_it_has(phases: &[Phase]) -> String {
     }
 }
 
-impl Plan {
+impl PlanContent {
     /// The plan up to a phase and with it. Its name stays: what is left of a saved plan is another run of the same.
     ///
     /// What an interrupted run left open is undone whatever phase is named, because only then can be seen which phases there are; and where there is nothing to do
@@ -35,7 +35,7 @@ impl Plan {
     ///
     /// # Errors
     /// It has no such phase.
-    pub fn until(self, last: Phase) -> Result<Self, NoSuchPhase> {
+    pub(crate) fn until(self, last: Phase) -> Result<Self, NoSuchPhase> {
         if self.actions().all(|action| matches!(action.deed, Deed::UndoOpen { .. })) {
             return Ok(self);
         }

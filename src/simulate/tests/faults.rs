@@ -14,7 +14,7 @@ pub(super) fn under_the_new_one(issue: &mut Issue) {
 }
 
 /// Old and new are trusted everywhere, then everything shows the new one, then the old one is dropped; `leaves_out` is not restarted after the first.
-fn rotation(leaves_out: Option<(&str, &str)>) -> Plan {
+fn rotation(leaves_out: Option<(&str, &str)>) -> PlanContent {
     let mut visits = Vec::new();
     let trusting = |of: &[&str], node: &str| {
         let mut deeds = vec![bundle("etcd-ca", of)];
@@ -174,7 +174,8 @@ fn two_members_that_are_restarted_together() {
 fn with_a_member_down_the_restart_of_another_one_is_refused_by_name() {
     let plan = by_hand(vec![("cp-1", vec![restart("etcd")])]);
     let down = [("etcd".parse().unwrap(), "cp-3".parse().unwrap())].into();
-    let plan = checked(plan, &agreement(), &Processes { down, ..Processes::default() }).unwrap();
+    let plan =
+        check(Draft::by_hand(plan), &agreement(), &Processes { down, ..Processes::default() }).unwrap();
     assert!(!plan.applicable && plan.checked.is_none() && plan.is_as_made());
     let [blocked] = plan.blocked.as_slice() else { panic!("{:?}", plan.blocked) };
     assert_eq!(blocked.address.to_string(), "svc/etcd@cp-1");
@@ -248,7 +249,7 @@ fn the_only_member_cannot_be_restarted_without_an_interruption() {
     let checked = simulate(&plan, &survey, &Processes::default()).unwrap();
     let named: Vec<String> = checked.interruptions.iter().map(|one| format!("{one:?}")).collect();
     assert_eq!(named.len(), 1, "{named:?}");
-    let text = crate::output::plan(&Plan { checked: Some(checked), ..plan });
+    let text = crate::output::plan(&PlanContent { checked: Some(checked), ..plan });
     assert!(text.contains("Checked: no connection breaks; no process was seen on these nodes"), "{text}");
     assert!(
         text.contains("etcd stands still while step 1 restarts it on cp-1: it is the only one\n"),

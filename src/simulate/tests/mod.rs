@@ -7,8 +7,8 @@ use super::*;
 use crate::diff::diff;
 use crate::observe::survey::tests::{SPEC, agreement, nothing, now};
 use crate::plan::{
-    Action, Bundle, Deed, Disruption, Input as PlanInput, Issue, ManualRestart, Options, Phase,
-    RestartMethod, plan,
+    Action, Bundle, Deed, Disruption, Draft, Input as PlanInput, Issue, ManualRestart, Options, Phase,
+    RestartMethod, draft,
 };
 use crate::protocol::facts::Answer;
 use crate::protocol::file::SpecReference;
@@ -25,7 +25,7 @@ mod ways_back;
 const NODES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 
 /// The planner's own plan.
-fn plan_of(survey: &Survey, replace: &[&str]) -> Plan {
+fn plan_of(survey: &Survey, replace: &[&str]) -> PlanContent {
     let differences = diff(&survey.desired, &survey.observed, now());
     let spec = SpecReference {
         file: "spec.yaml".to_owned(),
@@ -36,12 +36,13 @@ fn plan_of(survey: &Survey, replace: &[&str]) -> Plan {
     let replace = replace.iter().map(|text| text.parse().unwrap()).collect();
     let options = &Options { replace, ..Options::default() };
     let (differences, place) = (&differences, &|_: &[String]| None);
-    plan(&PlanInput { survey, differences, now: now(), spec, options, signed: &Default::default(), place })
+    draft(&PlanInput { survey, differences, now: now(), spec, options, signed: &Default::default(), place })
         .unwrap()
+        .into_planned()
 }
 
 /// A plan with these visits, made by hand, numbered in order.
-fn by_hand(visits: Vec<(&str, Vec<(Subject, Deed)>)>) -> Plan {
+fn by_hand(visits: Vec<(&str, Vec<(Subject, Deed)>)>) -> PlanContent {
     let mut plan = plan_of(&agreement(), &[]);
     let mut number = 0;
     for (place, (node, deeds)) in visits.into_iter().enumerate() {
@@ -68,12 +69,12 @@ fn by_hand(visits: Vec<(&str, Vec<(Subject, Deed)>)>) -> Plan {
     plan
 }
 
-fn played(plan: &Plan) -> Result<Checked, Counterexample> {
+fn played(plan: &PlanContent) -> Result<Checked, Counterexample> {
     simulate(plan, &agreement(), &Processes::default())
 }
 
 /// The numbers of actions that came into another order.
-fn renumbered(mut plan: Plan) -> Plan {
+fn renumbered(mut plan: PlanContent) -> PlanContent {
     for (number, action) in (1..).zip(plan.visits.iter_mut().flat_map(|visit| &mut visit.actions)) {
         action.number = number;
     }
@@ -127,7 +128,7 @@ fn issue(identity: &str, node: &str, change: impl Fn(&mut Issue)) -> (Subject, D
 }
 
 /// The number of the first action that issues this.
-fn step_of(plan: &Plan, address: &str) -> u32 {
+fn step_of(plan: &PlanContent, address: &str) -> u32 {
     plan.actions()
         .find(|action| action.address.to_string() == address && matches!(action.deed, Deed::IssueIdentity(_)))
         .unwrap()
@@ -196,7 +197,7 @@ fn a_plan_carries_what_its_simulation_says_and_is_the_same_plan() {
     let survey = agreement();
     let plan = plan_of(&survey, &["etcd-server@cp-2"]);
     let id = plan.id.clone();
-    let checked = checked(plan, &survey, &Processes::default()).unwrap();
+    let checked = check(Draft::by_hand(plan), &survey, &Processes::default()).unwrap();
     assert_eq!(checked.id, id);
     let text = crate::output::plan(&checked);
     assert!(

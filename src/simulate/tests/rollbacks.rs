@@ -44,7 +44,7 @@ fn snapshots(paths: Vec<ChangedPath>) -> Snapshots {
     [("cp-2".parse().unwrap(), vec![snapshot])].into()
 }
 
-fn restores(paths: &[ChangedPath]) -> Plan {
+fn restores(paths: &[ChangedPath]) -> PlanContent {
     let restore = |changed: &ChangedPath| {
         let (now, then) = (String::new(), String::new());
         let deed = Deed::Restore { run: RUN.to_owned(), visit: 1, path: changed.path.clone(), now, then };
@@ -55,7 +55,7 @@ fn restores(paths: &[ChangedPath]) -> Plan {
 
 fn gone_back(paths: Vec<ChangedPath>) -> Plan {
     let plan = restores(&paths);
-    checked_rollback(plan, &agreement(), &Processes::default(), &snapshots(paths))
+    check_rollback(Draft::by_hand(plan), &agreement(), &Processes::default(), &snapshots(paths))
 }
 
 /// The peer certificate comes back as what lies in these files now.
@@ -70,7 +70,7 @@ fn peer(certificate: &str, key: &str) -> Vec<ChangedPath> {
 #[test]
 fn what_comes_back_and_works_is_said_to_work() {
     let plan = gone_back(peer("etcd/peer.crt", "etcd/peer.key"));
-    assert_eq!(plan.checked.unwrap().interruptions, []);
+    assert_eq!(plan.checked.clone().unwrap().interruptions, []);
 }
 
 #[test]
@@ -94,8 +94,13 @@ fn what_comes_back_and_is_refused_is_named_with_its_step_and_reason() {
 #[test]
 fn of_what_no_snapshot_tells_nothing_is_claimed() {
     let paths = peer("front-proxy-client.crt", "front-proxy-client.key");
-    let plan = checked_rollback(restores(&paths), &agreement(), &Processes::default(), &Snapshots::new());
-    assert_eq!(plan.checked.unwrap().interruptions, []);
+    let plan = check_rollback(
+        Draft::by_hand(restores(&paths)),
+        &agreement(),
+        &Processes::default(),
+        &Snapshots::new(),
+    );
+    assert_eq!(plan.checked.clone().unwrap().interruptions, []);
 }
 
 #[test]
@@ -104,8 +109,9 @@ fn a_manifest_that_comes_back_is_a_restart() {
     survey.desired.nodes.retain(|name, _| name.as_str() == "cp-2");
     let manifest = "/etc/kubernetes/manifests/etcd.yaml";
     let paths = vec![changed(manifest, Brief::File(brief("/etc/kubernetes/pki/ca.crt")))];
-    let plan = checked_rollback(restores(&paths), &survey, &Processes::default(), &snapshots(paths));
-    let found = plan.checked.unwrap().interruptions;
+    let plan =
+        check_rollback(Draft::by_hand(restores(&paths)), &survey, &Processes::default(), &snapshots(paths));
+    let found = plan.checked.clone().unwrap().interruptions;
     let [Interruption::Restart { service, step, of: 1, .. }] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((service.as_str(), *step), ("etcd", 1));
 }
@@ -114,10 +120,10 @@ fn a_manifest_that_comes_back_is_a_restart() {
 fn what_was_made_goes_and_whoever_needs_it_has_lost_it() {
     let config = "/etc/kubernetes/scheduler.conf";
     let plan = gone_back(vec![changed(config, Brief::Absent)]);
-    let found = plan.checked.unwrap().interruptions;
+    let found = plan.checked.clone().unwrap().interruptions;
     // A scheduler that runs keeps what it has read.
     assert_eq!(found, []);
     let plan = gone_back(vec![changed("/etc/kubernetes/admin.conf", Brief::Absent)]);
-    let found = plan.checked.unwrap().interruptions;
+    let found = plan.checked.clone().unwrap().interruptions;
     assert!(found.iter().any(|one| matches!(one, Interruption::Breaks { connection, .. } if connection.starts_with("kubectl@cp-2"))), "{found:?}");
 }

@@ -42,7 +42,7 @@ fn at(path: &str, (subject, deed): (Subject, Deed)) -> (Subject, Deed) {
     (subject, Deed::WriteBundle { file, bundle, before })
 }
 
-fn left(plan: &Plan, survey: &Survey) -> (u32, String, String, String) {
+fn left(plan: &PlanContent, survey: &Survey) -> (u32, String, String, String) {
     match simulate(plan, survey, &Processes::default()).unwrap_err() {
         Counterexample::Trust { when: When::Step(step), node, path, fault } => {
             (step, node.to_string(), path, fault)
@@ -141,7 +141,7 @@ fn a_check_that_what_lies_on_the_node_cannot_pass() {
     assert!(simulate(&plan, &survey, &Processes::default()).is_ok());
     file_of(&mut survey, "cp-2", &ca).content =
         Content::Pem(crate::formats::pem_facts::PemFacts::read(b"garbage"));
-    let refused = checked(plan, &survey, &Processes::default()).unwrap();
+    let refused = check(Draft::by_hand(plan), &survey, &Processes::default()).unwrap();
     let [blocked] = refused.blocked.as_slice() else { panic!("{:?}", refused.blocked) };
     assert!(!refused.applicable && blocked.because.starts_with("step 2 would fail: "), "{blocked:?}");
     assert!(blocked.because.contains(&ca), "{blocked:?}");
@@ -159,7 +159,7 @@ fn a_step_whose_preconditions_the_plan_itself_does_not_keep() {
         path,
         expected: crate::plan::Expected::AsLeftBy(1),
     });
-    let refused = checked(plan, &survey, &Processes::default()).unwrap();
+    let refused = check(Draft::by_hand(plan), &survey, &Processes::default()).unwrap();
     let [blocked] = refused.blocked.as_slice() else { panic!("{:?}", refused.blocked) };
     assert_eq!(
         blocked.because,

@@ -16,7 +16,7 @@ fn others_trust_both() -> Vec<(&'static str, Vec<(Subject, Deed)>)> {
 }
 
 /// A plan whose visit ends after so many of its actions.
-fn cut(plan: &Plan, visit: usize, actions: usize) -> Plan {
+fn cut(plan: &PlanContent, visit: usize, actions: usize) -> PlanContent {
     let mut cut = plan.clone();
     cut.visits.truncate(visit + 1);
     cut.visits[visit].actions.truncate(actions);
@@ -82,7 +82,7 @@ fn a_gate_that_has_seen_what_a_poller_serves_ends_its_time_of_doubt() {
         });
         by_hand(vec![("cp-1", vec![reissue, waits])])
     };
-    let states = |plan: &Plan| {
+    let states = |plan: &PlanContent| {
         let mut world = World::default();
         for (name, answer) in &survey.observed.nodes {
             let disk = Disk::of(answer.facts().unwrap(), &mut world.material);

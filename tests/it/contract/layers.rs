@@ -35,8 +35,8 @@ const ROOMS: [(&str, u8, Kind); 20] = [
     ("trust", 8, Pure),
     ("plan", 9, Pure),
     ("simulate", 10, Pure),
-    ("apply", 10, Effects),
     ("output", 10, Pure),
+    ("apply", 11, Effects),
     ("adopt", 11, Pure),
 ];
 
@@ -79,6 +79,20 @@ const CRATES: [(&str, &[&str]); 25] = [
 /// Parts of the standard library with effects.
 const EFFECTS: [&str; 6] =
     ["std::fs::", "std::process::", "std::net::Tcp", "std::thread::", "std::time::Instant", "std::env::"];
+
+/// Who makes a draft, who looks into one, and who takes the plan out of it: text, and the files or rooms where it may stand.
+const PLANS: [(&str, &[&str]); 3] = [
+    ("Draft::new(", &["plan/mod.rs", "plan/resume/rollback/mod.rs", "adopt/"]),
+    ("as_planned", &["plan/", "simulate/"]),
+    ("into_planned", &["plan/model/draft.rs", "simulate/plan.rs"]),
+];
+
+/// What a file makes nothing of: a plan comes of a draft, a draft of the planner, and neither of what a file says.
+const NEVER: [(&str, &[&str]); 3] = [
+    ("simulate/", &["SavedPlan", "PlanDef"]),
+    ("simulate/plan.rs", &[": PlanContent", ": &PlanContent", "From<", "Deserialize", "DerefMut"]),
+    ("plan/model/draft.rs", &["SavedPlan", "From<", "Serialize", "Deserialize", "DerefMut"]),
+];
 
 /// A file of the library.
 struct Source {
@@ -194,6 +208,13 @@ fn faults(source: &Source) -> Vec<String> {
             faults.push(format!("{} decides, and uses {effect}", source.path));
         }
     }
+    let is_in = |rooms: &[&str]| rooms.iter().any(|room| source.path.starts_with(room));
+    let made = PLANS.iter().filter(|(text, rooms)| source.code.contains(text) && !is_in(rooms));
+    faults.extend(made.map(|(text, _)| format!("{} has no draft to call {text}", source.path)));
+    for (path, texts) in NEVER.iter().filter(|(path, _)| source.path.starts_with(path)) {
+        let found = texts.iter().filter(|text| source.code.contains(**text));
+        faults.extend(found.map(|text| format!("{path} makes nothing of {text}, and {} does", source.path)));
+    }
     // Each user names the room that declares a thing.
     for line in source.code.lines() {
         let line = line.trim();
@@ -245,10 +266,23 @@ fn what_is_planted_is_found() {
     ] {
         assert_eq!(planted(path, code).len(), 1, "{path}: {code}: {:?}", planted(path, code));
     }
+    // What a file says, made a plan in each place where that could be written.
+    for (path, code) in [
+        ("plan/resume/again.rs", "impl SavedPlan { fn drafted(self) -> Draft { Draft::new(self.says) } }"),
+        ("plan/model/draft.rs", "impl From<SavedPlan> for Draft { }"),
+        ("plan/model/draft.rs", "#[derive(Deserialize)]\npub struct Draft(PlanContent);"),
+        ("simulate/plan.rs", "pub fn believe(saved: &SavedPlan) -> Plan { Plan(saved.shown().clone()) }"),
+        ("simulate/plan.rs", "pub fn believe(content: PlanContent) -> Plan { Plan(content) }"),
+        ("simulate/plan.rs", "impl From<PlanContent> for Plan { }"),
+        ("apply/mod.rs", "pub fn apply(draft: Draft) { carry_out(draft.into_planned()) }"),
+        ("output/plan.rs", "pub fn draft(draft: &Draft) -> String { plan(draft.as_planned()) }"),
+    ] {
+        assert!(!planted(path, code).is_empty(), "{path}: {code}");
+    }
     for (path, code) in [
         ("plan/mod.rs", "use crate::plan::model::deed::Deed;\nuse crate::{types::names::NodeName, x509};"),
         ("x509/name.rs", "//! [`crate::spec`]\nconst WORDS: &str = \"crate::plan\"; // crate::plan"),
-        ("cli/plan.rs", "use pki::plan::Plan;"),
+        ("cli/plan.rs", "use pki::simulate::Plan;"),
     ] {
         assert_eq!(planted(path, code), Vec::<String>::new(), "{path}: {code}");
     }

@@ -15,7 +15,7 @@ use crate::support::made::{Made, Spec};
 use crate::support::program;
 
 /// The renewal of everything on three nodes, as it is compared: without what differs from run to run.
-fn renewal() -> (pki::plan::Plan, BTreeSet<String>) {
+fn renewal() -> (pki::simulate::Plan, BTreeSet<String>) {
     let cluster = Cluster::unpack();
     let spec = std::fs::read_to_string(cluster.path().join("spec.yaml")).unwrap();
     let spec = spec.replace("validity: 365d, renewBefore: 30d", "validity: 730d, renewBefore: 400d");

@@ -15,11 +15,11 @@ use pki::diff::{Differences, diff};
 use pki::observe::survey::survey;
 use pki::plan::model::checked::Counterexample;
 use pki::plan::model::outcome::{Outcome, Report};
-use pki::plan::{Deed, Input, Options, Plan, plan, rollback};
+use pki::plan::{Deed, Draft, Input, Options, Phase, draft, rollback};
 use pki::profile::Profile;
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::Host;
-use pki::simulate::{Processes, checked, checked_rollback};
+use pki::simulate::{Plan, Processes, check, check_rollback};
 use pki::spec::custom_root::{CertificateFile, RootKeys};
 use pki::spec::types::{ClusterPki, OnFailure};
 use pki::spec::{ReadOptions, read};
@@ -180,11 +180,20 @@ impl Cluster {
         self.planned().unwrap()
     }
 
+    /// The same up to a phase and with it.
+    pub(crate) fn plan_until(&self, last: Phase) -> Plan {
+        self.checked(|draft| draft.until(last).unwrap()).unwrap()
+    }
+
     pub(crate) fn planned(&self) -> Result<Plan, Counterexample> {
+        self.checked(|draft| draft)
+    }
+
+    fn checked(&self, cut: impl FnOnce(Draft) -> Draft) -> Result<Plan, Counterexample> {
         let survey = self.survey();
         let differences = diff(&survey.desired, &survey.observed, (self.now)());
-        let plan = self.input(&survey, differences, |input| plan(input).unwrap());
-        checked(plan, &survey, &Processes::of(&survey.observed))
+        let draft = self.input(&survey, differences, |input| draft(input).unwrap());
+        check(cut(draft), &survey, &Processes::of(&survey.observed))
     }
 
     pub(crate) fn way_back(&self, run: &str) -> Plan {
@@ -192,9 +201,9 @@ impl Cluster {
         let snapshots =
             self.nodes.iter().map(|(name, node)| (name.clone(), node.snapshots("").unwrap())).collect();
         let back = self.input(&survey, Differences::default(), |input| {
-            rollback(input, &snapshots, Some(run)).unwrap().plan
+            rollback(input, &snapshots, Some(run)).unwrap().draft
         });
-        checked_rollback(back, &survey, &Processes::of(&survey.observed), &snapshots)
+        check_rollback(back, &survey, &Processes::of(&survey.observed), &snapshots)
     }
 
     pub(crate) fn running(&self) -> usize {

@@ -15,7 +15,7 @@ use pki::diagnostic::Source;
 use pki::diff::{Differences, diff};
 use pki::observe::survey::survey;
 use pki::plan::model::outcome::{Outcome, Report};
-use pki::plan::{Deed, Input, Options, Plan, plan, rollback};
+use pki::plan::{Deed, Input, Options, draft, rollback};
 use pki::profile::Profile;
 use pki::protocol::command::{Answer, Begin, Order, SnapshotEtcd};
 use pki::protocol::error::HostError;
@@ -24,7 +24,7 @@ use pki::protocol::file::SpecReference;
 use pki::protocol::lock::{Claim, LockState};
 use pki::protocol::node::{Host, Inspect, NodeError};
 use pki::protocol::snapshots::{EtcdSnapshot, SnapshotFacts, Undone};
-use pki::simulate::{Processes, checked};
+use pki::simulate::{Plan, Processes, check, check_rollback};
 use pki::spec::custom_root::{CertificateFile, RootKeys};
 use pki::spec::types::{ClusterPki, OnFailure};
 use pki::spec::{ReadOptions, read};
@@ -312,10 +312,7 @@ impl Cluster {
     }
 
     fn plan(&self) -> Plan {
-        self.input(None, |input| {
-            let plan = plan(input).unwrap();
-            checked(plan, input.survey, &Processes::default()).unwrap()
-        })
+        self.input(None, |input| check(draft(input).unwrap(), input.survey, &Processes::default()).unwrap())
     }
 
     fn apply(&self, plan: &Plan) -> Report {
@@ -342,7 +339,10 @@ impl Cluster {
     fn way_back(&self, run: &str) -> Plan {
         let snapshots =
             self.nodes.iter().map(|(name, node)| (name.clone(), node.snapshots("").unwrap())).collect();
-        let back = |input: &Input<'_>| rollback(input, &snapshots, Some(run)).unwrap().plan;
+        let back = |input: &Input<'_>| {
+            let draft = rollback(input, &snapshots, Some(run)).unwrap().draft;
+            check_rollback(draft, input.survey, &Processes::default(), &snapshots)
+        };
         self.input(Some(Differences::default()), back)
     }
 

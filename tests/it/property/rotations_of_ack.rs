@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use pki::agent::{Memory, Port, Running};
+use pki::plan::Phase;
 use pki::plan::model::outcome::Outcome;
-use pki::plan::{Phase, Plan};
+use pki::simulate::Plan;
 use pki::types::profile_name::ProfileName;
 use pki::x509::{Sha256, pem};
 use proptest::prelude::*;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use pki::agent::{Failure, Memory};
 use pki::output::schema::Document;
 use pki::plan::model::outcome::{Event, Outcome, VisitEnd};
-use pki::plan::{Deed, Phase, Plan};
+use pki::plan::{Deed, Phase};
 use pki::protocol::facts::{EtcdFacts, EtcdId, MemberFacts, MemberStatus, Seen};
 use pki::protocol::node::Host;
 use pki::protocol::snapshots::EtcdSnapshot;
+use pki::simulate::Plan;
 use pki::spec::types::EtcdSnapshots;
 use pki::types::names::NodeName;
 use pki::x509::pem;
@@ -146,7 +147,7 @@ fn never_saves_nothing_and_otherwise_as_many_are_kept_as_the_spec_says() {
 
     let mut cluster = distrusted(EtcdSnapshots::Rotation, |_, memory| memory);
     cluster.spec.spec.snapshots.keep = 2;
-    let first = cluster.plan().until(Phase::EtcdSnapshot).unwrap();
+    let first = cluster.plan_until(Phase::EtcdSnapshot);
     for _ in 0..3 {
         assert_eq!(cluster.apply(&first).0.outcome, Outcome::Done);
     }
@@ -158,7 +159,7 @@ fn the_way_back_restores_no_data_and_saves_it_again_only_where_the_spec_wants_it
     for (policy, saved) in [(EtcdSnapshots::Rotation, 0), (EtcdSnapshots::Always, 1)] {
         let cluster = distrusted(policy, |_, memory| memory);
         let before = cluster.copies();
-        let plan = cluster.plan().until(Phase::TrustBoth).unwrap();
+        let plan = cluster.plan_until(Phase::TrustBoth);
         assert_eq!((saves(&plan), cluster.apply(&plan).0.outcome), (1, Outcome::Done));
         let back = cluster.way_back(&plan.id);
         assert_eq!(saves(&back), saved, "{}", pki::output::plan(&back));

@@ -2,8 +2,9 @@
 #![expect(clippy::disallowed_methods, reason = "the tests change real files")]
 
 use pki::agent::Memory;
+use pki::plan::Options;
 use pki::plan::model::outcome::Outcome;
-use pki::plan::{Options, Plan};
+use pki::simulate::Plan;
 
 use crate::property::members::{Cluster, MADE, Place, etcd, shown};
 use crate::property::properties::CLOCKS;

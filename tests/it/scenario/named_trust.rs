@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use pki::plan::model::outcome::Outcome;
-use pki::plan::{Deed, Options, Phase, Plan};
+use pki::plan::{Deed, Options, Phase};
+use pki::simulate::Plan;
 
 use crate::support::cluster::{Cluster, NODES, now};
 

@@ -14,8 +14,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pki::output::schema::Document;
+use pki::plan::Options;
 use pki::plan::model::outcome::Outcome;
-use pki::plan::{Options, Plan};
+use pki::simulate::Plan;
 
 use crate::contract::schema::conforms;
 use crate::contract::views;

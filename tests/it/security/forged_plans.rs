@@ -11,9 +11,10 @@ use pki::apply::used::Kept;
 use pki::apply::{Locking, Settings};
 use pki::desired::Survey;
 use pki::plan::model::outcome::{Event, Outcome, VisitEnd};
-use pki::plan::{Action, Dates, Input, Options, Plan, Rest, SavedPlan};
+use pki::plan::{Action, Dates, Input, Options, SavedPlan};
 use pki::protocol::file::SpecReference;
 use pki::protocol::file::to_text;
+use pki::simulate::{Plan, Processes, check};
 use pki::x509::Sha256;
 use serde_json::{Value, json};
 
@@ -214,7 +215,7 @@ fn in_each(work: impl Fn(&Scenario) -> Result<(), String> + Sync) {
 }
 
 /// What apply makes of a saved plan.
-fn again(saved: &SavedPlan, survey: &Survey, kept: &Kept) -> Result<Option<Rest>, String> {
+fn again(saved: &SavedPlan, survey: &Survey, kept: &Kept) -> Result<Option<Plan>, String> {
     let differences = pki::diff::diff(&survey.desired, &survey.observed, now());
     let mut standings = saved.standing(survey, &differences);
     used::settle(saved, &mut standings, kept, survey).map_err(|gone| format!("{gone:?}"))?;
@@ -225,7 +226,7 @@ fn again(saved: &SavedPlan, survey: &Survey, kept: &Kept) -> Result<Option<Rest>
         .map_err(|problems| format!("{problems:?}"))?;
     let differences = pki::diff::diff(&survey.desired, &survey.observed, saved.created());
     let options = saved.options_again(&standings);
-    let made = pki::plan::plan(&Input {
+    let made = pki::plan::draft(&Input {
         survey,
         differences: &differences,
         now: saved.created(),
@@ -243,7 +244,8 @@ fn again(saved: &SavedPlan, survey: &Survey, kept: &Kept) -> Result<Option<Rest>
     if saved.is_done(&standings, &made) {
         return Ok(None);
     }
-    saved.rest(&standings, made, Dates::Equal).map(Some).map_err(|difference| difference.to_string())
+    let rest = saved.rest(&standings, made, Dates::Equal).map_err(|difference| difference.to_string())?;
+    check(rest.into_draft(), survey, &Processes::default()).map(Some).map_err(|wrong| wrong.to_string())
 }
 
 /// What the nodes keep of earlier runs.
@@ -283,15 +285,14 @@ fn the_honest_plan_goes_on_after_an_interruption_at_each_visit() {
         for round in 0..=plan.visits.len() {
             let survey = cluster.survey(&cluster.spec());
             let rest = match again(&saved, &survey, &kept(cluster)) {
-                Ok(Some(rest)) => rest.plan().clone(),
+                Ok(Some(rest)) => rest,
                 Ok(None) => return Ok(()),
                 Err(why) => return Err(format!("after {round} of {} visits: {why}", plan.visits.len())),
             };
-            let whole = saved.with_done(&rest);
-            let left: Vec<u32> = rest.visits.iter().map(|visit| visit.number).collect();
-            let visits =
-                whole.visits.iter().map(|visit| visit.number).filter(|number| !left.contains(number));
-            let done = pki::apply::Done { visits: visits.collect(), ..Default::default() };
+            let passed = saved.passed(&rest);
+            let visits = passed.iter().map(|visit| visit.number).collect();
+            let done = pki::apply::Done { visits, ..Default::default() };
+            let whole = rest.passing_over(&passed);
             let report = one_visit(cluster, &whole, done);
             let is_good =
                 matches!(report.outcome, Outcome::Done | Outcome::Partial | Outcome::InterruptedUntouched);
@@ -438,8 +439,8 @@ fn an_edited_plan_is_refused_or_does_what_the_honest_one_does() {
                     Err(_) => "no plan",
                     Ok(Err(_)) => "refused",
                     Ok(Ok(None)) => return Err(format!("{edit}: it counts as done")),
-                    Ok(Ok(Some(rest))) if does(rest.plan()) == does(plan) => "the same",
-                    Ok(Ok(Some(rest))) => return Err(format!("{edit}: {:#?}", does(rest.plan()))),
+                    Ok(Ok(Some(rest))) if does(&rest) == does(plan) => "the same",
+                    Ok(Ok(Some(rest))) => return Err(format!("{edit}: {:#?}", does(&rest))),
                 };
             *outcomes.entry(outcome).or_default() += 1;
         }

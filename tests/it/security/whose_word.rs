@@ -4,7 +4,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use pki::output;
-use pki::plan::{Options, Plan};
+use pki::plan::Options;
+use pki::simulate::Plan;
 use serde_json::Value;
 
 use crate::support::cluster::Cluster;

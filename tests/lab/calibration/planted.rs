@@ -10,11 +10,11 @@ use pki::diff::diff;
 use pki::observe::survey::survey;
 use pki::plan::model::checked::Counterexample;
 use pki::plan::{
-    Action, Bundle, Deed, Disruption, Input, Issue, Options, Phase, Plan, RestartMethod, Visit, plan,
+    Action, Bundle, Deed, Disruption, Input, Issue, Options, Phase, PlanContent, RestartMethod, Visit, draft,
 };
 use pki::profile::Profile;
 use pki::protocol::file::SpecReference;
-use pki::simulate::{Processes, counterexamples};
+use pki::simulate::{Processes, check, counterexamples};
 use pki::spec::custom_root::CertificateFile;
 use pki::spec::{ReadOptions, read};
 use pki::types::duration::Duration;
@@ -55,11 +55,11 @@ impl Cluster {
     }
 
     /// The planner's own plan.
-    fn plan(&self, survey: &Survey, replace: &[String]) -> Plan {
+    fn plan(&self, survey: &Survey, replace: &[String]) -> PlanContent {
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
         let replace = replace.iter().map(|text| text.parse().unwrap()).collect();
         let options = Options { replace, ..Options::default() };
-        plan(&Input {
+        let draft = draft(&Input {
             survey,
             differences: &diff(&survey.desired, &survey.observed, now),
             now,
@@ -72,8 +72,9 @@ impl Cluster {
             options: &options,
             signed: &Default::default(),
             place: &|_| None,
-        })
-        .unwrap()
+        });
+        let plan = check(draft.unwrap(), survey, &Processes::default()).unwrap();
+        (*plan).clone()
     }
 
     /// Between which members, by the word of the first, a connection stands, each as (from, to).
@@ -141,7 +142,7 @@ impl Cluster {
 }
 
 /// What the simulation names, all of it between members.
-fn named(plan: &Plan, survey: &Survey) -> BTreeSet<Pair> {
+fn named(plan: &PlanContent, survey: &Survey) -> BTreeSet<Pair> {
     let found = counterexamples(plan, survey, &Processes::default());
     let pair = |fault: Counterexample| {
         let ends = |connection: &str| {
@@ -156,7 +157,7 @@ fn named(plan: &Plan, survey: &Survey) -> BTreeSet<Pair> {
     found.into_iter().map(pair).collect()
 }
 
-fn issued<'a>(plan: &'a mut Plan, address: &str) -> &'a mut Issue {
+fn issued<'a>(plan: &'a mut PlanContent, address: &str) -> &'a mut Issue {
     let actions = plan.visits.iter_mut().flat_map(|visit| &mut visit.actions);
     let mut issues = actions.filter_map(|action| {
         let Deed::IssueIdentity(issue) = &mut action.deed else { return None };

@@ -8,7 +8,7 @@ use crate::desired::hints::hints;
 use crate::desired::{DesiredIdentity, Hints, resolve};
 use crate::diff::diff;
 use crate::observe::survey::tests::{SPEC, agreement, now};
-use crate::plan::{Approval, Options, Plan, plan};
+use crate::plan::{Approval, Options, PlanContent, draft};
 use crate::profile::Profile;
 use crate::protocol::facts::{Answer, Seen};
 use crate::protocol::file::SpecReference;
@@ -43,7 +43,7 @@ fn world(addition: &str) -> Survey {
     survey
 }
 
-fn planned(survey: &Survey, options: &Options) -> Plan {
+fn planned(survey: &Survey, options: &Options) -> PlanContent {
     let differences = diff(&survey.desired, &survey.observed, now());
     let spec = SpecReference {
         file: "spec.yaml".to_owned(),
@@ -52,8 +52,9 @@ fn planned(survey: &Survey, options: &Options) -> Plan {
         files: Default::default(),
     };
     let (differences, place) = (&differences, &|_: &[String]| None);
-    plan(&Input { survey, differences, now: now(), spec, options, signed: &Default::default(), place })
+    draft(&Input { survey, differences, now: now(), spec, options, signed: &Default::default(), place })
         .unwrap()
+        .into_planned()
 }
 
 /// What a plan gives, as `SUBJECT @ NODES: WORDS`.

@@ -6,13 +6,13 @@ use crate::desired::Survey;
 use crate::diff::diff;
 use crate::observe::survey::tests::{SPEC, agreement};
 use crate::output::schema::Document;
-use crate::plan::{Input, NoSuchPhase, Options, Phase, Plan, PlanError, SavedPlan, plan};
+use crate::plan::{Draft, Input, NoSuchPhase, Options, Phase, PlanContent, PlanError, SavedPlan, draft};
 use crate::protocol::facts::{
     Answer, ClientCertificate, EndpointFacts, NodeFacts, Probe, Seen, Served, ServiceFacts, UnitFacts,
 };
 use crate::protocol::file::SpecReference;
 use crate::protocol::file::{Facts, to_text};
-use crate::simulate::{Processes, checked};
+use crate::simulate::{Processes, check};
 use crate::x509::Sha256;
 
 /// After the end of every certificate, and long before that of the CAs.
@@ -20,11 +20,11 @@ pub(crate) fn later() -> Timestamp {
     "2028-01-01T00:00:00Z".parse().unwrap()
 }
 
-fn plan_of(survey: &Survey) -> Plan {
+fn plan_of(survey: &Survey) -> PlanContent {
     plan_until(survey, None).unwrap()
 }
 
-fn plan_until(survey: &Survey, until_phase: Option<Phase>) -> Result<Plan, PlanError> {
+fn plan_until(survey: &Survey, until_phase: Option<Phase>) -> Result<PlanContent, PlanError> {
     let differences = diff(&survey.desired, &survey.observed, later());
     let spec = SpecReference {
         file: "spec.yaml".to_owned(),
@@ -34,7 +34,8 @@ fn plan_until(survey: &Survey, until_phase: Option<Phase>) -> Result<Plan, PlanE
     };
     let options = &Options { until_phase, ..Options::default() };
     let (differences, place) = (&differences, &|_: &[String]| None);
-    plan(&Input { survey, differences, now: later(), spec, options, signed: &Default::default(), place })
+    draft(&Input { survey, differences, now: later(), spec, options, signed: &Default::default(), place })
+        .map(Draft::into_planned)
 }
 
 fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut NodeFacts {
@@ -83,7 +84,7 @@ pub(crate) fn everything_down() -> Survey {
 }
 
 /// `PHASE NODE: ACTION, ACTION` of each visit, snapshots and checks left out.
-fn visits(plan: &Plan) -> Vec<String> {
+fn visits(plan: &PlanContent) -> Vec<String> {
     let visit = |visit: &crate::plan::Visit| {
         let actions = visit.actions.iter();
         let actions = actions.filter(|action| !matches!(action.verb(), "snapshot" | "verify"));
@@ -205,7 +206,7 @@ fn without_a_look_at_what_runs_a_plan_has_one_phase() {
 fn the_plan_for_an_expired_cluster_is_told_as_its_golden_text_says() {
     let survey = everything_down();
     let processes = Processes::of(&survey.observed);
-    let plan = checked(plan_of(&survey), &survey, &processes).unwrap();
+    let plan = check(Draft::by_hand(plan_of(&survey)), &survey, &processes).unwrap();
     let text = crate::output::plan(&plan).replace(&plan.id, "<plan>");
     assert_eq!(text, include_str!("expired.txt"), "{text}");
 }
@@ -220,7 +221,7 @@ fn a_plan_ends_with_the_phase_that_was_named_and_counts_no_more_than_it_does() {
     assert_eq!((whole.summary.renew, first.summary.renew), (33, 15));
     assert_eq!((whole.summary.restart, first.summary.restart), (15, 6));
     assert_eq!(first.summary.unchanged, whole.summary.unchanged + 18);
-    let checked = checked(first, &survey, &Processes::of(&survey.observed)).unwrap();
+    let checked = check(Draft::by_hand(first), &survey, &Processes::of(&survey.observed)).unwrap();
     let text = crate::output::plan(&checked);
     assert!(text.contains("    Left for a later run: phase ordinary, to do everything else.\n"), "{text}");
     let last = "Plan: renew 15, issue 0, trust 0, remove 0, restart 6, repair 0. Phases 1 of 2.";
@@ -267,7 +268,7 @@ fn where_nothing_is_due_nothing_is_left_for_later() {
 }
 
 /// The plan for a cluster in which nothing is due.
-fn whole_of_nothing() -> Plan {
+fn whole_of_nothing() -> PlanContent {
     let mut plan = plan_of(&everything_down());
     plan.visits.clear();
     plan
@@ -276,7 +277,7 @@ fn whole_of_nothing() -> Plan {
 #[test]
 fn what_runs_and_what_is_restarted_are_written_as_their_schemas_say() {
     let survey = everything_down();
-    let plan = checked(plan_of(&survey), &survey, &Processes::of(&survey.observed)).unwrap();
+    let plan = check(Draft::by_hand(plan_of(&survey)), &survey, &Processes::of(&survey.observed)).unwrap();
     let facts = Facts::new(plan.cluster.clone(), plan.spec.clone(), survey.observed);
     for (document, value) in [
         (Document::Plan, serde_json::to_value(&plan).unwrap()),

@@ -9,10 +9,10 @@ use crate::observe::survey::tests::now;
 use crate::output;
 use crate::plan::restart::cold_start::tests::{everything_down, later};
 use crate::plan::restart::health_checks::tests::{facts, plan_at, plan_with, running, soon};
-use crate::plan::{Dates, Options, Plan, Rest, SavedPlan, Standing, standing};
+use crate::plan::{Dates, Draft, Options, PlanContent, Rest, SavedPlan, Standing, standing};
 use crate::protocol::facts::{ClientCertificate, EtcdId, Seen};
 use crate::protocol::file::to_text;
-use crate::simulate::{Processes, checked};
+use crate::simulate::{Processes, check};
 
 const NODES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 
@@ -62,19 +62,20 @@ fn lead(survey: &mut Survey, leader: Option<EtcdId>) {
 }
 
 /// The nodes on which etcd's data is saved.
-fn saved_on(plan: &Plan) -> Vec<&str> {
+fn saved_on(plan: &PlanContent) -> Vec<&str> {
     let saves = plan.actions().filter(|action| matches!(action.deed, Deed::SnapshotEtcd { .. }));
     saves.map(|action| action.address.node.as_str()).collect()
 }
 
-fn restarts(plan: &Plan) -> usize {
+fn restarts(plan: &PlanContent) -> usize {
     plan.actions().filter(|action| action.restarts().is_some_and(quorum::is_member)).count()
 }
 
 #[test]
 fn before_a_ca_is_replaced_the_leader_sends_its_data_and_nothing_comes_before_that() {
     let survey = distrusted(EtcdSnapshots::default());
-    let plan = checked(plan_at(&survey, soon()), &survey, &Processes::of(&survey.observed)).unwrap();
+    let plan =
+        check(Draft::by_hand(plan_at(&survey, soon())), &survey, &Processes::of(&survey.observed)).unwrap();
     assert!(plan.applicable && restarts(&plan) > 0);
     let first = &plan.visits[0];
     assert_eq!((first.phase, first.node.as_str(), first.actions.len()), (Phase::EtcdSnapshot, "cp-1", 1));
@@ -93,7 +94,7 @@ fn before_a_ca_is_replaced_the_leader_sends_its_data_and_nothing_comes_before_th
     };
     assert_eq!(action.deed, expected);
     // It ends with it where the user wants no more.
-    let alone = plan.clone().until(Phase::EtcdSnapshot).unwrap();
+    let alone = (*plan).clone().until(Phase::EtcdSnapshot).unwrap();
     assert_eq!((alone.visits.len(), restarts(&alone)), (1, 0));
 }
 
@@ -216,12 +217,13 @@ fn another_leader_makes_no_other_plan_of_what_was_saved() {
         lead(&mut survey, Some(third));
         let standings = saved.standing(&survey, &diff(&survey.desired, &survey.observed, soon()));
         let rest = |survey: &Survey, options: &Options| {
-            saved.rest(&standings, plan_with(survey, soon(), options), Dates::Equal)
+            saved.rest(&standings, Draft::by_hand(plan_with(survey, soon(), options)), Dates::Equal)
         };
         // Of itself the planner would now ask the new leader, and restart it last.
         assert!(rest(&survey, &Options::default()).is_err());
         let again = saved.options_again(&standings);
         let Ok(Rest::Work(made)) = rest(&survey, &again) else { panic!() };
+        let made = made.into_planned();
         assert_eq!(saved_on(&made), ["cp-1"]);
         assert_eq!(
             (made.id.as_str(), &made.options),
@@ -247,11 +249,12 @@ fn a_plan_that_saves_first_is_not_begun_without_that() {
     let again = saved.options_again(&standings);
     let made = plan_with(&survey, soon(), &again);
     assert!(restarts(&made) > 0 && saved_on(&made).is_empty());
-    let difference = saved.rest(&standings, made.clone(), Dates::Equal).unwrap_err().to_string();
+    let difference =
+        saved.rest(&standings, Draft::by_hand(made.clone()), Dates::Equal).unwrap_err().to_string();
     assert!(difference.contains("snapshot-etcd"), "{difference}");
     // A run that was interrupted has saved it already.
     let places: Vec<u32> = made.visits.iter().map(|visit| visit.number).collect();
     assert_eq!(places, [1, 2, 3]);
     standings.visits.insert(1, Standing::Done);
-    let Ok(Rest::Work(_)) = saved.rest(&standings, made, Dates::Equal) else { panic!() };
+    let Ok(Rest::Work(_)) = saved.rest(&standings, Draft::by_hand(made), Dates::Equal) else { panic!() };
 }

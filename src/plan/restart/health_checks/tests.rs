@@ -7,7 +7,7 @@ use crate::desired::Survey;
 use crate::diff::diff;
 use crate::observe::survey::tests::{SPEC, agreement};
 use crate::plan::restart::cold_start::tests::unit;
-use crate::plan::{Input, Options, Plan, plan};
+use crate::plan::{Input, Options, PlanContent, draft};
 use crate::protocol::facts::{
     Answer, EtcdId, MemberFacts, MemberStatus, NodeFacts, Probe, ProcessFacts, Seen, Served, ServiceFacts,
 };
@@ -20,11 +20,11 @@ pub(crate) fn soon() -> Timestamp {
     "2027-11-01T00:00:00Z".parse().unwrap()
 }
 
-pub(crate) fn plan_at(survey: &Survey, now: Timestamp) -> Plan {
+pub(crate) fn plan_at(survey: &Survey, now: Timestamp) -> PlanContent {
     plan_with(survey, now, &Options::default())
 }
 
-pub(crate) fn plan_with(survey: &Survey, now: Timestamp, options: &Options) -> Plan {
+pub(crate) fn plan_with(survey: &Survey, now: Timestamp, options: &Options) -> PlanContent {
     let differences = diff(&survey.desired, &survey.observed, now);
     let spec = SpecReference {
         file: "spec.yaml".to_owned(),
@@ -33,7 +33,9 @@ pub(crate) fn plan_with(survey: &Survey, now: Timestamp, options: &Options) -> P
         files: Default::default(),
     };
     let (differences, place) = (&differences, &|_: &[String]| None);
-    plan(&Input { survey, differences, now, spec, options, signed: &Default::default(), place }).unwrap()
+    draft(&Input { survey, differences, now, spec, options, signed: &Default::default(), place })
+        .unwrap()
+        .into_planned()
 }
 
 pub(crate) fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut NodeFacts {
@@ -112,7 +114,7 @@ fn member(name: &NodeName, node: &DesiredNode) -> MemberFacts {
 }
 
 /// What is waited for about something on cp-1: in any case, as before, and as before seen from others.
-fn awaited(plan: &Plan, subject: &str) -> [Vec<String>; 3] {
+fn awaited(plan: &PlanContent, subject: &str) -> [Vec<String>; 3] {
     let address = format!("{subject}@cp-1");
     let mut found = plan.actions().filter(|action| action.address.to_string() == address);
     let deed = found.find_map(|action| {

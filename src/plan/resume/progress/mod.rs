@@ -13,7 +13,7 @@ use crate::diff::{Differences, Effect, identity_view, waiting_request};
 use crate::plan::model::deed_traits::Proof;
 use crate::plan::order::preconditions::{facts_of, is_active, members};
 use crate::plan::restart::quorum;
-use crate::plan::{Action, Deed, Expected, Fact, Phase, Plan, Precondition, Visit, fact};
+use crate::plan::{Action, Deed, Expected, Fact, Phase, PlanContent, Precondition, Visit, fact};
 use crate::protocol::facts::{Answer, NodeFacts, Seen};
 use crate::types::format::instant;
 use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName, Subject};
@@ -96,7 +96,7 @@ impl Standings {
 }
 
 /// How each visit of a plan stands.
-pub fn standing(plan: &Plan, survey: &Survey, differences: &Differences) -> Standings {
+pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) -> Standings {
     let mut standings = Standings::default();
     let mut gone_on: BTreeSet<&NodeName> = BTreeSet::new();
     let mut are_restarted = true;

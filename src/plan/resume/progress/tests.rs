@@ -9,7 +9,7 @@ const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 const SERVER: &str = "/etc/kubernetes/pki/apiserver.crt";
 
 /// Every certificate is due, and etcd of cp-1 has to be restarted, because it serves another one than lies in its file. Kubelets rotate a certificate of their own.
-fn planned() -> (Survey, Plan) {
+fn planned() -> (Survey, PlanContent) {
     let mut survey = running(ClientCertificate::Required);
     for node in ["cp-1", "cp-2", "cp-3"] {
         let own = file(&survey, node, "/etc/kubernetes/pki/apiserver-kubelet-client.crt");
@@ -40,7 +40,7 @@ fn first(file: &FileFacts) -> Certificate {
 }
 
 /// What has changed under the plan, as it is told.
-fn changed(plan: &Plan, survey: &Survey) -> Vec<String> {
+fn changed(plan: &PlanContent, survey: &Survey) -> Vec<String> {
     let differences = diff(&survey.desired, &survey.observed, soon());
     let standings = standing(plan, survey, &differences);
     let told = standings.changed().into_iter();

@@ -17,13 +17,13 @@ use crate::x509::chain::is_issued_by;
 use crate::plan::draft::Builder;
 use crate::plan::order::Stage;
 use crate::plan::restart::etcd_snapshot::Saving;
-use crate::plan::{Blocked, Cycle, Deed, Input, Phase, Plan, Summary, order};
+use crate::plan::{Blocked, Cycle, Deed, Draft, Input, Phase, PlanContent, Summary, order};
 
 /// A way back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rollback {
-    /// The plan.
-    pub plan: Plan,
+    /// The plan, which has to be simulated.
+    pub draft: Draft,
     /// Certificates that would come back although they have expired. Bringing them back needs the upper tier of approval.
     pub expired: Vec<String>,
 }
@@ -147,14 +147,14 @@ pub fn rollback(
         Saving::Impossible(noted) => builder.draft.notes.push(noted),
     }
     let visits = order::visits(stages, input)?;
-    let draft = builder.draft;
+    let work = builder.draft;
     let summary = Summary::of(input, &builder.held, &visits, &[]);
-    let mut plan = Plan::new(input, visits, summary);
-    plan.elsewhere = draft.elsewhere;
-    plan.restart_yourself = draft.restart_yourself;
-    plan.notes = draft.notes;
-    plan.accepted_outages = draft.accepted;
-    Ok(Rollback { plan: plan.named(), expired })
+    let mut plan = PlanContent::new(input, visits, summary);
+    plan.elsewhere = work.elsewhere;
+    plan.restart_yourself = work.restart_yourself;
+    plan.notes = work.notes;
+    plan.accepted_outages = work.accepted;
+    Ok(Rollback { draft: Draft::new(plan), expired })
 }
 
 /// The CAs that no node holds any more and that the way back would need: those that a run took out of bundles which it left standing, and those that issued what

@@ -54,7 +54,7 @@ fn way_back(cp_1: [SnapshotFacts; 2], cp_2: [SnapshotFacts; 2]) -> (Vec<String>,
     };
     let snapshots =
         [("cp-1", cp_1), ("cp-2", cp_2)].map(|(name, kept)| (name.parse().unwrap(), kept.to_vec())).into();
-    let plan = rollback(&input, &snapshots, None).unwrap().plan;
+    let plan = rollback(&input, &snapshots, None).unwrap().draft.into_planned();
     let restored = plan.visits.iter().flat_map(|visit| {
         let of_visit = visit.actions.iter().filter_map(|action| {
             let Deed::Restore { visit, .. } = &action.deed else { return None };

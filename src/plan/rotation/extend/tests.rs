@@ -4,10 +4,10 @@ use crate::desired::Decided;
 use crate::desired::Survey;
 use crate::diff::diff;
 use crate::observe::survey::tests::{SPEC, agreement, now};
-use crate::plan::{Deed, Input, Options, Plan, plan};
+use crate::plan::{Deed, Input, Options, draft};
 use crate::protocol::facts::{Answer, EtcdFacts, EtcdId, MemberFacts, MemberStatus, Seen};
 use crate::protocol::file::SpecReference;
-use crate::simulate::{Processes, checked};
+use crate::simulate::{Plan, Processes, check};
 use crate::x509::Sha256;
 
 /// The plan where the member on the node of this number, from 1, leads.
@@ -53,7 +53,7 @@ fn plan_of(survey: Survey, options: &Options) -> Plan {
         commit: None,
         files: Default::default(),
     };
-    let plan = plan(&Input {
+    let draft = draft(&Input {
         survey: &survey,
         differences: &differences,
         now: now(),
@@ -62,7 +62,7 @@ fn plan_of(survey: Survey, options: &Options) -> Plan {
         signed: &Default::default(),
         place: &|_| None,
     });
-    checked(plan.unwrap(), &survey, &Processes::of(&survey.observed)).unwrap()
+    check(draft.unwrap(), &survey, &Processes::of(&survey.observed)).unwrap()
 }
 
 #[test]

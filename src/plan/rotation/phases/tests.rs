@@ -7,13 +7,13 @@ use crate::desired::{Decided, DesiredConsumer, DesiredService};
 use crate::diff::diff;
 use crate::formats::pem_facts;
 use crate::observe::survey::tests::{SPEC, agreement, now, signed_again};
-use crate::plan::{Approval, Input, Options, Phase, Plan, plan};
+use crate::plan::{Approval, Input, Options, Phase, draft};
 use crate::profile::{Read, Reload, What};
 use crate::protocol::facts::{
     Answer, ClientCertificate, Content, EndpointFacts, KeptKey, NodeFacts, Probe, ProcessFacts, Seen, Served,
 };
 use crate::protocol::file::SpecReference;
-use crate::simulate::{Processes, checked};
+use crate::simulate::{Plan, Processes, check};
 use crate::spec::types::OnExpiry;
 use crate::x509::Sha256;
 
@@ -35,7 +35,7 @@ fn plan_of(survey: &Survey) -> Plan {
         files: Default::default(),
     };
     let options = &Options::default();
-    let plan = plan(&Input {
+    let draft = draft(&Input {
         survey,
         differences: &differences,
         now: now(),
@@ -44,7 +44,7 @@ fn plan_of(survey: &Survey) -> Plan {
         signed: &Default::default(),
         place: &|_| None,
     });
-    checked(plan.unwrap(), survey, &Processes::of(&survey.observed)).unwrap()
+    check(draft.unwrap(), survey, &Processes::of(&survey.observed)).unwrap()
 }
 
 #[test]

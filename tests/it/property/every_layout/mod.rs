@@ -17,11 +17,11 @@ use pki::diff::diff;
 use pki::observe::survey::survey;
 use pki::plan::model::checked::Counterexample;
 use pki::plan::model::outcome::{Outcome, Report};
-use pki::plan::{Deed, Input, Options, Plan, plan};
+use pki::plan::{Deed, Input, Options, draft};
 use pki::profile::Profile;
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::Host;
-use pki::simulate::{Processes, checked};
+use pki::simulate::{Plan, Processes, check};
 use pki::spec::custom_root::{CertificateFile, RootKey, RootKeys};
 use pki::spec::types::OnFailure;
 use pki::spec::{Loaded, ReadOptions, read};
@@ -174,7 +174,7 @@ impl Cluster {
     fn plan(&self) -> Result<Plan, Counterexample> {
         let survey = self.survey();
         let differences = diff(&survey.desired, &survey.observed, (self.now)());
-        let plan = plan(&Input {
+        let draft = draft(&Input {
             survey: &survey,
             differences: &differences,
             now: (self.now)(),
@@ -188,7 +188,7 @@ impl Cluster {
             signed: &Default::default(),
             place: &|_| None,
         });
-        checked(plan.unwrap(), &survey, &Processes::of(&survey.observed))
+        check(draft.unwrap(), &survey, &Processes::of(&survey.observed))
     }
 
     /// Carries out a plan, and judges after each of its events.

@@ -22,12 +22,13 @@ use pki::diff::diff;
 use pki::observe::ask::PATIENCE;
 use pki::observe::survey::survey_further;
 use pki::plan::model::outcome::Report;
-use pki::plan::{Input, Options, Plan};
+use pki::plan::{Input, Options};
 use pki::profile::Profile;
 use pki::protocol::facts::Observed;
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::{Host, NodeError};
 use pki::remote::session::{Remote, Session};
+use pki::simulate::{Plan, Processes, check};
 use pki::spec::custom_root::RootKeys;
 use pki::spec::{Loaded, ReadOptions, read};
 use pki::types::names::NodeName;
@@ -263,7 +264,8 @@ impl Spec {
             signed: &Default::default(),
             place: &|_| None,
         };
-        pki::plan::plan(&input).unwrap()
+        let draft = pki::plan::draft(&input).unwrap();
+        check(draft, &survey, &Processes::default()).unwrap()
     }
 
     /// Does what a plan says. What should be is not asked of the nodes again, so that what is said is the run's.

@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 
 use pki::agent::Local;
 use pki::apply::Hosts;
+use pki::plan::Options;
 use pki::plan::model::outcome::{Outcome, Report, VisitEnd};
-use pki::plan::{Options, Plan};
 use pki::protocol::command::{Begin, Order, VisitId};
 use pki::protocol::error::HostError;
 use pki::protocol::facts::{ObserveRequest, Seen, VisitState};
 use pki::protocol::lock::{Claim, LockState};
 use pki::protocol::node::{Host, Inspect as _};
 use pki::remote::session::{Remote, Session};
+use pki::simulate::Plan;
 use serde_json::Value;
 
 use crate::support::cluster::NODES;

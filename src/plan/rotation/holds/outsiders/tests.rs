@@ -4,10 +4,10 @@ use crate::desired::Decided;
 use crate::desired::Survey;
 use crate::diff::diff;
 use crate::observe::survey::tests::{SPEC, agreement, now};
-use crate::plan::{Deed, Input, Options, Plan, plan};
+use crate::plan::{Deed, Input, Options, draft};
 use crate::protocol::facts::{Answer, EtcdFacts, EtcdId, MemberFacts, MemberStatus, NodeFacts, Seen};
 use crate::protocol::file::SpecReference;
-use crate::simulate::{Processes, checked};
+use crate::simulate::{Plan, Processes, check};
 use crate::spec::types::OnExpiry;
 use crate::x509::Sha256;
 
@@ -59,7 +59,7 @@ fn plan_of(survey: &Survey) -> Plan {
         files: Default::default(),
     };
     let options = &Options::default();
-    let plan = plan(&Input {
+    let draft = draft(&Input {
         survey,
         differences: &differences,
         now: now(),
@@ -68,7 +68,7 @@ fn plan_of(survey: &Survey) -> Plan {
         signed: &Default::default(),
         place: &|_| None,
     });
-    checked(plan.unwrap(), survey, &Processes::of(&survey.observed)).unwrap()
+    check(draft.unwrap(), survey, &Processes::of(&survey.observed)).unwrap()
 }
 
 fn distrust(survey: &mut Survey) {
@@ -213,7 +213,7 @@ fn members_outside_the_spec_count_in_what_is_checked() {
         commit: None,
         files: Default::default(),
     };
-    let plan = plan(&Input {
+    let draft = draft(&Input {
         survey: &survey,
         differences: &differences,
         now: now(),
@@ -222,8 +222,8 @@ fn members_outside_the_spec_count_in_what_is_checked() {
         signed: &Default::default(),
         place: &|_| None,
     });
-    let plan = checked(plan.unwrap(), &survey, &Processes::of(&survey.observed)).unwrap();
-    let least = plan.checked.unwrap().least;
+    let plan = check(draft.unwrap(), &survey, &Processes::of(&survey.observed)).unwrap();
+    let least = &plan.checked.as_ref().unwrap().least;
     let etcd = least.iter().find(|least| least.service.is_etcd()).unwrap();
     assert_eq!((etcd.of, etcd.before), (3, 3));
     assert_eq!(crate::plan::restart::quorum::count(&survey), 3);
