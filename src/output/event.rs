@@ -218,7 +218,7 @@ pub fn event(event: &Event<'_>) -> String {
 
 fn diagnostic(failure: &Failure) -> String {
     let (node, message) = (failure.node.as_str(), failure.because.as_str());
-    line(&Line::Diagnostic { severity: "error", node, step: failure.number, message })
+    line(&Line::Diagnostic { severity: "error", node, step: failure.step, message })
 }
 
 fn ended(end: &VisitEnd) -> End {

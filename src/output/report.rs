@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::deed;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::plan::PlanContent;
@@ -14,7 +15,7 @@ pub fn report(plan: &PlanContent, report: &Report) -> String {
     let width = report.visits.iter().map(|visit| visit.node.as_str().len()).max().unwrap_or(0);
     for visit in &report.visits {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {:<width$}  {}", visit.node, end(&visit.end));
+        let _ = writeln!(text, "  {:<width$}  {}", visit.node, end(plan, &visit.end));
     }
     for line in what_follows(plan, report) {
         let _ = writeln!(text, "{line}");
@@ -49,7 +50,7 @@ pub(super) fn what_follows(plan: &PlanContent, report: &Report) -> Vec<String> {
             lines.push(format!("Left for a later run: phase {phase}, to {}.", phase.words()));
         }
     } else if let Some(failure) = &report.failure {
-        lines.push(format!("Because: {}", because(failure)));
+        lines.push(format!("Because: {}", because(plan, failure)));
     }
     let (run, total) = (&report.run, plan.visits.len());
     let done = report.visits.iter().filter(|visit| is_done(&visit.end)).count();
@@ -79,23 +80,25 @@ fn is_done(end: &VisitEnd) -> bool {
 }
 
 /// How a visit ended.
-pub(super) fn end(end: &VisitEnd) -> String {
+pub(super) fn end(plan: &PlanContent, end: &VisitEnd) -> String {
     match end {
         VisitEnd::NotStarted => "not started".to_owned(),
         VisitEnd::DoneBefore => "done before".to_owned(),
         VisitEnd::Committed => "done, checked, kept".to_owned(),
-        VisitEnd::NotClosed(failure) => format!("done, checked, kept; NOT CLOSED: {}", because(failure)),
+        VisitEnd::NotClosed(failure) => {
+            format!("done, checked, kept; NOT CLOSED: {}", because(plan, failure))
+        }
         VisitEnd::Saved(snapshot) => saved(snapshot),
-        VisitEnd::Refused(failure) => format!("not touched: {}", because(failure)),
-        VisitEnd::Undone(failure) => format!("UNDONE, as before: {}", because(failure)),
+        VisitEnd::Refused(failure) => format!("not touched: {}", because(plan, failure)),
+        VisitEnd::Undone(failure) => format!("UNDONE, as before: {}", because(plan, failure)),
         VisitEnd::TakenBack => "taken back, because a later node failed".to_owned(),
-        VisitEnd::Left(failure) => format!("LEFT as it is: {}", because(failure)),
+        VisitEnd::Left(failure) => format!("LEFT as it is: {}", because(plan, failure)),
         VisitEnd::Disconnected(failure) => format!(
             "CONNECTION LOST: the node puts itself back, and the next run looks: {}",
-            because(failure)
+            because(plan, failure)
         ),
         VisitEnd::UndoFailed { cause, undo } => {
-            format!("NOT PUT BACK: {}\n      first failure: {}", because(undo), because(cause))
+            format!("NOT PUT BACK: {}\n      first failure: {}", because(plan, undo), because(plan, cause))
         }
     }
 }
@@ -108,9 +111,11 @@ fn saved(EtcdSnapshot { path, revision, bytes, sha256, .. }: &EtcdSnapshot) -> S
     )
 }
 
-fn because(failure: &Failure) -> String {
-    match (&failure.number, &failure.step) {
-        (Some(number), Some(step)) => format!("step {number} ({step}): {}", escaped(&failure.because)),
-        _ => escaped(&failure.because),
+/// Why something was not done, with the step in words.
+fn because(plan: &PlanContent, failure: &Failure) -> String {
+    let because = escaped(&failure.because);
+    match plan.actions().find(|action| Some(action.number) == failure.step) {
+        Some(action) => format!("step {} ({}): {because}", action.number, deed(action)),
+        None => because,
     }
 }

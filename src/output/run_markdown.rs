@@ -38,7 +38,7 @@ pub fn report_markdown(plan: &PlanContent, report: &Report, max_bytes: usize) ->
             visit.number,
             cell(ended.node.as_str()),
             visit.phase,
-            cell(&end(&ended.end))
+            cell(&end(plan, &ended.end))
         )
     });
     let rows: Vec<String> = rows.collect();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::output::deed;
 use crate::plan::{Action, PlanContent, Visit};
 use crate::protocol::error::HostError;
 use crate::protocol::node::NodeError;
@@ -52,10 +51,8 @@ pub enum Event<'a> {
 pub struct Failure {
     /// The node.
     pub node: NodeName,
-    /// The action, in a few words.
-    pub step: Option<String>,
-    /// Its number.
-    pub number: Option<u32>,
+    /// The number of the action.
+    pub step: Option<u32>,
     /// What kind of failure.
     pub kind: FailureKind,
     /// Why, in words for people, with every cause.
@@ -130,8 +127,7 @@ impl Failure {
     }
 
     fn new(node: &NodeName, action: Option<&Action>, kind: FailureKind, because: String) -> Self {
-        let (step, number) = (action.map(deed), action.map(|action| action.number));
-        Self { node: node.clone(), step, number, kind, because }
+        Self { node: node.clone(), step: action.map(|action| action.number), kind, because }
     }
 }
 

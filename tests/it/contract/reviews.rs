@@ -133,7 +133,7 @@ fn ended(plan: &Plan, ends: &[VisitEnd], because: String) -> Report {
         run: plan.id.clone(),
         outcome: Outcome::Partial,
         visits: visits.map(|(visit, end)| VisitReport { node: visit.node.clone(), end }).collect(),
-        failure: Some(Failure { node, step: None, number: None, kind: FailureKind::Step, because }),
+        failure: Some(Failure { node, step: None, kind: FailureKind::Step, because }),
         requests: Default::default(),
     }
 }
