@@ -23,8 +23,8 @@
 //! | 4 | [`protocol`], [`spec`] | what controller and nodes say to each other; what a user declares |
 //! | 5 | [`files`], [`profile`] | paths walked as an attacker's (effects); the layouts |
 //! | 6 | [`agent`], [`remote`], [`desired`] | what runs on a node (effects); nodes behind a connection (effects); the wanted state |
-//! | 7 | [`diff`], [`observe`] | findings; all nodes asked at once (effects) |
-//! | 8 | [`trust`] | who accepts whom |
+//! | 7 | [`trust`], [`observe`] | who accepts whom; all nodes asked at once (effects) |
+//! | 8 | [`diff`] | findings |
 //! | 9 | [`plan`] | deeds, their order, phases, what is left of a plan, the way back |
 //! | 10 | [`simulate`], [`output`] | a draft played, of which a plan comes; every text and every format |
 //! | 11 | [`apply`], [`adopt`] | a plan carried out (effects); a spec from what nodes hold |

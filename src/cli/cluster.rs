@@ -16,10 +16,11 @@ use pki::plan::{Draft, Input as PlanInput, NoSuchPhase, Options, PlanError};
 use pki::profile::Profile;
 use pki::protocol::facts::{Answer, Observed};
 use pki::protocol::file::SpecReference;
-use pki::simulate::{Plan, Processes, check};
+use pki::simulate::{Plan, check};
 use pki::spec::Loaded;
 use pki::spec::custom_root::CertificateFile;
 use pki::spec::types::ClusterPki;
+use pki::trust::processes::Processes;
 use pki::types::names::{ClusterName, NodeName};
 use pki::x509::Sha256;
 

@@ -13,8 +13,9 @@ use pki::plan::{Approval, Input, Options, Rollback, RollbackError, rollback, run
 use pki::protocol::error::HostError;
 use pki::protocol::node::Host;
 use pki::protocol::snapshots::SnapshotFacts;
-use pki::simulate::{Plan, Processes, check_rollback};
+use pki::simulate::{Plan, check_rollback};
 use pki::spec::custom_root::RootKeys;
+use pki::trust::processes::Processes;
 use pki::types::format::with_causes;
 use pki::types::names::NodeName;
 

@@ -15,7 +15,6 @@
 //! unasked (a process that polls may have read a change or not, until then or its restart), tokens, what kubelets renew by themselves meanwhile, and that a
 //! way back waits for its own gates.
 
-pub mod broken_authorities;
 mod deeds;
 mod plan;
 mod play;
@@ -24,78 +23,25 @@ mod refusal;
 mod tests;
 mod trust;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
-use crate::plan::model::checked::{Checked, Counterexample, Heals, Interruption, Least, When};
-use crate::trust::restored::Snapshots;
-pub use broken_authorities::severed;
 pub use plan::{Plan, check, check_rollback};
 
 use crate::desired::Survey;
+use crate::diff::unlisted;
+use crate::plan::model::checked::{Checked, Counterexample, Heals, Interruption, Least, When};
 use crate::plan::{Blocked, PlanContent, Visit};
-use crate::protocol::facts::{Observed, Seen};
-use crate::trust::disk::{Disk, Source};
+use crate::trust::broken_authorities::authorities_of;
+use crate::trust::disk::Disk;
 use crate::trust::judge::Verdict;
 use crate::trust::model::World;
-use crate::trust::restored::Kept;
-use crate::types::names::{Address, NodeName, ServiceName, Subject};
-use crate::x509::Certificate;
-
-use crate::trust::material::{Holding, HoldingId};
+use crate::trust::processes::{Processes, otherwise};
+use crate::trust::restored::{Kept, Snapshots};
 use crate::trust::state::State;
-use crate::trust::topology::{Input, InstanceId, TakesUp, Topology, topology};
+use crate::trust::topology::{Input, InstanceId, LinkId, Topology, topology};
+use crate::types::names::{Address, AuthorityName, Subject};
 use play::{Break, Play, Shortage, waves};
 use trust::Watch;
-
-/// What is known of processes besides their files. Of a process that is not in it, it is assumed that it is up and has loaded what lies on its disk.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Processes {
-    /// The processes, by service and node.
-    pub known: BTreeMap<(ServiceName, NodeName), Process>,
-    /// Those that do not work: their units do not run, or ports of theirs do not answer.
-    pub down: BTreeSet<(ServiceName, NodeName)>,
-    /// Whether an outage was accepted.
-    pub outage_accepted: bool,
-}
-
-impl Processes {
-    /// What the nodes told of their processes.
-    pub fn of(observed: &Observed) -> Self {
-        let (mut known, mut down) = (BTreeMap::new(), BTreeSet::new());
-        for (node, answer) in &observed.nodes {
-            for (service, facts) in answer.facts().into_iter().flat_map(|facts| &facts.services) {
-                let unit = facts.unit.as_ref().and_then(Seen::present);
-                if unit.is_some_and(|unit| !unit.is_active())
-                    || facts.endpoints.iter().any(|endpoint| endpoint.probe.served().is_none())
-                {
-                    down.insert((service.clone(), node.clone()));
-                }
-                let served = facts.endpoints.iter().filter_map(|endpoint| {
-                    let served = endpoint.probe.served()?;
-                    let chain = std::iter::once(&served.certificate).chain(&served.chain);
-                    Some((endpoint.port, chain.cloned().collect()))
-                });
-                // Of several the one that has loaded the oldest files.
-                let process = Process { started: facts.started().first().copied(), served: served.collect() };
-                if process != Process::default() {
-                    known.insert((service.clone(), node.clone()), process);
-                }
-            }
-        }
-        Self { known, down, outage_accepted: false }
-    }
-}
-
-/// What is known of a running process.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Process {
-    /// When it started. What was written after that it has not loaded, unless it reads it again.
-    pub started: Option<Timestamp>,
-    /// The certificate that it serves at each port, with what follows it.
-    pub served: BTreeMap<u16, Vec<Certificate>>,
-}
 
 /// Plays a plan.
 #[cfg(test)]
@@ -203,12 +149,12 @@ fn played(
     let loaded_otherwise =
         |input: &Input, world: &mut World| otherwise(input, world, &topology, survey, processes);
     let state = State::new(world, &topology, plan.created, loaded_otherwise);
-    let connections = (0..topology.links.len())
-        .filter(|index| *state.link(crate::trust::topology::LinkId(*index)) == Verdict::Holds)
-        .count();
+    let connections =
+        (0..topology.links.len()).filter(|index| *state.link(LinkId(*index)) == Verdict::Holds).count();
     let down = processes.down.iter().filter_map(|(service, node)| topology.of(service, node)).collect();
     let watch = Watch::new(&survey.desired, &state.world.disks);
-    let mut play = Play::new(state, watch, told(plan, &topology), down);
+    let outside = unlisted(&survey.desired, &survey.observed).members_up(&survey.observed);
+    let mut play = Play::new(state, watch, told(plan, &topology), down, outside);
     for wave in waves {
         play.wave(wave);
     }
@@ -239,7 +185,7 @@ fn played(
         faults.extend(trust::faults(&mut play, &topology, &survey.desired));
     }
     if processes.outage_accepted {
-        faults.extend(broken_authorities::left(plan, &mut play, &topology, survey));
+        faults.extend(left(plan, &mut play, &topology, survey));
     }
     // Of two faults of one step the shortage comes first: it was found first.
     faults.sort_by_key(|(when, _)| (when.step(), *when));
@@ -259,49 +205,41 @@ fn played(
     (checked, faults.into_iter().map(|(_, fault)| fault).collect())
 }
 
+/// The links that do not work at the end, of the authorities that the plan writes or signs with.
+fn left(
+    plan: &PlanContent,
+    play: &mut Play<'_>,
+    topology: &Topology,
+    survey: &Survey,
+) -> Option<(When, Counterexample)> {
+    let concerned = plan.actions().filter_map(|action| match &action.address.subject {
+        Subject::Authority(authority) => Some(authority.clone()),
+        Subject::Identity(_)
+        | Subject::KeyPair(_)
+        | Subject::Directory(_)
+        | Subject::Service(_)
+        | Subject::Node => Some(action.deed.signed_under()?.clone()),
+    });
+    let concerned: BTreeSet<AuthorityName> = concerned.collect();
+    let when = When::Step(plan.actions().last()?.number);
+    let told = told(plan, topology);
+    for (index, link) in topology.links.iter().enumerate() {
+        if authorities_of(link, topology, survey).is_disjoint(&concerned) {
+            continue;
+        }
+        let id = LinkId(index);
+        if let (Verdict::Fails(reason), _) = play.state.verdict(id, &told) {
+            let (connection, reason) = (topology.words(id), reason.to_string());
+            return Some((when, Counterexample::Broken { when, connection, reason, heals: Heals::Never }));
+        }
+    }
+    None
+}
+
 /// The instances that the plan tells a person to restart.
 fn told(plan: &PlanContent, topology: &Topology) -> BTreeSet<InstanceId> {
     let all = plan.restart_yourself.iter();
     all.flat_map(|manual| manual.nodes.iter().filter_map(|node| topology.of(&manual.service, node))).collect()
-}
-
-/// What a process has loaded where that is known to be something else than what lies on its disk.
-fn otherwise(
-    input: &Input,
-    world: &mut World,
-    topology: &Topology,
-    survey: &Survey,
-    processes: &Processes,
-) -> Option<HoldingId> {
-    let instance = topology.instance(input.instance)?;
-    let process = processes.known.get(&(instance.service.clone(), instance.node.clone()))?;
-    let node = survey.desired.nodes.get(&instance.node)?;
-    let service = node.services.get(&instance.service)?;
-    let serves_this = |port: &u16| {
-        let endpoint = service.endpoints.iter().find(|endpoint| endpoint.port == *port);
-        let identity = endpoint.and_then(|endpoint| endpoint.serves.as_ref());
-        let storage =
-            identity.and_then(|identity| node.identities.get(identity)).map(|wanted| &wanted.storage);
-        storage.is_some_and(|storage| Source::of(storage) == input.source)
-    };
-    if let Some((_, served)) = process.served.iter().find(|(port, _)| serves_this(port))
-        && let Some((leaf, followers)) = served.split_first()
-    {
-        let certificate = world.material.real(leaf);
-        let chain = followers.iter().map(|follower| world.material.real(follower)).collect();
-        return Some(world.material.hold(Holding::Pair { certificate, chain, fits: true }));
-    }
-    let facts = survey.observed.nodes.get(&instance.node).and_then(|answer| answer.facts())?;
-    let started = process.started?;
-    let paths = world.disks.get(&instance.node)?.paths_of(&input.source);
-    // What is gone was there when it started, or it would not run.
-    let is_other = |path: &String| match facts.files.get(path) {
-        Some(Seen::Present(file)) => started < file.modified,
-        Some(Seen::Absent) => true,
-        Some(Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. }) | None => false,
-    };
-    let is_stale = input.takes_up == TakesUp::AtStart && paths.iter().any(is_other);
-    is_stale.then(|| world.material.hold(Holding::Unknown))
 }
 
 /// A shortage is an interruption where there are too few instances for anything else, or where it was accepted.

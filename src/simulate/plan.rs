@@ -12,7 +12,7 @@ use super::{Before, cannot_be_done, once, played, too_few_already};
 use crate::desired::Survey;
 use crate::plan::model::checked::{Counterexample, Interruption};
 use crate::plan::{Draft, Passed, PlanContent, Visit};
-use crate::simulate::Processes;
+use crate::trust::processes::Processes;
 use crate::trust::restored::Snapshots;
 
 /// What will be done, in order. Only [`check`] and [`check_rollback`] make one, and only one of this type is ever carried out.

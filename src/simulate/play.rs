@@ -74,8 +74,9 @@ impl<'a> Play<'a> {
         watch: Watch,
         told: BTreeSet<InstanceId>,
         dead: BTreeSet<InstanceId>,
+        outside: (usize, usize),
     ) -> Self {
-        let health = Health::new(state.topology, dead);
+        let health = Health::new(state.topology, dead, outside);
         let before = health.count(&state, &BTreeSet::new());
         Self {
             state,

@@ -47,11 +47,12 @@ pub(crate) struct Count {
 }
 
 impl Health {
-    pub(crate) fn new(topology: &Topology, dead: BTreeSet<InstanceId>) -> Self {
+    /// Of these instances, some of which do not work, and of so many `outside`: members of etcd for which no node of the spec stands, and how many of them are up.
+    pub(crate) fn new(topology: &Topology, dead: BTreeSet<InstanceId>, outside: (usize, usize)) -> Self {
         let mut groups: Vec<Group> = Vec::new();
         for service in &topology.peers {
             let members = members(topology, service);
-            let outside = if service.is_etcd() { topology.outside } else { (0, 0) };
+            let outside = if service.is_etcd() { outside } else { (0, 0) };
             let needed = (members.len() + outside.0) / 2 + 1;
             groups.push(Group {
                 service: service.clone(),

@@ -8,7 +8,6 @@ use std::fmt;
 
 use super::disk::{Disks, Source};
 use crate::desired::{Desired, DesiredNode};
-use crate::diff::unlisted;
 use crate::profile::{At, Dial, Held, Read, Reload, Trusts, What};
 use crate::protocol::facts::Observed;
 use crate::types::certificate::Usage;
@@ -108,8 +107,6 @@ pub(crate) struct Topology {
     pub(crate) served: BTreeMap<(NodeName, u16), InputId>,
     /// The services whose instances connect to each other: they need a quorum.
     pub(crate) peers: Vec<ServiceName>,
-    /// Members of the services that need a quorum for which no node of the spec stands: how many there are, and how many of them are up.
-    pub(crate) outside: (usize, usize),
     /// There are more than [`MAX_CONNECTIONS`], so there are none here.
     pub(crate) too_many: bool,
     known_inputs: BTreeMap<(InstanceId, Source), InputId>,
@@ -148,9 +145,7 @@ impl Topology {
 
 /// Works out who connects to whom.
 pub(crate) fn topology(desired: &Desired, observed: &Observed, disks: &Disks) -> Topology {
-    let outside = unlisted(desired, observed).members_up(observed);
-    let topology = Topology { outside, ..Topology::default() };
-    let mut builder = Builder { desired, observed, disks, topology };
+    let mut builder = Builder { desired, observed, disks, topology: Topology::default() };
     for (name, node) in &desired.nodes {
         for service in node.services.keys().chain(node.programs.keys()) {
             builder.add_instance(service, name);

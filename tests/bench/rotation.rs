@@ -26,8 +26,9 @@ use pki::profile::Profile;
 use pki::protocol::facts::{NodeFacts, ObserveRequest};
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::{Inspect, NodeError};
-use pki::simulate::{Processes, check};
+use pki::simulate::check;
 use pki::spec::types::ClusterPki;
+use pki::trust::processes::Processes;
 use pki::types::profile_name::ProfileName;
 use pki::x509::Sha256;
 

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{AuthorityCopy, DesiredAuthority};
 use crate::diff::{AuthorityView, Effect, Finding, Reason, is_extension};
-use crate::simulate::{Processes, severed};
+use crate::trust::broken_authorities::severed;
+use crate::trust::processes::Processes;
 use crate::types::names::{Address, AuthorityName, NodeName, Subject};
 use crate::x509::Certificate;
 use crate::x509::chain::is_issued_by;

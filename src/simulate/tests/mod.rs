@@ -1,7 +1,8 @@
 //! Start from a cluster that kubeadm made and from real plans for it, plant one fault, and look which step and which connection are named.
 
-use crate::trust::topology;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
 
 use super::*;
 use crate::diff::diff;
@@ -12,9 +13,11 @@ use crate::plan::{
 };
 use crate::protocol::facts::Answer;
 use crate::protocol::file::SpecReference;
+use crate::trust::processes::Process;
+use crate::trust::topology::{self, TakesUp};
 use crate::types::duration::Duration;
-use crate::types::names::{Address, AuthorityName, Subject};
-use crate::x509::Sha256;
+use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::x509::{Certificate, Sha256};
 
 mod faults;
 mod random;
@@ -145,7 +148,7 @@ fn every_connection_of_a_cluster_that_kubeadm_made_works() {
     }
     let topology = topology(&survey.desired, &survey.observed, &world.disks);
     let state = State::new(world, &topology, now(), |_, _| None);
-    let links = (0..topology.links.len()).map(topology::LinkId);
+    let links = (0..topology.links.len()).map(LinkId);
     let fails: Vec<String> = links
         .clone()
         .filter(|id| *state.link(*id) != Verdict::Holds)

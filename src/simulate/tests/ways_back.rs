@@ -91,7 +91,7 @@ fn a_gate_that_has_seen_what_a_poller_serves_ends_its_time_of_doubt() {
         let topology = topology::topology(&survey.desired, &survey.observed, &world.disks);
         let input = topology.served[&("cp-1".parse().unwrap(), 6443)];
         let state = State::new(world, &topology, now(), |_, _| None);
-        let mut play = Play::new(state, Watch::default(), BTreeSet::new(), BTreeSet::new());
+        let mut play = Play::new(state, Watch::default(), BTreeSet::new(), BTreeSet::new(), (0, 0));
         play.wave(&[&plan.visits[0]]);
         play.state.loaded(input).len()
     };

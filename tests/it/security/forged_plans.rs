@@ -14,7 +14,8 @@ use pki::plan::model::outcome::{Event, Outcome, VisitEnd};
 use pki::plan::{Action, Dates, Input, Options, SavedPlan};
 use pki::protocol::file::SpecReference;
 use pki::protocol::file::to_text;
-use pki::simulate::{Plan, Processes, check};
+use pki::simulate::{Plan, check};
+use pki::trust::processes::Processes;
 use pki::x509::Sha256;
 use serde_json::{Value, json};
 

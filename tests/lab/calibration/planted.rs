@@ -14,9 +14,10 @@ use pki::plan::{
 };
 use pki::profile::Profile;
 use pki::protocol::file::SpecReference;
-use pki::simulate::{Processes, check, counterexamples};
+use pki::simulate::{check, counterexamples};
 use pki::spec::custom_root::CertificateFile;
 use pki::spec::{ReadOptions, read};
+use pki::trust::processes::Processes;
 use pki::types::duration::Duration;
 use pki::types::names::{Address, NodeName, Subject};
 use pki::types::profile_name::ProfileName;

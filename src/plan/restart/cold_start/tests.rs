@@ -12,7 +12,8 @@ use crate::protocol::facts::{
 };
 use crate::protocol::file::SpecReference;
 use crate::protocol::file::{Facts, to_text};
-use crate::simulate::{Processes, check};
+use crate::simulate::check;
+use crate::trust::processes::Processes;
 use crate::x509::Sha256;
 
 /// After the end of every certificate, and long before that of the CAs.

@@ -12,7 +12,8 @@ use crate::plan::restart::health_checks::tests::{facts, plan_at, plan_with, runn
 use crate::plan::{Dates, Draft, Options, PlanContent, Rest, SavedPlan, Standing, standing};
 use crate::protocol::facts::{ClientCertificate, EtcdId, Seen};
 use crate::protocol::file::to_text;
-use crate::simulate::{Processes, check};
+use crate::simulate::check;
+use crate::trust::processes::Processes;
 
 const NODES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 

@@ -7,7 +7,8 @@ use crate::observe::survey::tests::{SPEC, agreement, now};
 use crate::plan::{Deed, Input, Options, draft};
 use crate::protocol::facts::{Answer, EtcdFacts, EtcdId, MemberFacts, MemberStatus, Seen};
 use crate::protocol::file::SpecReference;
-use crate::simulate::{Plan, Processes, check};
+use crate::simulate::{Plan, check};
+use crate::trust::processes::Processes;
 use crate::x509::Sha256;
 
 /// The plan where the member on the node of this number, from 1, leads.

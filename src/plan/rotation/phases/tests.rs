@@ -13,8 +13,9 @@ use crate::protocol::facts::{
     Answer, ClientCertificate, Content, EndpointFacts, KeptKey, NodeFacts, Probe, ProcessFacts, Seen, Served,
 };
 use crate::protocol::file::SpecReference;
-use crate::simulate::{Plan, Processes, check};
+use crate::simulate::{Plan, check};
 use crate::spec::types::OnExpiry;
+use crate::trust::processes::Processes;
 use crate::x509::Sha256;
 
 fn distrusted() -> Survey {

@@ -7,8 +7,9 @@ use crate::observe::survey::tests::{SPEC, agreement, now};
 use crate::plan::{Deed, Input, Options, draft};
 use crate::protocol::facts::{Answer, EtcdFacts, EtcdId, MemberFacts, MemberStatus, NodeFacts, Seen};
 use crate::protocol::file::SpecReference;
-use crate::simulate::{Plan, Processes, check};
+use crate::simulate::{Plan, check};
 use crate::spec::types::OnExpiry;
+use crate::trust::processes::Processes;
 use crate::x509::Sha256;
 
 fn facts<'a>(survey: &'a mut Survey, node: &str) -> &'a mut NodeFacts {
