@@ -11,8 +11,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::support::cluster::ROOT;
 use crate::contract::tidy::{above_tests, below, production};
+use crate::support::cluster::ROOT;
 
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
