@@ -11,19 +11,16 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use der::asn1::AnyRef;
-use der::{Decode as _, Encode as _};
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use x509_parser::asn1_rs::FromDer;
 use x509_parser::certificate::X509CertificateParser;
 use x509_parser::error::X509Error;
 use x509_parser::nom::Parser as _;
 use x509_parser::time::ASN1Time;
 
-use super::algorithm::{PublicKey, PublicKeyError, pem_text, whole_bytes};
-use super::asn1;
+use super::algorithm::{PublicKey, PublicKeyError, pem_text};
+use super::asn1::{self, NotStrict};
 use super::digest::Sha256;
 use super::extensions::{
     AuthorityKeyId, BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage, NameConstraints, SubjectNames,
@@ -288,29 +285,15 @@ pub enum CertificateError {
 }
 
 fn parse(der: &[u8]) -> Result<Inner, CertificateError> {
-    let outer = asn1::Certificate::from_der(der).map_err(in_field("certificate"))?;
-    let fields: asn1::Signed<'_> = outer.signed.decode_as().map_err(in_field("tbsCertificate"))?;
-    let signature = whole_bytes(outer.signature).map_err(in_field("signature"))?;
-    let version = match fields.version.unwrap_or(0) {
-        encoded @ 0..=2 => u8::try_from(encoded + 1).unwrap_or(3),
-        encoded => return Err(CertificateError::Version { version: encoded.saturating_add(1) }),
-    };
-    if fields.algorithm != outer.algorithm {
-        return Err(CertificateError::SignatureAlgorithmsDiffer);
-    }
-    let not_before = date("notBefore", fields.validity.not_before)?;
-    let not_after = date("notAfter", fields.validity.not_after)?;
-    let later_parts =
-        fields.issuer_id.is_some() || fields.subject_id.is_some() || fields.extensions.is_some();
-    if version == 1 && later_parts {
-        let reason = "a certificate of version 1 has neither extensions nor unique identifiers".into();
-        return Err(CertificateError::Malformed { field: "version", reason });
-    }
-
+    asn1::is_strict(der)?;
     let (_, parsed) = X509CertificateParser::new()
         .with_deep_parse_extensions(false)
         .parse(der)
         .map_err(|source| in_field("certificate")(X509Error::from(source)))?;
+    let version = match parsed.version().0 {
+        encoded @ 0..=2 => u8::try_from(encoded + 1).unwrap_or(3),
+        encoded => return Err(CertificateError::Version { version: encoded.saturating_add(1) }),
+    };
     let signature_algorithm = SignatureAlgorithm::new(&parsed.signature_algorithm);
     let issuer = Name::parse(parsed.issuer().as_raw()).map_err(in_field("issuer"))?;
     let subject = Name::parse(parsed.subject().as_raw()).map_err(in_field("subject"))?;
@@ -336,8 +319,8 @@ fn parse(der: &[u8]) -> Result<Inner, CertificateError> {
         defects,
         subject,
         issuer,
-        not_before,
-        not_after,
+        not_before: timestamp(parsed.validity().not_before),
+        not_after: timestamp(parsed.validity().not_after),
         key,
         signature_algorithm: signature_algorithm.to_string(),
         basic_constraints: extensions.basic_constraints,
@@ -352,7 +335,7 @@ fn parse(der: &[u8]) -> Result<Inner, CertificateError> {
     Ok(Inner {
         der: der.to_vec(),
         signed: parsed.tbs_certificate.as_ref().to_vec(),
-        signature: signature.to_vec(),
+        signature: parsed.signature_value.as_ref().to_vec(),
         signature_algorithm,
         fingerprint: Sha256::of(der),
         facts,
@@ -360,22 +343,24 @@ fn parse(der: &[u8]) -> Result<Inner, CertificateError> {
     })
 }
 
-/// Reads UTCTime (seconds optional, as in Go) and GeneralizedTime in UTC, the only form RFC 5280 4.1.2.5 allows.
-fn date(field: &'static str, value: AnyRef<'_>) -> Result<Timestamp, CertificateError> {
-    let der = value.to_der().map_err(in_field(field))?;
-    let shown =
-        || value.value().iter().take(32).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
-    let refused = || CertificateError::Date { field, text: shown() };
-    // x509-parser also takes other time zones, fractions of a second, and a GeneralizedTime without seconds.
-    let digits = value.value().strip_suffix(b"Z").filter(|digits| digits.iter().all(u8::is_ascii_digit));
-    let (_, time) = <ASN1Time as FromDer<'_, X509Error>>::from_der(&der)
-        .ok()
-        .filter(|(_, time)| digits.is_some_and(|digits| time.is_utctime() || digits.len() == 14))
-        .ok_or_else(refused)?;
-    match Timestamp::from_second(time.timestamp()) {
-        Ok(timestamp) => Ok(timestamp),
-        Err(_) if time.timestamp() > Timestamp::MAX.as_second() => Ok(Timestamp::MAX),
-        Err(_) => Err(refused()),
+/// The date without end and whatever else is beyond what can be said becomes the last moment that can.
+fn timestamp(time: ASN1Time) -> Timestamp {
+    Timestamp::from_second(time.timestamp()).unwrap_or(Timestamp::MAX)
+}
+
+impl From<NotStrict> for CertificateError {
+    fn from(fault: NotStrict) -> Self {
+        match fault {
+            NotStrict::Form(field, error) => in_field(field)(error),
+            NotStrict::Date(field, bytes) => {
+                let text = bytes.iter().take(32).flat_map(|byte| byte.escape_ascii()).map(char::from);
+                Self::Date { field, text: text.collect() }
+            }
+            NotStrict::AlgorithmsDiffer => Self::SignatureAlgorithmsDiffer,
+            NotStrict::LaterParts => in_field("version")(
+                "a certificate of version 1 has neither extensions nor unique identifiers",
+            ),
+        }
     }
 }
 
@@ -385,13 +370,16 @@ fn in_field<E: fmt::Display>(field: &'static str) -> impl Fn(E) -> CertificateEr
 
 #[cfg(test)]
 mod tests {
-    use der::Tag;
+    use der::asn1::AnyRef;
+    use der::{Encode as _, Tag};
+    use x509_parser::asn1_rs::FromDer as _;
 
     use super::*;
 
     fn read(tag: Tag, text: &str) -> Option<String> {
         let value = AnyRef::new(tag, text.as_bytes()).unwrap();
-        date("notAfter", value).ok().map(|timestamp| timestamp.to_string())
+        let read = |der: Vec<u8>| timestamp(ASN1Time::from_der(&der).unwrap().1).to_string();
+        asn1::is_date(value).then(|| read(value.to_der().unwrap()))
     }
 
     #[test]

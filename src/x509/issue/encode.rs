@@ -30,8 +30,7 @@ use crate::x509::{Certificate, KeyAlgorithm, PrivateKey, SerialNumber};
 /// First second of 2050, since 1970: from then on dates are GeneralizedTime (RFC 5280 4.1.2.5).
 const YEAR_2050: u64 = 2_524_608_000;
 
-/// TBSCertificate, with everything but the version as raw bytes. (`x509_cert::TbsCertificate` has no public fields, and would decode the names;
-/// [`asn1::Signed`] takes serial number and dates apart, which here have to stay as they are.)
+/// TBSCertificate, with everything but the version as raw bytes. (`x509_cert::TbsCertificate` has no public fields, and would decode the names.)
 #[derive(Sequence)]
 pub(super) struct ToBeSigned<'a> {
     #[asn1(context_specific = "0", default = "Default::default")]
