@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::identities::{Case, Obstacle};
 use super::install;
 use crate::plan::draft::Builder;
+use crate::plan::known::rotations::Replacement;
 use crate::plan::model::choices;
 use crate::plan::rotation::{extend, phases};
 use crate::plan::{Bundle, Deed, KeyCopy, Why};
@@ -125,7 +126,7 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
         not_after: signer.facts().not_after,
         certificate: Some(signer.clone()),
     };
-    if let Some(reissues) = builder.replacements.get(name).map(phases::Replacement::reissues) {
+    if let Some(reissues) = builder.replacements.get(name).map(Replacement::reissues) {
         let comes = phases::build(builder, name, wanted, &copies);
         let goes = signer.zip(holder).map(|(signer, (node, files))| source(&signer, node, files));
         let signs = if reissues { comes } else { goes };

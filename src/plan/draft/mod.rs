@@ -31,8 +31,8 @@ use super::{Blocked, Deed, Input, ManualRestart, Noted, Phase, Postponed, Waitin
 use crate::plan::draft::authorities::Sources;
 use crate::plan::draft::shared::Shared;
 use crate::plan::known::advice::{help, not_mended};
+use crate::plan::known::rotations::Replacements;
 use crate::plan::model::deed_traits::DeedTraits;
-use crate::plan::rotation::holds::Replacements;
 use crate::plan::rotation::holds::outsiders::is_about_them;
 use crate::plan::rotation::split_ca::Recovery;
 

@@ -1,7 +1,7 @@
 //! Those who use an authority and are not managed here: what of them stands in the way of a CA that goes.
 //!
-//! What enters is what goes and comes of an authority and what the nodes told of its consumers; what leaves is who still needs the CA that goes, where, and how.
-//! Whoever trusts it alone would refuse what the new one signs, so nothing is reissued before; whoever shows what it signed would be refused, so it is not dropped
+//! What enters is a replacement and what the nodes told of the consumers of its authority; what leaves is who still needs the CA that goes, where, how, and which
+//! phase waits for it. Whoever trusts it alone would refuse what the new one signs, so nothing is reissued before; whoever shows what it signed would be refused, so it is not dropped
 //! before. What could not be looked at counts as in use. Pure.
 
 use crate::desired::DesiredConsumer;
@@ -11,19 +11,20 @@ use crate::protocol::facts::{EndpointFacts, NodeFacts, Probe, Seen, Served};
 use crate::types::names::{AuthorityName, ConsumerName, NodeName};
 use crate::x509::Certificate;
 
+use super::{Hold, HoldEffect, RotationCase};
+use crate::plan::Phase;
+
 /// Somebody who needs the CA that goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Need {
-    pub(crate) consumer: ConsumerName,
-    pub(crate) node: NodeName,
+struct Need {
+    consumer: ConsumerName,
+    node: NodeName,
     /// The file or port.
-    pub(crate) place: String,
-    pub(crate) how: How,
+    place: String,
+    how: How,
 }
 
 /// How somebody needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum How {
+enum How {
     /// It is trusted there, and the one that comes is not.
     TrustedAlone,
     /// A certificate that it signed is shown there.
@@ -37,7 +38,7 @@ pub(crate) enum How {
 
 impl Need {
     /// It in words, to be followed by what waits for it.
-    pub(crate) fn words(&self, authority: &AuthorityName) -> String {
+    fn words(&self, authority: &AuthorityName) -> String {
         let Self { consumer, node, place, how } = self;
         match how {
             How::TrustedAlone => {
@@ -55,8 +56,46 @@ impl Need {
     }
 }
 
+/// Those who still need what goes, each told with what to do, unless the user says that it is not waited for.
+pub(super) fn holds(case: &RotationCase<'_, '_>) -> Vec<Hold> {
+    let needs = needs(case.input.survey, case.name, case.succession);
+    needs.into_iter().map(|need| hold(case, &need)).collect()
+}
+
+fn hold(case: &RotationCase<'_, '_>, need: &Need) -> Hold {
+    let words = need.words(case.name);
+    let (before, waits) = match need.how {
+        How::TrustedAlone | How::Unknown { .. } => {
+            (Phase::Clients, "so nobody shows what a new one signs, and no old one is dropped, before")
+        }
+        How::Shown => (Phase::DropOld, "so no old one is dropped before"),
+    };
+    if let Some(reason) = case.wanted.waive.get(&need.consumer) {
+        let effect = HoldEffect::Noted { waived: reason.clone() };
+        return Hold { before, who: case.at(&need.node), because: words, help: None, until: None, effect };
+    }
+    let help = match need.how {
+        How::TrustedAlone => bundle_on(case, &need.node).map_or_else(
+            || "let it trust both".to_owned(),
+            |path| format!("let it trust both, as {path} does after this plan"),
+        ),
+        How::Shown => "give it a certificate of the new one".to_owned(),
+        How::Unknown { .. } => "let it be read".to_owned(),
+    };
+    let help = format!(
+        "{help}, and plan again; or say that it is not waited for: spec.authorities.{}.waive.{}: WHY",
+        case.name, need.consumer
+    );
+    case.hold((before, HoldEffect::Elsewhere), &need.node, format!("{words}, {waits}"), help)
+}
+
+fn bundle_on<'c>(case: &'c RotationCase<'_, '_>, node: &NodeName) -> Option<&'c str> {
+    let copy = case.input.survey.desired.nodes.get(node)?.authorities.get(case.name)?;
+    Some(&copy.certificate.path)
+}
+
 /// Everybody who needs a CA of an authority that goes.
-pub(crate) fn needs(survey: &Survey, authority: &AuthorityName, succession: &Succession) -> Vec<Need> {
+fn needs(survey: &Survey, authority: &AuthorityName, succession: &Succession) -> Vec<Need> {
     let mut needs = Vec::new();
     for (node, wanted) in &survey.desired.nodes {
         for (consumer, places) in wanted.consumers.get(authority).into_iter().flatten() {

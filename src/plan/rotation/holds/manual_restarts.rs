@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use crate::desired::Survey;
 use crate::diff::Effect;
 use crate::profile::{Reload, What};
-use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Subject};
+use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Subject};
 
+use super::{Hold, HoldEffect, RotationCase};
+use crate::plan::Phase;
 use crate::plan::restart::restarts::is_kubelet;
-use crate::plan::{Blocked, Input};
 
 /// The services that run, read such a thing at their start only, and are started anew by nobody but a person.
 pub(crate) fn restarted(survey: &Survey, is_read: impl Fn(&What) -> bool) -> Vec<(&NodeName, &ServiceName)> {
@@ -34,10 +35,14 @@ pub(crate) fn restarted(survey: &Survey, is_read: impl Fn(&What) -> bool) -> Vec
 }
 
 /// The services that may show what the old CA signed from memory: each until everything is issued anew and it runs on that.
-pub(crate) fn still_showing(input: &Input<'_>, authority: &AuthorityName, is_complete: bool) -> Vec<Blocked> {
-    let identities = input.survey.desired.nodes.values().flat_map(|node| &node.identities);
+pub(super) fn still_showing(case: &RotationCase<'_, '_>) -> Vec<Hold> {
+    // Nobody shows anything of what is somebody else's.
+    if case.succession.is_only_dropping() {
+        return Vec::new();
+    }
+    let identities = case.input.survey.desired.nodes.values().flat_map(|node| &node.identities);
     let issued: BTreeSet<&IdentityName> = identities
-        .filter(|(_, wanted)| wanted.authority.as_ref() == Some(authority))
+        .filter(|(_, wanted)| wanted.authority.as_ref() == Some(case.name))
         .map(|(identity, _)| identity)
         .collect();
     let shows = |what: &What| match what {
@@ -46,18 +51,18 @@ pub(crate) fn still_showing(input: &Input<'_>, authority: &AuthorityName, is_com
     };
     let is_behind = |node: &NodeName, service: &ServiceName| {
         let address = Address { subject: Subject::Service(service.clone()), node: node.clone() };
-        input.differences.of(&address).iter().any(|finding| finding.effect == Effect::Due)
+        case.input.differences.of(&address).iter().any(|finding| finding.effect == Effect::Due)
     };
-    let waits = |(node, service): &(&NodeName, &ServiceName)| !is_complete || is_behind(node, service);
-    let blocked = |(node, service): (&NodeName, &ServiceName)| Blocked {
-        address: Address { subject: Subject::Authority(authority.clone()), node: node.clone() },
-        because: format!(
-            "{service} on {node} shows what it has read at its start and is restarted by hand, so no old CA of {authority} is dropped before it has been"
-        ),
-        help: Some(format!(
+    let waits = |(node, service): &(&NodeName, &ServiceName)| !case.is_complete() || is_behind(node, service);
+    let hold = |(node, service): (&NodeName, &ServiceName)| {
+        let because = format!(
+            "{service} on {node} shows what it has read at its start and is restarted by hand, so no old CA of {} is dropped before it has been",
+            case.name
+        );
+        let help = format!(
             "restart it once its files are new, and plan again; or declare spec.services.{service}.restart"
-        )),
-        findings: Vec::new(),
+        );
+        case.hold((Phase::DropOld, HoldEffect::Elsewhere), node, because, help)
     };
-    restarted(input.survey, shows).into_iter().filter(waits).map(blocked).collect()
+    restarted(case.input.survey, shows).into_iter().filter(waits).map(hold).collect()
 }

@@ -102,7 +102,7 @@ impl Builder<'_> {
     pub(crate) fn loads_what_is_dropped(&self, name: &NodeName, wanted: &DesiredService) -> bool {
         self.must_not_load(name, wanted).is_some_and(|(authority, finding)| {
             let going = self.replacements.get(&authority);
-            finding.is_of_stray() && going.is_some_and(|going| going.drops)
+            finding.is_of_stray() && going.is_some_and(|going| going.drops())
         })
     }
 

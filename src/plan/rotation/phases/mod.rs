@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority};
-use crate::diff::{AuthorityView, Effect, Reason, Succession, successor_names};
-use crate::profile::{At, What};
+use crate::diff::{AuthorityView, Effect, Reason, successor_names};
+use crate::profile::At;
 use crate::types::certificate::{KeyAlgorithm, SubjectName};
 use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Subject};
 use crate::types::storage::FileSpec;
@@ -21,6 +21,7 @@ use crate::x509::{Certificate, Sha256};
 use super::extend::held_at;
 use crate::plan::draft::Builder;
 use crate::plan::draft::authorities::Signer;
+use crate::plan::known::rotations::Replacement;
 use crate::plan::model::choices;
 use crate::plan::order::preconditions::facts_of;
 use crate::plan::rotation::holds::strangers;
@@ -34,25 +35,6 @@ pub enum Position {
     First,
     /// After all others.
     Last,
-}
-
-/// A replacement that this plan works on.
-#[derive(Debug, Clone)]
-pub(crate) struct Replacement {
-    pub(crate) succession: Succession,
-    /// The certificates that go and that somebody still shows something of.
-    pub(crate) shown: BTreeSet<Sha256>,
-    /// Whether everybody trusts the one that comes, so that it may issue.
-    pub(crate) may_reissue: bool,
-    /// Whether this plan drops them, too.
-    pub(crate) drops: bool,
-}
-
-impl Replacement {
-    /// Whether this plan has what they issued issued anew by the one that comes. What is somebody else's has issued nothing.
-    pub(crate) fn reissues(&self) -> bool {
-        self.may_reissue && !self.succession.is_only_dropping()
-    }
 }
 
 /// One node's part.
@@ -89,7 +71,7 @@ pub(crate) fn build(
     let places: Vec<Place<'_>> = copies.iter().map(|(node, copy)| place(node, copy, &view)).collect();
     let mut drawing = Drawing { builder, name, wanted, replacement: &replacement };
     if replacement.succession.is_only_dropping() {
-        if replacement.drops {
+        if replacement.drops() {
             for place in &places {
                 drawing.drop_strays(place);
                 drawing.purge(place);
@@ -102,7 +84,7 @@ pub(crate) fn build(
     for place in &places {
         let both = drawing.both(place);
         drawing.write(place, Phase::TrustBoth, (&place.held, None), &both);
-        if replacement.drops {
+        if replacement.drops() {
             drawing.drop_old(place, &both);
             drawing.purge(place);
         }
@@ -259,7 +241,7 @@ impl Drawing<'_, '_> {
         // Nobody is restarted to load somebody else's CA that goes in this plan anyway.
         let is_stray = |held: &&Certificate| {
             let leaving = self.replacement.succession.leaving.get(held.fingerprint());
-            self.replacement.drops && leaving.is_some_and(|(_, finding)| finding.is_of_stray())
+            self.replacement.drops() && leaving.is_some_and(|(_, finding)| finding.is_of_stray())
         };
         let known = place.held.iter().filter(|held| !is_stray(held)).chain(shown).cloned();
         match comes {
@@ -400,9 +382,22 @@ pub(crate) fn phases(desired: &Desired, name: &AuthorityName) -> BTreeMap<Identi
     phases
 }
 
-/// What a service reads of an authority that is replaced, at its start only.
-pub(crate) fn trusts(what: &What, name: &AuthorityName) -> bool {
-    matches!(what, What::Trust(trusted) if trusted == name)
+impl Builder<'_> {
+    /// What a replaced authority issues is reissued in the phase of those who show it.
+    pub(crate) fn assign_replacement_phases(&mut self) {
+        let desired = &self.input.survey.desired;
+        let going: Vec<AuthorityName> = self.replacements.reissued().cloned().collect();
+        for name in going {
+            let phases = phases(desired, &name);
+            for deed in self.draft.deeds.values_mut().flatten() {
+                let Subject::Identity(identity) = &deed.address.subject else { continue };
+                let writes = matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_));
+                if let Some(phase) = phases.get(identity).filter(|_| writes) {
+                    deed.phase = *phase;
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
