@@ -26,4 +26,5 @@ pub(crate) mod transaction;
 pub use local::Local;
 #[cfg(feature = "memory")]
 pub use memory::{Failure, Memory, Port, Running};
+pub use probe::dumps;
 pub use serve::{Ending, Login, Service, Stopper};

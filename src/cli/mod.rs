@@ -137,7 +137,7 @@ enum Command {
 /// Runs the program with these arguments, the program's name first.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     // Before anything else: whatever this process is told to do, it may come to hold keys.
-    if let Err(error) = pki::agent::serve::dumps::forbid() {
+    if let Err(error) = pki::agent::dumps::forbid() {
         terminal::tell(&format!("error: core dumps cannot be turned off: {error}\n"));
         return Exit::Internal;
     }

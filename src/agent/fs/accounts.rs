@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::agent::inspect::{Look, Payload, Sight, Want};
+use crate::agent::fs::lookup::{Look, Payload, Sight, Want};
 use crate::protocol::error::HostError;
+use crate::protocol::facts::ServedBy;
 
 /// The users and groups of a node.
 #[derive(Debug, Default)]
@@ -78,6 +79,11 @@ impl Names {
             None => HostError::UnknownAccount { kind: kind.into(), name: name.to_owned() },
         })
     }
+}
+
+/// Who serves this machine's nodes.
+pub(crate) fn served_by() -> ServedBy {
+    ServedBy { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
 }
 
 #[cfg(test)]

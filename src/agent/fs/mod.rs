@@ -3,4 +3,5 @@
 pub(crate) mod accounts;
 pub(crate) mod disk;
 pub(crate) mod file_state;
+pub(crate) mod lookup;
 pub(crate) mod print;

@@ -6,11 +6,12 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::agent::fs::file_state::contents;
+use crate::formats::kubeconfig::{KubeconfigFacts, Material};
+use crate::formats::pem_facts::PemFacts;
 use crate::protocol::error::HostError;
 use crate::protocol::snapshots::FileBrief;
 use crate::types::secret::Secret;
-use crate::x509::Sha256;
+use crate::x509::{Sha256, pem};
 
 /// Random bytes that go before those of which a digest is made, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +115,33 @@ impl From<Secret> for Bytes {
 
 fn size_of(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// What may be told of the bytes of a file.
+pub(crate) fn contents(bytes: &[u8]) -> FileBrief {
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let mut brief = FileBrief { size, ..FileBrief::default() };
+    let kubeconfig = KubeconfigFacts::read(bytes);
+    match kubeconfig.current() {
+        Some((cluster, user)) => {
+            for material in [&user.certificate, &user.key, &cluster.authority] {
+                if let Material::Embedded(pem) = material {
+                    brief.add(pem);
+                }
+            }
+        }
+        // What is kept may be larger than a file of certificates, and hold a key all the same.
+        None => brief.add(&PemFacts::of(pem::read_larger(bytes))),
+    }
+    brief
+}
+
+impl FileBrief {
+    fn add(&mut self, pem: &PemFacts) {
+        self.certificates.extend(pem.certificates.iter().cloned());
+        self.private_keys.extend(pem.keys.iter().map(|key| key.spki_sha256));
+        self.public_keys.extend(pem.public_keys.iter().map(|key| key.spki_sha256));
+    }
 }
 
 #[cfg(test)]

@@ -11,112 +11,21 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use zeroize::Zeroizing;
 
 use crate::agent::fs::accounts::Accounts;
+use crate::agent::fs::lookup::{Look, Payload, Sight, Want};
+use crate::agent::inspect::snapshot_keys::SnapshotKeys;
 use crate::files::confined::{Listing, Status};
-
-use crate::agent::fs::disk::COPY_LIMIT;
-use crate::agent::probe::health_checks;
 use crate::formats::manifest;
 use crate::protocol::facts::{
-    Content, Expect, FileFacts, FileKind, Hop, KeptKey, NodeFacts, ObserveRequest, Seen, ServedBy,
-    UnsafeStep, not_looked,
+    Content, Expect, FileFacts, NodeFacts, ObserveRequest, Seen, ServedBy, UnsafeStep, not_looked,
 };
-use crate::protocol::health_check::Gate;
 use crate::protocol::named_files::{NAMED_LIMIT, named_files};
-use crate::x509::Sha256;
-
-/// Most bytes that are read of one file: a bundle of all public roots has a fifth of that.
-const READ_LIMIT: usize = 1024 * 1024;
-/// The file in the state directory that names the open transaction, as JSON of [`crate::protocol::facts::OpenTransaction`].
-pub(super) const OPEN: &str = "open";
-/// The file in the state directory that names the last one that ended, as JSON of [`crate::protocol::facts::PastTransaction`].
-pub(super) const LAST: &str = "last";
-
-/// Something that has files at paths.
-pub(crate) trait Look {
-    /// Walks to a path through every link, and takes from there what is wanted.
-    fn look(&self, path: &str, want: Want) -> Sight;
-
-    /// The keys of these CA certificates in the snapshots below a state directory. `files` is what was seen of the node.
-    fn kept_keys(
-        &self,
-        state_directory: &str,
-        distrusted: &BTreeSet<Sha256>,
-        files: &BTreeMap<String, Seen<FileFacts>>,
-    ) -> Seen<BTreeMap<Sha256, KeptKey>>
-    where
-        Self: Sized,
-    {
-        snapshot_keys::keys(self, state_directory, distrusted, files)
-    }
-
-    /// The gates that do not hold, and why.
-    fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)>
-    where
-        Self: Sized,
-    {
-        health_checks::failing(self, gates, &[])
-    }
-
-    /// Whether a gate that does not hold may hold a little later, so that waiting makes sense.
-    fn changes_by_itself(&self) -> bool {
-        true
-    }
-}
-
-/// What is taken from the object at the end of a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Want {
-    /// Its metadata.
-    Place,
-    /// Also the names, when it is a directory.
-    Names,
-    /// Also the names of a directory and the bytes of a file.
-    Bytes,
-    /// The same of what a snapshot keeps, where a file may be as large as one that is copied.
-    Copy,
-}
-
-/// What was seen at a path.
-pub(crate) enum Sight {
-    Found {
-        hops: Vec<Hop>,
-        resolved: String,
-        status: Status,
-        payload: Payload,
-        /// A step on the way that is taken for looking only.
-        told: Option<Box<UnsafeStep>>,
-    },
-    /// Somebody who is not trusted with the node decides where the path leads.
-    Unsafe {
-        step: Box<UnsafeStep>,
-    },
-    Missing,
-    Dangling {
-        hops: Vec<Hop>,
-        missing: String,
-    },
-    Looping {
-        hops: Vec<Hop>,
-    },
-    Failed {
-        reason: String,
-    },
-}
-
-/// What was taken from an object.
-pub(crate) enum Payload {
-    NotRead,
-    Bytes(Zeroizing<Vec<u8>>),
-    Names(Listing),
-    Failed { reason: String },
-}
+use crate::protocol::state_layout::{LAST, OPEN};
 
 /// Answers a request. Without a `hostname` the tree's `/etc/hostname` says it.
 pub(super) fn observe(
-    tree: &impl Look,
+    tree: &impl SnapshotKeys,
     request: &ObserveRequest,
     hostname: Option<String>,
     clock: Timestamp,
@@ -267,26 +176,6 @@ fn see(
         content,
     });
     (seen, told.map(|step| *step))
-}
-
-impl Want {
-    /// What to take from an object of this kind.
-    pub(super) fn of(self, kind: FileKind) -> Self {
-        match (self, kind) {
-            (Self::Place, _) | (_, FileKind::Other) | (Self::Names, FileKind::Regular) => Self::Place,
-            (Self::Names | Self::Bytes | Self::Copy, FileKind::Directory) => Self::Names,
-            (Self::Bytes | Self::Copy, FileKind::Regular) => self,
-        }
-    }
-
-    /// Most bytes that are read of the file.
-    pub(super) fn limit(self) -> usize {
-        match self {
-            Self::Place | Self::Names => 0,
-            Self::Bytes => READ_LIMIT,
-            Self::Copy => COPY_LIMIT,
-        }
-    }
 }
 
 fn first_line(tree: &impl Look, path: &str) -> Option<String> {

@@ -8,18 +8,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::agent::fs::disk::COPY_LIMIT;
-use crate::agent::fs::file_state::contents;
-use crate::agent::inspect::{Look, Payload, Sight, Want};
-use crate::agent::transaction::snapshot::{AFTER_COPIES, BEFORE_COPIES};
-use crate::agent::transaction::state_dir::SNAPSHOTS;
+use crate::agent::fs::lookup::{Look, Payload, Sight, Want};
+use crate::agent::fs::print::contents;
+use crate::files::confined::Tree;
 use crate::protocol::facts::{FileFacts, KeptKey, Seen};
 use crate::protocol::snapshots::FileBrief;
+use crate::protocol::state_layout::{AFTER_COPIES, BEFORE_COPIES, SNAPSHOTS};
 use crate::x509::{Certificate, Sha256};
 
 /// Most files that are looked at: many times what the runs that are kept hold, and little enough for a hostile node.
 const FILES: usize = 16 * 1024;
 /// Most bytes that are read of them all: several times what one directory that is moved may hold.
 const BYTES: usize = 16 * COPY_LIMIT;
+
+/// A node whose snapshots can be looked into.
+pub(crate) trait SnapshotKeys: Look + Sized {
+    /// The keys of these CA certificates in the snapshots below a state directory. `files` is what was seen of the node.
+    fn kept_keys(
+        &self,
+        state_directory: &str,
+        distrusted: &BTreeSet<Sha256>,
+        files: &BTreeMap<String, Seen<FileFacts>>,
+    ) -> Seen<BTreeMap<Sha256, KeptKey>> {
+        keys(self, state_directory, distrusted, files)
+    }
+}
+
+impl SnapshotKeys for Tree {}
 
 /// What was seen of certificates and keys.
 #[derive(Debug, Default)]
@@ -62,8 +77,7 @@ impl Sighted {
     }
 }
 
-/// The keys of these CA certificates in the snapshots below a state directory.
-pub(crate) fn keys(
+fn keys(
     tree: &impl Look,
     state_directory: &str,
     distrusted: &BTreeSet<Sha256>,

@@ -10,20 +10,28 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::agent::inspect::{Look, Payload, Sight, Want, observe};
-use crate::agent::local::host::Transaction;
+use crate::agent::fs::accounts::served_by;
+use crate::agent::fs::lookup::{Look, Sight, Want};
+use crate::agent::inspect::observe;
+use crate::agent::inspect::snapshot_keys::SnapshotKeys;
 use crate::agent::probe;
+use crate::agent::transaction::Visit;
 use crate::agent::transaction::boot::Boot;
 use crate::agent::transaction::lock::Lock;
-use crate::agent::transaction::node_files::served_by;
-use crate::files::confined::{Outcome, Tree, Walk};
-use crate::protocol::facts::{NodeFacts, ObserveRequest};
-use crate::protocol::named_files::LIST_LIMIT;
+use crate::agent::transaction::node_files::Site;
+use crate::files::confined::Tree;
+use crate::protocol::facts::{NodeFacts, ObserveRequest, OpenTransaction};
 use crate::protocol::node::{Inspect, NodeError};
-use crate::protocol::tree_error::TreeError;
 
-/// How often a file is walked to again that was replaced while it was read. Whoever renews files replaces each once.
-const ATTEMPTS: usize = 3;
+/// A transaction under way in this process.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    visit: Visit,
+    site: Site,
+    open: OpenTransaction,
+    /// Whether it took the lock, rather than finding it taken for the whole run.
+    took_lock: bool,
+}
 
 /// This machine, or a directory of it.
 #[derive(Debug)]
@@ -108,46 +116,4 @@ impl Look for Nothing {
     }
 }
 
-impl Look for Tree {
-    fn look(&self, path: &str, want: Want) -> Sight {
-        let mut attempts = 1;
-        loop {
-            match self.attempt(path, want) {
-                Err(TreeError::Changed { .. }) if attempts < ATTEMPTS => attempts += 1,
-                Err(error) => return Sight::Failed { reason: error.to_string() },
-                Ok(sight) => return sight,
-            }
-        }
-    }
-}
-
-impl Tree {
-    /// Walks and reads once. Of the errors of reading only a changed file leaves, because it means to walk again.
-    fn attempt(&self, path: &str, want: Want) -> Result<Sight, TreeError> {
-        let Walk { hops, outcome } = self.walk(path);
-        let found = match outcome {
-            Outcome::Found(found) => found,
-            Outcome::Missing { .. } => return Ok(Sight::Missing),
-            Outcome::Dangling { missing } => return Ok(Sight::Dangling { hops, missing }),
-            Outcome::Loop => return Ok(Sight::Looping { hops }),
-            Outcome::Unsafe(step) => return Ok(Sight::Unsafe { step }),
-            Outcome::Failed(error) => return Ok(Sight::Failed { reason: error.to_string() }),
-        };
-        let mut status = found.status;
-        let taken = match want.of(status.kind) {
-            Want::Place => Ok(Payload::NotRead),
-            Want::Names => self.list(&found, LIST_LIMIT).map(Payload::Names),
-            want @ (Want::Bytes | Want::Copy) => self.read(&found, want.limit()).map(|(bytes, of_bytes)| {
-                status = of_bytes;
-                Payload::Bytes(bytes)
-            }),
-        };
-        let payload = match taken {
-            Ok(payload) => payload,
-            Err(changed @ TreeError::Changed { .. }) => return Err(changed),
-            Err(error) => Payload::Failed { reason: error.to_string() },
-        };
-        let told = found.told.map(Box::new);
-        Ok(Sight::Found { hops, resolved: found.resolved, status, payload, told })
-    }
-}
+impl SnapshotKeys for Nothing {}

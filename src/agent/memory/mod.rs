@@ -9,7 +9,10 @@ use std::fmt;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::agent::inspect::{Look, Payload, Sight, Want, observe};
+use crate::agent::fs::lookup::{Look, Payload, Sight, Want};
+use crate::agent::inspect::observe;
+use crate::agent::inspect::snapshot_keys::SnapshotKeys;
+use crate::agent::probe::health_checks::Checks;
 use crate::files::confined::{Listing, Status};
 use crate::protocol::facts::{
     EtcdFacts, FileFacts, FileKind, Hop, KeptKey, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts,
@@ -227,7 +230,7 @@ impl Inspect for Memory {
     }
 }
 
-impl Look for Memory {
+impl SnapshotKeys for Memory {
     fn kept_keys(
         &self,
         _: &str,
@@ -236,7 +239,9 @@ impl Look for Memory {
     ) -> Seen<BTreeMap<Sha256, KeptKey>> {
         Seen::Present(self.keys_kept(distrusted, files))
     }
+}
 
+impl Checks for Memory {
     fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
         let failing = |gate: &Gate| Some((gate.clone(), self.gate_holds(gate).err()?));
         gates.iter().filter_map(failing).collect()
@@ -245,7 +250,9 @@ impl Look for Memory {
     fn changes_by_itself(&self) -> bool {
         false
     }
+}
 
+impl Look for Memory {
     fn look(&self, path: &str, want: Want) -> Sight {
         if !path.starts_with('/') {
             return Sight::Failed { reason: format!("{path:?} is not an absolute path") };

@@ -88,14 +88,14 @@ impl Memory {
     }
 
     fn first_certificate(&self, path: &str) -> Option<Certificate> {
-        let bytes = crate::agent::transaction::read(self, path).ok()??;
+        let bytes = crate::agent::fs::lookup::read(self, path).ok()??;
         pem::read(bytes.reveal()).certificates().next().cloned()
     }
 
     /// What can be served with the files that are there now: a certificate with its own key.
     fn usable(&self, port: &Port) -> Option<Certificate> {
         let certificate = self.first_certificate(&port.certificate)?;
-        let bytes = crate::agent::transaction::read(self, &port.key).ok()??;
+        let bytes = crate::agent::fs::lookup::read(self, &port.key).ok()??;
         let reading = pem::read(bytes.reveal());
         let key = reading.private_keys().next()?;
         (*key.public_key() == certificate.facts().key).then_some(certificate)

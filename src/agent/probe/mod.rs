@@ -4,6 +4,7 @@
 //! from the machine itself, all at the same time, and nothing waits longer than [`PATIENCE`], but for the end of an election of etcd. It changes nothing: handshakes without a client
 //! certificate, questions to etcd with one, and reading below `/proc`.
 
+pub mod dumps;
 pub(super) mod etcd;
 pub(crate) mod health_checks;
 pub(crate) mod http_request;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::agent::inspect::Look;
+use crate::agent::fs::lookup::Look;
 use crate::protocol::facts::{
     EndpointFacts, EndpointQuestion, LiveRequest, NodeFacts, Probe, ProcessFacts, Seen, ServiceFacts,
 };

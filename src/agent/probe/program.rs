@@ -76,7 +76,7 @@ fn start(
         .try_clone()
         .map_err(|error| failed(format!("cannot be run: {}", io(&error)), String::new()))?;
     command.stdout(writer).stderr(copy);
-    let mut child = crate::agent::serve::dumps::spawn(&mut command)
+    let mut child = super::dumps::spawn(&mut command)
         .map_err(|error| failed(format!("cannot be run: {}", io(&error)), String::new()))?;
     // The command holds the writing ends, which keep the output from ending.
     drop(command);

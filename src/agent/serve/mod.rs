@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use login::Login;
 
-use crate::agent::transaction::node_files::served_by;
+use crate::agent::fs::accounts::served_by;
 use crate::protocol::error::HostError;
 use crate::protocol::node::{Host, NodeError};
 use crate::protocol::snapshots::Undone;
@@ -331,6 +331,5 @@ fn hello(read_only: bool) -> Hello {
     }
 }
 
-pub mod dumps;
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,7 @@
 //! What enters is the files as they are now and what they must be; what leaves is yes, or the first reason why not. It reads and judges, and
 //! changes nothing.
 
-use crate::agent::inspect::Look;
-use crate::agent::transaction::read;
+use crate::agent::fs::lookup::{Look, existing};
 use crate::formats::kubeconfig::edit;
 use crate::protocol::command::IdentityCheck;
 use crate::protocol::error::HostError;
@@ -117,8 +116,4 @@ fn clean(path: &str, bytes: &Secret) -> Result<Reading, HostError> {
         Some(problem) => Err(HostError::CheckFailed { path: path.to_owned(), reason: problem.to_string() }),
         None => Ok(reading),
     }
-}
-
-fn existing(objects: &impl Look, path: &str) -> Result<Secret, HostError> {
-    read(objects, path)?.ok_or_else(|| HostError::Missing { path: path.to_owned() })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::{Objects, Touch, Visit, Wanted, destination};
 use crate::agent::fs::file_state::Image;
-use crate::agent::inspect::{Sight, Want};
+use crate::agent::fs::lookup::{Sight, Want};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::ServedBy;
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::agent::fs::accounts::Accounts;
 use crate::agent::fs::file_state::{Access, FileImage, Image, TreeImage};
-use crate::agent::inspect::{Look, Payload, Sight, Want};
-use crate::agent::probe::health_checks::Replaced;
+use crate::agent::fs::lookup::{Sight, Want};
+use crate::agent::probe::health_checks::{Checks, Replaced};
 use crate::files::confined::opens_to_others;
 use crate::protocol::command::{Begin, Slot, VisitId};
 use crate::protocol::error::HostError;
@@ -35,16 +35,17 @@ mod requests;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 pub(crate) mod state_dir;
+mod stored;
 pub(crate) mod undo;
 
 pub(super) use known::Known;
 pub(super) use migration::made_below;
 pub(super) use path_change::{Touch, backwards};
+use path_resolution::Way;
 pub(super) use path_resolution::destination;
-use path_resolution::{Way, looping};
 
 /// A file tree that can be changed. A location is a path in which no directory is a link; the last name is taken as it is.
-pub(crate) trait Objects: Look {
+pub(crate) trait Objects: Checks {
     /// What is at a location.
     fn capture(&self, location: &str) -> Result<Image, HostError>;
 
@@ -465,21 +466,4 @@ fn usable(objects: &impl Objects, path: &str, access: Access) -> Result<Access, 
     }
     let reason = format!("the mode {:04o} would close the directory to its owner", access.mode);
     Err(HostError::Denied { path: path.to_owned(), reason })
-}
-
-/// Reads a file through every link; `None` when nothing is there.
-pub(super) fn read(objects: &impl Look, path: &str) -> Result<Option<Secret>, HostError> {
-    match objects.look(path, Want::Bytes) {
-        Sight::Found { payload: Payload::Bytes(bytes), .. } => Ok(Some(Secret::new(bytes))),
-        Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. } => {
-            Err(HostError::NotAFile { path: path.to_owned() })
-        }
-        Sight::Found { payload: Payload::Failed { reason }, .. } | Sight::Failed { reason } => {
-            Err(HostError::Path { path: path.to_owned(), reason })
-        }
-        Sight::Unsafe { step } => Err(HostError::Unsafe { path: path.to_owned(), step }),
-        Sight::Missing => Ok(None),
-        Sight::Dangling { missing, .. } => Err(HostError::Dangling { path: path.to_owned(), missing }),
-        Sight::Looping { .. } => Err(looping(path)),
-    }
 }

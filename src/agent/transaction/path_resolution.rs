@@ -4,7 +4,7 @@
 //! itself has made: whatever else they lead to, somebody else has put there.
 
 use super::{Objects, Visit};
-use crate::agent::inspect::{Look, Sight, Want};
+use crate::agent::fs::lookup::{Look, Sight, Want, looping};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::FileKind;
 
@@ -141,10 +141,6 @@ fn readable(path: &str, resolved: String) -> Result<String, HostError> {
 
 fn unnamed(path: &str) -> HostError {
     HostError::Path { path: path.to_owned(), reason: "it does not end in a name".to_owned() }
-}
-
-pub(super) fn looping(path: &str) -> HostError {
-    HostError::Path { path: path.to_owned(), reason: "the links on the way form a loop".to_owned() }
 }
 
 #[cfg(test)]

@@ -4,34 +4,30 @@
 //! the only bytes of them that leave are those for files and [`Answer::Shared`]. It decides nothing and touches nothing but through [`Visit`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
+use super::stored::{distinct, key_in, key_pem, kubeconfig, not_made, pem_of, stored_key, write_identity};
 use super::{bound, shared};
-use crate::agent::inspect::Look;
-use crate::agent::probe::health_checks::Replaced;
+use crate::agent::fs::lookup::{Look, existing, read};
+use crate::agent::probe::health_checks::{Checks, Replaced};
 use crate::agent::transaction::identity_check;
-use crate::agent::transaction::{Known, Objects, Visit, read};
-use crate::formats::kubeconfig::KubeconfigFacts;
+use crate::agent::transaction::{Known, Objects, Visit};
 use crate::formats::kubeconfig::edit;
-use crate::formats::kubeconfig::edit::{EditError, NewIdentity};
 use crate::protocol::command::{Answer, AuthorityFiles, Order, RequestContent, SignRequest, Slot};
 use crate::protocol::error::HostError;
 use crate::protocol::health_check::Gate;
 use crate::types::certificate::{KeyAlgorithm, SubjectName};
-use crate::types::format::with_causes;
 use crate::types::non_empty::NonEmpty;
 use crate::types::scalars::FileMode;
 use crate::types::secret::Secret;
-use crate::types::storage::{FileSpec, Storage};
+use crate::types::storage::FileSpec;
 use crate::x509::issue;
 use crate::x509::issue::{LeafRequest, RootRequest};
 use crate::x509::pem;
-use crate::x509::pem::Item;
-use crate::x509::{Certificate, CertificateRequest, PrivateKey, PublicKey, SerialNumber, Sha256};
+use crate::x509::{Certificate, CertificateRequest, PrivateKey, SerialNumber, Sha256};
 use jiff::Timestamp;
 
 /// Performs one order.
@@ -158,7 +154,7 @@ pub(crate) fn perform(
 }
 
 /// Performs an order that only reads, which needs no transaction: another node's visit signs here, or copies what is shared.
-pub(crate) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answer, HostError> {
+pub(crate) fn perform_reading(objects: &impl Checks, order: Order) -> Result<Answer, HostError> {
     match order {
         Order::Sign { authority, request, links: _ } => {
             sign(objects, &authority, *request).map(Answer::Certificate)
@@ -205,7 +201,7 @@ pub(crate) fn perform_reading(objects: &impl Look, order: Order) -> Result<Answe
 }
 
 fn wait(
-    objects: &impl Look,
+    objects: &impl Checks,
     gates: &BTreeSet<Gate>,
     (settle, timeout): (u64, u64),
 ) -> Result<Answer, HostError> {
@@ -257,38 +253,6 @@ fn new_key(algorithm: KeyAlgorithm) -> Result<PrivateKey, HostError> {
 
 fn new_serial() -> Result<SerialNumber, HostError> {
     SerialNumber::random().map_err(|error| not_made("a serial number", &error))
-}
-
-pub(crate) fn key_pem(key: &PrivateKey) -> Result<Secret, HostError> {
-    key.to_pem().map(Secret::from).map_err(|error| not_made("the PEM of a private key", &error))
-}
-
-/// The key that an identity has.
-fn stored_key(objects: &impl Objects, storage: &Storage) -> Result<PrivateKey, HostError> {
-    match storage {
-        Storage::Pair { key, .. } => key_in(objects, &key.path),
-        Storage::Combined { file } => key_in(objects, &file.path),
-        Storage::Kubeconfig { file, .. } => {
-            let bytes = existing(objects, &file.path)?;
-            let embedded = edit::current_key(bytes.reveal()).map_err(|source| kubeconfig(file, source))?;
-            the_key(&file.path, embedded.reveal())
-        }
-    }
-}
-
-fn key_in(objects: &impl Look, path: &str) -> Result<PrivateKey, HostError> {
-    the_key(path, existing(objects, path)?.reveal())
-}
-
-/// The first private key, which is what Go's `tls.LoadX509KeyPair` takes.
-pub(crate) fn the_key(path: &str, bytes: &[u8]) -> Result<PrivateKey, HostError> {
-    let reading = pem::read(bytes);
-    let reason = reading.problems.first().map_or("there is none in it".to_owned(), ToString::to_string);
-    let key = reading
-        .items
-        .into_iter()
-        .find_map(|item| if let Item::PrivateKey(key) = item { Some(key) } else { None });
-    key.ok_or_else(|| HostError::NoKey { path: path.to_owned(), reason })
 }
 
 /// Certificate and key of an authority, which must belong to each other.
@@ -385,86 +349,4 @@ fn create_authority(
     let text = Secret::new(root.to_pem().into_bytes());
     visit.write(objects, vec![(key_file, key_pem(&key)?), (certificate_file, text)])?;
     Ok(root)
-}
-
-pub(crate) fn write_identity(
-    visit: &mut Visit,
-    objects: &mut impl Objects,
-    key: &PrivateKey,
-    certificates: &[Certificate],
-    storage: &Storage,
-    (trusted, cluster): (Option<&NonEmpty<Certificate>>, &str),
-) -> Result<(), HostError> {
-    if let (Storage::Kubeconfig { file, .. }, Some(trusted)) = (storage, trusted) {
-        distinct(&file.path, trusted)?;
-    }
-    match storage {
-        Storage::Pair { certificate, key: key_file } => {
-            let mut files = Vec::new();
-            if !holds_key(objects, &key_file.path, key.public_key())? {
-                files.push((key_file, key_pem(key)?));
-            }
-            files.push((certificate, Secret::new(pem_of(certificates).into_bytes())));
-            visit.write(objects, files)
-        }
-        Storage::Combined { file } => {
-            let mut text = zeroize::Zeroizing::new(pem_of(certificates).into_bytes());
-            let key = key_pem(key)?;
-            // Grown once, so that no part of the key stays behind in a buffer that was too small.
-            text.reserve_exact(key.len());
-            text.extend_from_slice(key.reveal());
-            visit.write(objects, vec![(file, Secret::new(text))])
-        }
-        Storage::Kubeconfig { file, server, user, .. } => {
-            // What is no kubeconfig at all has nothing that an edit could keep; the snapshot has its bytes.
-            let old = read(objects, &file.path)?.filter(|old| is_kubeconfig(old.reveal()));
-            let key_pem = key_pem(key)?;
-            let identity = NewIdentity { certificates, key, key_pem: &key_pem, trusted };
-            let text = match (&old, server) {
-                (Some(old), _) => edit::with_identity(old.reveal(), &identity),
-                (None, Some(server)) => edit::create(server, user, cluster, &identity),
-                (None, None) => Err(EditError::NoServer),
-            };
-            let text = text.map_err(|source| kubeconfig(file, source))?;
-            visit.write(objects, vec![(file, text)])
-        }
-    }
-}
-
-/// That nobody is made to trust something twice: some verifiers stop at the first of two, and whoever signs refuses the file.
-fn distinct(path: &str, certificates: &NonEmpty<Certificate>) -> Result<(), HostError> {
-    match certificates.repeated() {
-        Some(twice) => {
-            Err(HostError::TwiceInFile { path: path.to_owned(), certificate: *twice.fingerprint() })
-        }
-        None => Ok(()),
-    }
-}
-
-/// Whether a file has anything of a kubeconfig in it.
-fn is_kubeconfig(bytes: &[u8]) -> bool {
-    let facts = KubeconfigFacts::read(bytes);
-    !(facts.clusters.is_empty() && facts.users.is_empty() && facts.contexts.is_empty())
-}
-
-/// Whether a file already has this key, so that its bytes can stay.
-fn holds_key(objects: &impl Objects, path: &str, public: &PublicKey) -> Result<bool, HostError> {
-    let Some(bytes) = read(objects, path)? else { return Ok(false) };
-    Ok(the_key(path, bytes.reveal()).is_ok_and(|key| key.public_key() == public))
-}
-
-pub(crate) fn existing(objects: &impl Look, path: &str) -> Result<Secret, HostError> {
-    read(objects, path)?.ok_or_else(|| HostError::Missing { path: path.to_owned() })
-}
-
-pub(crate) fn pem_of(certificates: &[Certificate]) -> String {
-    certificates.iter().map(Certificate::to_pem).collect()
-}
-
-pub(crate) fn kubeconfig(file: &FileSpec, source: EditError) -> HostError {
-    HostError::Kubeconfig { path: file.path.clone(), source }
-}
-
-fn not_made(what: &'static str, error: &dyn Error) -> HostError {
-    HostError::NotMade { what: what.into(), reason: with_causes(error) }
 }

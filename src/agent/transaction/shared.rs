@@ -3,10 +3,10 @@
 //! What enters is the files of a place, or the bytes that another node gave; what leaves is the same certificates and key in the form of the other
 //! place. Nothing is written whose key does not belong to its certificate, or that is another certificate than the plan named.
 
-use super::perform::{self, existing, key_pem, kubeconfig, pem_of, the_key};
+use super::stored::{self, key_pem, kubeconfig, pem_of, the_key};
 use crate::agent::fs::file_state::Image;
-use crate::agent::inspect::Look;
-use crate::agent::transaction::{Objects, Touch, Visit, read};
+use crate::agent::fs::lookup::{Look, existing, read};
+use crate::agent::transaction::{Objects, Touch, Visit};
 use crate::formats::kubeconfig::edit;
 use crate::protocol::command::SharedIdentity;
 use crate::protocol::error::HostError;
@@ -65,7 +65,7 @@ pub(crate) fn write_identity(
             visit.write(objects, vec![(key, content.key), (certificate, content.certificate)])
         }
         Storage::Combined { .. } | Storage::Kubeconfig { .. } => {
-            perform::write_identity(visit, objects, &key, &certificates, storage, (trusted, cluster))
+            stored::write_identity(visit, objects, &key, &certificates, storage, (trusted, cluster))
         }
     }
 }

@@ -7,19 +7,16 @@ use jiff::Timestamp;
 
 use super::journal::{self, Journal};
 use super::snapshot::{self, Manifest};
+use crate::agent::fs::accounts::served_by;
 use crate::agent::fs::disk::Dir;
-use crate::agent::inspect::{LAST, OPEN};
-use crate::agent::transaction::node_files::served_by;
 use crate::files::confined::{Outcome, Tree};
 use crate::protocol::command::VisitId;
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{FileKind, OpenTransaction, PastTransaction, VisitState};
-use crate::protocol::state_layout::{ETCD_SNAPSHOTS, REQUESTS};
+use crate::protocol::state_layout::{ETCD_SNAPSHOTS, LAST, OPEN, REQUESTS, SNAPSHOTS};
 use crate::protocol::tree_error::TreeError;
 use crate::x509::Sha256;
 
-/// The directory of all snapshots in the state directory.
-pub(crate) const SNAPSHOTS: &str = "snapshots";
 const PRIVATE: u32 = 0o700;
 
 /// The state directory, open.

@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::agent::fs::accounts::served_by;
 use crate::agent::fs::disk::{Dir, staged_name};
 use crate::agent::local::Local;
 use crate::agent::probe::etcd::Asker;
 use crate::agent::probe::etcd::snapshot::{Announced, Keeper};
-use crate::agent::transaction::node_files::served_by;
 use crate::agent::transaction::state_dir::{Store, check_run};
 use crate::files::confined::Tree;
 use crate::protocol::command::SnapshotEtcd;

@@ -5,9 +5,10 @@
 //! journal names what may have been touched, and the copies beside it are on the disk. So the process may end between any two system calls.
 
 use super::etcd_snapshot;
+use crate::agent::fs::accounts::served_by;
 use crate::agent::fs::disk::{Beside, Dir, Seed};
 use crate::agent::fs::file_state::Image;
-use crate::agent::local::Local;
+use crate::agent::local::{Local, Transaction};
 use crate::agent::probe::health_checks;
 use crate::agent::transaction::journal;
 use crate::agent::transaction::journal::{Event, Journal};
@@ -28,16 +29,7 @@ use crate::protocol::facts::{OpenTransaction, VisitState};
 use crate::protocol::lock::{Claim, LockState};
 use crate::protocol::node::Host;
 use crate::protocol::snapshots::{ChangedPath, EtcdSnapshot, SnapshotFacts, Undone};
-
-/// A transaction under way in this process.
-#[derive(Debug)]
-pub(crate) struct Transaction {
-    visit: Visit,
-    site: Site,
-    open: OpenTransaction,
-    /// Whether it took the lock, rather than finding it taken for the whole run.
-    took_lock: bool,
-}
+use crate::protocol::state_layout::OPEN;
 
 impl Host for Local {
     fn lock(&mut self, claim: &Claim) -> Result<(), HostError> {
@@ -256,7 +248,7 @@ impl Local {
 
     fn open_transaction(&self, begin: &Begin, took_lock: bool) -> Result<Transaction, HostError> {
         let tree = self.tree()?.for_work().with_links(&begin.links).with_state(&begin.state_directory);
-        let store = Store::make(&tree, &begin.state_directory, node_files::served_by().uid)?;
+        let store = Store::make(&tree, &begin.state_directory, served_by().uid)?;
         if let Some(open) = store.marker()? {
             return Err(HostError::AlreadyOpen { open: open.id() });
         }
@@ -287,7 +279,7 @@ impl Local {
         let open = OpenTransaction { run, visit: number, begun_at, note: begin.note.clone() };
         if let Err(error) = site.store.set_marker(&open) {
             // The marker may be there although its directory could not be brought to the disk; nothing was touched yet.
-            let _unmarked = site.store.directory.remove_file(crate::agent::inspect::OPEN);
+            let _unmarked = site.store.directory.remove_file(OPEN);
             return Err(error);
         }
         site.provide_for_reboot(begin, visit.known.keys());
@@ -322,7 +314,7 @@ impl Local {
         let Some(open) = store.marker()? else { return Ok(None) };
         let id = open.id();
         let directory = store.visit(&id)?.ok_or_else(|| HostError::Damaged {
-            path: store.directory.path_of(crate::agent::inspect::OPEN),
+            path: store.directory.path_of(OPEN),
             reason: format!("it names transaction {id}, of which there is no snapshot"),
         })?;
         let journal = Journal::open(&directory)?;

@@ -32,7 +32,7 @@ use tower::service_fn;
 use zeroize::Zeroizing;
 
 use super::tls;
-use crate::agent::inspect::{Look, Payload, Sight, Want};
+use crate::agent::fs::lookup::{Look, Payload, Sight, Want};
 use crate::protocol::facts::{EtcdFacts, EtcdId, EtcdQuestion, MemberFacts, MemberStatus, Seen};
 use crate::types::url::tls_place;
 use messages::{Member, MemberListRequest, MemberListResponse, StatusRequest, StatusResponse};

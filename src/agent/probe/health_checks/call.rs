@@ -16,12 +16,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-use crate::agent::inspect::Look;
+use crate::agent::fs::lookup::{Look, read};
 use crate::agent::probe::http_request;
 use crate::agent::probe::http_request::{Answer, Failure, Request};
 use crate::agent::probe::tls;
 use crate::agent::probe::tls::Cause;
-use crate::agent::transaction;
 use crate::formats::kubeconfig::{KubeconfigFacts, Material, beside, edit};
 use crate::protocol::health_check::{Call, Shown, Trusted};
 use crate::types::secret::Secret;
@@ -235,7 +234,7 @@ impl ServerCertVerifier for Judge {
 }
 
 fn existing(node: &impl Look, path: &str) -> Result<Secret, String> {
-    let bytes = transaction::read(node, path).map_err(|error| error.to_string())?;
+    let bytes = read(node, path).map_err(|error| error.to_string())?;
     bytes.ok_or_else(|| format!("{path} is not there"))
 }
 

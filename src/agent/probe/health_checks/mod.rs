@@ -20,10 +20,11 @@ use jiff::Timestamp;
 use rustls::ClientConfig;
 
 use super::program;
-use crate::agent::inspect::Look;
+use crate::agent::fs::lookup::{Look, read};
 use crate::agent::probe::etcd::Asker;
 use crate::agent::probe::http_request::{Answer, Failure, Request};
 use crate::agent::probe::{tls, unit};
+use crate::files::confined::Tree;
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{EtcdFacts, MemberStatus, Probe, Seen};
 use crate::protocol::health_check::Gate;
@@ -42,8 +43,23 @@ const AT_ONCE: usize = 32;
 /// Longest part of an answer that is told.
 const TOLD: usize = 200;
 
+/// A node on which gates can be looked for.
+pub(crate) trait Checks: Look + Sized {
+    /// The gates that do not hold, and why.
+    fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
+        failing(self, gates, &[])
+    }
+
+    /// Whether a gate that does not hold may hold a little later, so that waiting makes sense.
+    fn changes_by_itself(&self) -> bool {
+        true
+    }
+}
+
+impl Checks for Tree {}
+
 /// The gates that hold now.
-pub(crate) fn holding(node: &impl Look, gates: &BTreeSet<Gate>) -> BTreeSet<Gate> {
+pub(crate) fn holding(node: &impl Checks, gates: &BTreeSet<Gate>) -> BTreeSet<Gate> {
     let failing: BTreeSet<Gate> = node.failing(gates).into_iter().map(|(gate, _)| gate).collect();
     gates.difference(&failing).cloned().collect()
 }
@@ -143,7 +159,7 @@ fn shown(address: IpAddr, port: u16) -> Result<Sha256, String> {
 
 /// The digest of the first certificate of a file.
 fn first_certificate(node: &impl Look, path: &str) -> Result<Sha256, String> {
-    let bytes = crate::agent::transaction::read(node, path).map_err(|error| error.to_string())?;
+    let bytes = read(node, path).map_err(|error| error.to_string())?;
     let bytes = bytes.ok_or_else(|| format!("{path} is not there"))?;
     let items = pem::read(bytes.reveal());
     let first = items.certificates().next().ok_or_else(|| format!("{path} has no certificate"))?;
@@ -218,7 +234,7 @@ fn status(etcd: &EtcdFacts) -> Result<&MemberStatus, String> {
 
 /// Waits until all gates hold and have held for `settle`.
 pub(crate) fn wait(
-    node: &impl Look,
+    node: &impl Checks,
     gates: &BTreeSet<Gate>,
     settle: Duration,
     timeout: Duration,

@@ -14,10 +14,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::agent::fs::disk::Dir;
-use crate::agent::inspect::OPEN;
 use crate::files::confined::{Outcome, Tree};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::FileKind;
+use crate::protocol::state_layout::OPEN;
 
 /// There while systemd is the machine's init (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";

@@ -14,11 +14,12 @@ use jiff::Timestamp;
 use super::boot::{self, Boot, Undoing};
 use super::journal::{self, Event, Journal};
 use super::snapshot;
+use crate::agent::fs::accounts::served_by;
 use crate::agent::fs::disk::{Beside, Dir, Removal};
 use crate::agent::fs::file_state::{Image, TreeImage};
-use crate::agent::inspect::{Look, Sight, Want};
+use crate::agent::fs::lookup::{Look, Sight, Want};
 use crate::agent::probe::health_checks;
-use crate::agent::probe::health_checks::Replaced;
+use crate::agent::probe::health_checks::{Checks, Replaced};
 use crate::agent::probe::program;
 use crate::agent::transaction::state_dir::Store;
 use crate::agent::transaction::{Change, Earlier, Objects, Touch};
@@ -141,7 +142,9 @@ impl Look for Site {
     fn look(&self, path: &str, want: Want) -> Sight {
         self.tree.look(path, want)
     }
+}
 
+impl Checks for Site {
     fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
         health_checks::failing(&self.tree, gates, &journal::replaced(self.lines()))
     }
@@ -412,11 +415,6 @@ impl Site {
         }
         Ok(program)
     }
-}
-
-/// Who serves this machine's nodes.
-pub(crate) fn served_by() -> ServedBy {
-    ServedBy { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
 }
 
 /// What is at a location; nothing when its directory is missing.

@@ -11,21 +11,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::fs::disk::{Dir, staged_name};
-use crate::agent::fs::file_state::{Access, DirectoryImage, Entry, FileImage, Image, TreeImage, contents};
-use crate::agent::fs::print::{Bytes, Print, Salt};
+use crate::agent::fs::file_state::{Access, DirectoryImage, Entry, FileImage, Image, TreeImage};
+use crate::agent::fs::print::{Bytes, Print, Salt, contents};
 use crate::protocol::command::{Begin, VisitId};
 use crate::protocol::error::HostError;
 use crate::protocol::snapshots::{Brief, FileBrief};
+use crate::protocol::state_layout::{AFTER_COPIES, BEFORE_COPIES};
 use crate::x509::Sha256;
 
 const MANIFEST: &str = "manifest.json";
 const AFTER: &str = "after.json";
 const PURGED: &str = "purged.json";
 const RESERVE: &str = "reserve";
-/// The directory of the copies of what was there.
-pub(crate) const BEFORE_COPIES: &str = "before";
-/// The directory in which versions before 0.2 kept copies of what was left; they are read, and no new ones are made.
-pub(crate) const AFTER_COPIES: &str = "after";
 const VERSION: u32 = 1;
 
 /// What the manifest says.
