@@ -171,7 +171,7 @@ fn node_order(
             mended_first.edge(&issue.signer, node);
         }
     }
-    if mended_first.order().is_ok() {
+    if !mended_first.is_cyclic() {
         graph = mended_first;
     }
     // Each of these orders is better than the next one, where what is copied leaves the choice.
@@ -283,7 +283,7 @@ fn actions(
             preconditions,
             disruption: disruption(deed, node, input, &moved),
             undo: deed.traits().undo,
-            after: graph.before(&key).iter().filter_map(|key| numbers.get(key).copied()).collect(),
+            after: graph.before(&key).filter_map(|key| numbers.get(key).copied()).collect(),
             deed: deed.deed.clone(),
         });
     }
