@@ -14,7 +14,7 @@ use crate::plan::{
 use crate::protocol::facts::Answer;
 use crate::protocol::file::SpecReference;
 use crate::trust::processes::Process;
-use crate::trust::topology::{self, TakesUp};
+use crate::trust::topology::TakesUp;
 use crate::types::duration::Duration;
 use crate::types::names::{Address, AuthorityName, NodeName, Subject};
 use crate::x509::{Certificate, Sha256};
