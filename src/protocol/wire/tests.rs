@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
@@ -12,13 +13,14 @@ use crate::formats::pem_facts::tests::pair;
 use crate::protocol::command::{
     AuthorityFiles, IdentityCheck, RequestContent, SharedIdentity, SignRequest, Slot, VisitId,
 };
+use crate::protocol::health_check::Gate;
 use crate::protocol::lock::{Holder, LockState};
 use crate::protocol::node::NodeError;
 use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
 use crate::types::non_empty::NonEmpty;
 use crate::types::secret::Secret;
 use crate::types::storage::{FileSpec, Storage};
-use crate::x509::{Certificate, PublicKey, Sha256, pem};
+use crate::x509::{Certificate, CertificateRequest, PublicKey, Sha256, issue, pem};
 
 fn crossed(order: Order) -> Order {
     let frame = frame::encode(&Request::Perform(order), frame::REQUEST_LIMIT).unwrap();
@@ -44,11 +46,24 @@ fn file(path: &str) -> FileSpec {
     }
 }
 
-fn material() -> (Certificate, PublicKey) {
+static MATERIAL: LazyLock<(Certificate, PublicKey, CertificateRequest)> = LazyLock::new(|| {
     let (certificate, key) = pair("one");
     let certificate = pem::read(certificate.as_bytes()).certificates().next().unwrap().clone();
-    let key = pem::read(key.as_bytes()).private_keys().next().unwrap().public_key().clone();
-    (certificate, key)
+    let keys = pem::read(key.as_bytes());
+    let key = keys.private_keys().next().unwrap();
+    let subject = SubjectName { common_name: "one".to_owned(), organizations: Vec::new() };
+    let usages = BTreeSet::from([Usage::Client]);
+    let request = issue::csr(&subject, &BTreeSet::new(), &BTreeSet::new(), &usages, key).unwrap();
+    (certificate, key.public_key().clone(), CertificateRequest::from_der(&request).unwrap())
+});
+
+fn material() -> (Certificate, PublicKey) {
+    let (certificate, key, _) = &*MATERIAL;
+    (certificate.clone(), key.clone())
+}
+
+fn gate(unit: &str) -> Gate {
+    Gate::Active { unit: unit.to_owned() }
 }
 
 fn identity() -> SharedIdentity {
@@ -156,8 +171,63 @@ fn orders() -> Vec<Order> {
         Order::SetPermissions { file: file("/x") },
         Order::Run { argv: vec!["a".to_owned(), String::new()], timeout_seconds: u64::MAX },
         Order::Check { identity: Box::new(check) },
-        Order::Restore { from: VisitId { run: "7f3a-91c2".to_owned(), visit: 3 }, path },
+        Order::Restore { from: VisitId { run: "7f3a-91c2".to_owned(), visit: 3 }, path: path.clone() },
+        Order::RemoveCopy { path: path.clone(), of: "/ca.crt".to_owned() },
+        Order::PurgeSnapshots { key: Sha256::of(b"k") },
+        Order::AnnotatePod { manifest: path.clone(), word: "7f3a-91c2-1".to_owned() },
+        Order::Await {
+            gates: [gate("etcd")].into(),
+            kept: [gate("kubelet")].into(),
+            settle_seconds: 1,
+            timeout_seconds: 2,
+            links: [(path.clone(), "/data".to_owned())].into(),
+        },
+        Order::Await {
+            gates: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            settle_seconds: 0,
+            timeout_seconds: 0,
+            links: BTreeMap::new(),
+        },
+        Order::CheckKey { path, key: None, beside: None },
     ]
+}
+
+fn answers() -> Vec<Answer> {
+    let (certificate, public) = material();
+    vec![
+        Answer::Done,
+        Answer::PublicKey(public.clone()),
+        Answer::PublicKeys(BTreeMap::from([(Slot("a".to_owned()), public)])),
+        Answer::Certificate(certificate),
+        Answer::Request(MATERIAL.2.clone()),
+        Answer::Shared(Secret::new(b"hunter2".to_vec())),
+        Answer::SharedIdentity(identity()),
+    ]
+}
+
+/// A message as it is sent, but for what is another one each time.
+fn written(message: &impl Serialize) -> String {
+    let frame = frame::encode(message, frame::REQUEST_LIMIT).unwrap();
+    let (certificate, key, request) = &*MATERIAL;
+    let mut text = String::from_utf8(frame[4..].to_vec()).unwrap();
+    let values = [("certificate", json(certificate)), ("public key", json(key)), ("request", json(request))];
+    for (name, value) in values {
+        text = text.replace(&value, &format!("<{name}>"));
+    }
+    text + "\n"
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap()
+}
+
+#[test]
+fn every_frame_is_what_it_was() {
+    let orders = orders().into_iter().map(|order| written(&Request::Perform(order)));
+    let answers = answers().into_iter().map(|answer| written(&Outcome::<_>::Done(Performed(answer))));
+    let text: String = orders.chain(answers).collect();
+    assert_eq!(text, include_str!("frames.txt"), "{text}");
 }
 
 #[test]
