@@ -5,8 +5,8 @@
 //! of values, for tests, behind the feature of that name.
 //!
 //! [`Host`] is the writing half. It works in transactions: everything that will be touched is copied before the first write, one
-//! [`Order`](crate::protocol::command::Order) after another is performed, and the end is `commit` or `undo`. A transaction whose process died is found open by
-//! the next one, which undoes it.
+//! [`WriteCommand`](crate::protocol::command::WriteCommand) after another is performed, and the end is `commit` or `undo`. A transaction whose process died is
+//! found open by the next one, which undoes it.
 //!
 //! [`Inspect`]: crate::protocol::node::Inspect
 //! [`Host`]: crate::protocol::node::Host

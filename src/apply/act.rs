@@ -1,4 +1,4 @@
-//! From one action to the orders that carry it out.
+//! From one action to the commands that carry it out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,8 @@ use crate::plan::{
     Action, CaCertificates, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, RestartMethod,
 };
 use crate::protocol::command::{
-    Answer, AuthorityFiles, IdentityCheck, Order, RequestContent, SignRequest, Slot, VisitId,
+    AuthorityFiles, IdentityCheck, ReadCommand, Reply, RequestContent, SignRequest, Slot, VisitId,
+    WriteCommand,
 };
 use crate::protocol::error::HostError;
 use crate::types::certificate::KeyAlgorithm;
@@ -33,7 +34,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::MakeDirectory { directory } => done(
             run,
             node,
-            Order::MakeDirectory {
+            WriteCommand::MakeDirectory {
                 path: directory.path.clone(),
                 owner: directory.user.clone(),
                 group: directory.group.clone(),
@@ -41,15 +42,15 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             },
         ),
         Deed::MakeLink { path, target } => {
-            done(run, node, Order::MakeLink { path: path.clone(), target: target.clone() })
+            done(run, node, WriteCommand::MakeLink { path: path.clone(), target: target.clone() })
         }
         Deed::MoveDirectory { link, path, keeps_old } => done(
             run,
             node,
-            Order::MoveDirectory { link: link.clone(), path: path.clone(), keeps_old: *keeps_old },
+            WriteCommand::MoveDirectory { link: link.clone(), path: path.clone(), keeps_old: *keeps_old },
         ),
         Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after, over } => {
-            let order = Order::CreateAuthority {
+            let command = WriteCommand::CreateAuthority {
                 certificate: certificate.clone(),
                 key: key.clone(),
                 algorithm: *algorithm,
@@ -58,7 +59,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 not_after: *not_after,
                 over: *over,
             };
-            let made = certificate_of(perform(run, node, order)?)?;
+            let made = certificate_of(perform(run, node, command)?)?;
             judge::authority(&made, Some(subject), (*not_before, *not_after), &certificate.path)?;
             if let Subject::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), made);
@@ -66,17 +67,17 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             Ok(())
         }
         Deed::ExtendAuthority { certificate, key, of, others, keeps_serial, not_after } => {
-            let order = Order::Extend {
+            let command = ReadCommand::Extend {
                 authority: AuthorityFiles { certificate: certificate.path.clone(), key: key.path.clone() },
                 certificate: *of.fingerprint(),
                 not_before: of.facts().not_before,
                 not_after: *not_after,
                 keeps_serial: *keeps_serial,
             };
-            let made = certificate_of(perform(run, node, order)?)?;
+            let made = certificate_of(ask(run, node, command)?)?;
             judge::extended_authority(&made, of, *not_after, &certificate.path)?;
             let certificates = NonEmpty::with_first(made.clone(), others.clone());
-            done(run, node, Order::WriteCertificates { file: certificate.clone(), certificates })?;
+            done(run, node, WriteCommand::WriteCertificates { file: certificate.clone(), certificates })?;
             if let Subject::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), made);
             }
@@ -85,9 +86,9 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::InstallAuthority { certificate, key, root, .. } => {
             let content = root_key(run, action)?;
             let spki = root.facts().key.spki_sha256;
-            done(run, node, Order::WriteShared { file: key.clone(), content, key: spki })?;
+            done(run, node, WriteCommand::WriteShared { file: key.clone(), content, key: spki })?;
             let certificates = NonEmpty::one(root.clone());
-            done(run, node, Order::WriteCertificates { file: certificate.clone(), certificates })?;
+            done(run, node, WriteCommand::WriteCertificates { file: certificate.clone(), certificates })?;
             if let Subject::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), root.clone());
             }
@@ -99,7 +100,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             done(
                 run,
                 node,
-                Order::WriteCertificates { file: file.clone(), certificates: NonEmpty::one(made) },
+                WriteCommand::WriteCertificates { file: file.clone(), certificates: NonEmpty::one(made) },
             )
         }
         Deed::CopyKey(copy) => keys::copy(run, action, copy),
@@ -107,61 +108,66 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             keys::create_pair(run, action, (private, public), *algorithm)
         }
         Deed::WritePublicKey { private, public } => {
-            done(run, node, Order::WritePublicKey { private: private.clone(), public: public.clone() })
+            done(run, node, WriteCommand::WritePublicKey { private: private.clone(), public: public.clone() })
         }
         Deed::WriteBundle { file, bundle, .. } => {
             let made = action.address.subject.authority().and_then(|authority| run.made.get(authority));
             let certificates = bundle.whole(Certificate::clone, made.cloned()).ok_or_else(unanswered)?;
-            done(run, node, Order::WriteCertificates { file: file.clone(), certificates })
+            done(run, node, WriteCommand::WriteCertificates { file: file.clone(), certificates })
         }
         Deed::WriteChain { file, certificate, chain, .. } => {
             let chain = certificates(run, Some(chain))?.map(NonEmpty::into_vec).unwrap_or_default();
             let certificates = NonEmpty::with_first(certificate.clone(), chain);
-            done(run, node, Order::WriteCertificates { file: file.clone(), certificates })
+            done(run, node, WriteCommand::WriteCertificates { file: file.clone(), certificates })
         }
         Deed::RemoveCopy { path, of } => {
-            done(run, node, Order::RemoveCopy { path: path.clone(), of: of.clone() })
+            done(run, node, WriteCommand::RemoveCopy { path: path.clone(), of: of.clone() })
         }
-        Deed::PurgeSnapshots { key, .. } => done(run, node, Order::PurgeSnapshots { key: *key }),
+        Deed::PurgeSnapshots { key, .. } => done(run, node, WriteCommand::PurgeSnapshots { key: *key }),
         Deed::IssueIdentity(issue) => self::issue(run, action, issue),
         Deed::CopyIdentity(copy) => self::copy(run, action, copy),
-        Deed::WriteCsr(request) => ask(run, action, request),
+        Deed::WriteCsr(request) => self::request(run, action, request),
         Deed::InstallIdentity(install) => self::install(run, action, install),
         Deed::UpdateKubeconfig { file, trusted, .. } => {
             let trusted = certificates(run, Some(trusted))?.ok_or_else(unanswered)?;
-            done(run, node, Order::WriteTrusted { file: file.clone(), trusted })
+            done(run, node, WriteCommand::WriteTrusted { file: file.clone(), trusted })
         }
-        Deed::SetPermissions { file, .. } => done(run, node, Order::SetPermissions { file: file.clone() }),
+        Deed::SetPermissions { file, .. } => {
+            done(run, node, WriteCommand::SetPermissions { file: file.clone() })
+        }
         Deed::Restart { how: RestartMethod::Command { argv }, timeout } => {
-            done(run, node, Order::Run { argv: argv.clone(), timeout_seconds: timeout.seconds() })
+            done(run, node, WriteCommand::Run { argv: argv.clone(), timeout_seconds: timeout.seconds() })
         }
         Deed::Restart { how: RestartMethod::Systemd { unit }, timeout } => {
             let argv = ["systemctl", "restart", "--", unit].map(str::to_owned).to_vec();
-            done(run, node, Order::Run { argv, timeout_seconds: timeout.seconds() })
+            done(run, node, WriteCommand::Run { argv, timeout_seconds: timeout.seconds() })
         }
         Deed::Restart { how: RestartMethod::Start { unit }, timeout } => {
             start(run, node, unit, timeout.seconds())
         }
         Deed::Restart { how: RestartMethod::StaticPod { manifest }, .. } => {
             let word = format!("{}-{}", run.plan.id, action.number);
-            done(run, node, Order::AnnotatePod { manifest: manifest.clone(), word })
+            done(run, node, WriteCommand::AnnotatePod { manifest: manifest.clone(), word })
         }
         Deed::AwaitHealthy { gates, kept, elsewhere, settle, timeout } => {
-            let order = Order::Await {
+            let command = ReadCommand::Await {
                 gates: gates.clone(),
                 kept: kept.clone(),
                 settle_seconds: settle.seconds(),
                 timeout_seconds: timeout.seconds(),
                 links: run.links_on(node),
             };
-            done(run, node, order)?;
+            ask(run, node, command)?;
             run.await_elsewhere(elsewhere, *timeout)
         }
         Deed::Verify { identities } => verify(run, action, identities),
         Deed::Restore { run: earlier, visit, path, .. } => done(
             run,
             node,
-            Order::Restore { from: VisitId { run: earlier.clone(), visit: *visit }, path: path.clone() },
+            WriteCommand::Restore {
+                from: VisitId { run: earlier.clone(), visit: *visit },
+                path: path.clone(),
+            },
         ),
     }
 }
@@ -169,7 +175,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
 /// A unit that has failed too often is not started again before that is forgotten. Of one that has not failed there is nothing to forget, and systemd may not
 /// even have it in memory, so whether it could be is told by the start alone.
 fn start(run: &mut Run<'_, '_>, node: &NodeName, unit: &str, timeout_seconds: u64) -> Result<(), HostError> {
-    let systemctl = |words: &[&str]| Order::Run {
+    let systemctl = |words: &[&str]| WriteCommand::Run {
         argv: words.iter().map(|word| (*word).to_owned()).collect(),
         timeout_seconds,
     };
@@ -201,7 +207,7 @@ fn make_keys(run: &mut Run<'_, '_>, snapshot: &Action) -> Result<(), HostError> 
         .filter_map(|action| Some((slot(action), key_of(&action.deed)?.made()?)))
         .collect();
     if !keys.is_empty() {
-        let made = public_keys(perform(run, node, Order::MakeKeys { keys })?)?;
+        let made = public_keys(perform(run, node, WriteCommand::MakeKeys { keys })?)?;
         run.keys.extend(made);
     }
     Ok(())
@@ -224,8 +230,8 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
     let public_key = match issue.key {
         KeySource::New(_) => run.keys.remove(&slot).ok_or_else(unanswered)?,
         KeySource::Kept(_) => {
-            let order = Order::TakeKey { slot: slot.clone(), storage: issue.storage.clone() };
-            public_key(perform(run, node, order)?)?
+            let command = WriteCommand::TakeKey { slot: slot.clone(), storage: issue.storage.clone() };
+            public_key(perform(run, node, command)?)?
         }
     };
     let made = run.made.get(&issue.authority).map(|certificate| *certificate.fingerprint());
@@ -242,9 +248,12 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
     };
     let authority =
         AuthorityFiles { certificate: issue.signer_certificate.clone(), key: issue.signer_key.clone() };
-    let order =
-        Order::Sign { authority, request: Box::new(request.clone()), links: run.links_on(&issue.signer) };
-    let certificate = certificate_of(perform(run, &issue.signer, order)?)?;
+    let command = ReadCommand::Sign {
+        authority,
+        request: Box::new(request.clone()),
+        links: run.links_on(&issue.signer),
+    };
+    let certificate = certificate_of(ask(run, &issue.signer, command)?)?;
     judge::signed(&certificate, &request, issue.storage.certificate_path())?;
     let trusted = certificates(run, issue.trusted.as_ref())?;
     let chain = certificates(run, issue.chain.as_ref())?.map(NonEmpty::into_vec).unwrap_or_default();
@@ -253,19 +262,26 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
     done(
         run,
         node,
-        Order::WriteIdentity { slot, certificate, chain, storage: issue.storage.clone(), trusted, cluster },
+        WriteCommand::WriteIdentity {
+            slot,
+            certificate,
+            chain,
+            storage: issue.storage.clone(),
+            trusted,
+            cluster,
+        },
     )
 }
 
 /// The key is made or taken on its node and stays there; the request comes back.
-fn ask(run: &mut Run<'_, '_>, action: &Action, request: &CsrRequest) -> Result<(), HostError> {
+fn request(run: &mut Run<'_, '_>, action: &Action, request: &CsrRequest) -> Result<(), HostError> {
     let node = &action.address.node;
     let slot = slot(action);
     match request.key {
         KeySource::New(_) => drop(run.keys.remove(&slot)),
         KeySource::Kept(_) => {
-            let order = Order::TakeKey { slot: slot.clone(), storage: request.storage.clone() };
-            public_key(perform(run, node, order)?)?;
+            let command = WriteCommand::TakeKey { slot: slot.clone(), storage: request.storage.clone() };
+            public_key(perform(run, node, command)?)?;
         }
     }
     let content = RequestContent {
@@ -274,8 +290,8 @@ fn ask(run: &mut Run<'_, '_>, action: &Action, request: &CsrRequest) -> Result<(
         dns: request.dns.clone(),
         ip: request.ip.clone(),
     };
-    let order = Order::WriteRequest { slot, request: Box::new(content), file: request.file.clone() };
-    let made = request_of(perform(run, node, order)?)?;
+    let command = WriteCommand::WriteRequest { slot, request: Box::new(content), file: request.file.clone() };
+    let made = request_of(perform(run, node, command)?)?;
     if !request.fits(&made) {
         let reason = "the request that was given asks for something else than the plan says".to_owned();
         return Err(HostError::Refused { path: request.file.path.clone(), reason });
@@ -289,9 +305,9 @@ fn install(run: &mut Run<'_, '_>, action: &Action, install: &Install) -> Result<
     let node = &action.address.node;
     let slot = slot(action);
     let waits = Storage::Combined { file: install.request.clone() };
-    public_key(perform(run, node, Order::TakeKey { slot: slot.clone(), storage: waits })?)?;
+    public_key(perform(run, node, WriteCommand::TakeKey { slot: slot.clone(), storage: waits })?)?;
     let trusted = certificates(run, install.trusted.as_ref())?;
-    let order = Order::WriteIdentity {
+    let command = WriteCommand::WriteIdentity {
         slot,
         certificate: install.certificate.clone(),
         chain: install.chain.clone(),
@@ -299,9 +315,9 @@ fn install(run: &mut Run<'_, '_>, action: &Action, install: &Install) -> Result<
         trusted,
         cluster: run.plan.cluster.to_string(),
     };
-    done(run, node, order)?;
+    done(run, node, command)?;
     run.issued.insert(action.address.clone(), install.certificate.clone());
-    done(run, node, Order::RemoveRequest { path: install.request.path.clone() })
+    done(run, node, WriteCommand::RemoveRequest { path: install.request.path.clone() })
 }
 
 impl Run<'_, '_> {
@@ -328,15 +344,19 @@ fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(
     let cluster = run.plan.cluster.to_string();
     let (source, target) = (copy.source.clone(), copy.target.clone());
     if copy.from() == node {
-        return done(run, node, Order::CopyIdentity { source, certificate, target, trusted, cluster });
+        return done(run, node, WriteCommand::CopyIdentity { source, certificate, target, trusted, cluster });
     }
     if ![copy.from(), node].into_iter().all(|node| is_shared(run, subject, node)) {
         let reason = format!("{subject} is not shared between nodes, so its key stays where it is");
         return Err(HostError::Refused { path: target.certificate_path().to_owned(), reason });
     }
-    let order = Order::ReadSharedIdentity { storage: source, links: run.links_on(copy.from()) };
-    let content = shared_identity(perform(run, copy.from(), order)?)?;
-    done(run, node, Order::WriteSharedIdentity { content, certificate, storage: target, trusted, cluster })?;
+    let command = ReadCommand::ReadSharedIdentity { storage: source, links: run.links_on(copy.from()) };
+    let content = shared_identity(ask(run, copy.from(), command)?)?;
+    done(
+        run,
+        node,
+        WriteCommand::WriteSharedIdentity { content, certificate, storage: target, trusted, cluster },
+    )?;
     if let Some(certificate) = run.issued.get(&at_source).cloned() {
         run.issued.insert(action.address.clone(), certificate);
     }
@@ -372,7 +392,7 @@ fn verify(
         .filter_map(|action| check(&action.deed, now))
         .collect();
     for identity in checks {
-        done(run, node, Order::Check { identity: Box::new(identity) })?;
+        ask(run, node, ReadCommand::Check { identity: Box::new(identity) })?;
     }
     keys::verify(run, action)
 }
@@ -398,15 +418,26 @@ fn check(deed: &Deed, now: Timestamp) -> Option<IdentityCheck> {
     })
 }
 
-pub(super) fn perform(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<Answer, HostError> {
+pub(super) fn ask(run: &mut Run<'_, '_>, node: &NodeName, command: ReadCommand) -> Result<Reply, HostError> {
     match run.hosts.get(node) {
-        Some(host) => super::held(host).perform(order),
+        Some(host) => super::held(host).ask(command),
         None => Err(HostError::NotOpen),
     }
 }
 
-pub(super) fn done(run: &mut Run<'_, '_>, node: &NodeName, order: Order) -> Result<(), HostError> {
-    perform(run, node, order).map(|_| ())
+pub(super) fn perform(
+    run: &mut Run<'_, '_>,
+    node: &NodeName,
+    command: WriteCommand,
+) -> Result<Reply, HostError> {
+    match run.hosts.get(node) {
+        Some(host) => super::held(host).perform(command),
+        None => Err(HostError::NotOpen),
+    }
+}
+
+pub(super) fn done(run: &mut Run<'_, '_>, node: &NodeName, command: WriteCommand) -> Result<(), HostError> {
+    perform(run, node, command).map(|_| ())
 }
 
 fn certificates(

@@ -1,34 +1,34 @@
-//! What an order must have been answered with. A node that answers something else than it was asked breaks the protocol.
+//! What a command must have been answered with. A node that answers something else than it was asked breaks the protocol.
 
 use std::collections::BTreeMap;
 
-use crate::protocol::command::{Answer, SharedIdentity, Slot};
+use crate::protocol::command::{Reply, SharedIdentity, Slot};
 use crate::protocol::error::HostError;
 use crate::types::secret::Secret;
 use crate::x509::{Certificate, CertificateRequest, PublicKey};
 
-pub(super) fn certificate_of(answer: Answer) -> Result<Certificate, HostError> {
-    if let Answer::Certificate(certificate) = answer { Ok(certificate) } else { Err(unanswered()) }
+pub(super) fn certificate_of(reply: Reply) -> Result<Certificate, HostError> {
+    if let Reply::Certificate(certificate) = reply { Ok(certificate) } else { Err(unanswered()) }
 }
 
-pub(super) fn request_of(answer: Answer) -> Result<CertificateRequest, HostError> {
-    if let Answer::Request(request) = answer { Ok(request) } else { Err(unanswered()) }
+pub(super) fn request_of(reply: Reply) -> Result<CertificateRequest, HostError> {
+    if let Reply::Request(request) = reply { Ok(request) } else { Err(unanswered()) }
 }
 
-pub(super) fn public_key(answer: Answer) -> Result<PublicKey, HostError> {
-    if let Answer::PublicKey(key) = answer { Ok(key) } else { Err(unanswered()) }
+pub(super) fn public_key(reply: Reply) -> Result<PublicKey, HostError> {
+    if let Reply::PublicKey(key) = reply { Ok(key) } else { Err(unanswered()) }
 }
 
-pub(super) fn public_keys(answer: Answer) -> Result<BTreeMap<Slot, PublicKey>, HostError> {
-    if let Answer::PublicKeys(keys) = answer { Ok(keys) } else { Err(unanswered()) }
+pub(super) fn public_keys(reply: Reply) -> Result<BTreeMap<Slot, PublicKey>, HostError> {
+    if let Reply::PublicKeys(keys) = reply { Ok(keys) } else { Err(unanswered()) }
 }
 
-pub(super) fn shared(answer: Answer) -> Result<Secret, HostError> {
-    if let Answer::Shared(secret) = answer { Ok(secret) } else { Err(unanswered()) }
+pub(super) fn shared(reply: Reply) -> Result<Secret, HostError> {
+    if let Reply::Shared(secret) = reply { Ok(secret) } else { Err(unanswered()) }
 }
 
-pub(super) fn shared_identity(answer: Answer) -> Result<SharedIdentity, HostError> {
-    if let Answer::SharedIdentity(identity) = answer { Ok(identity) } else { Err(unanswered()) }
+pub(super) fn shared_identity(reply: Reply) -> Result<SharedIdentity, HostError> {
+    if let Reply::SharedIdentity(identity) = reply { Ok(identity) } else { Err(unanswered()) }
 }
 
 /// What such a node's visit fails with.

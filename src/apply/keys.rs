@@ -1,7 +1,7 @@
 //! Private keys that nodes share by their layout: each is bound by its public half, by the plan or by what this run has made.
 
 use crate::plan::{Action, Deed, KeyCopy};
-use crate::protocol::command::Order;
+use crate::protocol::command::{ReadCommand, WriteCommand};
 use crate::protocol::error::HostError;
 use crate::types::certificate::KeyAlgorithm;
 use crate::types::names::Subject;
@@ -9,7 +9,7 @@ use crate::types::storage::FileSpec;
 use crate::x509::Sha256;
 
 use super::Run;
-use super::act::{done, perform};
+use super::act::{ask, done, perform};
 use super::answers::{public_key, shared};
 
 /// From memory to memory. The node that receives it compares it with what the plan says before it writes: the one that gave it may lie.
@@ -21,9 +21,9 @@ pub(super) fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &KeyCopy) -> Re
         );
         return Err(HostError::Refused { path: copy.file.path.clone(), reason });
     };
-    let order = Order::ReadShared { path: copy.source.clone(), links: run.links_on(&copy.from) };
-    let content = shared(perform(run, &copy.from, order)?)?;
-    done(run, &action.address.node, Order::WriteShared { file: copy.file.clone(), content, key })
+    let command = ReadCommand::ReadShared { path: copy.source.clone(), links: run.links_on(&copy.from) };
+    let content = shared(ask(run, &copy.from, command)?)?;
+    done(run, &action.address.node, WriteCommand::WriteShared { file: copy.file.clone(), content, key })
 }
 
 /// Which key it must be: what the plan saw, else what this run has made.
@@ -44,8 +44,8 @@ pub(super) fn create_pair(
     (private, public): (&FileSpec, &FileSpec),
     algorithm: KeyAlgorithm,
 ) -> Result<(), HostError> {
-    let order = Order::CreateKeyPair { private: private.clone(), public: public.clone(), algorithm };
-    let made = public_key(perform(run, &action.address.node, order)?)?;
+    let command = WriteCommand::CreateKeyPair { private: private.clone(), public: public.clone(), algorithm };
+    let made = public_key(perform(run, &action.address.node, command)?)?;
     if let Subject::KeyPair(pair) = &action.address.subject {
         run.pairs.insert(pair.clone(), made.spki_sha256);
     }
@@ -54,18 +54,18 @@ pub(super) fn create_pair(
 
 /// Every key that the visit wrote without issuing a certificate for it is read afresh, with what lies beside it.
 pub(super) fn verify(run: &mut Run<'_, '_>, verify: &Action) -> Result<(), HostError> {
-    let checks: Vec<Order> = {
+    let checks: Vec<WriteCommand> = {
         let visit = run.plan.visit_of(verify).into_iter();
         let actions = visit.flat_map(|visit| &visit.actions);
         actions.filter_map(|action| check(run, action)).collect()
     };
-    for order in checks {
-        done(run, &verify.address.node, order)?;
+    for command in checks {
+        done(run, &verify.address.node, command)?;
     }
     Ok(())
 }
 
-fn check(run: &Run<'_, '_>, action: &Action) -> Option<Order> {
+fn check(run: &Run<'_, '_>, action: &Action) -> Option<WriteCommand> {
     let subject = &action.address.subject;
     let (path, planned, beside) = if let Deed::CopyKey(copy) = &action.deed {
         (&copy.file.path, copy.spki, None)
@@ -76,7 +76,7 @@ fn check(run: &Run<'_, '_>, action: &Action) -> Option<Order> {
     } else if let Deed::CreateKeyPair { private, public, .. } = &action.deed {
         (&private.path, None, Some(public.path.clone()))
     } else if let Deed::WritePublicKey { private, public } = &action.deed {
-        return Some(Order::CheckKey {
+        return Some(WriteCommand::CheckKey {
             path: private.path.clone(),
             key: None,
             beside: Some(public.path.clone()),
@@ -84,5 +84,5 @@ fn check(run: &Run<'_, '_>, action: &Action) -> Option<Order> {
     } else {
         return None;
     };
-    Some(Order::CheckKey { path: path.clone(), key: bound(run, subject, planned), beside })
+    Some(WriteCommand::CheckKey { path: path.clone(), key: bound(run, subject, planned), beside })
 }

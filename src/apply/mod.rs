@@ -28,7 +28,7 @@ pub use locks::lock;
 use crate::desired::Desired;
 use crate::desired::request::{declared_links, request, see_through_missing_links};
 use crate::plan::{Action, Deed, Expected, Fact, Made, Precondition, RestartMethod, Visit, fact};
-use crate::protocol::command::{Begin, Slot, VisitId};
+use crate::protocol::command::{Begin, Slot, VisitId, WriteCommand};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{Content, Expect, FileFacts, Seen, VisitState};
 use crate::protocol::health_check::Gate;
@@ -446,8 +446,8 @@ impl<'h> Run<'_, 'h> {
         let on = |error| Failure::on(&visit.node, None, error);
         host.begin(&begin).map_err(on)?;
         for path in back {
-            let order = crate::protocol::command::Order::Restore { from: from.clone(), path: path.clone() };
-            match host.perform(order) {
+            let command = WriteCommand::Restore { from: from.clone(), path: path.clone() };
+            match host.perform(command) {
                 Ok(_) | Err(HostError::NoSnapshot { .. }) => {}
                 Err(error) => {
                     let failure = Failure::on(&visit.node, None, error);
@@ -472,7 +472,7 @@ impl<'h> Run<'_, 'h> {
         self.host(&visit.node)?.commit().map_err(on)
     }
 
-    /// One action, as orders to its node.
+    /// One action, as commands to its node.
     fn act(&mut self, action: &Action) -> Result<(), Failure> {
         act::act(self, action).map_err(|error| Failure::on(&action.address.node, Some(action), error))
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Run;
 use crate::plan::model::outcome::Failure;
 use crate::plan::{Deed, Visit};
-use crate::protocol::command::Order;
+use crate::protocol::command::ReadCommand;
 use crate::protocol::error::HostError;
 use crate::protocol::health_check::Gate;
 use crate::types::duration::Duration;
@@ -69,14 +69,14 @@ impl Run<'_, '_> {
     }
 
     fn look(&mut self, node: &NodeName, gates: &BTreeSet<Gate>, timeout: Duration) -> Result<(), HostError> {
-        let order = Order::Await {
+        let command = ReadCommand::Await {
             gates: gates.clone(),
             kept: BTreeSet::new(),
             settle_seconds: 0,
             timeout_seconds: timeout.seconds(),
             links: self.links_on(node),
         };
-        super::act::done(self, node, order)
+        super::act::ask(self, node, command).map(|_| ())
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::command::{Answer, Begin, Order, SnapshotEtcd};
+use crate::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, WriteCommand};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{NodeFacts, ObserveRequest};
 use crate::protocol::lock::{Claim, LockState};
@@ -48,8 +48,11 @@ pub trait Host: Inspect {
     /// Opens a transaction: takes the lock, and copies everything that may be touched. After an error nothing is open.
     fn begin(&mut self, begin: &Begin) -> Result<(), HostError>;
 
-    /// Performs one order. Those that only read need no transaction. After an error the transaction is still open and can be undone, or go on.
-    fn perform(&mut self, order: Order) -> Result<Answer, HostError>;
+    /// Answers what needs no transaction. One that is open is asked all the same: it knows what held before it touched anything, and where links lead.
+    fn ask(&mut self, command: ReadCommand) -> Result<Reply, HostError>;
+
+    /// Performs one command of the open transaction. After an error it is still open and can be undone, or go on.
+    fn perform(&mut self, command: WriteCommand) -> Result<Reply, HostError>;
 
     /// Ends the open transaction and keeps what it did. After an error it is still open.
     fn commit(&mut self) -> Result<(), HostError>;

@@ -1,6 +1,6 @@
 //! A node that cannot be reached: it answers every question with the reason, and does nothing.
 
-use crate::protocol::command::{Answer, Begin, Order, SnapshotEtcd};
+use crate::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, WriteCommand};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{NodeFacts, ObserveRequest};
 use crate::protocol::lock::{Claim, LockState};
@@ -45,7 +45,11 @@ impl Host for Unreachable {
         Err(self.error())
     }
 
-    fn perform(&mut self, _: Order) -> Result<Answer, HostError> {
+    fn ask(&mut self, _: ReadCommand) -> Result<Reply, HostError> {
+        Err(self.error())
+    }
+
+    fn perform(&mut self, _: WriteCommand) -> Result<Reply, HostError> {
         Err(self.error())
     }
 

@@ -4,7 +4,7 @@
 //! transaction that is open when the stream ends, when nothing has come for too long, when something came that is not the protocol, or when the process is
 //! told to end, is undone here, since nobody else can. The journal tells the next run. It never prints, and that an answer can no longer be written hinders no undo.
 //!
-//! One thread reads all the time, so that it is known how long the controller has been silent also while an order is performed. An order is
+//! One thread reads all the time, so that it is known how long the controller has been silent also while a command is performed. A command is
 //! never broken off: what it may take is bounded by its own time, and the undo comes after it.
 
 mod inbox;
@@ -18,6 +18,7 @@ use std::time::Duration;
 pub use login::Login;
 
 use crate::agent::fs::accounts::served_by;
+use crate::protocol::command::Command;
 use crate::protocol::error::HostError;
 use crate::protocol::node::{Host, NodeError};
 use crate::protocol::snapshots::Undone;
@@ -199,9 +200,12 @@ impl<H: Host, W: Write> Session<'_, H, W> {
                 self.open |= begun.is_ok();
                 self.tell(begun)
             }
-            Request::Perform(order) => {
-                let performed = self.host.perform(order).map(Performed);
-                self.tell(performed)
+            Request::Perform(command) => {
+                let reply = match command.into() {
+                    Command::Read(command) => self.host.ask(command),
+                    Command::Write(command) => self.host.perform(command),
+                };
+                self.tell(reply.map(Performed))
             }
             Request::Commit => {
                 let committed = self.host.commit();
@@ -250,7 +254,7 @@ impl<H: Host, W: Write> Session<'_, H, W> {
             Request::Lock(_) => "to lock it",
             Request::Unlock => "to unlock it",
             Request::Begin(_) => "to begin a transaction",
-            // Also an order that only reads may read keys.
+            // Also a command that only reads may read keys.
             Request::Perform(_) => "an order",
             Request::Commit => "to commit",
             Request::Undo | Request::UndoOpen { .. } => "to undo",

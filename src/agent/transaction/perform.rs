@@ -1,7 +1,7 @@
-//! What each order does, on any node.
+//! What each command does, on any node.
 //!
-//! What enters is an order and the transaction that it belongs to; what leaves is its answer. Keys are made, taken and kept in the transaction's memory;
-//! the only bytes of them that leave are those for files and [`Answer::Shared`]. It decides nothing and touches nothing but through [`Visit`].
+//! What enters is a command, with the transaction that it belongs to if it writes; what leaves is its reply. Keys are made, taken and kept in the transaction's memory;
+//! the only bytes of them that leave are those for files and [`Reply::Shared`]. It decides nothing and touches nothing but through [`Visit`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +16,9 @@ use crate::agent::probe::health_checks::{Checks, Replaced};
 use crate::agent::transaction::identity_check;
 use crate::agent::transaction::{Known, Objects, Visit};
 use crate::formats::kubeconfig::edit;
-use crate::protocol::command::{Answer, AuthorityFiles, Order, RequestContent, SignRequest, Slot};
+use crate::protocol::command::{
+    AuthorityFiles, ReadCommand, Reply, RequestContent, SignRequest, Slot, WriteCommand,
+};
 use crate::protocol::error::HostError;
 use crate::protocol::health_check::Gate;
 use crate::types::certificate::{KeyAlgorithm, SubjectName};
@@ -30,36 +32,31 @@ use crate::x509::pem;
 use crate::x509::{Certificate, CertificateRequest, PrivateKey, SerialNumber, Sha256};
 use jiff::Timestamp;
 
-/// Performs one order.
+/// Performs one command.
 pub(crate) fn perform(
     visit: &mut Visit,
     objects: &mut impl Objects,
-    order: Order,
-) -> Result<Answer, HostError> {
-    let done = |()| Answer::Done;
-    match order {
-        Order::MakeDirectory { path, owner, group, mode } => {
+    command: WriteCommand,
+) -> Result<Reply, HostError> {
+    let done = |()| Reply::Done;
+    match command {
+        WriteCommand::MakeDirectory { path, owner, group, mode } => {
             visit.make_directory(objects, &path, (&owner, &group), mode.bits()).map(done)
         }
-        Order::MakeLink { path, target } => visit.make_link(objects, &path, &target).map(done),
-        Order::MoveDirectory { link, path, keeps_old } => {
+        WriteCommand::MakeLink { path, target } => visit.make_link(objects, &path, &target).map(done),
+        WriteCommand::MoveDirectory { link, path, keeps_old } => {
             visit.move_directory(objects, &link, &path, keeps_old).map(done)
         }
-        Order::MakeKeys { keys } => make_keys(visit, keys),
-        Order::TakeKey { slot, storage } => {
+        WriteCommand::MakeKeys { keys } => make_keys(visit, keys),
+        WriteCommand::TakeKey { slot, storage } => {
             let key = stored_key(objects, &storage)?;
             Ok(keep(visit, slot, key))
         }
-        Order::WriteRequest { slot, request, file } => write_request(visit, objects, slot, &request, &file),
-        Order::RemoveRequest { path } => visit.remove_request(objects, &path).map(done),
-        Order::Sign { authority, request, links: _ } => {
-            sign(objects, &authority, *request).map(Answer::Certificate)
+        WriteCommand::WriteRequest { slot, request, file } => {
+            write_request(visit, objects, slot, &request, &file)
         }
-        Order::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
-            extend(objects, &authority, &certificate, (not_before, not_after), keeps_serial)
-                .map(Answer::Certificate)
-        }
-        Order::WriteIdentity { slot, certificate, chain, storage, trusted, cluster } => {
+        WriteCommand::RemoveRequest { path } => visit.remove_request(objects, &path).map(done),
+        WriteCommand::WriteIdentity { slot, certificate, chain, storage, trusted, cluster } => {
             let empty = || HostError::EmptySlot { slot: slot.clone() };
             let key = visit.slots.get(&slot).cloned().ok_or_else(empty)?;
             if key.public_key() != &certificate.facts().key {
@@ -70,29 +67,34 @@ pub(crate) fn perform(
             write_identity(visit, objects, &key, &certificates, &storage, (trusted.as_ref(), &cluster))?;
             // It is on the disk: from here on nobody needs it in memory.
             visit.slots.remove(&slot);
-            Ok(Answer::Done)
+            Ok(Reply::Done)
         }
-        Order::CopyIdentity { source, certificate, target, trusted, cluster } => {
+        WriteCommand::CopyIdentity { source, certificate, target, trusted, cluster } => {
             let content = shared::read_identity(objects, &source)?;
             let new = (trusted.as_ref(), cluster.as_str());
             shared::write_identity(visit, objects, content, (&certificate, &target), new).map(done)
         }
-        Order::ReadSharedIdentity { storage, links: _ } => {
-            shared::read_identity(objects, &storage).map(Answer::SharedIdentity)
-        }
-        Order::WriteSharedIdentity { content, certificate, storage, trusted, cluster } => {
+        WriteCommand::WriteSharedIdentity { content, certificate, storage, trusted, cluster } => {
             let content = bound::the_identity_alone(storage.certificate_path(), &content, &certificate)?;
             let new = (trusted.as_ref(), cluster.as_str());
             shared::write_identity(visit, objects, content, (&certificate, &storage), new).map(done)
         }
-        Order::WriteTrusted { file, trusted } => {
+        WriteCommand::WriteTrusted { file, trusted } => {
             distinct(&file.path, &trusted)?;
             let old = existing(objects, &file.path)?;
             let edited =
                 edit::with_trusted(old.reveal(), &trusted).map_err(|source| kubeconfig(&file, source))?;
             visit.write(objects, vec![(&file, edited)]).map(done)
         }
-        Order::CreateAuthority { certificate, key, algorithm, subject, not_before, not_after, over } => {
+        WriteCommand::CreateAuthority {
+            certificate,
+            key,
+            algorithm,
+            subject,
+            not_before,
+            not_after,
+            over,
+        } => {
             let made = create_authority(
                 visit,
                 objects,
@@ -100,103 +102,76 @@ pub(crate) fn perform(
                 algorithm,
                 (subject, not_before, not_after),
             );
-            made.map(Answer::Certificate)
+            made.map(Reply::Certificate)
         }
-        Order::CreateKeyPair { private, public, algorithm } => {
+        WriteCommand::CreateKeyPair { private, public, algorithm } => {
             let key = new_key(algorithm)?;
             let answer = key.public_key().clone();
             let files =
                 vec![(&private, key_pem(&key)?), (&public, Secret::new(answer.to_pem().into_bytes()))];
             visit.write(objects, files)?;
-            Ok(Answer::PublicKey(answer))
+            Ok(Reply::PublicKey(answer))
         }
-        Order::WritePublicKey { private, public } => {
+        WriteCommand::WritePublicKey { private, public } => {
             let key = key_in(objects, &private.path)?;
             let answer = key.public_key().clone();
             visit.write(objects, vec![(&public, Secret::new(answer.to_pem().into_bytes()))])?;
-            Ok(Answer::PublicKey(answer))
+            Ok(Reply::PublicKey(answer))
         }
-        Order::WriteCertificates { file, certificates } => {
+        WriteCommand::WriteCertificates { file, certificates } => {
             distinct(&file.path, &certificates)?;
             visit.write(objects, vec![(&file, Secret::new(pem_of(&certificates).into_bytes()))]).map(done)
         }
-        Order::RemoveCopy { path, of } => shared::remove_copy(visit, objects, &path, &of).map(done),
-        Order::PurgeSnapshots { key } => objects.purge(&key).map(done),
-        Order::ReadShared { path, links: _ } => existing(objects, &path).map(Answer::Shared),
-        Order::WriteShared { file, content, key } => {
+        WriteCommand::RemoveCopy { path, of } => shared::remove_copy(visit, objects, &path, &of).map(done),
+        WriteCommand::PurgeSnapshots { key } => objects.purge(&key).map(done),
+        WriteCommand::WriteShared { file, content, key } => {
             let content = bound::the_key_alone(&file.path, &content, &key)?;
             visit.write(objects, vec![(&file, content)]).map(done)
         }
         #[cfg(test)]
-        Order::WriteText { file, content } => visit.write(objects, vec![(&file, content)]).map(done),
-        Order::CheckKey { path, key, beside } => {
+        WriteCommand::WriteText { file, content } => visit.write(objects, vec![(&file, content)]).map(done),
+        WriteCommand::CheckKey { path, key, beside } => {
             identity_check::check_key(objects, &path, key, beside.as_deref()).map(done)
         }
-        Order::SetPermissions { file } => visit.set_permissions(objects, &file).map(done),
-        Order::AnnotatePod { manifest, word } => {
+        WriteCommand::SetPermissions { file } => visit.set_permissions(objects, &file).map(done),
+        WriteCommand::AnnotatePod { manifest, word } => {
             objects.replacing(&visit.begin.gates, Replaced::By { path: &manifest })?;
             annotate(visit, objects, &manifest, &word)
         }
-        Order::Await { mut gates, kept, settle_seconds, timeout_seconds, links: _ } => {
-            gates.extend(kept.intersection(&objects.held()).cloned());
-            wait(objects, &gates, (settle_seconds, timeout_seconds))
-        }
-        Order::Run { argv, timeout_seconds } => {
+        WriteCommand::Run { argv, timeout_seconds } => {
             objects.replacing(&visit.begin.gates, Replaced::Program { argv: &argv })?;
             objects.run(&argv, Duration::from_secs(timeout_seconds)).map(done)
         }
-        Order::Check { identity } => identity_check::check(objects, &identity).map(done),
-        Order::Restore { from, path } => {
+        WriteCommand::Restore { from, path } => {
             objects.replacing(&visit.begin.gates, Replaced::By { path: &path })?;
             visit.restore(objects, &from, &path).map(done)
         }
     }
 }
 
-/// Performs an order that only reads, which needs no transaction: another node's visit signs here, or copies what is shared.
-pub(crate) fn perform_reading(objects: &impl Checks, order: Order) -> Result<Answer, HostError> {
-    match order {
-        Order::Sign { authority, request, links: _ } => {
-            sign(objects, &authority, *request).map(Answer::Certificate)
+/// Answers what only reads. `held` is the gates that held before the open transaction touched anything; none where none is open.
+pub(crate) fn ask(
+    objects: &impl Checks,
+    held: impl FnOnce() -> BTreeSet<Gate>,
+    command: ReadCommand,
+) -> Result<Reply, HostError> {
+    match command {
+        ReadCommand::Sign { authority, request, links: _ } => {
+            sign(objects, &authority, *request).map(Reply::Certificate)
         }
-        Order::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
+        ReadCommand::Extend { authority, certificate, not_before, not_after, keeps_serial } => {
             extend(objects, &authority, &certificate, (not_before, not_after), keeps_serial)
-                .map(Answer::Certificate)
+                .map(Reply::Certificate)
         }
-        Order::Check { identity } => identity_check::check(objects, &identity).map(|()| Answer::Done),
-        // Without a transaction nothing was touched, so nothing held before that.
-        Order::Await { gates, kept: _, settle_seconds, timeout_seconds, links: _ } => {
+        ReadCommand::ReadSharedIdentity { storage, links: _ } => {
+            shared::read_identity(objects, &storage).map(Reply::SharedIdentity)
+        }
+        ReadCommand::ReadShared { path, links: _ } => existing(objects, &path).map(Reply::Shared),
+        ReadCommand::Await { mut gates, kept, settle_seconds, timeout_seconds, links: _ } => {
+            gates.extend(kept.intersection(&held()).cloned());
             wait(objects, &gates, (settle_seconds, timeout_seconds))
         }
-        Order::ReadShared { path, links: _ } => existing(objects, &path).map(Answer::Shared),
-        Order::ReadSharedIdentity { storage, links: _ } => {
-            shared::read_identity(objects, &storage).map(Answer::SharedIdentity)
-        }
-        Order::MakeDirectory { .. }
-        | Order::MakeLink { .. }
-        | Order::MoveDirectory { .. }
-        | Order::MakeKeys { .. }
-        | Order::TakeKey { .. }
-        | Order::WriteRequest { .. }
-        | Order::RemoveRequest { .. }
-        | Order::WriteIdentity { .. }
-        | Order::CopyIdentity { .. }
-        | Order::WriteSharedIdentity { .. }
-        | Order::WriteTrusted { .. }
-        | Order::CreateAuthority { .. }
-        | Order::CreateKeyPair { .. }
-        | Order::RemoveCopy { .. }
-        | Order::PurgeSnapshots { .. }
-        | Order::WritePublicKey { .. }
-        | Order::WriteCertificates { .. }
-        | Order::WriteShared { .. }
-        | Order::CheckKey { .. }
-        | Order::SetPermissions { .. }
-        | Order::AnnotatePod { .. }
-        | Order::Run { .. }
-        | Order::Restore { .. } => Err(HostError::NotOpen),
-        #[cfg(test)]
-        Order::WriteText { .. } => Err(HostError::NotOpen),
+        ReadCommand::Check { identity } => identity_check::check(objects, &identity).map(|()| Reply::Done),
     }
 }
 
@@ -204,14 +179,14 @@ fn wait(
     objects: &impl Checks,
     gates: &BTreeSet<Gate>,
     (settle, timeout): (u64, u64),
-) -> Result<Answer, HostError> {
+) -> Result<Reply, HostError> {
     crate::agent::probe::health_checks::wait(
         objects,
         gates,
         Duration::from_secs(settle),
         Duration::from_secs(timeout),
     )?;
-    Ok(Answer::Done)
+    Ok(Reply::Done)
 }
 
 /// The file stays who it belongs to and as open as it is.
@@ -220,7 +195,7 @@ fn annotate(
     objects: &mut impl Objects,
     path: &str,
     word: &str,
-) -> Result<Answer, HostError> {
+) -> Result<Reply, HostError> {
     let old = existing(objects, path)?;
     let edited = crate::formats::manifest::annotate(old.reveal(), word)
         .map_err(|source| HostError::Manifest { path: path.to_owned(), source })?;
@@ -229,22 +204,22 @@ fn annotate(
     let (mut touch, image) = visit.renewed(objects, &file, Secret::new(edited), Known::Manifest)?;
     touch.starts = true;
     visit.change(objects, vec![(touch, image)])?;
-    Ok(Answer::Done)
+    Ok(Reply::Done)
 }
 
 /// An RSA key takes long to find and how long is luck, so all cores look for all keys at once.
-fn make_keys(visit: &mut Visit, keys: BTreeMap<Slot, KeyAlgorithm>) -> Result<Answer, HostError> {
+fn make_keys(visit: &mut Visit, keys: BTreeMap<Slot, KeyAlgorithm>) -> Result<Reply, HostError> {
     let made = keys.into_par_iter().map(|(slot, algorithm)| Ok((slot, new_key(algorithm)?)));
     let made: BTreeMap<Slot, PrivateKey> = made.collect::<Result<_, HostError>>()?;
     let public = made.iter().map(|(slot, key)| (slot.clone(), key.public_key().clone())).collect();
     visit.slots.extend(made.into_iter().map(|(slot, key)| (slot, Arc::new(key))));
-    Ok(Answer::PublicKeys(public))
+    Ok(Reply::PublicKeys(public))
 }
 
-fn keep(visit: &mut Visit, slot: Slot, key: PrivateKey) -> Answer {
+fn keep(visit: &mut Visit, slot: Slot, key: PrivateKey) -> Reply {
     let public = key.public_key().clone();
     visit.slots.insert(slot, Arc::new(key));
-    Answer::PublicKey(public)
+    Reply::PublicKey(public)
 }
 
 fn new_key(algorithm: KeyAlgorithm) -> Result<PrivateKey, HostError> {
@@ -306,7 +281,7 @@ fn write_request(
     slot: Slot,
     content: &RequestContent,
     file: &FileSpec,
-) -> Result<Answer, HostError> {
+) -> Result<Reply, HostError> {
     let empty = || HostError::EmptySlot { slot: slot.clone() };
     let key = visit.slots.get(&slot).cloned().ok_or_else(empty)?;
     let RequestContent { subject, usages, dns, ip } = content;
@@ -320,7 +295,7 @@ fn write_request(
     text.extend_from_slice(public.as_bytes());
     visit.write_request(objects, file, Secret::new(text))?;
     visit.slots.remove(&slot);
-    Ok(Answer::Request(request))
+    Ok(Reply::Request(request))
 }
 
 fn create_authority(

@@ -57,7 +57,7 @@ mod tests {
 
     use super::*;
     use crate::agent::Memory;
-    use crate::protocol::command::{Answer, Begin, Order, RequestContent, Slot, VisitId};
+    use crate::protocol::command::{Begin, Reply, RequestContent, Slot, VisitId, WriteCommand};
     use crate::protocol::node::Host as _;
     use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
     use crate::types::scalars::FileMode;
@@ -88,7 +88,7 @@ mod tests {
         FileSpec { path: path.to_owned(), user: root(), group: root(), mode: FileMode::PRIVATE }
     }
 
-    fn write(path: &str) -> Order {
+    fn write(path: &str) -> WriteCommand {
         let subject = SubjectName { common_name: "a".to_owned(), organizations: Vec::new() };
         let content = RequestContent {
             subject,
@@ -96,7 +96,7 @@ mod tests {
             dns: BTreeSet::new(),
             ip: BTreeSet::new(),
         };
-        Order::WriteRequest { slot: slot(), request: Box::new(content), file: file(path) }
+        WriteCommand::WriteRequest { slot: slot(), request: Box::new(content), file: file(path) }
     }
 
     fn slot() -> Slot {
@@ -105,23 +105,23 @@ mod tests {
 
     fn with_key(node: &mut Memory) {
         let keys = BTreeMap::from([(slot(), KeyAlgorithm::EcdsaP256)]);
-        node.perform(Order::MakeKeys { keys }).unwrap();
+        node.perform(WriteCommand::MakeKeys { keys }).unwrap();
     }
 
     #[test]
     fn a_key_waits_with_its_request_and_is_taken_from_there() {
         let mut node = begun("asking", &[WAITS], Memory::new(Timestamp::UNIX_EPOCH));
         with_key(&mut node);
-        let Answer::Request(request) = node.perform(write(WAITS)).unwrap() else { panic!("no request") };
+        let Reply::Request(request) = node.perform(write(WAITS)).unwrap() else { panic!("no request") };
         node.commit().unwrap();
         let text = std::str::from_utf8(node.bytes(WAITS).unwrap()).unwrap();
         assert!(text.contains("PRIVATE KEY-----") && text.ends_with(&request.to_pem()), "both in one file");
         let mut node = begun("installing", &[WAITS], node);
         let storage = Storage::Combined { file: file(WAITS) };
-        let taken = node.perform(Order::TakeKey { slot: slot(), storage }).unwrap();
-        assert!(matches!(taken, Answer::PublicKey(key) if key == request.facts().key));
+        let taken = node.perform(WriteCommand::TakeKey { slot: slot(), storage }).unwrap();
+        assert!(matches!(taken, Reply::PublicKey(key) if key == request.facts().key));
         for _twice in 0..2 {
-            node.perform(Order::RemoveRequest { path: WAITS.to_owned() }).unwrap();
+            node.perform(WriteCommand::RemoveRequest { path: WAITS.to_owned() }).unwrap();
             assert_eq!(node.bytes(WAITS), None);
         }
         node.undo().unwrap();
@@ -144,7 +144,7 @@ mod tests {
         let mut node = begun("asking", &others, node);
         with_key(&mut node);
         for path in others {
-            for order in [write(path), Order::RemoveRequest { path: path.to_owned() }] {
+            for order in [write(path), WriteCommand::RemoveRequest { path: path.to_owned() }] {
                 let refused = node.perform(order).unwrap_err();
                 assert!(matches!(refused, HostError::Refused { .. }), "{path}: {refused}");
             }

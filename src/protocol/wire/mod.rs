@@ -4,7 +4,7 @@
 //! once (`Greeting`), and from then on each `Request` gets one `Outcome` of its kind before the next one is sent. Only `Request::Heartbeat` gets none and
 //! may come at any time: whoever works cannot answer, and what the node wants to know is that the controller lives.
 //!
-//! Orders and answers that carry secrets have their written form here and nowhere else (`command`), so no other code can write them. Of key material only
+//! Commands and replies that carry secrets have a written form only in a `Request` and its `Outcome`, so no other code can write them. Of key material only
 //! that crosses which nodes share by their layout; the keys of leaves stay in the slots of their node.
 
 pub(crate) mod command;
@@ -15,7 +15,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::error::HostError;
-use crate::protocol::command::{Answer, Begin, Order, SnapshotEtcd};
+use crate::protocol::command::{Begin, Reply, SnapshotEtcd, WireCommand};
 use crate::protocol::facts::ObserveRequest;
 use crate::protocol::lock::Claim;
 
@@ -85,14 +85,24 @@ pub(crate) enum Request {
     LockState,
     Unlock,
     Begin(Begin),
-    Perform(#[serde(with = "command::WireOrder")] Order),
+    /// One of either kind.
+    Perform(WireCommand),
     Commit,
     Undo,
-    UndoOpen { state_directory: String },
-    Snapshots { state_directory: String },
+    UndoOpen {
+        state_directory: String,
+    },
+    Snapshots {
+        state_directory: String,
+    },
     SnapshotEtcd(SnapshotEtcd),
-    EtcdSnapshots { state_directory: String },
-    Prune { state_directory: String, keep: u32 },
+    EtcdSnapshots {
+        state_directory: String,
+    },
+    Prune {
+        state_directory: String,
+        keep: u32,
+    },
 }
 
 /// A heartbeat as it is written, which is told from everything else without reading it.
@@ -111,4 +121,4 @@ pub(crate) enum Outcome<T, E = HostError> {
 /// The answer to [`Request::Perform`].
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Performed(#[serde(with = "command::WireAnswer")] pub(crate) Answer);
+pub(crate) struct Performed(#[serde(with = "command::WireReply")] pub(crate) Reply);

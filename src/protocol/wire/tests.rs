@@ -11,7 +11,8 @@ use super::*;
 use crate::formats::kubeconfig::edit::EditError;
 use crate::formats::pem_facts::tests::pair;
 use crate::protocol::command::{
-    AuthorityFiles, IdentityCheck, RequestContent, SharedIdentity, SignRequest, Slot, VisitId,
+    AuthorityFiles, Command, IdentityCheck, ReadCommand, RequestContent, SharedIdentity, SignRequest, Slot,
+    VisitId, WriteCommand,
 };
 use crate::protocol::health_check::Gate;
 use crate::protocol::lock::{Holder, LockState};
@@ -22,17 +23,24 @@ use crate::types::secret::Secret;
 use crate::types::storage::{FileSpec, Storage};
 use crate::x509::{Certificate, CertificateRequest, PublicKey, Sha256, issue, pem};
 
-fn crossed(order: Order) -> Order {
-    let frame = frame::encode(&Request::Perform(order), frame::REQUEST_LIMIT).unwrap();
-    let read = frame::read(&mut Cursor::new(frame.as_slice()), || frame::REQUEST_LIMIT, || true).unwrap();
-    let Request::Perform(order) = frame::decode(&read).unwrap() else { panic!("another request") };
-    order
+fn request(command: Command) -> Request {
+    Request::Perform(match command {
+        Command::Read(command) => command.into(),
+        Command::Write(command) => command.into(),
+    })
 }
 
-fn answered(answer: Answer) -> Answer {
-    let frame = frame::encode(&Outcome::<_>::Done(Performed(answer)), frame::ANSWER_LIMIT).unwrap();
+fn crossed(command: Command) -> Command {
+    let frame = frame::encode(&request(command), frame::REQUEST_LIMIT).unwrap();
+    let read = frame::read(&mut Cursor::new(frame.as_slice()), || frame::REQUEST_LIMIT, || true).unwrap();
+    let Request::Perform(command) = frame::decode(&read).unwrap() else { panic!("another request") };
+    command.into()
+}
+
+fn answered(reply: Reply) -> Reply {
+    let frame = frame::encode(&Outcome::<_>::Done(Performed(reply)), frame::ANSWER_LIMIT).unwrap();
     match frame::decode::<Outcome<Performed>>(&frame[4..]).unwrap() {
-        Outcome::Done(Performed(answer)) => answer,
+        Outcome::Done(Performed(reply)) => reply,
         Outcome::Failed(_) | Outcome::Ended(_) => panic!("no answer"),
     }
 }
@@ -70,7 +78,7 @@ fn identity() -> SharedIdentity {
     SharedIdentity { certificate: Secret::new(b"public".to_vec()), key: Secret::new(b"hunter2".to_vec()) }
 }
 
-fn orders() -> Vec<Order> {
+fn commands() -> Vec<Command> {
     let (certificate, key) = material();
     let now = "2026-11-21T12:00:00.123456789Z".parse().unwrap();
     let storage = Storage::Pair { certificate: file("/a.crt"), key: file("/a.key") };
@@ -92,52 +100,61 @@ fn orders() -> Vec<Order> {
     let slot = Slot("etcd-server@cp-1".to_owned());
     let path = "/etc/ü".to_owned();
     vec![
-        Order::MakeDirectory {
+        Command::Write(WriteCommand::MakeDirectory {
             path: path.clone(),
             owner: "a".to_owned(),
             group: "b".to_owned(),
             mode: "0700".parse().unwrap(),
-        },
-        Order::MakeLink { path: path.clone(), target: "../b".to_owned() },
-        Order::MoveDirectory { link: path.clone(), path: "/b".to_owned(), keeps_old: true },
-        Order::CopyIdentity {
+        }),
+        Command::Write(WriteCommand::MakeLink { path: path.clone(), target: "../b".to_owned() }),
+        Command::Write(WriteCommand::MoveDirectory {
+            link: path.clone(),
+            path: "/b".to_owned(),
+            keeps_old: true,
+        }),
+        Command::Write(WriteCommand::CopyIdentity {
             source: storage.clone(),
             certificate: Sha256::of(b"x"),
             target: storage.clone(),
             trusted: Some(NonEmpty::one(certificate.clone())),
             cluster: "c".to_owned(),
-        },
-        Order::ReadSharedIdentity { storage: storage.clone(), links: Default::default() },
-        Order::WriteSharedIdentity {
+        }),
+        Command::Read(ReadCommand::ReadSharedIdentity {
+            storage: storage.clone(),
+            links: Default::default(),
+        }),
+        Command::Write(WriteCommand::WriteSharedIdentity {
             content: identity(),
             certificate: Sha256::of(b"x"),
             storage: storage.clone(),
             trusted: None,
             cluster: "c".to_owned(),
-        },
-        Order::MakeKeys { keys: BTreeMap::from([(slot.clone(), KeyAlgorithm::EcdsaP256)]) },
-        Order::TakeKey { slot: slot.clone(), storage: storage.clone() },
-        Order::Sign {
+        }),
+        Command::Write(WriteCommand::MakeKeys {
+            keys: BTreeMap::from([(slot.clone(), KeyAlgorithm::EcdsaP256)]),
+        }),
+        Command::Write(WriteCommand::TakeKey { slot: slot.clone(), storage: storage.clone() }),
+        Command::Read(ReadCommand::Sign {
             authority: authority.clone(),
             request: Box::new(request),
             links: [(path.clone(), "/data".to_owned())].into(),
-        },
-        Order::Extend {
+        }),
+        Command::Read(ReadCommand::Extend {
             authority,
             certificate: Sha256::of(b"x"),
             not_before: now,
             not_after: now,
             keeps_serial: false,
-        },
-        Order::WriteIdentity {
+        }),
+        Command::Write(WriteCommand::WriteIdentity {
             slot,
             certificate: certificate.clone(),
             chain: vec![certificate.clone()],
             storage,
             trusted: None,
             cluster: "c".to_owned(),
-        },
-        Order::WriteRequest {
+        }),
+        Command::Write(WriteCommand::WriteRequest {
             slot: Slot("apiserver@cp-1".to_owned()),
             request: Box::new(RequestContent {
                 subject: SubjectName { common_name: "a".to_owned(), organizations: vec!["b".to_owned()] },
@@ -146,10 +163,13 @@ fn orders() -> Vec<Order> {
                 ip: ["10.0.0.1".parse().unwrap()].into(),
             }),
             file: file("/var/lib/pki/requests/a.pem"),
-        },
-        Order::RemoveRequest { path: "/var/lib/pki/requests/a.pem".to_owned() },
-        Order::WriteTrusted { file: file("/k"), trusted: NonEmpty::one(certificate.clone()) },
-        Order::CreateAuthority {
+        }),
+        Command::Write(WriteCommand::RemoveRequest { path: "/var/lib/pki/requests/a.pem".to_owned() }),
+        Command::Write(WriteCommand::WriteTrusted {
+            file: file("/k"),
+            trusted: NonEmpty::one(certificate.clone()),
+        }),
+        Command::Write(WriteCommand::CreateAuthority {
             certificate: file("/ca.crt"),
             key: file("/ca.key"),
             algorithm: KeyAlgorithm::EcdsaP256,
@@ -157,52 +177,69 @@ fn orders() -> Vec<Order> {
             not_before: now,
             not_after: now,
             over: None,
-        },
-        Order::CreateKeyPair { private: file("/s"), public: file("/p"), algorithm: KeyAlgorithm::EcdsaP256 },
-        Order::WritePublicKey { private: file("/s"), public: file("/p") },
-        Order::WriteCertificates { file: file("/b"), certificates: NonEmpty::one(certificate) },
-        Order::ReadShared { path: path.clone(), links: Default::default() },
-        Order::WriteShared {
+        }),
+        Command::Write(WriteCommand::CreateKeyPair {
+            private: file("/s"),
+            public: file("/p"),
+            algorithm: KeyAlgorithm::EcdsaP256,
+        }),
+        Command::Write(WriteCommand::WritePublicKey { private: file("/s"), public: file("/p") }),
+        Command::Write(WriteCommand::WriteCertificates {
+            file: file("/b"),
+            certificates: NonEmpty::one(certificate),
+        }),
+        Command::Read(ReadCommand::ReadShared { path: path.clone(), links: Default::default() }),
+        Command::Write(WriteCommand::WriteShared {
             file: file("/sa.key"),
             content: Secret::new(vec![0, 255, 10, 34]),
             key: Sha256::of(b"k"),
-        },
-        Order::CheckKey { path: path.clone(), key: Some(Sha256::of(b"k")), beside: Some(path.clone()) },
-        Order::SetPermissions { file: file("/x") },
-        Order::Run { argv: vec!["a".to_owned(), String::new()], timeout_seconds: u64::MAX },
-        Order::Check { identity: Box::new(check) },
-        Order::Restore { from: VisitId { run: "7f3a-91c2".to_owned(), visit: 3 }, path: path.clone() },
-        Order::RemoveCopy { path: path.clone(), of: "/ca.crt".to_owned() },
-        Order::PurgeSnapshots { key: Sha256::of(b"k") },
-        Order::AnnotatePod { manifest: path.clone(), word: "7f3a-91c2-1".to_owned() },
-        Order::Await {
+        }),
+        Command::Write(WriteCommand::CheckKey {
+            path: path.clone(),
+            key: Some(Sha256::of(b"k")),
+            beside: Some(path.clone()),
+        }),
+        Command::Write(WriteCommand::SetPermissions { file: file("/x") }),
+        Command::Write(WriteCommand::Run {
+            argv: vec!["a".to_owned(), String::new()],
+            timeout_seconds: u64::MAX,
+        }),
+        Command::Read(ReadCommand::Check { identity: Box::new(check) }),
+        Command::Write(WriteCommand::Restore {
+            from: VisitId { run: "7f3a-91c2".to_owned(), visit: 3 },
+            path: path.clone(),
+        }),
+        Command::Write(WriteCommand::RemoveCopy { path: path.clone(), of: "/ca.crt".to_owned() }),
+        Command::Write(WriteCommand::PurgeSnapshots { key: Sha256::of(b"k") }),
+        Command::Write(WriteCommand::AnnotatePod { manifest: path.clone(), word: "7f3a-91c2-1".to_owned() }),
+        Command::Read(ReadCommand::Await {
             gates: [gate("etcd")].into(),
             kept: [gate("kubelet")].into(),
             settle_seconds: 1,
             timeout_seconds: 2,
             links: [(path.clone(), "/data".to_owned())].into(),
-        },
-        Order::Await {
+        }),
+        Command::Read(ReadCommand::Await {
             gates: BTreeSet::new(),
             kept: BTreeSet::new(),
             settle_seconds: 0,
             timeout_seconds: 0,
             links: BTreeMap::new(),
-        },
-        Order::CheckKey { path, key: None, beside: None },
+        }),
+        Command::Write(WriteCommand::CheckKey { path, key: None, beside: None }),
     ]
 }
 
-fn answers() -> Vec<Answer> {
+fn replies() -> Vec<Reply> {
     let (certificate, public) = material();
     vec![
-        Answer::Done,
-        Answer::PublicKey(public.clone()),
-        Answer::PublicKeys(BTreeMap::from([(Slot("a".to_owned()), public)])),
-        Answer::Certificate(certificate),
-        Answer::Request(MATERIAL.2.clone()),
-        Answer::Shared(Secret::new(b"hunter2".to_vec())),
-        Answer::SharedIdentity(identity()),
+        Reply::Done,
+        Reply::PublicKey(public.clone()),
+        Reply::PublicKeys(BTreeMap::from([(Slot("a".to_owned()), public)])),
+        Reply::Certificate(certificate),
+        Reply::Request(MATERIAL.2.clone()),
+        Reply::Shared(Secret::new(b"hunter2".to_vec())),
+        Reply::SharedIdentity(identity()),
     ]
 }
 
@@ -224,45 +261,62 @@ fn json(value: &impl Serialize) -> String {
 
 #[test]
 fn every_frame_is_what_it_was() {
-    let orders = orders().into_iter().map(|order| written(&Request::Perform(order)));
-    let answers = answers().into_iter().map(|answer| written(&Outcome::<_>::Done(Performed(answer))));
-    let text: String = orders.chain(answers).collect();
+    let commands = commands().into_iter().map(|command| written(&request(command)));
+    let replies = replies().into_iter().map(|reply| written(&Outcome::<_>::Done(Performed(reply))));
+    let text: String = commands.chain(replies).collect();
     assert_eq!(text, include_str!("frames.txt"), "{text}");
 }
 
 #[test]
-fn every_order_crosses_unchanged() {
-    for order in orders() {
-        let before = format!("{order:?}");
-        assert_eq!(format!("{:?}", crossed(order)), before);
+fn every_command_crosses_unchanged() {
+    for command in commands() {
+        let before = format!("{command:?}");
+        assert_eq!(format!("{:?}", crossed(command)), before);
     }
     let (file, content) = (file("/sa.key"), Secret::new(b"hunter2".to_vec()));
-    let secret = Order::WriteShared { file, content, key: Sha256::of(b"") };
-    let Order::WriteShared { content, .. } = crossed(secret) else { panic!("another order") };
+    let secret = Command::Write(WriteCommand::WriteShared { file, content, key: Sha256::of(b"") });
+    let Command::Write(WriteCommand::WriteShared { content, .. }) = crossed(secret) else {
+        panic!("another command")
+    };
     assert_eq!(content.reveal(), b"hunter2");
 }
 
 #[test]
-fn every_answer_crosses_unchanged() {
-    let (certificate, public) = material();
-    let answers = [
-        Answer::Done,
-        Answer::PublicKey(public.clone()),
-        Answer::PublicKeys(BTreeMap::from([(Slot("a".to_owned()), public)])),
-        Answer::Certificate(certificate),
-    ];
-    for answer in answers {
-        let before = format!("{answer:?}");
-        assert_eq!(format!("{:?}", answered(answer)), before);
+fn every_reply_crosses_unchanged() {
+    for reply in replies() {
+        let before = format!("{reply:?}");
+        assert_eq!(format!("{:?}", answered(reply)), before);
     }
-    let Answer::Shared(secret) = answered(Answer::Shared(Secret::new(b"hunter2".to_vec()))) else {
-        panic!("another answer")
+    let Reply::Shared(secret) = answered(Reply::Shared(Secret::new(b"hunter2".to_vec()))) else {
+        panic!("another reply")
     };
     assert_eq!(secret.reveal(), b"hunter2");
-    let Answer::SharedIdentity(identity) = answered(Answer::SharedIdentity(identity())) else {
-        panic!("another answer")
+    let Reply::SharedIdentity(identity) = answered(Reply::SharedIdentity(identity())) else {
+        panic!("another reply")
     };
     assert_eq!((identity.certificate.reveal(), identity.key.reveal()), (&b"public"[..], &b"hunter2"[..]));
+}
+
+/// What can be serialised fits both rows, and then this does not compile.
+trait OnlyOnTheWire<Row> {
+    fn is_held() {}
+}
+
+impl<T> OnlyOnTheWire<()> for T {}
+impl<T: Serialize> OnlyOnTheWire<u8> for T {}
+
+#[test]
+fn nothing_that_holds_secrets_can_be_serialised_elsewhere() {
+    <ReadCommand as OnlyOnTheWire<_>>::is_held();
+    <WriteCommand as OnlyOnTheWire<_>>::is_held();
+    <Command as OnlyOnTheWire<_>>::is_held();
+    <Reply as OnlyOnTheWire<_>>::is_held();
+    <SharedIdentity as OnlyOnTheWire<_>>::is_held();
+    <Secret as OnlyOnTheWire<_>>::is_held();
+    let shown = format!("{:?}{:?}", commands(), replies());
+    for secret in ["hunter2", "aHVudGVyMg==", "104, 117, 110", "0, 255, 10, 34"] {
+        assert!(!shown.contains(secret), "{secret}");
+    }
 }
 
 #[test]
@@ -324,14 +378,14 @@ fn no_error_tells_what_was_in_a_message() {
 #[test]
 fn a_trust_file_without_a_certificate_cannot_be_asked_for() {
     let file = r#"{"path":"/ca","user":"root","group":"root","mode":"0644"}"#;
-    for (order, list) in [("writeCertificates", "certificates"), ("writeTrusted", "trusted")] {
+    for (command, list) in [("writeCertificates", "certificates"), ("writeTrusted", "trusted")] {
         let asked =
-            |held: &str| format!(r#"{{"perform":{{"{order}":{{"file":{file},"{list}":[{held}]}}}}}}"#);
+            |held: &str| format!(r#"{{"perform":{{"{command}":{{"file":{file},"{list}":[{held}]}}}}}}"#);
         let text = pair("ca").0;
         let certificate = pem::read(text.as_bytes()).certificates().next().unwrap().clone();
         let certificate = serde_json::to_string(&certificate).unwrap();
-        assert!(frame::decode::<Request>(asked(&certificate).as_bytes()).is_ok(), "{order}");
-        assert!(frame::decode::<Request>(asked("").as_bytes()).is_err(), "{order}");
+        assert!(frame::decode::<Request>(asked(&certificate).as_bytes()).is_ok(), "{command}");
+        assert!(frame::decode::<Request>(asked("").as_bytes()).is_err(), "{command}");
     }
 }
 
@@ -375,9 +429,9 @@ proptest! {
     }
 
     #[test]
-    fn damaged_messages_do_no_harm(which in 0_usize..22, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let order = orders().swap_remove(which);
-        let mut frame = frame::encode(&Request::Perform(order), frame::REQUEST_LIMIT).unwrap();
+    fn damaged_messages_do_no_harm(which in 0..commands().len(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let command = commands().swap_remove(which);
+        let mut frame = frame::encode(&request(command), frame::REQUEST_LIMIT).unwrap();
         let at = at.index(frame.len());
         frame[at] = byte;
         if let Ok(read) = read(&frame, frame::REQUEST_LIMIT) {

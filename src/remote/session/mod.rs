@@ -10,7 +10,6 @@ mod budget;
 mod link;
 
 use std::any::Any;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +18,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::protocol::command::{Answer, Begin, Order, Slot, SnapshotEtcd};
+use crate::protocol::command::{
+    Begin, Expected, ReadCommand, Reply, SnapshotEtcd, WireCommand, WriteCommand,
+};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{NodeFacts, ObserveRequest};
 use crate::protocol::lock::{Claim, LockState};
@@ -41,7 +42,7 @@ pub struct Deadlines {
     pub observe: Duration,
     /// For the lock, and what else takes no time.
     pub lock: Duration,
-    /// For an order, beyond the time that a program of [`Order::Run`] may take; also for beginning, committing and what concerns snapshots.
+    /// For a command, beyond the time that a program of [`WriteCommand::Run`] may take; also for beginning, committing and what concerns snapshots.
     pub perform: Duration,
     /// For an undo, which may have to run programs again.
     pub undo: Duration,
@@ -160,7 +161,7 @@ impl Remote {
     }
 
     /// Sends a request and waits for its answer.
-    fn ask<T: DeserializeOwned, E: DeserializeOwned>(
+    fn answer<T: DeserializeOwned, E: DeserializeOwned>(
         &self,
         request: &impl Serialize,
         limit: usize,
@@ -237,13 +238,25 @@ impl Remote {
         limit: usize,
         deadline: Duration,
     ) -> Result<T, HostError> {
-        match self.ask(request, limit, deadline) {
+        match self.answer(request, limit, deadline) {
             Ok(answer) => answer,
             Err(NoAnswer::Lost(reason)) => Err(HostError::Disconnected { reason }),
             Err(NoAnswer::TooLarge) => {
                 Err(HostError::TooLarge { message: REQUEST.into(), mebibytes: LARGEST_REQUEST })
             }
         }
+    }
+
+    /// Has a command answered, which on the node itself may take so many seconds.
+    fn command(&self, command: WireCommand, expected: &Expected, seconds: u64) -> Result<Reply, HostError> {
+        let deadline = self.deadlines.perform.saturating_add(Duration::from_secs(seconds));
+        let Performed(reply) = self.order_of(&Request::Perform(command), limit(expected), deadline)?;
+        if expected.fits(&reply) {
+            return Ok(reply);
+        }
+        let Broken(reason) =
+            self.link().give_up("the node answered something else than it was asked".to_owned());
+        Err(HostError::Disconnected { reason })
     }
 }
 
@@ -296,22 +309,18 @@ impl Host for Remote {
         self.order(&Request::Begin(begin.clone()), self.deadlines.perform)
     }
 
-    fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
-        let expected = Expected::of(&order);
-        let of_program =
-            if let Order::Run { timeout_seconds, .. } | Order::Await { timeout_seconds, .. } = &order {
-                *timeout_seconds
-            } else {
-                0
-            };
-        let deadline = self.deadlines.perform.saturating_add(Duration::from_secs(of_program));
-        let Performed(answer) = self.order_of(&Request::Perform(order), expected.limit(), deadline)?;
-        if expected.fits(&answer) {
-            return Ok(answer);
-        }
-        let Broken(reason) =
-            self.link().give_up("the node answered something else than it was asked".to_owned());
-        Err(HostError::Disconnected { reason })
+    fn ask(&mut self, command: ReadCommand) -> Result<Reply, HostError> {
+        let waits =
+            if let ReadCommand::Await { timeout_seconds, .. } = &command { *timeout_seconds } else { 0 };
+        let expected = command.expected();
+        self.command(command.into(), &expected, waits)
+    }
+
+    fn perform(&mut self, command: WriteCommand) -> Result<Reply, HostError> {
+        let runs =
+            if let WriteCommand::Run { timeout_seconds, .. } = &command { *timeout_seconds } else { 0 };
+        let expected = command.expected();
+        self.command(command.into(), &expected, runs)
     }
 
     fn commit(&mut self) -> Result<(), HostError> {
@@ -348,87 +357,12 @@ impl Host for Remote {
     }
 }
 
-/// What an order is answered with.
-enum Expected {
-    Nothing,
-    PublicKey,
-    PublicKeys(BTreeSet<Slot>),
-    Certificate,
-    Request,
-    Shared,
-    SharedIdentity,
-}
-
-impl Expected {
-    fn of(order: &Order) -> Self {
-        match order {
-            Order::MakeKeys { keys } => Self::PublicKeys(keys.keys().cloned().collect()),
-            Order::TakeKey { .. } | Order::CreateKeyPair { .. } | Order::WritePublicKey { .. } => {
-                Self::PublicKey
-            }
-            Order::Sign { .. } | Order::Extend { .. } | Order::CreateAuthority { .. } => Self::Certificate,
-            Order::WriteRequest { .. } => Self::Request,
-            Order::ReadShared { .. } => Self::Shared,
-            Order::ReadSharedIdentity { .. } => Self::SharedIdentity,
-            Order::MakeDirectory { .. }
-            | Order::MoveDirectory { .. }
-            | Order::CopyIdentity { .. }
-            | Order::WriteSharedIdentity { .. }
-            | Order::MakeLink { .. }
-            | Order::WriteIdentity { .. }
-            | Order::WriteTrusted { .. }
-            | Order::WriteCertificates { .. }
-            | Order::RemoveCopy { .. }
-            | Order::PurgeSnapshots { .. }
-            | Order::WriteShared { .. }
-            | Order::CheckKey { .. }
-            | Order::SetPermissions { .. }
-            | Order::AnnotatePod { .. }
-            | Order::Await { .. }
-            | Order::Run { .. }
-            | Order::Check { .. }
-            | Order::RemoveRequest { .. }
-            | Order::Restore { .. } => Self::Nothing,
-            #[cfg(test)]
-            Order::WriteText { .. } => Self::Nothing,
-        }
-    }
-
-    /// How long the answer may be.
-    fn limit(&self) -> usize {
-        match self {
-            Self::Nothing | Self::PublicKey | Self::Certificate | Self::Request => frame::WORD_LIMIT,
-            Self::PublicKeys(slots) => frame::WORD_LIMIT.saturating_add(slots.len().saturating_mul(4096)),
-            Self::Shared | Self::SharedIdentity => frame::ANSWER_LIMIT,
-        }
-    }
-
-    fn fits(&self, answer: &Answer) -> bool {
-        match (self, answer) {
-            (Self::Nothing, Answer::Done)
-            | (Self::PublicKey, Answer::PublicKey(_))
-            | (Self::Certificate, Answer::Certificate(_))
-            | (Self::Request, Answer::Request(_))
-            | (Self::Shared, Answer::Shared(_))
-            | (Self::SharedIdentity, Answer::SharedIdentity(_)) => true,
-            (Self::PublicKeys(slots), Answer::PublicKeys(keys)) => slots.iter().eq(keys.keys()),
-            (
-                Self::Nothing
-                | Self::PublicKey
-                | Self::PublicKeys(_)
-                | Self::Certificate
-                | Self::Request
-                | Self::Shared
-                | Self::SharedIdentity,
-                Answer::Done
-                | Answer::PublicKey(_)
-                | Answer::PublicKeys(_)
-                | Answer::Certificate(_)
-                | Answer::Request(_)
-                | Answer::Shared(_)
-                | Answer::SharedIdentity(_),
-            ) => false,
-        }
+/// How long a reply may be.
+fn limit(expected: &Expected) -> usize {
+    match expected {
+        Expected::Done | Expected::PublicKey | Expected::Certificate | Expected::Request => frame::WORD_LIMIT,
+        Expected::PublicKeys(slots) => frame::WORD_LIMIT.saturating_add(slots.len().saturating_mul(4096)),
+        Expected::Shared | Expected::SharedIdentity => frame::ANSWER_LIMIT,
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::agent::{Login, Memory, Service};
+use crate::protocol::command::Slot;
 use crate::protocol::facts::Expect;
 use crate::types::certificate::KeyAlgorithm;
 
@@ -71,8 +72,8 @@ fn a_node_is_asked_and_told_through_a_connection() {
     assert_eq!(remote.commit(), Err(HostError::NotOpen));
     assert_eq!(remote.undo_open("/var/lib/pki"), Ok(None));
     assert_eq!(remote.snapshots("/var/lib/pki"), Ok(Vec::new()));
-    let order = Order::ReadShared { path: "/data/a".to_owned(), links: Default::default() };
-    assert!(matches!(remote.perform(order), Ok(Answer::Shared(secret)) if secret.reveal() == b"old"));
+    let question = ReadCommand::ReadShared { path: "/data/a".to_owned(), links: Default::default() };
+    assert!(matches!(remote.ask(question), Ok(Reply::Shared(secret)) if secret.reveal() == b"old"));
     drop(remote);
     assert_eq!(served.join().unwrap(), crate::agent::Ending::Closed);
 }
@@ -161,7 +162,7 @@ fn an_answer_of_another_kind_is_none() {
         fake.join().unwrap();
         text
     };
-    let keys = || Order::MakeKeys { keys: [(Slot("a".to_owned()), KeyAlgorithm::EcdsaP256)].into() };
+    let keys = || WriteCommand::MakeKeys { keys: [(Slot("a".to_owned()), KeyAlgorithm::EcdsaP256)].into() };
     for (answer, reason) in [
         (json!({ "done": "done" }), "something else than it was asked"),
         (json!({ "done": { "publicKeys": {} } }), "something else than it was asked"),

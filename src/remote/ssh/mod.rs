@@ -17,7 +17,7 @@ pub use client::{Client, ClientSettings};
 pub use failure::SshError;
 pub use target::{Known, Target};
 
-use crate::protocol::command::{Answer, Begin, Order, SnapshotEtcd};
+use crate::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, WriteCommand};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{NodeFacts, ObserveRequest};
 use crate::protocol::lock::{Claim, LockState};
@@ -116,8 +116,12 @@ impl Host for Ssh {
         self.order(|remote| remote.begin(begin))
     }
 
-    fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
-        self.order(|remote| remote.perform(order))
+    fn ask(&mut self, command: ReadCommand) -> Result<Reply, HostError> {
+        self.order(|remote| remote.ask(command))
+    }
+
+    fn perform(&mut self, command: WriteCommand) -> Result<Reply, HostError> {
+        self.order(|remote| remote.perform(command))
     }
 
     fn commit(&mut self) -> Result<(), HostError> {

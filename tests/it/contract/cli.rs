@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use pki::agent::Local;
-use pki::protocol::command::{Begin, Order, VisitId};
+use pki::protocol::command::{Begin, VisitId, WriteCommand};
 use pki::protocol::node::Host as _;
 use serde_json::Value;
 
@@ -434,7 +434,7 @@ fn what_a_reboot_interrupted_is_undone_by_a_command_of_its_own() {
     local.begin(&begin).unwrap();
     let busy = pki(folder.path(), &undo);
     assert_eq!(code(&busy), 5, "who is at work undoes it himself: {}", stderr(&busy));
-    local.perform(Order::MakeLink { path: "/data/link".to_owned(), target: "a".to_owned() }).unwrap();
+    local.perform(WriteCommand::MakeLink { path: "/data/link".to_owned(), target: "a".to_owned() }).unwrap();
     drop(local);
     let undone = pki(folder.path(), &undo);
     assert_eq!((code(&undone), root.join("data/link").exists()), (0, false));

@@ -17,7 +17,7 @@ use pki::observe::survey::survey;
 use pki::plan::model::outcome::{Outcome, Report};
 use pki::plan::{Deed, Input, Options, draft, rollback};
 use pki::profile::Profile;
-use pki::protocol::command::{Answer, Begin, Order, SnapshotEtcd};
+use pki::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, WriteCommand};
 use pki::protocol::error::HostError;
 use pki::protocol::facts::{NodeFacts, ObserveRequest};
 use pki::protocol::file::SpecReference;
@@ -179,6 +179,20 @@ impl Shared {
         if self.state().dead { Err(told()) } else { Ok(self.memory()) }
     }
 
+    /// Has a command carried out, unless the trouble comes at it.
+    fn counted<T>(&self, deed: impl FnOnce(&mut Memory) -> Result<T, HostError>) -> Result<T, HostError> {
+        let State { trouble, performed, .. } = *self.state();
+        self.state().performed = performed + 1;
+        if trouble == Trouble::Death(performed) {
+            self.state().dead = true;
+        }
+        if trouble == Trouble::Before(performed) {
+            return Err(told());
+        }
+        let answer = self.alive().and_then(|mut node| deed(&mut node));
+        if trouble == Trouble::After(performed) { Err(told()) } else { answer }
+    }
+
     /// The trouble is over; what a dead process held is gone.
     pub(crate) fn heal(&self) {
         let was_dead = self.state().dead;
@@ -216,17 +230,12 @@ impl Host for Shared {
         self.alive()?.begin(begin)
     }
 
-    fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
-        let State { trouble, performed, .. } = *self.state();
-        self.state().performed = performed + 1;
-        if trouble == Trouble::Death(performed) {
-            self.state().dead = true;
-        }
-        if trouble == Trouble::Before(performed) {
-            return Err(told());
-        }
-        let answer = self.alive()?.perform(order);
-        if trouble == Trouble::After(performed) { Err(told()) } else { answer }
+    fn ask(&mut self, command: ReadCommand) -> Result<Reply, HostError> {
+        self.counted(|node| node.ask(command))
+    }
+
+    fn perform(&mut self, command: WriteCommand) -> Result<Reply, HostError> {
+        self.counted(|node| node.perform(command))
     }
 
     fn commit(&mut self) -> Result<(), HostError> {

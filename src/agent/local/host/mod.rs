@@ -1,8 +1,10 @@
 //! Transactions on this machine, or on a directory of it.
 //!
-//! What enters is their beginning, their orders and their end; what leaves is a node on which either all of it happened or nothing. The state directory
+//! What enters is their beginning, their commands and their end; what leaves is a node on which either all of it happened or nothing. The state directory
 //! says at every moment which of the two is to come: without the `open` marker nothing was touched or everything is settled; with it the
 //! journal names what may have been touched, and the copies beside it are on the disk. So the process may end between any two system calls.
+
+use std::collections::BTreeSet;
 
 use super::etcd_snapshot;
 use crate::agent::fs::accounts::served_by;
@@ -21,9 +23,9 @@ use crate::agent::transaction::snapshot;
 use crate::agent::transaction::snapshot::Manifest;
 use crate::agent::transaction::state_dir::{Store, check_run};
 use crate::agent::transaction::undo::{Restarts, undo};
-use crate::agent::transaction::{SetAside, Visit};
+use crate::agent::transaction::{Objects as _, SetAside, Visit};
 use crate::files::confined::Tree;
-use crate::protocol::command::{Answer, Begin, Order, SnapshotEtcd, VisitId};
+use crate::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, VisitId, WriteCommand};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{OpenTransaction, VisitState};
 use crate::protocol::lock::{Claim, LockState};
@@ -74,18 +76,23 @@ impl Host for Local {
         }
     }
 
-    fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
-        match &mut self.transaction {
-            Some(Transaction { visit, site, .. }) => perform::perform(visit, site, order),
+    fn ask(&mut self, command: ReadCommand) -> Result<Reply, HostError> {
+        match &self.transaction {
+            Some(Transaction { site, .. }) => perform::ask(site, || site.held(), command),
             None => {
                 let tree = self.tree()?;
-                let tree = match order.links() {
+                let tree = match command.links() {
                     Some(links) => tree.with_links(links),
                     None => tree,
                 };
-                perform::perform_reading(&tree, order)
+                perform::ask(&tree, BTreeSet::new, command)
             }
         }
+    }
+
+    fn perform(&mut self, command: WriteCommand) -> Result<Reply, HostError> {
+        let Transaction { visit, site, .. } = self.transaction.as_mut().ok_or(HostError::NotOpen)?;
+        perform::perform(visit, site, command)
     }
 
     fn commit(&mut self) -> Result<(), HostError> {

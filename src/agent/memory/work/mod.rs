@@ -1,6 +1,6 @@
 //! Transactions on a node made of values.
 //!
-//! What enters is what enters on a real node, and where it is to fail; what leaves is the same node changed or put back. Orders go through the same
+//! What enters is what enters on a real node, and where it is to fail; what leaves is the same node changed or put back. Commands go through the same
 //! code as on a real node; only the lock, the copies and the journal are values here, kept by the node and lost by no crash. It touches nothing.
 
 mod prune;
@@ -15,7 +15,7 @@ use super::{Entry, Failure, Memory, Object, is_below, services::same_file};
 use crate::agent::fs::file_state::{Access, FileImage, Image, TreeImage};
 use crate::agent::transaction::perform;
 use crate::agent::transaction::{Change, Earlier, Objects, Touch, Visit, backwards, made_below};
-use crate::protocol::command::{Answer, Begin, Order, SnapshotEtcd, VisitId};
+use crate::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, VisitId, WriteCommand};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{NodeFacts, OpenTransaction, PastTransaction, Seen, ServedBy, VisitState};
 use crate::protocol::lock::{Claim, Holder, LockState};
@@ -227,6 +227,20 @@ impl Memory {
         }
     }
 
+    /// Does what a command says, unless the node is to fail at it.
+    fn counted(
+        &mut self,
+        deed: impl FnOnce(&mut Self) -> Result<Reply, HostError>,
+    ) -> Result<Reply, HostError> {
+        self.tick();
+        self.work.performed = self.work.performed.saturating_add(1);
+        let number = self.work.performed;
+        self.fails(Failure::BeforeOrder(number))?;
+        let reply = deed(self);
+        let after = self.fails(Failure::AfterOrder(number));
+        reply.and_then(|reply| after.map(|()| reply))
+    }
+
     fn undo_kept(&mut self) -> Result<Option<Undone>, HostError> {
         self.fails(Failure::Undo).map_err(|error| HostError::UndoFailed {
             path: "/".to_owned(),
@@ -313,21 +327,17 @@ impl Host for Memory {
         Ok(())
     }
 
-    fn perform(&mut self, order: Order) -> Result<Answer, HostError> {
-        self.tick();
-        self.work.performed = self.work.performed.saturating_add(1);
-        let number = self.work.performed;
-        self.fails(Failure::BeforeOrder(number))?;
-        let answer = match self.work.visit.take() {
-            Some(mut visit) => {
-                let answer = perform::perform(&mut visit, self, order);
-                self.work.visit = Some(visit);
-                answer
-            }
-            None => perform::perform_reading(self, order),
-        };
-        let after = self.fails(Failure::AfterOrder(number));
-        answer.and_then(|answer| after.map(|()| answer))
+    fn ask(&mut self, command: ReadCommand) -> Result<Reply, HostError> {
+        self.counted(|node| perform::ask(node, || node.held(), command))
+    }
+
+    fn perform(&mut self, command: WriteCommand) -> Result<Reply, HostError> {
+        self.counted(|node| {
+            let mut visit = node.work.visit.take().ok_or(HostError::NotOpen)?;
+            let reply = perform::perform(&mut visit, node, command);
+            node.work.visit = Some(visit);
+            reply
+        })
     }
 
     fn commit(&mut self) -> Result<(), HostError> {

@@ -47,8 +47,8 @@ fn spec(path: &str, mode: u32) -> FileSpec {
     FileSpec { path: path.to_owned(), user: "root".to_owned(), group: "root".to_owned(), mode }
 }
 
-fn write(path: &str, text: &str) -> Order {
-    Order::WriteText { file: spec(path, 0o600), content: Secret::new(text.as_bytes().to_vec()) }
+fn write(path: &str, text: &str) -> WriteCommand {
+    WriteCommand::WriteText { file: spec(path, 0o600), content: Secret::new(text.as_bytes().to_vec()) }
 }
 
 #[test]
@@ -85,14 +85,14 @@ fn a_committed_visit_can_be_rolled_back_by_another() {
     node.begin(&begin("r")).unwrap();
     node.perform(write("/data/a", "new")).unwrap();
     node.perform(write("/data/c", "new")).unwrap();
-    node.perform(Order::Run { argv: vec!["reload".into()], timeout_seconds: 1 }).unwrap();
+    node.perform(WriteCommand::Run { argv: vec!["reload".into()], timeout_seconds: 1 }).unwrap();
     node.commit().unwrap();
     assert_eq!(node.ran(), [["reload"]]);
     assert!(node.snapshots("").unwrap()[0].paths.iter().all(|path| path.unchanged_since));
     let from = VisitId { run: "r".into(), visit: 1 };
     node.begin(&begin("back")).unwrap();
     for path in ["/data/a", "/data/c"] {
-        node.perform(Order::Restore { from: from.clone(), path: path.into() }).unwrap();
+        node.perform(WriteCommand::Restore { from: from.clone(), path: path.into() }).unwrap();
     }
     node.commit().unwrap();
     assert!(node.has_files_of(&memory()));
@@ -147,7 +147,7 @@ fn a_directory_is_moved_with_everything_in_it_and_comes_back() {
         replace_foreign: paths.map(str::to_owned).into(),
         ..begin(run)
     };
-    let moving = |link: &str, path: &str| Order::MoveDirectory {
+    let moving = |link: &str, path: &str| WriteCommand::MoveDirectory {
         link: link.to_owned(),
         path: path.to_owned(),
         keeps_old: false,
@@ -172,7 +172,7 @@ fn a_directory_is_moved_with_everything_in_it_and_comes_back() {
     assert!(moved.snapshots("").unwrap()[0].paths.iter().all(|path| path.unchanged_since));
     moved.begin(&begin("back")).unwrap();
     let from = VisitId { run: "r".to_owned(), visit: 1 };
-    moved.perform(Order::Restore { from, path: "/etc/pki".to_owned() }).unwrap();
+    moved.perform(WriteCommand::Restore { from, path: "/etc/pki".to_owned() }).unwrap();
     assert!(moved.has_files_of(&before));
     moved.undo().unwrap();
     assert_eq!(moved.bytes("/data/pki/new"), Some(b"new".as_slice()));
@@ -203,9 +203,9 @@ proptest! {
             let path = PATHS[path];
             let order = || match kind {
                 0 | 1 => write(path, &text),
-                2 => Order::MakeDirectory { path: path.into(), owner: "root".into(), group: "root".into(), mode: "0755".parse().unwrap() },
-                3 => Order::MakeLink { path: path.into(), target: text.clone() },
-                _ => Order::SetPermissions { file: spec(path, mode | 0o700) },
+                2 => WriteCommand::MakeDirectory { path: path.into(), owner: "root".into(), group: "root".into(), mode: "0755".parse().unwrap() },
+                3 => WriteCommand::MakeLink { path: path.into(), target: text.clone() },
+                _ => WriteCommand::SetPermissions { file: spec(path, mode | 0o700) },
             };
             let outcomes = [memory.perform(order()), local.perform(order())].map(|outcome| outcome.map(|_| ()));
             prop_assert_eq!(&outcomes[0].is_ok(), &outcomes[1].is_ok(), "{:?} {:?}", order(), outcomes);

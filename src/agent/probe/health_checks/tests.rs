@@ -12,7 +12,7 @@ use super::*;
 use crate::agent::Local;
 use crate::agent::probe::etcd::tests::Members;
 use crate::agent::probe::tests::{Server, certificates, make, make_with};
-use crate::protocol::command::Order;
+use crate::protocol::command::ReadCommand;
 use crate::protocol::health_check::{Call, Shown, Trusted};
 use crate::protocol::node::Host as _;
 
@@ -21,14 +21,14 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Why a gate does not hold on this machine; none when it holds.
 fn failing(gate: &Gate) -> Option<String> {
     let mut node = Local::new(None, Timestamp::now);
-    let order = Order::Await {
+    let question = ReadCommand::Await {
         gates: [gate.clone()].into(),
         kept: BTreeSet::new(),
         settle_seconds: 0,
         timeout_seconds: 0,
         links: Default::default(),
     };
-    let error = node.perform(order).err()?.to_string();
+    let error = node.ask(question).err()?.to_string();
     let words = error.strip_prefix(&format!("not healthy within 0 s: not so: {gate} (")).unwrap();
     Some(words.strip_suffix(')').unwrap().to_owned())
 }

@@ -150,7 +150,7 @@ fn at_boot_files_are_put_back_and_no_program_is_run() {
     let mut local = started(&node);
     local.begin(&begin("7f3a-91c2", 1, &["/data/a"])).unwrap();
     local.perform(write("/data/a", "new a")).unwrap();
-    local.perform(crate::protocol::command::Order::Run { argv, timeout_seconds: 10 }).unwrap();
+    local.perform(crate::protocol::command::WriteCommand::Run { argv, timeout_seconds: 10 }).unwrap();
     // The power goes.
     drop(local);
     assert_eq!(there(&node).len(), 3);

@@ -16,7 +16,7 @@ use pki::agent::Local;
 use pki::apply::Hosts;
 use pki::plan::Options;
 use pki::plan::model::outcome::{Outcome, Report, VisitEnd};
-use pki::protocol::command::{Begin, Order, VisitId};
+use pki::protocol::command::{Begin, VisitId, WriteCommand};
 use pki::protocol::error::HostError;
 use pki::protocol::facts::{ObserveRequest, Seen, VisitState};
 use pki::protocol::lock::{Claim, LockState};
@@ -188,7 +188,7 @@ impl Due {
             replace_foreign: [path.clone()].into(),
         };
         remote.begin(&begin).unwrap();
-        remote.perform(Order::MakeLink { path, target: "x".to_owned() }).unwrap();
+        remote.perform(WriteCommand::MakeLink { path, target: "x".to_owned() }).unwrap();
         assert_ne!(self.made.listing(), self.before);
     }
 

@@ -45,7 +45,7 @@ fn a_name_that_somebody_has_made_first_fails_no_run() {
     }
     let before = node.everything();
     local.perform(write("/data/a", "new a")).unwrap();
-    local.perform(Order::MakeLink { path: "/data/link".into(), target: "/data/a".into() }).unwrap();
+    local.perform(WriteCommand::MakeLink { path: "/data/link".into(), target: "/data/a".into() }).unwrap();
     local.commit().unwrap();
     assert_eq!(node.text("/data/a"), "new a");
     assert_eq!(fs::read_link(node.at("/data/link")).unwrap(), Path::new("/data/a"));

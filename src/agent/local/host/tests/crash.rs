@@ -14,20 +14,20 @@ fn node() -> Node {
 const PATHS: [&str; 6] =
     ["/data/a", "/etc/kubernetes/linked/b", "/data/c", "/data/made", "/data/made/d", "/etc/kubernetes/link"];
 
-fn orders() -> Vec<Order> {
+fn orders() -> Vec<WriteCommand> {
     vec![
         write("/data/a", "new a"),
         write("/etc/kubernetes/linked/b", "new b"),
         write("/data/c", "new c"),
-        Order::MakeDirectory {
+        WriteCommand::MakeDirectory {
             path: "/data/made".into(),
             owner: "root".into(),
             group: "root".into(),
             mode: "0755".parse().unwrap(),
         },
         write("/data/made/d", "new d"),
-        Order::MakeLink { path: "/etc/kubernetes/link".into(), target: "/data/made".into() },
-        Order::SetPermissions { file: spec("/data/c", "0400") },
+        WriteCommand::MakeLink { path: "/etc/kubernetes/link".into(), target: "/data/made".into() },
+        WriteCommand::SetPermissions { file: spec("/data/c", "0400") },
     ]
 }
 
@@ -191,9 +191,9 @@ proptest! {
             let path = paths[path];
             let order = match kind {
                 0 | 1 => write(path, &text),
-                2 => Order::MakeDirectory { path: path.into(), owner: "root".into(), group: "root".into(), mode: "0755".parse().unwrap() },
-                3 => Order::MakeLink { path: path.into(), target: text },
-                _ => Order::SetPermissions { file: spec(path, &format!("{:04o}", mode | 0o600)) },
+                2 => WriteCommand::MakeDirectory { path: path.into(), owner: "root".into(), group: "root".into(), mode: "0755".parse().unwrap() },
+                3 => WriteCommand::MakeLink { path: path.into(), target: text },
+                _ => WriteCommand::SetPermissions { file: spec(path, &format!("{:04o}", mode | 0o600)) },
             };
             // Many of these are refused, as they must be.
             let _refused = local.perform(order);

@@ -28,17 +28,17 @@ fn node() -> Node {
     node
 }
 
-fn directory(path: &str) -> Order {
+fn directory(path: &str) -> WriteCommand {
     let (owner, group) = ("root".to_owned(), "root".to_owned());
-    Order::MakeDirectory { path: path.to_owned(), owner, group, mode: "0755".parse().unwrap() }
+    WriteCommand::MakeDirectory { path: path.to_owned(), owner, group, mode: "0755".parse().unwrap() }
 }
 
-fn moving(keeps_old: bool) -> Order {
-    Order::MoveDirectory { link: LINK.to_owned(), path: MOVED.to_owned(), keeps_old }
+fn moving(keeps_old: bool) -> WriteCommand {
+    WriteCommand::MoveDirectory { link: LINK.to_owned(), path: MOVED.to_owned(), keeps_old }
 }
 
 /// The directory is moved, a file in it is written anew, and one is added.
-fn orders() -> Vec<Order> {
+fn orders() -> Vec<WriteCommand> {
     vec![
         directory("/data/made"),
         moving(false),
@@ -60,7 +60,7 @@ fn back(local: &mut Local) -> Result<(), HostError> {
     local.begin(&begin("back", 1, &["/data/made", LINK]))?;
     let from = VisitId { run: "7f3a-91c2".to_owned(), visit: 1 };
     for path in [LINK, "/data/made"] {
-        match local.perform(Order::Restore { from: from.clone(), path: path.to_owned() }) {
+        match local.perform(WriteCommand::Restore { from: from.clone(), path: path.to_owned() }) {
             // It was there before.
             Ok(_) | Err(HostError::NoSnapshot { .. }) => {}
             Err(error) => return Err(error),
@@ -152,7 +152,7 @@ fn it_goes_back_and_forth() {
     let mut local = node.begun_as("forth", &["/data/made", LINK]);
     let from = VisitId { run: "back".to_owned(), visit: 1 };
     for path in ["/data/made", LINK] {
-        local.perform(Order::Restore { from: from.clone(), path: path.to_owned() }).unwrap();
+        local.perform(WriteCommand::Restore { from: from.clone(), path: path.to_owned() }).unwrap();
     }
     local.commit().unwrap();
     assert_eq!(node.everything(), moved);
@@ -371,7 +371,7 @@ fn what_others_put_where_it_goes_stays_there() {
 #[test]
 fn what_was_restarted_is_restarted_again_when_the_directory_is_back() {
     let told = "test -L etc/kubernetes/pki && echo link >>run/log || echo directory >>run/log";
-    let run = |script: &str| Order::Run {
+    let run = |script: &str| WriteCommand::Run {
         argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
         timeout_seconds: 60,
     };
@@ -397,7 +397,7 @@ fn an_undo_after_which_a_program_cannot_be_restarted_needs_a_person() {
         local.perform(order).unwrap();
     }
     let argv = ["/bin/sh", "-c", "test -L etc/kubernetes/pki"].map(str::to_owned).to_vec();
-    local.perform(Order::Run { argv, timeout_seconds: 60 }).unwrap();
+    local.perform(WriteCommand::Run { argv, timeout_seconds: 60 }).unwrap();
     let error = local.undo().unwrap_err();
     assert!(error.to_string().contains("All files are back"), "{error}");
     assert_eq!(node.everything(), before);
@@ -410,7 +410,7 @@ fn what_others_put_where_a_link_was_is_never_removed() {
     whole(&mut node.local()).unwrap();
     let mut local = node.begun_as("back", &[LINK]);
     let from = VisitId { run: "7f3a-91c2".to_owned(), visit: 1 };
-    local.perform(Order::Restore { from, path: LINK.to_owned() }).unwrap();
+    local.perform(WriteCommand::Restore { from, path: LINK.to_owned() }).unwrap();
     node.file("/etc/kubernetes/pki/etcd/of-another", "x", 0o600);
     drop(local);
     let undone = node.local().undo_open(STATE).unwrap().unwrap();
@@ -421,13 +421,13 @@ fn what_others_put_where_a_link_was_is_never_removed() {
     assert!(!node.at(&format!("{left}/a.key")).exists());
 
     let node = self::node();
-    let link = || Order::MakeLink { path: "/data/link".to_owned(), target: "/data".to_owned() };
+    let link = || WriteCommand::MakeLink { path: "/data/link".to_owned(), target: "/data".to_owned() };
     let mut local = node.begun_as("made", &["/data/link"]);
     local.perform(link()).unwrap();
     local.commit().unwrap();
     let mut local = node.begun_as("back", &["/data/link"]);
     let from = VisitId { run: "made".to_owned(), visit: 1 };
-    local.perform(Order::Restore { from, path: "/data/link".to_owned() }).unwrap();
+    local.perform(WriteCommand::Restore { from, path: "/data/link".to_owned() }).unwrap();
     fs::create_dir(node.at("/data/link")).unwrap();
     node.file("/data/link/of-another", "x", 0o600);
     drop(local);

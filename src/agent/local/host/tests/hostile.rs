@@ -94,18 +94,18 @@ const PATHS: [&str; 4] = [
     "/var/lib/etcd/cert/made",
 ];
 
-fn orders() -> Vec<Order> {
+fn orders() -> Vec<WriteCommand> {
     vec![
         write(PATHS[0], &pem("new")),
         write(PATHS[1], &pem("new")),
         write(PATHS[2], &pem("new")),
-        Order::MakeDirectory {
+        WriteCommand::MakeDirectory {
             path: PATHS[3].into(),
             owner: "root".into(),
             group: "root".into(),
             mode: "0755".parse().unwrap(),
         },
-        Order::SetPermissions { file: spec(PATHS[0], "0600") },
+        WriteCommand::SetPermissions { file: spec(PATHS[0], "0600") },
     ]
 }
 

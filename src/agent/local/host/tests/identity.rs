@@ -1,7 +1,7 @@
 //! Keys, certificates and kubeconfigs on real files.
 
 use super::*;
-use crate::protocol::command::{Answer, AuthorityFiles, SignRequest};
+use crate::protocol::command::{AuthorityFiles, Reply, SignRequest};
 use crate::types::non_empty::NonEmpty;
 use crate::x509::{Certificate, PublicKey};
 
@@ -19,7 +19,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn authority(local: &mut Local) -> Certificate {
-    let order = Order::CreateAuthority {
+    let order = WriteCommand::CreateAuthority {
         certificate: spec(CA[0], "0644"),
         key: spec(CA[1], "0600"),
         algorithm: KeyAlgorithm::EcdsaP256,
@@ -28,18 +28,20 @@ fn authority(local: &mut Local) -> Certificate {
         not_after: at("2036-01-01T00:00:00Z"),
         over: None,
     };
-    let Answer::Certificate(root) = local.perform(order).unwrap() else { panic!() };
+    let Reply::Certificate(root) = local.perform(order).unwrap() else { panic!() };
     root
 }
 
-fn key(local: &mut Local, order: Order) -> PublicKey {
-    let Answer::PublicKey(key) = local.perform(order).unwrap() else { panic!() };
+fn key(local: &mut Local, order: WriteCommand) -> PublicKey {
+    let Reply::PublicKey(key) = local.perform(order).unwrap() else { panic!() };
     key
 }
 
 fn new_key(local: &mut Local) -> PublicKey {
     let keys = [(slot(), KeyAlgorithm::EcdsaP256)].into();
-    let Answer::PublicKeys(mut made) = local.perform(Order::MakeKeys { keys }).unwrap() else { panic!() };
+    let Reply::PublicKeys(mut made) = local.perform(WriteCommand::MakeKeys { keys }).unwrap() else {
+        panic!()
+    };
     made.remove(&slot()).unwrap()
 }
 
@@ -60,9 +62,9 @@ fn leaf(local: &mut Local, root: &Certificate, public_key: PublicKey) -> Certifi
     };
     let authority = AuthorityFiles { certificate: CA[0].to_owned(), key: CA[1].to_owned() };
     let answer = local
-        .perform(Order::Sign { authority, request: Box::new(request), links: Default::default() })
+        .ask(ReadCommand::Sign { authority, request: Box::new(request), links: Default::default() })
         .unwrap();
-    let Answer::Certificate(leaf) = answer else { panic!() };
+    let Reply::Certificate(leaf) = answer else { panic!() };
     leaf
 }
 
@@ -84,8 +86,8 @@ fn kubeconfig() -> Storage {
     }
 }
 
-fn identity(certificate: &Certificate, root: &Certificate, storage: Storage) -> Order {
-    Order::WriteIdentity {
+fn identity(certificate: &Certificate, root: &Certificate, storage: Storage) -> WriteCommand {
+    WriteCommand::WriteIdentity {
         slot: slot(),
         certificate: certificate.clone(),
         chain: Vec::new(),
@@ -107,7 +109,7 @@ fn check(storage: Storage) -> IdentityCheck {
 }
 
 fn checked(local: &mut Local, identity: IdentityCheck) -> Result<(), HostError> {
-    local.perform(Order::Check { identity: Box::new(identity) }).map(|_| ())
+    local.ask(ReadCommand::Check { identity: Box::new(identity) }).map(|_| ())
 }
 
 const ALL: [&str; 6] = [CA[0], CA[1], PAIR[0], PAIR[1], ADMIN, CURRENT];
@@ -126,7 +128,7 @@ fn an_identity_in_every_storage_is_whole_and_is_taken_back() {
         local.perform(identity(&leaf, &root, storage.clone())).unwrap();
         checked(&mut local, check(storage.clone())).unwrap();
         // The slot is empty once its key is written.
-        let taken = key(&mut local, Order::TakeKey { slot: slot(), storage });
+        let taken = key(&mut local, WriteCommand::TakeKey { slot: slot(), storage });
         assert_eq!(taken, public);
     }
     for (path, mode) in [(PAIR[0], 0o644), (PAIR[1], 0o600), (ADMIN, 0o600), (CA[1], 0o600)] {
@@ -155,7 +157,7 @@ fn a_key_that_is_kept_keeps_its_bytes() {
     let commented = format!("# the key of 2025\n{}", node.text(PAIR[1]));
     node.file(PAIR[1], &commented, 0o600);
     local.begin(&begin("7f3a-91c2", 2, &ALL)).unwrap();
-    let public = key(&mut local, Order::TakeKey { slot: slot(), storage: pair() });
+    let public = key(&mut local, WriteCommand::TakeKey { slot: slot(), storage: pair() });
     let second = leaf(&mut local, &root, public);
     assert_ne!(first, second);
     local.perform(identity(&second, &root, pair())).unwrap();
@@ -216,7 +218,7 @@ fn an_authority_is_never_overwritten_and_signs_only_as_itself() {
     let node = Node::new();
     let mut local = node.begun(&ALL);
     let root = authority(&mut local);
-    let again = Order::CreateAuthority {
+    let again = WriteCommand::CreateAuthority {
         certificate: spec(PAIR[0], "0644"),
         key: spec(CA[1], "0600"),
         algorithm: KeyAlgorithm::EcdsaP256,
@@ -227,16 +229,16 @@ fn an_authority_is_never_overwritten_and_signs_only_as_itself() {
     };
     assert!(matches!(local.perform(again), Err(HostError::Occupied { .. })));
     let files = AuthorityFiles { certificate: CA[0].into(), key: CA[1].into() };
-    let extend = |certificate| Order::Extend {
+    let extend = |certificate| ReadCommand::Extend {
         authority: files.clone(),
         certificate,
         not_before: at("2026-11-01T00:00:00Z"),
         not_after: at("2046-01-01T00:00:00Z"),
         keeps_serial: false,
     };
-    let Answer::Certificate(longer) = local.perform(extend(*root.fingerprint())).unwrap() else { panic!() };
+    let Reply::Certificate(longer) = local.ask(extend(*root.fingerprint())).unwrap() else { panic!() };
     assert_eq!(longer.facts().key, root.facts().key);
-    let unknown = local.perform(extend(*longer.fingerprint())).unwrap_err();
+    let unknown = local.ask(extend(*longer.fingerprint())).unwrap_err();
     assert!(unknown.to_string().contains("does not hold the certificate"), "{unknown}");
     let public = new_key(&mut local);
     let leaf = leaf(&mut local, &root, public);
@@ -253,13 +255,13 @@ fn no_byte_of_a_key_is_in_anything_but_its_file_and_the_copies() {
     let public = new_key(&mut local);
     let leaf = leaf(&mut local, &root, public);
     local.perform(identity(&leaf, &root, pair())).unwrap();
-    local.perform(Order::TakeKey { slot: slot(), storage: pair() }).unwrap();
+    local.perform(WriteCommand::TakeKey { slot: slot(), storage: pair() }).unwrap();
     local.perform(identity(&leaf, &root, kubeconfig())).unwrap();
     let mut shown = format!("{local:?}");
     let pairs = [node.text(CA[1]), node.text(PAIR[1])];
     shown += &format!(
         "{:?}",
-        local.perform(Order::ReadShared { path: CA[1].into(), links: Default::default() }).unwrap()
+        local.ask(ReadCommand::ReadShared { path: CA[1].into(), links: Default::default() }).unwrap()
     );
     shown += &format!("{:?}", write(PAIR[1], &pairs[1]));
     local.commit().unwrap();
@@ -286,10 +288,10 @@ fn what_would_be_trusted_twice_is_refused_and_nothing_is_written() {
     let leaf = leaf(&mut local, &root, public);
     local.perform(identity(&leaf, &root, kubeconfig())).unwrap();
     // What was written is in no slot any more, so the key is taken up again.
-    local.perform(Order::TakeKey { slot: slot(), storage: kubeconfig() }).unwrap();
+    local.perform(WriteCommand::TakeKey { slot: slot(), storage: kubeconfig() }).unwrap();
     let before = node.everything();
     let twice = || NonEmpty::with_first(root.clone(), vec![root.clone()]);
-    let written = |chain: Vec<Certificate>, storage, trusted| Order::WriteIdentity {
+    let written = |chain: Vec<Certificate>, storage, trusted| WriteCommand::WriteIdentity {
         slot: slot(),
         certificate: leaf.clone(),
         chain,
@@ -298,8 +300,8 @@ fn what_would_be_trusted_twice_is_refused_and_nothing_is_written() {
         cluster: "kubernetes".into(),
     };
     let orders = [
-        (CA[0], Order::WriteCertificates { file: spec(CA[0], "0644"), certificates: twice() }),
-        (ADMIN, Order::WriteTrusted { file: spec(ADMIN, "0600"), trusted: twice() }),
+        (CA[0], WriteCommand::WriteCertificates { file: spec(CA[0], "0644"), certificates: twice() }),
+        (ADMIN, WriteCommand::WriteTrusted { file: spec(ADMIN, "0600"), trusted: twice() }),
         (ADMIN, written(Vec::new(), kubeconfig(), Some(twice()))),
         (PAIR[0], written(vec![root.clone(), root.clone()], pair(), None)),
         (CURRENT, written(vec![leaf.clone()], combined(), None)),

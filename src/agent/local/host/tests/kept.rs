@@ -18,7 +18,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 fn restored(node: &Node, from: &str, path: &str) {
     let mut local = node.begun_as("bbbb-0001", &[path]);
     let from = VisitId { run: from.into(), visit: 1 };
-    local.perform(Order::Restore { from, path: path.into() }).unwrap();
+    local.perform(WriteCommand::Restore { from, path: path.into() }).unwrap();
     local.commit().unwrap();
 }
 

@@ -149,8 +149,8 @@ pub(crate) fn spec(path: &str, mode: &str) -> FileSpec {
     }
 }
 
-pub(crate) fn write(path: &str, text: &str) -> Order {
-    Order::WriteText { file: spec(path, "0600"), content: Secret::new(text.as_bytes().to_vec()) }
+pub(crate) fn write(path: &str, text: &str) -> WriteCommand {
+    WriteCommand::WriteText { file: spec(path, "0600"), content: Secret::new(text.as_bytes().to_vec()) }
 }
 
 fn is_root() -> bool {
@@ -189,7 +189,7 @@ fn a_new_file_belongs_to_the_user_that_the_node_itself_calls_so() {
     let file = FileSpec { user: "etcd".into(), group: "1234".into(), ..spec("/data/a", "0640") };
     let unknown = FileSpec { user: "etdc".into(), ..file.clone() };
     let mut local = node.begun(&["/data/a"]);
-    let order = |file| Order::WriteText { file, content: Secret::new(b"x".to_vec()) };
+    let order = |file| WriteCommand::WriteText { file, content: Secret::new(b"x".to_vec()) };
     let error = local.perform(order(unknown)).unwrap_err();
     assert_eq!(error.to_string(), "the node has no user \"etdc\"");
     assert!(!node.at("/data/a").exists(), "nothing was written");
@@ -235,13 +235,13 @@ fn a_path_that_a_new_link_leads_elsewhere_is_taken_back_too() {
         "/etc/kubernetes/all",
         "/etc/kubernetes/all/ca.crt",
     ]);
-    let directory = |path: &str| Order::MakeDirectory {
+    let directory = |path: &str| WriteCommand::MakeDirectory {
         path: path.into(),
         owner: "root".into(),
         group: "root".into(),
         mode: "0750".parse().unwrap(),
     };
-    let link = |path: &str, target: &str| Order::MakeLink { path: path.into(), target: target.into() };
+    let link = |path: &str, target: &str| WriteCommand::MakeLink { path: path.into(), target: target.into() };
     local.perform(directory("/data/pki")).unwrap();
     local.perform(directory("/data/pki")).unwrap();
     local.perform(link("/etc/kubernetes/etcd", "/data/pki")).unwrap();
@@ -278,8 +278,8 @@ fn permissions_are_set_where_the_file_is() {
     let inode = fs::metadata(node.at("/data/key")).unwrap().ino();
     let before = node.everything();
     let mut local = node.begun(&["/data/key", "/data"]);
-    local.perform(Order::SetPermissions { file: spec("/data/key", "0600") }).unwrap();
-    local.perform(Order::SetPermissions { file: spec("/data", "0700") }).unwrap();
+    local.perform(WriteCommand::SetPermissions { file: spec("/data/key", "0600") }).unwrap();
+    local.perform(WriteCommand::SetPermissions { file: spec("/data", "0700") }).unwrap();
     let mode = |path: &str| fs::metadata(node.at(path)).unwrap().mode() & 0o7777;
     assert_eq!((mode("/data/key"), mode("/data")), (0o600, 0o700));
     assert_eq!(
@@ -298,11 +298,12 @@ fn no_directory_is_opened_to_others_who_could_change_what_lies_in_it() {
     node.file("/data/made/d", "d", 0o600);
     let mut local = node.begun(&["/data/made"]);
     for mode in ["0777", "0722", "0702"] {
-        let refused = local.perform(Order::SetPermissions { file: spec("/data/made", mode) }).unwrap_err();
+        let refused =
+            local.perform(WriteCommand::SetPermissions { file: spec("/data/made", mode) }).unwrap_err();
         let words = format!("the mode {mode} would let others change what lies in the directory");
         assert!(refused.to_string().contains(&words), "{refused}");
     }
-    local.perform(Order::SetPermissions { file: spec("/data/made", "0755") }).unwrap();
+    local.perform(WriteCommand::SetPermissions { file: spec("/data/made", "0755") }).unwrap();
 }
 
 #[test]
@@ -402,7 +403,7 @@ fn a_rollback_takes_back_exactly_what_a_run_did_and_nothing_that_came_later() {
     node.file("/data/b", "by kubeadm", 0o600);
     assert!(!local.snapshots(STATE).unwrap()[0].paths[1].unchanged_since);
     let from = VisitId { run: "7f3a-91c2".into(), visit: 1 };
-    let restore = |path: &str| Order::Restore { from: from.clone(), path: path.into() };
+    let restore = |path: &str| WriteCommand::Restore { from: from.clone(), path: path.into() };
     local.begin(&begin("bbbb-0001", 1, &["/data/a", "/data/b", "/data/c", "/data/d"])).unwrap();
     local.perform(restore("/data/a")).unwrap();
     local.perform(restore("/data/c")).unwrap();
@@ -451,7 +452,7 @@ fn the_snapshots_of_the_latest_runs_are_kept_and_closed_to_others() {
 fn a_program_for_a_node_that_is_a_directory_is_one_of_the_machine_and_is_told_the_directory() {
     let node = Node::new();
     let mut local = node.begun(&[]);
-    let run = |argv: &[&str]| Order::Run {
+    let run = |argv: &[&str]| WriteCommand::Run {
         argv: argv.iter().map(|one| (*one).to_owned()).collect(),
         timeout_seconds: 10,
     };

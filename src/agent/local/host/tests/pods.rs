@@ -8,8 +8,8 @@ const KEY: &str = "/etc/kubernetes/pki/etcd/server.key";
 const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: etcd\n";
 const PATHS: [&str; 3] = [MANIFEST, CERTIFICATE, KEY];
 
-fn annotate() -> Order {
-    Order::AnnotatePod { manifest: MANIFEST.to_owned(), word: "7f3a-91c2-1".to_owned() }
+fn annotate() -> WriteCommand {
+    WriteCommand::AnnotatePod { manifest: MANIFEST.to_owned(), word: "7f3a-91c2-1".to_owned() }
 }
 
 /// A transaction that has written a pair, restarted the pod, and written the key once more.
@@ -49,7 +49,7 @@ fn and_that_of_a_rollback_which_had_put_it_back() {
     let mut local = node.begun_as("0000-0001", &PATHS);
     let from = VisitId { run: "7f3a-91c2".to_owned(), visit: 1 };
     for path in [CERTIFICATE, MANIFEST, KEY] {
-        local.perform(Order::Restore { from: from.clone(), path: path.to_owned() }).unwrap();
+        local.perform(WriteCommand::Restore { from: from.clone(), path: path.to_owned() }).unwrap();
     }
     assert_eq!(node.text(MANIFEST), POD);
     let undone = local.undo().unwrap();

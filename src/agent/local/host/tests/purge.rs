@@ -12,7 +12,7 @@ const PATHS: [&str; 3] = [CERTIFICATE, KEY, "/data/a"];
 fn node() -> (Node, Certificate, String) {
     let node = Node::new();
     let mut local = node.begun_as("run-1", &PATHS);
-    let made = local.perform(Order::CreateAuthority {
+    let made = local.perform(WriteCommand::CreateAuthority {
         certificate: spec(CERTIFICATE, "0644"),
         key: spec(KEY, "0600"),
         algorithm: KeyAlgorithm::EcdsaP256,
@@ -21,16 +21,16 @@ fn node() -> (Node, Certificate, String) {
         not_after: "2036-11-21T12:00:00Z".parse().unwrap(),
         over: None,
     });
-    let Answer::Certificate(old) = made.unwrap() else { panic!() };
+    let Reply::Certificate(old) = made.unwrap() else { panic!() };
     local.perform(write("/data/a", "first")).unwrap();
     local.commit().unwrap();
     let text = node.text(KEY);
     let mut local = node.begun_as("run-1b", &PATHS);
-    local.perform(Order::SetPermissions { file: spec(KEY, "0400") }).unwrap();
+    local.perform(WriteCommand::SetPermissions { file: spec(KEY, "0400") }).unwrap();
     local.commit().unwrap();
     let mut local = node.begun_as("run-2", &PATHS);
     let new = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().to_pem().unwrap();
-    let replace = Order::WriteText { file: spec(KEY, "0600"), content: Secret::from(new) };
+    let replace = WriteCommand::WriteText { file: spec(KEY, "0600"), content: Secret::from(new) };
     local.perform(replace).unwrap();
     local.perform(write("/data/a", "second")).unwrap();
     local.commit().unwrap();
@@ -43,7 +43,7 @@ fn key(certificate: &Certificate) -> Sha256 {
 
 fn purge(local: &mut Local, run: &str, key: Sha256) -> Result<(), HostError> {
     local.begin(&begin(run, 1, &[]))?;
-    local.perform(Order::PurgeSnapshots { key })?;
+    local.perform(WriteCommand::PurgeSnapshots { key })?;
     local.commit()
 }
 
@@ -101,7 +101,7 @@ fn a_snapshot_tells_what_was_purged_puts_the_rest_back_and_can_be_pruned() {
     assert!(told[1].paths.iter().any(|changed| changed.path == "/data/a" && changed.unchanged_since));
     let from = VisitId { run: "run-2".to_owned(), visit: 1 };
     local.begin(&begin("run-4", 1, &PATHS)).unwrap();
-    let restore = |path: &str| Order::Restore { from: from.clone(), path: path.to_owned() };
+    let restore = |path: &str| WriteCommand::Restore { from: from.clone(), path: path.to_owned() };
     let refused = local.perform(restore(KEY)).unwrap_err();
     assert_eq!(refused, HostError::Purged { path: KEY.to_owned(), visit: from.clone() });
     local.perform(restore("/data/a")).unwrap();
@@ -150,7 +150,7 @@ fn a_key_in_a_large_file_of_a_directory_that_was_moved_is_found_and_goes() {
     node.file("/etc/kubernetes/pki/blob", "x".repeat(3 * 1024 * 1024), 0o600);
     let (link, path) = ("/etc/kubernetes/pki".to_owned(), "/data/pki".to_owned());
     let mut local = node.begun_as("run-3", &[&link, &path]);
-    local.perform(Order::MoveDirectory { link, path, keeps_old: false }).unwrap();
+    local.perform(WriteCommand::MoveDirectory { link, path, keeps_old: false }).unwrap();
     local.commit().unwrap();
     let files = holding(&node, &text).len();
     assert!(files > 2, "the directory is kept with the large file in it");
