@@ -10,9 +10,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::agent::Local;
+use crate::agent::local::host::tests::{Node, begin};
 use crate::agent::probe::etcd::tests::Members;
 use crate::agent::probe::tests::{Server, certificates, make, make_with};
-use crate::protocol::command::ReadCommand;
+use crate::protocol::command::{Begin, ReadCommand};
+use crate::protocol::error::HostError;
 use crate::protocol::health_check::{Call, Shown, Trusted};
 use crate::protocol::node::Host as _;
 
@@ -74,6 +76,27 @@ fn a_path_that_answers_200_holds_and_any_other_answer_is_told() {
     assert!(failing(&http(false, answering("SSH-2.0-x\r\n", false))).is_some());
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     assert_eq!(failing(&http(false, free)).unwrap(), "Connection refused");
+}
+
+#[test]
+fn what_held_before_a_transaction_counts_in_it_and_not_beside_it() {
+    let node = Node::new();
+    // It answers once, which is before anything is touched.
+    let gate = http(false, answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", false));
+    let question = || ReadCommand::Await {
+        gates: BTreeSet::new(),
+        kept: [gate.clone()].into(),
+        settle_seconds: 0,
+        timeout_seconds: 0,
+        links: Default::default(),
+    };
+    let mut local = node.local();
+    local.ask(question()).unwrap();
+    local.begin(&Begin { gates: [gate.clone()].into(), ..begin("7f3a-91c2", 1, &["/data/a"]) }).unwrap();
+    let error = local.ask(question()).unwrap_err();
+    assert!(matches!(error, HostError::NotHealthy { .. }), "{error}");
+    local.commit().unwrap();
+    local.ask(question()).unwrap();
 }
 
 #[test]
