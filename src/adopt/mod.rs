@@ -265,8 +265,9 @@ pub fn settle(
         if next.spec == draft.spec {
             return Ok((next, survey));
         }
-        let declared = resolve(&next.spec, profile, &Hints::default())?;
-        survey.desired = resolve(&next.spec, profile, &hints(&declared, &survey.observed))?;
+        let roots = survey.desired.roots();
+        let declared = resolve(&next.spec, profile, &Hints::default(), &roots)?;
+        survey.desired = resolve(&next.spec, profile, &hints(&declared, &survey.observed), &roots)?;
         draft = next;
     }
     Ok((draft, survey))

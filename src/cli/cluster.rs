@@ -18,7 +18,7 @@ use pki::protocol::facts::{Answer, Observed};
 use pki::protocol::file::SpecReference;
 use pki::simulate::{Plan, check};
 use pki::spec::Loaded;
-use pki::spec::custom_root::CertificateFile;
+use pki::spec::custom_root::{CertificateFile, Roots};
 use pki::spec::types::ClusterPki;
 use pki::trust::processes::Processes;
 use pki::types::names::{ClusterName, NodeName};
@@ -215,7 +215,12 @@ impl Cluster {
 
     /// What should be as far as it is known before any node is asked: every name, though not every value.
     pub(super) fn unasked(&self) -> Option<Desired> {
-        resolve(&self.spec, &self.profile, &Hints::default()).ok()
+        resolve(&self.spec, &self.profile, &Hints::default(), &self.roots()).ok()
+    }
+
+    /// What is known of the own root CAs that the spec names.
+    fn roots(&self) -> Roots {
+        self.loaded.as_ref().map(|loaded| loaded.roots.clone()).unwrap_or_default()
     }
 
     /// What should be, and what is.
@@ -232,17 +237,14 @@ impl Cluster {
     /// # Errors
     /// The exit code, after every problem of the spec was told.
     pub(super) fn survey_further(&self, nodes: &nodes::Hosts, known: Observed) -> Result<Survey, Exit> {
-        let survey = survey_further(&self.spec, &self.profile, nodes, known, self.patience);
-        let mut survey = survey.map_err(|problems| {
+        let roots = self.roots();
+        let survey = survey_further((&self.spec, &roots), &self.profile, nodes, known, self.patience);
+        survey.map_err(|problems| {
             for problem in problems {
                 terminal::tell(&format!("error: {}: {problem}\n", problem.path.join(".")));
             }
             Exit::InvalidSpec
-        })?;
-        if let Some(loaded) = &self.loaded {
-            survey.desired.take_roots(&loaded.roots);
-        }
-        Ok(survey)
+        })
     }
 
     /// The plan for an instant, simulated: one that would break something without saying so is never shown.

@@ -21,7 +21,7 @@ pub use survey::Survey;
 pub use told::{Dispute, Disputes, Origin, Told};
 
 use crate::profile::{Dial, Endpoint, Keep, Read, What};
-use crate::spec::custom_root::OwnRoot;
+use crate::spec::custom_root::{OwnRoot, Roots};
 use crate::spec::types::{OnExpiry, Restart, Role, Rollout, Scheme, Snapshots, Source};
 use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
 use crate::types::duration::Duration;
@@ -69,11 +69,12 @@ impl Desired {
         self.layout.as_ref().unwrap_or(&self.nodes)
     }
 
-    /// Takes in what is known of the own root CAs that the spec names.
-    pub fn take_roots(&mut self, roots: &BTreeMap<AuthorityName, OwnRoot>) {
-        for (name, authority) in &mut self.authorities {
-            authority.root = roots.get(name).cloned();
-        }
+    /// The own root CAs with which it was resolved.
+    pub fn roots(&self) -> Roots {
+        let known = |(name, authority): (&AuthorityName, &DesiredAuthority)| {
+            authority.root.clone().map(|root| (name.clone(), root))
+        };
+        self.authorities.iter().filter_map(known).collect()
     }
 }
 

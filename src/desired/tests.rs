@@ -23,7 +23,7 @@ fn spec(text: &str) -> ClusterPki {
 }
 
 fn resolved(spec: &ClusterPki) -> Result<Desired, Vec<ResolveError>> {
-    resolve(spec, &Profile::load(spec.spec.profile).unwrap(), &Hints::default())
+    resolve(spec, &Profile::load(spec.spec.profile).unwrap(), &Hints::default(), &Default::default())
 }
 
 fn node<'a>(desired: &'a Desired, name: &str) -> &'a DesiredNode {
@@ -75,7 +75,8 @@ fn what_nodes_say_fills_in_what_the_spec_leaves_open() {
         service_subnet: Some(told("fd00:10:96::/112,10.96.0.0/12")),
         ..Hints::default()
     };
-    let desired = resolve(&open, &Profile::load(ProfileName::Kubeadm).unwrap(), &hints).unwrap();
+    let desired =
+        resolve(&open, &Profile::load(ProfileName::Kubeadm).unwrap(), &hints, &Default::default()).unwrap();
     let identities = &node(&desired, "cp-1").identities;
     assert!(identities["apiserver"].names.ip.contains(&"fd00:10:96::1".parse().unwrap()));
     assert_eq!(identities["admin.conf"].subject.as_ref().unwrap().organizations, ["system:masters"]);
@@ -100,7 +101,8 @@ fn each_node_is_judged_by_its_own_version_and_accepts_what_the_newest_one_makes(
     let versions = [("cp-1", "v1.29.4"), ("cp-9", "v1.28.9")];
     let versions = versions.map(|(node, version)| (node.parse().unwrap(), version.parse().unwrap()));
     let hints = Hints { versions: versions.into(), ..Hints::default() };
-    let desired = resolve(&open, &Profile::load(ProfileName::Kubeadm).unwrap(), &hints).unwrap();
+    let desired =
+        resolve(&open, &Profile::load(ProfileName::Kubeadm).unwrap(), &hints, &Default::default()).unwrap();
     let groups = |name: &str| {
         let identity = &node(&desired, name).identities["admin.conf"];
         (identity.subject.clone().unwrap().organizations.join(","), identity.accepted_subjects.len())
@@ -248,7 +250,9 @@ fn a_service_says_in_the_spec_where_it_listens_and_what_tells_that_it_works() {
                 kube-apiserver: { endpoints: { main: { port: 6443, serves: etcd-server }, other: { port: 8132 } } }\n    \
                 broker: { restart: { systemd: broker.service }, reads: [etcd-server], health: { port: 8443, path: /ok } }\n";
     let spec: ClusterPki = serde_saphyr::from_str(text).unwrap();
-    let desired = resolve(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &Hints::default()).unwrap();
+    let desired =
+        resolve(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &Hints::default(), &Default::default())
+            .unwrap();
     let services = &desired.nodes["cp-1"].services;
     let ports = services["kube-apiserver"].endpoints.iter();
     let ports: Vec<(u16, Option<&str>)> =
@@ -262,6 +266,8 @@ fn a_service_says_in_the_spec_where_it_listens_and_what_tells_that_it_works() {
     assert_eq!(health("broker"), [(8443, "/ok", true)]);
     let old = text.replace("v1.20.2", "v1.15.0");
     let spec: ClusterPki = serde_saphyr::from_str(&old).unwrap();
-    let desired = resolve(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &Hints::default()).unwrap();
+    let desired =
+        resolve(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &Hints::default(), &Default::default())
+            .unwrap();
     assert_eq!(desired.nodes["cp-1"].services["kube-apiserver"].health[0].path.as_str(), "/healthz");
 }

@@ -49,7 +49,8 @@ fn version(text: &str) -> KubernetesVersion {
 
 fn resolved(spec: &str) -> Desired {
     let spec: ClusterPki = serde_saphyr::from_str(spec).unwrap();
-    resolve(&spec, &Profile::load(spec.spec.profile).unwrap(), &Hints::default()).unwrap()
+    resolve(&spec, &Profile::load(spec.spec.profile).unwrap(), &Hints::default(), &Default::default())
+        .unwrap()
 }
 
 /// What a new certificate of each identity on a node would be: issuer, subject as `O,O/CN`, usages, and the files with their modes.
@@ -391,7 +392,8 @@ fn the_number_of_a_member_is_that_of_its_files() {
     let spec: ClusterPki = serde_saphyr::from_str(ACK).unwrap();
     let hints =
         Hints { member_indexes: [("10.0.0.12".to_owned(), "3".to_owned())].into(), ..Hints::default() };
-    let desired = resolve(&spec, &Profile::load(ProfileName::Ack).unwrap(), &hints).unwrap();
+    let desired =
+        resolve(&spec, &Profile::load(ProfileName::Ack).unwrap(), &hints, &Default::default()).unwrap();
     let identity = &desired.nodes["master-1"].identities["etcd-member-master-2"];
     assert_eq!(identity.storage.certificate_path(), "/var/lib/etcd/cert/10.0.0.12-name-3.pem");
 }
@@ -403,7 +405,7 @@ fn files_that_are_called_after_an_address_wait_for_the_nodes_to_tell_it() {
     let profile = Profile::load(ProfileName::Ack).unwrap();
     let members_of = |spec: &str, hints: &Hints| {
         let spec: ClusterPki = serde_saphyr::from_str(spec).unwrap();
-        let desired = resolve(&spec, &profile, hints)?;
+        let desired = resolve(&spec, &profile, hints, &Default::default())?;
         let names = desired.nodes["master-1"].identities.keys().map(ToString::to_string);
         Ok::<_, Vec<crate::desired::ResolveError>>(
             names.filter(|name| name.contains("member")).collect::<Vec<_>>(),

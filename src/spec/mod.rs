@@ -16,8 +16,7 @@ use jiff::Timestamp;
 
 use crate::diagnostic::Source;
 use crate::diagnostic::{Code, Diagnostic, Place, has_errors, nearest, quoted, sort};
-use crate::spec::custom_root::{CertificateFile, OwnRoot};
-use crate::types::names::AuthorityName;
+use crate::spec::custom_root::{CertificateFile, Roots};
 use crate::types::profile_name::ProfileName;
 use crate::yaml::document::Document;
 use check::KnownNames;
@@ -53,7 +52,7 @@ pub struct Loaded {
     /// Where it was written.
     pub document: Document,
     /// The own root CAs that it names.
-    pub roots: BTreeMap<AuthorityName, OwnRoot>,
+    pub roots: Roots,
 }
 
 /// What the given texts hold.

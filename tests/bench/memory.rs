@@ -73,7 +73,8 @@ fn main() {
     let certificate_file = &|_: &str, _: &str| CertificateFile::Missing;
     let options = ReadOptions { now: now(), ignore_other_kinds: false, known: &known, certificate_file };
     let spec = read(&[source], &options).specs.into_iter().next().unwrap().spec;
-    let first = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
+    let first =
+        pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default(), &Default::default()).unwrap();
     let request =
         pki::desired::request::request(first.nodes.values().next().unwrap(), &first.snapshots.directory);
     let answers: Vec<Arc<str>> = ["cp-1", "cp-2", "cp-3"]
@@ -92,7 +93,7 @@ fn main() {
         .collect();
     drop(first);
     let before = resident("VmRSS:");
-    let survey = survey(&spec, &profile, &nodes, now()).unwrap();
+    let survey = survey(&spec, &profile, &nodes, now(), &Default::default()).unwrap();
     let surveyed = resident("VmHWM:");
     let differences = diff(&survey.desired, &survey.observed, now());
     let draft = draft(&Input {

@@ -81,7 +81,8 @@ fn renewal_of_a_cluster(folder: &Path, workers: usize) -> (Duration, Duration) {
     }
     let spec: pki::spec::types::ClusterPki = serde_saphyr::from_str(&text).unwrap();
     let profile = Profile::load(ProfileName::Kubeadm).unwrap();
-    let first = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
+    let first =
+        pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default(), &Default::default()).unwrap();
     let seen = |name: &str, kind: &str| -> Arc<str> {
         let node = first.nodes.get(kind).unwrap();
         let request = pki::desired::request::request(node, &first.snapshots.directory);
@@ -99,7 +100,7 @@ fn renewal_of_a_cluster(folder: &Path, workers: usize) -> (Duration, Duration) {
             (name.clone(), Seen(answer))
         })
         .collect();
-    let survey = survey(&spec, &profile, &nodes, now()).unwrap();
+    let survey = survey(&spec, &profile, &nodes, now(), &Default::default()).unwrap();
     let replace = [
         "admin.conf",
         "apiserver",
@@ -223,14 +224,15 @@ fn planning(node: &Local, count: usize, due: bool) -> Duration {
     };
     let reading = read(&[source], &options);
     let spec = reading.specs.first().unwrap().spec.clone();
-    let first = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
+    let first =
+        pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default(), &Default::default()).unwrap();
     let request =
         pki::desired::request::request(first.nodes.values().next().unwrap(), &first.snapshots.directory);
     let facts = node.observe(&request).unwrap();
     let answer: Arc<str> = serde_json::to_string(&facts).unwrap().into();
     let nodes: BTreeMap<_, _> =
         spec.spec.nodes.keys().map(|name| (name.clone(), Seen(answer.clone()))).collect();
-    let survey = survey(&spec, &profile, &nodes, now()).unwrap();
+    let survey = survey(&spec, &profile, &nodes, now(), &Default::default()).unwrap();
     let now = if due { "2027-11-15T00:00:00Z".parse().unwrap() } else { now() };
     let start = Instant::now();
     let differences = diff(&survey.desired, &survey.observed, now);

@@ -95,7 +95,8 @@ fn measure(folder: &Path, clients: usize) {
     );
     let spec: ClusterPki = serde_saphyr::from_str(&text(clients, &distrust)).unwrap();
     let profile = Profile::load(ProfileName::Etcd).unwrap();
-    let desired = pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default()).unwrap();
+    let desired =
+        pki::desired::resolve(&spec, &profile, &pki::desired::Hints::default(), &Default::default()).unwrap();
     let seen = |name: &str| -> Arc<str> {
         let request =
             pki::desired::request::request(desired.nodes.get(name).unwrap(), &desired.snapshots.directory);
@@ -106,7 +107,7 @@ fn measure(folder: &Path, clients: usize) {
     let answer = |name: &str| Seen(if name.starts_with("c-") { client.clone() } else { seen(name) });
     let nodes: BTreeMap<_, _> =
         spec.spec.nodes.keys().map(|name| (name.clone(), answer(name.as_str()))).collect();
-    let survey = survey(&spec, &profile, &nodes, now()).unwrap();
+    let survey = survey(&spec, &profile, &nodes, now(), &Default::default()).unwrap();
     let begun = Instant::now();
     let differences = diff(&survey.desired, &survey.observed, now());
     let draft = draft(&Input {

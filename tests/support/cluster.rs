@@ -83,10 +83,7 @@ impl Cluster {
     pub(crate) fn survey(&self, loaded: &Loaded) -> Survey {
         let profile = Profile::load(loaded.spec.spec.profile).unwrap();
         let known = Observed { observed_at: now(), nodes: self.skipped() };
-        let mut survey =
-            survey_further(&loaded.spec, &profile, &self.nodes(loaded), known, PATIENCE).unwrap();
-        survey.desired.take_roots(&loaded.roots);
-        survey
+        survey_further((&loaded.spec, &loaded.roots), &profile, &self.nodes(loaded), known, PATIENCE).unwrap()
     }
 
     /// The nodes that a scenario wants to be left out, one a line in a file of its own.

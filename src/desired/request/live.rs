@@ -118,7 +118,8 @@ mod tests {
             "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: {{ name: x }}\nspec:\n  profile: {profile}\n  cluster: {{ controlPlaneEndpoint: \"api.example:6443\", serviceSubnet: 10.96.0.0/12 }}\n  nodes:\n    cp-1: {{ address: 10.0.0.11, roles: [control-plane, etcd] }}\n"
         );
         let spec: ClusterPki = serde_saphyr::from_str(&text).unwrap();
-        let desired = resolve(&spec, &Profile::load(profile).unwrap(), &Hints::default()).unwrap();
+        let desired =
+            resolve(&spec, &Profile::load(profile).unwrap(), &Hints::default(), &Default::default()).unwrap();
         live_request(&desired.nodes["cp-1"])
     }
 

@@ -6,6 +6,7 @@ use super::parts::{owned_file, pair};
 use super::{ResolveError, Resolver, decide, placed, unknown_placeholder};
 use crate::desired::template::Values;
 use crate::desired::{AuthorityCopy, Decided, DesiredAuthority, DesiredConsumer, DesiredNode};
+use crate::spec::custom_root::Roots;
 use crate::spec::types::{Authority, CertificateFile, Consumer, Node};
 use crate::types::certificate::SubjectName;
 use crate::types::names::{AuthorityName, ConsumerName, CopyName, NodeName};
@@ -114,6 +115,7 @@ impl Resolver<'_> {
     pub(super) fn authorities(
         &self,
         nodes: &BTreeMap<NodeName, DesiredNode>,
+        roots: &Roots,
     ) -> BTreeMap<AuthorityName, DesiredAuthority> {
         let mut subjects: BTreeMap<&AuthorityName, SubjectName> = BTreeMap::new();
         for (name, entry) in &self.profile.authorities {
@@ -138,7 +140,8 @@ impl Resolver<'_> {
             let holds = |node: &DesiredNode| node.authorities.get(name).is_some_and(|copy| copy.may_hold_key);
             let signers =
                 nodes.iter().filter(|(_, node)| holds(node)).map(|(node, _)| node.clone()).collect();
-            (name.clone(), self.authority(name, declared, subject, signers))
+            let authority = self.authority(name, declared, subject, signers);
+            (name.clone(), DesiredAuthority { root: roots.get(name).cloned(), ..authority })
         };
         subjects.into_iter().map(authority).collect()
     }

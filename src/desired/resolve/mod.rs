@@ -14,6 +14,7 @@ use super::{
     Decided, Desired, DesiredDirectory, DesiredHealth, DesiredKeyPair, DesiredNode, DesiredService, Hints,
 };
 use crate::profile::{Dial, Endpoint, Health, Held, Profile, Read, Versioned, What, applicable};
+use crate::spec::custom_root::Roots;
 use crate::spec::types;
 use crate::spec::types::{ClusterPki, Node, Placement, Role, Service, Spec};
 use crate::types::certificate::KeyAlgorithm;
@@ -38,19 +39,24 @@ impl ResolveError {
     }
 }
 
-/// Works out the wanted state of every node.
+/// Works out the wanted state of every node, with what is known of the own root CAs that the spec names.
 ///
 /// # Errors
 /// Every part of the spec that cannot be worked out: an additional certificate without authority, files or nodes; an authority, certificate or
 /// directory that neither the profile nor the spec knows; a placeholder with no value.
-pub fn resolve(spec: &ClusterPki, profile: &Profile, hints: &Hints) -> Result<Desired, Vec<ResolveError>> {
+pub fn resolve(
+    spec: &ClusterPki,
+    profile: &Profile,
+    hints: &Hints,
+    roots: &Roots,
+) -> Result<Desired, Vec<ResolveError>> {
     let resolver = Resolver::new(spec, profile, hints);
     let mut problems = resolver.unknown_references();
     let mut nodes = BTreeMap::new();
     for (name, node) in &resolver.spec.nodes {
         nodes.insert(name.clone(), resolver.node(name, node, &mut problems));
     }
-    let authorities = resolver.authorities(&nodes);
+    let authorities = resolver.authorities(&nodes, roots);
     problems.extend(identity::shared_and_different(&nodes));
     if !problems.is_empty() {
         problems.sort_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));

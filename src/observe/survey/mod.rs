@@ -17,6 +17,7 @@ use crate::observe::ask::{PATIENCE, Question, observe_all};
 use crate::profile::Profile;
 use crate::protocol::facts::{Answer, Content, Expect, LiveRequest, NodeFacts, Observed, Seen};
 use crate::protocol::node::Inspect;
+use crate::spec::custom_root::Roots;
 use crate::spec::types::ClusterPki;
 use crate::types::names::NodeName;
 use crate::x509::Sha256;
@@ -33,8 +34,9 @@ pub fn survey<N: Inspect + Sync>(
     profile: &Profile,
     nodes: &BTreeMap<NodeName, N>,
     observed_at: Timestamp,
+    roots: &Roots,
 ) -> Result<Survey, Vec<ResolveError>> {
-    survey_further(spec, profile, nodes, Observed { observed_at, nodes: BTreeMap::new() }, PATIENCE)
+    survey_further((spec, roots), profile, nodes, Observed { observed_at, nodes: BTreeMap::new() }, PATIENCE)
 }
 
 /// Surveys a cluster of which something is `known` already, such as what told its layout; that is not asked again. Each node may take as long as
@@ -43,7 +45,7 @@ pub fn survey<N: Inspect + Sync>(
 /// # Errors
 /// Every part of the spec that cannot be worked out.
 pub fn survey_further<N: Inspect + Sync>(
-    spec: &ClusterPki,
+    (spec, roots): (&ClusterPki, &Roots),
     profile: &Profile,
     nodes: &BTreeMap<NodeName, N>,
     known: Observed,
@@ -51,10 +53,10 @@ pub fn survey_further<N: Inspect + Sync>(
 ) -> Result<Survey, Vec<ResolveError>> {
     let mut observed = known;
     let mut asked = BTreeMap::new();
-    let first = resolve(spec, profile, &Hints::default())?;
+    let first = resolve(spec, profile, &Hints::default(), roots)?;
     let open = questions(&first, nodes, &observed, &mut asked);
     ask(&mut observed, &open, patience);
-    let mut desired = resolve(spec, profile, &hints(&first, &observed))?;
+    let mut desired = resolve(spec, profile, &hints(&first, &observed), roots)?;
     let open = questions(&desired, nodes, &observed, &mut asked);
     ask(&mut observed, &open, patience);
     for (name, node) in &desired.nodes {

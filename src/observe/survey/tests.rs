@@ -80,7 +80,9 @@ fn surveyed(fill: impl Fn(&Path)) -> Survey {
         Box::new(Local::created_at_need(folder.path().join(name.as_str()), now))
     };
     let nodes: Nodes = spec.spec.nodes.keys().map(|name| (name.clone(), node(name))).collect();
-    let mut survey = survey(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &nodes, now()).unwrap();
+    let mut survey =
+        survey(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &nodes, now(), &Default::default())
+            .unwrap();
     survey.observed.nodes.values_mut().for_each(give_to_root);
     survey
 }
@@ -117,7 +119,9 @@ fn what_runs_is_asked_once_and_is_in_the_survey() {
         (name.clone(), Running { node, asked: AtomicUsize::new(0) })
     };
     let nodes: BTreeMap<NodeName, Running> = spec.spec.nodes.keys().map(node).collect();
-    let survey = survey(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &nodes, now()).unwrap();
+    let survey =
+        survey(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &nodes, now(), &Default::default())
+            .unwrap();
     for (name, node) in &nodes {
         assert_eq!(node.asked.load(Ordering::Relaxed), 1);
         let facts = survey.observed.nodes[name].facts().unwrap();

@@ -185,7 +185,7 @@ mod tests {
         let text = "{ apiVersion: pki/v1alpha1, kind: ClusterPKI, metadata: { name: c }, spec: { profile: etcd, nodes: { m-1: { address: 10.0.0.1, roles: [etcd] } } } }";
         let spec: ClusterPki = serde_saphyr::from_str(text).unwrap();
         let profile = Profile::load(ProfileName::Etcd).unwrap();
-        let mut desired = resolve(&spec, &profile, &Hints::default()).unwrap();
+        let mut desired = resolve(&spec, &profile, &Hints::default(), &Default::default()).unwrap();
         let node = desired.nodes.values_mut().next().unwrap();
         let mut wanted = node.identities.values().next().unwrap().clone();
         let (here, there): (NodeName, NodeName) = ("m-1".parse().unwrap(), "m-2".parse().unwrap());

@@ -100,7 +100,9 @@ fn endpoints_serve_what_the_profile_has_where_the_layout_has_them_listen() {
     }
     let text = "{ apiVersion: pki/v1alpha1, kind: ClusterPKI, metadata: { name: c }, spec: { profile: kubeadm, nodes: { cp-1: { address: 10.0.0.11, roles: [control-plane, etcd] } } } }";
     let spec: ClusterPki = serde_saphyr::from_str(text).unwrap();
-    let desired = resolve(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &Hints::default()).unwrap();
+    let desired =
+        resolve(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &Hints::default(), &Default::default())
+            .unwrap();
     let bound = |service: &str| {
         let endpoints = desired.nodes["cp-1"].services[service].endpoints.iter();
         endpoints.map(|known| format!("{} {}", known.port, known.bind.join(","))).collect::<Vec<_>>()

@@ -45,6 +45,9 @@ pub enum CertificateFile {
     NoFolder,
 }
 
+/// The own root CAs that a spec names, by authority.
+pub type Roots = BTreeMap<AuthorityName, OwnRoot>;
+
 /// An own root CA as the spec declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnRoot {

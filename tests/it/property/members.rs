@@ -155,8 +155,14 @@ impl Cluster {
     }
 
     pub(crate) fn survey(&self) -> Survey {
-        survey(&self.spec, &Profile::load(self.spec.spec.profile).unwrap(), &self.nodes, (self.now)())
-            .unwrap()
+        survey(
+            &self.spec,
+            &Profile::load(self.spec.spec.profile).unwrap(),
+            &self.nodes,
+            (self.now)(),
+            &Default::default(),
+        )
+        .unwrap()
     }
 
     fn input<T>(&self, survey: &Survey, differences: Differences, work: impl FnOnce(&Input<'_>) -> T) -> T {

@@ -298,7 +298,7 @@ impl Cluster {
     }
 
     fn survey(&self) -> Survey {
-        survey(&self.spec, &profile(), &self.nodes, (self.now)()).unwrap()
+        survey(&self.spec, &profile(), &self.nodes, (self.now)(), &Default::default()).unwrap()
     }
 
     fn input<T>(&self, differences: Option<Differences>, work: impl FnOnce(&Input<'_>) -> T) -> T {

@@ -52,7 +52,7 @@ impl Cluster {
             .iter()
             .map(|node| (node.name.parse().unwrap(), Local::new(Some(node.disk("/")), Timestamp::now)))
             .collect();
-        survey(&spec, &profile, &nodes, Timestamp::now()).unwrap()
+        survey(&spec, &profile, &nodes, Timestamp::now(), &Default::default()).unwrap()
     }
 
     /// The planner's own plan.

@@ -31,8 +31,9 @@ fn world(addition: &str) -> Survey {
     facts.services.clear();
     survey.observed.nodes.insert("w-1".parse().unwrap(), Answer::Facts(facts));
     let profile = Profile::load(ProfileName::Kubeadm).unwrap();
-    let declared = resolve(&spec, &profile, &Hints::default()).unwrap();
-    survey.desired = resolve(&spec, &profile, &hints(&declared, &survey.observed)).unwrap();
+    let declared = resolve(&spec, &profile, &Hints::default(), &Default::default()).unwrap();
+    survey.desired =
+        resolve(&spec, &profile, &hints(&declared, &survey.observed), &Default::default()).unwrap();
     for (node, wanted) in &survey.desired.nodes {
         let Some(Answer::Facts(facts)) = survey.observed.nodes.get_mut(node) else { panic!() };
         let places = wanted.identities.values().flat_map(DesiredIdentity::places);

@@ -167,9 +167,7 @@ impl Cluster {
 
     fn survey(&self) -> Survey {
         let profile = Profile::load(self.layout.profile).unwrap();
-        let mut survey = survey(&self.loaded.spec, &profile, &self.nodes, (self.now)()).unwrap();
-        survey.desired.take_roots(&self.loaded.roots);
-        survey
+        survey(&self.loaded.spec, &profile, &self.nodes, (self.now)(), &self.loaded.roots).unwrap()
     }
 
     fn plan(&self) -> Result<Plan, Counterexample> {

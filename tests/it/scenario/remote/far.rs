@@ -29,7 +29,7 @@ use pki::protocol::file::SpecReference;
 use pki::protocol::node::{Host, NodeError};
 use pki::remote::session::{Remote, Session};
 use pki::simulate::{Plan, check};
-use pki::spec::custom_root::RootKeys;
+use pki::spec::custom_root::{RootKeys, Roots};
 use pki::spec::{Loaded, ReadOptions, read};
 use pki::trust::processes::Processes;
 use pki::types::names::NodeName;
@@ -244,7 +244,7 @@ impl Spec {
     fn survey(&self, hosts: &Hosts) -> Survey {
         let profile = Profile::load(self.loaded.spec.spec.profile).unwrap();
         let nothing = Observed { observed_at: now(), nodes: BTreeMap::new() };
-        survey_further(&self.loaded.spec, &profile, hosts, nothing, PATIENCE).unwrap()
+        survey_further((&self.loaded.spec, &Roots::new()), &profile, hosts, nothing, PATIENCE).unwrap()
     }
 
     pub(super) fn plan(&self, hosts: &Hosts, options: &Options) -> Plan {
