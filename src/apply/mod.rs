@@ -1,7 +1,7 @@
 //! Does what a plan says, in that order, and nothing else.
 //!
 //! What enters is a [`Plan`], the nodes behind [`Host`] and what should be on them; what leaves is a [`Report`], with events on the way. Nothing is decided
-//! here: each action becomes orders to its node, and the only things drawn are keys and serial numbers, on the nodes. One visit is one
+//! here: each action becomes commands to its node, and the only things drawn are keys and serial numbers, on the nodes. One visit is one
 //! transaction: it is committed after its check, and when anything fails its node is put back before the run stops.
 
 mod act;

@@ -14,7 +14,7 @@ use crate::protocol::command::{Slot, VisitId};
 use crate::protocol::facts::UnsafeStep;
 use crate::protocol::lock::Holder;
 
-/// Why an order, or the beginning or end of a transaction, failed. After any of them the transaction can be undone.
+/// Why a command, or the beginning or end of a transaction, failed. After any of them the transaction can be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are named by the message")]

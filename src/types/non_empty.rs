@@ -1,7 +1,7 @@
 //! A list that is never empty.
 //!
 //! What enters is a list; what leaves is the same list with the promise that something is in it. A trust file without a certificate locks out everybody whom its readers
-//! know, so whatever is written to one is of this type, in plans, in orders to nodes and in the writer itself. Reading an empty list is an error. Pure.
+//! know, so whatever is written to one is of this type, in plans, in commands to nodes and in the writer itself. Reading an empty list is an error. Pure.
 
 use std::borrow::Cow;
 use std::ops::Deref;

@@ -1,6 +1,6 @@
 //! A transaction as any node carries it out: what may be touched, what is known to be there, and how one object becomes another.
 //!
-//! What enters is paths and images from the orders; what leaves is changes for [`Objects`], each announced before it is made and refused
+//! What enters is paths and images from the commands; what leaves is changes for [`Objects`], each announced before it is made and refused
 //! when somebody else has been there. It follows links and never replaces one. It touches nothing itself, so that a real node and one in memory
 //! behave the same.
 
@@ -101,7 +101,7 @@ pub(crate) struct Change {
     pub(super) found: Option<Image>,
 }
 
-/// A change that an order asks for.
+/// A change that a command asks for.
 pub(crate) struct Wanted {
     pub(super) touch: Touch,
     pub(super) image: Image,

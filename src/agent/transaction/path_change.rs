@@ -2,7 +2,7 @@
 //!
 //! What enters is paths with the places that they led to; what leaves is the same in the order of the way back. It touches nothing.
 
-/// A path of an order with the place that it led to.
+/// A path of a command with the place that it led to.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Touch {
     pub(crate) path: String,

@@ -1,7 +1,7 @@
 //! Requests that wait on a node: a new key with the request that asks for its certificate, in a place that nothing else reads.
 //!
 //! What enters is a key and what its certificate should say; what leaves is the request, which is public. The key stays where it is. No other file is touched:
-//! whatever an order names, only what lies directly in the directory for requests is written and removed.
+//! whatever a command names, only what lies directly in the directory for requests is written and removed.
 
 use super::{Objects, Touch, Visit};
 use crate::agent::fs::file_state::Image;
