@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use model::approval::Approval;
-pub use model::bundle::Bundle;
+pub use model::bundle::{Bundle, Position};
 pub use model::choices::{Again, Choices};
 pub use model::csr::{CsrRequest, Install, Waiting};
 pub use model::deed::{Action, Deed, Disruption, RestartMethod, RootSource, Undo, Why};
@@ -32,6 +32,7 @@ pub use model::linked::LinkedPath;
 pub use model::options::{Options, Selector, SelectorError, Withheld};
 pub use model::phase::{Phase, PhaseError, Side};
 pub use model::phase_table::PhaseLine;
+pub use model::postponed::Postponed;
 pub use model::privilege::{Privilege, Privileged, RootCommand};
 pub use model::saved_plan::SavedPlan;
 pub use model::summary::{Summary, Upcoming};
@@ -41,8 +42,6 @@ pub use resume::progress::{Changed, Made, Standing, Standings, standing};
 pub use resume::rollback::{Rollback, RollbackError, rollback, runs};
 pub use resume::selection::{SelectsNothing, selects_nothing};
 pub use resume::until::NoSuchPhase;
-pub use rotation::holds::Postponed;
-pub use rotation::phases::Position;
 
 use crate::protocol::file::SpecReference;
 

@@ -1,6 +1,6 @@
 //! Deeds about authorities and about key pairs that all their nodes hold alike.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::desired::{AuthorityCopy, DesiredAuthority};
 use crate::diff::{Effect, Finding, Reason};
@@ -11,33 +11,15 @@ use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName, Subject
 use crate::types::storage::FileSpec;
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, Sha256};
-use jiff::Timestamp;
 
 use super::identities::{Case, Obstacle};
 use super::install;
 use crate::plan::draft::Builder;
 use crate::plan::known::rotations::Replacement;
+use crate::plan::known::signer::{Signer, is_put_right};
 use crate::plan::model::choices;
 use crate::plan::rotation::{extend, phases};
 use crate::plan::{Bundle, Deed, KeyCopy, Why};
-
-/// Where each authority signs, and what it will be once this plan's own deeds are done.
-#[derive(Debug, Default)]
-pub(crate) struct Sources {
-    pub(crate) signers: BTreeMap<AuthorityName, Signer>,
-}
-
-/// Where an authority signs.
-#[derive(Debug, Clone)]
-pub(crate) struct Signer {
-    /// The first node by name that holds the key.
-    pub(crate) node: NodeName,
-    pub(crate) files: AuthorityCopy,
-    /// The end of its life, which no certificate of it outlives.
-    pub(crate) not_after: Timestamp,
-    /// The certificate; none while this plan makes it.
-    pub(crate) certificate: Option<Certificate>,
-}
 
 impl Case<'_> {
     /// What is wrong with the authority here or where it signs forbids issuing from it.
@@ -200,13 +182,6 @@ fn repair(
         let deed = source.key_for(&copy.key);
         builder.add(address, deed, why, false);
     }
-}
-
-/// Whether a finding says of the certificate's file that it is missing, or not as it should be, so that it is written from what all nodes know.
-pub(crate) fn is_put_right(reason: &Reason, copy: &AuthorityCopy) -> bool {
-    let is_the_file = |path: &String| *path == copy.certificate.path;
-    matches!(reason, Reason::Missing | Reason::BundleDuplicates { .. } | Reason::LinkDangling { .. })
-        || matches!(reason, Reason::ZeroLength { path } | Reason::Unparseable { path, .. } | Reason::NotPem { path } | Reason::ForeignContent { path, .. } if is_the_file(path))
 }
 
 /// The certificates that are there, each once; the signer first if it is not among them.

@@ -16,9 +16,9 @@ use crate::types::storage::Storage;
 use crate::x509::Certificate;
 use crate::x509::chain::is_issued_by;
 
-use super::authorities::Signer;
 use super::identities::Case;
 use crate::plan::draft::Builder;
+use crate::plan::known::signer::Signer;
 use crate::plan::{CaCertificates, Deed};
 
 impl Case<'_> {

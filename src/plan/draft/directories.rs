@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 
 use crate::desired::{DesiredNode, DesiredService};
 use crate::diff::{Effect, Finding, Reason};
-use crate::profile::What;
 use crate::protocol::facts::{NodeFacts, Seen};
 use crate::types::names::{Address, DirectoryName, NodeName, Subject};
 use crate::types::storage::FileSpec;
 
-use crate::plan::draft::{Builder, DraftDeed};
+use crate::plan::draft::Builder;
+use crate::plan::known::draft_deed::DraftDeed;
+use crate::plan::known::paths::{lies_below, reads_below};
 use crate::plan::{Blocked, Deed, Why};
 
 impl Builder<'_> {
@@ -179,10 +180,6 @@ fn is_missing(facts: &NodeFacts, path: &str) -> bool {
     }
 }
 
-pub(crate) fn lies_below(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
-}
-
 /// The directory in whose place another one comes with a deed. Going back does so too.
 pub(crate) fn moved(deed: &DraftDeed) -> Option<&str> {
     match (&deed.deed, &deed.address.subject) {
@@ -190,28 +187,4 @@ pub(crate) fn moved(deed: &DraftDeed) -> Option<&str> {
         (Deed::Restore { path, .. }, Subject::Directory(_)) if deed.replaces => Some(path),
         _ => None,
     }
-}
-
-/// Whether a service reads anything below a directory, so that it has the directory open or mounted.
-pub(crate) fn reads_below(service: &DesiredService, node: &DesiredNode, directory: &str) -> bool {
-    let files = |what: &What| -> Vec<&str> {
-        match what {
-            What::Identity(identity) | What::KubeconfigTrust(identity) => {
-                let identity = node.identities.get(identity);
-                let files = identity.map(|identity| identity.storage.files()).unwrap_or_default();
-                files.into_iter().map(|file| file.path.as_str()).collect()
-            }
-            What::Trust(authority) | What::Signer(authority) => node
-                .authorities
-                .get(authority)
-                .map(|copy| vec![copy.certificate.path.as_str(), copy.key.path.as_str()])
-                .unwrap_or_default(),
-            What::KeyPair(pair) => node
-                .key_pairs
-                .get(pair)
-                .map(|pair| vec![pair.private.path.as_str(), pair.public.path.as_str()])
-                .unwrap_or_default(),
-        }
-    };
-    service.reads.iter().flat_map(|read| files(&read.what)).any(|path| lies_below(path, directory))
 }

@@ -14,10 +14,10 @@ use crate::types::storage::{FileSpec, Storage};
 use crate::x509::issue::Refusal;
 use crate::x509::{Certificate, ExtendedKeyUsage};
 
-use super::authorities::Signer;
 use super::{copies, shared};
 use crate::plan::draft::Builder;
 use crate::plan::known::advice::{help, not_mended};
+use crate::plan::known::signer::Signer;
 use crate::plan::{Blocked, CaCertificates, Deed, Issue, KeySource, Why};
 
 pub(crate) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {

@@ -7,8 +7,8 @@ use crate::diagnostic::Code;
 use crate::spec::custom_root::{OwnRoot, period_fault};
 use crate::types::names::{Address, AuthorityName, NodeName, Subject};
 
-use super::authorities::Signer;
 use crate::plan::draft::Builder;
+use crate::plan::known::signer::Signer;
 use crate::plan::{Bundle, Deed, RootSource};
 
 /// Certificate and key go to the first holder, from where the other holders get the key; the certificate is known, so nobody waits for it.

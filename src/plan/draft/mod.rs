@@ -28,13 +28,12 @@ use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Subjec
 use crate::types::storage::FileSpec;
 
 use super::{Blocked, Deed, Input, ManualRestart, Noted, Phase, Postponed, Waiting, Why, Withheld};
-use crate::plan::draft::authorities::Sources;
 use crate::plan::draft::shared::Shared;
 use crate::plan::known::advice::{help, not_mended};
+use crate::plan::known::draft_deed::DraftDeed;
+use crate::plan::known::recovery::Recovery;
 use crate::plan::known::rotations::Replacements;
-use crate::plan::model::deed_traits::DeedTraits;
-use crate::plan::rotation::holds::outsiders::is_about_them;
-use crate::plan::rotation::split_ca::Recovery;
+use crate::plan::known::signer::Sources;
 
 /// Deeds without an order, and what cannot be done.
 #[derive(Default)]
@@ -85,29 +84,6 @@ impl Worklist {
             elsewhere.clear();
             !(gates.is_empty() && kept.is_empty())
         });
-    }
-}
-
-/// One deed without its place in the order.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct DraftDeed {
-    pub(super) phase: Phase,
-    pub(super) address: Address,
-    pub(super) deed: Deed,
-    pub(super) reasons: Vec<Why>,
-    /// What it replaces was there before, so something may be running on it.
-    pub(super) replaces: bool,
-}
-
-impl DraftDeed {
-    /// What is known of its deed.
-    pub(crate) fn traits(&self) -> DeedTraits<'_> {
-        self.deed.traits(&self.address)
-    }
-
-    /// The paths that it may write, make or remove.
-    pub(crate) fn paths(&self) -> Vec<&str> {
-        self.traits().writes
     }
 }
 
@@ -301,7 +277,7 @@ impl<'a> Builder<'a> {
                 .iter()
                 .filter(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown))
                 .filter(|finding| !seen_later.contains(finding) && !self.is_told(address, finding))
-                .filter(|finding| !is_about_them(finding))
+                .filter(|finding| !is_about_outsiders(finding))
                 .filter(|finding| !self.is_lifted(address, finding))
                 .collect();
             for stranger in grave.iter().filter(|finding| finding.is_foreign_ca()) {
@@ -444,4 +420,9 @@ impl<'a> Builder<'a> {
 
 fn is_about_permissions(reason: &Reason, file: &str) -> bool {
     matches!(reason, Reason::PermissionsDiffer { path, .. } | Reason::OwnerDiffers { path, .. } if path == file)
+}
+
+/// Whether a finding is about somebody outside the spec: it holds what changes trust, and nothing else.
+fn is_about_outsiders(finding: &Finding) -> bool {
+    matches!(finding.reason, Reason::NotInSpec { .. })
 }

@@ -1,5 +1,9 @@
-//! What planning looks up while it works: advice, names, which findings a new certificate mends, and which CAs are replaced. Pure.
+//! What planning looks up while it works: advice, names and paths, which findings a new certificate mends, which CAs are replaced and where each signs. Pure.
 
 pub(crate) mod advice;
+pub(crate) mod draft_deed;
 pub mod names;
+pub(crate) mod paths;
+pub(crate) mod recovery;
 pub(crate) mod rotations;
+pub(crate) mod signer;

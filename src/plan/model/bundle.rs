@@ -12,7 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::types::non_empty::{NonEmpty, once};
 use crate::x509::{Certificate, Sha256};
 
-use crate::plan::Position;
+/// Where a certificate that is made comes in a bundle. Whoever signs comes first: kubeadm signs with the first one (certs/renewal, 1.20).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Position {
+    /// Before all others.
+    First,
+    /// After all others.
+    Last,
+}
 
 /// The certificates of a trust file: at least one, and none twice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,6 +17,7 @@ pub mod options;
 pub mod outcome;
 pub mod phase;
 pub mod phase_table;
+pub mod postponed;
 pub mod privilege;
 pub mod saved_plan;
 pub mod summary;

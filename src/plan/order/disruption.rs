@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::draft::DraftDeed;
-use crate::plan::draft::directories::{lies_below, reads_below};
+use crate::plan::known::draft_deed::DraftDeed;
+use crate::plan::known::paths::{lies_below, reads_below};
 use crate::plan::{Deed, Disruption, Input};
 use crate::profile::Reload;
 use crate::types::names::{NodeName, ServiceName, Subject};

@@ -14,7 +14,7 @@ use crate::spec::types::Role;
 use crate::types::names::{Address, AuthorityName, NodeName, Subject};
 
 use super::{Action, Bundle, CaCertificates, Deed, Input, Phase, RestartMethod, Visit, Why};
-use crate::plan::draft::DraftDeed;
+use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::model::choices;
 use crate::plan::model::deed_traits::Rank;
 use crate::plan::order::disruption::disruption;

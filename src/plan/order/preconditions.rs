@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::plan::draft::DraftDeed;
+use crate::plan::known::draft_deed::DraftDeed;
+use crate::plan::known::paths::facts_of;
 use crate::plan::restart::quorum;
 use crate::plan::{Deed, Expected, Fact, KeyCopy, Precondition, RestartMethod, fact};
 use crate::protocol::facts::{NodeFacts, Observed, Seen};
@@ -114,10 +115,6 @@ fn of_restart(how: &RestartMethod, service: &ServiceName, facts: &NodeFacts) -> 
 pub(crate) fn members(facts: &NodeFacts) -> Option<BTreeSet<String>> {
     let etcd = facts.etcd.present()?;
     Some(etcd.members.values().map(|member| member.name.clone()).collect())
-}
-
-pub(crate) fn facts_of<'a>(observed: &'a Observed, node: &NodeName) -> Option<&'a NodeFacts> {
-    observed.nodes.get(node).and_then(|answer| answer.facts())
 }
 
 /// Whether a unit is active; none where systemd did not tell.

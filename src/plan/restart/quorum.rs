@@ -11,7 +11,7 @@ use crate::protocol::facts::{EtcdFacts, MemberStatus, NodeFacts, Observed, Seen,
 use crate::types::names::{NodeName, ServiceName, Subject};
 
 use crate::plan::Deed;
-use crate::plan::draft::DraftDeed;
+use crate::plan::known::draft_deed::DraftDeed;
 
 /// Whether the instances of a service are members of one etcd cluster.
 pub(crate) fn is_member(service: &ServiceName) -> bool {

@@ -14,21 +14,12 @@ use crate::x509::Certificate;
 use crate::x509::chain::is_issued_by;
 
 use crate::plan::draft::Builder;
-use crate::plan::draft::authorities::Signer;
 use crate::plan::draft::identities::Case;
+use crate::plan::known::signer::Signer;
 use crate::plan::model::choices;
 use crate::plan::restart::quorum;
 use crate::plan::restart::quorum::Quorum;
 use crate::plan::{Bundle, Deed, RootSource};
-
-/// What is known of authorities that have become two.
-#[derive(Debug, Default)]
-pub(crate) struct Recovery {
-    /// Those about which everything is said, so that nothing of it has to be said again.
-    told: BTreeSet<AuthorityName>,
-    /// Those that this plan makes one again, with the certificate that stays.
-    stays: BTreeMap<AuthorityName, Certificate>,
-}
 
 /// Which CA stays.
 enum Choice {

@@ -17,7 +17,8 @@ use crate::x509::Certificate;
 
 use super::quorum::{self, Quorum};
 use super::restarts::is_kubelet;
-use crate::plan::draft::{Builder, DraftDeed};
+use crate::plan::draft::Builder;
+use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::{Deed, Input, Phase};
 
 impl Builder<'_> {

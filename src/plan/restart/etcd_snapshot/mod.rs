@@ -12,7 +12,8 @@ use crate::types::names::{Address, NodeName, Subject};
 
 use super::quorum;
 use super::restarts::changes;
-use crate::plan::draft::{Builder, DraftDeed};
+use crate::plan::draft::Builder;
+use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::model::choices;
 use crate::plan::{Deed, Noted, Phase};
 

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::Survey;
 use crate::diff::{Differences, Effect, identity_view, waiting_request};
+use crate::plan::known::paths::facts_of;
 use crate::plan::model::deed_traits::Proof;
-use crate::plan::order::preconditions::{facts_of, is_active, members};
+use crate::plan::order::preconditions::{is_active, members};
 use crate::plan::restart::quorum;
 use crate::plan::{Action, Deed, Expected, Fact, Phase, PlanContent, Precondition, Visit, fact};
 use crate::protocol::facts::{Answer, NodeFacts, Seen};

@@ -11,7 +11,7 @@ use crate::types::non_empty::once;
 use crate::x509::{Certificate, Sha256};
 
 use crate::plan::draft::Builder;
-use crate::plan::draft::authorities::{Signer, is_put_right};
+use crate::plan::known::signer::{Signer, is_put_right};
 use crate::plan::model::choices;
 use crate::plan::{Blocked, Bundle, Deed, Position, Why};
 

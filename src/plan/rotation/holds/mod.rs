@@ -14,8 +14,6 @@ pub mod strangers;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::desired::DesiredAuthority;
 use crate::diff::{Finding, Reason, Succession};
@@ -24,20 +22,7 @@ use crate::x509::Sha256;
 
 use crate::plan::draft::{Builder, Held};
 use crate::plan::known::rotations::{Replacement, Replacements};
-use crate::plan::{Blocked, Input, Noted, Phase};
-
-/// A replacement that goes on later by itself. That is no change: the same spec leads there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Postponed {
-    /// What is replaced.
-    pub authority: AuthorityName,
-    /// From when on a plan goes on; none where it goes on once something else is done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-    /// Why, in one sentence.
-    pub because: String,
-}
+use crate::plan::{Blocked, Input, Noted, Phase, Postponed};
 
 /// Something that has to be so before a phase is drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]

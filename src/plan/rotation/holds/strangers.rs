@@ -14,7 +14,7 @@ use crate::types::storage::Storage;
 use crate::x509::Certificate;
 
 use crate::plan::draft::Builder;
-use crate::plan::order::preconditions::facts_of;
+use crate::plan::known::paths::facts_of;
 use crate::plan::{Action, Blocked, CaCertificates, Deed, Phase, Visit, Why};
 
 /// The way out of somebody else's CA, for one that the spec calls by this fingerprint.

@@ -7,8 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority};
 use crate::diff::{AuthorityView, Effect, Reason, successor_names};
@@ -20,22 +18,12 @@ use crate::x509::{Certificate, Sha256};
 
 use super::extend::held_at;
 use crate::plan::draft::Builder;
-use crate::plan::draft::authorities::Signer;
+use crate::plan::known::paths::facts_of;
 use crate::plan::known::rotations::Replacement;
+use crate::plan::known::signer::Signer;
 use crate::plan::model::choices;
-use crate::plan::order::preconditions::facts_of;
 use crate::plan::rotation::holds::strangers;
-use crate::plan::{Bundle, Deed, KeyCopy, Phase, RootSource, Why};
-
-/// Where a certificate that is made comes in a bundle. Whoever signs comes first: kubeadm signs with the first one (certs/renewal, 1.20).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Position {
-    /// Before all others.
-    First,
-    /// After all others.
-    Last,
-}
+use crate::plan::{Bundle, Deed, KeyCopy, Phase, Position, RootSource, Why};
 
 /// One node's part.
 struct Place<'a> {

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::diff::{Finding, Reason, SeenOutside, way_out};
+use crate::diff::{Finding, SeenOutside, way_out};
 use crate::types::names::{Address, AuthorityName, Subject};
 use crate::x509::Sha256;
 
-use crate::plan::draft::{Builder, DraftDeed};
+use crate::plan::draft::Builder;
+use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::model::deed_traits::Gives;
 use crate::plan::{Blocked, Input, Why};
 
@@ -95,11 +96,6 @@ impl Builder<'_> {
         };
         changes.then(|| (draft.address.clone(), authority.clone()))
     }
-}
-
-/// Whether a finding is about somebody outside the spec: it holds what changes trust, and nothing else.
-pub(crate) fn is_about_them(finding: &Finding) -> bool {
-    matches!(finding.reason, Reason::NotInSpec { .. })
 }
 
 #[cfg(test)]

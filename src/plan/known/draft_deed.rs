@@ -1,0 +1,30 @@
+//! A deed as it is drafted.
+//!
+//! A plain value: whoever draws deeds makes it, whoever orders them takes it apart. Pure.
+
+use crate::plan::model::deed_traits::DeedTraits;
+use crate::plan::{Deed, Phase, Why};
+use crate::types::names::Address;
+
+/// One deed without its place in the order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DraftDeed {
+    pub(crate) phase: Phase,
+    pub(crate) address: Address,
+    pub(crate) deed: Deed,
+    pub(crate) reasons: Vec<Why>,
+    /// What it replaces was there before, so something may be running on it.
+    pub(crate) replaces: bool,
+}
+
+impl DraftDeed {
+    /// What is known of its deed.
+    pub(crate) fn traits(&self) -> DeedTraits<'_> {
+        self.deed.traits(&self.address)
+    }
+
+    /// The paths that it may write, make or remove.
+    pub(crate) fn paths(&self) -> Vec<&str> {
+        self.traits().writes
+    }
+}
