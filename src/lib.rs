@@ -12,7 +12,7 @@
 //!
 //! # Rooms
 //!
-//! Imports go down only; `tests/it/contract/layers.rs` holds this table, and which crates each room may use.
+//! Imports go down only; `tests/it/contract/layers/mod.rs` holds this table, and which crates each room may use.
 //!
 //! | Rank | Room | What is in it |
 //! |---|---|---|

@@ -1,7 +1,7 @@
 //! A plan that was not simulated: its work is in order, and nobody has seen it or can carry it out.
 //!
 //! What enters is what the planner has put together; what leaves is a [`Draft`], of which only `simulate` makes a plan. Nobody outside of `plan` and `simulate` reads
-//! what it says, it has no form in which it could be written, and nothing that a file says becomes one: `tests/it/layers.rs` holds who makes one and who reads it.
+//! what it says, it has no form in which it could be written, and nothing that a file says becomes one: `tests/it/contract/layers/mod.rs` holds who makes one and who reads it.
 //! Pure.
 
 use std::collections::BTreeMap;

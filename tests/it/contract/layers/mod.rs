@@ -1,6 +1,8 @@
 //! The rooms of the source tree: imports go down only, and what decides never reaches for what does.
 #![expect(clippy::disallowed_methods, reason = "the source files are what is tested")]
 
+mod inside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
