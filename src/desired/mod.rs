@@ -20,7 +20,7 @@ pub use resolve::{ResolveError, resolve};
 pub use survey::Survey;
 pub use told::{Dispute, Disputes, Origin, Told};
 
-use crate::profile::{Dial, Endpoint, Keep, Read, What};
+use crate::profile::{Dial, Domain, Endpoint, Keep, Read, What};
 use crate::spec::custom_root::{OwnRoot, Roots};
 use crate::spec::types::{OnExpiry, Restart, Role, Rollout, Scheme, Snapshots, Source};
 use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
@@ -55,15 +55,6 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// Whether the members of etcd trust an authority and no kubeconfig does: such a one can be replaced, or extended, without anything inside the cluster.
-    pub fn is_of_etcd_alone(&self, authority: &AuthorityName) -> bool {
-        let is_embedded = |node: &DesiredNode| {
-            let mut places = node.identities.values().flat_map(DesiredIdentity::places);
-            places.any(|place| matches!(place, Storage::Kubeconfig { trusts, .. } if trusts == authority))
-        };
-        self.nodes.values().any(|node| node.etcd_trusts(authority)) && !self.nodes.values().any(is_embedded)
-    }
-
     /// What the layout alone has on each node.
     pub fn layout(&self) -> &BTreeMap<NodeName, DesiredNode> {
         self.layout.as_ref().unwrap_or(&self.nodes)
@@ -130,6 +121,8 @@ pub struct DesiredAuthority {
     pub soak: Option<Duration>,
     /// Consumers that are not waited for, each with the reason.
     pub waive: BTreeMap<ConsumerName, String>,
+    /// How far a plan can go with it.
+    pub domain: Domain,
     /// Whoever has a certificate of it may speak for every user: API servers take the user from the request.
     pub is_front_proxy: bool,
     /// The nodes that may hold the key.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredIdentity, DesiredNode};
 use crate::formats::pem_facts::PemFacts;
-use crate::profile::What;
+use crate::profile::Domain;
 use crate::protocol::facts::{Answer, NodeFacts, Observed};
 use crate::types::names::{AuthorityName, NodeName, ServiceName};
 use crate::types::storage::Storage;
@@ -37,10 +37,8 @@ pub struct AuthorityView {
     pub further: BTreeSet<Certificate>,
     /// The services that let in the clients whose certificates it signed.
     pub admits: BTreeSet<ServiceName>,
-    /// Whether it is etcd's alone, so that this version can extend it.
-    pub is_of_etcd: bool,
-    /// Whether this version can put another one in its place.
-    pub is_replaceable: bool,
+    /// How far a plan can go with it.
+    pub domain: Domain,
     /// What all nodes together say, worked out once: every check of every node asks for it.
     settled: Settled,
 }
@@ -161,22 +159,14 @@ pub fn authority_views(desired: &Desired, observed: &Observed) -> BTreeMap<Autho
         }
     }
     for (authority, view) in &mut views {
-        view.is_of_etcd = desired.is_of_etcd_alone(authority);
-        view.is_replaceable = view.is_of_etcd && !is_signed_with(desired, authority);
+        let wanted = desired.authorities.get(authority);
+        view.domain = wanted.map(|wanted| wanted.domain.clone()).unwrap_or_default();
         view.settle();
-        let root = desired.authorities.get(authority).and_then(|wanted| wanted.root.as_ref());
+        let root = wanted.and_then(|wanted| wanted.root.as_ref());
         let root = root.and_then(|root| root.certificate.as_ref());
         view.settled.trusted = tell_apart(view, root, observed);
     }
     views
-}
-
-/// Whether a service signs with its file, as the controller manager of RKE1 does with that of its only CA. It takes exactly one certificate to sign with
-/// (kubeadm#1350), and while a CA is replaced its file holds two.
-fn is_signed_with(desired: &Desired, authority: &AuthorityName) -> bool {
-    let signer = What::Signer(authority.clone());
-    let services = desired.nodes.values().flat_map(|node| node.services.values());
-    services.flat_map(|service| &service.reads).any(|read| read.what == signer)
 }
 
 /// The CA data of the kubeconfigs of a node, each with the authority that it trusts.

@@ -155,9 +155,9 @@ impl AuthorityView {
             let stray = self.is_strange(certificate) && self.signer() != Some(certificate);
             let reason = Reason::Distrusted { fingerprint, because: because.clone(), stray };
             // Nothing takes the place of a CA that is not etcd's alone, but one of somebody else has no place.
-            return (self.is_replaceable || stray).then(|| Finding::due(reason));
+            return (self.domain.is_replaceable() || stray).then(|| Finding::due(reason));
         }
-        if !self.is_replaceable {
+        if !self.domain.is_replaceable() {
             return None;
         }
         // What else is in a bundle is somebody's decision: only who signs, or would, is replaced for these reasons.

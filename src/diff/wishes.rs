@@ -10,7 +10,7 @@ use super::{Finding, Reason};
 
 /// The wishes about an authority that cannot be fulfilled, told on the nodes that may sign.
 pub(super) fn findings(case: &AuthorityCase<'_>) -> Vec<Finding> {
-    if case.view.is_replaceable {
+    if case.view.domain.is_replaceable() {
         return Vec::new();
     }
     let section =

@@ -142,6 +142,8 @@ pub struct AuthorityEntry {
     /// The authority belongs to the layout only if a node of the cluster has this role (kubeadm with stacked etcd).
     #[serde(default)]
     pub needs: Option<Role>,
+    /// What a plan can do so that another one takes its place.
+    pub replace: Domain,
     /// API servers take the user from the request of whoever has a certificate of it.
     #[serde(default)]
     pub is_front_proxy: bool,
@@ -151,6 +153,49 @@ pub struct AuthorityEntry {
     /// Who else uses it where it is installed, beyond what this layout manages.
     #[serde(default)]
     pub consumers: BTreeMap<ConsumerName, Consumer>,
+}
+
+/// How far a plan can go with an authority, by where everything is that trusts it, or shows what it signed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Domain {
+    /// All of it is on nodes, in the hands of etcd: another one can take its place.
+    Nodes,
+    /// The same, and yet it can only be signed again with its key, for this reason.
+    ExtendOnly(String),
+    /// Neither, for this reason.
+    None(String),
+}
+
+impl Default for Domain {
+    /// Of what nothing is said, nothing is known.
+    fn default() -> Self {
+        Self::None("nothing is known of it".to_owned())
+    }
+}
+
+impl Domain {
+    /// Whether another authority can take its place.
+    pub fn is_replaceable(&self) -> bool {
+        match self {
+            Domain::Nodes => true,
+            Domain::ExtendOnly(_) | Domain::None(_) => false,
+        }
+    }
+
+    /// Whether it is etcd's alone, so that it can be signed again with its key.
+    pub fn is_extendable(&self) -> bool {
+        match self {
+            Domain::Nodes | Domain::ExtendOnly(_) => true,
+            Domain::None(_) => false,
+        }
+    }
+
+    /// The one of two that allows less; the first, where both allow the same.
+    pub(crate) fn or_less(self, other: Domain) -> Domain {
+        let allows = |domain: &Domain| (domain.is_extendable(), domain.is_replaceable());
+        if allows(&other) < allows(&self) { other } else { self }
+    }
 }
 
 /// A further file with the certificates of an authority.

@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::parts::{owned_file, pair};
 use super::{ResolveError, Resolver, decide, placed, unknown_placeholder};
 use crate::desired::template::Values;
-use crate::desired::{AuthorityCopy, Decided, DesiredAuthority, DesiredConsumer, DesiredNode};
+use crate::desired::{
+    AuthorityCopy, Decided, DesiredAuthority, DesiredConsumer, DesiredIdentity, DesiredNode,
+};
+use crate::profile::{Domain, What};
 use crate::spec::custom_root::Roots;
 use crate::spec::types::{Authority, CertificateFile, Consumer, Node};
 use crate::types::certificate::SubjectName;
 use crate::types::names::{AuthorityName, ConsumerName, CopyName, NodeName};
 use crate::types::scalars::FileMode;
-use crate::types::storage::FileSpec;
+use crate::types::storage::{FileSpec, Storage};
 
 impl Resolver<'_> {
     pub(super) fn authority_copies(
@@ -141,9 +144,19 @@ impl Resolver<'_> {
             let signers =
                 nodes.iter().filter(|(_, node)| holds(node)).map(|(node, _)| node.clone()).collect();
             let authority = self.authority(name, declared, subject, signers);
-            (name.clone(), DesiredAuthority { root: roots.get(name).cloned(), ..authority })
+            let (root, domain) = (roots.get(name).cloned(), self.domain(name, nodes));
+            (name.clone(), DesiredAuthority { root, domain, ..authority })
         };
         subjects.into_iter().map(authority).collect()
+    }
+
+    /// What the layout says of its own authority; what the spec adds, or leaves out, can only take from that. Of one that the spec adds its use tells.
+    fn domain(&self, name: &AuthorityName, nodes: &BTreeMap<NodeName, DesiredNode>) -> Domain {
+        let by_use = domain_by_use(name, nodes);
+        match self.profile.authorities.get(name) {
+            Some(entry) => entry.replace.clone().or_less(by_use),
+            None => by_use,
+        }
     }
 
     fn authority(
@@ -185,6 +198,7 @@ impl Resolver<'_> {
             on_expiry: declared.on_expiry,
             soak: declared.soak,
             waive: declared.waive,
+            domain: Domain::default(),
             is_front_proxy: self.profile.authorities.get(name).is_some_and(|entry| entry.is_front_proxy),
             signers,
         }
@@ -193,4 +207,65 @@ impl Resolver<'_> {
 
 fn certificate_file(file: &CertificateFile, values: &Values) -> Option<FileSpec> {
     owned_file(&file.path, file.owner.as_deref(), file.mode.unwrap_or(FileMode::PUBLIC), values)
+}
+
+/// How far a plan can go with an authority, by who uses it: where members of etcd trust it and no kubeconfig does, nothing inside the cluster has to change.
+pub(crate) fn domain_by_use(authority: &AuthorityName, nodes: &BTreeMap<NodeName, DesiredNode>) -> Domain {
+    let is_embedded = |node: &DesiredNode| {
+        let mut places = node.identities.values().flat_map(DesiredIdentity::places);
+        places.any(|place| matches!(place, Storage::Kubeconfig { trusts, .. } if trusts == authority))
+    };
+    // It takes exactly one certificate to sign with (kubeadm#1350), and while a CA is replaced its file holds two.
+    let signer = What::Signer(authority.clone());
+    let signs = |node: &DesiredNode| {
+        node.services.values().flat_map(|service| &service.reads).any(|read| read.what == signer)
+    };
+    if !nodes.values().any(|node| node.etcd_trusts(authority)) {
+        Domain::None("no member of etcd trusts it".to_owned())
+    } else if nodes.values().any(is_embedded) {
+        Domain::None("a kubeconfig trusts it".to_owned())
+    } else if nodes.values().any(signs) {
+        Domain::ExtendOnly(
+            "a service signs with its file, which must hold exactly one certificate".to_owned(),
+        )
+    } else {
+        Domain::Nodes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::{Hints, resolve};
+    use crate::profile::Profile;
+    use crate::spec::types::ClusterPki;
+    use crate::types::profile_name::ProfileName;
+
+    #[test]
+    fn every_layout_says_of_its_authorities_what_their_use_tells() {
+        for name in ProfileName::ALL {
+            let profile = Profile::load(name).unwrap();
+            let text = format!(
+                "apiVersion: pki/v1alpha1
+kind: ClusterPKI
+metadata: {{ name: prod }}
+spec:
+  profile: {name}
+  kubernetesVersion: v1.31.2
+  cluster: {{ controlPlaneEndpoint: api.example.org, serviceSubnet: 10.96.0.0/12 }}
+  nodes:
+    cp-1: {{ address: 10.0.0.11, roles: [control-plane, etcd] }}
+    w-1: {{ address: 10.0.0.21, roles: [worker] }}
+"
+            );
+            let spec: ClusterPki = serde_saphyr::from_str(&text).unwrap();
+            let desired = resolve(&spec, &profile, &Hints::default()).unwrap();
+            for (authority, entry) in &profile.authorities {
+                let by_use = domain_by_use(authority, &desired.nodes);
+                let allowed = |domain: &Domain| (domain.is_extendable(), domain.is_replaceable());
+                assert_eq!(allowed(&entry.replace), allowed(&by_use), "{name} {authority}: {by_use:?}");
+                assert_eq!(desired.authorities[authority].domain, entry.replace, "{name} {authority}");
+            }
+        }
+    }
 }

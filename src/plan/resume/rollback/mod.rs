@@ -193,7 +193,7 @@ fn issuers_dropped<'s>(
     snapshots: &'s BTreeMap<NodeName, Vec<SnapshotFacts>>,
     run: &str,
 ) -> BTreeSet<&'s Certificate> {
-    let views = builder.held.authorities.values().filter(|view| view.is_replaceable);
+    let views = builder.held.authorities.values().filter(|view| view.domain.is_replaceable());
     let held: BTreeSet<&Certificate> = views.flat_map(|view| view.certificates.values().flatten()).collect();
     let kept = || snapshots.values().flatten();
     let file = |brief: &'s Brief| match brief {

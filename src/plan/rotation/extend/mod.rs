@@ -151,7 +151,7 @@ fn obstacle(
             ),
             "have that CA dropped, or trusted, as is said of it; the next plan goes on".to_owned(),
         )
-    } else if !view.is_of_etcd {
+    } else if !view.domain.is_extendable() {
         (
             format!("{name} itself is about to end, and this version extends and replaces the CAs of etcd only"),
             "extend it with the same key, or plan its replacement, before its certificates can no longer be renewed".to_owned(),

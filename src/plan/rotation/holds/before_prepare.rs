@@ -131,7 +131,7 @@ fn unhealthy(case: &RotationCase<'_, '_>) -> Option<Hold> {
 }
 
 fn unhealthy_of_etcd(case: &RotationCase<'_, '_>) -> Option<Hold> {
-    let is_of_etcd = case.held.authorities.get(case.name).is_some_and(|view| view.is_of_etcd);
+    let is_of_etcd = case.held.authorities.get(case.name).is_some_and(|view| view.domain.is_extendable());
     unhealthy(case).filter(|_| is_of_etcd)
 }
 

@@ -181,6 +181,10 @@ impl Tree {
         let (module, rest) = at.split_at(whole);
         let file = &self.files[module];
         let handed_on = rest.first().and_then(|name| self.handed_on.get(&(file.clone(), name.clone())));
+        // A macro is handed on by the file that declares it, under its own name.
+        let handed_on = handed_on.filter(|path| {
+            Some(path.as_str()) != rest.first().map(|name| format!("self::{name}")).as_deref()
+        });
         handed_on.and_then(|path| self.declares(module, path)).or(Some(file))
     }
 }
