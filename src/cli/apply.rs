@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use pki::apply::{Done, Locking, Settings, apply};
 use pki::output;
 use pki::output::View;
@@ -22,6 +21,7 @@ use super::cluster::Cluster;
 use super::consent::Tied;
 use super::exit::Outcome;
 use super::external::{RequestsArguments, Written};
+use super::formats::{ApplyForm, RunForm};
 use super::lock::LockArguments;
 use super::plan::PlanArguments;
 use super::progress::Progress;
@@ -43,10 +43,10 @@ pub(super) struct Arguments {
     requests: RequestsArguments,
     /// The form of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    format: ApplyForm,
     /// Write how it ended to a file too: text, json or markdown; may be given several times
-    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<Form>)]
-    report: Vec<(Form, PathBuf)>,
+    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<RunForm>)]
+    report: Vec<(RunForm, PathBuf)>,
     /// The most bytes of Markdown; the middle is cut, and why it ended so only where that alone is longer
     #[arg(long, value_name = "BYTES", default_value_t = reports::COMMENT_BYTES)]
     max_bytes: usize,
@@ -87,29 +87,6 @@ struct Result<'a> {
     outcome: Outcome,
 }
 
-/// The form of what apply tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs, at the end.
-    Json,
-    /// For programs, as it happens: one event a line, always ended by an outcome.
-    Ndjson,
-}
-
-/// The form of a further report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-    /// For a job's summary.
-    Markdown,
-}
-
 /// One call of the command.
 pub(super) struct Call<'a> {
     pub(super) arguments: &'a Arguments,
@@ -139,8 +116,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
         (Ok(()), None) => made_now(&call),
     };
     let told = match arguments.format {
-        Format::Ndjson => call.after(exit, written(terminal::print(&call.outcome(exit).line()))),
-        Format::Text | Format::Json => exit,
+        ApplyForm::Ndjson => call.after(exit, written(terminal::print(&call.outcome(exit).line()))),
+        ApplyForm::Text | ApplyForm::Json => exit,
     };
     call.settled(told)
 }
@@ -220,9 +197,9 @@ impl Call<'_> {
     /// The exit code, when it could not be shown: then it is not done either.
     pub(super) fn show(&self, plan: &Plan) -> std::result::Result<(), Exit> {
         let shown = match self.arguments.format {
-            Format::Text => written(terminal::print(&output::plan(plan))),
-            Format::Json => Exit::Done,
-            Format::Ndjson => written(terminal::print(&output::version(plan))),
+            ApplyForm::Text => written(terminal::print(&output::plan(plan))),
+            ApplyForm::Json => Exit::Done,
+            ApplyForm::Ndjson => written(terminal::print(&output::version(plan))),
         };
         if shown == Exit::Done { Ok(()) } else { Err(shown) }
     }
@@ -247,16 +224,16 @@ impl Call<'_> {
         };
         let mut progress = Progress::new(self.global);
         let mut unwritten = Exit::Done;
-        let tells_events = self.arguments.format == Format::Ndjson;
+        let tells_events = self.arguments.format == ApplyForm::Ndjson;
         let tell = &mut |event: &Event<'_>| match self.arguments.format {
             // A reader that has gone away is no reason to stop in the middle of a node.
-            Format::Ndjson => unwritten = unwritten.max(written(terminal::print(&output::event(event)))),
-            Format::Text | Format::Json => progress.tell(event),
+            ApplyForm::Ndjson => unwritten = unwritten.max(written(terminal::print(&output::event(event)))),
+            ApplyForm::Text | ApplyForm::Json => progress.tell(event),
         };
         let report = carry_out(plan, nodes, desired, policy, tells_events, tell);
         self.touched.set(self.touched.get() || report.touched());
         let mut exit = self.after(exit_of(report.outcome), unwritten);
-        if self.arguments.format == Format::Text {
+        if self.arguments.format == ApplyForm::Text {
             exit = self.after(exit, written(terminal::print(&output::report(plan, &report))));
         }
         exit = self
@@ -280,15 +257,15 @@ impl Call<'_> {
             Err(exit) => return exit,
         };
         let told = match self.arguments.format {
-            Format::Text => {
+            ApplyForm::Text => {
                 let files = handed_out.iter().map(|written| (written.address.clone(), written.file.clone()));
                 terminal::print(&output::requests(&files.collect::<Vec<_>>(), spec_file))
             }
-            Format::Ndjson => {
+            ApplyForm::Ndjson => {
                 let lines = handed_out.iter().map(|written| output::request(&written.address, &written.file));
                 terminal::print(&lines.collect::<String>())
             }
-            Format::Json => Ok(()),
+            ApplyForm::Json => Ok(()),
         };
         *self.handed_out.borrow_mut() = handed_out;
         written(told)
@@ -303,9 +280,9 @@ impl Call<'_> {
     pub(super) fn finish_unused(&self, saved: &SavedPlan, exit: Exit) -> Exit {
         let plan = View::from(saved);
         self.tell_end(exit, |form, exit| match form {
-            Form::Text => plan.text(),
-            Form::Json => self.json(plan, exit),
-            Form::Markdown => plan.markdown(None, self.arguments.max_bytes),
+            RunForm::Text => plan.text(),
+            RunForm::Json => self.json(plan, exit),
+            RunForm::Markdown => plan.markdown(None, self.arguments.max_bytes),
         })
     }
 
@@ -314,11 +291,11 @@ impl Call<'_> {
     }
 
     /// Tells the end in every form that was asked for. What is printed last knows how the reports went.
-    fn tell_end(&self, exit: Exit, text: impl Fn(Form, Exit) -> String) -> Exit {
+    fn tell_end(&self, exit: Exit, text: impl Fn(RunForm, Exit) -> String) -> Exit {
         let exit = self.after(exit, reports::write(&self.arguments.report, |form| text(form, exit)));
         match self.arguments.format {
-            Format::Text | Format::Ndjson => exit,
-            Format::Json => self.after(exit, written(terminal::print(&text(Form::Json, exit)))),
+            ApplyForm::Text | ApplyForm::Ndjson => exit,
+            ApplyForm::Json => self.after(exit, written(terminal::print(&text(RunForm::Json, exit)))),
         }
     }
 
@@ -341,11 +318,13 @@ impl Call<'_> {
     pub(super) fn finish(&self, plan: &Plan, exit: Exit) -> Exit {
         let ended = self.ended.borrow();
         self.tell_end(exit, |form, exit| match (form, &*ended) {
-            (Form::Text, Some(report)) => output::report(plan, report),
-            (Form::Text, None) => output::plan(plan),
-            (Form::Json, _) => self.json(View::from(&**plan), exit),
-            (Form::Markdown, Some(report)) => output::report_markdown(plan, report, self.arguments.max_bytes),
-            (Form::Markdown, None) => output::markdown(plan, None, self.arguments.max_bytes),
+            (RunForm::Text, Some(report)) => output::report(plan, report),
+            (RunForm::Text, None) => output::plan(plan),
+            (RunForm::Json, _) => self.json(View::from(&**plan), exit),
+            (RunForm::Markdown, Some(report)) => {
+                output::report_markdown(plan, report, self.arguments.max_bytes)
+            }
+            (RunForm::Markdown, None) => output::markdown(plan, None, self.arguments.max_bytes),
         })
     }
 

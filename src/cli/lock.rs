@@ -17,8 +17,9 @@ use serde::Serialize;
 
 use super::cluster::{self, Cluster};
 use super::exit::Outcome;
+use super::formats::ResultForm;
 use super::input::SpecArguments;
-use super::{Exit, Format, Global, json, terminal, written};
+use super::{Exit, Global, json, terminal, written};
 
 /// What `pki lock` takes.
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ enum Command {
         spec: SpecArguments,
         /// The form of the result
         #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-        format: Format,
+        format: ResultForm,
     },
 }
 
@@ -99,7 +100,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     clusters.gravest(|cluster| one(cluster, *format))
 }
 
-fn one(cluster: &Cluster, format: Format) -> Exit {
+fn one(cluster: &Cluster, format: ResultForm) -> Exit {
     let told = |state: Result<LockState, HostError>| match state {
         Ok(state) => Told::Known(state),
         Err(error) => Told::Unknown { reason: with_causes(&error) },
@@ -114,8 +115,8 @@ fn one(cluster: &Cluster, format: Format) -> Exit {
     let is_unknown = nodes.values().any(|told| matches!(told, Told::Unknown { .. }));
     let exit = if is_unknown { Exit::Blocked } else { Exit::Done };
     let text = match format {
-        Format::Text => text(&nodes),
-        Format::Json => json(&Report {
+        ResultForm::Text => text(&nodes),
+        ResultForm::Json => json(&Report {
             cluster: cluster.spec.metadata.name.to_string(),
             nodes: &nodes,
             outcome: Outcome::untouched(exit),

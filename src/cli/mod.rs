@@ -10,6 +10,7 @@ mod exit;
 mod explain;
 mod external;
 mod files;
+mod formats;
 mod input;
 mod lock;
 mod no_plan;
@@ -35,7 +36,7 @@ mod validate;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use exit::Exit;
 use pki::protocol::file::to_text as json;
@@ -85,16 +86,6 @@ fn timeout(text: &str) -> Result<Duration, String> {
         Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// The form of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]

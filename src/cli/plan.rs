@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use jiff::Timestamp;
 use pki::desired::Survey;
 use pki::output::View;
@@ -20,6 +19,7 @@ use super::clusters::Clusters;
 use super::exit::Outcome;
 use super::external::CertificatesArguments;
 use super::files;
+use super::formats::PlanForm;
 use super::input::{Input, SpecArguments};
 use super::no_plan::NoPlan;
 use super::untrusted::{HostsFrom, UntrustedArguments};
@@ -190,27 +190,13 @@ pub(super) struct Arguments {
 pub(super) struct FormArguments {
     /// The form of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    format: PlanForm,
     /// Write the same result in another form to a file: text, json, markdown or gitlab; may be given several times
-    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<Format>)]
-    report: Vec<(Format, PathBuf)>,
+    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<PlanForm>)]
+    report: Vec<(PlanForm, PathBuf)>,
     /// The most bytes of Markdown; the middle is cut, and the errors only where they alone are longer
     #[arg(long, value_name = "BYTES", default_value_t = reports::COMMENT_BYTES)]
     max_bytes: usize,
-}
-
-/// The form of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
-    /// For a comment on a pull request.
-    Markdown,
-    /// What GitLab shows at a merge request.
-    Gitlab,
 }
 
 impl FormArguments {
@@ -226,10 +212,10 @@ impl FormArguments {
 
     fn at(&self, place: Place, plan: View<'_>, digest: Option<&Sha256>, exit: Exit) -> Exit {
         let text = |format| match format {
-            Format::Text => plan.text(),
-            Format::Json => json(&Report { plan, outcome: Outcome::untouched(exit) }),
-            Format::Markdown => plan.markdown(digest, self.max_bytes),
-            Format::Gitlab => plan.gitlab(),
+            PlanForm::Text => plan.text(),
+            PlanForm::Json => json(&Report { plan, outcome: Outcome::untouched(exit) }),
+            PlanForm::Markdown => plan.markdown(digest, self.max_bytes),
+            PlanForm::Gitlab => plan.gitlab(),
         };
         let printed = match place {
             Place::Result => written(terminal::print(&text(self.format))),
@@ -244,15 +230,17 @@ impl FormArguments {
     /// Writes the reports of a plan that was not made, and prints it to programs.
     fn tell_none(&self, none: &NoPlan<'_>) -> Exit {
         let text = |format| match format {
-            Format::Text => none.text(),
-            Format::Json => none.json(),
-            Format::Markdown => none.markdown(self.max_bytes),
-            Format::Gitlab => NoPlan::gitlab(),
+            PlanForm::Text => none.text(),
+            PlanForm::Json => none.json(),
+            PlanForm::Markdown => none.markdown(self.max_bytes),
+            PlanForm::Gitlab => NoPlan::gitlab(),
         };
         let printed = match self.format {
             // People have read it on standard error.
-            Format::Text => Exit::Done,
-            Format::Json | Format::Markdown | Format::Gitlab => written(terminal::print(&text(self.format))),
+            PlanForm::Text => Exit::Done,
+            PlanForm::Json | PlanForm::Markdown | PlanForm::Gitlab => {
+                written(terminal::print(&text(self.format)))
+            }
         };
         printed.max(reports::write(&self.report, text))
     }

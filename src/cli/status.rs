@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use super::cluster::{self, Cluster, SkipArguments};
 use super::exit::Outcome;
+use super::formats::StatusForm;
 use super::input::SpecArguments;
 use super::nodes::Hosts;
 use super::{Exit, Global, internal, json, reports, terminal, written};
@@ -38,10 +39,10 @@ pub(super) struct Arguments {
     root: Option<PathBuf>,
     /// The form of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    format: StatusForm,
     /// Write the same result in another form to a file: text, json, junit or prometheus; may be given several times
-    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<Format>)]
-    report: Vec<(Format, PathBuf)>,
+    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<StatusForm>)]
+    report: Vec<(StatusForm, PathBuf)>,
     /// What stands first
     #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
     sort: Sort,
@@ -51,20 +52,6 @@ pub(super) struct Arguments {
     /// End with 2 when an action is due, with 3 when something is blocked, unknown, interrupted or an alarm
     #[arg(long, visible_alias = "detailed-exitcode")]
     exit_code: bool,
-}
-
-/// The form of a status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
-    /// Test cases, for the widgets of pipelines.
-    Junit,
-    /// Metrics, for the textfile collector of node_exporter.
-    Prometheus,
 }
 
 /// The order of a report.
@@ -184,17 +171,17 @@ impl Look {
 
 fn report(looks: &[Look], arguments: &Arguments, global: &Global) -> Exit {
     let text = |format, style| match format {
-        Format::Text => {
+        StatusForm::Text => {
             let one = |look: &Look| output::status(&look.status, style, &|path| look.cluster.place(path));
             looks.iter().map(one).collect()
         }
-        Format::Json => {
+        StatusForm::Json => {
             let one =
                 |look: &Look| json(&Report { status: &look.status, outcome: Outcome::untouched(look.exit) });
             looks.iter().map(one).collect()
         }
-        Format::Junit => output::junit_of_status(looks.iter().map(|look| &look.status)),
-        Format::Prometheus => {
+        StatusForm::Junit => output::junit_of_status(looks.iter().map(|look| &look.status)),
+        StatusForm::Prometheus => {
             let all: Vec<_> = looks.iter().map(|look| (&look.status, &look.survey.observed)).collect();
             // Two metrics of one name would be a fault of this program, which the tests would show.
             output::metrics(&all).unwrap_or_default()

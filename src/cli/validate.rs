@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use pki::diagnostic::{Severity, escaped};
 use pki::output;
 use serde::Serialize;
 
 use super::exit::Outcome;
+use super::formats::{ResultForm, ValidationForm};
 use super::input::{self, Input, SpecArguments};
-use super::{Exit, Format, Global, reports, terminal, written};
+use super::{Exit, Global, reports, terminal, written};
 
 /// What `pki validate` takes.
 #[derive(Debug, clap::Args)]
@@ -21,19 +21,10 @@ pub(super) struct Arguments {
     spec: SpecArguments,
     /// The form of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
+    format: ResultForm,
     /// Write the same result in another form to a file: json or junit; may be given several times
-    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<ReportKind>)]
-    report: Vec<(ReportKind, PathBuf)>,
-}
-
-/// The form of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReportKind {
-    /// For programs.
-    Json,
-    /// Test cases, for the widgets of pipelines.
-    Junit,
+    #[arg(long, value_name = "KIND=PATH", value_parser = reports::report::<ValidationForm>)]
+    report: Vec<(ValidationForm, PathBuf)>,
 }
 
 /// The result for programs.
@@ -71,15 +62,15 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Exit {
     };
     let exit = if input.has_errors() { Exit::InvalidSpec } else { Exit::Done };
     let result = match arguments.format {
-        Format::Text => {
+        ResultForm::Text => {
             terminal::tell(&input.report(terminal::stderr_style(global.color)));
             if exit == Exit::Done { terminal::print(&text(&input)) } else { Ok(()) }
         }
-        Format::Json => terminal::print(&super::json(&report(&input, exit))),
+        ResultForm::Json => terminal::print(&super::json(&report(&input, exit))),
     };
     let reported = reports::write(&arguments.report, |kind| match kind {
-        ReportKind::Json => super::json(&report(&input, exit)),
-        ReportKind::Junit => {
+        ValidationForm::Json => super::json(&report(&input, exit)),
+        ValidationForm::Junit => {
             let files: Vec<String> = input.sources.iter().map(|source| source.name.clone()).collect();
             output::junit_of_validation(&files, &input.reading.problems)
         }

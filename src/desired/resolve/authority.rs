@@ -259,7 +259,7 @@ spec:
 "
             );
             let spec: ClusterPki = serde_saphyr::from_str(&text).unwrap();
-            let desired = resolve(&spec, &profile, &Hints::default()).unwrap();
+            let desired = resolve(&spec, &profile, &Hints::default(), &Roots::new()).unwrap();
             for (authority, entry) in &profile.authorities {
                 let by_use = domain_by_use(authority, &desired.nodes);
                 let allowed = |domain: &Domain| (domain.is_extendable(), domain.is_replaceable());
