@@ -41,7 +41,11 @@ const UPWARDS: [(&str, &str, &[&str]); 4] = [
             "plan/rotation/split_ca.rs",
         ],
     ),
-    ("plan/resume", "a saved plan says itself how far it has been done", &["plan/model/saved_plan.rs"]),
+    (
+        "plan/resume",
+        "a saved plan says itself how far it has been done, and a draft how it ends early",
+        &["plan/model/draft.rs", "plan/model/saved_plan.rs"],
+    ),
     (
         "plan/mod.rs",
         "the values of a finished plan, and the input, are declared on the first page of the room: they belong in `model` and `known`",
@@ -55,6 +59,7 @@ const UPWARDS: [(&str, &str, &[&str]); 4] = [
             "plan/known/names.rs",
             "plan/model/approval.rs",
             "plan/model/choices.rs",
+            "plan/model/draft.rs",
             "plan/model/life.rs",
             "plan/model/linked.rs",
             "plan/model/outcome.rs",
@@ -85,7 +90,7 @@ const UPWARDS: [(&str, &str, &[&str]); 4] = [
 const CIRCLES: [(&str, usize); 8] = [
     ("adopt", 2),
     ("apply", 2),
-    ("diff", 18),
+    ("diff", 19),
     ("output", 5),
     ("plan", 7),
     ("protocol", 2),
