@@ -1,4 +1,4 @@
-//! Whether the replacement of a CA may go on, and how far: every reason to wait is a [`Hold`] before a phase.
+//! Whether the replacement of a CA may go on, and how far: every reason to wait is a `Hold` before a phase.
 //!
 //! What enters is what goes and what comes, and how the cluster is; what leaves is one list of holds, from which it follows how far this plan goes with each
 //! replacement, and what is told of the others. A barrier is proven by what is seen: while anything of it is unseen, broken or down, it holds, and whoever is to
