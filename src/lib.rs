@@ -31,12 +31,50 @@
 //!
 //! # Where does it go?
 //!
-//! - A new form of output: a file in `output`, and its word in the command that offers it.
-//! - A new deed: `plan/model/deed` with its row in `plan/model/deed_traits`, drawn in `plan/draft` or `plan/rotation`, played in `simulate/deeds`, done in `apply/act`, told in `output/deed`.
+//! - A new form of output: a file in `output`, and its row in `cli/formats` with the commands that offer it.
 //! - A new layout: a YAML file in `profile`, and its row in `types/profile_name`.
 //! - A new finding: a row of `diff/reason`, with its sentence and whether a new certificate mends it, made by the file of `diff` that looks at that thing.
-//! - A new order to a node: `protocol/command` with its form in `protocol/wire`, carried out by `agent/transaction`.
+//! - A new deed: `plan/model/deed` with its row in `plan/model/deed_traits`, drawn in `plan/draft` or `plan/rotation`, played in `simulate/deeds`, done in
+//!   `apply/act`, told in `output/deed`.
+//! - A new command to a node: its row in `protocol/command`, carried out by `agent/transaction/perform`, given by a deed in `apply/act`.
+//! - A new phase: its row in `plan/model/phase`, at its place in the order.
+//! - A reason to wait with a rotation: a function in `plan/rotation/holds` that gives a `Hold`.
 //! - What a node tells: `protocol/facts`, seen by `agent/inspect` or, of what runs, by `agent/probe`.
+//!
+//! # What holds the promises
+//!
+//! | Promise | What holds it |
+//! |---|---|
+//! | Apply does what the plan says | only `simulate` makes a [`simulate::Plan`], and `apply` takes nothing else; what a file says is a [`plan::SavedPlan`], compared and shown |
+//! | Every state on the way is safe | [`simulate::check`] plays each step of a [`plan::Draft`]; random clusters in `tests/it/property` |
+//! | No node is left half done | the journal of `agent/transaction`; `tests/it/crash` ends the program at each system call |
+//! | No trust file loses its CA | a bundle is a [`types::non_empty::NonEmpty`], and a node refuses an empty one |
+//! | Secrets stay where they are | [`types::secret::Secret`] has no form in which it could be printed or written; `tests/it/security/secrets.rs` looks for keys everywhere |
+//! | Deciding touches nothing | `tests/it/contract/layers` refuses effects in pure rooms, and imports that go up |
+//!
+//! # Words
+//!
+//! | Word | Meaning |
+//! |---|---|
+//! | spec, desired | what was typed; what it means for each node, with the layout's part |
+//! | layout, profile | how a distribution arranges its files; the catalogue that says so |
+//! | facts, observed | what one node says; what all of them say |
+//! | authority, identity | a CA; a certificate with its key, in files or in a kubeconfig |
+//! | trust bundle | the CA certificates that a component accepts |
+//! | to present, to serve | what a client, what a server does with its certificate |
+//! | finding, reason | something that differs or deserves attention; why, as data |
+//! | deed, action | what is done to one thing; that with its number, reasons and place in the order |
+//! | draft, plan | deeds in order; a draft that was played and breaks nothing |
+//! | visit, transaction | actions on one node that are committed or rolled back together, in a plan and on the node |
+//! | phase, barrier | a part of a rotation; what must hold on all nodes before the next one |
+//! | hold | why a phase waits |
+//! | rotation | one CA, or key pair, in the place of another |
+//! | staged | made, and not in use yet |
+//! | gate | a health check that must pass before a run goes on |
+//! | snapshot, journal | the files before and after a visit; what a node writes down about one |
+//! | external | signed by a CA whose key is on no node |
+//! | stranger, outsider | a CA that is none of the cluster's; a member or server that is in no node of the spec |
+//! | privilege | more rights in a certificate than its layout gives, which needs a name on the command line |
 
 pub mod adopt;
 pub mod agent;

@@ -93,7 +93,7 @@ const CIRCLES: [(&str, usize); 8] = [
     ("diff", 19),
     ("output", 5),
     ("plan", 7),
-    ("protocol", 2),
+    ("protocol", 4),
     ("simulate", 2),
     ("yaml", 3),
 ];
