@@ -171,8 +171,10 @@ fn peak() -> usize {
 #[test]
 fn no_answer_costs_much_memory_or_more_than_its_time() {
     for nodes in ["1", "50"] {
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let name = format!("{module}::sizes_in_a_process_of_their_own");
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "remote::hostile::sizes_in_a_process_of_their_own", "--nocapture"])
+            .args(["--ignored", "--exact", &name, "--nocapture"])
             .env("PKI_TEST_NODES", nodes)
             .output()
             .unwrap();
