@@ -2,10 +2,14 @@
 #![expect(clippy::disallowed_methods, reason = "the tests run the program and openssl on real files")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use pki::x509::{Sha256, pem};
+use pki::types::certificate::{KeyAlgorithm, SubjectName};
+use pki::types::secret::Secret;
+use pki::x509::issue::{RootRequest, issue_root};
+use pki::x509::{PrivateKey, SerialNumber, Sha256, pem};
 
 use super::judge::{Node, bundles, leaves, missing};
 use super::layouts::{LAYOUTS, Layout};
@@ -14,26 +18,20 @@ use crate::property::members::name;
 use crate::support::cluster::{is_root, left_out};
 use crate::support::program;
 
-/// A root CA of one's own, `root.crt` and `root.key`.
+/// A root CA of one's own, `root.crt` and `root.key`. It is valid at every clock of these tests, whenever they run.
 pub(super) fn make_root(folder: &Path) {
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "7300",
-        ])
-        .args(["-subj", "/CN=own root", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
-        .args(["-keyout", "root.key", "-out", "root.crt"])
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
+    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let request = RootRequest {
+        subject: SubjectName { common_name: "own root".into(), organizations: Vec::new() },
+        serial: SerialNumber::random().unwrap(),
+        not_before: "2026-01-01T00:00:00Z".parse().unwrap(),
+        not_after: "2046-01-01T00:00:00Z".parse().unwrap(),
+    };
+    let root = issue_root(&request, &key).unwrap();
+    std::fs::write(folder.join("root.crt"), root.to_pem()).unwrap();
+    let file = folder.join("root.key");
+    std::fs::write(&file, Secret::from(key.to_pem().unwrap()).reveal()).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 pub(super) fn root_in(folder: &Path) -> (Vec<u8>, Vec<u8>) {
