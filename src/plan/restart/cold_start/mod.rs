@@ -91,7 +91,7 @@ impl Builder<'_> {
                     None => false,
                 };
             let live = member.and_then(|(service, _)| self.live(name)?.get(service));
-            is_started || live.is_some_and(|live| !quorum::is_down(live))
+            live.is_some_and(|live| !quorum::is_down(live)) || is_started && self.has_what_it_shows(name)
         };
         let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
         members.iter().filter(can_run).count() >= quorum::needed(quorum::count(self.input.survey))
@@ -102,6 +102,22 @@ impl Builder<'_> {
         let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
         let has_certificates = |name: &&&NodeName| self.shown_by_etcd(name).next().is_some();
         members.iter().filter(has_certificates).count() >= quorum::needed(quorum::count(self.input.survey))
+    }
+
+    /// Whether everything that etcd has to show on a node is there and valid, or made by this plan: without it no member comes back, and nobody can wait for it.
+    fn has_what_it_shows(&self, name: &NodeName) -> bool {
+        let node = self.input.survey.desired.nodes.get(name).into_iter();
+        let services = node.flat_map(|node| &node.services).filter(|(service, _)| quorum::is_member(service));
+        let mut identities =
+            services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what));
+        identities.all(|identity| {
+            let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
+            let held = self.held.identity(name, identity);
+            let is_valid = |certificate: &Certificate| certificate.facts().not_after >= self.input.now;
+            let is_there = held
+                .is_some_and(|held| held.certificate.as_ref().is_some_and(is_valid) && held.key.is_some());
+            is_there || self.draft.on(name).iter().any(|deed| deed.address == address)
+        })
     }
 
     /// The certificates that etcd has to show on a node, as far as they are there.

@@ -156,6 +156,19 @@ fn members_that_run_and_lead_nobody_get_their_certificates_first_and_are_not_res
 }
 
 #[test]
+fn members_that_the_plan_cannot_bring_back_are_waited_for_by_nobody() {
+    let quorum =
+        |survey: &Survey| plan_of(survey).visits.iter().filter(|visit| visit.phase == Phase::Quorum).count();
+    assert!(quorum(&everything_down()) > 0);
+    // Nobody can sign what has expired: with it no member comes back, whatever else is renewed beside it.
+    let mut survey = everything_down();
+    for node in ["cp-1", "cp-2", "cp-3"] {
+        facts(&mut survey, node).files.insert("/etc/kubernetes/pki/etcd/ca.key".to_owned(), Seen::Absent);
+    }
+    assert_eq!(quorum(&survey), 0);
+}
+
+#[test]
 fn a_kubelet_that_was_switched_off_is_left_alone_and_so_are_its_pods() {
     let mut survey = everything_down();
     let off = Some(Seen::Present(unit("inactive", "dead", "disabled")));
