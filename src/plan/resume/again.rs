@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::diagnostic::escaped;
 use crate::plan::model::draft::Numbers;
-use crate::plan::restart::quorum;
+use crate::plan::resume::progress::restarts_member;
 use crate::plan::{
     Action, Again, Bundle, CaCertificates, Deed, Disruption, Draft, Made, Options, Phase, PlanContent,
     SavedPlan, Standing, Standings, Visit,
@@ -132,8 +132,7 @@ impl SavedPlan {
         };
         let visits = &made.as_planned().visits;
         let begun = standings.visits.values().any(|standing| *standing == Standing::Done);
-        let restarts =
-            made.as_planned().actions().any(|action| action.restarts().is_some_and(quorum::is_member));
+        let restarts = made.as_planned().actions().any(restarts_member);
         let saves = visits.iter().any(|visit| visit.phase == Phase::EtcdSnapshot);
         let to_do: Vec<(usize, &Visit)> = self
             .says

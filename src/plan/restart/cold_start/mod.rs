@@ -106,11 +106,7 @@ impl Builder<'_> {
 
     /// Whether everything that etcd has to show on a node is there and valid, or made by this plan: without it no member comes back, and nobody can wait for it.
     fn has_what_it_shows(&self, name: &NodeName) -> bool {
-        let node = self.input.survey.desired.nodes.get(name).into_iter();
-        let services = node.flat_map(|node| &node.services).filter(|(service, _)| quorum::is_member(service));
-        let mut identities =
-            services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what));
-        identities.all(|identity| {
+        self.identities_of_etcd(name).all(|identity| {
             let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
             let held = self.held.identity(name, identity);
             let is_valid = |certificate: &Certificate| certificate.facts().not_after >= self.input.now;
@@ -122,10 +118,15 @@ impl Builder<'_> {
 
     /// The certificates that etcd has to show on a node, as far as they are there.
     fn shown_by_etcd(&self, name: &NodeName) -> impl Iterator<Item = &Certificate> {
+        self.identities_of_etcd(name)
+            .filter_map(|identity| self.held.identity(name, identity)?.certificate.as_ref())
+    }
+
+    /// What etcd has to show on a node.
+    fn identities_of_etcd(&self, name: &NodeName) -> impl Iterator<Item = &IdentityName> {
         let node = self.input.survey.desired.nodes.get(name).into_iter();
         let services = node.flat_map(|node| &node.services).filter(|(service, _)| quorum::is_member(service));
-        let shown = services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what));
-        shown.filter_map(|identity| self.held.identity(name, identity)?.certificate.as_ref())
+        services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what))
     }
 
     /// Whether a certificate that etcd shows has expired on a node.

@@ -126,7 +126,7 @@ pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) 
 }
 
 /// Whether an action starts a member of etcd anew.
-fn restarts_member(action: &Action) -> bool {
+pub(crate) fn restarts_member(action: &Action) -> bool {
     action.restarts().is_some_and(quorum::is_member)
 }
 
