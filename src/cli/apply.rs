@@ -182,8 +182,7 @@ fn one(cluster: &Cluster, call: &Call<'_>) -> std::result::Result<Exit, Exit> {
             Tied::Anything { help: "save the plan with `pki plan -o`, apply that with --expect-digest" };
         call.arguments.consent.ask(&plan, &plan.approval(), tied)?;
         exit = call.carry_out(&plan, (&mut nodes, &survey.desired), &cluster.reference, Done::default());
-        let was_undo = plan.actions().all(|action| matches!(action.deed, pki::plan::Deed::UndoOpen { .. }));
-        if exit != Exit::Done || !was_undo {
+        if exit != Exit::Done || !plan.only_undoes() {
             return Ok(call.finish(&plan, exit.max(waits)));
         }
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use pki::diagnostic::log_commands::in_text;
 use pki::diagnostic::{escaped, quoted};
-use pki::plan::{Approval, Deed};
+use pki::plan::Approval;
 use pki::simulate::Plan;
 
 use super::{Exit, files, terminal};
@@ -136,8 +136,7 @@ impl Consent {
     /// The exit code, when approval was not given.
     pub(super) fn ask(&self, plan: &Plan, approval: &Approval, tied: Tied) -> Result<(), Exit> {
         // What an interrupted run left is undone before it can be seen what the rest asks for.
-        let is_undo = plan.actions().all(|action| matches!(action.deed, Deed::UndoOpen { .. }));
-        if !is_undo && tied != Tied::Rest {
+        if !plan.only_undoes() && tied != Tied::Rest {
             self.confirms_something(&[approval])?;
         }
         if self.unattended {

@@ -21,9 +21,16 @@ pub(super) fn kept(nodes: &Hosts, survey: &Survey) -> Kept {
 pub(super) fn tell_done(saved: &SavedPlan, kept: &Kept) {
     let how = match used::last_applied(saved, kept) {
         Some(time) => format!("is already applied, {}", instant(time)),
+        None if saved.only_undoes() => "has nothing left to undo: that is done".to_owned(),
         None => "has nothing left to do: everything is as it says".to_owned(),
     };
     terminal::tell(&format!("Plan {} {how}. Nothing was touched.\n", saved.id()));
+    if saved.only_undoes() {
+        let file = escaped(&saved.spec().file);
+        terminal::tell(&format!(
+            "  help: what else is due was not planned in it; look with `pki plan -f {file}`\n"
+        ));
+    }
 }
 
 /// Counts as done what the nodes' records say that a plan has done, and refuses a plan of which a part was applied that is not there any more.

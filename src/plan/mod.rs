@@ -326,6 +326,11 @@ impl PlanContent {
         self.visits.iter().flat_map(|visit| &visit.actions)
     }
 
+    /// Whether all it does is to undo what an interrupted run left open: what else is due can only be seen after that.
+    pub fn only_undoes(&self) -> bool {
+        self.actions().all(|action| matches!(action.deed, Deed::UndoOpen { .. }))
+    }
+
     /// The phases that it has, each with its visits.
     pub fn phases(&self) -> impl Iterator<Item = (Phase, &[Visit])> {
         let phases = self.visits.chunk_by(|one, next| one.phase == next.phase);

@@ -115,6 +115,11 @@ impl SavedPlan {
         &self.says.visits
     }
 
+    /// Whether all it does is to undo what an interrupted run left open.
+    pub fn only_undoes(&self) -> bool {
+        self.says.only_undoes()
+    }
+
     /// The plan up to a phase and with it.
     ///
     /// # Errors

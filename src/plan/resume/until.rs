@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Deed, Phase, PlanContent, Visit};
+use crate::plan::{Phase, PlanContent, Visit};
 use crate::types::names::{Address, NodeName, ServiceName};
 
 /// A plan does not have the phase that was named.
@@ -36,7 +36,7 @@ impl PlanContent {
     /// # Errors
     /// It has no such phase.
     pub(crate) fn until(self, last: Phase) -> Result<Self, NoSuchPhase> {
-        if self.actions().all(|action| matches!(action.deed, Deed::UndoOpen { .. })) {
+        if self.only_undoes() {
             return Ok(self);
         }
         let has: Vec<Phase> = self.phases().map(|(phase, _)| phase).collect();

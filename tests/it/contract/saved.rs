@@ -3,6 +3,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use pki::agent::Local;
+use pki::protocol::command::{Begin, VisitId, WriteCommand};
+use pki::protocol::node::Host as _;
 use serde_json::Value;
 
 use crate::security::forged_plans::named;
@@ -87,6 +90,52 @@ fn what_one_run_has_left_undone_the_same_plan_finishes() {
     assert!(said.contains("cp-1  done before") && said.contains("cp-3  done, checked, kept"), "{said}");
     assert_eq!(std::fs::read(made.at("cp-3/etc/kubernetes/pki/ca.crt")).unwrap(), ca);
     made.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
+}
+
+#[test]
+fn what_a_plan_only_undoes_may_undo_itself_before_it_is_applied() {
+    let made = Made::new();
+    made.spec(&Spec::renewing());
+    let plan = ["plan", "-f", "spec.yaml", "-o", "plan.json"];
+    // By the node, as when its timer goes off; by that plan, which is then applied a second time.
+    for by_itself in [true, false] {
+        interrupted(&made);
+        let shown = made.ends(0, &plan);
+        assert!(shown.contains("what an interrupted run left half done is undone"), "{shown}");
+        if by_itself {
+            made.ends(0, &["node", "undo", "--state-directory", "/var/lib/pki", "--root", "cp-2"]);
+        } else {
+            made.ends(0, &["apply", "plan.json", "--yes"]);
+        }
+        let before = made.listing();
+        let output = made.pki(&["apply", "plan.json", "--yes"]);
+        let said = program::stderr(&output);
+        assert_eq!(program::code(&output), 0, "{said}");
+        assert!(said.contains("has nothing left to undo") && said.contains("pki plan -f spec.yaml"), "{said}");
+        assert!(made.listing() == before, "something was touched");
+        made.ends(2, &["plan", "-f", "spec.yaml", "--exit-code"]);
+    }
+}
+
+/// Leaves on a node what a run leaves that is killed there.
+fn interrupted(made: &Made) {
+    let mut local = Local::new(Some(made.at("cp-2")), jiff::Timestamp::now);
+    let path = "/etc/kubernetes/half-done".to_owned();
+    let begin = Begin {
+        id: VisitId { run: "7f3a-91c2".to_owned(), visit: 1 },
+        paths: [path.clone()].into(),
+        state_directory: "/var/lib/pki".to_owned(),
+        keep: 3,
+        note: "a test".to_owned(),
+        units: Default::default(),
+        gates: Default::default(),
+        gates_seconds: 0,
+        links: Default::default(),
+        leads: Default::default(),
+        replace_foreign: Default::default(),
+    };
+    local.begin(&begin).unwrap();
+    local.perform(WriteCommand::MakeLink { path, target: "pki".to_owned() }).unwrap();
 }
 
 #[test]
