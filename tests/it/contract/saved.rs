@@ -111,7 +111,10 @@ fn what_a_plan_only_undoes_may_undo_itself_before_it_is_applied() {
         let output = made.pki(&["apply", "plan.json", "--yes"]);
         let said = program::stderr(&output);
         assert_eq!(program::code(&output), 0, "{said}");
-        assert!(said.contains("has nothing left to undo") && said.contains("pki plan -f spec.yaml"), "{said}");
+        assert!(
+            said.contains("has nothing left to undo") && said.contains("pki plan -f spec.yaml"),
+            "{said}"
+        );
         assert!(made.listing() == before, "something was touched");
         made.ends(2, &["plan", "-f", "spec.yaml", "--exit-code"]);
     }
