@@ -59,19 +59,20 @@
 //! | spec, desired | what was typed; what it means for each node, with the layout's part |
 //! | layout, profile | how a distribution arranges its files; the catalogue that says so |
 //! | facts, observed | what one node says; what all of them say |
+//! | target, address | what something is about: a CA, a certificate, a service; that with its place |
 //! | authority, identity | a CA; a certificate with its key, in files or in a kubeconfig |
 //! | trust bundle | the CA certificates that a component accepts |
 //! | to present, to serve | what a client, what a server does with its certificate |
 //! | finding, reason | something that differs or deserves attention; why, as data |
 //! | deed, action | what is done to one thing; that with its number, reasons and place in the order |
 //! | draft, plan | deeds in order; a draft that was played and breaks nothing |
-//! | visit, transaction | actions on one node that are committed or rolled back together, in a plan and on the node |
+//! | transaction | actions on one node that are committed or rolled back together: planned ones are `visits` in JSON |
 //! | phase, barrier | a part of a rotation; what must hold on all nodes before the next one |
 //! | hold | why a phase waits |
 //! | rotation | one CA, or key pair, in the place of another |
 //! | staged | made, and not in use yet |
-//! | gate | a health check that must pass before a run goes on |
-//! | snapshot, journal | the files before and after a visit; what a node writes down about one |
+//! | health check | what must hold on a node before a run goes on; `gates` in JSON |
+//! | snapshot, journal | the files before and after a transaction; what a node writes down about one |
 //! | external | signed by a CA whose key is on no node |
 //! | stranger, outsider | a CA that is none of the cluster's; a member or server that is in no node of the spec |
 //! | privilege | more rights in a certificate than its layout gives, which needs a name on the command line |

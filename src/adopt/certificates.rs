@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Draft, Held, Sight, common};
+use super::{Draft, Evidence, Inventory, common};
 use crate::desired::DesiredNames;
 use crate::diagnostic::is_deceiving;
 use crate::diff::{AuthorityView, authority_views, identity_view};
@@ -22,12 +22,12 @@ const LONGEST_ATTRIBUTE: usize = 64;
 
 /// A certificate that a node holds.
 struct Own<'a> {
-    held: Held<'a>,
+    held: Inventory<'a>,
     certificate: Certificate,
 }
 
 /// Declares what they say.
-pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {
+pub(super) fn adopt(draft: &mut Draft, sight: &Evidence<'_>) {
     let authorities = authority_views(&sight.survey.desired, &sight.survey.observed);
     for (name, view) in &authorities {
         authority(draft, sight, name, view);
@@ -56,7 +56,7 @@ pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {
 }
 
 /// The subject of an authority, and that nobody here holds its key.
-fn authority(draft: &mut Draft, sight: &Sight<'_>, name: &AuthorityName, view: &AuthorityView) {
+fn authority(draft: &mut Draft, sight: &Evidence<'_>, name: &AuthorityName, view: &AuthorityView) {
     let (Some(wanted), Some(signer)) = (sight.survey.desired.authorities.get(name), view.signer()) else {
         return;
     };
@@ -214,7 +214,7 @@ struct Texts {
 }
 
 /// Names that all certificates have besides those of the layout, or that all lack.
-fn names(draft: &mut Draft, sight: &Sight<'_>, name: &IdentityName, own: &[Own<'_>], is_shared: bool) {
+fn names(draft: &mut Draft, sight: &Evidence<'_>, name: &IdentityName, own: &[Own<'_>], is_shared: bool) {
     let is_declared = draft.spec.spec.certificates.get(name).is_some_and(|own| own.names.only.is_some());
     if is_declared {
         return;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::comments::Comments;
 use super::kubeadm::KubeadmConfig;
-use super::{Draft, Sight};
+use super::{Draft, Evidence};
 use crate::profile::detect::{ADMIN_CONF, KUBELET_CONF, config};
 use crate::protocol::facts::NodeFacts;
 use crate::spec::check::forms::{dns_fault, is_endpoint, is_subnet};
@@ -22,7 +22,7 @@ const KUBEADM_SUBNET: &str = "10.96.0.0/12";
 const IN_CLUSTER: &str = "kubernetes.default.svc.";
 
 /// What all nodes together tell of their cluster.
-pub(super) struct Told {
+pub(super) struct ClusterNames {
     /// As a spec says it.
     pub(super) cluster: Cluster,
     /// Addresses that belong to no node: those of services and of what stands before the API servers.
@@ -31,7 +31,7 @@ pub(super) struct Told {
     pub(super) disputes: Vec<String>,
 }
 
-impl Told {
+impl ClusterNames {
     pub(super) fn of(
         facts: &BTreeMap<&NodeName, &NodeFacts>,
         config: Option<&KubeadmConfig>,
@@ -224,7 +224,7 @@ fn dns_domain(servers: &[Server<'_>]) -> Option<(String, String)> {
 }
 
 /// Values of which nodes, or nodes and the configuration, say different things.
-pub(super) fn remarks(draft: &mut Draft, sight: &Sight<'_>) {
+pub(super) fn remarks(draft: &mut Draft, sight: &Evidence<'_>) {
     let cluster = draft.spec.spec.cluster.clone();
     draft.remarks.extend(draft.disputes.iter().cloned());
     if let Some(config) = sight.config {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Draft, Sight};
+use super::{Draft, Evidence};
 use crate::adopt::first_look::PLATFORM_CONFIG;
 use crate::desired::DesiredNode;
 use crate::diff::{own_hop, target};
@@ -12,7 +12,7 @@ use crate::spec::types::Directory;
 use crate::types::names::{DirectoryName, NodeName};
 
 /// Declares what all nodes agree on.
-pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {
+pub(super) fn adopt(draft: &mut Draft, sight: &Evidence<'_>) {
     for (name, entry) in &sight.profile.directories {
         if draft.spec.spec.directories.contains_key(name) {
             continue;
@@ -81,7 +81,7 @@ fn filled(path: &str, wanted: &DesiredNode) -> String {
 }
 
 /// The directory of the release that a StarlingX controller has, which no layout can know.
-fn release(draft: &mut Draft, sight: &Sight<'_>, name: &DirectoryName) {
+fn release(draft: &mut Draft, sight: &Evidence<'_>, name: &DirectoryName) {
     let is_release = |entry: &&String| {
         entry.starts_with(|first: char| first.is_ascii_digit())
             && entry.chars().all(|c| c.is_ascii_digit() || c == '.')

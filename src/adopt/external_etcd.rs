@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Draft, Sight, common};
+use super::{Draft, Evidence, common};
 use crate::profile::detect::API_SERVER;
 use crate::protocol::facts::NodeFacts;
 use crate::spec::check::forms::path_fault;
@@ -12,7 +12,7 @@ use crate::types::names::{AuthorityName, IdentityName, NodeName, ServiceName};
 use crate::types::profile_name::ProfileName;
 
 /// Declares them where every API server names the same files.
-pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {
+pub(super) fn adopt(draft: &mut Draft, sight: &Evidence<'_>) {
     let spec = &draft.spec.spec;
     let nodes = &sight.survey.desired.nodes;
     let (Ok(authority), Ok(client), Ok(api_server)) = (

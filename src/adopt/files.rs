@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Draft, Held, Sight, common};
+use super::{Draft, Evidence, Inventory, common};
 use crate::diff::{Differences, Reason};
 use crate::protocol::facts::{FileKind, NodeFacts};
 use crate::spec::check::forms::{is_account, path_fault};
 use crate::spec::types::{Files, KubeconfigFile};
-use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Target};
 use crate::types::scalars::FileMode;
 use crate::types::storage::{FileSpec, Storage};
 
@@ -24,7 +24,7 @@ const PAIRS: [(&str, &str, &str, &str); 6] = [
 ];
 
 /// Declares where components really read their certificates.
-pub(super) fn moved(draft: &mut Draft, sight: &Sight<'_>) {
+pub(super) fn moved(draft: &mut Draft, sight: &Evidence<'_>) {
     let identities = sight.identities();
     for (program, certificate_flag, key_flag, name) in PAIRS {
         let Some((name, held)) = identities.get_key_value(name) else { continue };
@@ -68,9 +68,9 @@ fn flag_path(facts: &NodeFacts, program: &str, flag: &str) -> Option<String> {
 }
 
 /// Declares owners and modes that differ from the layout's, where all nodes have the same ones.
-pub(super) fn owned(draft: &mut Draft, sight: &Sight<'_>, differences: &Differences) {
+pub(super) fn owned(draft: &mut Draft, sight: &Evidence<'_>, differences: &Differences) {
     for (name, held) in sight.identities() {
-        let subject = |held: &Held<'_>| Subject::Identity(held.own.clone());
+        let subject = |held: &Inventory<'_>| Target::Identity(held.own.clone());
         if held.iter().any(|held| is_another(differences, subject(held), held.node)) {
             own_identity(draft, sight, &name, &held);
         }
@@ -79,7 +79,7 @@ pub(super) fn owned(draft: &mut Draft, sight: &Sight<'_>, differences: &Differen
         sight.survey.desired.nodes.values().flat_map(|node| node.authorities.keys()).collect();
     for name in authorities {
         let nodes = sight.survey.desired.nodes.keys();
-        let subject = || Subject::Authority(name.clone());
+        let subject = || Target::Authority(name.clone());
         if nodes.clone().any(|node| is_another(differences, subject(), node)) {
             own_authority(draft, sight, name);
         }
@@ -87,13 +87,13 @@ pub(super) fn owned(draft: &mut Draft, sight: &Sight<'_>, differences: &Differen
 }
 
 /// Whether a file of a thing has another owner or a wider mode than it should.
-fn is_another(differences: &Differences, subject: Subject, node: &NodeName) -> bool {
+fn is_another(differences: &Differences, subject: Target, node: &NodeName) -> bool {
     differences.of(&Address { subject, node: node.clone() }).iter().any(|finding| {
         matches!(finding.reason, Reason::OwnerDiffers { .. } | Reason::PermissionsDiffer { .. })
     })
 }
 
-fn own_identity(draft: &mut Draft, sight: &Sight<'_>, name: &IdentityName, held: &[Held<'_>]) {
+fn own_identity(draft: &mut Draft, sight: &Evidence<'_>, name: &IdentityName, held: &[Inventory<'_>]) {
     // Files of members are called after them, which a spec cannot say; what the kubelet writes it owns as it likes.
     if sight.is_of_members(name) || held.iter().any(|held| held.wanted.rotated_by_kubelet) {
         return;
@@ -148,7 +148,7 @@ fn own_identity(draft: &mut Draft, sight: &Sight<'_>, name: &IdentityName, held:
 }
 
 /// Whether files say anything else than what the nodes should have by now.
-fn changes(files: &Files, held: &[Held<'_>]) -> bool {
+fn changes(files: &Files, held: &[Inventory<'_>]) -> bool {
     held.iter().any(|held| match &held.wanted.storage {
         Storage::Pair { certificate, key } => differ(files, certificate, key),
         Storage::Combined { .. } | Storage::Kubeconfig { .. } => false,
@@ -161,7 +161,7 @@ fn differ(files: &Files, certificate: &FileSpec, key: &FileSpec) -> bool {
         || files.certificate_mode.unwrap_or(FileMode::PUBLIC) != certificate.mode
 }
 
-fn own_authority(draft: &mut Draft, sight: &Sight<'_>, name: &AuthorityName) {
+fn own_authority(draft: &mut Draft, sight: &Evidence<'_>, name: &AuthorityName) {
     let mut owned = Owned::default();
     let (mut certificates, mut keys) = (Vec::new(), Vec::new());
     let mut nodes: Vec<&str> = Vec::new();
@@ -190,7 +190,7 @@ fn own_authority(draft: &mut Draft, sight: &Sight<'_>, name: &AuthorityName) {
     draft.spec.spec.authorities.entry(name.clone()).or_default().files = Some(files);
 }
 
-fn nodes_of(held: &[Held<'_>]) -> String {
+fn nodes_of(held: &[Inventory<'_>]) -> String {
     let nodes: Vec<&str> = held.iter().map(|held| held.node.as_str()).collect();
     nodes.join(", ")
 }

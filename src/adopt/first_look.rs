@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::cluster::{self, Told, api_server_certificate, host_of};
+use super::cluster::{self, ClusterNames, api_server_certificate, host_of};
 use super::comments::Comments;
 use super::kubeadm::KubeadmConfig;
 use super::{AdoptError, Draft, Found, Reached};
@@ -63,7 +63,7 @@ pub fn begin(found: &[Found], config: Option<&KubeadmConfig>) -> Result<(Draft, 
             heard.insert(*name, *facts);
         }
     }
-    let told = Told::of(&heard, config, &mut comments);
+    let told = ClusterNames::of(&heard, config, &mut comments);
     let versions = crate::desired::hints::versions(&known(found, &names, Timestamp::UNIX_EPOCH));
     let versions: BTreeSet<_> = versions.into_values().collect();
     match (versions.first(), versions.last()) {
@@ -199,7 +199,7 @@ fn cluster_name(
 }
 
 /// The address that others use for a node, with what tells it.
-fn address(found: &Found, told: &Told) -> Option<(String, String)> {
+fn address(found: &Found, told: &ClusterNames) -> Option<(String, String)> {
     let facts = &found.facts;
     let flag = |program: &str, flag: &str| {
         facts.manifests().find_map(|(path, manifest)| {

@@ -13,7 +13,7 @@ use super::cluster::api_server_certificate;
 use crate::protocol::facts::NodeFacts;
 use crate::spec::check::forms::{dns_fault, is_endpoint, is_subnet, path_fault};
 use crate::spec::types::{Cluster, Directory, Node, Role};
-use crate::types::certificate::KeyAlgorithm;
+use crate::types::certificate::NewKeyAlgorithm;
 use crate::types::duration::Duration;
 use crate::types::names::{DirectoryName, IdentityName, NodeName};
 use crate::types::scalars::KubernetesVersion;
@@ -43,7 +43,7 @@ pub struct KubeadmConfig {
     /// `caCertificateValidityPeriod` (v1beta4).
     pub authority_validity: Option<Duration>,
     /// `encryptionAlgorithm` (v1beta4).
-    pub key_algorithm: Option<KeyAlgorithm>,
+    pub key_algorithm: Option<NewKeyAlgorithm>,
     /// Whether etcd is somebody else's (`etcd.external`).
     pub external_etcd: bool,
     /// The nodes that `InitConfiguration` and `JoinConfiguration` register.
@@ -123,11 +123,11 @@ impl KubeadmConfig {
         self.validity = raw.certificate_validity_period.parse().ok();
         self.authority_validity = raw.ca_certificate_validity_period.parse().ok();
         self.key_algorithm = match raw.encryption_algorithm.as_str() {
-            "RSA-2048" => Some(KeyAlgorithm::Rsa2048),
-            "RSA-3072" => Some(KeyAlgorithm::Rsa3072),
-            "RSA-4096" => Some(KeyAlgorithm::Rsa4096),
-            "ECDSA-P256" => Some(KeyAlgorithm::EcdsaP256),
-            "ECDSA-P384" => Some(KeyAlgorithm::EcdsaP384),
+            "RSA-2048" => Some(NewKeyAlgorithm::Rsa2048),
+            "RSA-3072" => Some(NewKeyAlgorithm::Rsa3072),
+            "RSA-4096" => Some(NewKeyAlgorithm::Rsa4096),
+            "ECDSA-P256" => Some(NewKeyAlgorithm::EcdsaP256),
+            "ECDSA-P384" => Some(NewKeyAlgorithm::EcdsaP384),
             _ => None,
         };
         self.external_etcd = raw.etcd.external.is_some();

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Draft, Held, Sight};
+use super::{Draft, Evidence, Inventory};
 use crate::diff::{AuthorityView, authority_views, identity_view};
 use crate::spec::types::Defaults;
-use crate::types::certificate::KeyAlgorithm;
+use crate::types::certificate::NewKeyAlgorithm;
 use crate::types::duration::Duration;
 use crate::types::names::{AuthorityName, IdentityName};
 use crate::types::profile_name::ProfileName;
@@ -28,7 +28,7 @@ const BACKDATED: u64 = 2 * HOUR;
 const STARLINGX_WINDOW: Duration = Duration::from_days(15);
 
 /// Declares lifetimes and algorithms: the most common ones as defaults, and what differs.
-pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {
+pub(super) fn adopt(draft: &mut Draft, sight: &Evidence<'_>) {
     let views = authority_views(&sight.survey.desired, &sight.survey.observed);
     let mut leaves: BTreeMap<IdentityName, Leaf> = BTreeMap::new();
     for (name, held) in sight.identities() {
@@ -52,7 +52,7 @@ pub(super) fn adopt(draft: &mut Draft, sight: &Sight<'_>) {
 /// What one certificate tells.
 struct Seen {
     validity: Duration,
-    algorithm: Option<KeyAlgorithm>,
+    algorithm: Option<NewKeyAlgorithm>,
     authority: Option<AuthorityName>,
 }
 
@@ -61,7 +61,7 @@ struct Leaf {
     count: usize,
     validity: Duration,
     /// None where they differ, or where it is one that is not made any more.
-    algorithm: Option<KeyAlgorithm>,
+    algorithm: Option<NewKeyAlgorithm>,
     authority: Option<AuthorityName>,
 }
 
@@ -78,7 +78,7 @@ impl Leaf {
     }
 }
 
-fn seen(held: &Held<'_>, views: &BTreeMap<AuthorityName, AuthorityView>) -> Option<Seen> {
+fn seen(held: &Inventory<'_>, views: &BTreeMap<AuthorityName, AuthorityView>) -> Option<Seen> {
     let certificate = identity_view(held.wanted, held.facts).certificate?;
     let path = held.wanted.storage.certificate_path();
     let written = held.facts.files.get(path).and_then(|seen| seen.present()).map(|file| file.modified);
@@ -127,14 +127,14 @@ fn plain(span: u64) -> Duration {
     Duration::from_seconds(whole.max(1).saturating_mul(unit))
 }
 
-fn algorithm_of(certificate: &Certificate) -> Option<KeyAlgorithm> {
+fn algorithm_of(certificate: &Certificate) -> Option<NewKeyAlgorithm> {
     match certificate.facts().key.algorithm {
-        x509::KeyAlgorithm::Rsa { bits: 2048 } => Some(KeyAlgorithm::Rsa2048),
-        x509::KeyAlgorithm::Rsa { bits: 3072 } => Some(KeyAlgorithm::Rsa3072),
-        x509::KeyAlgorithm::Rsa { bits: 4096 } => Some(KeyAlgorithm::Rsa4096),
-        x509::KeyAlgorithm::EcdsaP256 => Some(KeyAlgorithm::EcdsaP256),
-        x509::KeyAlgorithm::EcdsaP384 => Some(KeyAlgorithm::EcdsaP384),
-        x509::KeyAlgorithm::Ed25519 => Some(KeyAlgorithm::Ed25519),
+        x509::KeyAlgorithm::Rsa { bits: 2048 } => Some(NewKeyAlgorithm::Rsa2048),
+        x509::KeyAlgorithm::Rsa { bits: 3072 } => Some(NewKeyAlgorithm::Rsa3072),
+        x509::KeyAlgorithm::Rsa { bits: 4096 } => Some(NewKeyAlgorithm::Rsa4096),
+        x509::KeyAlgorithm::EcdsaP256 => Some(NewKeyAlgorithm::EcdsaP256),
+        x509::KeyAlgorithm::EcdsaP384 => Some(NewKeyAlgorithm::EcdsaP384),
+        x509::KeyAlgorithm::Ed25519 => Some(NewKeyAlgorithm::Ed25519),
         x509::KeyAlgorithm::Rsa { .. } | x509::KeyAlgorithm::EcdsaP521 | x509::KeyAlgorithm::Other(_) => None,
     }
 }
@@ -149,7 +149,7 @@ fn most_common<T: Ord + Copy>(values: impl Iterator<Item = (T, usize)>) -> Optio
     counts.into_iter().max_by_key(|(value, count)| (*count, *value)).map(|(value, _)| value)
 }
 
-fn validity(draft: &mut Draft, sight: &Sight<'_>, leaves: &BTreeMap<IdentityName, Leaf>) {
+fn validity(draft: &mut Draft, sight: &Evidence<'_>, leaves: &BTreeMap<IdentityName, Leaf>) {
     let intended = sight.config.and_then(|config| config.validity);
     let common = most_common(leaves.values().map(|leaf| (leaf.validity, leaf.count)));
     let Some(default) = intended.or(common) else { return };
@@ -172,7 +172,7 @@ fn validity(draft: &mut Draft, sight: &Sight<'_>, leaves: &BTreeMap<IdentityName
 
 fn authority_validity(
     draft: &mut Draft,
-    sight: &Sight<'_>,
+    sight: &Evidence<'_>,
     leaves: &BTreeMap<IdentityName, Leaf>,
     authorities: &BTreeMap<&AuthorityName, &Certificate>,
 ) {
@@ -221,7 +221,7 @@ fn key_algorithm(
     leaves: &BTreeMap<IdentityName, Leaf>,
     authorities: &BTreeMap<&AuthorityName, &Certificate>,
 ) {
-    let known: Option<Vec<(KeyAlgorithm, usize)>> =
+    let known: Option<Vec<(NewKeyAlgorithm, usize)>> =
         leaves.values().map(|leaf| Some((leaf.algorithm?, leaf.count))).collect();
     let Some(known) = known else {
         let odd = leaves.iter().filter(|(_, leaf)| leaf.algorithm.is_none());

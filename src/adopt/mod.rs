@@ -156,27 +156,27 @@ impl Draft {
 }
 
 /// What every rule looks at.
-struct Sight<'a> {
+struct Evidence<'a> {
     profile: &'a Profile,
     survey: &'a Survey,
     config: Option<&'a KubeadmConfig>,
     now: Timestamp,
 }
 
-impl<'a> Sight<'a> {
+impl<'a> Evidence<'a> {
     fn facts(&self, node: &NodeName) -> Option<&'a NodeFacts> {
         self.survey.observed.nodes.get(node)?.facts()
     }
 
     /// Each certificate under the name by which a spec sets it, with the nodes that hold it. One that exists once for each member occurs once for each.
-    fn identities(&self) -> BTreeMap<IdentityName, Vec<Held<'a>>> {
-        let mut held: BTreeMap<IdentityName, Vec<Held<'a>>> = BTreeMap::new();
+    fn identities(&self) -> BTreeMap<IdentityName, Vec<Inventory<'a>>> {
+        let mut held: BTreeMap<IdentityName, Vec<Inventory<'a>>> = BTreeMap::new();
         for (node, wanted) in &self.survey.desired.nodes {
             let Some(facts) = self.facts(node) else { continue };
             for (own, identity) in &wanted.identities {
                 let name = self.name_in_spec(own);
                 let address = wanted.address.as_deref();
-                held.entry(name).or_default().push(Held { node, address, own, wanted: identity, facts });
+                held.entry(name).or_default().push(Inventory { node, address, own, wanted: identity, facts });
             }
         }
         held
@@ -202,7 +202,7 @@ impl<'a> Sight<'a> {
 
 /// A certificate as one node should hold it, with what that node told.
 #[derive(Clone, Copy)]
-struct Held<'a> {
+struct Inventory<'a> {
     node: &'a NodeName,
     address: Option<&'a str>,
     own: &'a IdentityName,
@@ -210,7 +210,7 @@ struct Held<'a> {
     facts: &'a NodeFacts,
 }
 
-impl Held<'_> {
+impl Inventory<'_> {
     /// A text in which the node's name or address stands as a whole, or before the first dot, with placeholders in their places.
     fn as_template(&self, text: &str) -> String {
         template(text, self.node, self.address)
@@ -261,7 +261,7 @@ pub fn settle(
     now: Timestamp,
 ) -> Result<(Draft, Survey), Vec<ResolveError>> {
     for _ in 0..ROUNDS {
-        let next = adapted(&draft, &Sight { profile, survey: &survey, config, now });
+        let next = adapted(&draft, &Evidence { profile, survey: &survey, config, now });
         if next.spec == draft.spec {
             return Ok((next, survey));
         }
@@ -274,7 +274,7 @@ pub fn settle(
 }
 
 /// One round of rules. What is in files is looked at once it is known where they are.
-fn adapted(draft: &Draft, sight: &Sight<'_>) -> Draft {
+fn adapted(draft: &Draft, sight: &Evidence<'_>) -> Draft {
     let mut next = Draft { remarks: BTreeSet::new(), ..draft.clone() };
     cluster::remarks(&mut next, sight);
     outsiders::look(&mut next, sight);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Draft, Sight};
+use super::{Draft, Evidence};
 use crate::diff::unlisted;
 use crate::spec::types::{Connection, Node, Ssh};
 use crate::types::names::NodeName;
@@ -18,7 +18,7 @@ pub(super) struct Missing {
     pub(super) command: Option<String>,
 }
 
-pub(super) fn look(draft: &mut Draft, sight: &Sight<'_>) {
+pub(super) fn look(draft: &mut Draft, sight: &Evidence<'_>) {
     let seen = unlisted(&sight.survey.desired, &sight.survey.observed).members;
     draft.missing = seen.map(|seen| {
         let hosts = seen.who.iter().filter_map(|who| who.host().map(str::to_owned));

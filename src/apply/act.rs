@@ -12,8 +12,8 @@ use crate::protocol::command::{
     WriteCommand,
 };
 use crate::protocol::error::HostError;
-use crate::types::certificate::KeyAlgorithm;
-use crate::types::names::{Address, IdentityName, NodeName, Subject};
+use crate::types::certificate::NewKeyAlgorithm;
+use crate::types::names::{Address, IdentityName, NodeName, Target};
 use crate::types::non_empty::NonEmpty;
 use crate::types::secret::Secret;
 use crate::types::storage::Storage;
@@ -61,7 +61,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             };
             let made = certificate_of(perform(run, node, command)?)?;
             judge::authority(&made, Some(subject), (*not_before, *not_after), &certificate.path)?;
-            if let Subject::Authority(authority) = &action.address.subject {
+            if let Target::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), made);
             }
             Ok(())
@@ -78,7 +78,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             judge::extended_authority(&made, of, *not_after, &certificate.path)?;
             let certificates = NonEmpty::with_first(made.clone(), others.clone());
             done(run, node, WriteCommand::WriteCertificates { file: certificate.clone(), certificates })?;
-            if let Subject::Authority(authority) = &action.address.subject {
+            if let Target::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), made);
             }
             Ok(())
@@ -89,13 +89,13 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             done(run, node, WriteCommand::WriteShared { file: key.clone(), content, key: spki })?;
             let certificates = NonEmpty::one(root.clone());
             done(run, node, WriteCommand::WriteCertificates { file: certificate.clone(), certificates })?;
-            if let Subject::Authority(authority) = &action.address.subject {
+            if let Target::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), root.clone());
             }
             Ok(())
         }
         Deed::CopyAuthorityCertificate { file, .. } => {
-            let Subject::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
+            let Target::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
             let made = run.made.get(authority).cloned().ok_or_else(unanswered)?;
             done(
                 run,
@@ -189,7 +189,7 @@ fn start(run: &mut Run<'_, '_>, node: &NodeName, unit: &str, timeout_seconds: u6
 /// The key of the root that an action installs, as it is written.
 pub(super) fn root_key(run: &Run<'_, '_>, action: &Action) -> Result<Secret, HostError> {
     let Deed::InstallAuthority { key: file, root, .. } = &action.deed else { return Err(unanswered()) };
-    let Subject::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
+    let Target::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
     let key = run.settings.root_keys.get(authority);
     let key = key.filter(|key| key.certificate() == root.fingerprint());
     let key = key.ok_or_else(|| HostError::PairMismatch { path: file.path.clone() })?;
@@ -201,7 +201,7 @@ pub(super) fn root_key(run: &Run<'_, '_>, action: &Action) -> Result<Secret, Hos
 fn make_keys(run: &mut Run<'_, '_>, snapshot: &Action) -> Result<(), HostError> {
     let node = &snapshot.address.node;
     let visit = run.plan.visit_of(snapshot);
-    let keys: BTreeMap<Slot, KeyAlgorithm> = visit
+    let keys: BTreeMap<Slot, NewKeyAlgorithm> = visit
         .into_iter()
         .flat_map(|visit| &visit.actions)
         .filter_map(|action| Some((slot(action), key_of(&action.deed)?.made()?)))
@@ -363,8 +363,8 @@ fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(
     Ok(())
 }
 
-fn is_shared(run: &Run<'_, '_>, subject: &Subject, node: &NodeName) -> bool {
-    let Subject::Identity(identity) = subject else { return false };
+fn is_shared(run: &Run<'_, '_>, subject: &Target, node: &NodeName) -> bool {
+    let Target::Identity(identity) = subject else { return false };
     let wanted = run.settings.desired.nodes.get(node).and_then(|node| node.identities.get(identity));
     wanted.is_some_and(|wanted| wanted.shared)
 }
@@ -382,12 +382,12 @@ fn verify(
         .into_iter()
         .flat_map(|visit| &visit.actions)
         .filter(|action| match &action.address.subject {
-            Subject::Identity(identity) => identities.contains(identity),
-            Subject::Authority(_)
-            | Subject::KeyPair(_)
-            | Subject::Directory(_)
-            | Subject::Service(_)
-            | Subject::Node => false,
+            Target::Identity(identity) => identities.contains(identity),
+            Target::Authority(_)
+            | Target::KeyPair(_)
+            | Target::Directory(_)
+            | Target::Service(_)
+            | Target::Node => false,
         })
         .filter_map(|action| check(&action.deed, now))
         .collect();

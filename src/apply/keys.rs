@@ -3,8 +3,8 @@
 use crate::plan::{Action, Deed, KeyCopy};
 use crate::protocol::command::{ReadCommand, WriteCommand};
 use crate::protocol::error::HostError;
-use crate::types::certificate::KeyAlgorithm;
-use crate::types::names::Subject;
+use crate::types::certificate::NewKeyAlgorithm;
+use crate::types::names::Target;
 use crate::types::storage::FileSpec;
 use crate::x509::Sha256;
 
@@ -27,13 +27,13 @@ pub(super) fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &KeyCopy) -> Re
 }
 
 /// Which key it must be: what the plan saw, else what this run has made.
-fn bound(run: &Run<'_, '_>, subject: &Subject, planned: Option<Sha256>) -> Option<Sha256> {
+fn bound(run: &Run<'_, '_>, subject: &Target, planned: Option<Sha256>) -> Option<Sha256> {
     let made = match subject {
-        Subject::Authority(authority) => {
+        Target::Authority(authority) => {
             run.made.get(authority).map(|certificate| certificate.facts().key.spki_sha256)
         }
-        Subject::KeyPair(pair) => run.pairs.get(pair).copied(),
-        Subject::Identity(_) | Subject::Directory(_) | Subject::Service(_) | Subject::Node => None,
+        Target::KeyPair(pair) => run.pairs.get(pair).copied(),
+        Target::Identity(_) | Target::Directory(_) | Target::Service(_) | Target::Node => None,
     };
     planned.or(made)
 }
@@ -42,11 +42,11 @@ pub(super) fn create_pair(
     run: &mut Run<'_, '_>,
     action: &Action,
     (private, public): (&FileSpec, &FileSpec),
-    algorithm: KeyAlgorithm,
+    algorithm: NewKeyAlgorithm,
 ) -> Result<(), HostError> {
     let command = WriteCommand::CreateKeyPair { private: private.clone(), public: public.clone(), algorithm };
     let made = public_key(perform(run, &action.address.node, command)?)?;
-    if let Subject::KeyPair(pair) = &action.address.subject {
+    if let Target::KeyPair(pair) = &action.address.subject {
         run.pairs.insert(pair.clone(), made.spki_sha256);
     }
     Ok(())

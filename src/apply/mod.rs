@@ -1,8 +1,8 @@
 //! Does what a plan says, in that order, and nothing else.
 //!
 //! What enters is a [`Plan`], the nodes behind [`Host`] and what should be on them; what leaves is a [`Report`], with events on the way. Nothing is decided
-//! here: each action becomes commands to its node, and the only things drawn are keys and serial numbers, on the nodes. One visit is one
-//! transaction: it is committed after its check, and when anything fails its node is put back before the run stops.
+//! here: each action becomes commands to its node, and the only things drawn are keys and serial numbers, on the nodes. What the plan calls a transaction is one
+//! on its node: it is committed after its check, and when anything fails its node is rolled back before the run stops.
 
 mod act;
 mod answers;
@@ -27,11 +27,13 @@ pub use locks::lock;
 
 use crate::desired::Desired;
 use crate::desired::request::{declared_links, request, see_through_missing_links};
-use crate::plan::{Action, Deed, Expected, Fact, Made, Precondition, RestartMethod, Visit, fact};
+use crate::plan::{
+    Action, Deed, Expected, Fact, Made, PlannedTransaction, Precondition, RestartMethod, fact,
+};
 use crate::protocol::command::{Begin, Slot, VisitId, WriteCommand};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{Content, Expect, FileFacts, Seen, VisitState};
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::protocol::lock::Claim;
 use crate::protocol::node::Host;
 use crate::protocol::snapshots::Undone;
@@ -142,7 +144,7 @@ fn carry_out(
 
 /// The nodes while a run is at work. Visits that are made at the same time sign on the same one, each in its turn.
 type Table = BTreeMap<NodeName, Mutex<Box<dyn Host + Send + Sync>>>;
-type Held<'h> = MutexGuard<'h, Box<dyn Host + Send + Sync>>;
+type HostGuard<'h> = MutexGuard<'h, Box<dyn Host + Send + Sync>>;
 
 /// What an action needs to find at paths of its own node. What it needs of others was looked at when the run began.
 fn needed(action: &Action) -> impl Iterator<Item = (&str, &Fact)> {
@@ -155,7 +157,7 @@ fn needed(action: &Action) -> impl Iterator<Item = (&str, &Fact)> {
 }
 
 /// What works on a node before a visit must work after its undo.
-fn gates(visit: &Visit) -> BTreeSet<Gate> {
+fn gates(visit: &PlannedTransaction) -> BTreeSet<HealthCheck> {
     let gates = visit.actions.iter().filter_map(|action| {
         if let Deed::AwaitHealthy { gates, kept, .. } = &action.deed {
             Some(gates.iter().chain(kept))
@@ -185,7 +187,7 @@ struct Run<'a, 'h> {
     report: Report,
 }
 
-fn held(host: &Mutex<Box<dyn Host + Send + Sync>>) -> Held<'_> {
+fn held(host: &Mutex<Box<dyn Host + Send + Sync>>) -> HostGuard<'_> {
     host.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -245,7 +247,7 @@ impl<'h> Run<'_, 'h> {
         self.report.outcome = Outcome::Done;
     }
 
-    fn visit(&mut self, visit: &Visit, tell: &mut dyn FnMut(&Event<'_>)) -> VisitEnd {
+    fn visit(&mut self, visit: &PlannedTransaction, tell: &mut dyn FnMut(&Event<'_>)) -> VisitEnd {
         if self.settings.done.visits.contains(&visit.number) {
             return VisitEnd::DoneBefore;
         }
@@ -289,11 +291,11 @@ impl<'h> Run<'_, 'h> {
         }
     }
 
-    fn host(&self, node: &NodeName) -> Result<Held<'h>, Failure> {
+    fn host(&self, node: &NodeName) -> Result<HostGuard<'h>, Failure> {
         self.hosts.get(node).map(held).ok_or_else(|| Failure::unknown_node(node))
     }
 
-    fn begin(&mut self, visit: &Visit) -> Result<(), HostError> {
+    fn begin(&mut self, visit: &PlannedTransaction) -> Result<(), HostError> {
         let paths = visit.actions.iter().flat_map(|action| action.paths()).map(str::to_owned).collect();
         let begin = Begin {
             id: VisitId { run: self.plan.id.clone(), visit: visit.number },
@@ -327,7 +329,7 @@ impl<'h> Run<'_, 'h> {
     }
 
     /// Looks at the node again: a plan is done only where everything that it was made from still is as it was.
-    fn check_preconditions(&mut self, visit: &Visit) -> Result<(), Failure> {
+    fn check_preconditions(&mut self, visit: &PlannedTransaction) -> Result<(), Failure> {
         let desired = self.settings.desired;
         let Some(wanted) = desired.nodes.get(&visit.node) else {
             return Err(Failure::unknown_node(&visit.node));
@@ -366,7 +368,7 @@ impl<'h> Run<'_, 'h> {
     }
 
     /// Puts a node back after a failure, or leaves it as the user wanted.
-    fn undo(&mut self, visit: &Visit, cause: Failure) -> VisitEnd {
+    fn undo(&mut self, visit: &PlannedTransaction, cause: Failure) -> VisitEnd {
         if cause.kind == FailureKind::Disconnected {
             // Nobody is there to be told. The node puts itself back, unless the last thing that it did was to keep everything.
             return VisitEnd::Disconnected(cause);
@@ -419,7 +421,7 @@ impl<'h> Run<'_, 'h> {
         }
     }
 
-    fn take_back(&mut self, visit: &Visit, visits: usize) -> Result<(), Failure> {
+    fn take_back(&mut self, visit: &PlannedTransaction, visits: usize) -> Result<(), Failure> {
         let changed = visit.actions.iter().flat_map(|action| action.paths());
         let paths: BTreeSet<String> = changed.map(str::to_owned).collect();
         // What a manifest starts finds the files that are back.

@@ -1,25 +1,25 @@
 //! What other nodes see of the one that is worked on.
 //!
-//! What enters is the gates that an action looks for from other nodes; what leaves is that those of them hold that held before the visit, or which do not and from where. The
-//! other nodes only look. One that gives no answer before the visit is not asked later; one that gives none later is a failure of the visit, which is undone.
+//! What enters is the health checks that an action looks for from other nodes; what leaves is that those of them hold that held before the transaction, or which do not and from where. The
+//! other nodes only look. One that gives no answer before the transaction is not asked later; one that gives none later is a failure of the transaction, which is undone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Run;
 use crate::plan::model::outcome::Failure;
-use crate::plan::{Deed, Visit};
+use crate::plan::{Deed, PlannedTransaction};
 use crate::protocol::command::ReadCommand;
 use crate::protocol::error::HostError;
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::types::duration::Duration;
 use crate::types::names::NodeName;
 
 /// Gates, by the node from which they are looked for.
-pub(super) type Elsewhere = BTreeMap<NodeName, BTreeSet<Gate>>;
+pub(super) type Elsewhere = BTreeMap<NodeName, BTreeSet<HealthCheck>>;
 
 impl Run<'_, '_> {
     /// Looks before a visit what holds of all that the visit will look for from other nodes.
-    pub(super) fn look_elsewhere(&mut self, visit: &Visit) {
+    pub(super) fn look_elsewhere(&mut self, visit: &PlannedTransaction) {
         let mut held = Elsewhere::new();
         for action in &visit.actions {
             let Deed::AwaitHealthy { elsewhere, .. } = &action.deed else { continue };
@@ -38,7 +38,7 @@ impl Run<'_, '_> {
     pub(super) fn await_elsewhere(&mut self, wanted: &Elsewhere, timeout: Duration) -> Result<(), HostError> {
         for (node, gates) in wanted {
             let held = self.held_elsewhere.get(node);
-            let gates: BTreeSet<Gate> =
+            let gates: BTreeSet<HealthCheck> =
                 gates.iter().filter(|gate| held.is_some_and(|held| held.contains(gate))).cloned().collect();
             if gates.is_empty() {
                 continue;
@@ -68,7 +68,12 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    fn look(&mut self, node: &NodeName, gates: &BTreeSet<Gate>, timeout: Duration) -> Result<(), HostError> {
+    fn look(
+        &mut self,
+        node: &NodeName,
+        gates: &BTreeSet<HealthCheck>,
+        timeout: Duration,
+    ) -> Result<(), HostError> {
         let command = ReadCommand::Await {
             gates: gates.clone(),
             kept: BTreeSet::new(),

@@ -1,4 +1,4 @@
-//! The files of own root CAs, on the machine that runs `pki`.
+//! The files of custom root CAs, on the machine that runs `pki`.
 //!
 //! What enters are paths as a spec writes them and the folder of the spec; what leaves is the content of certificate files, and, of an approved plan alone,
 //! the keys of the roots that it installs. Only regular files of at most 1 MiB are read, links to them included; nothing is written. A key file is opened by
@@ -17,7 +17,7 @@ use crate::plan::Deed;
 use crate::simulate::Plan;
 use crate::spec::custom_root;
 use crate::spec::custom_root::{CertificateFile, RootKey, RootKeyError, RootKeys};
-use crate::types::names::{AuthorityName, Subject};
+use crate::types::names::{AuthorityName, Target};
 use crate::types::secret::Secret;
 use crate::x509::pem::MAX_FILE_BYTES;
 
@@ -147,7 +147,7 @@ pub fn keys(plan: &Plan, folder: Option<&Path>) -> Result<Keys, Vec<RootError>> 
     let mut found = Keys::default();
     let mut errors = Vec::new();
     for action in plan.actions() {
-        let (Deed::InstallAuthority { root, source, .. }, Subject::Authority(authority)) =
+        let (Deed::InstallAuthority { root, source, .. }, Target::Authority(authority)) =
             (&action.deed, &action.address.subject)
         else {
             continue;

@@ -1,6 +1,6 @@
-//! What the nodes' own records say of a saved plan that was used before: which of its visits still stand as they were left, and who has gone back since.
+//! What the nodes' own records say of a saved plan that was used before: which of its transactions still stand as they were left, and who has gone back since.
 //!
-//! What enters is a saved plan, how its visits stand by what can be seen, and what the nodes keep of earlier runs; what leaves is how they stand by those records too.
+//! What enters is a saved plan, how its transactions stand by what can be seen, and what the nodes keep of earlier runs; what leaves is how they stand by those records too.
 //! It reads records and decides; nothing is written.
 
 use std::collections::BTreeMap;
@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use super::Hosts;
 use crate::desired::Survey;
 use crate::observe::ask::at_once;
-use crate::plan::{SavedPlan, Standing, Standings, Visit};
+use crate::plan::{PlanProgress, PlannedTransaction, SavedPlan, TransactionProgress};
 use crate::protocol::facts::VisitState;
 use crate::protocol::snapshots::SnapshotFacts;
 use crate::types::names::NodeName;
 
 /// What each node keeps of earlier runs.
-pub type Kept = BTreeMap<NodeName, Vec<SnapshotFacts>>;
+pub type KeptSnapshots = BTreeMap<NodeName, Vec<SnapshotFacts>>;
 
 /// A part of a plan that was applied and is not there any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,19 +30,19 @@ pub struct GoneBack {
 }
 
 /// What the nodes keep in a directory for snapshots. One that does not tell keeps nobody from going on: its own store refuses to do the same visit twice.
-pub fn kept(nodes: &Hosts, directory: &str) -> Kept {
+pub fn kept(nodes: &Hosts, directory: &str) -> KeptSnapshots {
     let told = at_once(nodes, |node| node.snapshots(directory));
     told.into_iter().filter_map(|(name, kept)| Some((name, kept.ok()?))).collect()
 }
 
 /// When a plan was applied last, by the records of the nodes.
-pub fn last_applied(saved: &SavedPlan, kept: &Kept) -> Option<Timestamp> {
+pub fn last_applied(saved: &SavedPlan, kept: &KeptSnapshots) -> Option<Timestamp> {
     committed(saved, kept).map(|(_, kept)| kept.begun_at).max()
 }
 
 fn committed<'a>(
     saved: &'a SavedPlan,
-    kept: &'a Kept,
+    kept: &'a KeptSnapshots,
 ) -> impl Iterator<Item = (&'a NodeName, &'a SnapshotFacts)> {
     let all = kept.iter().flat_map(|(node, kept)| kept.iter().map(move |kept| (node, kept)));
     let visits = saved.visits().len();
@@ -58,12 +58,12 @@ fn committed<'a>(
 /// A part of the plan was applied and is not there any more.
 pub fn settle(
     saved: &SavedPlan,
-    standings: &mut Standings,
-    kept: &Kept,
+    standings: &mut PlanProgress,
+    kept: &KeptSnapshots,
     survey: &Survey,
 ) -> Result<(), GoneBack> {
     for (node, own) in committed(saved, kept) {
-        let is_own = |visit: &&Visit| visit.number == own.id.visit && visit.node == *node;
+        let is_own = |visit: &&PlannedTransaction| visit.number == own.id.visit && visit.node == *node;
         let Some(visit) = saved.visits().iter().find(is_own) else { continue };
         // What it was for may be due again, such as the next step of a replacement: that is another plan's.
         if own.paths.iter().all(|changed| changed.unchanged_since) {
@@ -71,7 +71,7 @@ pub fn settle(
             standings.count_as_done(visit, survey);
             continue;
         }
-        if standings.visits.get(&visit.number) == Some(&Standing::Done) {
+        if standings.visits.get(&visit.number) == Some(&TransactionProgress::Done) {
             continue;
         }
         let touches = |later: &&SnapshotFacts| {

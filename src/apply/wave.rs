@@ -1,19 +1,23 @@
 //! Visits that are made at the same time.
 //!
-//! What enters is the visits of a wave; what leaves is how each of them ended, with what it told on the way, one word after the other. Each is a transaction of its
+//! What enters is the transactions of a wave; what leaves is how each of them ended, with what it told on the way, one word after the other. Each is a transaction of its
 //! own on a node of its own; only what they have signed elsewhere is asked for in turn.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 
-use crate::plan::{Action, Visit};
+use crate::plan::{Action, PlannedTransaction};
 
 use super::Run;
 use crate::plan::model::outcome::{Event, Failure, Report, VisitEnd};
 
 impl Run<'_, '_> {
     /// Several visits at the same time. What each of them tells is told as it comes; each ends by itself, however the others end.
-    pub(super) fn at_once(&mut self, visits: &[Visit], tell: &mut dyn FnMut(&Event<'_>)) -> Vec<VisitEnd> {
+    pub(super) fn at_once(
+        &mut self,
+        visits: &[PlannedTransaction],
+        tell: &mut dyn FnMut(&Event<'_>),
+    ) -> Vec<VisitEnd> {
         let (say, said) = mpsc::channel();
         let ends: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = visits
@@ -23,7 +27,7 @@ impl Run<'_, '_> {
                     scope.spawn(move || {
                         let end = run.visit(visit, &mut |event| {
                             // Nobody listens any more only where the run itself has ended.
-                            let _heard = Word::of(event).map(|word| say.send(word));
+                            let _heard = StepEvent::of(event).map(|word| say.send(word));
                         });
                         (end, run.issued, run.requests)
                     })
@@ -70,7 +74,7 @@ impl Run<'_, '_> {
 }
 
 /// What happens to an action, without what an event borrows.
-struct Word {
+struct StepEvent {
     number: u32,
     kind: Kind,
 }
@@ -81,7 +85,7 @@ enum Kind {
     Fails(Failure),
 }
 
-impl Word {
+impl StepEvent {
     /// None of what is about a whole visit.
     fn of(event: &Event<'_>) -> Option<Self> {
         let (action, kind) = match event {

@@ -1,12 +1,12 @@
 //! Visits without a transaction: what a crash left open is undone, and etcd's data is saved.
 //!
-//! What enters is a visit that does one of these and nothing else; what leaves is how it ended. Neither touches what a transaction would have to put back.
+//! What enters is a transaction that does one of these and nothing else; what leaves is how it ended. Neither touches what a transaction would have to roll back.
 
 use std::net::SocketAddr;
 
 use super::Run;
 use crate::plan::model::outcome::{Event, Failure, FailureKind, VisitEnd};
-use crate::plan::{Action, Deed, Visit};
+use crate::plan::{Action, Deed, PlannedTransaction};
 use crate::protocol::command::SnapshotEtcd;
 use crate::protocol::error::HostError;
 use crate::protocol::snapshots::EtcdSnapshot;
@@ -15,7 +15,7 @@ impl Run<'_, '_> {
     /// How a visit ended that needs no transaction; none where it needs one.
     pub(super) fn without_transaction(
         &mut self,
-        visit: &Visit,
+        visit: &PlannedTransaction,
         tell: &mut dyn FnMut(&Event<'_>),
     ) -> Option<VisitEnd> {
         let [action] = visit.actions.as_slice() else { return None };
@@ -27,7 +27,12 @@ impl Run<'_, '_> {
         Some(if is_undo { self.undo_open(visit, action, tell) } else { self.save_etcd(action, tell) })
     }
 
-    fn undo_open(&mut self, visit: &Visit, action: &Action, tell: &mut dyn FnMut(&Event<'_>)) -> VisitEnd {
+    fn undo_open(
+        &mut self,
+        visit: &PlannedTransaction,
+        action: &Action,
+        tell: &mut dyn FnMut(&Event<'_>),
+    ) -> VisitEnd {
         let directory = self.settings.desired.snapshots.directory.clone();
         tell(&Event::StepBegins { action });
         match self.host(&visit.node).and_then(|mut host| {

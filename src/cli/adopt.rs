@@ -22,7 +22,7 @@ use pki::profile::detect::layout;
 use pki::protocol::facts::{Answer, Observed};
 use pki::protocol::file::SpecReference;
 use pki::protocol::node::Host;
-use pki::remote::ssh::{Known, Ssh, Target};
+use pki::remote::ssh::{Known, Ssh, SshTarget};
 use pki::types::names::NodeName;
 use pki::types::scalars::Port;
 use pki::x509::Sha256;
@@ -267,7 +267,7 @@ fn sources(arguments: &Arguments, global: &Global) -> Result<Vec<Source>, Exit> 
             Exit::Internal
         })?;
         for HostArgument { user, host, port } in &arguments.host {
-            let target = Target {
+            let target = SshTarget {
                 host: host.clone(),
                 user: user.clone(),
                 port: port.map(Port::number),

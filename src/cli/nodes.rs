@@ -10,7 +10,7 @@ use std::time::Duration;
 use pki::agent::Local;
 use pki::protocol::node::Host;
 use pki::remote::session::{Deadlines, Session};
-use pki::remote::ssh::{Client, ClientSettings, Ssh, Target};
+use pki::remote::ssh::{Client, ClientSettings, Ssh, SshTarget};
 use pki::remote::unreachable::Unreachable;
 use pki::spec::Loaded;
 use pki::spec::types::{Connection, Local as LocalConnection};
@@ -71,7 +71,7 @@ fn connect_with(loaded: &Loaded, agreed: Session, ssh_config: Option<&Path>, pat
             Some(Connection { local: Some(local), .. }) => Box::new(self::local(local, base)),
             Some(Connection { local: None, ssh: Some(way) }) => match ssh() {
                 Ok(client) => {
-                    Box::new(Ssh::new(&client, Target::new(name, node, way, base), session.clone()))
+                    Box::new(Ssh::new(&client, SshTarget::new(name, node, way, base), session.clone()))
                 }
                 Err(reason) => Box::new(Unreachable::new(reason)),
             },

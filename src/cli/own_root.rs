@@ -1,4 +1,4 @@
-//! The files of own root CAs, as commands need them: certificates whenever a spec is read, keys once a plan was approved.
+//! The files of custom root CAs, as commands need them: certificates whenever a spec is read, keys once a plan was approved.
 
 use std::path::{Path, PathBuf};
 

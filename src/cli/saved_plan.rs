@@ -15,7 +15,7 @@ use pki::desired::Survey;
 use pki::diagnostic::{RenderStyle, escaped, render};
 use pki::diff::diff;
 use pki::diff::signed::{Signed, check};
-use pki::plan::{Approval, Dates, Rest, SavedPlan, Standing, Standings};
+use pki::plan::{Approval, Dates, PlanProgress, Rest, SavedPlan, TransactionProgress};
 use pki::simulate::Plan;
 use pki::types::format::instant;
 use pki::x509::Sha256;
@@ -264,7 +264,7 @@ impl Fitting {
     }
 
     /// The certificates that came with `--certificates` when the plan was made and are not installed yet, judged again.
-    fn signed(&self, standings: &Standings, survey: &Survey, global: &Global) -> Result<Signed, Exit> {
+    fn signed(&self, standings: &PlanProgress, survey: &Survey, global: &Global) -> Result<Signed, Exit> {
         let found = self.saved.brought(standings);
         if found.is_empty() {
             return Ok(Signed::default());
@@ -321,10 +321,10 @@ impl Fitting {
 }
 
 /// Refuses a plan that reality has overtaken, with every fact that has.
-fn stands(saved: &SavedPlan, standings: &Standings) -> Result<(), Exit> {
+fn stands(saved: &SavedPlan, standings: &PlanProgress) -> Result<(), Exit> {
     let mut exit = Exit::Done;
     for visit in saved.visits() {
-        if let Some(Standing::Unseen { reason }) = standings.visits.get(&visit.number) {
+        if let Some(TransactionProgress::Unseen { reason }) = standings.visits.get(&visit.number) {
             terminal::tell(&format!("error: {} cannot be seen: {}\n", visit.node, escaped(reason)));
             exit = exit.max(Exit::Blocked);
         }

@@ -3,22 +3,22 @@
 //! What enters is a saved plan and what the nodes keep of earlier runs; what leaves is told.
 
 use pki::apply::used;
-use pki::apply::used::Kept;
+use pki::apply::used::KeptSnapshots;
 use pki::desired::Survey;
 use pki::diagnostic::escaped;
-use pki::plan::{SavedPlan, Standings};
+use pki::plan::{PlanProgress, SavedPlan};
 use pki::types::format::instant;
 
 use super::nodes::Hosts;
 use super::{Exit, terminal};
 
 /// What the nodes keep of earlier runs.
-pub(super) fn kept(nodes: &Hosts, survey: &Survey) -> Kept {
+pub(super) fn kept(nodes: &Hosts, survey: &Survey) -> KeptSnapshots {
     used::kept(nodes, &survey.desired.snapshots.directory)
 }
 
 /// Tells that a plan has been applied, and is still true.
-pub(super) fn tell_done(saved: &SavedPlan, kept: &Kept) {
+pub(super) fn tell_done(saved: &SavedPlan, kept: &KeptSnapshots) {
     let how = match used::last_applied(saved, kept) {
         Some(time) => format!("is already applied, {}", instant(time)),
         None if saved.only_undoes() => "has nothing left to undo: that is done".to_owned(),
@@ -39,8 +39,8 @@ pub(super) fn tell_done(saved: &SavedPlan, kept: &Kept) {
 /// The exit code, after it was told who has gone back.
 pub(super) fn settle(
     saved: &SavedPlan,
-    standings: &mut Standings,
-    kept: &Kept,
+    standings: &mut PlanProgress,
+    kept: &KeptSnapshots,
     survey: &Survey,
 ) -> Result<(), Exit> {
     used::settle(saved, standings, kept, survey).map_err(|gone| {

@@ -20,10 +20,10 @@ pub use resolve::{ResolveError, resolve};
 pub use survey::Survey;
 pub use told::{Dispute, Disputes, Origin, Told};
 
-use crate::profile::{Dial, Domain, Endpoint, Keep, Read, What};
+use crate::profile::{Domain, Endpoint, Keep, Read, TlsConnection, What};
 use crate::spec::custom_root::{OwnRoot, Roots};
 use crate::spec::types::{OnExpiry, Restart, Role, Rollout, Scheme, Snapshots, Source};
-use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
 use crate::types::duration::Duration;
 use crate::types::names::{
     AuthorityName, ClusterName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName, NodeName,
@@ -102,7 +102,7 @@ pub struct DesiredAuthority {
     /// When an alarm is raised about it.
     pub alarm_before: Decided<Duration>,
     /// The algorithm that the key must have, where the spec declares one.
-    pub key_algorithm: Option<Decided<KeyAlgorithm>>,
+    pub key_algorithm: Option<Decided<NewKeyAlgorithm>>,
     /// The key is elsewhere, as the spec says.
     pub external: bool,
     /// An own root CA.
@@ -185,7 +185,7 @@ pub struct DesiredNode {
     /// Its services.
     pub services: BTreeMap<ServiceName, DesiredService>,
     /// What programs that are started on it anew for each use connect to.
-    pub programs: BTreeMap<ServiceName, Vec<Dial>>,
+    pub programs: BTreeMap<ServiceName, Vec<TlsConnection>>,
 }
 
 impl DesiredNode {
@@ -282,7 +282,7 @@ pub struct DesiredIdentity {
     /// When an alarm is raised about it.
     pub alarm_before: Decided<Duration>,
     /// The algorithm that the key must have, where the spec declares one.
-    pub key_algorithm: Option<Decided<KeyAlgorithm>>,
+    pub key_algorithm: Option<Decided<NewKeyAlgorithm>>,
     /// Whether renewal keeps the key.
     pub reuse_key: bool,
     /// Where it is kept.
@@ -367,7 +367,7 @@ pub struct DesiredService {
     /// What it reads.
     pub reads: Vec<Read>,
     /// What it connects to.
-    pub dials: Vec<Dial>,
+    pub dials: Vec<TlsConnection>,
     /// What tells whether it works.
     pub health: Vec<DesiredHealth>,
     /// What its instance here calls itself, where the layout fixes that: the name of a member of etcd.

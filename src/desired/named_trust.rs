@@ -3,7 +3,7 @@
 //! What enters is what should be and what the nodes hold; what leaves takes part in every change of a CA. A file that holds nothing but certificates of one
 //! authority is a further place of it: it is written whenever the authority's own file is. One that holds other CAs besides is not ours to write; whoever
 //! reads it is a consumer, for whom a replacement waits and without whom no CA is extended. Only the flag decides what a process reads (kube-apiserver
-//! `--etcd-cafile`, for one, need not be the file that kubeadm makes), so a restart alone mends nothing there. Pure.
+//! `--etcd-cafile`, for one, need not be the file that kubeadm makes), so a restart alone fixes nothing there. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -16,7 +16,7 @@ use super::key_pair::odd_ones_out;
 use super::trust::{Evidence, Trusted, tell_apart};
 use super::view::{pem, pem_reasons, storage_view};
 use super::{
-    Effect, Finding, NotAsDeclared, Reason, Staged, Succession, directory, files, strangers, wishes,
+    CaRotation, Effect, Finding, NotAsDeclared, Reason, Staged, directory, files, strangers, wishes,
 };
 use crate::diff::snapshot_keys;
 
@@ -243,7 +243,7 @@ pub(super) struct AuthorityCase<'a> {
     pub(super) copy: &'a AuthorityCopy,
     pub(super) view: &'a AuthorityView,
     /// Which of its certificates go, and which one comes.
-    pub(super) succession: Option<&'a Succession>,
+    pub(super) succession: Option<&'a CaRotation>,
     pub(super) node: &'a NodeName,
     /// What should be on the node.
     pub(super) on: &'a DesiredNode,
@@ -404,7 +404,7 @@ impl AuthorityCase<'_> {
             return None;
         }
         let certificate = first.facts().key.spki_sha256;
-        let is_next = |succession: &Succession| {
+        let is_next = |succession: &CaRotation| {
             succession.successor.as_ref().is_some_and(|next| next.facts().key.spki_sha256 == key)
         };
         if self.succession.is_some_and(is_next) {

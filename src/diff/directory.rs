@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{DesiredDirectory, DesiredNode};
 use crate::diagnostic::escaped;
 use crate::protocol::facts::{Content, FileFacts, FileKind, Hop, NodeFacts, Seen};
-use crate::types::names::{Address, DirectoryName, NodeName, Subject};
+use crate::types::names::{Address, DirectoryName, NodeName, Target};
 
 use super::{Effect, Finding, Reason};
 
@@ -56,7 +56,9 @@ fn is_seen_through(directory: &DesiredDirectory, facts: &NodeFacts) -> bool {
 /// Why a directory cannot be moved.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub enum Obstacle {
+// Saved plans and schemas know it by this name.
+#[schemars(rename = "Obstacle")]
+pub enum MoveObstacle {
     /// Files are in both places.
     HoldsFiles {
         /// How many things are where it should be.
@@ -73,7 +75,7 @@ pub enum Obstacle {
     IsMounted,
 }
 
-impl fmt::Display for Obstacle {
+impl fmt::Display for MoveObstacle {
     /// One clause, without a full stop; texts from nodes are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -96,30 +98,30 @@ fn obstacle(
     path: &str,
     directory: &FileFacts,
     facts: &NodeFacts,
-) -> Result<Option<Obstacle>, String> {
+) -> Result<Option<MoveObstacle>, String> {
     let above = link.rsplit_once('/').map(|(above, _)| above).unwrap_or_default();
     if let Some(above) = facts.files.get(above).and_then(Seen::present)
         && above.device != directory.device
     {
-        return Ok(Some(Obstacle::IsMounted));
+        return Ok(Some(MoveObstacle::IsMounted));
     }
     let link_there = |hops: &[Hop]| own_hop(hops, path).map(|hop| hop.target.clone());
     match facts.files.get(path) {
         None => Err(format!("{path} was not looked at")),
         Some(Seen::Unknown { reason }) => Err(format!("{path}: {reason}")),
         Some(Seen::Absent) => Ok(None),
-        Some(Seen::Dangling { hops, .. } | Seen::Looping { hops }) => {
-            Ok(Some(link_there(hops).map_or(Obstacle::IsNoDirectory, |target| Obstacle::IsLink { target })))
-        }
+        Some(Seen::Dangling { hops, .. } | Seen::Looping { hops }) => Ok(Some(
+            link_there(hops).map_or(MoveObstacle::IsNoDirectory, |target| MoveObstacle::IsLink { target }),
+        )),
         Some(Seen::Present(there)) => match (link_there(&there.hops), &there.content) {
-            (Some(target), _) => Ok(Some(Obstacle::IsLink { target })),
+            (Some(target), _) => Ok(Some(MoveObstacle::IsLink { target })),
             (None, Content::Directory { entries, .. }) if entries.is_empty() => Ok(None),
             (None, Content::Directory { entries, .. }) => {
-                Ok(Some(Obstacle::HoldsFiles { count: entries.len() }))
+                Ok(Some(MoveObstacle::HoldsFiles { count: entries.len() }))
             }
             (None, Content::Unreadable { reason }) => Err(format!("{path}: {reason}")),
             (None, _) if there.kind == FileKind::Directory => Err(format!("{path} was not looked into")),
-            (None, _) => Ok(Some(Obstacle::IsNoDirectory)),
+            (None, _) => Ok(Some(MoveObstacle::IsNoDirectory)),
         },
     }
 }
@@ -140,7 +142,7 @@ fn in_the_way(wanted: &DesiredDirectory, link: &str, file: &FileFacts, facts: &N
 
 /// What is said of everything behind a directory that hides its files: once, instead of a finding for each file.
 pub(crate) fn hidden(name: &DirectoryName, directory: &DesiredDirectory, node: &NodeName) -> Finding {
-    let address = Address { subject: Subject::Directory(name.clone()), node: node.clone() };
+    let address = Address { subject: Target::Directory(name.clone()), node: node.clone() };
     let because = format!("it lies behind {}, see {address}", directory.known_as());
     Finding { effect: Effect::Unknown, reason: Reason::Unknown { because }, decided_by: None }
 }

@@ -16,7 +16,7 @@ use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm};
 use super::authority::is_extension;
 use super::declared;
 use super::{
-    AuthorityView, Effect, Finding, Form, IdentityView, Reason, Succession, files, request, strangers,
+    AuthorityView, CaRotation, Effect, Finding, Form, IdentityView, Reason, files, request, strangers,
     verifiers,
 };
 use crate::types::format::subject_text;
@@ -41,12 +41,12 @@ pub(super) struct IssuingAuthority<'a> {
     /// What all nodes hold of it.
     pub(super) view: &'a AuthorityView,
     /// What takes its place.
-    pub(super) succession: Option<&'a Succession>,
+    pub(super) succession: Option<&'a CaRotation>,
 }
 
 /// How good a certificate with its key is on one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum CertificateHealth {
     /// A person has to look first, or nothing is known.
     Barred,
     /// It is not there, or cannot be used.
@@ -141,23 +141,23 @@ impl IdentityCase<'_> {
     }
 
     /// How good what the node holds is, as far as the certificate and its key go.
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> CertificateHealth {
         let unknown = self.view.reasons.iter().any(|reason| matches!(reason, Reason::Unknown { .. }));
         if self.view.other_credentials.is_some() {
-            return Standing::Barred;
+            return CertificateHealth::Barred;
         }
         let Some(certificate) = &self.view.certificate else {
-            return if unknown { Standing::Barred } else { Standing::Unusable };
+            return if unknown { CertificateHealth::Barred } else { CertificateHealth::Unusable };
         };
         let found = CHECKS.iter().filter_map(|check| check(self, certificate));
         let gravest = found.map(|finding| finding.effect).min();
         let matches = self.view.key == Some(certificate.facts().key.spki_sha256);
         match gravest {
-            _ if unknown => Standing::Barred,
-            Some(Effect::Blocks | Effect::Unknown) => Standing::Barred,
-            _ if !matches || !self.view.reasons.is_empty() => Standing::Unusable,
-            Some(Effect::Due) => Standing::Due,
-            Some(Effect::Note) | None => Standing::Good,
+            _ if unknown => CertificateHealth::Barred,
+            Some(Effect::Blocks | Effect::Unknown) => CertificateHealth::Barred,
+            _ if !matches || !self.view.reasons.is_empty() => CertificateHealth::Unusable,
+            Some(Effect::Due) => CertificateHealth::Due,
+            Some(Effect::Note) | None => CertificateHealth::Good,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::desired::{Desired, DesiredKeyPair};
 use crate::protocol::facts::{NodeFacts, Observed};
-use crate::types::names::{KeyPairName, NodeName, Subject};
+use crate::types::names::{KeyPairName, NodeName, Target};
 use crate::x509::Sha256;
 
 use super::view::{pem, pem_reasons};
@@ -51,10 +51,7 @@ pub(super) fn findings(wanted: &DesiredKeyPair, facts: &NodeFacts) -> Vec<Findin
 
 /// The nodes whose pair is not the one that most nodes hold: tokens signed there are refused elsewhere at random (kubernetes#22351).
 /// Which key is right only a person can tell, so it blocks.
-pub(super) fn between_nodes(
-    desired: &Desired,
-    observed: &Observed,
-) -> Vec<(Subject, NodeName, Vec<Finding>)> {
+pub(super) fn between_nodes(desired: &Desired, observed: &Observed) -> Vec<(Target, NodeName, Vec<Finding>)> {
     let mut held: BTreeMap<&KeyPairName, BTreeMap<&NodeName, Sha256>> = BTreeMap::new();
     for (node, wanted) in &desired.nodes {
         let Some(facts) = observed.nodes.get(node).and_then(|answer| answer.facts()) else { continue };
@@ -68,7 +65,7 @@ pub(super) fn between_nodes(
     let mut found = Vec::new();
     for (name, by_node) in held {
         for (node, reason) in odd_ones_out(&by_node) {
-            found.push((Subject::KeyPair(name.clone()), node, vec![Finding::blocks(reason)]));
+            found.push((Target::KeyPair(name.clone()), node, vec![Finding::blocks(reason)]));
         }
     }
     found

@@ -31,7 +31,7 @@ mod view;
 mod ways;
 mod wishes;
 
-pub use directory::Obstacle;
+pub use directory::MoveObstacle;
 pub(crate) use directory::{hidden, own_hop, target};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,13 +45,13 @@ pub use alarm::FindingAlarm;
 pub use authority::{AuthorityView, authority_views, is_extension};
 pub use copies::CopyHeld;
 pub use declared::NotAsDeclared;
-pub use identity::Standing;
+pub use identity::CertificateHealth;
 pub use reason::Reason;
 pub use request::waiting_request;
 pub use shared::{SharedView, shared_views};
 pub use strangers::{Judges, Stray};
 pub(crate) use succession::successor_names;
-pub use succession::{Staged, Succession, successions};
+pub use succession::{CaRotation, Staged, successions};
 pub use unlisted::{Outsider, Seen as SeenOutside, Sighting, Unlisted, unlisted, way_out};
 pub use view::{Form, IdentityView, identity_view, storage_view};
 pub(crate) use view::{foreign_content, in_the_way};
@@ -62,7 +62,7 @@ use crate::desired::{Desired, DesiredNode};
 use crate::profile::{Keep, foreign};
 use crate::protocol::facts::{Answer, NodeFacts, Observed};
 use crate::types::duration::Duration;
-use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use ways::Ways;
 
 /// The largest difference between a node's clock and ours. Beyond it a certificate that we issue might not be valid yet on the node.
@@ -166,7 +166,7 @@ impl Differences {
         differences
     }
 
-    fn add(&mut self, subject: Subject, node: &NodeName, findings: Vec<Finding>) {
+    fn add(&mut self, subject: Target, node: &NodeName, findings: Vec<Finding>) {
         if !findings.is_empty() {
             let of = self.findings.entry(Address { subject, node: node.clone() }).or_default();
             of.extend(findings);
@@ -193,15 +193,15 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
                     ways::of_state(facts, &desired.snapshots.directory),
                 ];
                 let of_node = of_node.into_iter().flatten().chain(declared::roles(node, facts));
-                differences.add(Subject::Node, name, of_node.collect());
+                differences.add(Target::Node, name, of_node.collect());
             }
             Some(Answer::Unreachable { reason }) => {
-                differences.add(Subject::Node, name, vec![unreachable(reason)])
+                differences.add(Target::Node, name, vec![unreachable(reason)])
             }
             Some(Answer::Skipped) => {
-                differences.add(Subject::Node, name, vec![Finding::note(Reason::Skipped)])
+                differences.add(Target::Node, name, vec![Finding::note(Reason::Skipped)])
             }
-            None => differences.add(Subject::Node, name, vec![unreachable("the node was not asked")]),
+            None => differences.add(Target::Node, name, vec![unreachable("the node was not asked")]),
         }
         differences.findings
     };
@@ -213,7 +213,7 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
         differences.add(subject, &node, findings);
     }
     for (node, finding) in machine::common_addresses(desired, observed) {
-        differences.add(Subject::Node, &node, vec![finding]);
+        differences.add(Target::Node, &node, vec![finding]);
     }
     for (address, finding) in refused::findings(desired, observed, &authorities, &successions, &differences) {
         differences.add(address.subject, &address.node, vec![finding]);
@@ -232,7 +232,7 @@ fn node_differences(
     facts: &NodeFacts,
     (authorities, successions): (
         &BTreeMap<AuthorityName, AuthorityView>,
-        &BTreeMap<AuthorityName, Succession>,
+        &BTreeMap<AuthorityName, CaRotation>,
     ),
     now: Timestamp,
 ) {
@@ -244,7 +244,7 @@ fn node_differences(
             Some(finding) => vec![finding],
             None => directory::findings(wanted, facts),
         };
-        differences.add(Subject::Directory(directory.clone()), name, findings);
+        differences.add(Target::Directory(directory.clone()), name, findings);
     }
     // What lies behind a step that somebody else decides is unknown, whatever was seen there.
     let by_unsafe_ways =
@@ -282,7 +282,7 @@ fn node_differences(
         let copied = copy.copies.values().map(|file| file.path.as_str());
         let paths: Vec<&str> = [&*copy.certificate.path, &*copy.key.path].into_iter().chain(copied).collect();
         let findings = by_unsafe_ways(&paths, findings);
-        differences.add(Subject::Authority(authority.clone()), name, findings);
+        differences.add(Target::Authority(authority.clone()), name, findings);
     }
     for (identity, wanted) in &node.identities {
         let view = identity_view(wanted, facts);
@@ -298,18 +298,18 @@ fn node_differences(
         let copied = copied.flat_map(|copy| copy.storage.files()).map(|file| file.path.as_str());
         let files: Vec<&str> = files.into_iter().chain(copied).collect();
         let findings = by_unsafe_ways(&files, findings);
-        differences.add(Subject::Identity(identity.clone()), name, findings);
+        differences.add(Target::Identity(identity.clone()), name, findings);
     }
     for (pair, wanted) in &node.key_pairs {
         let findings = hidden(&[&wanted.private.path, &wanted.public.path]);
         let findings = findings.unwrap_or_else(|| key_pair::findings(wanted, facts));
         let findings = by_unsafe_ways(&[&wanted.private.path, &wanted.public.path], findings);
-        differences.add(Subject::KeyPair(pair.clone()), name, findings);
+        differences.add(Target::KeyPair(pair.clone()), name, findings);
     }
     for (service, wanted) in &node.services {
         let Some(live) = facts.services.get(service) else { continue };
         let case = service::ServiceCase { version: node.version, node, wanted, live, facts };
-        differences.add(Subject::Service(service.clone()), name, case.findings());
+        differences.add(Target::Service(service.clone()), name, case.findings());
     }
 }
 

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AuthorityView, Differences, Effect, Finding, Reason, Succession, is_extension};
+use super::{AuthorityView, CaRotation, Differences, Effect, Finding, Reason, is_extension};
 use crate::desired::Desired;
 use crate::protocol::facts::Observed;
 use crate::trust::refused::{CheckedWith, Refusal, refusals};
-use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Target};
 use crate::x509::Certificate;
 
 /// The findings, each with what it is about.
@@ -17,18 +17,18 @@ pub(super) fn findings(
     desired: &Desired,
     observed: &Observed,
     authorities: &BTreeMap<AuthorityName, AuthorityView>,
-    successions: &BTreeMap<AuthorityName, Succession>,
+    successions: &BTreeMap<AuthorityName, CaRotation>,
     known: &Differences,
 ) -> Vec<(Address, Finding)> {
     let mut of: BTreeMap<Address, Vec<Refusal>> = BTreeMap::new();
     for refusal in refusals(desired, observed) {
         if is_of_what_it_is_checked_with(&refusal, desired) && !is_said(&refusal, successions, known) {
-            let subject = Subject::Identity(refusal.identity.clone());
+            let subject = Target::Identity(refusal.identity.clone());
             of.entry(Address { subject, node: refusal.node.clone() }).or_default().push(refusal);
         }
     }
     let finding = |(address, refusals): (Address, Vec<Refusal>)| {
-        let Subject::Identity(identity) = &address.subject else { return None };
+        let Target::Identity(identity) = &address.subject else { return None };
         let wanted = desired.nodes.get(&address.node)?.identities.get(identity)?;
         let view = wanted.authority.as_ref().and_then(|authority| authorities.get(authority));
         let signer = view.filter(|view| !view.keys.is_empty()).and_then(|view| view.signer());
@@ -68,18 +68,18 @@ fn is_of_what_it_is_checked_with(refusal: &Refusal, desired: &Desired) -> bool {
 /// Whether a finding about either end says it already, or a replacement on its way ends it.
 fn is_said(
     refusal: &Refusal,
-    successions: &BTreeMap<AuthorityName, Succession>,
+    successions: &BTreeMap<AuthorityName, CaRotation>,
     known: &Differences,
 ) -> bool {
-    let of = |subject: Subject, node| known.of(&Address { subject, node });
-    let own = of(Subject::Identity(refusal.identity.clone()), refusal.node.clone());
+    let of = |subject: Target, node| known.of(&Address { subject, node });
+    let own = of(Target::Identity(refusal.identity.clone()), refusal.node.clone());
     let (file, is_replaced) = match &refusal.checked_with {
         CheckedWith::Authority(authority) => {
-            let subject = Subject::Authority(authority.clone());
+            let subject = Target::Authority(authority.clone());
             (of(subject, refusal.refused_on.clone()), successions.contains_key(authority))
         }
         CheckedWith::Kubeconfig(kubeconfig) => {
-            (of(Subject::Identity(kubeconfig.clone()), refusal.refused_on.clone()), false)
+            (of(Target::Identity(kubeconfig.clone()), refusal.refused_on.clone()), false)
         }
     };
     is_replaced || own.iter().any(says_of_leaf) || file.iter().any(says_of_trust)

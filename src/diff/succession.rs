@@ -17,14 +17,14 @@ use crate::x509::{Certificate, Sha256};
 
 /// A CA that takes the place of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Succession {
+pub struct CaRotation {
     /// The certificates that go, by their digests, each with the finding that says why.
     pub leaving: BTreeMap<Sha256, (Certificate, Finding)>,
     /// The one that comes: the root that the spec names, or one that is there with its key; none while it has to be made.
     pub successor: Option<Certificate>,
 }
 
-impl Succession {
+impl CaRotation {
     /// The certificate that goes and issued this one, or one of those above it in its chain. Below the one that comes nothing needs what goes.
     pub fn issuer_that_goes(&self, certificate: &Certificate, chain: &[Certificate]) -> Option<&Certificate> {
         for below in line(certificate, chain) {
@@ -106,7 +106,7 @@ pub fn successions(
     desired: &Desired,
     authorities: &BTreeMap<AuthorityName, AuthorityView>,
     now: Timestamp,
-) -> BTreeMap<AuthorityName, Succession> {
+) -> BTreeMap<AuthorityName, CaRotation> {
     let of_authority = |(name, view): (&AuthorityName, &AuthorityView)| {
         Some((name.clone(), view.succession(desired.authorities.get(name)?, now)?))
     };
@@ -115,7 +115,7 @@ pub fn successions(
 
 impl AuthorityView {
     /// Which of its certificates go, and which one comes; none where none has to go, or where it is none that can be replaced.
-    fn succession(&self, wanted: &DesiredAuthority, now: Timestamp) -> Option<Succession> {
+    fn succession(&self, wanted: &DesiredAuthority, now: Timestamp) -> Option<CaRotation> {
         let mut leaving: BTreeMap<Sha256, (Certificate, Finding)> = BTreeMap::new();
         for certificate in self.known().chain(self.further.iter()) {
             if let Some(finding) = self.leaves(certificate, wanted, now) {
@@ -129,7 +129,7 @@ impl AuthorityView {
         // Without a CA of somebody else it would trust the same, and nothing has to come.
         let only_drops = leaving.values().all(|(_, finding)| finding.is_of_stray());
         if only_drops {
-            return Some(Succession { leaving, successor: self.signer().cloned() });
+            return Some(CaRotation { leaving, successor: self.signer().cloned() });
         }
         for (lost, finding) in self.lost(&leaving, wanted) {
             leaving.insert(*lost.fingerprint(), (lost, finding));
@@ -139,7 +139,7 @@ impl AuthorityView {
             Some(_) => root,
             None => self.successor(&leaving, now).cloned(),
         };
-        Some(Succession { leaving, successor })
+        Some(CaRotation { leaving, successor })
     }
 
     /// Why a CA certificate has to go.

@@ -365,10 +365,10 @@ fn another_algorithm_is_wrong_only_when_one_is_declared() {
     let mut world = agreement();
     let path = ["spec", "certificates", "apiserver", "keyAlgorithm"];
     world.identity("cp-1", "apiserver").key_algorithm =
-        Some(Decided::declared(crate::types::certificate::KeyAlgorithm::EcdsaP256, &path));
+        Some(Decided::declared(crate::types::certificate::NewKeyAlgorithm::EcdsaP256, &path));
     assert_eq!(world.findings(), ["apiserver@cp-1 Due KeyAlgorithmDiffers"]);
     world.identity("cp-1", "apiserver").key_algorithm =
-        Some(Decided::declared(crate::types::certificate::KeyAlgorithm::Rsa2048, &path));
+        Some(Decided::declared(crate::types::certificate::NewKeyAlgorithm::Rsa2048, &path));
     assert!(world.findings().is_empty());
 }
 

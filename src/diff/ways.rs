@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::DesiredNode;
 use crate::diagnostic::escaped;
 use crate::protocol::facts::{Hop, Met, NodeFacts, Seen, UnsafeStep};
-use crate::types::names::{Address, DirectoryName, NodeName, Subject};
+use crate::types::names::{Address, DirectoryName, NodeName, Target};
 use crate::types::storage::{FileSpec, Storage};
 
 use super::{Effect, Finding, Reason, own_hop, target};
@@ -46,7 +46,7 @@ pub(super) fn findings(
         let finding = match behind(step, node, path) {
             // Said once of the directory, instead of once of each file in it.
             Some((directory, known)) => {
-                let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
+                let address = Address { subject: Target::Directory(directory.clone()), node: name.clone() };
                 let because = format!("it lies behind {known}, see {address}");
                 Finding { effect: Effect::Unknown, reason: Reason::Unknown { because }, decided_by: None }
             }

@@ -23,7 +23,7 @@ pub(super) fn findings(case: &AuthorityCase<'_>) -> Vec<Finding> {
     let held = case.view.on_node(case.node).unwrap_or_default();
     for (fingerprint, because) in case.wanted.distrusted() {
         let is_held = held.iter().any(|held| *held.fingerprint() == fingerprint);
-        let goes = |leaving: &super::Succession| leaving.leaving.contains_key(&fingerprint);
+        let goes = |leaving: &super::CaRotation| leaving.leaving.contains_key(&fingerprint);
         if is_held && !case.succession.is_some_and(goes) {
             findings.push(cannot(format!("`distrust` of {} ({because})", fingerprint.short()), "distrust"));
         }

@@ -13,7 +13,7 @@ use crate::diagnostic::escaped;
 use crate::output::health_checks::gate_lines;
 use crate::plan::{Action, Deed, KeyCopy, RestartMethod};
 use crate::types::format::instant;
-use crate::types::names::Subject;
+use crate::types::names::Target;
 
 /// An action in a few words, as the order and progress name it.
 pub fn deed(action: &Action) -> String {
@@ -62,7 +62,7 @@ pub fn deed(action: &Action) -> String {
         Deed::UpdateKubeconfig { .. } => format!("update the CA data of {subject}"),
         Deed::SetPermissions { file, .. } => format!("set owner and mode of {}", escaped(&file.path)),
         Deed::Restart { .. } => format!("restart {subject}"),
-        Deed::AwaitHealthy { .. } if matches!(subject, Subject::Identity(_)) => {
+        Deed::AwaitHealthy { .. } if matches!(subject, Target::Identity(_)) => {
             format!("wait until {subject} is accepted")
         }
         Deed::AwaitHealthy { .. } => format!("wait until {subject} works"),

@@ -1,4 +1,4 @@
-//! Certificates that are signed elsewhere: the lines of a plan about a request and about what comes back, and what a person does in between.
+//! Externally signed certificates: the lines of a plan about a request and about what comes back, and what a person does in between.
 
 use std::fmt::Write as _;
 
@@ -11,9 +11,9 @@ use crate::diagnostic::escaped;
 use crate::plan::{CsrRequest, Install, KeySource};
 use crate::types::format::{date, instant};
 use crate::types::lookalike::spelled;
-use crate::types::names::{Address, Subject};
+use crate::types::names::{Address, Target};
 
-pub(super) fn request_lines(body: &mut Lines, request: &CsrRequest, subject: &Subject) {
+pub(super) fn request_lines(body: &mut Lines, request: &CsrRequest, subject: &Target) {
     body.add("to be signed", format!("by {}, whose key is kept elsewhere", request.authority));
     body.add("subject", super::issue::subject(&request.subject));
     names(body, (&request.dns, &request.ip), request.before.as_ref());

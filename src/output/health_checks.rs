@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::issue::Lines;
 use crate::diagnostic::escaped;
 use crate::protocol::health_check;
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::types::names::NodeName;
 
 /// What is waited for: what must hold in any case, and what must hold because it does before, also as other nodes see it.
 pub(super) fn gate_lines(
     body: &mut Lines,
-    gates: &BTreeSet<Gate>,
-    kept: &BTreeSet<Gate>,
-    elsewhere: &BTreeMap<NodeName, BTreeSet<Gate>>,
+    gates: &BTreeSet<HealthCheck>,
+    kept: &BTreeSet<HealthCheck>,
+    elsewhere: &BTreeMap<NodeName, BTreeSet<HealthCheck>>,
 ) {
     for line in health_check::lines(gates) {
         body.add("until", escaped(&line));

@@ -12,9 +12,9 @@ use super::privilege::runs_as_root;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::output::notes::{elsewhere, links, notes, restarts};
-use crate::plan::{Action, Approval, Blocked, Deed, Disruption, Phase, PlanContent, Visit, Why};
+use crate::plan::{Action, Approval, Blocked, Deed, Disruption, Phase, PlanContent, PlannedTransaction, Why};
 use crate::types::format::instant;
-use crate::types::names::Subject;
+use crate::types::names::Target;
 
 /// The whole plan as text.
 pub fn plan(plan: &PlanContent) -> String {
@@ -201,7 +201,7 @@ fn block(action: &Action, plan: &PlanContent) -> Option<(String, String)> {
             let services: Vec<&str> = services.iter().map(|service| service.as_str()).collect();
             let services = services.join(", ");
             // Whatever is put back at the address of a directory and has to be restarted for is a directory.
-            let is_directory = matches!(action.address.subject, Subject::Directory(_));
+            let is_directory = matches!(action.address.subject, Target::Directory(_));
             let is_removed = is_directory && matches!(action.deed, Deed::Restore { .. });
             let when = match (is_directory, is_removed) {
                 (_, true) => {
@@ -225,9 +225,9 @@ fn order(plan: &PlanContent) -> String {
         return String::new();
     }
     let nodes: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
-    let phases: Vec<(Phase, &[Visit])> = plan.phases().collect();
+    let phases: Vec<(Phase, &[PlannedTransaction])> = plan.phases().collect();
     let is_plain = phases.iter().all(|(phase, _)| phase.is_ordinary());
-    let most = plan.waves().map(<[Visit]>::len).max().unwrap_or(1);
+    let most = plan.waves().map(<[PlannedTransaction]>::len).max().unwrap_or(1);
     let at_a_time = match most {
         1 => if is_plain { "one at a time" } else { "one node at a time" }.to_owned(),
         many => {
@@ -244,7 +244,7 @@ fn order(plan: &PlanContent) -> String {
     for (number, (phase, visits)) in (1..).zip(phases) {
         if !is_plain {
             let nodes: Vec<&str> = visits.iter().map(|visit| visit.node.as_str()).collect();
-            let purpose = visits.first().map_or_else(|| phase.words(), Visit::purpose);
+            let purpose = visits.first().map_or_else(|| phase.words(), PlannedTransaction::purpose);
             let _ = writeln!(text, "    phase {number} ({phase}), to {purpose}: {}", nodes.join(", "));
         }
         for visit in visits {

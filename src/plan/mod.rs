@@ -38,7 +38,7 @@ pub use model::saved_plan::SavedPlan;
 pub use model::summary::{Summary, Upcoming};
 pub use order::graph::{Cycle, Graph};
 pub use resume::again::{Dates, Difference, Passed, Rest};
-pub use resume::progress::{Changed, Made, Standing, Standings, standing};
+pub use resume::progress::{Changed, Made, PlanProgress, TransactionProgress, standing};
 pub use resume::rollback::{Rollback, RollbackError, rollback, runs};
 pub use resume::selection::{SelectsNothing, selects_nothing};
 pub use resume::until::NoSuchPhase;
@@ -104,7 +104,7 @@ pub struct PlanContent {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs_as_root: Vec<RootCommand>,
     /// The nodes' work, in order.
-    pub visits: Vec<Visit>,
+    pub visits: Vec<PlannedTransaction>,
     /// The phases that are left for a later run, because the user said so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub later: Vec<Phase>,
@@ -141,7 +141,9 @@ pub struct PlanContent {
 /// The work on one node, done or undone as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Visit {
+// Saved plans and schemas know it by this name.
+#[schemars(rename = "Visit")]
+pub struct PlannedTransaction {
     /// Its place among the visits, from 1.
     pub number: u32,
     /// The phase to which it belongs. Visits come in the order of their phases.
@@ -272,7 +274,7 @@ pub fn draft(input: &Input<'_>) -> Result<Draft, PlanError> {
 
 impl PlanContent {
     /// A plan with nothing but its work in it.
-    fn new(input: &Input<'_>, visits: Vec<Visit>, summary: Summary) -> Self {
+    fn new(input: &Input<'_>, visits: Vec<PlannedTransaction>, summary: Summary) -> Self {
         let observed = &input.survey.observed;
         let links = model::linked::linked(&visits, input.survey);
         let skipped = observed.nodes.iter().filter(|(_, answer)| matches!(answer, Answer::Skipped));
@@ -332,13 +334,13 @@ impl PlanContent {
     }
 
     /// The phases that it has, each with its visits.
-    pub fn phases(&self) -> impl Iterator<Item = (Phase, &[Visit])> {
+    pub fn phases(&self) -> impl Iterator<Item = (Phase, &[PlannedTransaction])> {
         let phases = self.visits.chunk_by(|one, next| one.phase == next.phase);
         phases.filter_map(|visits| Some((visits.first()?.phase, visits)))
     }
 
     /// The visits in waves: those of a wave are made at the same time, and a wave begins when the one before it has ended.
-    pub fn waves(&self) -> impl Iterator<Item = &[Visit]> {
+    pub fn waves(&self) -> impl Iterator<Item = &[PlannedTransaction]> {
         self.visits.chunk_by(|one, next| next.with_previous && one.phase == next.phase)
     }
 
@@ -348,8 +350,9 @@ impl PlanContent {
     }
 
     /// The visit to which an action belongs.
-    pub fn visit_of(&self, action: &Action) -> Option<&Visit> {
-        let is_here = |visit: &&Visit| visit.actions.iter().any(|own| own.number == action.number);
+    pub fn visit_of(&self, action: &Action) -> Option<&PlannedTransaction> {
+        let is_here =
+            |visit: &&PlannedTransaction| visit.actions.iter().any(|own| own.number == action.number);
         self.visits.iter().find(is_here)
     }
 

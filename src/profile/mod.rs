@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-pub use connections::{At, Dial, Held, ProgramEntry, Trusts};
+pub use connections::{At, PresentedKey, ProgramEntry, TlsConnection, Trusts};
 pub use foreign::{FOREIGN, Foreign, foreign};
 pub use version::{Versioned, applicable};
 
@@ -371,7 +371,7 @@ pub struct ServiceEntry {
     pub reads: Vec<Read>,
     /// What it connects to.
     #[serde(default)]
-    pub dials: Vec<Dial>,
+    pub dials: Vec<TlsConnection>,
     /// What its instance on a node calls itself, where every installation of the layout has it so: the name of a member of etcd.
     #[serde(default)]
     pub member_name: Option<String>,

@@ -18,9 +18,9 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::protocol::wire::command::{WireSharedIdentity, secret};
-use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
 use crate::types::non_empty::{NonEmpty, or_nothing};
 use crate::types::scalars::FileMode;
 use crate::types::secret::Secret;
@@ -48,7 +48,7 @@ pub struct Begin {
     pub units: BTreeSet<String>,
     /// What is looked at before anything is touched: of these gates, those that hold then must hold again after an undo.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub gates: BTreeSet<Gate>,
+    pub gates: BTreeSet<HealthCheck>,
     /// How long an undo waits for them.
     #[serde(default)]
     pub gates_seconds: u64,
@@ -218,10 +218,10 @@ commands! {
         /// Waits until gates hold, and have held for a while. Needs no transaction.
         Await {
             /// The gates.
-            gates: BTreeSet<Gate>,
+            gates: BTreeSet<HealthCheck>,
             /// More gates, of which only those count that held before the transaction touched anything.
             #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-            kept: BTreeSet<Gate>,
+            kept: BTreeSet<HealthCheck>,
             /// How long they must hold without a break.
             settle_seconds: u64,
             /// The longest wait for it.
@@ -272,7 +272,7 @@ commands! {
         /// Makes new private keys, on all cores at once, and keeps each in its slot. Answers with their public halves.
         MakeKeys {
             /// Where each is kept, and what kind of key it is.
-            keys: BTreeMap<Slot, KeyAlgorithm>,
+            keys: BTreeMap<Slot, NewKeyAlgorithm>,
         } -> PublicKeys(keys);
         /// Takes the private key that an identity has on this node into a slot, so that it is kept. Answers with its public half.
         TakeKey {
@@ -356,7 +356,7 @@ commands! {
             /// The key's file.
             key: FileSpec,
             /// What kind of key.
-            algorithm: KeyAlgorithm,
+            algorithm: NewKeyAlgorithm,
             /// The subject, which is also the issuer.
             subject: SubjectName,
             /// First moment of its validity.
@@ -374,7 +374,7 @@ commands! {
             /// The public key's file.
             public: FileSpec,
             /// What kind of key.
-            algorithm: KeyAlgorithm,
+            algorithm: NewKeyAlgorithm,
         } -> PublicKey;
         /// Writes the public half of a private key that is there. Answers with it.
         WritePublicKey {
@@ -575,7 +575,7 @@ pub(crate) enum Expected {
     Done,
     PublicKey,
     /// Of these slots, no more and no less.
-    PublicKeys(BTreeMap<Slot, KeyAlgorithm>),
+    PublicKeys(BTreeMap<Slot, NewKeyAlgorithm>),
     Certificate,
     Request,
     Shared,

@@ -14,7 +14,9 @@ use crate::types::url::with_port;
 /// One thing that must hold on a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-pub enum Gate {
+// Saved plans and schemas know it by this name.
+#[schemars(rename = "Gate")]
+pub enum HealthCheck {
     /// A systemd unit is active.
     Active {
         /// The unit.
@@ -154,7 +156,7 @@ impl Call {
     }
 }
 
-impl Gate {
+impl HealthCheck {
     /// `http://ADDRESS:PORT/PATH`, with TLS or without.
     pub fn url(tls: bool, address: IpAddr, port: u16, path: &str) -> String {
         let scheme = if tls { "https" } else { "http" };
@@ -162,46 +164,46 @@ impl Gate {
     }
 }
 
-impl fmt::Display for Gate {
+impl fmt::Display for HealthCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = |address: &IpAddr, port: &u16| SocketAddr::new(*address, *port);
         match self {
-            Gate::Active { unit } => write!(f, "{unit} is active"),
-            Gate::Listens { address, port } => write!(f, "{} answers with TLS", at(address, port)),
-            Gate::Serves { address, port, certificate } => {
+            HealthCheck::Active { unit } => write!(f, "{unit} is active"),
+            HealthCheck::Listens { address, port } => write!(f, "{} answers with TLS", at(address, port)),
+            HealthCheck::Serves { address, port, certificate } => {
                 write!(f, "{} shows the certificate of {certificate}", at(address, port))
             }
-            Gate::Started { unit } => write!(f, "{unit} is active or starting"),
-            Gate::Restarted { unit } => write!(f, "{unit} is started anew"),
-            Gate::Replaced { address, port, .. } => {
+            HealthCheck::Started { unit } => write!(f, "{unit} is active or starting"),
+            HealthCheck::Restarted { unit } => write!(f, "{unit} is started anew"),
+            HealthCheck::Replaced { address, port, .. } => {
                 write!(f, "{} is served by a new process", at(address, port))
             }
-            Gate::Etcd { address, port, .. } => {
+            HealthCheck::Etcd { address, port, .. } => {
                 write!(f, "etcd at {} follows a leader, without alarm, and keeps up", at(address, port))
             }
-            Gate::Http { tls, address, port, path } => {
-                write!(f, "{} answers 200", Gate::url(*tls, *address, *port, path))
+            HealthCheck::Http { tls, address, port, path } => {
+                write!(f, "{} answers 200", HealthCheck::url(*tls, *address, *port, path))
             }
-            Gate::Accepts(call) => write!(f, "{} accepts {}", call.url(), call.shows.file()),
+            HealthCheck::Accepts(call) => write!(f, "{} accepts {}", call.url(), call.shows.file()),
         }
     }
 }
 
 /// The gates in words, in few lines: all that accept the same certificate are in one.
-pub fn lines(gates: &BTreeSet<Gate>) -> Vec<String> {
+pub fn lines(gates: &BTreeSet<HealthCheck>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut accepted: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for gate in gates {
         match gate {
-            Gate::Accepts(call) => accepted.entry(call.shows.file()).or_default().push(call.url()),
-            Gate::Active { .. }
-            | Gate::Listens { .. }
-            | Gate::Serves { .. }
-            | Gate::Started { .. }
-            | Gate::Restarted { .. }
-            | Gate::Replaced { .. }
-            | Gate::Etcd { .. }
-            | Gate::Http { .. } => lines.push(gate.to_string()),
+            HealthCheck::Accepts(call) => accepted.entry(call.shows.file()).or_default().push(call.url()),
+            HealthCheck::Active { .. }
+            | HealthCheck::Listens { .. }
+            | HealthCheck::Serves { .. }
+            | HealthCheck::Started { .. }
+            | HealthCheck::Restarted { .. }
+            | HealthCheck::Replaced { .. }
+            | HealthCheck::Etcd { .. }
+            | HealthCheck::Http { .. } => lines.push(gate.to_string()),
         }
     }
     for (file, urls) in accepted {

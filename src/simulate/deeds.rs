@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use super::refusal::{made, missing, no_key, not_made, of_issue, other_key, signs, source, verify};
 use crate::plan::{
-    Action, Bundle, CaCertificates, Deed, Issue, KeyCopy, KeySource, Position, RestartMethod, Visit,
+    Action, Bundle, CaCertificates, Deed, Issue, KeyCopy, KeySource, PlannedTransaction, Position,
+    RestartMethod,
 };
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::protocol::snapshots::VisitId;
-use crate::trust::disk::{File, Lies};
+use crate::trust::disk::{DiskEntry, File};
 use crate::trust::material::{CertificateId, Issuer, Key, Planned};
-use crate::trust::model::World;
+use crate::trust::model::ClusterModel;
 use crate::trust::restored::Comes;
 use crate::trust::state::State;
 use crate::types::duration::Duration;
-use crate::types::names::{NodeName, ServiceName, Subject};
+use crate::types::names::{NodeName, ServiceName, Target};
 use crate::types::storage::Storage;
 use crate::x509::SubjectNames;
 
@@ -47,7 +48,7 @@ pub(super) enum Effect {
 }
 
 /// Why the node would refuse an action; none where nothing is known that speaks against it.
-pub(super) fn refusal(state: &mut State<'_>, visit: &Visit, action: &Action) -> Option<String> {
+pub(super) fn refusal(state: &mut State<'_>, visit: &PlannedTransaction, action: &Action) -> Option<String> {
     let (node, world) = (&action.address.node, &state.world);
     match &action.deed {
         Deed::Verify { .. } => verify(state, visit, action),
@@ -61,7 +62,7 @@ pub(super) fn refusal(state: &mut State<'_>, visit: &Visit, action: &Action) -> 
                 world.file(node, &certificate.path).and_then(|held| held.certificates.first().copied());
             let over = over.and_then(|over| world.material.with_digest(&over));
             let occupied = |path: &String| {
-                let is_there = matches!(world.lies(node, path), Lies::File(_));
+                let is_there = matches!(world.lies(node, path), DiskEntry::File(_));
                 is_there.then(|| format!("{path} is already there: a file that is not empty"))
             };
             let is_written_over = over.is_some() && held == over;
@@ -96,7 +97,7 @@ pub(super) fn refusal(state: &mut State<'_>, visit: &Visit, action: &Action) -> 
             };
             let key_is_kept = copy.key.is_none() || kept.is_some_and(|kept| kept.key == copy.key);
             let is_lost = !(copy.certificates.iter().all(is_kept) && key_is_kept);
-            let is_known = !matches!(world.lies(node, of), Lies::Unknown);
+            let is_known = !matches!(world.lies(node, of), DiskEntry::Unknown);
             (is_lost && is_known).then(|| format!("{path}: it holds something that {of} does not"))
         }
         Deed::UndoOpen { .. }
@@ -116,7 +117,7 @@ pub(super) fn refusal(state: &mut State<'_>, visit: &Visit, action: &Action) -> 
     }
 }
 
-impl World {
+impl ClusterModel {
     /// Does what an action does.
     pub(super) fn act(&mut self, action: &Action) -> Effect {
         let (node, number) = (&action.address.node, action.number);
@@ -129,28 +130,28 @@ impl World {
             | Deed::PurgeSnapshots { .. }
             | Deed::Verify { .. } => Effect::None,
             Deed::AwaitHealthy { gates, settle, .. } => {
-                let served = |gate: &Gate| {
-                    let Gate::Serves { port, certificate, .. } = gate else { return None };
+                let served = |gate: &HealthCheck| {
+                    let HealthCheck::Serves { port, certificate, .. } = gate else { return None };
                     Some((*port, certificate.clone()))
                 };
                 Effect::Awaited { served: gates.iter().filter_map(served).collect(), settled: *settle }
             }
             Deed::Restart { how, .. } => match &action.address.subject {
-                Subject::Service(service) => Effect::Restarted {
+                Target::Service(service) => Effect::Restarted {
                     service: service.clone(),
                     by_manifest: matches!(how, RestartMethod::StaticPod { .. }),
                 },
-                Subject::Authority(_)
-                | Subject::Identity(_)
-                | Subject::KeyPair(_)
-                | Subject::Directory(_)
-                | Subject::Node => Effect::None,
+                Target::Authority(_)
+                | Target::Identity(_)
+                | Target::KeyPair(_)
+                | Target::Directory(_)
+                | Target::Node => Effect::None,
             },
             // What a crash left half done the plan does not say.
             Deed::UndoOpen { .. } => {
                 let disk = self.disks.entry(node.clone()).or_default();
                 let paths: Vec<String> = disk.paths().cloned().collect();
-                paths.iter().for_each(|path| disk.put(path, Lies::Unknown));
+                paths.iter().for_each(|path| disk.put(path, DiskEntry::Unknown));
                 Effect::Wrote(paths)
             }
             Deed::Restore { run, visit, path, .. } => {
@@ -187,9 +188,9 @@ impl World {
             }
             Deed::CopyAuthorityCertificate { from, source, file } => {
                 let lies = match self.lies(from, source) {
-                    Lies::File(found) => certificates(found.certificates.clone()),
-                    Lies::Nothing => Lies::Nothing,
-                    Lies::Unknown => Lies::Unknown,
+                    DiskEntry::File(found) => certificates(found.certificates.clone()),
+                    DiskEntry::Nothing => DiskEntry::Nothing,
+                    DiskEntry::Unknown => DiskEntry::Unknown,
                 };
                 self.write(node, &file.path, lies)
             }
@@ -199,20 +200,20 @@ impl World {
             }
             Deed::CreateKeyPair { private, public, .. } => {
                 let key = File { key: Some(Key::Made(number)), ..File::default() };
-                self.write(node, &private.path, Lies::File(Arc::new(key)));
-                self.write(node, &public.path, Lies::Unknown)
+                self.write(node, &private.path, DiskEntry::File(Arc::new(key)));
+                self.write(node, &public.path, DiskEntry::Unknown)
             }
-            Deed::WritePublicKey { public, .. } => self.write(node, &public.path, Lies::Unknown),
+            Deed::WritePublicKey { public, .. } => self.write(node, &public.path, DiskEntry::Unknown),
             Deed::WriteBundle { file, bundle, .. } => {
                 let mut held: Vec<CertificateId> =
                     bundle.certificates().iter().map(|certificate| self.material.real(certificate)).collect();
                 let own = match &action.address.subject {
-                    Subject::Authority(authority) => self.made.get(authority).copied(),
-                    Subject::Identity(_)
-                    | Subject::KeyPair(_)
-                    | Subject::Directory(_)
-                    | Subject::Service(_)
-                    | Subject::Node => None,
+                    Target::Authority(authority) => self.made.get(authority).copied(),
+                    Target::Identity(_)
+                    | Target::KeyPair(_)
+                    | Target::Directory(_)
+                    | Target::Service(_)
+                    | Target::Node => None,
                 };
                 match (bundle.made(), own) {
                     (Some(Position::First), Some(own)) => held.insert(0, own),
@@ -225,7 +226,7 @@ impl World {
                 let all = [vec![self.material.real(certificate)], self.ca_certificates(chain)].concat();
                 self.write(node, &file.path, certificates(all))
             }
-            Deed::RemoveCopy { path, .. } => self.write(node, path, Lies::Nothing),
+            Deed::RemoveCopy { path, .. } => self.write(node, path, DiskEntry::Nothing),
             Deed::IssueIdentity(issue) => self.issue(node, number, issue),
             Deed::CopyIdentity(copy) => {
                 let (shown, key) = match self.shown(copy.from(), &copy.source) {
@@ -251,7 +252,7 @@ impl World {
                 let trusted = self.ca_certificates(trusted);
                 let known = self.disk_file(node, &file.path);
                 let updated = File { trusted, trusted_file: None, ..known };
-                self.write(node, &file.path, Lies::File(Arc::new(updated)))
+                self.write(node, &file.path, DiskEntry::File(Arc::new(updated)))
             }
         }
     }
@@ -266,23 +267,23 @@ impl World {
         let below = |known: &&String| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
         let mut paths: Vec<String> = disk.paths().filter(below).cloned().collect();
         match comes {
-            None => self.write(node, path, Lies::Unknown),
+            None => self.write(node, path, DiskEntry::Unknown),
             Some(Comes::Directory) => Effect::None,
             Some(Comes::File(lies)) => {
-                paths.iter().for_each(|below| disk.put(below, Lies::Nothing));
+                paths.iter().for_each(|below| disk.put(below, DiskEntry::Nothing));
                 disk.put(path, lies);
                 paths.push(path.to_owned());
                 Effect::Wrote(paths)
             }
             Some(Comes::Link) => {
-                paths.iter().for_each(|below| disk.put(below, Lies::Unknown));
+                paths.iter().for_each(|below| disk.put(below, DiskEntry::Unknown));
                 Effect::Moved(path.to_owned())
             }
             Some(Comes::Tree(files)) => {
                 for known in paths {
                     let name = known.strip_prefix(path).map(|rest| rest.trim_start_matches('/'));
                     let lies = name.and_then(|name| files.get(name)).cloned();
-                    disk.put(&known, lies.unwrap_or(Lies::Nothing));
+                    disk.put(&known, lies.unwrap_or(DiskEntry::Nothing));
                 }
                 Effect::Moved(path.to_owned())
             }
@@ -324,13 +325,13 @@ impl World {
         match place {
             Storage::Pair { certificate, key: key_file } => {
                 let beside = File { key, ..File::default() };
-                self.write(node, &key_file.path, Lies::File(Arc::new(beside)));
+                self.write(node, &key_file.path, DiskEntry::File(Arc::new(beside)));
                 self.write(node, &certificate.path, certificates(shown));
                 Effect::Wrote(vec![key_file.path.clone(), certificate.path.clone()])
             }
             Storage::Combined { file } => {
                 let both = File { certificates: shown, key, ..File::default() };
-                self.write(node, &file.path, Lies::File(Arc::new(both)))
+                self.write(node, &file.path, DiskEntry::File(Arc::new(both)))
             }
             Storage::Kubeconfig { file, .. } => {
                 let known = self.disk_file(node, &file.path);
@@ -339,7 +340,7 @@ impl World {
                 if let Some(trusted) = trusted {
                     (updated.trusted, updated.trusted_file) = (self.ca_certificates(trusted), None);
                 }
-                self.write(node, &file.path, Lies::File(Arc::new(updated)))
+                self.write(node, &file.path, DiskEntry::File(Arc::new(updated)))
             }
         }
     }
@@ -363,8 +364,8 @@ impl World {
         }
     }
 
-    fn remember(&mut self, subject: &Subject, made: CertificateId) {
-        if let Subject::Authority(authority) = subject {
+    fn remember(&mut self, subject: &Target, made: CertificateId) {
+        if let Target::Authority(authority) = subject {
             self.made.insert(authority.clone(), made);
         }
     }
@@ -377,7 +378,7 @@ impl World {
         own: Key,
     ) -> Effect {
         let beside = File { key: Some(own), ..File::default() };
-        self.write(node, key, Lies::File(Arc::new(beside)));
+        self.write(node, key, DiskEntry::File(Arc::new(beside)));
         self.write(node, certificate, certificates(vec![made]))
     }
 
@@ -386,22 +387,22 @@ impl World {
     fn link(&mut self, node: &NodeName, path: &str, target: &str) -> Effect {
         let disk = self.disks.entry(node.clone()).or_default();
         let below = |known: &String| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-        let unseen = |known: &&String| below(known) && *disk.at(known) == Lies::Nothing;
+        let unseen = |known: &&String| below(known) && *disk.at(known) == DiskEntry::Nothing;
         let paths: Vec<String> = disk.paths().filter(unseen).cloned().collect();
         for known in &paths {
             let behind = known.strip_prefix(path).map(|rest| format!("{target}{rest}"));
-            let lies = behind.map_or(Lies::Unknown, |behind| disk.at(&behind).clone());
+            let lies = behind.map_or(DiskEntry::Unknown, |behind| disk.at(&behind).clone());
             disk.put(known, lies);
         }
         Effect::Wrote(paths)
     }
 
-    fn write(&mut self, node: &NodeName, path: &str, lies: Lies) -> Effect {
+    fn write(&mut self, node: &NodeName, path: &str, lies: DiskEntry) -> Effect {
         self.disks.entry(node.clone()).or_default().put(path, lies);
         Effect::Wrote(vec![path.to_owned()])
     }
 }
 
-fn certificates(certificates: Vec<CertificateId>) -> Lies {
-    Lies::File(Arc::new(File { certificates, ..File::default() }))
+fn certificates(certificates: Vec<CertificateId>) -> DiskEntry {
+    DiskEntry::File(Arc::new(File { certificates, ..File::default() }))
 }

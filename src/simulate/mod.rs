@@ -7,13 +7,13 @@
 //!
 //! Of each instance of a service it knows what lies on disk, what it may have loaded (by the catalogue's reload table, in the worst case) and whether it
 //! is up; after each action every connection that the action can affect is verified again, each way, and so at each instant of the ways back that undo the
-//! visit: from its end and from each point in it from which the way back can be another one (`play::is_point` says which and why). Of a rollback it knows
-//! what the snapshots tell, and names what breaks instead of refusing it. A process that polls has what is new once a gate has seen it serve that, or once
+//! transaction: from its end and from each point in it from which the way back can be another one (`play::is_point` says which and why). Of a rollback it knows
+//! what the snapshots tell, and names what breaks instead of refusing it. A process that polls has what is new once a health check has seen it serve that, or once
 //! an action has waited as long as it takes.
 //!
 //! What it does not model: the instant between the two renames of a pair of files, name constraints on certificates that do not exist yet, time that passes
 //! unasked (a process that polls may have read a change or not, until then or its restart), tokens, what kubelets renew by themselves meanwhile, and that a
-//! way back waits for its own gates.
+//! way back waits for its own health checks.
 
 mod deeds;
 mod plan;
@@ -30,16 +30,16 @@ pub use plan::{Plan, check, check_rollback};
 use crate::desired::Survey;
 use crate::diff::unlisted;
 use crate::plan::model::checked::{Checked, Counterexample, Heals, Interruption, Least, When};
-use crate::plan::{Blocked, PlanContent, Visit};
+use crate::plan::{Blocked, PlanContent, PlannedTransaction};
 use crate::trust::broken_authorities::authorities_of;
 use crate::trust::disk::Disk;
 use crate::trust::judge::Verdict;
-use crate::trust::model::World;
+use crate::trust::model::ClusterModel;
 use crate::trust::processes::{Processes, otherwise};
-use crate::trust::restored::{Kept, Snapshots};
+use crate::trust::restored::{Restorable, Snapshots};
 use crate::trust::state::State;
 use crate::trust::topology::{Input, InstanceId, LinkId, Topology, topology};
-use crate::types::names::{Address, AuthorityName, Subject};
+use crate::types::names::{Address, AuthorityName, Target};
 use play::{Break, Play, Shortage, waves};
 use trust::Watch;
 
@@ -107,7 +107,7 @@ fn too_few_already(plan: &PlanContent, checked: &Checked, fault: &Counterexample
     least.filter(|least| least.before < least.of)?;
     let action = plan.actions().find(|action| action.number == when.step())?;
     Some(Blocked {
-        address: Address { subject: Subject::Service(service.clone()), node: action.address.node.clone() },
+        address: Address { subject: Target::Service(service.clone()), node: action.address.node.clone() },
         because: format!("{when} would leave {left} of {of} that work, and {needed} are needed"),
         help: Some(format!("bring back first what of {service} does not work now")),
         findings: Vec::new(),
@@ -117,7 +117,7 @@ fn too_few_already(plan: &PlanContent, checked: &Checked, fault: &Counterexample
 #[cfg(test)]
 fn simulate_waves(
     plan: &PlanContent,
-    waves: &[Vec<&Visit>],
+    waves: &[Vec<&PlannedTransaction>],
     survey: &Survey,
     processes: &Processes,
 ) -> Result<Checked, Counterexample> {
@@ -127,12 +127,12 @@ fn simulate_waves(
 /// What is said of the plan, and what it breaks without saying so, the first first.
 fn played(
     plan: &PlanContent,
-    waves: &[Vec<&Visit>],
+    waves: &[Vec<&PlannedTransaction>],
     survey: &Survey,
     &Before { processes, snapshots, judges_end }: &Before<'_>,
 ) -> (Checked, Vec<Counterexample>) {
-    let mut world = World::default();
-    world.kept = Kept::new(snapshots, &survey.desired, &mut world.material);
+    let mut world = ClusterModel::default();
+    world.kept = Restorable::new(snapshots, &survey.desired, &mut world.material);
     for (name, node) in &survey.desired.nodes {
         for (service, wanted) in &node.services {
             let manifest = wanted.restart.as_ref().and_then(|restart| restart.static_pod.clone());
@@ -147,7 +147,7 @@ fn played(
     }
     let topology = topology(&survey.desired, &survey.observed, &world.disks);
     let loaded_otherwise =
-        |input: &Input, world: &mut World| otherwise(input, world, &topology, survey, processes);
+        |input: &Input, world: &mut ClusterModel| otherwise(input, world, &topology, survey, processes);
     let state = State::new(world, &topology, plan.created, loaded_otherwise);
     let connections =
         (0..topology.links.len()).filter(|index| *state.link(LinkId(*index)) == Verdict::Holds).count();
@@ -213,12 +213,12 @@ fn left(
     survey: &Survey,
 ) -> Option<(When, Counterexample)> {
     let concerned = plan.actions().filter_map(|action| match &action.address.subject {
-        Subject::Authority(authority) => Some(authority.clone()),
-        Subject::Identity(_)
-        | Subject::KeyPair(_)
-        | Subject::Directory(_)
-        | Subject::Service(_)
-        | Subject::Node => Some(action.deed.signed_under()?.clone()),
+        Target::Authority(authority) => Some(authority.clone()),
+        Target::Identity(_)
+        | Target::KeyPair(_)
+        | Target::Directory(_)
+        | Target::Service(_)
+        | Target::Node => Some(action.deed.signed_under()?.clone()),
     });
     let concerned: BTreeSet<AuthorityName> = concerned.collect();
     let when = When::Step(plan.actions().last()?.number);

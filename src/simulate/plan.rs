@@ -11,7 +11,7 @@ use super::play::waves;
 use super::{Before, cannot_be_done, once, played, too_few_already};
 use crate::desired::Survey;
 use crate::plan::model::checked::{Counterexample, Interruption};
-use crate::plan::{Draft, Passed, PlanContent, Visit};
+use crate::plan::{Draft, Passed, PlanContent, PlannedTransaction};
 use crate::trust::processes::Processes;
 use crate::trust::restored::Snapshots;
 
@@ -33,7 +33,7 @@ impl Plan {
     /// The same, for a run that passes over what is done of a longer plan: of that it holds nothing but the places.
     pub fn passing_over(self, passed: &[Passed]) -> Self {
         let Self(mut content) = self;
-        content.visits.extend(passed.iter().map(|passed| Visit {
+        content.visits.extend(passed.iter().map(|passed| PlannedTransaction {
             number: passed.number,
             phase: passed.phase,
             with_previous: false,

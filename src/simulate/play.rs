@@ -1,7 +1,7 @@
-//! A plan played on the model: each action, each visit's way back, and whatever can happen at the same time.
+//! A plan played on the model: each action, each transaction's way back, and whatever can happen at the same time.
 //!
-//! What enters is the state before the plan and its visits in waves; what leaves is every link that stopped working, with what mends it, and the
-//! lowest counts. In a wave the visits to several nodes may come in any order and overlap: since each side of a link is one input on one node,
+//! What enters is the state before the plan and its transactions in waves; what leaves is every link that stopped working, with what fixes it, and the
+//! lowest counts. In a wave the transactions to several nodes may come in any order and overlap: since each side of a link is one input on one node,
 //! all orders are covered by trying every state that one node passes through against every one of the other.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::deeds::{Effect, refusal};
 use super::trust::Watch;
 use crate::plan::model::checked::When;
-use crate::plan::{Action, Deed, PlanContent, Visit};
+use crate::plan::{Action, Deed, PlanContent, PlannedTransaction};
 use crate::trust::health::{Count, Health};
 use crate::trust::judge::Verdict;
 use crate::trust::state::{Before, Loaded, State};
@@ -95,7 +95,7 @@ impl<'a> Play<'a> {
     }
 
     /// Visits that are made at the same time.
-    pub(super) fn wave(&mut self, visits: &[&Visit]) {
+    pub(super) fn wave(&mut self, visits: &[&PlannedTransaction]) {
         if let [visit] = visits {
             self.forth(visit, true);
             return;
@@ -117,7 +117,7 @@ impl<'a> Play<'a> {
     }
 
     /// One visit, action by action, with the ways back from it.
-    fn forth(&mut self, visit: &Visit, and_back: bool) -> Vec<Restarted> {
+    fn forth(&mut self, visit: &PlannedTransaction, and_back: bool) -> Vec<Restarted> {
         let before = self.state.before(&visit.node);
         self.stood.clear();
         self.at_visit = self.health.count(&self.state, &BTreeSet::new());
@@ -385,6 +385,6 @@ fn is_point(action: &Action, done: &[Action], restarted: &[Restarted]) -> bool {
 }
 
 /// The visits in waves, as a plan has them made.
-pub(super) fn waves(plan: &PlanContent) -> Vec<Vec<&Visit>> {
+pub(super) fn waves(plan: &PlanContent) -> Vec<Vec<&PlannedTransaction>> {
     plan.waves().map(|wave| wave.iter().collect()).collect()
 }

@@ -8,16 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::plan::{
-    Action, CaCertificates, Deed, Expected, Issue, KeySource, PlanContent, Precondition, Visit, fact,
+    Action, CaCertificates, Deed, Expected, Issue, KeySource, PlanContent, PlannedTransaction, Precondition,
+    fact,
 };
 use crate::protocol::facts::Observed;
-use crate::trust::disk::{File, Lies, Source};
+use crate::trust::disk::{DiskEntry, File, Source};
 use crate::trust::judge::Verdict;
 use crate::trust::material::{CertificateId, Holding, Key, Known};
-use crate::trust::model::World;
+use crate::trust::model::ClusterModel;
 use crate::trust::state::State;
 use crate::types::certificate::Usage;
-use crate::types::names::{AuthorityName, NodeName, Subject};
+use crate::types::names::{AuthorityName, NodeName, Target};
 use crate::types::storage::Storage;
 
 /// The actions that need to find what is not there, and why that is so. A visit looks at its node once, before it begins.
@@ -61,7 +62,7 @@ pub(super) fn unmet<'p>(plan: &'p PlanContent, observed: &Observed) -> Vec<(&'p 
 }
 
 /// A certificate is signed with what lies on the signer's node, and a key that is kept is taken from its place.
-pub(super) fn of_issue(world: &World, node: &NodeName, issue: &Issue) -> Option<String> {
+pub(super) fn of_issue(world: &ClusterModel, node: &NodeName, issue: &Issue) -> Option<String> {
     let issuer = match &issue.issuer {
         Some(digest) => world.material.with_digest(digest),
         None => world.made.get(&issue.authority).copied(),
@@ -87,7 +88,7 @@ pub(super) fn of_issue(world: &World, node: &NodeName, issue: &Issue) -> Option<
 
 /// The issuer must be in the authority's file, and the key beside it must be its own.
 pub(super) fn signs(
-    world: &World,
+    world: &ClusterModel,
     (node, certificate, key): (&NodeName, &str, &str),
     issuer: Option<CertificateId>,
 ) -> Option<String> {
@@ -103,7 +104,7 @@ pub(super) fn signs(
 
 /// What is copied must be there, and must be what the plan names.
 pub(super) fn source(
-    world: &World,
+    world: &ClusterModel,
     node: &NodeName,
     place: &Storage,
     wanted: Option<CertificateId>,
@@ -132,15 +133,15 @@ pub(super) fn source(
 }
 
 /// Everything that the visit wrote is read afresh before it is kept.
-pub(super) fn verify(state: &mut State<'_>, visit: &Visit, action: &Action) -> Option<String> {
+pub(super) fn verify(state: &mut State<'_>, visit: &PlannedTransaction, action: &Action) -> Option<String> {
     let Deed::Verify { identities } = &action.deed else { return None };
     let is_checked = |written: &&Action| match &written.address.subject {
-        Subject::Identity(identity) => identities.contains(identity),
-        Subject::Authority(_)
-        | Subject::KeyPair(_)
-        | Subject::Directory(_)
-        | Subject::Service(_)
-        | Subject::Node => false,
+        Target::Identity(identity) => identities.contains(identity),
+        Target::Authority(_)
+        | Target::KeyPair(_)
+        | Target::Directory(_)
+        | Target::Service(_)
+        | Target::Node => false,
     };
     let written = visit.actions.iter().filter(is_checked);
     let places: Vec<Place<'_>> = written.filter_map(|written| place(&written.deed)).collect();
@@ -205,21 +206,21 @@ fn not_whole(state: &mut State<'_>, node: &NodeName, place: &Place<'_>) -> Optio
     (!lacks.is_empty()).then(|| format!("{path}: its names lack {}", lacks.join(", ")))
 }
 
-pub(super) fn missing(world: &World, node: &NodeName, path: &str) -> Option<String> {
+pub(super) fn missing(world: &ClusterModel, node: &NodeName, path: &str) -> Option<String> {
     match world.lies(node, path) {
-        Lies::Nothing => Some(format!("nothing is in {path} on {node}")),
-        Lies::Unknown | Lies::File(_) => None,
+        DiskEntry::Nothing => Some(format!("nothing is in {path} on {node}")),
+        DiskEntry::Unknown | DiskEntry::File(_) => None,
     }
 }
 
-pub(super) fn no_key(world: &World, node: &NodeName, path: &str) -> Option<String> {
+pub(super) fn no_key(world: &ClusterModel, node: &NodeName, path: &str) -> Option<String> {
     let lacks = |file: &File| file.key.is_none();
     let lacks = world.file(node, path).is_some_and(lacks);
     missing(world, node, path)
         .or_else(|| lacks.then(|| format!("{path} on {node} has no private key that can be used")))
 }
 
-pub(super) fn other_key(world: &World, node: &NodeName, path: &str, wanted: Key) -> Option<String> {
+pub(super) fn other_key(world: &ClusterModel, node: &NodeName, path: &str, wanted: Key) -> Option<String> {
     let is_other = |file: &File| file.key != Some(wanted);
     let is_other = world.file(node, path).is_some_and(is_other);
     no_key(world, node, path).or_else(|| {
@@ -235,7 +236,7 @@ pub(super) fn made(from: Option<&CaCertificates>) -> Option<&AuthorityName> {
     }
 }
 
-pub(super) fn not_made(world: &World, authority: Option<&AuthorityName>) -> Option<String> {
+pub(super) fn not_made(world: &ClusterModel, authority: Option<&AuthorityName>) -> Option<String> {
     let authority = authority.filter(|authority| !world.made.contains_key(*authority))?;
     Some(format!("no earlier step makes the certificate of {authority} that it writes"))
 }

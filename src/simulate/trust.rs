@@ -11,10 +11,10 @@ use super::play::Play;
 use crate::desired::{Desired, DesiredNode};
 use crate::plan::model::checked::{Counterexample, Heals, When};
 use crate::profile::Keep;
-use crate::trust::disk::{Disk, Disks, Lies, Source};
+use crate::trust::disk::{Disk, DiskEntry, Disks, Source};
 use crate::trust::judge::Verdict;
 use crate::trust::material::{CertificateId, HoldingId};
-use crate::trust::model::World;
+use crate::trust::model::ClusterModel;
 use crate::trust::topology::{Half, Input, InputId, Kind, LinkId, Topology};
 use crate::types::certificate::Usage;
 use crate::types::names::{AuthorityName, NodeName};
@@ -47,7 +47,7 @@ impl Watch {
     }
 
     /// A step wrote these paths of a node.
-    pub(super) fn wrote(&mut self, world: &World, node: &NodeName, paths: &[String], action: u32) {
+    pub(super) fn wrote(&mut self, world: &ClusterModel, node: &NodeName, paths: &[String], action: u32) {
         let wrote = self.wrote.entry(node.clone()).or_default();
         wrote.extend(paths.iter().map(|path| (path.clone(), action)));
         let Some(files) = self.files.get(node) else { return };
@@ -56,7 +56,7 @@ impl Watch {
             let had = self.first.get(node).and_then(|disk| certificates(disk, &file.source));
             let had_some = had.is_some_and(|had| !had.is_empty());
             let is_kubeconfig = matches!(file.source, Source::Cluster(_));
-            let is_there = matches!(world.lies(node, path), Lies::File(_));
+            let is_there = matches!(world.lies(node, path), DiskEntry::File(_));
             let fault = match held {
                 // Where nothing was, a link may come that leads to nothing yet; and a kubeconfig without CA certificates trusts what its machine trusts.
                 Some([]) if had_some || is_there && !is_kubeconfig => "without a certificate".to_owned(),
@@ -97,13 +97,13 @@ fn trust_files(node: &DesiredNode) -> BTreeMap<String, TrustFile> {
 /// What a trust file holds; none while nobody knows, or where it lies in another file.
 fn certificates<'d>(disk: &'d Disk, source: &Source) -> Option<&'d [CertificateId]> {
     match (disk.at(source.certificate()), source) {
-        (Lies::Unknown, _) => None,
-        (Lies::Nothing, _) => Some(&[]),
-        (Lies::File(file), Source::Cluster(_)) => {
+        (DiskEntry::Unknown, _) => None,
+        (DiskEntry::Nothing, _) => Some(&[]),
+        (DiskEntry::File(file), Source::Cluster(_)) => {
             (file.trusted_file.is_none() && !file.other_means).then_some(&file.trusted)
         }
         (
-            Lies::File(file),
+            DiskEntry::File(file),
             Source::Bundle(_) | Source::Pair { .. } | Source::Combined(_) | Source::User(_),
         ) => Some(&file.certificates),
     }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::places::{CertificateFile, Consumer, Files, Placement};
-use crate::types::certificate::{KeyAlgorithm, SubjectName};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName};
 use crate::types::duration::Duration;
 use crate::types::names::{ConsumerName, CopyName};
 
@@ -30,7 +30,7 @@ pub struct Authority {
     pub alarm_before: Option<Duration>,
     /// The algorithm of a new key; `defaults.keyAlgorithm` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_algorithm: Option<KeyAlgorithm>,
+    pub key_algorithm: Option<NewKeyAlgorithm>,
     /// The subject of a new certificate, where it differs from the profile's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<SubjectName>,

@@ -18,7 +18,7 @@ pub use super::operation::{
 pub use super::places::{
     CertificateFile, CombinedFile, Consumer, Directory, Files, Holders, KubeconfigFile, Place, Placement,
 };
-use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
 use crate::types::duration::Duration;
 use crate::types::names::{
     AuthorityName, ClusterName, CopyName, DirectoryName, IdentityName, NodeName, ServiceName,
@@ -147,7 +147,7 @@ pub struct Defaults {
     /// The algorithm of keys. When absent, a renewal keeps the algorithm that it finds, and what is new gets `rsa-2048`, kubeadm's default; an existing
     /// key of another algorithm is replaced only if this is declared.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_algorithm: Option<KeyAlgorithm>,
+    pub key_algorithm: Option<NewKeyAlgorithm>,
     /// Whether renewal keeps the existing key. A new key each time is safer, and is what kubeadm does.
     pub reuse_keys: bool,
 }
@@ -231,7 +231,7 @@ pub struct Certificate {
     pub alarm_before: Option<Duration>,
     /// The algorithm of a new key; `defaults.keyAlgorithm` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_algorithm: Option<KeyAlgorithm>,
+    pub key_algorithm: Option<NewKeyAlgorithm>,
     /// Whether renewal keeps the key; `defaults.reuseKeys` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse_keys: Option<bool>,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::disk::{Disk, Source};
 use super::judge::Verdict;
-use super::model::World;
+use super::model::ClusterModel;
 use super::processes::{Processes, otherwise};
 use super::state::State;
 use super::topology::{Input, Kind, Link, LinkId, Topology, topology};
@@ -17,7 +17,7 @@ use crate::types::names::AuthorityName;
 
 /// The authorities none of whose connections between nodes works, of those that have any. One of which too little is known is taken to work.
 pub(crate) fn severed(survey: &Survey, processes: &Processes, at: Timestamp) -> BTreeSet<AuthorityName> {
-    let mut world = World::default();
+    let mut world = ClusterModel::default();
     for (name, answer) in &survey.observed.nodes {
         if let Some(facts) = answer.facts() {
             let disk = Disk::of(facts, &mut world.material);
@@ -26,7 +26,7 @@ pub(crate) fn severed(survey: &Survey, processes: &Processes, at: Timestamp) -> 
     }
     let topology = topology(&survey.desired, &survey.observed, &world.disks);
     let loaded_otherwise =
-        |input: &Input, world: &mut World| otherwise(input, world, &topology, survey, processes);
+        |input: &Input, world: &mut ClusterModel| otherwise(input, world, &topology, survey, processes);
     let state = State::new(world, &topology, at, loaded_otherwise);
     let (mut severed, mut working) = (BTreeSet::new(), BTreeSet::new());
     for (index, link) in topology.links.iter().enumerate() {

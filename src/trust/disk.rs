@@ -16,7 +16,7 @@ use crate::types::storage::Storage;
 
 /// What lies at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Lies {
+pub(crate) enum DiskEntry {
     Nothing,
     Unknown,
     File(Arc<File>),
@@ -84,7 +84,7 @@ impl Source {
 
 /// The files of one node. A path that is not in it is not known.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Disk(BTreeMap<String, Lies>);
+pub(crate) struct Disk(BTreeMap<String, DiskEntry>);
 
 impl Disk {
     /// The disk of a node that told its facts.
@@ -92,19 +92,19 @@ impl Disk {
         Self(facts.files.iter().map(|(path, seen)| (path.clone(), lies(path, seen, material))).collect())
     }
 
-    pub(crate) fn at(&self, path: &str) -> &Lies {
-        self.0.get(path).unwrap_or(&Lies::Unknown)
+    pub(crate) fn at(&self, path: &str) -> &DiskEntry {
+        self.0.get(path).unwrap_or(&DiskEntry::Unknown)
     }
 
     /// The file at a path, as far as it is one.
     pub(crate) fn file(&self, path: &str) -> Option<&Arc<File>> {
         match self.at(path) {
-            Lies::File(file) => Some(file),
-            Lies::Nothing | Lies::Unknown => None,
+            DiskEntry::File(file) => Some(file),
+            DiskEntry::Nothing | DiskEntry::Unknown => None,
         }
     }
 
-    pub(crate) fn put(&mut self, path: &str, lies: Lies) {
+    pub(crate) fn put(&mut self, path: &str, lies: DiskEntry) {
         self.0.insert(path.to_owned(), lies);
     }
 
@@ -131,19 +131,19 @@ impl Disk {
             Source::Pair { certificate, key } => self.pair(certificate, key, material),
             Source::Combined(path) => self.pair(path, path, material),
             Source::User(path) => match self.at(path) {
-                Lies::Nothing => Holding::Nothing,
-                Lies::Unknown => Holding::Unknown,
-                Lies::File(file) if file.other_means => Holding::Unknown,
-                Lies::File(file) => {
+                DiskEntry::Nothing => Holding::Nothing,
+                DiskEntry::Unknown => Holding::Unknown,
+                DiskEntry::File(file) if file.other_means => Holding::Unknown,
+                DiskEntry::File(file) => {
                     let certificate = file.certificate_file.as_deref().unwrap_or(path);
                     self.pair(certificate, file.key_file.as_deref().unwrap_or(path), material)
                 }
             },
             Source::Cluster(path) => match self.at(path) {
-                Lies::Nothing => Holding::Nothing,
-                Lies::Unknown => Holding::Unknown,
-                Lies::File(file) if file.other_means => Holding::Unknown,
-                Lies::File(file) => match &file.trusted_file {
+                DiskEntry::Nothing => Holding::Nothing,
+                DiskEntry::Unknown => Holding::Unknown,
+                DiskEntry::File(file) if file.other_means => Holding::Unknown,
+                DiskEntry::File(file) => match &file.trusted_file {
                     Some(named) => self.bundle(named),
                     None => bundle(&file.trusted),
                 },
@@ -155,24 +155,26 @@ impl Disk {
 
     fn pair(&self, certificate: &str, key: &str, material: &Material) -> Holding {
         match (self.at(certificate), self.at(key)) {
-            (Lies::Unknown, _) | (_, Lies::Unknown) => Holding::Unknown,
-            (Lies::Nothing, _) | (_, Lies::Nothing) => Holding::Nothing,
-            (Lies::File(shown), Lies::File(beside)) => match (shown.certificates.split_first(), beside.key) {
-                (Some((first, chain)), Some(key)) => Holding::Pair {
-                    certificate: *first,
-                    chain: chain.to_vec(),
-                    fits: material.key_of(*first) == Some(key),
-                },
-                _ => Holding::Nothing,
-            },
+            (DiskEntry::Unknown, _) | (_, DiskEntry::Unknown) => Holding::Unknown,
+            (DiskEntry::Nothing, _) | (_, DiskEntry::Nothing) => Holding::Nothing,
+            (DiskEntry::File(shown), DiskEntry::File(beside)) => {
+                match (shown.certificates.split_first(), beside.key) {
+                    (Some((first, chain)), Some(key)) => Holding::Pair {
+                        certificate: *first,
+                        chain: chain.to_vec(),
+                        fits: material.key_of(*first) == Some(key),
+                    },
+                    _ => Holding::Nothing,
+                }
+            }
         }
     }
 
     fn bundle(&self, path: &str) -> Holding {
         match self.at(path) {
-            Lies::Nothing => Holding::Nothing,
-            Lies::Unknown => Holding::Unknown,
-            Lies::File(file) => bundle(&file.certificates),
+            DiskEntry::Nothing => Holding::Nothing,
+            DiskEntry::Unknown => Holding::Unknown,
+            DiskEntry::File(file) => bundle(&file.certificates),
         }
     }
 }
@@ -184,22 +186,22 @@ fn bundle(certificates: &[CertificateId]) -> Holding {
 /// The disks of all nodes.
 pub(crate) type Disks = BTreeMap<NodeName, Disk>;
 
-fn lies(path: &str, seen: &Seen<FileFacts>, material: &mut Material) -> Lies {
+fn lies(path: &str, seen: &Seen<FileFacts>, material: &mut Material) -> DiskEntry {
     let file = match seen {
         Seen::Present(file) => file,
-        Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => return Lies::Nothing,
-        Seen::Unknown { .. } => return Lies::Unknown,
+        Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } => return DiskEntry::Nothing,
+        Seen::Unknown { .. } => return DiskEntry::Unknown,
     };
     match &file.content {
-        Content::Pem(pem) => Lies::File(Arc::new(of_pem(pem, material))),
-        Content::Kubeconfig(config) => Lies::File(Arc::new(of_kubeconfig(path, config, material))),
-        Content::Empty => Lies::Nothing,
+        Content::Pem(pem) => DiskEntry::File(Arc::new(of_pem(pem, material))),
+        Content::Kubeconfig(config) => DiskEntry::File(Arc::new(of_kubeconfig(path, config, material))),
+        Content::Empty => DiskEntry::Nothing,
         Content::Manifest(_)
         | Content::Kubelet(_)
         | Content::Directory { .. }
         | Content::Opaque
         | Content::NotRead
-        | Content::Unreadable { .. } => Lies::Unknown,
+        | Content::Unreadable { .. } => DiskEntry::Unknown,
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::disk::Source;
 use super::material::{Holding, HoldingId};
-use super::model::World;
+use super::model::ClusterModel;
 use super::topology::{Input, TakesUp, Topology};
 use crate::desired::Survey;
 use crate::protocol::facts::{Observed, Seen};
@@ -67,7 +67,7 @@ pub struct Process {
 /// What a process has loaded where that is known to be something else than what lies on its disk.
 pub(crate) fn otherwise(
     input: &Input,
-    world: &mut World,
+    world: &mut ClusterModel,
     topology: &Topology,
     survey: &Survey,
     processes: &Processes,

@@ -1,12 +1,12 @@
 //! What comes back with each path that a rollback restores.
 //!
-//! What enters is what the nodes tell of their snapshots, in which no key is; what leaves is, for each path of each visit, the certificates and whose keys
+//! What enters is what the nodes tell of their snapshots, in which no key is; what leaves is, for each path of each transaction, the certificates and whose keys
 //! they are with. What cannot be told from that is unknown, and never guessed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::disk::{File, Lies};
+use super::disk::{DiskEntry, File};
 use super::material::{Key, Material};
 use crate::desired::Desired;
 use crate::protocol::snapshots::{Brief, ChangedPath, FileBrief, SnapshotFacts, VisitId};
@@ -20,9 +20,9 @@ pub type Snapshots = BTreeMap<NodeName, Vec<SnapshotFacts>>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Comes {
     /// A file, and nothing below it; or nothing at all.
-    File(Lies),
+    File(DiskEntry),
     /// A directory with these files, by their paths below it.
-    Tree(BTreeMap<String, Lies>),
+    Tree(BTreeMap<String, DiskEntry>),
     /// An empty directory.
     Directory,
     /// A link; what lies behind it then is not known.
@@ -31,9 +31,9 @@ pub(crate) enum Comes {
 
 /// All that is known of what comes back.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(BTreeMap<(NodeName, VisitId), BTreeMap<String, Comes>>);
+pub(crate) struct Restorable(BTreeMap<(NodeName, VisitId), BTreeMap<String, Comes>>);
 
-impl Kept {
+impl Restorable {
     pub(crate) fn new(snapshots: &Snapshots, desired: &Desired, material: &mut Material) -> Self {
         let mut kept = BTreeMap::new();
         for (node, visits) in snapshots {
@@ -71,7 +71,7 @@ fn comes(changed: &ChangedPath, kubeconfigs: &BTreeSet<&str>, material: &mut Mat
         false => pem(file, material),
     };
     match &changed.before {
-        Brief::Absent => Comes::File(Lies::Nothing),
+        Brief::Absent => Comes::File(DiskEntry::Nothing),
         Brief::Directory => Comes::Directory,
         Brief::Link { .. } => Comes::Link,
         Brief::File(file) => Comes::File(lies(&changed.path, file)),
@@ -82,8 +82,8 @@ fn comes(changed: &ChangedPath, kubeconfigs: &BTreeSet<&str>, material: &mut Mat
     }
 }
 
-fn pem(file: &FileBrief, material: &mut Material) -> Lies {
-    Lies::File(Arc::new(File {
+fn pem(file: &FileBrief, material: &mut Material) -> DiskEntry {
+    DiskEntry::File(Arc::new(File {
         certificates: file.certificates.iter().map(|certificate| material.real(certificate)).collect(),
         key: file.private_keys.first().copied().map(Key::Known),
         ..File::default()
@@ -91,15 +91,15 @@ fn pem(file: &FileBrief, material: &mut Material) -> Lies {
 }
 
 /// The certificates are told in a row: those of the user, then those that are trusted. They can be told apart where the first one is the key's and CAs follow.
-fn kubeconfig(file: &FileBrief, material: &mut Material) -> Lies {
+fn kubeconfig(file: &FileBrief, material: &mut Material) -> DiskEntry {
     let (Some((user, rest)), [key]) = (file.certificates.split_first(), file.private_keys.as_slice()) else {
-        return Lies::Unknown;
+        return DiskEntry::Unknown;
     };
     let facts = user.facts();
     if facts.is_ca() || facts.key.spki_sha256 != *key || !rest.iter().all(|other| other.facts().is_ca()) {
-        return Lies::Unknown;
+        return DiskEntry::Unknown;
     }
-    Lies::File(Arc::new(File {
+    DiskEntry::File(Arc::new(File {
         certificates: vec![material.real(user)],
         key: Some(Key::Known(*key)),
         trusted: rest.iter().map(|certificate| material.real(certificate)).collect(),

@@ -13,7 +13,7 @@ use super::disk::Disk;
 use super::judge::{Judge, Question, Verdict};
 use super::material::{Holding, HoldingId};
 use super::topology::{Half, Input, InputId, InstanceId, Kind, LinkId, TakesUp, Topology};
-use crate::trust::model::World;
+use crate::trust::model::ClusterModel;
 use crate::types::certificate::Usage;
 use crate::types::duration::Duration;
 use crate::types::names::NodeName;
@@ -28,7 +28,7 @@ pub(crate) struct Loaded {
 /// Everything that changes while a plan is played.
 #[derive(Debug)]
 pub(crate) struct State<'a> {
-    pub(crate) world: World,
+    pub(crate) world: ClusterModel,
     pub(crate) topology: &'a Topology,
     judge: Judge,
     loaded: Vec<Vec<Loaded>>,
@@ -48,10 +48,10 @@ pub(crate) struct Before {
 impl<'a> State<'a> {
     /// Processes have loaded what lies on their disks, unless something else is known of them.
     pub(crate) fn new(
-        world: World,
+        world: ClusterModel,
         topology: &'a Topology,
         at: Timestamp,
-        loaded_otherwise: impl Fn(&Input, &mut World) -> Option<HoldingId>,
+        loaded_otherwise: impl Fn(&Input, &mut ClusterModel) -> Option<HoldingId>,
     ) -> Self {
         let mut state = Self {
             world,

@@ -1,6 +1,6 @@
 //! Who connects to whom: every instance of every service, what it reads, and every connection between them.
 //!
-//! What enters is the wanted state of the nodes, with the catalogue's dials in it, and the disks; what leaves is [`Topology`], which does not change
+//! What enters is the wanted state of the nodes, with the catalogue's TLS connections in it, and the disks; what leaves is [`Topology`], which does not change
 //! while a plan is played. A side of which neither the catalogue nor the spec says anything is left out and never guessed.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::disk::{Disks, Source};
 use crate::desired::{Desired, DesiredNode};
-use crate::profile::{At, Dial, Held, Read, Reload, Trusts, What};
+use crate::profile::{At, PresentedKey, Read, Reload, TlsConnection, Trusts, What};
 use crate::protocol::facts::Observed;
 use crate::types::certificate::Usage;
 use crate::types::duration::Duration;
@@ -185,7 +185,7 @@ impl Builder<'_> {
         &mut self,
         (service, name): (&ServiceName, &NodeName),
         node: &DesiredNode,
-        dials: &[Dial],
+        dials: &[TlsConnection],
         reads: Option<&[Read]>,
     ) {
         let Some(client) = self.topology.of(service, name) else { return };
@@ -205,7 +205,7 @@ impl Builder<'_> {
         &mut self,
         client: InstanceId,
         client_node: &NodeName,
-        dial: &Dial,
+        dial: &TlsConnection,
         (shows, trusts): (Option<InputId>, Option<InputId>),
         (server_node, called): (&NodeName, Option<String>),
     ) {
@@ -215,7 +215,7 @@ impl Builder<'_> {
         let mut halves = Vec::new();
         let endpoint = dial.port.and_then(|port| wanted.endpoints.iter().find(|known| known.port == port));
         if let Some(identity) = endpoint.and_then(|endpoint| endpoint.serves.clone()) {
-            let held = Held { identity, copy: None };
+            let held = PresentedKey { identity, copy: None };
             if let Some(served) = self.shown(server, node, &held, Some(&wanted.reads)) {
                 let name = called.and_then(|called| called.parse().ok());
                 self.topology.served.extend(dial.port.map(|port| ((server_node.clone(), port), served)));
@@ -253,7 +253,12 @@ impl Builder<'_> {
     }
 
     /// The nodes whose instances are dialled, each with the name by which it is.
-    fn servers(&self, dial: &Dial, own: &NodeName, node: &DesiredNode) -> Vec<(NodeName, Option<String>)> {
+    fn servers(
+        &self,
+        dial: &TlsConnection,
+        own: &NodeName,
+        node: &DesiredNode,
+    ) -> Vec<(NodeName, Option<String>)> {
         let Some(instances) = self.topology.by_service.get(&dial.to) else { return Vec::new() };
         let loopback = || Some(dial.name.clone().unwrap_or_else(|| "127.0.0.1".to_owned()));
         let by_address = |name: &NodeName| {
@@ -283,7 +288,7 @@ impl Builder<'_> {
     }
 
     /// The host that a kubeconfig names: the one on the node, else the wanted one.
-    fn kubeconfig_host(&self, dial: &Dial, own: &NodeName, node: &DesiredNode) -> Option<String> {
+    fn kubeconfig_host(&self, dial: &TlsConnection, own: &NodeName, node: &DesiredNode) -> Option<String> {
         let Some(Trusts::Kubeconfig { kubeconfig }) = &dial.trusts else { return None };
         let wanted = node.identities.get(kubeconfig)?;
         let Storage::Kubeconfig { file, server, .. } = &wanted.storage else { return None };
@@ -303,7 +308,7 @@ impl Builder<'_> {
         &mut self,
         instance: InstanceId,
         node: &DesiredNode,
-        held: &Held,
+        held: &PresentedKey,
         reads: Option<&[Read]>,
     ) -> Option<InputId> {
         let wanted = node.identities.get(&held.identity)?;

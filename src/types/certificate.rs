@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// The algorithms with which new keys are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub enum KeyAlgorithm {
+// Saved plans and schemas know it by this name.
+#[schemars(rename = "KeyAlgorithm")]
+pub enum NewKeyAlgorithm {
     /// RSA with 2048 bits, kubeadm's default.
     #[serde(rename = "rsa-2048")]
     Rsa2048,
@@ -28,15 +30,15 @@ pub enum KeyAlgorithm {
     Ed25519,
 }
 
-impl fmt::Display for KeyAlgorithm {
+impl fmt::Display for NewKeyAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            KeyAlgorithm::Rsa2048 => "rsa-2048",
-            KeyAlgorithm::Rsa3072 => "rsa-3072",
-            KeyAlgorithm::Rsa4096 => "rsa-4096",
-            KeyAlgorithm::EcdsaP256 => "ecdsa-p256",
-            KeyAlgorithm::EcdsaP384 => "ecdsa-p384",
-            KeyAlgorithm::Ed25519 => "ed25519",
+            NewKeyAlgorithm::Rsa2048 => "rsa-2048",
+            NewKeyAlgorithm::Rsa3072 => "rsa-3072",
+            NewKeyAlgorithm::Rsa4096 => "rsa-4096",
+            NewKeyAlgorithm::EcdsaP256 => "ecdsa-p256",
+            NewKeyAlgorithm::EcdsaP384 => "ecdsa-p384",
+            NewKeyAlgorithm::Ed25519 => "ed25519",
         })
     }
 }

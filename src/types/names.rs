@@ -184,7 +184,7 @@ impl ClusterName {
     }
 }
 
-impl Subject {
+impl Target {
     /// The CA, when it is one.
     pub fn authority(&self) -> Option<&AuthorityName> {
         if let Self::Authority(name) = self { Some(name) } else { None }
@@ -198,7 +198,7 @@ impl Subject {
 
 /// What an address points at, before the `@`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
+pub enum Target {
     /// A CA: `ca/etcd-ca`.
     Authority(AuthorityName),
     /// A certificate with its key: `etcd-server`.
@@ -213,15 +213,15 @@ pub enum Subject {
     Node,
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Subject::Authority(name) => write!(f, "ca/{name}"),
-            Subject::Identity(name) => write!(f, "{name}"),
-            Subject::KeyPair(name) => write!(f, "key/{name}"),
-            Subject::Directory(name) => write!(f, "dir/{name}"),
-            Subject::Service(name) => write!(f, "svc/{name}"),
-            Subject::Node => f.write_str(NODE),
+            Target::Authority(name) => write!(f, "ca/{name}"),
+            Target::Identity(name) => write!(f, "{name}"),
+            Target::KeyPair(name) => write!(f, "key/{name}"),
+            Target::Directory(name) => write!(f, "dir/{name}"),
+            Target::Service(name) => write!(f, "svc/{name}"),
+            Target::Node => f.write_str(NODE),
         }
     }
 }
@@ -234,7 +234,7 @@ pub const NODE: &str = "node";
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
     /// What is meant.
-    pub subject: Subject,
+    pub subject: Target,
     /// Where it is.
     pub node: NodeName,
 }
@@ -262,12 +262,12 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (subject, node) = text.split_once('@').ok_or_else(|| AddressError::Shape(shown(text)))?;
         let subject = match subject.split_once('/') {
-            Some(("ca", name)) => Subject::Authority(name.parse()?),
-            Some(("key", name)) => Subject::KeyPair(name.parse()?),
-            Some(("dir", name)) => Subject::Directory(name.parse()?),
-            Some(("svc", name)) => Subject::Service(name.parse()?),
-            None if subject == NODE => Subject::Node,
-            Some(_) | None => Subject::Identity(subject.parse()?),
+            Some(("ca", name)) => Target::Authority(name.parse()?),
+            Some(("key", name)) => Target::KeyPair(name.parse()?),
+            Some(("dir", name)) => Target::Directory(name.parse()?),
+            Some(("svc", name)) => Target::Service(name.parse()?),
+            None if subject == NODE => Target::Node,
+            Some(_) | None => Target::Identity(subject.parse()?),
         };
         Ok(Self { subject, node: node.parse()? })
     }
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn addresses_read_as_the_contract_writes_them() {
         let node: NodeName = "cp-2".parse().unwrap();
-        let subject = Subject::Authority("etcd-ca".parse().unwrap());
+        let subject = Target::Authority("etcd-ca".parse().unwrap());
         assert_eq!(Address { subject, node }.to_string(), "ca/etcd-ca@cp-2");
     }
 }

@@ -17,7 +17,7 @@ use x509_cert::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 use super::asn1::{RsaPublicKey, dotted};
 use super::digest::Sha256;
-use crate::types::certificate::KeyAlgorithm as NewKeyAlgorithm;
+use crate::types::certificate::NewKeyAlgorithm;
 
 /// Dotted object identifiers of key algorithms and curves.
 pub(super) mod oid {

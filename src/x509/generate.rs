@@ -13,7 +13,7 @@ use pem_rfc7468::LineEnding;
 use zeroize::Zeroizing;
 
 use super::key::{KeyError, PrivateKey, Secret};
-use crate::types::certificate::KeyAlgorithm;
+use crate::types::certificate::NewKeyAlgorithm;
 
 /// Most bytes of a serial number (RFC 5280 4.1.2.2).
 const SERIAL_BYTES: usize = 20;
@@ -25,13 +25,13 @@ pub enum GenerateError {
     #[error("no key of {algorithm} could be made")]
     Key {
         /// Of which algorithm.
-        algorithm: KeyAlgorithm,
+        algorithm: NewKeyAlgorithm,
     },
     /// The cryptographic library made a key that does not read back.
     #[error("the new key of {algorithm} cannot be read back")]
     Unreadable {
         /// Of which algorithm.
-        algorithm: KeyAlgorithm,
+        algorithm: NewKeyAlgorithm,
         /// Why not.
         #[source]
         source: KeyError,
@@ -48,7 +48,7 @@ pub struct KeyPemError;
 
 impl PrivateKey {
     /// Makes a new key. RSA takes 50 ms to 1 s, the others less than 1 ms.
-    pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, GenerateError> {
+    pub fn generate(algorithm: NewKeyAlgorithm) -> Result<Self, GenerateError> {
         let der = new_key(algorithm).map_err(|Unspecified| GenerateError::Key { algorithm })?;
         Self::from_der(&der).map_err(|source| GenerateError::Unreadable { algorithm, source })
     }
@@ -74,14 +74,14 @@ impl PrivateKey {
 }
 
 /// The DER of a new key, in the structure that [`PrivateKey::to_pem`] writes.
-fn new_key(algorithm: KeyAlgorithm) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
+fn new_key(algorithm: NewKeyAlgorithm) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
     match algorithm {
-        KeyAlgorithm::Rsa2048 => rsa(KeySize::Rsa2048),
-        KeyAlgorithm::Rsa3072 => rsa(KeySize::Rsa3072),
-        KeyAlgorithm::Rsa4096 => rsa(KeySize::Rsa4096),
-        KeyAlgorithm::EcdsaP256 => ecdsa(&signature::ECDSA_P256_SHA256_ASN1_SIGNING),
-        KeyAlgorithm::EcdsaP384 => ecdsa(&signature::ECDSA_P384_SHA384_ASN1_SIGNING),
-        KeyAlgorithm::Ed25519 => {
+        NewKeyAlgorithm::Rsa2048 => rsa(KeySize::Rsa2048),
+        NewKeyAlgorithm::Rsa3072 => rsa(KeySize::Rsa3072),
+        NewKeyAlgorithm::Rsa4096 => rsa(KeySize::Rsa4096),
+        NewKeyAlgorithm::EcdsaP256 => ecdsa(&signature::ECDSA_P256_SHA256_ASN1_SIGNING),
+        NewKeyAlgorithm::EcdsaP384 => ecdsa(&signature::ECDSA_P384_SHA384_ASN1_SIGNING),
+        NewKeyAlgorithm::Ed25519 => {
             Ok(Zeroizing::new(Ed25519KeyPair::generate()?.to_pkcs8v1()?.as_ref().to_vec()))
         }
     }

@@ -153,12 +153,12 @@ impl JsonSchema for CertificateRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::certificate::{KeyAlgorithm, SubjectName};
+    use crate::types::certificate::{NewKeyAlgorithm, SubjectName};
     use crate::x509::PrivateKey;
     use crate::x509::issue::csr;
 
     fn made() -> (CertificateRequest, PrivateKey) {
-        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let key = PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap();
         let organizations = ["system:masters", "admins"].map(str::to_owned).to_vec();
         let subject = SubjectName { common_name: "admin".to_owned(), organizations };
         let dns = ["a.example".to_owned()].into();

@@ -4,17 +4,17 @@
 use std::collections::BTreeSet;
 
 use divan::Bencher;
-use pki::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+use pki::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
 use pki::x509::issue::{LeafRequest, RootRequest, issue, issue_root};
 use pki::x509::{Certificate, PrivateKey, SerialNumber};
 
-const ALGORITHMS: [KeyAlgorithm; 6] = [
-    KeyAlgorithm::Rsa2048,
-    KeyAlgorithm::Rsa3072,
-    KeyAlgorithm::Rsa4096,
-    KeyAlgorithm::EcdsaP256,
-    KeyAlgorithm::EcdsaP384,
-    KeyAlgorithm::Ed25519,
+const ALGORITHMS: [NewKeyAlgorithm; 6] = [
+    NewKeyAlgorithm::Rsa2048,
+    NewKeyAlgorithm::Rsa3072,
+    NewKeyAlgorithm::Rsa4096,
+    NewKeyAlgorithm::EcdsaP256,
+    NewKeyAlgorithm::EcdsaP384,
+    NewKeyAlgorithm::Ed25519,
 ];
 
 fn main() {
@@ -48,13 +48,13 @@ fn leaf_request(key: &PrivateKey, root: &Certificate) -> LeafRequest {
 }
 
 #[divan::bench(args = ALGORITHMS, sample_count = 10, sample_size = 1)]
-fn generate_key(algorithm: KeyAlgorithm) -> PrivateKey {
+fn generate_key(algorithm: NewKeyAlgorithm) -> PrivateKey {
     PrivateKey::generate(algorithm).unwrap()
 }
 
 /// The algorithm is that of the issuer; the leaf's key has the same.
 #[divan::bench(args = ALGORITHMS, sample_count = 20)]
-fn issue_leaf(bencher: Bencher<'_, '_>, algorithm: KeyAlgorithm) {
+fn issue_leaf(bencher: Bencher<'_, '_>, algorithm: NewKeyAlgorithm) {
     let key = PrivateKey::generate(algorithm).unwrap();
     let root = root(&key);
     let request = leaf_request(&PrivateKey::generate(algorithm).unwrap(), &root);
@@ -62,7 +62,7 @@ fn issue_leaf(bencher: Bencher<'_, '_>, algorithm: KeyAlgorithm) {
 }
 
 #[divan::bench(args = ALGORITHMS, sample_count = 20)]
-fn write_key(bencher: Bencher<'_, '_>, algorithm: KeyAlgorithm) {
+fn write_key(bencher: Bencher<'_, '_>, algorithm: NewKeyAlgorithm) {
     let key = PrivateKey::generate(algorithm).unwrap();
     bencher.bench_local(|| key.to_pem().unwrap());
 }

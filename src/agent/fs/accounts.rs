@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::agent::fs::lookup::{Look, Payload, Sight, Want};
+use crate::agent::fs::lookup::{Detail, Lookup, LookupResult, Payload};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::ServedBy;
 
@@ -26,7 +26,7 @@ struct Names {
 }
 
 impl Accounts {
-    pub(crate) fn read(tree: &impl Look) -> Self {
+    pub(crate) fn read(tree: &impl Lookup) -> Self {
         Self { users: Names::read(tree, "/etc/passwd"), groups: Names::read(tree, "/etc/group") }
     }
 
@@ -46,19 +46,20 @@ impl Accounts {
 
 impl Names {
     /// Both files start `name:password:number`.
-    fn read(tree: &impl Look, path: &str) -> Self {
+    fn read(tree: &impl Lookup, path: &str) -> Self {
         let mut names = Self::default();
-        let bytes = match tree.look(path, Want::Bytes) {
-            Sight::Found { payload: Payload::Bytes(bytes), .. } => bytes,
-            Sight::Found { payload: Payload::Failed { reason }, .. } | Sight::Failed { reason } => {
+        let bytes = match tree.look(path, Detail::Bytes) {
+            LookupResult::Found { payload: Payload::Bytes(bytes), .. } => bytes,
+            LookupResult::Found { payload: Payload::Failed { reason }, .. }
+            | LookupResult::Failed { reason } => {
                 names.unread = Some(HostError::Path { path: path.to_owned(), reason });
                 return names;
             }
-            Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. }
-            | Sight::Unsafe { .. }
-            | Sight::Missing
-            | Sight::Dangling { .. }
-            | Sight::Looping { .. } => return names,
+            LookupResult::Found { payload: Payload::NotRead | Payload::Names(_), .. }
+            | LookupResult::Unsafe { .. }
+            | LookupResult::Missing
+            | LookupResult::Dangling { .. }
+            | LookupResult::Looping { .. } => return names,
         };
         for line in String::from_utf8_lossy(&bytes).lines() {
             let mut fields = line.split(':');

@@ -1,6 +1,6 @@
 //! Everything that one object of a file tree is.
 //!
-//! What enters is what was captured of a real or an imagined file tree; what leaves is a value that can be compared and put back. Bytes are
+//! What enters is what was captured of a real or an imagined file tree; what leaves is a value that can be compared and restored. Bytes are
 //! secrets, because any file may hold a key; of what was written only their print is kept. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use crate::types::secret::Secret;
 
 /// An object, or that there is none. Links are not followed.
 #[derive(Debug, Clone)]
-pub(crate) enum Image {
+pub(crate) enum FileState {
     Absent,
     Directory(Access),
     Link {
@@ -69,7 +69,7 @@ pub(crate) struct Access {
     pub(crate) gid: u32,
 }
 
-impl Image {
+impl FileState {
     /// Whether both are the same to every reader. The time of the last change does not count: copying a file back does not undo what was done.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
@@ -215,30 +215,32 @@ impl TreeImage {
     }
 
     /// What is at a path below the directory.
-    pub(crate) fn at(&self, name: &str) -> Image {
+    pub(crate) fn at(&self, name: &str) -> FileState {
         match self.entries.get(name) {
-            None => Image::Absent,
-            Some(Entry::Directory(directory)) => Image::Directory(directory.access),
+            None => FileState::Absent,
+            Some(Entry::Directory(directory)) => FileState::Directory(directory.access),
             Some(Entry::Link { target, uid, gid }) => {
-                Image::Link { target: target.clone(), uid: *uid, gid: *gid }
+                FileState::Link { target: target.clone(), uid: *uid, gid: *gid }
             }
-            Some(Entry::File(file)) => Image::File(file.clone()),
+            Some(Entry::File(file)) => FileState::File(file.clone()),
         }
     }
 
     /// Notes that what is at a path below the directory has changed.
-    pub(crate) fn set(&mut self, name: &str, image: &Image) {
+    pub(crate) fn set(&mut self, name: &str, image: &FileState) {
         let entry = match image {
-            Image::Directory(access) => {
+            FileState::Directory(access) => {
                 let (attributes, modified) = match self.entries.get(name) {
                     Some(Entry::Directory(old)) => (old.attributes.clone(), old.modified),
                     Some(Entry::Link { .. } | Entry::File(_)) | None => (BTreeMap::new(), None),
                 };
                 Entry::Directory(DirectoryImage { access: *access, attributes, modified })
             }
-            Image::Link { target, uid, gid } => Entry::Link { target: target.clone(), uid: *uid, gid: *gid },
-            Image::File(file) => Entry::File(file.clone()),
-            Image::Absent | Image::Tree(_) | Image::Other => {
+            FileState::Link { target, uid, gid } => {
+                Entry::Link { target: target.clone(), uid: *uid, gid: *gid }
+            }
+            FileState::File(file) => Entry::File(file.clone()),
+            FileState::Absent | FileState::Tree(_) | FileState::Other => {
                 self.entries.remove(name);
                 return;
             }

@@ -19,14 +19,14 @@ const READ_LIMIT: usize = 1024 * 1024;
 const ATTEMPTS: usize = 3;
 
 /// Something that has files at paths.
-pub(crate) trait Look {
+pub(crate) trait Lookup {
     /// Walks to a path through every link, and takes from there what is wanted.
-    fn look(&self, path: &str, want: Want) -> Sight;
+    fn look(&self, path: &str, want: Detail) -> LookupResult;
 }
 
 /// What is taken from the object at the end of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Want {
+pub(crate) enum Detail {
     /// Its metadata.
     Place,
     /// Also the names, when it is a directory.
@@ -38,7 +38,7 @@ pub(crate) enum Want {
 }
 
 /// What was seen at a path.
-pub(crate) enum Sight {
+pub(crate) enum LookupResult {
     Found {
         hops: Vec<Hop>,
         resolved: String,
@@ -72,7 +72,7 @@ pub(crate) enum Payload {
     Failed { reason: String },
 }
 
-impl Want {
+impl Detail {
     /// What to take from an object of this kind.
     pub(crate) fn of(self, kind: FileKind) -> Self {
         match (self, kind) {
@@ -92,13 +92,13 @@ impl Want {
     }
 }
 
-impl Look for Tree {
-    fn look(&self, path: &str, want: Want) -> Sight {
+impl Lookup for Tree {
+    fn look(&self, path: &str, want: Detail) -> LookupResult {
         let mut attempts = 1;
         loop {
             match self.attempt(path, want) {
                 Err(TreeError::Changed { .. }) if attempts < ATTEMPTS => attempts += 1,
-                Err(error) => return Sight::Failed { reason: error.to_string() },
+                Err(error) => return LookupResult::Failed { reason: error.to_string() },
                 Ok(sight) => return sight,
             }
         }
@@ -107,24 +107,26 @@ impl Look for Tree {
 
 impl Tree {
     /// Walks and reads once. Of the errors of reading only a changed file leaves, because it means to walk again.
-    fn attempt(&self, path: &str, want: Want) -> Result<Sight, TreeError> {
+    fn attempt(&self, path: &str, want: Detail) -> Result<LookupResult, TreeError> {
         let Walk { hops, outcome } = self.walk(path);
         let found = match outcome {
             Outcome::Found(found) => found,
-            Outcome::Missing { .. } => return Ok(Sight::Missing),
-            Outcome::Dangling { missing } => return Ok(Sight::Dangling { hops, missing }),
-            Outcome::Loop => return Ok(Sight::Looping { hops }),
-            Outcome::Unsafe(step) => return Ok(Sight::Unsafe { step }),
-            Outcome::Failed(error) => return Ok(Sight::Failed { reason: error.to_string() }),
+            Outcome::Missing { .. } => return Ok(LookupResult::Missing),
+            Outcome::Dangling { missing } => return Ok(LookupResult::Dangling { hops, missing }),
+            Outcome::Loop => return Ok(LookupResult::Looping { hops }),
+            Outcome::Unsafe(step) => return Ok(LookupResult::Unsafe { step }),
+            Outcome::Failed(error) => return Ok(LookupResult::Failed { reason: error.to_string() }),
         };
         let mut status = found.status;
         let taken = match want.of(status.kind) {
-            Want::Place => Ok(Payload::NotRead),
-            Want::Names => self.list(&found, LIST_LIMIT).map(Payload::Names),
-            want @ (Want::Bytes | Want::Copy) => self.read(&found, want.limit()).map(|(bytes, of_bytes)| {
-                status = of_bytes;
-                Payload::Bytes(bytes)
-            }),
+            Detail::Place => Ok(Payload::NotRead),
+            Detail::Names => self.list(&found, LIST_LIMIT).map(Payload::Names),
+            want @ (Detail::Bytes | Detail::Copy) => {
+                self.read(&found, want.limit()).map(|(bytes, of_bytes)| {
+                    status = of_bytes;
+                    Payload::Bytes(bytes)
+                })
+            }
         };
         let payload = match taken {
             Ok(payload) => payload,
@@ -132,29 +134,29 @@ impl Tree {
             Err(error) => Payload::Failed { reason: error.to_string() },
         };
         let told = found.told.map(Box::new);
-        Ok(Sight::Found { hops, resolved: found.resolved, status, payload, told })
+        Ok(LookupResult::Found { hops, resolved: found.resolved, status, payload, told })
     }
 }
 
 /// Reads a file through every link; `None` when nothing is there.
-pub(crate) fn read(objects: &impl Look, path: &str) -> Result<Option<Secret>, HostError> {
-    match objects.look(path, Want::Bytes) {
-        Sight::Found { payload: Payload::Bytes(bytes), .. } => Ok(Some(Secret::new(bytes))),
-        Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. } => {
+pub(crate) fn read(objects: &impl Lookup, path: &str) -> Result<Option<Secret>, HostError> {
+    match objects.look(path, Detail::Bytes) {
+        LookupResult::Found { payload: Payload::Bytes(bytes), .. } => Ok(Some(Secret::new(bytes))),
+        LookupResult::Found { payload: Payload::NotRead | Payload::Names(_), .. } => {
             Err(HostError::NotAFile { path: path.to_owned() })
         }
-        Sight::Found { payload: Payload::Failed { reason }, .. } | Sight::Failed { reason } => {
+        LookupResult::Found { payload: Payload::Failed { reason }, .. } | LookupResult::Failed { reason } => {
             Err(HostError::Path { path: path.to_owned(), reason })
         }
-        Sight::Unsafe { step } => Err(HostError::Unsafe { path: path.to_owned(), step }),
-        Sight::Missing => Ok(None),
-        Sight::Dangling { missing, .. } => Err(HostError::Dangling { path: path.to_owned(), missing }),
-        Sight::Looping { .. } => Err(looping(path)),
+        LookupResult::Unsafe { step } => Err(HostError::Unsafe { path: path.to_owned(), step }),
+        LookupResult::Missing => Ok(None),
+        LookupResult::Dangling { missing, .. } => Err(HostError::Dangling { path: path.to_owned(), missing }),
+        LookupResult::Looping { .. } => Err(looping(path)),
     }
 }
 
 /// The same, where it has to be there.
-pub(crate) fn existing(objects: &impl Look, path: &str) -> Result<Secret, HostError> {
+pub(crate) fn existing(objects: &impl Lookup, path: &str) -> Result<Secret, HostError> {
     read(objects, path)?.ok_or_else(|| HostError::Missing { path: path.to_owned() })
 }
 

@@ -1,6 +1,6 @@
 //! One request answered from one file tree, whatever the tree is made of.
 //!
-//! What enters is an [`ObserveRequest`] and something that can [`Look`] at paths; what leaves is [`NodeFacts`]. Besides what was
+//! What enters is an [`ObserveRequest`] and something that can [`Lookup`] at paths; what leaves is [`NodeFacts`]. Besides what was
 //! asked, the files that manifests, kubeconfigs and the kubelet's configuration name are looked at, since those decide which
 //! certificates are in use. Bytes are dropped, and wiped, as soon as their facts are taken. Nothing is written.
 
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use crate::agent::fs::accounts::Accounts;
-use crate::agent::fs::lookup::{Look, Payload, Sight, Want};
+use crate::agent::fs::lookup::{Detail, Lookup, LookupResult, Payload};
 use crate::agent::inspect::snapshot_keys::SnapshotKeys;
 use crate::files::confined::{Listing, Status};
 use crate::formats::manifest;
@@ -70,7 +70,7 @@ pub(super) fn observe(
         None => (not_looked(), not_looked()),
     };
     if let Some(directory) = &request.state_directory
-        && let Sight::Unsafe { step } = tree.look(directory, Want::Place)
+        && let LookupResult::Unsafe { step } = tree.look(directory, Detail::Place)
     {
         let step = step.with_names(|uid| accounts.user(uid));
         unsafe_steps.insert(directory.trim_end_matches('/').to_owned(), step);
@@ -98,36 +98,36 @@ pub(super) fn observe(
 }
 
 /// Reads one of the small files that tell of transactions.
-fn record<T: DeserializeOwned>(tree: &impl Look, directory: &str, name: &str) -> Seen<T> {
+fn record<T: DeserializeOwned>(tree: &impl Lookup, directory: &str, name: &str) -> Seen<T> {
     let path = format!("{}/{name}", directory.trim_end_matches('/'));
-    match tree.look(&path, Want::Bytes) {
-        Sight::Found { payload: Payload::Bytes(bytes), .. } => match serde_json::from_slice(&bytes) {
+    match tree.look(&path, Detail::Bytes) {
+        LookupResult::Found { payload: Payload::Bytes(bytes), .. } => match serde_json::from_slice(&bytes) {
             Ok(read) => Seen::Present(read),
             Err(_) => Seen::Unknown { reason: format!("{path} cannot be understood") },
         },
-        Sight::Found { payload: Payload::Failed { reason }, .. } | Sight::Failed { reason } => {
+        LookupResult::Found { payload: Payload::Failed { reason }, .. } | LookupResult::Failed { reason } => {
             Seen::Unknown { reason }
         }
-        Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. } => {
+        LookupResult::Found { payload: Payload::NotRead | Payload::Names(_), .. } => {
             Seen::Unknown { reason: format!("{path} is not a regular file") }
         }
-        Sight::Unsafe { step } => Seen::Unknown { reason: step.to_string() },
-        Sight::Missing => Seen::Absent,
-        Sight::Dangling { hops, missing } => Seen::Dangling { hops, missing },
-        Sight::Looping { hops } => Seen::Looping { hops },
+        LookupResult::Unsafe { step } => Seen::Unknown { reason: step.to_string() },
+        LookupResult::Missing => Seen::Absent,
+        LookupResult::Dangling { hops, missing } => Seen::Dangling { hops, missing },
+        LookupResult::Looping { hops } => Seen::Looping { hops },
     }
 }
 
 /// What is at a path, and the step on the way there that is not to be relied on.
 fn see(
-    tree: &impl Look,
+    tree: &impl Lookup,
     accounts: &Accounts,
     path: &str,
     expect: Expect,
 ) -> (Seen<FileFacts>, Option<UnsafeStep>) {
     let want = match expect {
-        Expect::Link => Want::Place,
-        Expect::Directory => Want::Names,
+        Expect::Link => Detail::Place,
+        Expect::Directory => Detail::Names,
         Expect::Certificates
         | Expect::PrivateKey
         | Expect::Pair
@@ -135,18 +135,20 @@ fn see(
         | Expect::Kubeconfig
         | Expect::Manifest
         | Expect::KubeletConfiguration
-        | Expect::Text => Want::Bytes,
+        | Expect::Text => Detail::Bytes,
     };
     let (hops, resolved, status, payload, told) = match tree.look(path, want) {
-        Sight::Found { hops, resolved, status, payload, told } => (hops, resolved, status, payload, told),
-        Sight::Unsafe { step } => {
+        LookupResult::Found { hops, resolved, status, payload, told } => {
+            (hops, resolved, status, payload, told)
+        }
+        LookupResult::Unsafe { step } => {
             let step = step.with_names(|uid| accounts.user(uid));
             return (Seen::Unknown { reason: step.to_string() }, Some(step));
         }
-        Sight::Missing => return (Seen::Absent, None),
-        Sight::Dangling { hops, missing } => return (Seen::Dangling { hops, missing }, None),
-        Sight::Looping { hops } => return (Seen::Looping { hops }, None),
-        Sight::Failed { reason } => return (Seen::Unknown { reason }, None),
+        LookupResult::Missing => return (Seen::Absent, None),
+        LookupResult::Dangling { hops, missing } => return (Seen::Dangling { hops, missing }, None),
+        LookupResult::Looping { hops } => return (Seen::Looping { hops }, None),
+        LookupResult::Failed { reason } => return (Seen::Unknown { reason }, None),
     };
     let (content, sha256) = match payload {
         Payload::NotRead => (Content::NotRead, None),
@@ -178,21 +180,24 @@ fn see(
     (seen, told.map(|step| *step))
 }
 
-fn first_line(tree: &impl Look, path: &str) -> Option<String> {
+fn first_line(tree: &impl Lookup, path: &str) -> Option<String> {
     let text = text(tree, path)?;
     text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
-fn text(tree: &impl Look, path: &str) -> Option<String> {
-    match tree.look(path, Want::Bytes) {
-        Sight::Found { payload: Payload::Bytes(bytes), .. } => {
+fn text(tree: &impl Lookup, path: &str) -> Option<String> {
+    match tree.look(path, Detail::Bytes) {
+        LookupResult::Found { payload: Payload::Bytes(bytes), .. } => {
             Some(String::from_utf8_lossy(&bytes).into_owned())
         }
-        Sight::Found { payload: Payload::NotRead | Payload::Names(_) | Payload::Failed { .. }, .. }
-        | Sight::Unsafe { .. }
-        | Sight::Missing
-        | Sight::Dangling { .. }
-        | Sight::Looping { .. }
-        | Sight::Failed { .. } => None,
+        LookupResult::Found {
+            payload: Payload::NotRead | Payload::Names(_) | Payload::Failed { .. },
+            ..
+        }
+        | LookupResult::Unsafe { .. }
+        | LookupResult::Missing
+        | LookupResult::Dangling { .. }
+        | LookupResult::Looping { .. }
+        | LookupResult::Failed { .. } => None,
     }
 }

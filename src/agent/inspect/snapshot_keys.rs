@@ -1,6 +1,6 @@
 //! Which keys of distrusted CAs the snapshots of a node still hold.
 //!
-//! What enters is fingerprints of CA certificates and something that can [`Look`] at the snapshots; what leaves is the public
+//! What enters is fingerprints of CA certificates and something that can [`Lookup`] at the snapshots; what leaves is the public
 //! half of each such key that is there, and in how many files. A key is told by its own public half, and that by the
 //! certificate, which snapshots hold beside it: whoever replaced a CA has written its bundles. What cannot be read is
 //! unknown and never absent. Nothing is written.
@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::agent::fs::disk::COPY_LIMIT;
-use crate::agent::fs::lookup::{Look, Payload, Sight, Want};
+use crate::agent::fs::lookup::{Detail, Lookup, LookupResult, Payload};
 use crate::agent::fs::print::contents;
 use crate::files::confined::Tree;
 use crate::protocol::facts::{FileFacts, KeptKey, Seen};
@@ -22,7 +22,7 @@ const FILES: usize = 16 * 1024;
 const BYTES: usize = 16 * COPY_LIMIT;
 
 /// A node whose snapshots can be looked into.
-pub(crate) trait SnapshotKeys: Look + Sized {
+pub(crate) trait SnapshotKeys: Lookup + Sized {
     /// The keys of these CA certificates in the snapshots below a state directory. `files` is what was seen of the node.
     fn kept_keys(
         &self,
@@ -78,7 +78,7 @@ impl Sighted {
 }
 
 fn keys(
-    tree: &impl Look,
+    tree: &impl Lookup,
     state_directory: &str,
     distrusted: &BTreeSet<Sha256>,
     files: &BTreeMap<String, Seen<FileFacts>>,
@@ -98,7 +98,7 @@ struct Walk<'t, L> {
     bytes: usize,
 }
 
-impl<L: Look> Walk<'_, L> {
+impl<L: Lookup> Walk<'_, L> {
     fn snapshots(&mut self, directory: &str) -> Result<(), String> {
         for run in self.below(directory)? {
             for visit in self.below(&run)? {
@@ -114,29 +114,27 @@ impl<L: Look> Walk<'_, L> {
 
     /// The paths in a directory; none where there is no directory.
     fn below(&self, directory: &str) -> Result<Vec<String>, String> {
-        match self.tree.look(directory, Want::Names) {
-            Sight::Found { payload: Payload::Names(listing), .. } if listing.complete => {
+        match self.tree.look(directory, Detail::Names) {
+            LookupResult::Found { payload: Payload::Names(listing), .. } if listing.complete => {
                 Ok(listing.names.into_iter().map(|name| format!("{directory}/{name}")).collect())
             }
-            Sight::Found { payload: Payload::Names(_), .. } => {
+            LookupResult::Found { payload: Payload::Names(_), .. } => {
                 Err(format!("{directory} holds more than is listed of one directory"))
             }
-            Sight::Found { payload: Payload::Failed { reason }, .. } | Sight::Failed { reason } => {
-                Err(reason)
-            }
-            Sight::Found { payload: Payload::NotRead | Payload::Bytes(_), .. } | Sight::Missing => {
-                Ok(Vec::new())
-            }
-            Sight::Unsafe { step } => Err(step.to_string()),
-            Sight::Dangling { .. } | Sight::Looping { .. } => {
+            LookupResult::Found { payload: Payload::Failed { reason }, .. }
+            | LookupResult::Failed { reason } => Err(reason),
+            LookupResult::Found { payload: Payload::NotRead | Payload::Bytes(_), .. }
+            | LookupResult::Missing => Ok(Vec::new()),
+            LookupResult::Unsafe { step } => Err(step.to_string()),
+            LookupResult::Dangling { .. } | LookupResult::Looping { .. } => {
                 Err(format!("{directory} is a link that leads nowhere"))
             }
         }
     }
 
     fn look_into(&mut self, copy: &str) -> Result<(), String> {
-        match self.tree.look(copy, Want::Copy) {
-            Sight::Found { payload: Payload::Bytes(bytes), .. } => {
+        match self.tree.look(copy, Detail::Copy) {
+            LookupResult::Found { payload: Payload::Bytes(bytes), .. } => {
                 self.files = self.files.saturating_add(1);
                 self.bytes = self.bytes.saturating_add(bytes.len());
                 if self.files > FILES || self.bytes > BYTES {
@@ -145,12 +143,12 @@ impl<L: Look> Walk<'_, L> {
                 self.sighted.add(&contents(&bytes));
                 Ok(())
             }
-            Sight::Found { payload: Payload::Failed { reason }, .. } | Sight::Failed { reason } => {
-                Err(reason)
-            }
-            Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. } | Sight::Missing => Ok(()),
-            Sight::Unsafe { step } => Err(step.to_string()),
-            Sight::Dangling { .. } | Sight::Looping { .. } => Err(format!("{copy} is a link")),
+            LookupResult::Found { payload: Payload::Failed { reason }, .. }
+            | LookupResult::Failed { reason } => Err(reason),
+            LookupResult::Found { payload: Payload::NotRead | Payload::Names(_), .. }
+            | LookupResult::Missing => Ok(()),
+            LookupResult::Unsafe { step } => Err(step.to_string()),
+            LookupResult::Dangling { .. } | LookupResult::Looping { .. } => Err(format!("{copy} is a link")),
         }
     }
 }

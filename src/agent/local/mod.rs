@@ -11,23 +11,23 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::agent::fs::accounts::served_by;
-use crate::agent::fs::lookup::{Look, Sight, Want};
+use crate::agent::fs::lookup::{Detail, Lookup, LookupResult};
 use crate::agent::inspect::observe;
 use crate::agent::inspect::snapshot_keys::SnapshotKeys;
 use crate::agent::probe;
-use crate::agent::transaction::Visit;
+use crate::agent::transaction::Transaction;
 use crate::agent::transaction::boot::Boot;
 use crate::agent::transaction::lock::Lock;
-use crate::agent::transaction::node_files::Site;
+use crate::agent::transaction::node_files::NodeFilesystem;
 use crate::files::confined::Tree;
 use crate::protocol::facts::{NodeFacts, ObserveRequest, OpenTransaction};
 use crate::protocol::node::{Inspect, NodeError};
 
 /// A transaction under way in this process.
 #[derive(Debug)]
-pub(super) struct Transaction {
-    visit: Visit,
-    site: Site,
+pub(super) struct LocalTransaction {
+    visit: Transaction,
+    site: NodeFilesystem,
     open: OpenTransaction,
     /// Whether it took the lock, rather than finding it taken for the whole run.
     took_lock: bool,
@@ -43,7 +43,7 @@ pub struct Local {
     /// How a reboot is provided for; a directory that stands for a node is never started.
     pub(super) boot: Option<Boot>,
     pub(super) lock: Option<Lock>,
-    pub(super) transaction: Option<Transaction>,
+    pub(super) transaction: Option<LocalTransaction>,
 }
 
 impl Local {
@@ -110,9 +110,9 @@ impl Inspect for Local {
 /// A file tree in which nothing is.
 struct Nothing;
 
-impl Look for Nothing {
-    fn look(&self, _: &str, _: Want) -> Sight {
-        Sight::Missing
+impl Lookup for Nothing {
+    fn look(&self, _: &str, _: Detail) -> LookupResult {
+        LookupResult::Missing
     }
 }
 

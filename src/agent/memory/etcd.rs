@@ -5,7 +5,7 @@
 use super::{Failure, Memory};
 use crate::protocol::command::SnapshotEtcd;
 use crate::protocol::error::HostError;
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::protocol::snapshots::EtcdSnapshot;
 use crate::x509::Sha256;
 
@@ -13,7 +13,7 @@ impl Memory {
     pub(super) fn make_etcd_snapshot(&mut self, wanted: &SnapshotEtcd) -> Result<EtcdSnapshot, HostError> {
         let SnapshotEtcd { run, state_directory, keep, address, certificate, key, .. } = wanted.clone();
         let taken_at = self.tick();
-        let gate = Gate::Etcd { address: address.ip(), port: address.port(), certificate, key };
+        let gate = HealthCheck::Etcd { address: address.ip(), port: address.port(), certificate, key };
         self.gate_holds(&gate).map_err(|reason| HostError::EtcdNotSaved { reason })?;
         self.fails(Failure::SnapshotEtcd)?;
         let path = format!("{state_directory}/etcd/{run}.db");

@@ -9,7 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::agent::fs::lookup::{Look, Payload, Sight, Want};
+use crate::agent::fs::lookup::{Detail, Lookup, LookupResult, Payload};
 use crate::agent::inspect::observe;
 use crate::agent::inspect::snapshot_keys::SnapshotKeys;
 use crate::agent::probe::health_checks::Checks;
@@ -17,7 +17,7 @@ use crate::files::confined::{Listing, Status};
 use crate::protocol::facts::{
     EtcdFacts, FileFacts, FileKind, Hop, KeptKey, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts,
 };
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::protocol::named_files::LIST_LIMIT;
 use crate::protocol::node::{Inspect, NodeError};
 use crate::types::names::ServiceName;
@@ -242,8 +242,8 @@ impl SnapshotKeys for Memory {
 }
 
 impl Checks for Memory {
-    fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
-        let failing = |gate: &Gate| Some((gate.clone(), self.gate_holds(gate).err()?));
+    fn failing(&self, gates: &BTreeSet<HealthCheck>) -> Vec<(HealthCheck, String)> {
+        let failing = |gate: &HealthCheck| Some((gate.clone(), self.gate_holds(gate).err()?));
         gates.iter().filter_map(failing).collect()
     }
 
@@ -252,10 +252,10 @@ impl Checks for Memory {
     }
 }
 
-impl Look for Memory {
-    fn look(&self, path: &str, want: Want) -> Sight {
+impl Lookup for Memory {
+    fn look(&self, path: &str, want: Detail) -> LookupResult {
         if !path.starts_with('/') {
-            return Sight::Failed { reason: format!("{path:?} is not an absolute path") };
+            return LookupResult::Failed { reason: format!("{path:?} is not an absolute path") };
         }
         let mut hops = Vec::new();
         let mut here: Vec<String> = Vec::new();
@@ -271,13 +271,17 @@ impl Look for Memory {
             }
             let resolved = format!("/{}", here.join("/"));
             let Some(entry) = self.entry(&resolved) else {
-                return if from_link { Sight::Dangling { hops, missing: resolved } } else { Sight::Missing };
+                return if from_link {
+                    LookupResult::Dangling { hops, missing: resolved }
+                } else {
+                    LookupResult::Missing
+                };
             };
             match entry.object {
                 Object::Directory => {}
                 Object::Link(target) => {
                     if hops.len() == HOP_LIMIT {
-                        return Sight::Looping { hops };
+                        return LookupResult::Looping { hops };
                     }
                     here.pop();
                     if target.starts_with('/') {
@@ -287,7 +291,7 @@ impl Look for Memory {
                     hops.push(Hop { path: resolved, target });
                 }
                 Object::File(_) | Object::Fifo | Object::Unreadable(_) if !steps.is_empty() => {
-                    return Sight::Failed { reason: format!("{resolved} is not a directory") };
+                    return LookupResult::Failed { reason: format!("{resolved} is not a directory") };
                 }
                 Object::File(_) | Object::Fifo | Object::Unreadable(_) => break,
             }
@@ -295,13 +299,13 @@ impl Look for Memory {
         let resolved = format!("/{}", here.join("/"));
         match self.entry(&resolved) {
             Some(entry) => self.arrive(hops, resolved, entry, want),
-            None => Sight::Missing,
+            None => LookupResult::Missing,
         }
     }
 }
 
 impl Memory {
-    fn arrive(&self, hops: Vec<Hop>, resolved: String, entry: Entry, want: Want) -> Sight {
+    fn arrive(&self, hops: Vec<Hop>, resolved: String, entry: Entry, want: Detail) -> LookupResult {
         let (kind, size) = match &entry.object {
             Object::File(bytes) => (FileKind::Regular, bytes.len()),
             Object::Unreadable(_) => (FileKind::Regular, 1),
@@ -320,20 +324,20 @@ impl Memory {
         };
         let (want, limit) = (want.of(kind), want.limit());
         let payload = match (want, entry.object) {
-            (Want::Names, _) => Payload::Names(self.names(&resolved)),
-            (Want::Bytes | Want::Copy, Object::File(bytes)) if bytes.len() > limit => {
+            (Detail::Names, _) => Payload::Names(self.names(&resolved)),
+            (Detail::Bytes | Detail::Copy, Object::File(bytes)) if bytes.len() > limit => {
                 Payload::Failed { reason: format!("{resolved} is larger than {limit} bytes") }
             }
-            (Want::Bytes | Want::Copy, Object::File(bytes)) => Payload::Bytes(bytes),
-            (Want::Bytes | Want::Copy, Object::Unreadable(reason)) => {
+            (Detail::Bytes | Detail::Copy, Object::File(bytes)) => Payload::Bytes(bytes),
+            (Detail::Bytes | Detail::Copy, Object::Unreadable(reason)) => {
                 Payload::Failed { reason: format!("{resolved}: {reason}") }
             }
-            (Want::Place, _)
-            | (Want::Bytes | Want::Copy, Object::Directory | Object::Link(_) | Object::Fifo) => {
+            (Detail::Place, _)
+            | (Detail::Bytes | Detail::Copy, Object::Directory | Object::Link(_) | Object::Fifo) => {
                 Payload::NotRead
             }
         };
-        Sight::Found { hops, resolved, status, payload, told: None }
+        LookupResult::Found { hops, resolved, status, payload, told: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Services of a node made of values: they start, load files and serve what they have loaded.
 //!
 //! What enters is what a service is started by and which file is behind each of its ports; what leaves is the facts that the same service on a real node
-//! gives, and whether gates hold. One is started anew by its unit's restart or by a change of its manifest. There is no time in it: what is asked to come up
+//! gives, and whether health checks hold. One is started anew by its unit's restart or by a change of its manifest. There is no time in it: what is asked to come up
 //! has come up, or will not.
 
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::protocol::error::HostError;
 use crate::protocol::facts::{
     ClientCertificate, EndpointFacts, Probe, ProcessFacts, Seen, Served, ServiceFacts, UnitFacts,
 };
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::types::names::{IdentityName, ServiceName};
 use crate::x509::{Certificate, pem};
 
@@ -196,7 +196,7 @@ impl Memory {
     }
 
     /// Whether a gate holds; one about something that is not here does.
-    pub(super) fn gate_holds(&self, gate: &Gate) -> Result<(), String> {
+    pub(super) fn gate_holds(&self, gate: &HealthCheck) -> Result<(), String> {
         let at = |port: u16| {
             self.models.values().find_map(|model| {
                 let index = model.what.ports.iter().position(|known| known.port == port)?;
@@ -204,23 +204,27 @@ impl Memory {
             })
         };
         match gate {
-            Gate::Active { unit } | Gate::Started { unit } | Gate::Restarted { unit } => {
+            HealthCheck::Active { unit }
+            | HealthCheck::Started { unit }
+            | HealthCheck::Restarted { unit } => {
                 let name = self.named(|what| what.unit.as_ref() == Some(unit));
                 let is_up = name.is_none_or(|name| self.is_running(name.as_str()).is_some());
                 if is_up { Ok(()) } else { Err("it is failed".to_owned()) }
             }
-            Gate::Listens { port, .. } | Gate::Replaced { port, .. } | Gate::Etcd { port, .. } => {
+            HealthCheck::Listens { port, .. }
+            | HealthCheck::Replaced { port, .. }
+            | HealthCheck::Etcd { port, .. } => {
                 let Some((model, index)) = at(*port) else { return Ok(()) };
                 self.served(model, index).map(|_| ()).ok_or_else(|| "nothing listens".to_owned())
             }
-            Gate::Serves { port, certificate, .. } => {
+            HealthCheck::Serves { port, certificate, .. } => {
                 let Some((model, index)) = at(*port) else { return Ok(()) };
                 let served = self.served(model, index).ok_or("nothing listens")?;
                 let is_it = self.first_certificate(certificate).as_ref() == Some(&served);
                 if is_it { Ok(()) } else { Err("it shows another one".to_owned()) }
             }
             // Nobody calls anybody here.
-            Gate::Http { .. } | Gate::Accepts(_) => Ok(()),
+            HealthCheck::Http { .. } | HealthCheck::Accepts(_) => Ok(()),
         }
     }
 }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::agent::fs::lookup::Look;
+use crate::agent::fs::lookup::Lookup;
 use crate::protocol::facts::{
     EndpointFacts, EndpointQuestion, LiveRequest, NodeFacts, Probe, ProcessFacts, Seen, ServiceFacts,
 };
@@ -41,12 +41,12 @@ const ENDPOINT_LIMIT: usize = 64;
 pub(super) fn observe(
     facts: &mut NodeFacts,
     request: &LiveRequest,
-    tree: &(impl Look + Sync),
+    tree: &(impl Lookup + Sync),
     clock: fn() -> Timestamp,
 ) {
     let deadline = Instant::now() + PATIENCE;
     let listeners = Listeners::read();
-    let mut dials: Vec<Dial<'_>> = Vec::new();
+    let mut dials: Vec<EndpointCall<'_>> = Vec::new();
     for (service, question) in &request.services {
         for endpoint in &question.endpoints {
             dials.extend(dials_of(Some(service), endpoint, facts, &listeners));
@@ -59,11 +59,11 @@ pub(super) fn observe(
             let ports = dials
                 .iter()
                 .filter(|dial| dial.service == Some(&etcd.service) && dial.question.port == etcd.port);
-            ports.flat_map(Dial::addresses).collect()
+            ports.flat_map(EndpointCall::addresses).collect()
         }
         None => Vec::new(),
     };
-    let sockets: BTreeSet<u64> = dials.iter().flat_map(Dial::sockets).collect();
+    let sockets: BTreeSet<u64> = dials.iter().flat_map(EndpointCall::sockets).collect();
     let mut services: BTreeMap<ServiceName, ServiceFacts> = BTreeMap::new();
     std::thread::scope(|scope| {
         let units: Vec<_> = request
@@ -105,15 +105,15 @@ pub(super) fn observe(
 }
 
 /// One address that is called, and for whom.
-struct Dial<'a> {
+struct EndpointCall<'a> {
     /// None for somebody who is not managed here.
     service: Option<&'a ServiceName>,
     question: &'a EndpointQuestion,
     port: u16,
-    target: Target,
+    target: Reached,
 }
 
-enum Target {
+enum Reached {
     /// A socket listens there. Some that listen on all addresses are reached at one of two.
     Listening { socket: u64, addresses: Vec<IpAddr> },
     /// Nothing listens on the port.
@@ -127,7 +127,7 @@ fn dials_of<'a>(
     question: &'a EndpointQuestion,
     facts: &NodeFacts,
     listeners: &Result<Listeners, String>,
-) -> Vec<Dial<'a>> {
+) -> Vec<EndpointCall<'a>> {
     let moved = facts
         .manifests()
         .find_map(|(_, manifest)| Some(manifest.container(service?.as_str())?.listening(question.port)));
@@ -135,21 +135,21 @@ fn dials_of<'a>(
         Some(moved) if !moved.is_empty() => moved.into_iter().collect(),
         Some(_) | None => [(question.port, None)].into(),
     };
-    let mut dials: Vec<Dial<'a>> = Vec::new();
+    let mut dials: Vec<EndpointCall<'a>> = Vec::new();
     for (port, address) in ports {
-        let dial = |target| Dial { service, question, port, target };
+        let dial = |target| EndpointCall { service, question, port, target };
         match listeners {
             Ok(listeners) => {
                 let found: Vec<&Listener> = listeners.on(port).filter(|it| it.answers(address)).collect();
                 if found.is_empty() {
-                    dials.push(dial(Target::Nothing));
+                    dials.push(dial(Reached::Nothing));
                 }
                 dials.extend(found.into_iter().map(|listener| {
                     let addresses = match address {
                         Some(address) => vec![address],
                         None => reached_at(listener.address),
                     };
-                    dial(Target::Listening { socket: listener.socket, addresses })
+                    dial(Reached::Listening { socket: listener.socket, addresses })
                 }));
             }
             Err(reason) => {
@@ -157,7 +157,7 @@ fn dials_of<'a>(
                     Some(address) => vec![address],
                     None => question.addresses.clone(),
                 };
-                let unseen = |address| dial(Target::Unseen { address, reason: reason.clone() });
+                let unseen = |address| dial(Reached::Unseen { address, reason: reason.clone() });
                 dials.extend(addresses.into_iter().map(unseen));
             }
         }
@@ -174,20 +174,20 @@ fn reached_at(address: IpAddr) -> Vec<IpAddr> {
     }
 }
 
-impl Dial<'_> {
+impl EndpointCall<'_> {
     fn sockets(&self) -> Option<u64> {
         match self.target {
-            Target::Listening { socket, .. } => Some(socket),
-            Target::Nothing | Target::Unseen { .. } => None,
+            Reached::Listening { socket, .. } => Some(socket),
+            Reached::Nothing | Reached::Unseen { .. } => None,
         }
     }
 
     /// Where it is called.
     fn addresses(&self) -> Vec<SocketAddr> {
         let addresses = match &self.target {
-            Target::Listening { addresses, .. } => addresses.as_slice(),
-            Target::Unseen { address, .. } => std::slice::from_ref(address),
-            Target::Nothing => &[],
+            Reached::Listening { addresses, .. } => addresses.as_slice(),
+            Reached::Unseen { address, .. } => std::slice::from_ref(address),
+            Reached::Nothing => &[],
         };
         addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect()
     }
@@ -199,9 +199,9 @@ impl Dial<'_> {
             (Some(address), tls::probe(socket, self.question.server_name.as_deref(), deadline))
         };
         match &self.target {
-            Target::Nothing => (None, Probe::NotListening),
-            Target::Unseen { address, .. } => call(*address),
-            Target::Listening { addresses, .. } => {
+            Reached::Nothing => (None, Probe::NotListening),
+            Reached::Unseen { address, .. } => call(*address),
+            Reached::Listening { addresses, .. } => {
                 let mut answers = addresses.iter().map(|address| call(*address));
                 let first = answers.next().unwrap_or((None, Probe::NotListening));
                 if first.1 == Probe::Refused {
@@ -220,9 +220,9 @@ impl Dial<'_> {
     ) -> EndpointFacts {
         let unknown = |reason: &str| Seen::Unknown { reason: reason.to_owned() };
         let process = match (&self.target, processes) {
-            (Target::Nothing, _) => Seen::Absent,
-            (Target::Unseen { reason, .. }, _) | (Target::Listening { .. }, Err(reason)) => unknown(reason),
-            (Target::Listening { socket, .. }, Ok(processes)) => match processes.get(socket) {
+            (Reached::Nothing, _) => Seen::Absent,
+            (Reached::Unseen { reason, .. }, _) | (Reached::Listening { .. }, Err(reason)) => unknown(reason),
+            (Reached::Listening { socket, .. }, Ok(processes)) => match processes.get(socket) {
                 Some(process) => Seen::Present(process.clone()),
                 None => unknown("no process that holds the socket can be seen"),
             },

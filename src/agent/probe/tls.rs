@@ -34,7 +34,7 @@ pub(crate) fn probe(address: SocketAddr, server_name: Option<&str>, deadline: In
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Probe::Refused,
         Err(error) => return unknown(format!("{address} cannot be called: {}", in_words(&error))),
     };
-    let sight = Arc::new(Sight::new());
+    let sight = Arc::new(ServerHello::new());
     let mut call = match Call::new(stream, address, server_name, &sight, deadline) {
         Ok(call) => call,
         Err(error) => return unknown(format!("{address} cannot be called: {error}")),
@@ -83,7 +83,7 @@ impl Call {
         stream: TcpStream,
         address: SocketAddr,
         server_name: Option<&str>,
-        sight: &Arc<Sight>,
+        sight: &Arc<ServerHello>,
         deadline: Instant,
     ) -> Result<Self, Error> {
         let name = match server_name.map(|name| ServerName::try_from(name.to_owned())) {
@@ -150,14 +150,14 @@ impl Call {
 
 /// What was seen of the server during a handshake.
 #[derive(Debug)]
-pub(crate) struct Sight {
+pub(crate) struct ServerHello {
     provider: Arc<CryptoProvider>,
     chain: Mutex<Vec<Vec<u8>>>,
     /// None as long as no client certificate was asked for.
     accepted: Mutex<Option<Vec<Vec<u8>>>>,
 }
 
-impl Sight {
+impl ServerHello {
     /// Of a server that has not been called yet.
     pub(crate) fn new() -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -178,7 +178,7 @@ impl Sight {
     }
 }
 
-impl ServerCertVerifier for Sight {
+impl ServerCertVerifier for ServerHello {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -215,7 +215,7 @@ impl ServerCertVerifier for Sight {
     }
 }
 
-impl ResolvesClientCert for Sight {
+impl ResolvesClientCert for ServerHello {
     fn resolve(&self, hints: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let hints = hints.iter().take(NAMES_LIMIT).map(|der| der.to_vec()).collect();
         *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(hints);

@@ -107,11 +107,11 @@ fn refused(path: &str, reason: String) -> HostError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::certificate::KeyAlgorithm;
+    use crate::types::certificate::NewKeyAlgorithm;
     use crate::x509::PrivateKey;
 
     fn key() -> (String, Sha256) {
-        let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let key = PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap();
         (key.to_pem().unwrap().to_string(), key.public_key().spki_sha256)
     }
 
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn everything_else_is_refused_and_says_nothing_of_what_it_was() {
         let ((text, wanted), (other, _)) = (key(), key());
-        let public = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().public_key().to_pem();
+        let public = PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap().public_key().to_pem();
         let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
         for (what, given, says) in [
             ("another key", other.clone(), "another key than the plan names"),

@@ -3,7 +3,7 @@
 //! What enters is the files as they are now and what they must be; what leaves is yes, or the first reason why not. It reads and judges, and
 //! changes nothing.
 
-use crate::agent::fs::lookup::{Look, existing};
+use crate::agent::fs::lookup::{Lookup, existing};
 use crate::formats::kubeconfig::edit;
 use crate::protocol::command::IdentityCheck;
 use crate::protocol::error::HostError;
@@ -16,7 +16,7 @@ use crate::x509::pem::{Item, Reading};
 use crate::x509::{Certificate, PublicKey, Sha256};
 
 /// Checks one identity.
-pub(crate) fn check(objects: &impl Look, wanted: &IdentityCheck) -> Result<(), HostError> {
+pub(crate) fn check(objects: &impl Lookup, wanted: &IdentityCheck) -> Result<(), HostError> {
     let path = wanted.storage.certificate_path();
     let failed = |reason: String| HostError::CheckFailed { path: path.to_owned(), reason };
     let (certificates, key) = identity(objects, &wanted.storage)?;
@@ -46,7 +46,7 @@ pub(crate) fn check(objects: &impl Look, wanted: &IdentityCheck) -> Result<(), H
 
 /// Checks a private key with what lies beside it: a public key, or certificates of which one must be its own.
 pub(crate) fn check_key(
-    objects: &impl Look,
+    objects: &impl Lookup,
     path: &str,
     wanted: Option<Sha256>,
     beside: Option<&str>,
@@ -77,7 +77,7 @@ pub(crate) fn check_key(
 }
 
 /// The certificates of an identity, the leaf first, and the public half of its key.
-fn identity(objects: &impl Look, storage: &Storage) -> Result<(Vec<Certificate>, PublicKey), HostError> {
+fn identity(objects: &impl Lookup, storage: &Storage) -> Result<(Vec<Certificate>, PublicKey), HostError> {
     let path = storage.certificate_path();
     match storage {
         Storage::Pair { certificate, key } => Ok((

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::snapshot::Record;
 use crate::agent::fs::disk::{Beside, Dir, Seed};
 use crate::agent::probe::health_checks::Before;
-use crate::agent::transaction::Touch;
+use crate::agent::transaction::PathChange;
 use crate::protocol::error::HostError;
 use crate::protocol::facts::VisitState;
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::x509::Sha256;
 
 const NAME: &str = "journal.jsonl";
@@ -43,13 +43,13 @@ pub(crate) enum Event {
     /// Should the machine restart before the end, nothing will undo this transaction by itself.
     NoUndoAtBoot { reason: String },
     /// Gates that held before anything was touched: after an undo they must hold again, within this time.
-    Healthy { gates: BTreeSet<Gate>, timeout_seconds: u64 },
+    Healthy { gates: BTreeSet<HealthCheck>, timeout_seconds: u64 },
     /// What runs is about to be started anew; this is what was there.
     Replacing { before: Before },
     /// A location is about to change for the first time.
     Writing {
         #[serde(flatten)]
-        touch: Touch,
+        touch: PathChange,
         /// What was there, when the copies made at the beginning do not have it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<Record>,
@@ -159,7 +159,7 @@ pub(crate) fn beside(lines: &[Line], run: &str) -> Beside {
 }
 
 /// What was, or may have been, changed, in this order, with what was there if the line says it.
-pub(crate) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
+pub(crate) fn touched(lines: &[Line]) -> Vec<(&PathChange, Option<&Record>)> {
     let touched = lines.iter().filter_map(|line| {
         let Event::Writing { touch, before } = &line.event else { return None };
         Some((touch, before.as_ref()))
@@ -168,7 +168,7 @@ pub(crate) fn touched(lines: &[Line]) -> Vec<(&Touch, Option<&Record>)> {
 }
 
 /// What held before anything was touched, and how long an undo waits for it.
-pub(crate) fn healthy(lines: &[Line]) -> (BTreeSet<Gate>, Duration) {
+pub(crate) fn healthy(lines: &[Line]) -> (BTreeSet<HealthCheck>, Duration) {
     let mut healthy = (BTreeSet::new(), Duration::ZERO);
     for line in lines {
         if let Event::Healthy { gates, timeout_seconds } = &line.event {
@@ -188,7 +188,7 @@ pub(crate) fn replaced(lines: &[Line]) -> Vec<Before> {
 }
 
 /// The restarts that were begun to be taken back: what runs must be another one by then.
-pub(crate) fn taken_back(lines: &[Line]) -> BTreeSet<Gate> {
+pub(crate) fn taken_back(lines: &[Line]) -> BTreeSet<HealthCheck> {
     let begun = lines.iter().position(|line| line.event == Event::Undoing).unwrap_or(lines.len());
     replaced(lines.get(begun..).unwrap_or_default()).into_iter().map(|before| before.gate).collect()
 }
@@ -242,7 +242,7 @@ pub(crate) fn purged(lines: &[Line]) -> BTreeSet<Sha256> {
 }
 
 /// The directories that were, or may have been, replaced with everything in them, with the names below them.
-pub(crate) fn trees(lines: &[Line]) -> Vec<(&Touch, BTreeSet<String>)> {
+pub(crate) fn trees(lines: &[Line]) -> Vec<(&PathChange, BTreeSet<String>)> {
     let touched = touched(lines).into_iter();
     let trees = touched.filter_map(|(touch, before)| match before {
         Some(record @ Record::Tree { .. }) => Some((touch, record.names())),

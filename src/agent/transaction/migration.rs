@@ -5,16 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use super::{Objects, Touch, Visit, Wanted, destination};
-use crate::agent::fs::file_state::Image;
-use crate::agent::fs::lookup::{Sight, Want};
+use super::{Filesystem, PathChange, Transaction, Wanted, destination};
+use crate::agent::fs::file_state::FileState;
+use crate::agent::fs::lookup::{Detail, LookupResult};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::ServedBy;
 
-impl Visit {
+impl Transaction {
     pub(crate) fn move_directory(
         &mut self,
-        objects: &mut impl Objects,
+        objects: &mut impl Filesystem,
         link: &str,
         path: &str,
         keeps_old: bool,
@@ -26,15 +26,16 @@ impl Visit {
             Err(HostError::Occupied { path: path.to_owned(), found: found.into() })
         };
         match objects.capture(&from)? {
-            Image::Directory(_) => {}
-            Image::Absent => return Err(HostError::Missing { path: link.to_owned() }),
-            Image::Link { target, .. } if target == path => return Ok(()),
-            other @ (Image::Link { .. } | Image::File(_) | Image::Tree(_) | Image::Other) => {
+            FileState::Directory(_) => {}
+            FileState::Absent => return Err(HostError::Missing { path: link.to_owned() }),
+            FileState::Link { target, .. } if target == path => return Ok(()),
+            other @ (FileState::Link { .. } | FileState::File(_) | FileState::Tree(_) | FileState::Other) => {
                 return occupied(link, other.kind());
             }
         }
         let to = self.own_place(objects, path)?;
-        if matches!(objects.look(path, Want::Place), Sight::Found { .. }) && destination(objects, path)? != to
+        if matches!(objects.look(path, Detail::Place), LookupResult::Found { .. })
+            && destination(objects, path)? != to
         {
             return occupied(path, "a symbolic link");
         }
@@ -44,15 +45,18 @@ impl Visit {
         }
         let there = objects.capture_tree(&to)?;
         match &there {
-            Image::Absent => {}
-            Image::Tree(tree) if tree.is_empty() => {}
-            Image::Tree(_) => return occupied(path, "a directory that is not empty"),
-            other @ (Image::Directory(_) | Image::Link { .. } | Image::File(_) | Image::Other) => {
+            FileState::Absent => {}
+            FileState::Tree(tree) if tree.is_empty() => {}
+            FileState::Tree(_) => return occupied(path, "a directory that is not empty"),
+            other @ (FileState::Directory(_)
+            | FileState::Link { .. }
+            | FileState::File(_)
+            | FileState::Other) => {
                 return occupied(path, other.kind());
             }
         }
         let whole = objects.capture_tree(&from)?;
-        let Image::Tree(tree) = &whole else { return Err(HostError::Changed { path: link.to_owned() }) };
+        let FileState::Tree(tree) = &whole else { return Err(HostError::Changed { path: link.to_owned() }) };
         if let Some((name, target)) = tree.link_out() {
             let reason = format!(
                 "it is a link to {target}, relative and out of {link}; moved, it would lead elsewhere"
@@ -60,9 +64,9 @@ impl Visit {
             return Err(HostError::Refused { path: format!("{link}/{name}"), reason });
         }
         let ServedBy { uid, gid } = objects.served_by();
-        let touch = |location: &str| Touch::new(link, location.to_owned());
+        let touch = |location: &str| PathChange::new(link, location.to_owned());
         let copy = Wanted { touch: touch(&to), image: whole.clone(), found: Some(there) };
-        let image = Image::Link { target: path.to_owned(), uid, gid };
+        let image = FileState::Link { target: path.to_owned(), uid, gid };
         let exchange = Wanted { touch: touch(&from), image, found: Some(whole) };
         self.change_all(objects, vec![copy, exchange], keeps_old)
     }
@@ -70,8 +74,8 @@ impl Visit {
 
 /// What a transaction may have put below a directory that it has filled: the tree that it copied there, and whatever else its orders named.
 pub(crate) fn made_below(
-    touch: &Touch,
-    trees: &[(&Touch, BTreeSet<String>)],
+    touch: &PathChange,
+    trees: &[(&PathChange, BTreeSet<String>)],
     paths: &BTreeSet<String>,
 ) -> BTreeSet<String> {
     let copied = trees.iter().filter(|(other, _)| other.path == touch.path);

@@ -1,6 +1,6 @@
 //! A transaction as any node carries it out: what may be touched, what is known to be there, and how one object becomes another.
 //!
-//! What enters is paths and images from the commands; what leaves is changes for [`Objects`], each announced before it is made and refused
+//! What enters is paths and images from the commands; what leaves is changes for [`Filesystem`], each announced before it is made and refused
 //! when somebody else has been there. It follows links and never replaces one. It touches nothing itself, so that a real node and one in memory
 //! behave the same.
 
@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::agent::fs::accounts::Accounts;
-use crate::agent::fs::file_state::{Access, FileImage, Image, TreeImage};
-use crate::agent::fs::lookup::{Sight, Want};
+use crate::agent::fs::file_state::{Access, FileImage, FileState, TreeImage};
+use crate::agent::fs::lookup::{Detail, LookupResult};
 use crate::agent::probe::health_checks::{Checks, Replaced};
 use crate::files::confined::opens_to_others;
 use crate::protocol::command::{Begin, Slot, VisitId};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{FileKind, ServedBy};
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::types::secret::Secret;
 use crate::types::storage::FileSpec;
 use crate::x509::{PrivateKey, Sha256};
@@ -40,26 +40,26 @@ pub(crate) mod undo;
 
 pub(super) use known::Known;
 pub(super) use migration::made_below;
-pub(super) use path_change::{Touch, backwards};
+pub(super) use path_change::{PathChange, backwards};
 use path_resolution::Way;
 pub(super) use path_resolution::destination;
 
 /// A file tree that can be changed. A location is a path in which no directory is a link; the last name is taken as it is.
-pub(crate) trait Objects: Checks {
+pub(crate) trait Filesystem: Checks {
     /// What is at a location.
-    fn capture(&self, location: &str) -> Result<Image, HostError>;
+    fn capture(&self, location: &str) -> Result<FileState, HostError>;
 
     /// The same, of a directory with everything in it.
-    fn capture_tree(&self, location: &str) -> Result<Image, HostError>;
+    fn capture_tree(&self, location: &str) -> Result<FileState, HostError>;
 
     /// What is at a location, as fully as what it is compared with.
-    fn capture_as(&self, location: &str, other: &Image) -> Result<Image, HostError> {
+    fn capture_as(&self, location: &str, other: &FileState) -> Result<FileState, HostError> {
         if other.is_tree() { self.capture_tree(location) } else { self.capture(location) }
     }
 
     /// Records, so that it survives this process, that a location is about to change. `unrecorded` is what is there when the transaction's beginning
     /// could not know the location.
-    fn announce(&mut self, touch: &Touch, unrecorded: Option<&Image>) -> Result<(), HostError>;
+    fn announce(&mut self, touch: &PathChange, unrecorded: Option<&FileState>) -> Result<(), HostError>;
 
     /// Makes each location what the image says: all files are staged first and then take their places in this order.
     fn replace(&mut self, changes: &[Change]) -> Result<(), HostError>;
@@ -74,12 +74,12 @@ pub(crate) trait Objects: Checks {
     fn served_by(&self) -> ServedBy;
 
     /// The gates that held before anything was touched.
-    fn held(&self) -> BTreeSet<Gate> {
+    fn held(&self) -> BTreeSet<HealthCheck> {
         BTreeSet::new()
     }
 
     /// Records what runs of these gates before something is done upon which it is replaced. After a change of mind what was recorded first may stay.
-    fn replacing(&mut self, _: &BTreeSet<Gate>, _: Replaced<'_>) -> Result<(), HostError> {
+    fn replacing(&mut self, _: &BTreeSet<HealthCheck>, _: Replaced<'_>) -> Result<(), HostError> {
         Ok(())
     }
 
@@ -94,19 +94,19 @@ pub(crate) trait Objects: Checks {
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(super) location: String,
-    pub(super) image: Image,
+    pub(super) image: FileState,
     /// What goes with a directory that is emptied, by path below it. Anything else in it belongs to others and stays.
     pub(super) takes: BTreeSet<String>,
     /// What was found there when it was decided; anything else is left as it is.
-    pub(super) found: Option<Image>,
+    pub(super) found: Option<FileState>,
 }
 
 /// A change that a command asks for.
 pub(crate) struct Wanted {
-    pub(super) touch: Touch,
-    pub(super) image: Image,
+    pub(super) touch: PathChange,
+    pub(super) image: FileState,
     /// What is there, where it was captured with everything in it.
-    pub(super) found: Option<Image>,
+    pub(super) found: Option<FileState>,
 }
 
 /// A directory in whose place a link was put. It waits beside the link until the transaction ends.
@@ -121,19 +121,19 @@ pub(crate) struct SetAside {
 /// A change of an earlier visit.
 pub(crate) struct Earlier {
     pub(super) location: String,
-    pub(super) before: Image,
-    pub(super) after: Image,
+    pub(super) before: FileState,
+    pub(super) after: FileState,
     pub(super) starts: bool,
 }
 
 /// A transaction under way.
 #[derive(Debug, Clone)]
-pub(crate) struct Visit {
+pub(crate) struct Transaction {
     pub(super) begin: Begin,
     /// What is at each location: as it was copied, and after a change as it was left.
-    pub(super) known: BTreeMap<String, Image>,
+    pub(super) known: BTreeMap<String, FileState>,
     /// What was changed, each location once, in the order of the first change.
-    pub(super) touched: Vec<Touch>,
+    pub(super) touched: Vec<PathChange>,
     /// The directories in whose place links were put.
     pub(super) set_aside: Vec<SetAside>,
     /// Where each path led when the transaction began.
@@ -144,9 +144,9 @@ pub(crate) struct Visit {
     pub(super) slots: BTreeMap<Slot, Arc<PrivateKey>>,
 }
 
-impl Visit {
+impl Transaction {
     /// Captures everything that the transaction may touch.
-    pub(super) fn open(begin: &Begin, objects: &impl Objects) -> Result<Self, HostError> {
+    pub(super) fn open(begin: &Begin, objects: &impl Filesystem) -> Result<Self, HostError> {
         for (path, end) in &begin.leads {
             if destination(objects, path)? != *end {
                 return Err(HostError::Changed { path: path.clone() });
@@ -176,11 +176,11 @@ impl Visit {
     /// The image of a file with new content: who is there keeps owner, attributes and what of the mode the spec grants too.
     pub(super) fn renewed(
         &mut self,
-        objects: &impl Objects,
+        objects: &impl Filesystem,
         file: &FileSpec,
         bytes: Secret,
         known: Known,
-    ) -> Result<(Touch, Image), HostError> {
+    ) -> Result<(PathChange, FileState), HostError> {
         self.check_listed(&file.path)?;
         let location = self.destination(objects, &file.path)?;
         if known.is_secret(&file.path, bytes.reveal()) && self.own_place(objects, &file.path)? != location {
@@ -189,23 +189,23 @@ impl Visit {
         }
         let wanted = self.access(objects, &file.user, &file.group, file.mode.bits())?;
         let (access, attributes) = match objects.capture(&location)? {
-            Image::File(old) => {
+            FileState::File(old) => {
                 self.check_known(&file.path, &old, known)?;
                 (Access { mode: old.access.mode & wanted.mode, ..old.access }, old.attributes)
             }
-            Image::Absent => (wanted, BTreeMap::new()),
-            Image::Directory(_) | Image::Link { .. } | Image::Tree(_) | Image::Other => {
+            FileState::Absent => (wanted, BTreeMap::new()),
+            FileState::Directory(_) | FileState::Link { .. } | FileState::Tree(_) | FileState::Other => {
                 return Err(HostError::NotAFile { path: file.path.clone() });
             }
         };
-        let image = Image::File(FileImage { bytes: bytes.into(), access, attributes, modified: None });
-        Ok((Touch::new(&file.path, location), image))
+        let image = FileState::File(FileImage { bytes: bytes.into(), access, attributes, modified: None });
+        Ok((PathChange::new(&file.path, location), image))
     }
 
     /// Writes files: all are staged before the first takes its place.
     pub(super) fn write(
         &mut self,
-        objects: &mut impl Objects,
+        objects: &mut impl Filesystem,
         files: Vec<(&FileSpec, Secret)>,
     ) -> Result<(), HostError> {
         let mut changes = Vec::new();
@@ -217,7 +217,7 @@ impl Visit {
 
     pub(super) fn make_directory(
         &mut self,
-        objects: &mut impl Objects,
+        objects: &mut impl Filesystem,
         path: &str,
         (user, group): (&str, &str),
         mode: u32,
@@ -226,26 +226,28 @@ impl Visit {
         let location = self.own_place(objects, path)?;
         let occupied =
             |found: &'static str| Err(HostError::Occupied { path: path.to_owned(), found: found.into() });
-        match objects.look(path, Want::Place) {
-            Sight::Found { status, .. } => match status.kind {
+        match objects.look(path, Detail::Place) {
+            LookupResult::Found { status, .. } => match status.kind {
                 FileKind::Directory => Ok(()),
                 FileKind::Regular => occupied("a file"),
                 FileKind::Other => occupied("neither file nor directory"),
             },
-            Sight::Dangling { .. } | Sight::Looping { .. } => occupied("a link that leads nowhere"),
-            Sight::Failed { reason } => Err(HostError::Path { path: path.to_owned(), reason }),
-            Sight::Unsafe { step } => Err(HostError::Unsafe { path: path.to_owned(), step }),
-            Sight::Missing => {
+            LookupResult::Dangling { .. } | LookupResult::Looping { .. } => {
+                occupied("a link that leads nowhere")
+            }
+            LookupResult::Failed { reason } => Err(HostError::Path { path: path.to_owned(), reason }),
+            LookupResult::Unsafe { step } => Err(HostError::Unsafe { path: path.to_owned(), step }),
+            LookupResult::Missing => {
                 let access = usable(objects, path, self.access(objects, user, group, mode)?)?;
-                let touch = Touch::new(path, location);
-                self.change(objects, vec![(touch, Image::Directory(access))])
+                let touch = PathChange::new(path, location);
+                self.change(objects, vec![(touch, FileState::Directory(access))])
             }
         }
     }
 
     pub(super) fn make_link(
         &mut self,
-        objects: &mut impl Objects,
+        objects: &mut impl Filesystem,
         path: &str,
         target: &str,
     ) -> Result<(), HostError> {
@@ -256,23 +258,25 @@ impl Visit {
         }
         let location = self.own_place(objects, path)?;
         match objects.capture(&location)? {
-            Image::Absent => {
+            FileState::Absent => {
                 let ServedBy { uid, gid } = objects.served_by();
-                let touch = Touch::new(path, location);
-                self.change(objects, vec![(touch, Image::Link { target: target.to_owned(), uid, gid })])
+                let touch = PathChange::new(path, location);
+                self.change(objects, vec![(touch, FileState::Link { target: target.to_owned(), uid, gid })])
             }
-            Image::Link { target: found, .. } if found == target => Ok(()),
-            other @ (Image::Directory(_)
-            | Image::Link { .. }
-            | Image::File(_)
-            | Image::Tree(_)
-            | Image::Other) => Err(HostError::Occupied { path: path.to_owned(), found: other.kind().into() }),
+            FileState::Link { target: found, .. } if found == target => Ok(()),
+            other @ (FileState::Directory(_)
+            | FileState::Link { .. }
+            | FileState::File(_)
+            | FileState::Tree(_)
+            | FileState::Other) => {
+                Err(HostError::Occupied { path: path.to_owned(), found: other.kind().into() })
+            }
         }
     }
 
     pub(super) fn set_permissions(
         &mut self,
-        objects: &mut impl Objects,
+        objects: &mut impl Filesystem,
         file: &FileSpec,
     ) -> Result<(), HostError> {
         self.check_listed(&file.path)?;
@@ -288,30 +292,30 @@ impl Visit {
             },
         };
         let image = match objects.capture(&location)? {
-            Image::File(old) => {
+            FileState::File(old) => {
                 self.check_known(&file.path, &old, Known::Material)?;
-                Image::File(FileImage { access: keep(old.access), ..old })
+                FileState::File(FileImage { access: keep(old.access), ..old })
             }
-            Image::Directory(old) => Image::Directory(usable(objects, &file.path, keep(old))?),
-            Image::Absent => return Err(HostError::Missing { path: file.path.clone() }),
-            Image::Link { .. } | Image::Tree(_) | Image::Other => {
+            FileState::Directory(old) => FileState::Directory(usable(objects, &file.path, keep(old))?),
+            FileState::Absent => return Err(HostError::Missing { path: file.path.clone() }),
+            FileState::Link { .. } | FileState::Tree(_) | FileState::Other => {
                 return Err(HostError::NotAFile { path: file.path.clone() });
             }
         };
-        self.change(objects, vec![(Touch::new(&file.path, location), image)])
+        self.change(objects, vec![(PathChange::new(&file.path, location), image)])
     }
 
     /// Puts back what an earlier visit changed at a path, all of it or nothing.
     pub(super) fn restore(
         &mut self,
-        objects: &mut impl Objects,
+        objects: &mut impl Filesystem,
         from: &VisitId,
         path: &str,
     ) -> Result<(), HostError> {
         self.check_listed(path)?;
         let mut changes = Vec::new();
         for Earlier { location, before, after, starts } in objects.earlier(from, path)?.into_iter().rev() {
-            let is_whole = matches!((&before, &after), (Image::Tree(_), _) | (_, Image::Tree(_)));
+            let is_whole = matches!((&before, &after), (FileState::Tree(_), _) | (_, FileState::Tree(_)));
             let current =
                 if is_whole { objects.capture_tree(&location)? } else { objects.capture(&location)? };
             if current.same_as(&before) {
@@ -320,7 +324,7 @@ impl Visit {
             if !current.same_as(&after) {
                 return Err(HostError::ChangedSince { path: path.to_owned(), visit: from.clone() });
             }
-            let touch = Touch { path: path.to_owned(), location, starts };
+            let touch = PathChange { path: path.to_owned(), location, starts };
             changes.push(Wanted { touch, image: before, found: is_whole.then_some(current) });
         }
         self.change_all(objects, changes, false)
@@ -328,8 +332,8 @@ impl Visit {
 
     pub(super) fn change(
         &mut self,
-        objects: &mut impl Objects,
-        changes: Vec<(Touch, Image)>,
+        objects: &mut impl Filesystem,
+        changes: Vec<(PathChange, FileState)>,
     ) -> Result<(), HostError> {
         let wanted = changes.into_iter().map(|(touch, image)| Wanted { touch, image, found: None });
         self.change_all(objects, wanted.collect(), false)
@@ -339,7 +343,7 @@ impl Visit {
     /// the transaction, or goes with its end.
     pub(super) fn change_all(
         &mut self,
-        objects: &mut impl Objects,
+        objects: &mut impl Filesystem,
         changes: Vec<Wanted>,
         stays: bool,
     ) -> Result<(), HostError> {
@@ -354,7 +358,7 @@ impl Visit {
                 return Err(HostError::Changed { path: touch.path });
             }
             if !current.same_as(&image) {
-                let is_unrecorded = known.is_none() || matches!(current, Image::Tree(_));
+                let is_unrecorded = known.is_none() || matches!(current, FileState::Tree(_));
                 needed.push((touch, image, current, is_unrecorded));
             }
         }
@@ -367,9 +371,9 @@ impl Visit {
             }
             let mut takes = BTreeSet::new();
             let found = Some(current.clone());
-            if let Image::Tree(tree) = current {
+            if let FileState::Tree(tree) = current {
                 takes = tree.names();
-                if matches!(image, Image::Link { .. }) {
+                if matches!(image, FileState::Link { .. }) {
                     let location = touch.location.clone();
                     self.set_aside.push(SetAside { location, tree, stays });
                 }
@@ -396,21 +400,21 @@ impl Visit {
     fn tree_around<'path>(&self, location: &'path str) -> Option<(String, &'path str)> {
         self.touched.iter().find_map(|touch| {
             let below = location.strip_prefix(&touch.location)?.strip_prefix('/')?;
-            let is_tree = self.known.get(&touch.location).is_some_and(Image::is_tree);
+            let is_tree = self.known.get(&touch.location).is_some_and(FileState::is_tree);
             is_tree.then(|| (touch.location.clone(), below))
         })
     }
 
-    fn known_at(&self, location: &str) -> Option<Image> {
+    fn known_at(&self, location: &str) -> Option<FileState> {
         match self.tree_around(location) {
             Some((around, below)) => self.known.get(&around)?.tree().map(|tree| tree.at(below)),
             None => self.known.get(location).cloned(),
         }
     }
 
-    fn know(&mut self, location: String, left: Image) {
+    fn know(&mut self, location: String, left: FileState) {
         if let Some((around, below)) = self.tree_around(&location)
-            && let Some(Image::Tree(tree)) = self.known.get_mut(&around)
+            && let Some(FileState::Tree(tree)) = self.known.get_mut(&around)
         {
             tree.set(below, &left);
             return;
@@ -438,7 +442,7 @@ impl Visit {
     /// Owner and mode of something new. A node that is not served by root cannot give files away; there its own user stands for root.
     fn access(
         &self,
-        objects: &impl Objects,
+        objects: &impl Filesystem,
         user: &str,
         group: &str,
         mode: u32,
@@ -454,7 +458,7 @@ impl Visit {
 }
 
 /// A directory in which this program can go on: open to no others, and, for who is not root, not closed to himself.
-fn usable(objects: &impl Objects, path: &str, access: Access) -> Result<Access, HostError> {
+fn usable(objects: &impl Filesystem, path: &str, access: Access) -> Result<Access, HostError> {
     if opens_to_others(access.mode, access.gid, false) && access.mode & 0o1000 == 0 {
         // Whatever lies in it could be led elsewhere from then on, by anybody, and could not be put back.
         let reason =

@@ -4,7 +4,7 @@
 
 /// A path of a command with the place that it led to.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Touch {
+pub(crate) struct PathChange {
     pub(crate) path: String,
     pub(crate) location: String,
     /// Something starts as soon as this is there, as a static pod does by its manifest, so on the way back it comes after everything that is read then.
@@ -12,7 +12,7 @@ pub(crate) struct Touch {
     pub(crate) starts: bool,
 }
 
-impl Touch {
+impl PathChange {
     /// Of a path whose change starts nothing.
     pub(crate) fn new(path: &str, location: String) -> Self {
         Self { path: path.to_owned(), location, starts: false }
@@ -22,7 +22,7 @@ impl Touch {
 /// What was touched, in the order in which it goes back: the last change first, and at the end what starts something.
 pub(crate) fn backwards<T>(
     touched: impl DoubleEndedIterator<Item = T>,
-    touch: impl Fn(&T) -> &Touch,
+    touch: impl Fn(&T) -> &PathChange,
 ) -> Vec<T> {
     let mut backwards: Vec<T> = touched.rev().collect();
     backwards.sort_by_key(|each| touch(each).starts);

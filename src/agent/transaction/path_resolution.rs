@@ -3,8 +3,8 @@
 //! What enters is paths; what leaves is the places that they led to when the transaction began. Later they must lead to the same, or to what the transaction
 //! itself has made: whatever else they lead to, somebody else has put there.
 
-use super::{Objects, Visit};
-use crate::agent::fs::lookup::{Look, Sight, Want, looping};
+use super::{Filesystem, Transaction};
+use crate::agent::fs::lookup::{Detail, Lookup, LookupResult, looping};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::FileKind;
 
@@ -19,7 +19,7 @@ pub(super) struct Way {
 
 impl Way {
     /// Where a path leads now. That somebody else decides that, or that it cannot be looked at, is an error; that it leads nowhere is not.
-    pub(super) fn of(objects: &impl Look, path: &str) -> Result<Self, HostError> {
+    pub(super) fn of(objects: &impl Lookup, path: &str) -> Result<Self, HostError> {
         let known = |place: Result<String, HostError>| match place {
             Ok(place) => Ok(Some(place)),
             // Where it leads is not known, which is not nowhere.
@@ -30,21 +30,21 @@ impl Way {
     }
 }
 
-impl Visit {
+impl Transaction {
     /// Where a path leads, as it did when the transaction began.
-    pub(crate) fn destination(&self, objects: &impl Look, path: &str) -> Result<String, HostError> {
+    pub(crate) fn destination(&self, objects: &impl Lookup, path: &str) -> Result<String, HostError> {
         let now = destination(objects, path)?;
         self.as_begun(path, now, |way| way.end.as_ref())
     }
 
     /// The place of a path's own last name, as it was when the transaction began.
-    pub(super) fn own_place(&self, objects: &impl Look, path: &str) -> Result<String, HostError> {
+    pub(super) fn own_place(&self, objects: &impl Lookup, path: &str) -> Result<String, HostError> {
         let now = own_place(objects, path)?;
         self.as_begun(path, now, |way| way.own.as_ref())
     }
 
     /// Whether every path that was changed still leads to where it was changed.
-    pub(crate) fn check_ways(&self, objects: &impl Objects) -> Result<(), HostError> {
+    pub(crate) fn check_ways(&self, objects: &impl Filesystem) -> Result<(), HostError> {
         for touch in self.touched.iter().filter(|touch| self.ways.contains_key(&touch.path)) {
             for place in [own_place(objects, &touch.path), destination(objects, &touch.path)] {
                 match place {
@@ -92,41 +92,43 @@ impl Visit {
 }
 
 /// Where a path leads, the last name's link included: the place of a file that is there or could be made.
-pub(crate) fn destination(objects: &impl Look, path: &str) -> Result<String, HostError> {
-    match objects.look(path, Want::Place) {
-        Sight::Found { resolved, status, .. } => match status.kind {
+pub(crate) fn destination(objects: &impl Lookup, path: &str) -> Result<String, HostError> {
+    match objects.look(path, Detail::Place) {
+        LookupResult::Found { resolved, status, .. } => match status.kind {
             FileKind::Regular | FileKind::Directory if resolved == "/" => Err(unnamed(path)),
             FileKind::Regular | FileKind::Directory => readable(path, resolved),
             FileKind::Other => Err(HostError::NotAFile { path: path.to_owned() }),
         },
-        Sight::Unsafe { step } => Err(HostError::Unsafe { path: path.to_owned(), step }),
-        Sight::Missing => own_place(objects, path),
-        Sight::Dangling { missing, .. } => Err(HostError::Dangling { path: path.to_owned(), missing }),
-        Sight::Looping { .. } => Err(looping(path)),
-        Sight::Failed { reason } => Err(HostError::Refused { path: path.to_owned(), reason }),
+        LookupResult::Unsafe { step } => Err(HostError::Unsafe { path: path.to_owned(), step }),
+        LookupResult::Missing => own_place(objects, path),
+        LookupResult::Dangling { missing, .. } => Err(HostError::Dangling { path: path.to_owned(), missing }),
+        LookupResult::Looping { .. } => Err(looping(path)),
+        LookupResult::Failed { reason } => Err(HostError::Refused { path: path.to_owned(), reason }),
     }
 }
 
 /// The place of a path's own last name, whatever is there. Its directory must be there.
-pub(crate) fn own_place(objects: &impl Look, path: &str) -> Result<String, HostError> {
+pub(crate) fn own_place(objects: &impl Lookup, path: &str) -> Result<String, HostError> {
     let (parent, name) = path.trim_end_matches('/').rsplit_once('/').ok_or_else(|| unnamed(path))?;
     if matches!(name, "" | "." | "..") {
         return Err(unnamed(path));
     }
     let parent = if parent.is_empty() { "/" } else { parent };
-    match objects.look(parent, Want::Place) {
-        Sight::Found { resolved, status, .. } => match status.kind {
+    match objects.look(parent, Detail::Place) {
+        LookupResult::Found { resolved, status, .. } => match status.kind {
             FileKind::Directory => readable(path, format!("{}/{name}", resolved.trim_end_matches('/'))),
             FileKind::Regular | FileKind::Other => Err(HostError::Path {
                 path: path.to_owned(),
                 reason: format!("{resolved} is not a directory"),
             }),
         },
-        Sight::Unsafe { step } => Err(HostError::Unsafe { path: path.to_owned(), step }),
-        Sight::Missing => Err(HostError::Missing { path: parent.to_owned() }),
-        Sight::Dangling { missing, .. } => Err(HostError::Dangling { path: parent.to_owned(), missing }),
-        Sight::Looping { .. } => Err(looping(path)),
-        Sight::Failed { reason } => Err(HostError::Refused { path: path.to_owned(), reason }),
+        LookupResult::Unsafe { step } => Err(HostError::Unsafe { path: path.to_owned(), step }),
+        LookupResult::Missing => Err(HostError::Missing { path: parent.to_owned() }),
+        LookupResult::Dangling { missing, .. } => {
+            Err(HostError::Dangling { path: parent.to_owned(), missing })
+        }
+        LookupResult::Looping { .. } => Err(looping(path)),
+        LookupResult::Failed { reason } => Err(HostError::Refused { path: path.to_owned(), reason }),
     }
 }
 
@@ -150,17 +152,17 @@ mod tests {
     /// A disk that fails.
     struct Broken;
 
-    impl Look for Broken {
-        fn look(&self, _: &str, _: Want) -> Sight {
-            Sight::Failed { reason: "Input/output error".to_owned() }
+    impl Lookup for Broken {
+        fn look(&self, _: &str, _: Detail) -> LookupResult {
+            LookupResult::Failed { reason: "Input/output error".to_owned() }
         }
     }
 
     struct Empty;
 
-    impl Look for Empty {
-        fn look(&self, _: &str, _: Want) -> Sight {
-            Sight::Missing
+    impl Lookup for Empty {
+        fn look(&self, _: &str, _: Detail) -> LookupResult {
+            LookupResult::Missing
         }
     }
 

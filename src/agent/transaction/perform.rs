@@ -1,7 +1,7 @@
 //! What each command does, on any node.
 //!
 //! What enters is a command, with the transaction that it belongs to if it writes; what leaves is its reply. Keys are made, taken and kept in the transaction's memory;
-//! the only bytes of them that leave are those for files and [`Reply::Shared`]. It decides nothing and touches nothing but through [`Visit`].
+//! the only bytes of them that leave are those for files and [`Reply::Shared`]. It decides nothing and touches nothing but through [`Transaction`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::stored::{distinct, key_in, key_pem, kubeconfig, not_made, pem_of, stored_key, write_identity};
 use super::{bound, shared};
-use crate::agent::fs::lookup::{Look, existing, read};
+use crate::agent::fs::lookup::{Lookup, existing, read};
 use crate::agent::probe::health_checks::{Checks, Replaced};
 use crate::agent::transaction::identity_check;
-use crate::agent::transaction::{Known, Objects, Visit};
+use crate::agent::transaction::{Filesystem, Known, Transaction};
 use crate::formats::kubeconfig::edit;
 use crate::protocol::command::{
     AuthorityFiles, ReadCommand, Reply, RequestContent, SignRequest, Slot, WriteCommand,
 };
 use crate::protocol::error::HostError;
-use crate::protocol::health_check::Gate;
-use crate::types::certificate::{KeyAlgorithm, SubjectName};
+use crate::protocol::health_check::HealthCheck;
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName};
 use crate::types::non_empty::NonEmpty;
 use crate::types::scalars::FileMode;
 use crate::types::secret::Secret;
@@ -34,8 +34,8 @@ use jiff::Timestamp;
 
 /// Performs one command.
 pub(crate) fn perform(
-    visit: &mut Visit,
-    objects: &mut impl Objects,
+    visit: &mut Transaction,
+    objects: &mut impl Filesystem,
     command: WriteCommand,
 ) -> Result<Reply, HostError> {
     let done = |()| Reply::Done;
@@ -152,7 +152,7 @@ pub(crate) fn perform(
 /// Answers what only reads. `held` is the gates that held before the open transaction touched anything; none where none is open.
 pub(crate) fn ask(
     objects: &impl Checks,
-    held: impl FnOnce() -> BTreeSet<Gate>,
+    held: impl FnOnce() -> BTreeSet<HealthCheck>,
     command: ReadCommand,
 ) -> Result<Reply, HostError> {
     match command {
@@ -177,7 +177,7 @@ pub(crate) fn ask(
 
 fn wait(
     objects: &impl Checks,
-    gates: &BTreeSet<Gate>,
+    gates: &BTreeSet<HealthCheck>,
     (settle, timeout): (u64, u64),
 ) -> Result<Reply, HostError> {
     crate::agent::probe::health_checks::wait(
@@ -191,8 +191,8 @@ fn wait(
 
 /// The file stays who it belongs to and as open as it is.
 fn annotate(
-    visit: &mut Visit,
-    objects: &mut impl Objects,
+    visit: &mut Transaction,
+    objects: &mut impl Filesystem,
     path: &str,
     word: &str,
 ) -> Result<Reply, HostError> {
@@ -208,7 +208,7 @@ fn annotate(
 }
 
 /// An RSA key takes long to find and how long is luck, so all cores look for all keys at once.
-fn make_keys(visit: &mut Visit, keys: BTreeMap<Slot, KeyAlgorithm>) -> Result<Reply, HostError> {
+fn make_keys(visit: &mut Transaction, keys: BTreeMap<Slot, NewKeyAlgorithm>) -> Result<Reply, HostError> {
     let made = keys.into_par_iter().map(|(slot, algorithm)| Ok((slot, new_key(algorithm)?)));
     let made: BTreeMap<Slot, PrivateKey> = made.collect::<Result<_, HostError>>()?;
     let public = made.iter().map(|(slot, key)| (slot.clone(), key.public_key().clone())).collect();
@@ -216,13 +216,13 @@ fn make_keys(visit: &mut Visit, keys: BTreeMap<Slot, KeyAlgorithm>) -> Result<Re
     Ok(Reply::PublicKeys(public))
 }
 
-fn keep(visit: &mut Visit, slot: Slot, key: PrivateKey) -> Reply {
+fn keep(visit: &mut Transaction, slot: Slot, key: PrivateKey) -> Reply {
     let public = key.public_key().clone();
     visit.slots.insert(slot, Arc::new(key));
     Reply::PublicKey(public)
 }
 
-fn new_key(algorithm: KeyAlgorithm) -> Result<PrivateKey, HostError> {
+fn new_key(algorithm: NewKeyAlgorithm) -> Result<PrivateKey, HostError> {
     PrivateKey::generate(algorithm).map_err(|error| not_made("a private key", &error))
 }
 
@@ -232,7 +232,7 @@ fn new_serial() -> Result<SerialNumber, HostError> {
 
 /// Certificate and key of an authority, which must belong to each other.
 fn authority_of(
-    objects: &impl Look,
+    objects: &impl Lookup,
     files: &AuthorityFiles,
     wanted: &Sha256,
 ) -> Result<(Certificate, PrivateKey), HostError> {
@@ -250,7 +250,7 @@ fn authority_of(
 }
 
 fn extend(
-    objects: &impl Look,
+    objects: &impl Lookup,
     authority: &AuthorityFiles,
     certificate: &Sha256,
     (not_before, not_after): (Timestamp, Timestamp),
@@ -263,7 +263,7 @@ fn extend(
 }
 
 fn sign(
-    objects: &impl Look,
+    objects: &impl Lookup,
     authority: &AuthorityFiles,
     request: SignRequest,
 ) -> Result<Certificate, HostError> {
@@ -276,8 +276,8 @@ fn sign(
 
 /// Key and request are one file, so that the one is never there without the other.
 fn write_request(
-    visit: &mut Visit,
-    objects: &mut impl Objects,
+    visit: &mut Transaction,
+    objects: &mut impl Filesystem,
     slot: Slot,
     content: &RequestContent,
     file: &FileSpec,
@@ -299,10 +299,10 @@ fn write_request(
 }
 
 fn create_authority(
-    visit: &mut Visit,
-    objects: &mut impl Objects,
+    visit: &mut Transaction,
+    objects: &mut impl Filesystem,
     (certificate_file, key_file, over): (&FileSpec, &FileSpec, Option<Sha256>),
-    algorithm: KeyAlgorithm,
+    algorithm: NewKeyAlgorithm,
     (subject, not_before, not_after): (SubjectName, Timestamp, Timestamp),
 ) -> Result<Certificate, HostError> {
     let held = read(objects, &certificate_file.path)?;

@@ -3,18 +3,18 @@
 //! What enters is a key and what its certificate should say; what leaves is the request, which is public. The key stays where it is. No other file is touched:
 //! whatever a command names, only what lies directly in the directory for requests is written and removed.
 
-use super::{Objects, Touch, Visit};
-use crate::agent::fs::file_state::Image;
+use super::{Filesystem, PathChange, Transaction};
+use crate::agent::fs::file_state::FileState;
 use crate::protocol::error::HostError;
 use crate::protocol::state_layout::REQUESTS;
 use crate::types::secret::Secret;
 use crate::types::storage::FileSpec;
 
-impl Visit {
+impl Transaction {
     /// Writes a request with its key.
     pub(crate) fn write_request(
         &mut self,
-        objects: &mut impl Objects,
+        objects: &mut impl Filesystem,
         file: &FileSpec,
         content: Secret,
     ) -> Result<(), HostError> {
@@ -24,7 +24,11 @@ impl Visit {
     }
 
     /// Removes a request that is answered; one that is gone already is none.
-    pub(crate) fn remove_request(&mut self, objects: &mut impl Objects, path: &str) -> Result<(), HostError> {
+    pub(crate) fn remove_request(
+        &mut self,
+        objects: &mut impl Filesystem,
+        path: &str,
+    ) -> Result<(), HostError> {
         self.request_directory(path)?;
         self.check_listed(path)?;
         let location = match self.destination(objects, path) {
@@ -32,7 +36,7 @@ impl Visit {
             Err(HostError::Missing { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
-        self.change(objects, vec![(Touch::new(path, location), Image::Absent)])
+        self.change(objects, vec![(PathChange::new(path, location), FileState::Absent)])
     }
 
     /// The directory for requests, if the path is that of a file in it.
@@ -59,7 +63,7 @@ mod tests {
     use crate::agent::Memory;
     use crate::protocol::command::{Begin, Reply, RequestContent, Slot, VisitId, WriteCommand};
     use crate::protocol::node::Host as _;
-    use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+    use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
     use crate::types::scalars::FileMode;
     use crate::types::storage::Storage;
 
@@ -104,7 +108,7 @@ mod tests {
     }
 
     fn with_key(node: &mut Memory) {
-        let keys = BTreeMap::from([(slot(), KeyAlgorithm::EcdsaP256)]);
+        let keys = BTreeMap::from([(slot(), NewKeyAlgorithm::EcdsaP256)]);
         node.perform(WriteCommand::MakeKeys { keys }).unwrap();
     }
 

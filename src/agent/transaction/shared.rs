@@ -4,9 +4,9 @@
 //! place. Nothing is written whose key does not belong to its certificate, or that is another certificate than the plan named.
 
 use super::stored::{self, key_pem, kubeconfig, pem_of, the_key};
-use crate::agent::fs::file_state::Image;
-use crate::agent::fs::lookup::{Look, existing, read};
-use crate::agent::transaction::{Objects, Touch, Visit};
+use crate::agent::fs::file_state::FileState;
+use crate::agent::fs::lookup::{Lookup, existing, read};
+use crate::agent::transaction::{Filesystem, PathChange, Transaction};
 use crate::formats::kubeconfig::edit;
 use crate::protocol::command::SharedIdentity;
 use crate::protocol::error::HostError;
@@ -18,7 +18,7 @@ use crate::x509::pem::Item;
 use crate::x509::{Certificate, Sha256};
 
 /// What lies in a place. Of a pair these are the very bytes of its files.
-pub(crate) fn read_identity(objects: &impl Look, storage: &Storage) -> Result<SharedIdentity, HostError> {
+pub(crate) fn read_identity(objects: &impl Lookup, storage: &Storage) -> Result<SharedIdentity, HostError> {
     match storage {
         Storage::Pair { certificate, key } => Ok(SharedIdentity {
             certificate: existing(objects, &certificate.path)?,
@@ -45,8 +45,8 @@ pub(crate) fn read_identity(objects: &impl Look, storage: &Storage) -> Result<Sh
 
 /// Puts it into a place, which must get the certificate that the plan named.
 pub(crate) fn write_identity(
-    visit: &mut Visit,
-    objects: &mut impl Objects,
+    visit: &mut Transaction,
+    objects: &mut impl Filesystem,
     content: SharedIdentity,
     (wanted, storage): (&Sha256, &Storage),
     (trusted, cluster): (Option<&NonEmpty<Certificate>>, &str),
@@ -72,8 +72,8 @@ pub(crate) fn write_identity(
 
 /// Removes a file whose certificates and keys another file holds too, so that nothing is lost with it.
 pub(crate) fn remove_copy(
-    visit: &mut Visit,
-    objects: &mut impl Objects,
+    visit: &mut Transaction,
+    objects: &mut impl Filesystem,
     path: &str,
     of: &str,
 ) -> Result<(), HostError> {
@@ -93,8 +93,8 @@ pub(crate) fn remove_copy(
     };
     if copy.problems.is_empty() && copy.items.iter().all(is_kept) {
         visit.check_listed(path)?;
-        let touch = Touch::new(path, visit.destination(objects, path)?);
-        return visit.change(objects, vec![(touch, Image::Absent)]);
+        let touch = PathChange::new(path, visit.destination(objects, path)?);
+        return visit.change(objects, vec![(touch, FileState::Absent)]);
     }
     let reason = format!("it holds something that {of} does not");
     Err(HostError::Refused { path: path.to_owned(), reason })

@@ -1,6 +1,6 @@
 //! The state directory of a node: which transaction is open, which ended last, and the snapshots of both and of those before.
 //!
-//! What enters is its node path; what leaves is open directories of single visits, and records that are replaced in one step. Everything below
+//! What enters is its node path; what leaves is open directories of single transactions, and records that are replaced in one step. Everything below
 //! belongs to who serves the node and is closed to all others, since the copies hold keys. It knows nothing of files outside.
 
 use jiff::Timestamp;
@@ -21,12 +21,12 @@ const PRIVATE: u32 = 0o700;
 
 /// The state directory, open.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct StateDir {
     pub(crate) directory: Dir,
     snapshots: Dir,
 }
 
-impl Store {
+impl StateDir {
     /// Opens the state directory; `None` when it is not there.
     pub(crate) fn open(tree: &Tree, path: &str) -> Result<Option<Self>, HostError> {
         let Some(directory) = walk_to(tree, path)? else { return Ok(None) };

@@ -4,8 +4,8 @@
 
 use std::error::Error;
 
-use crate::agent::fs::lookup::{Look, existing, read};
-use crate::agent::transaction::{Objects, Visit};
+use crate::agent::fs::lookup::{Lookup, existing, read};
+use crate::agent::transaction::{Filesystem, Transaction};
 use crate::formats::kubeconfig::KubeconfigFacts;
 use crate::formats::kubeconfig::edit;
 use crate::formats::kubeconfig::edit::{EditError, NewIdentity};
@@ -22,7 +22,7 @@ pub(super) fn key_pem(key: &PrivateKey) -> Result<Secret, HostError> {
 }
 
 /// The key that an identity has.
-pub(super) fn stored_key(objects: &impl Look, storage: &Storage) -> Result<PrivateKey, HostError> {
+pub(super) fn stored_key(objects: &impl Lookup, storage: &Storage) -> Result<PrivateKey, HostError> {
     match storage {
         Storage::Pair { key, .. } => key_in(objects, &key.path),
         Storage::Combined { file } => key_in(objects, &file.path),
@@ -34,7 +34,7 @@ pub(super) fn stored_key(objects: &impl Look, storage: &Storage) -> Result<Priva
     }
 }
 
-pub(super) fn key_in(objects: &impl Look, path: &str) -> Result<PrivateKey, HostError> {
+pub(super) fn key_in(objects: &impl Lookup, path: &str) -> Result<PrivateKey, HostError> {
     the_key(path, existing(objects, path)?.reveal())
 }
 
@@ -50,7 +50,7 @@ pub(super) fn the_key(path: &str, bytes: &[u8]) -> Result<PrivateKey, HostError>
 }
 
 /// Whether a file already has this key, so that its bytes can stay.
-pub(super) fn holds_key(objects: &impl Look, path: &str, public: &PublicKey) -> Result<bool, HostError> {
+pub(super) fn holds_key(objects: &impl Lookup, path: &str, public: &PublicKey) -> Result<bool, HostError> {
     let Some(bytes) = read(objects, path)? else { return Ok(false) };
     Ok(the_key(path, bytes.reveal()).is_ok_and(|key| key.public_key() == public))
 }
@@ -69,8 +69,8 @@ pub(super) fn not_made(what: &'static str, error: &dyn Error) -> HostError {
 
 /// Writes key and certificates to where they are stored, with what a kubeconfig trusts besides.
 pub(super) fn write_identity(
-    visit: &mut Visit,
-    objects: &mut impl Objects,
+    visit: &mut Transaction,
+    objects: &mut impl Filesystem,
     key: &PrivateKey,
     certificates: &[Certificate],
     storage: &Storage,

@@ -6,17 +6,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::agent::fs::file_state::Image;
+use crate::agent::fs::file_state::FileState;
 use crate::agent::probe::health_checks;
 use crate::agent::probe::health_checks::Replaced;
 use crate::agent::transaction::journal;
 use crate::agent::transaction::journal::{Event, Program};
-use crate::agent::transaction::node_files::Site;
+use crate::agent::transaction::node_files::NodeFilesystem;
 use crate::agent::transaction::snapshot;
-use crate::agent::transaction::{Change, Objects as _, backwards, made_below};
+use crate::agent::transaction::{Change, Filesystem as _, backwards, made_below};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{OpenTransaction, VisitState};
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::protocol::snapshots::Undone;
 
 /// Whether an undo runs the programs again that the transaction ran.
@@ -28,7 +28,11 @@ pub(crate) enum Restarts {
 }
 
 /// Takes back what the journal says may have been done, from the copies alone: the memory of the process that did it may be gone.
-pub(crate) fn undo(site: &mut Site, open: &OpenTransaction, restarts: Restarts) -> Result<Undone, HostError> {
+pub(crate) fn undo(
+    site: &mut NodeFilesystem,
+    open: &OpenTransaction,
+    restarts: Restarts,
+) -> Result<Undone, HostError> {
     let id = open.id();
     let lines = site.visit.as_ref().map(|(_, journal)| journal.lines.clone()).unwrap_or_default();
     let mut undone = Undone { id, state: VisitState::Undone, restored: Vec::new(), left: Vec::new() };
@@ -61,7 +65,8 @@ pub(crate) fn undo(site: &mut Site, open: &OpenTransaction, restarts: Restarts) 
     };
     let mut failure = None;
     let mut seen = BTreeSet::new();
-    let restarted: BTreeSet<Gate> = journal::replaced(&lines).into_iter().map(|before| before.gate).collect();
+    let restarted: BTreeSet<HealthCheck> =
+        journal::replaced(&lines).into_iter().map(|before| before.gate).collect();
     for (touch, before) in backwards(journal::touched(&lines).into_iter(), |(touch, _)| touch) {
         if !seen.insert(&touch.location) {
             continue;
@@ -121,7 +126,11 @@ enum Done {
     Left,
 }
 
-fn before_image(site: &Site, location: &str, before: Option<&snapshot::Record>) -> Result<Image, HostError> {
+fn before_image(
+    site: &NodeFilesystem,
+    location: &str,
+    before: Option<&snapshot::Record>,
+) -> Result<FileState, HostError> {
     let Some((directory, _)) = &site.visit else { return Err(HostError::NotOpen) };
     match before {
         Some(record) => record.load(directory),
@@ -138,14 +147,14 @@ fn before_image(site: &Site, location: &str, before: Option<&snapshot::Record>) 
 
 /// Makes one location what it was, and looks whether it is.
 fn put_back(
-    site: &mut Site,
+    site: &mut NodeFilesystem,
     location: &str,
-    before: Image,
+    before: FileState,
     takes: BTreeSet<String>,
 ) -> Result<Done, HostError> {
     let found = site.capture_as(location, &before)?;
     // The directory whose place a link took waits where else only something unfinished is.
-    if !matches!((&before, &found), (Image::Tree(_), Image::Link { .. })) {
+    if !matches!((&before, &found), (FileState::Tree(_), FileState::Link { .. })) {
         site.remove_aside(location)?;
     }
     if found.same_as(&before) {
@@ -154,22 +163,22 @@ fn put_back(
     let change =
         Change { location: location.to_owned(), image: before.clone(), takes, found: Some(found.clone()) };
     site.put(&change)?;
-    if matches!((&before, &found), (Image::Link { .. }, Image::Directory(_)))
+    if matches!((&before, &found), (FileState::Link { .. }, FileState::Directory(_)))
         && !site.discard_aside(location, &change.takes)?
     {
         return Ok(Done::Left);
     }
     site.remove_aside(location)?;
     match (site.capture_as(location, &before)?, &before) {
-        (Image::Directory(_), Image::Absent) => Ok(Done::Left),
+        (FileState::Directory(_), FileState::Absent) => Ok(Done::Left),
         (now, before) if now.same_as(before) => Ok(Done::Restored),
-        (Image::Tree(now), Image::Tree(before)) if before.is_within(&now) => Ok(Done::Left),
+        (FileState::Tree(now), FileState::Tree(before)) if before.is_within(&now) => Ok(Done::Left),
         (_, _) => Err(HostError::Changed { path: location.to_owned() }),
     }
 }
 
 /// Says what a person has to do, and leaves the transaction open.
-fn failed(site: &mut Site, path: String, error: &HostError) -> HostError {
+fn failed(site: &mut NodeFilesystem, path: String, error: &HostError) -> HostError {
     let reason = error.to_string();
     let _noted = site.note(Event::UndoFailed { path: path.clone(), reason: reason.clone() });
     let snapshot = site.visit.as_ref().map(|(directory, _)| directory.path.clone()).unwrap_or_default();
@@ -180,7 +189,7 @@ fn failed(site: &mut Site, path: String, error: &HostError) -> HostError {
 }
 
 /// The files are back, and a program that was restarted with the new ones has not been restarted with the old ones.
-fn not_restarted(site: &mut Site, argv: &[String], error: &HostError) -> HostError {
+fn not_restarted(site: &mut NodeFilesystem, argv: &[String], error: &HostError) -> HostError {
     let (path, reason) = (format!("what {:?} restarts", argv.join(" ")), error.to_string());
     let _noted = site.note(Event::UndoFailed { path: path.clone(), reason: reason.clone() });
     let instruction =
@@ -189,7 +198,7 @@ fn not_restarted(site: &mut Site, argv: &[String], error: &HostError) -> HostErr
     HostError::UndoFailed { path, reason, instruction }
 }
 
-fn not_healthy(site: &mut Site, error: &HostError) -> HostError {
+fn not_healthy(site: &mut NodeFilesystem, error: &HostError) -> HostError {
     let (path, reason) = ("what was healthy before".to_owned(), error.to_string());
     let _noted = site.note(Event::UndoFailed { path: path.clone(), reason: reason.clone() });
     let instruction = "All files are back and what was restarted was restarted again. Look why it does not work, and undo again".to_owned();

@@ -13,11 +13,13 @@ use super::template::Values;
 use super::{
     Decided, Desired, DesiredDirectory, DesiredHealth, DesiredKeyPair, DesiredNode, DesiredService, Hints,
 };
-use crate::profile::{Dial, Endpoint, Health, Held, Profile, Read, Versioned, What, applicable};
+use crate::profile::{
+    Endpoint, Health, PresentedKey, Profile, Read, TlsConnection, Versioned, What, applicable,
+};
 use crate::spec::custom_root::Roots;
 use crate::spec::types;
 use crate::spec::types::{ClusterPki, Node, Placement, Role, Service, Spec};
-use crate::types::certificate::KeyAlgorithm;
+use crate::types::certificate::NewKeyAlgorithm;
 use crate::types::duration::Duration;
 use crate::types::names::{AuthorityName, DirectoryName, IdentityName, NodeName, ServiceName};
 use crate::types::scalars::KubernetesVersion;
@@ -374,17 +376,25 @@ impl<'a> Resolver<'a> {
         Endpoint { serves, bind, ..endpoint.clone() }
     }
 
-    fn own_dial(&self, dial: &Dial, node: &NodeName, values: &Values) -> Dial {
+    fn own_dial(&self, dial: &TlsConnection, node: &NodeName, values: &Values) -> TlsConnection {
         let shows = dial.shows.as_ref();
-        let shows = shows
-            .map(|held| Held { identity: self.own_identity(&held.identity, node), copy: held.copy.clone() });
+        let shows = shows.map(|held| PresentedKey {
+            identity: self.own_identity(&held.identity, node),
+            copy: held.copy.clone(),
+        });
         let name = dial.name.as_deref().and_then(|name| values.fill(name));
-        Dial { shows, name, ..dial.clone() }
+        TlsConnection { shows, name, ..dial.clone() }
     }
 
-    fn programs(&self, name: &NodeName, node: &Node, values: &Values) -> BTreeMap<ServiceName, Vec<Dial>> {
+    fn programs(
+        &self,
+        name: &NodeName,
+        node: &Node,
+        values: &Values,
+    ) -> BTreeMap<ServiceName, Vec<TlsConnection>> {
         let entries = self.profile.programs.iter().filter(|(_, entry)| self.applies(&entry.on, None, node));
-        let dials = |dials: &[Dial]| dials.iter().map(|dial| self.own_dial(dial, name, values)).collect();
+        let dials =
+            |dials: &[TlsConnection]| dials.iter().map(|dial| self.own_dial(dial, name, values)).collect();
         entries.map(|(program, entry)| (program.clone(), dials(&entry.dials))).collect()
     }
 
@@ -403,7 +413,11 @@ impl<'a> Resolver<'a> {
     }
 
     /// The algorithm that a key must have; none where neither its own section nor the defaults declare one.
-    fn key_algorithm(&self, own: Option<KeyAlgorithm>, section: &[&str]) -> Option<Decided<KeyAlgorithm>> {
+    fn key_algorithm(
+        &self,
+        own: Option<NewKeyAlgorithm>,
+        section: &[&str],
+    ) -> Option<Decided<NewKeyAlgorithm>> {
         let either = own.or(self.spec.defaults.key_algorithm)?;
         Some(decide(own, section, "keyAlgorithm", either, "keyAlgorithm"))
     }

@@ -1,6 +1,6 @@
 //! Why something is not as it should be: the closed list of reasons, one row for each.
 //!
-//! A row says what a reason is, what it knows, whether a new certificate mends it, and what it says to a person; the enum and its questions are made of the
+//! A row says what a reason is, what it knows, whether a new certificate fixes it, and what it says to a person; the enum and its questions are made of the
 //! rows. Their order is that of findings, and of the schemas. A reason is a fact with its figures, for explaining. It never steers what apply does.
 
 mod authorities;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alarm::power;
 use super::strangers::Judges;
-use super::{CopyHeld, KnownContent, NotAsDeclared, Obstacle, Outsider, Sighting, Stray};
+use super::{CopyHeld, KnownContent, MoveObstacle, NotAsDeclared, Outsider, Sighting, Stray};
 use crate::diagnostic::escaped;
 use crate::formats::kubeconfig::OtherCredentials;
 use crate::protocol::facts::UnsafeStep;

@@ -69,7 +69,7 @@ macro_rules! places {
                 /// Where it should be.
                 wanted: String,
                 /// Why.
-                obstacle: Obstacle,
+                obstacle: MoveObstacle,
             }, reissues: false, |f| {
                 let (path, wanted) = (escaped(path), escaped(wanted));
                 write!(

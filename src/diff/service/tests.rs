@@ -14,7 +14,7 @@ use crate::protocol::facts::{
     Answer, ClientCertificate, EndpointFacts, NodeFacts, Probe, ProcessFacts, Seen, Served, ServiceFacts,
     UnitFacts,
 };
-use crate::types::certificate::{KeyAlgorithm, SubjectName};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName};
 use crate::x509::issue::{RootRequest, issue_root};
 use crate::x509::{Certificate, PrivateKey, SerialNumber};
 
@@ -117,7 +117,7 @@ fn in_memory(common_name: &str, not_after: &str) -> Certificate {
         not_before: instant("2026-01-01T00:00:00Z"),
         not_after: instant(not_after),
     };
-    issue_root(&request, &PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap()).unwrap()
+    issue_root(&request, &PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap()).unwrap()
 }
 
 #[test]

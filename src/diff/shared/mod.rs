@@ -9,28 +9,29 @@ use jiff::Timestamp;
 
 use crate::desired::{Desired, DesiredIdentity};
 use crate::protocol::facts::Observed;
-use crate::types::names::{AuthorityName, IdentityName, NodeName, Subject};
+use crate::types::names::{AuthorityName, IdentityName, NodeName, Target};
 use crate::x509::Certificate;
 
-use super::identity::{IdentityCase, IssuingAuthority, Standing};
-use super::{AuthorityView, Finding, Reason, Succession, directory, identity_view};
+use super::identity::{CertificateHealth, IdentityCase, IssuingAuthority};
+use super::{AuthorityView, CaRotation, Finding, Reason, directory, identity_view};
 
 /// What the nodes that were seen hold of an identity that they share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SharedView {
-    held: BTreeMap<NodeName, (Standing, Option<Certificate>)>,
+    held: BTreeMap<NodeName, (CertificateHealth, Option<Certificate>)>,
     /// The nodes of [`SharedView::best`] and [`SharedView::home`], worked out once: each holder asks for them.
     best: Option<NodeName>,
     home: Option<NodeName>,
 }
 
 impl SharedView {
-    fn new(held: BTreeMap<NodeName, (Standing, Option<Certificate>)>) -> Self {
+    fn new(held: BTreeMap<NodeName, (CertificateHealth, Option<Certificate>)>) -> Self {
         let mut view = Self { held, best: None, home: None };
         view.best = view.find_best().cloned();
         let mut held = view.held.iter();
-        view.home =
-            held.find(|(_, (standing, _))| *standing > Standing::Barred).map(|(node, _)| node.clone());
+        view.home = held
+            .find(|(_, (standing, _))| *standing > CertificateHealth::Barred)
+            .map(|(node, _)| node.clone());
         view
     }
 
@@ -40,21 +41,21 @@ impl SharedView {
     }
 
     /// What is known of the certificate and key on a node.
-    pub fn standing(&self, node: &NodeName) -> Option<Standing> {
+    pub fn standing(&self, node: &NodeName) -> Option<CertificateHealth> {
         self.held.get(node).map(|(standing, _)| *standing)
     }
 
     /// The one that all should hold: on which node it is, what it is, and how good. Only one with its own key can be that.
-    pub fn best(&self) -> Option<(&NodeName, &Certificate, Standing)> {
+    pub fn best(&self) -> Option<(&NodeName, &Certificate, CertificateHealth)> {
         let node = self.best.as_ref()?;
         let (standing, certificate) = self.held.get(node)?;
         Some((node, certificate.as_ref()?, *standing))
     }
 
     /// The same, of another node that was `chosen` and holds just that as well.
-    pub fn best_of(&self, chosen: Option<&NodeName>) -> Option<(&NodeName, &Certificate, Standing)> {
+    pub fn best_of(&self, chosen: Option<&NodeName>) -> Option<(&NodeName, &Certificate, CertificateHealth)> {
         let (best, certificate, standing) = self.best()?;
-        let same = |(held, there): &&(Standing, Option<Certificate>)| {
+        let same = |(held, there): &&(CertificateHealth, Option<Certificate>)| {
             *held == standing && there.as_ref() == Some(certificate)
         };
         let chosen = chosen.filter(|chosen| self.held.get(*chosen).as_ref().is_some_and(same));
@@ -67,11 +68,11 @@ impl SharedView {
 
     fn find_best(&self) -> Option<&NodeName> {
         let usable = self.held.iter().filter_map(|(node, (standing, certificate))| {
-            let certificate = certificate.as_ref().filter(|_| *standing >= Standing::Due)?;
+            let certificate = certificate.as_ref().filter(|_| *standing >= CertificateHealth::Due)?;
             Some((node, certificate, *standing))
         });
         let best = usable.reduce(|best, next| {
-            let rank = |(_, certificate, standing): &(_, &Certificate, Standing)| {
+            let rank = |(_, certificate, standing): &(_, &Certificate, CertificateHealth)| {
                 (*standing, certificate.facts().not_after)
             };
             if rank(&next) > rank(&best) { next } else { best }
@@ -90,7 +91,7 @@ pub fn shared_views(
     desired: &Desired,
     observed: &Observed,
     authorities: &BTreeMap<AuthorityName, AuthorityView>,
-    successions: &BTreeMap<AuthorityName, Succession>,
+    successions: &BTreeMap<AuthorityName, CaRotation>,
     now: Timestamp,
 ) -> BTreeMap<IdentityName, SharedView> {
     if !desired.nodes.values().any(|node| node.identities.values().any(|identity| identity.shared)) {
@@ -103,10 +104,10 @@ pub(super) fn views(
     desired: &Desired,
     observed: &Observed,
     authorities: &BTreeMap<AuthorityName, AuthorityView>,
-    successions: &BTreeMap<AuthorityName, Succession>,
+    successions: &BTreeMap<AuthorityName, CaRotation>,
     now: Timestamp,
 ) -> BTreeMap<IdentityName, SharedView> {
-    let mut views: BTreeMap<IdentityName, BTreeMap<NodeName, (Standing, Option<Certificate>)>> =
+    let mut views: BTreeMap<IdentityName, BTreeMap<NodeName, (CertificateHealth, Option<Certificate>)>> =
         BTreeMap::new();
     for (name, node) in &desired.nodes {
         let Some(facts) = observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
@@ -117,7 +118,7 @@ pub(super) fn views(
             let authority = authority_of(wanted, desired, authorities, successions);
             let (version, view) = (node.version, &view);
             let case = IdentityCase { now, wanted, view, authority, node: name, version, facts };
-            let standing = if hidden { Standing::Barred } else { case.standing() };
+            let standing = if hidden { CertificateHealth::Barred } else { case.standing() };
             let certificate = view.certificate.clone().filter(|_| !hidden);
             views.entry(identity.clone()).or_default().insert(name.clone(), (standing, certificate));
         }
@@ -130,7 +131,7 @@ pub(super) fn authority_of<'a>(
     wanted: &'a DesiredIdentity,
     desired: &'a Desired,
     authorities: &'a BTreeMap<AuthorityName, AuthorityView>,
-    successions: &'a BTreeMap<AuthorityName, Succession>,
+    successions: &'a BTreeMap<AuthorityName, CaRotation>,
 ) -> Option<IssuingAuthority<'a>> {
     let name = wanted.authority.as_ref()?;
     let (wanted, view) = (desired.authorities.get(name)?, authorities.get(name)?);
@@ -140,7 +141,7 @@ pub(super) fn authority_of<'a>(
 /// The nodes that hold another certificate than the right one.
 pub(super) fn between_nodes(
     views: &BTreeMap<IdentityName, SharedView>,
-) -> Vec<(Subject, NodeName, Vec<Finding>)> {
+) -> Vec<(Target, NodeName, Vec<Finding>)> {
     let mut found = Vec::new();
     for (identity, view) in views {
         let Some((_, right, _)) = view.best() else { continue };
@@ -148,7 +149,9 @@ pub(super) fn between_nodes(
         let others: Vec<NodeName> = view
             .held
             .iter()
-            .filter(|(_, (standing, certificate))| *standing >= Standing::Due && holds_it(certificate))
+            .filter(|(_, (standing, certificate))| {
+                *standing >= CertificateHealth::Due && holds_it(certificate)
+            })
             .map(|(node, _)| node.clone())
             .collect();
         for (node, (_, certificate)) in &view.held {
@@ -160,7 +163,7 @@ pub(super) fn between_nodes(
                 found: *odd.fingerprint(),
                 elsewhere: *right.fingerprint(),
             };
-            found.push((Subject::Identity(identity.clone()), node.clone(), vec![Finding::due(reason)]));
+            found.push((Target::Identity(identity.clone()), node.clone(), vec![Finding::due(reason)]));
         }
     }
     found

@@ -1,4 +1,4 @@
-//! Certificates that were signed elsewhere, as they come back: what is in the files, and whether each is what its request asked for.
+//! Externally signed certificates, as they come back: what is in the files, and whether each is what its request asked for.
 //!
 //! What enters is the files of a directory and what is known of the nodes; what leaves is the certificates, each for the request that waits for it, or everything
 //! that is wrong with any of them. Nothing is half accepted: with one fault no certificate leaves. No file is read here, and no clock.
@@ -14,7 +14,7 @@ use crate::desired::{DesiredIdentity, DesiredNode};
 use crate::diagnostic::{Code, Diagnostic, quoted};
 use crate::diff::{AuthorityView, authority_views, identity_view, waiting_request};
 use crate::protocol::facts::NodeFacts;
-use crate::types::names::{Address, AuthorityName, Subject};
+use crate::types::names::{Address, AuthorityName, Target};
 use crate::types::secret::Secret;
 use crate::x509::pem;
 use crate::x509::pem::Item;
@@ -230,11 +230,11 @@ impl Check<'_> {
 fn address_of(file: &str) -> Option<Address> {
     let (stem, extension) = file.rsplit_once('.')?;
     let address: Address = EXTENSIONS.contains(&extension).then(|| stem.parse().ok())??;
-    matches!(address.subject, Subject::Identity(_)).then_some(address)
+    matches!(address.subject, Target::Identity(_)).then_some(address)
 }
 
 fn identity<'a>(node: Option<&'a DesiredNode>, address: &Address) -> Option<&'a DesiredIdentity> {
-    let Subject::Identity(identity) = &address.subject else { return None };
+    let Target::Identity(identity) = &address.subject else { return None };
     node?.identities.get(identity)
 }
 
@@ -244,7 +244,7 @@ fn waiting(survey: &Survey) -> Vec<(Address, CertificateRequest)> {
         let facts: &NodeFacts = survey.observed.nodes.get(name)?.facts()?;
         Some(node.identities.iter().filter_map(move |(identity, wanted)| {
             let request = waiting_request(wanted, facts).ok()??.clone();
-            Some((Address { subject: Subject::Identity(identity.clone()), node: name.clone() }, request))
+            Some((Address { subject: Target::Identity(identity.clone()), node: name.clone() }, request))
         }))
     });
     seen.flatten().collect()

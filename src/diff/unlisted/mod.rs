@@ -16,7 +16,7 @@ use crate::desired::{Desired, DesiredNode};
 use crate::diagnostic::escaped;
 use crate::formats::manifest::ContainerFacts;
 use crate::protocol::facts::{EtcdFacts, MemberFacts, NodeFacts, Observed};
-use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Target};
 use crate::types::url::host_of;
 use crate::x509::Certificate;
 
@@ -231,7 +231,7 @@ impl<'a> Look<'a> {
     }
 
     fn etcd(&self, node: &NodeName) -> Option<Address> {
-        Some(Address { subject: Subject::Service(self.service.clone()?), node: node.clone() })
+        Some(Address { subject: Target::Service(self.service.clone()?), node: node.clone() })
     }
 
     /// What the members told; `None` when none of them told anything.
@@ -286,7 +286,7 @@ impl<'a> Look<'a> {
             let servers =
                 elsewhere.map(|url| Outsider { name: None, urls: [url.to_owned()].into(), node: None });
             let who = self.strangers(servers.collect())?;
-            let at = Address { subject: Subject::Service(service.clone()), node: name.clone() };
+            let at = Address { subject: Target::Service(service.clone()), node: name.clone() };
             Some(Seen { at, by: Sighting::EtcdServers { path: path.to_owned() }, who })
         })
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{AlarmState, Status};
 use crate::diff::Effect;
 use crate::protocol::facts::NodeFacts;
-use crate::types::names::{Address, NodeName, Subject};
+use crate::types::names::{Address, NodeName, Target};
 
 /// An alarm about a node that a run left half changed: its process is gone, and what it did is not undone yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,7 +29,7 @@ pub struct InterruptedRun {
 /// The alarm about a run that nobody ended.
 pub(super) fn interrupted(node: &NodeName, facts: &NodeFacts) -> Option<InterruptedRun> {
     let open = facts.open_transaction.present()?;
-    let address = Address { subject: Subject::Node, node: node.clone() }.to_string();
+    let address = Address { subject: Target::Node, node: node.clone() }.to_string();
     let (run, since, note) = (open.run.clone(), open.begun_at, open.note.clone());
     Some(InterruptedRun { state: AlarmState::Interrupted, address, node: node.clone(), run, since, note })
 }

@@ -18,7 +18,7 @@ use crate::diff::{
 };
 use crate::protocol::facts::{NodeFacts, Observed, VisitState};
 use crate::types::duration::Duration;
-use crate::types::names::{Address, AuthorityName, ClusterName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, ClusterName, NodeName, Target};
 use crate::types::profile_name::ProfileName;
 use crate::types::scalars::KubernetesVersion;
 use crate::types::storage::Storage;
@@ -152,7 +152,7 @@ fn failed_renewal(node: &NodeName, facts: &NodeFacts) -> Option<FailedRenewal> {
         VisitState::UndoFailed => false,
         VisitState::Open | VisitState::Committed => return None,
     };
-    let address = Address { subject: Subject::Node, node: node.clone() }.to_string();
+    let address = Address { subject: Target::Node, node: node.clone() }.to_string();
     let (run, begun_at) = (past.transaction.run.clone(), past.transaction.begun_at);
     Some(FailedRenewal {
         state: AlarmState::RenewalFailed,
@@ -320,7 +320,7 @@ impl Status {
                 if identity.optional && view.reasons == [Reason::Missing] {
                     continue;
                 }
-                let address = Address { subject: Subject::Identity(name.clone()), node: node.clone() };
+                let address = Address { subject: Target::Identity(name.clone()), node: node.clone() };
                 let keyless = identity
                     .authority
                     .as_ref()
@@ -345,13 +345,13 @@ impl Status {
         }
         for address in differences.findings.keys() {
             match address.subject {
-                Subject::Directory(_) | Subject::KeyPair(_) | Subject::Service(_) | Subject::Node => {
+                Target::Directory(_) | Target::KeyPair(_) | Target::Service(_) | Target::Node => {
                     let findings = findings_of(differences, address);
                     let facts = observed.nodes.get(&address.node).and_then(|answer| answer.facts());
                     let alarms = facts.map(|facts| not_in_use(&findings, facts)).unwrap_or_default();
                     others.push(OtherStatus { address: address.to_string(), alarms, findings });
                 }
-                Subject::Authority(_) | Subject::Identity(_) => {}
+                Target::Authority(_) | Target::Identity(_) => {}
             }
         }
         let mut certificate_authorities = Vec::new();
@@ -439,7 +439,7 @@ fn authority_statuses(
         let signers = view.keys.iter().filter(|(_, spki)| Some(**spki) == key).map(|(node, _)| node.clone());
         let also = if position == 0 { unreadable.as_slice() } else { &[] };
         let findings = nodes.iter().chain(also).flat_map(|node| {
-            let subject = Subject::Authority(name.clone());
+            let subject = Target::Authority(name.clone());
             findings_of(differences, &Address { subject, node: node.clone() })
         });
         let first = nodes.first().and_then(|node| desired.nodes.get(node)?.authorities.get(name));

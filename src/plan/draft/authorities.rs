@@ -6,16 +6,16 @@ use crate::desired::{AuthorityCopy, DesiredAuthority};
 use crate::diff::{Effect, Finding, Reason};
 use crate::formats::pem_facts::PemFacts;
 use crate::protocol::facts::{Answer, Content, NodeFacts};
-use crate::types::certificate::KeyAlgorithm;
-use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName, Subject};
+use crate::types::certificate::NewKeyAlgorithm;
+use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName, Target};
 use crate::types::storage::FileSpec;
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, Sha256};
 
-use super::identities::{Case, Obstacle};
+use super::identities::{Case, NotIssued};
 use super::install;
 use crate::plan::draft::Builder;
-use crate::plan::known::rotations::Replacement;
+use crate::plan::known::rotations::RotationProgress;
 use crate::plan::known::signer::{Signer, is_put_right};
 use crate::plan::model::choices;
 use crate::plan::rotation::{extend, phases};
@@ -28,15 +28,15 @@ impl Case<'_> {
         builder: &Builder<'_>,
         authority: &AuthorityName,
         other: &NodeName,
-    ) -> Result<(), Obstacle> {
+    ) -> Result<(), NotIssued> {
         if let Some(stranger) = builder.stranger(authority, other) {
-            return Err(Obstacle::Elsewhere(
+            return Err(NotIssued::Elsewhere(
                 format!("nothing is signed on {other} while this is so: {}", stranger.reason),
                 "do first what is said of that CA, and plan again".to_owned(),
             ));
         }
         for node in BTreeSet::from([self.name, other]) {
-            let address = Address { subject: Subject::Authority(authority.clone()), node: node.clone() };
+            let address = Address { subject: Target::Authority(authority.clone()), node: node.clone() };
             let findings = builder.input.differences.of(&address);
             let grave = findings.iter().find(|finding| {
                 matches!(finding.effect, Effect::Blocks | Effect::Unknown)
@@ -44,7 +44,7 @@ impl Case<'_> {
                     && !finding.is_foreign_ca()
             });
             if let Some(grave) = grave {
-                return Err(Obstacle::Blocked(format!("{address}: {}", grave.reason), None));
+                return Err(NotIssued::Blocked(format!("{address}: {}", grave.reason), None));
             }
         }
         Ok(())
@@ -108,7 +108,7 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
         not_after: signer.facts().not_after,
         certificate: Some(signer.clone()),
     };
-    if let Some(reissues) = builder.replacements.get(name).map(Replacement::reissues) {
+    if let Some(reissues) = builder.replacements.get(name).map(RotationProgress::reissues) {
         let comes = phases::build(builder, name, wanted, &copies);
         let goes = signer.zip(holder).map(|(signer, (node, files))| source(&signer, node, files));
         let signs = if reissues { comes } else { goes };
@@ -143,7 +143,7 @@ fn repair(
     signer: &Certificate,
     holder: Option<&AuthorityCopy>,
 ) {
-    let address = Address { subject: Subject::Authority(name.clone()), node: node.clone() };
+    let address = Address { subject: Target::Authority(name.clone()), node: node.clone() };
     let due: Vec<Finding> =
         builder.findings(&address).iter().filter(|finding| finding.effect == Effect::Due).cloned().collect();
     let about_certificate = |reason: &Reason| is_put_right(reason, copy);
@@ -201,7 +201,7 @@ fn is_unreadable(
 ) -> bool {
     let mut found = false;
     for (node, copy) in copies {
-        let address = Address { subject: Subject::Authority(name.clone()), node: (*node).clone() };
+        let address = Address { subject: Target::Authority(name.clone()), node: (*node).clone() };
         let is_the_file = |path: &String| *path == copy.certificate.path;
         let is_unread = |finding: &&Finding| {
             matches!(finding.effect, Effect::Due | Effect::Blocks)
@@ -225,7 +225,7 @@ fn create(
     wanted: &DesiredAuthority,
     copies: &[(&NodeName, &AuthorityCopy)],
 ) {
-    let address = |node: &NodeName| Address { subject: Subject::Authority(name.clone()), node: node.clone() };
+    let address = |node: &NodeName| Address { subject: Target::Authority(name.clone()), node: node.clone() };
     let is_due = |builder: &Builder<'_>, node: &NodeName| {
         builder.findings(&address(node)).iter().any(|finding| finding.reason == Reason::Missing)
     };
@@ -292,7 +292,10 @@ fn create(
         certificate: files.certificate.clone(),
         key: files.key.clone(),
         subject: wanted.subject.clone(),
-        algorithm: wanted.key_algorithm.as_ref().map_or(KeyAlgorithm::Rsa2048, |algorithm| algorithm.value),
+        algorithm: wanted
+            .key_algorithm
+            .as_ref()
+            .map_or(NewKeyAlgorithm::Rsa2048, |algorithm| algorithm.value),
         not_before: crate::plan::BACKDATE.before(now),
         not_after,
         over: None,
@@ -366,7 +369,7 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
             holder = Some((node.clone(), pair.private.clone(), Some(key.spki_sha256)));
         }
         remnants |= pem(facts, &pair.public.path).is_some_and(|pem| !pem.public_keys.is_empty());
-        let address = Address { subject: Subject::KeyPair(name.clone()), node: node.clone() };
+        let address = Address { subject: Target::KeyPair(name.clone()), node: node.clone() };
         let why = |about: &dyn Fn(&Reason) -> bool| -> Vec<Why> {
             let findings = builder.findings(&address).iter();
             findings
@@ -389,7 +392,7 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
             due.push((node.clone(), public_due, false));
         }
     }
-    let address = |node: &NodeName| Address { subject: Subject::KeyPair(name.clone()), node: node.clone() };
+    let address = |node: &NodeName| Address { subject: Target::KeyPair(name.clone()), node: node.clone() };
     if holder.is_none()
         && remnants
         && let Some((node, _, _)) = due.first()
@@ -428,7 +431,7 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
                 None => Deed::CreateKeyPair {
                     private: pair.private.clone(),
                     public: pair.public.clone(),
-                    algorithm: KeyAlgorithm::Rsa2048,
+                    algorithm: NewKeyAlgorithm::Rsa2048,
                 },
             };
             let made = matches!(deed, Deed::CreateKeyPair { .. });

@@ -10,7 +10,7 @@ use crate::desired::DesiredNode;
 use crate::diff::{Finding, Reason, is_extension, storage_view};
 use crate::profile::Keep;
 use crate::protocol::facts::NodeFacts;
-use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use crate::types::non_empty::NonEmpty;
 use crate::types::storage::Storage;
 use crate::x509::Certificate;
@@ -46,7 +46,7 @@ impl Builder<'_> {
         extended: &BTreeSet<AuthorityName>,
     ) {
         for (identity, wanted) in &node.identities {
-            let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
+            let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
             let Some(authority) = wanted.authority.as_ref().filter(|_| self.input.options.selects(&address))
             else {
                 continue;

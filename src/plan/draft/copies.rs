@@ -6,11 +6,11 @@ use crate::desired::{DesiredIdentity, DesiredNode};
 use crate::diff::{CopyHeld, Effect, Finding, Reason, storage_view};
 use crate::profile::Keep;
 use crate::protocol::facts::NodeFacts;
-use crate::types::names::{Address, IdentityName, NodeName, Subject};
+use crate::types::names::{Address, IdentityName, NodeName, Target};
 use crate::types::storage::Storage;
 use crate::x509::{Certificate, Sha256};
 
-use super::identities::{Case, Obstacle};
+use super::identities::{Case, NotIssued};
 use crate::plan::draft::Builder;
 use crate::plan::model::identity_copy::{Copied, IdentityCopy};
 use crate::plan::{Bundle, Deed, Noted, Position, Why};
@@ -26,7 +26,7 @@ pub(crate) fn of_identity(
     if wanted.copies.is_empty() {
         return;
     }
-    let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
+    let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
     let Some(main) = builder.held.identity(name, identity).cloned() else { return };
     let renewed = renewed(builder, &address, wanted);
     // What stands in a main place without its own key is no model for anything.
@@ -107,7 +107,7 @@ fn note_left(
 }
 
 /// A further place that cannot follow is told, and keeps the main place from nothing: that is what was asked for.
-fn left(builder: &mut Builder<'_>, case: &Case<'_>, obstacle: Obstacle, mut why: Vec<Why>) {
+fn left(builder: &mut Builder<'_>, case: &Case<'_>, obstacle: NotIssued, mut why: Vec<Why>) {
     why.retain(|why| why.finding.reason != Reason::Requested);
     case.stopped(builder, obstacle, why);
 }
@@ -152,7 +152,7 @@ pub(crate) fn of_authorities(
             // What is replaced is written to all its places together.
             continue;
         }
-        let address = Address { subject: Subject::Authority(authority.clone()), node: name.clone() };
+        let address = Address { subject: Target::Authority(authority.clone()), node: name.clone() };
         if builder.holds_stranger(&address) {
             // Somebody else's CA is neither spread to further files nor dropped from them.
             continue;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::desired::{DesiredNode, DesiredService};
 use crate::diff::{Effect, Finding, Reason};
 use crate::protocol::facts::{NodeFacts, Seen};
-use crate::types::names::{Address, DirectoryName, NodeName, Subject};
+use crate::types::names::{Address, DirectoryName, NodeName, Target};
 use crate::types::storage::FileSpec;
 
 use crate::plan::draft::Builder;
@@ -24,7 +24,7 @@ impl Builder<'_> {
         let unknown: BTreeSet<&Finding> = all.filter(|finding| finding.effect == Effect::Unknown).collect();
         for (name, node) in &self.input.survey.desired.nodes {
             for (directory, wanted) in &node.directories {
-                let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
+                let address = Address { subject: Target::Directory(directory.clone()), node: name.clone() };
                 let missing = |finding: &Finding| matches!(finding.reason, Reason::LinkMissing { .. });
                 if !self.findings(&address).iter().any(missing) {
                     continue;
@@ -46,7 +46,7 @@ impl Builder<'_> {
 
     pub(crate) fn directories(&mut self, name: &NodeName, node: &DesiredNode) {
         for (directory, wanted) in &node.directories {
-            let address = Address { subject: Subject::Directory(directory.clone()), node: name.clone() };
+            let address = Address { subject: Target::Directory(directory.clone()), node: name.clone() };
             let due: Vec<Finding> = self
                 .findings(&address)
                 .iter()
@@ -74,7 +74,7 @@ impl Builder<'_> {
         reasons: Vec<Why>,
     ) {
         let moves = |name: &DirectoryName| {
-            let address = Address { subject: Subject::Directory(name.clone()), node: address.node.clone() };
+            let address = Address { subject: Target::Directory(name.clone()), node: address.node.clone() };
             let is_due = |finding: &Finding| {
                 finding.effect == Effect::Due && matches!(finding.reason, Reason::LinkIsDirectory { .. })
             };
@@ -148,8 +148,8 @@ impl Builder<'_> {
             let mode =
                 known.map_or(crate::types::scalars::FileMode::DIRECTORY, |(_, directory)| directory.mode);
             let subject = match known {
-                Some((name, _)) => Subject::Directory(name.clone()),
-                None => Subject::Node,
+                Some((name, _)) => Target::Directory(name.clone()),
+                None => Target::Node,
             };
             let directory = FileSpec { path, user: "root".to_owned(), group: "root".to_owned(), mode };
             self.add(
@@ -184,7 +184,7 @@ fn is_missing(facts: &NodeFacts, path: &str) -> bool {
 pub(crate) fn moved(deed: &DraftDeed) -> Option<&str> {
     match (&deed.deed, &deed.address.subject) {
         (Deed::MoveDirectory { link, .. }, _) => Some(link),
-        (Deed::Restore { path, .. }, Subject::Directory(_)) if deed.replaces => Some(path),
+        (Deed::Restore { path, .. }, Target::Directory(_)) if deed.replaces => Some(path),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use crate::types::names::AuthorityName;
 use crate::types::storage::FileSpec;
 use crate::x509::{CertificateRequest, KeyAlgorithm};
 
-use super::identities::{Case, Obstacle};
+use super::identities::{Case, NotIssued};
 use crate::plan::draft::Builder;
 use crate::plan::{CsrRequest, Deed, Install, KeySource, Waiting, Why};
 
@@ -37,7 +37,7 @@ impl Case<'_> {
         file: FileSpec,
         reasons: &[Finding],
         why: &[Why],
-    ) -> Result<(), Obstacle> {
+    ) -> Result<(), NotIssued> {
         self.can_be_written()?;
         self.authority_is_sound(builder, authority, self.name)?;
         let before = self.view.certificate.clone();
@@ -78,7 +78,7 @@ impl Case<'_> {
             before,
         };
         let waiting = waiting_request(self.wanted, self.facts).map_err(|reason| {
-            Obstacle::Blocked(format!("whether a request for it waits is not known: {reason}"), None)
+            NotIssued::Blocked(format!("whether a request for it waits is not known: {reason}"), None)
         })?;
         let because = match waiting {
             Some(waiting) if request.fits(waiting) => {
@@ -98,7 +98,7 @@ impl Case<'_> {
         let help = format!(
             "apply hands out the request as NAME@NODE.csr; have it signed by whoever holds the key of {authority}, and bring the certificate back with --certificates, as NAME@NODE.crt"
         );
-        Err(Obstacle::Elsewhere(because, help))
+        Err(NotIssued::Elsewhere(because, help))
     }
 }
 

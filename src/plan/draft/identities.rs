@@ -7,8 +7,8 @@ use crate::desired::{DesiredIdentity, DesiredNode};
 use crate::diff::{Effect, Finding, IdentityView, Reason, in_the_way, linked_key};
 use crate::formats::kubeconfig::{KubeconfigFacts, KubeconfigProblem, Material};
 use crate::protocol::facts::NodeFacts;
-use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
-use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use crate::types::non_empty::{NonEmpty, once};
 use crate::types::storage::{FileSpec, Storage};
 use crate::x509::issue::Refusal;
@@ -22,7 +22,7 @@ use crate::plan::{Blocked, CaCertificates, Deed, Issue, KeySource, Why};
 
 pub(crate) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
     for (identity, wanted) in &node.identities {
-        let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
+        let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
         let Some(view) = builder.held.identity(name, identity).cloned() else { continue };
         let model = view.certificate.clone();
         let case = Case { name, node, wanted, storage: &wanted.storage, facts, view, model, address };
@@ -111,10 +111,10 @@ impl Case<'_> {
     }
 
     /// A certificate beside a token or a program would be taken first by the API server: its user would become another one without a word.
-    fn other_credentials(&self) -> Option<Obstacle> {
+    fn other_credentials(&self) -> Option<NotIssued> {
         let by = self.view.other_credentials?;
         let path = self.storage.certificate_path();
-        Some(Obstacle::Elsewhere(
+        Some(NotIssued::Elsewhere(
             format!("the credentials in {path} come from {by}, so no certificate is written into it"),
             format!(
                 "to have a certificate there, remove {path} on {} first: the next plan creates it",
@@ -124,17 +124,17 @@ impl Case<'_> {
     }
 
     /// Says why something is not done. Where the user asked for it by name, that blocks: a run that leaves it out has not done what it was told.
-    pub(crate) fn stopped(&self, builder: &mut Builder<'_>, obstacle: Obstacle, findings: Vec<Why>) {
+    pub(crate) fn stopped(&self, builder: &mut Builder<'_>, obstacle: NotIssued, findings: Vec<Why>) {
         let address = self.address.clone();
         let is_asked = findings.iter().any(|why| why.finding.reason == Reason::Requested);
         match obstacle {
-            Obstacle::Elsewhere(because, help) if is_asked => {
+            NotIssued::Elsewhere(because, help) if is_asked => {
                 builder.draft.blocked.push(Blocked { address, because, help: Some(help), findings });
             }
-            Obstacle::Elsewhere(because, help) => {
+            NotIssued::Elsewhere(because, help) => {
                 builder.draft.elsewhere.push(Blocked { address, because, help: Some(help), findings });
             }
-            Obstacle::Blocked(because, help) => {
+            NotIssued::Blocked(because, help) => {
                 builder.draft.blocked.push(Blocked { address, because, help, findings });
             }
         }
@@ -182,9 +182,9 @@ impl Case<'_> {
         }
     }
 
-    fn issue(&self, builder: &Builder<'_>, reasons: &[Finding]) -> Result<Issue, Obstacle> {
+    fn issue(&self, builder: &Builder<'_>, reasons: &[Finding]) -> Result<Issue, NotIssued> {
         let authority = self.wanted.authority.clone().ok_or_else(|| {
-            Obstacle::Blocked("it signs itself, and pki does not make such certificates".to_owned(), None)
+            NotIssued::Blocked("it signs itself, and pki does not make such certificates".to_owned(), None)
         })?;
         self.can_be_written()?;
         let signer = self.signer(builder, &authority)?;
@@ -261,27 +261,27 @@ impl Case<'_> {
     }
 
     /// Whether files can take the place of what is there.
-    pub(crate) fn can_be_written(&self) -> Result<(), Obstacle> {
+    pub(crate) fn can_be_written(&self) -> Result<(), NotIssued> {
         let mut files = self.storage.files().into_iter();
         if let Some(lies_there) = files.find_map(|file| in_the_way(self.facts, &file.path)) {
             let (because, help) = not_mended(&lies_there, &self.address.subject);
-            return Err(Obstacle::Elsewhere(format!("{because}: {lies_there}"), help));
+            return Err(NotIssued::Elsewhere(format!("{because}: {lies_there}"), help));
         }
         if let Some(Finding { reason, .. }) = linked_key(self.storage, self.facts).first() {
             let way_out = help(reason, &self.address).unwrap_or_default();
-            return Err(Obstacle::Elsewhere(reason.to_string(), way_out));
+            return Err(NotIssued::Elsewhere(reason.to_string(), way_out));
         }
         self.kubeconfig_can_be_edited()
     }
 
     /// Only data that a kubeconfig itself holds are changed, in the place where they stand.
-    fn kubeconfig_can_be_edited(&self) -> Result<(), Obstacle> {
+    fn kubeconfig_can_be_edited(&self) -> Result<(), NotIssued> {
         let Storage::Kubeconfig { file, server, .. } = self.storage else { return Ok(()) };
         if server.is_none() && self.view.form_is_absent() {
             if let Some(dispute) = &self.wanted.server_disputed {
-                return Err(Obstacle::of(dispute));
+                return Err(NotIssued::of(dispute));
             }
-            return Err(Obstacle::Blocked(
+            return Err(NotIssued::Blocked(
                 "the API server's address is not known, so the kubeconfig cannot be made".to_owned(),
                 Some("declare spec.cluster.controlPlaneEndpoint, or the node's address".to_owned()),
             ));
@@ -289,7 +289,7 @@ impl Case<'_> {
         // What is none was told as foreign; where it may go all the same, another one is made.
         let Some(config) = self.kubeconfig().filter(|config| !config.is_foreign()) else { return Ok(()) };
         if let Some(problem) = config.incurable() {
-            return Err(Obstacle::Elsewhere(
+            return Err(NotIssued::Elsewhere(
                 format!("{} {problem}, so Kubernetes would refuse it with a new certificate too", file.path),
                 format!("edit {} on {}, or move it away: the next plan makes it anew", file.path, self.name),
             ));
@@ -298,7 +298,7 @@ impl Case<'_> {
         let named = match config.current() {
             None if is_empty => return Ok(()),
             None => {
-                return Err(Obstacle::Elsewhere(
+                return Err(NotIssued::Elsewhere(
                     format!("{} does not lead to a user whose certificate could be written", file.path),
                     format!("move {} away on {}: the next plan makes it anew", file.path, self.name),
                 ));
@@ -312,7 +312,7 @@ impl Case<'_> {
         };
         match named {
             None => Ok(()),
-            Some(named) => Err(Obstacle::Elsewhere(
+            Some(named) => Err(NotIssued::Elsewhere(
                 format!("{} names the file {named}, which belongs to another program", file.path),
                 format!(
                     "have that program renew it; or move {} and {named} away on {}: the next plan makes the kubeconfig anew, and its program has to be restarted then",
@@ -322,7 +322,7 @@ impl Case<'_> {
         }
     }
 
-    fn signer(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Result<Signer, Obstacle> {
+    fn signer(&self, builder: &Builder<'_>, authority: &AuthorityName) -> Result<Signer, NotIssued> {
         if let Some(signer) = builder.sources.signers.get(authority) {
             return Ok(signer.clone());
         }
@@ -335,7 +335,7 @@ impl Case<'_> {
             .is_some_and(|authority| authority.external);
         let view = builder.held.authorities.get(authority);
         if external || view.is_some_and(|view| view.key_is_nowhere() && !view.certificates.is_empty()) {
-            return Err(Obstacle::Elsewhere(
+            return Err(NotIssued::Elsewhere(
                 format!("no node holds the key of {authority}, so its certificates are signed elsewhere"),
                 format!(
                     "have it renewed by whoever holds the key of {authority}, or put the key back on a control-plane node"
@@ -344,7 +344,7 @@ impl Case<'_> {
         }
         let is_nowhere = view.is_none_or(|view| view.certificates.is_empty() && view.keys.is_empty());
         if is_nowhere && !builder.input.options.only.is_empty() {
-            return Err(Obstacle::Blocked(
+            return Err(NotIssued::Blocked(
                 format!("it needs ca/{authority}, which is nowhere yet and which --only leaves out"),
                 Some(format!("add --only ca/{authority}")),
             ));
@@ -354,16 +354,16 @@ impl Case<'_> {
         } else {
             format!("no usable key of {authority} was seen on any node")
         };
-        Err(Obstacle::Blocked(because, None))
+        Err(NotIssued::Blocked(because, None))
     }
 
     /// The subject that it has, if that is right; else the one that it should have.
-    pub(crate) fn subject(&self, old: Option<&Certificate>) -> Result<SubjectName, Obstacle> {
+    pub(crate) fn subject(&self, old: Option<&Certificate>) -> Result<SubjectName, NotIssued> {
         let held = old.map(|certificate| &certificate.facts().subject);
         let accepted =
             held.and_then(|held| self.wanted.accepted_subjects.iter().find(|subject| held.is(subject)));
         accepted.or(self.wanted.subject.as_ref()).cloned().ok_or_else(|| {
-            Obstacle::Blocked(
+            NotIssued::Blocked(
                 "its subject depends on the Kubernetes version, which is not known".to_owned(),
                 Some("declare spec.kubernetesVersion".to_owned()),
             )
@@ -399,14 +399,14 @@ impl Case<'_> {
             return KeySource::Kept(spki);
         }
         let declared = self.wanted.key_algorithm.as_ref().map(|algorithm| algorithm.value);
-        let found = old.and_then(|certificate| KeyAlgorithm::of_key(&certificate.facts().key.algorithm));
-        KeySource::New(declared.or(found).unwrap_or(KeyAlgorithm::Rsa2048))
+        let found = old.and_then(|certificate| NewKeyAlgorithm::of_key(&certificate.facts().key.algorithm));
+        KeySource::New(declared.or(found).unwrap_or(NewKeyAlgorithm::Rsa2048))
     }
 }
 
 /// No run could issue it, so none is begun: what else is due on its node is done.
-fn cannot_be_issued(authority: &AuthorityName, refusal: &Refusal) -> Obstacle {
-    Obstacle::Elsewhere(
+fn cannot_be_issued(authority: &AuthorityName, refusal: &Refusal) -> NotIssued {
+    NotIssued::Elsewhere(
         format!("no certificate of {authority} can say this: {refusal}"),
         format!("change what the spec asks for, or replace {authority} by a CA that may issue it"),
     )
@@ -421,7 +421,7 @@ pub(crate) fn trust(findings: &[Finding]) -> Vec<Finding> {
 }
 
 /// Why an identity is not issued.
-pub(crate) enum Obstacle {
+pub(crate) enum NotIssued {
     /// Somebody else signs; why and what to do.
     Elsewhere(String, String),
     /// It cannot be done; why and the way out.

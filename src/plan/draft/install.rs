@@ -1,11 +1,11 @@
-//! Deeds that put an own root CA of the spec on the nodes of a cluster that has none yet.
+//! Deeds that put a custom root CA of the spec on the nodes of a cluster that has none yet.
 
 use jiff::Timestamp;
 
 use crate::desired::{AuthorityCopy, DesiredAuthority};
 use crate::diagnostic::Code;
 use crate::spec::custom_root::{OwnRoot, period_fault};
-use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
 
 use crate::plan::draft::Builder;
 use crate::plan::known::signer::Signer;
@@ -19,7 +19,7 @@ pub(crate) fn install(
     (first, files): (&NodeName, &AuthorityCopy),
     due: &[(&NodeName, &AuthorityCopy)],
 ) {
-    let address = |node: &NodeName| Address { subject: Subject::Authority(name.clone()), node: node.clone() };
+    let address = |node: &NodeName| Address { subject: Target::Authority(name.clone()), node: node.clone() };
     let at = address(first);
     let Some(OwnRoot { certificate_path, key_path, certificate: Some(root) }) = &wanted.root else {
         // That it may not be read is a finding of its own, which blocks.

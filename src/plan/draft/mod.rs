@@ -18,13 +18,13 @@ use jiff::Timestamp;
 use crate::desired::DesiredNode;
 use crate::desired::Survey;
 use crate::diff::{
-    AuthorityView, Effect, Finding, IdentityView, Reason, Succession, Unlisted, authority_views,
+    AuthorityView, CaRotation, Effect, Finding, IdentityView, Reason, Unlisted, authority_views,
     foreign_content, identity_view, shared_views, successions, unlisted,
 };
 use crate::profile::Keep;
 use crate::protocol::facts::{NodeFacts, Seen};
-use crate::protocol::health_check::Gate;
-use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Subject};
+use crate::protocol::health_check::HealthCheck;
+use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Target};
 use crate::types::storage::FileSpec;
 
 use super::{Blocked, Deed, Input, ManualRestart, Noted, Phase, Postponed, Waiting, Why, Withheld};
@@ -32,7 +32,7 @@ use crate::plan::draft::shared::Shared;
 use crate::plan::known::advice::{help, not_mended};
 use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::recovery::Recovery;
-use crate::plan::known::rotations::Replacements;
+use crate::plan::known::rotations::Rotations;
 use crate::plan::known::signer::Sources;
 
 /// Deeds without an order, and what cannot be done.
@@ -68,14 +68,14 @@ impl Worklist {
             return;
         }
         let Some(deeds) = self.deeds.get_mut(node) else { return };
-        let can_hold = |gate: &Gate| match gate {
-            Gate::Active { .. }
-            | Gate::Listens { .. }
-            | Gate::Started { .. }
-            | Gate::Restarted { .. }
-            | Gate::Replaced { .. } => true,
-            Gate::Serves { certificate, .. } => !files.contains(certificate),
-            Gate::Etcd { .. } | Gate::Http { .. } | Gate::Accepts(_) => false,
+        let can_hold = |gate: &HealthCheck| match gate {
+            HealthCheck::Active { .. }
+            | HealthCheck::Listens { .. }
+            | HealthCheck::Started { .. }
+            | HealthCheck::Restarted { .. }
+            | HealthCheck::Replaced { .. } => true,
+            HealthCheck::Serves { certificate, .. } => !files.contains(certificate),
+            HealthCheck::Etcd { .. } | HealthCheck::Http { .. } | HealthCheck::Accepts(_) => false,
         };
         deeds.retain_mut(|draft| {
             let Deed::AwaitHealthy { gates, kept, elsewhere, .. } = &mut draft.deed else { return true };
@@ -88,17 +88,17 @@ impl Worklist {
 }
 
 /// What the nodes hold, gathered once.
-pub(crate) struct Held<'a> {
+pub(crate) struct Known<'a> {
     pub(super) authorities: BTreeMap<AuthorityName, AuthorityView>,
     /// What takes the place of those that are being replaced.
-    pub(super) successions: BTreeMap<AuthorityName, Succession>,
+    pub(super) successions: BTreeMap<AuthorityName, CaRotation>,
     /// Who takes part and is in no node of the spec.
     pub(super) unlisted: Unlisted,
     /// Of nodes that were seen.
     pub(super) identities: BTreeMap<&'a NodeName, BTreeMap<&'a IdentityName, Rc<IdentityView>>>,
 }
 
-impl<'a> Held<'a> {
+impl<'a> Known<'a> {
     fn new(survey: &'a Survey, now: Timestamp) -> Self {
         let (desired, observed) = (&survey.desired, &survey.observed);
         let of_node = |(name, node): (&'a NodeName, &'a DesiredNode)| {
@@ -123,20 +123,20 @@ impl<'a> Held<'a> {
 /// What every builder looks at.
 pub(crate) struct Builder<'a> {
     pub(super) input: &'a Input<'a>,
-    pub(super) held: Held<'a>,
+    pub(super) held: Known<'a>,
     pub(super) shared: BTreeMap<IdentityName, Rc<Shared<'a>>>,
     /// The authorities about which a person has to look first, or too little is known, on any node.
     pub(super) troubled: BTreeSet<AuthorityName>,
     pub(super) sources: Sources,
     pub(super) recovery: Recovery,
-    pub(super) replacements: Replacements,
+    pub(super) replacements: Rotations,
     /// The plan brings etcd back, which has no quorum.
     pub(super) is_cold: bool,
     pub(super) draft: Worklist,
 }
 
 /// Works out every deed.
-pub(super) fn worklist<'a>(input: &'a Input<'a>) -> (Worklist, Held<'a>) {
+pub(super) fn worklist<'a>(input: &'a Input<'a>) -> (Worklist, Known<'a>) {
     let survey = input.survey;
     let mut builder = Builder::new(input);
     if builder.undo_what_is_open() {
@@ -182,7 +182,7 @@ pub(super) fn worklist<'a>(input: &'a Input<'a>) -> (Worklist, Held<'a>) {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(input: &'a Input<'a>) -> Self {
-        let held = Held::new(input.survey, input.now);
+        let held = Known::new(input.survey, input.now);
         let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
         let findings = input.differences.findings.iter();
         let grave = findings.filter(|(_, findings)| findings.iter().any(is_grave));
@@ -194,7 +194,7 @@ impl<'a> Builder<'a> {
             troubled,
             sources: Sources::default(),
             recovery: Recovery::default(),
-            replacements: Replacements::default(),
+            replacements: Rotations::default(),
             is_cold: false,
             draft: Worklist::default(),
         }
@@ -313,7 +313,7 @@ impl<'a> Builder<'a> {
     fn undo_what_is_open(&mut self) -> bool {
         for (name, answer) in &self.input.survey.observed.nodes {
             if let Some(open) = answer.facts().and_then(|facts| facts.open_transaction.present()) {
-                let address = Address { subject: Subject::Node, node: name.clone() };
+                let address = Address { subject: Target::Node, node: name.clone() };
                 self.add(
                     address,
                     Deed::UndoOpen { run: open.run.clone(), visit: open.visit },
@@ -349,7 +349,7 @@ impl<'a> Builder<'a> {
             let deeds: Vec<&DraftDeed> = here.filter(|deed| deed.address == *address).collect();
             let is_mended = |finding: &Finding| {
                 // The deeds of a directory follow from what is put into it.
-                matches!(address.subject, Subject::Directory(_)) && !deeds.is_empty()
+                matches!(address.subject, Target::Directory(_)) && !deeds.is_empty()
                     || deeds.iter().flat_map(|deed| &deed.reasons).any(|why| why.finding == *finding)
             };
             let left: Vec<&Finding> = findings
@@ -382,16 +382,16 @@ impl<'a> Builder<'a> {
             let storages = kept.map(|copy| &copy.storage).chain([&wanted.storage]);
             storages
                 .flat_map(|storage| storage.files())
-                .map(move |file| (Subject::Identity(identity.clone()), file))
+                .map(move |file| (Target::Identity(identity.clone()), file))
         });
         let authorities = node.authorities.iter().flat_map(|(authority, copy)| {
             let files = copy.copies.values().chain([&copy.certificate, &copy.key]);
-            files.map(|file| (Subject::Authority(authority.clone()), file))
+            files.map(|file| (Target::Authority(authority.clone()), file))
         });
         let pairs = node.key_pairs.iter().flat_map(|(pair, wanted)| {
-            [&wanted.private, &wanted.public].map(|file| (Subject::KeyPair(pair.clone()), file))
+            [&wanted.private, &wanted.public].map(|file| (Target::KeyPair(pair.clone()), file))
         });
-        let files: Vec<(Subject, &FileSpec)> = identities.chain(authorities).chain(pairs).collect();
+        let files: Vec<(Target, &FileSpec)> = identities.chain(authorities).chain(pairs).collect();
         for (subject, file) in files {
             let address = Address { subject, node: name.clone() };
             let due: Vec<Why> = self

@@ -1,7 +1,7 @@
 //! Deeds about identities that all their nodes hold alike: one is issued at most, and every other node gets a copy of it.
 
-use crate::diff::{Effect, Finding, Reason, SharedView, Standing};
-use crate::types::names::{Address, IdentityName, NodeName, Subject};
+use crate::diff::{CertificateHealth, Effect, Finding, Reason, SharedView};
+use crate::types::names::{Address, IdentityName, NodeName, Target};
 use crate::x509::Certificate;
 
 use super::identities::{Case, trust};
@@ -65,7 +65,7 @@ impl<'a> Shared<'a> {
         }
         let due = self.due_on(case.name);
         let findings = builder.findings(&case.address).to_vec();
-        let kept = best.as_ref().filter(|(.., standing)| *standing == Standing::Good && !requested);
+        let kept = best.as_ref().filter(|(.., standing)| *standing == CertificateHealth::Good && !requested);
         if let Some((from, certificate, _)) = kept {
             if due.is_empty() {
                 case.update_trust(builder, &trust(&findings));
@@ -114,7 +114,7 @@ impl<'a> Shared<'a> {
     }
 
     fn address(&self, node: &NodeName) -> Address {
-        Address { subject: Subject::Identity(self.identity.clone()), node: node.clone() }
+        Address { subject: Target::Identity(self.identity.clone()), node: node.clone() }
     }
 
     /// The findings on a node that another certificate mends, whether the user selected it or not.

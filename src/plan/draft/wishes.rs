@@ -3,7 +3,7 @@
 //! What enters is what the user named; what leaves is a block for each thing that is no certificate. A wish that is accepted and not followed would look as if all were well.
 //! What the spec wishes for is judged where it is compared with the nodes (`diff::wishes`). Pure.
 
-use crate::types::names::{Address, AuthorityName, KeyPairName, Subject};
+use crate::types::names::{Address, AuthorityName, KeyPairName, Target};
 
 use crate::plan::draft::Builder;
 
@@ -13,9 +13,8 @@ impl Builder<'_> {
         let desired = &self.input.survey.desired;
         let mut refused = Vec::new();
         for (name, node) in &desired.nodes {
-            let authorities =
-                node.authorities.keys().map(|own| (Subject::Authority(own.clone()), of_ca(own)));
-            let pairs = node.key_pairs.keys().map(|own| (Subject::KeyPair(own.clone()), of_keys(own)));
+            let authorities = node.authorities.keys().map(|own| (Target::Authority(own.clone()), of_ca(own)));
+            let pairs = node.key_pairs.keys().map(|own| (Target::KeyPair(own.clone()), of_keys(own)));
             for (subject, told) in authorities.chain(pairs) {
                 let address = Address { subject, node: name.clone() };
                 if self.input.options.names_to_replace(&address) {

@@ -1,13 +1,13 @@
-//! What a person can do about a finding that a plan does not mend: the texts, and nothing else.
+//! What a person can do about a finding that a plan does not fix: the texts, and nothing else.
 
 use crate::diagnostic::escaped;
-use crate::diff::{Obstacle, Reason, safe_way};
-use crate::types::names::{Address, Subject};
+use crate::diff::{MoveObstacle, Reason, safe_way};
+use crate::types::names::{Address, Target};
 
 /// Why something that is due is in no plan, and the way out.
-pub(crate) fn not_mended(reason: &Reason, subject: &Subject) -> (String, String) {
+pub(crate) fn not_mended(reason: &Reason, subject: &Target) -> (String, String) {
     let (because, help) = if matches!(reason, Reason::LinkDangling { .. })
-        && matches!(subject, Subject::Directory(_))
+        && matches!(subject, Target::Directory(_))
     {
         (
             "the directory behind a link is not there, and an empty one in its place would hide the right one",
@@ -31,7 +31,7 @@ pub(crate) fn not_mended(reason: &Reason, subject: &Subject) -> (String, String)
             "those who refuse it do not trust the CA in use either, and trust is never added by guess",
             "compare the CA files of both ends, and put the CA in use into the one that lacks it",
         )
-    } else if matches!(subject, Subject::Authority(_)) {
+    } else if matches!(subject, Target::Authority(_)) {
         (
             "this version does not replace an authority that is there",
             "plan its replacement in time: nothing that it signs outlives it",
@@ -64,9 +64,9 @@ pub(crate) fn help(reason: &Reason, address: &Address) -> Option<String> {
     }
     if let Reason::CannotMove { obstacle, .. } = reason {
         return Some(match obstacle {
-            Obstacle::HoldsFiles { .. } => "look at both on the node: pki never merges two directories. Move away the one that is not in use".to_owned(),
-            Obstacle::IsLink { .. } | Obstacle::IsNoDirectory => "look at it on the node: pki never replaces something that is there. Move it away, or declare another `path`".to_owned(),
-            Obstacle::IsMounted => "the files are on a file system of their own already: remove `link` and let `path` name this place, or mount it elsewhere".to_owned(),
+            MoveObstacle::HoldsFiles { .. } => "look at both on the node: pki never merges two directories. Move away the one that is not in use".to_owned(),
+            MoveObstacle::IsLink { .. } | MoveObstacle::IsNoDirectory => "look at it on the node: pki never replaces something that is there. Move it away, or declare another `path`".to_owned(),
+            MoveObstacle::IsMounted => "the files are on a file system of their own already: remove `link` and let `path` name this place, or mount it elsewhere".to_owned(),
         });
     }
     if matches!(reason, Reason::LinkIsFile { .. }) {
@@ -92,7 +92,7 @@ pub(crate) fn help(reason: &Reason, address: &Address) -> Option<String> {
             escaped(path)
         ));
     }
-    if *subject == Subject::Node && matches!(reason, Reason::Unknown { .. }) {
+    if *subject == Target::Node && matches!(reason, Reason::Unknown { .. }) {
         return Some(format!("leave it out with --skip-node {node}, or make it reachable"));
     }
     if let Reason::OtherMachine { name, by, .. } = reason {

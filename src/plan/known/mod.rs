@@ -1,4 +1,4 @@
-//! What planning looks up while it works: advice, names and paths, which findings a new certificate mends, which CAs are replaced and where each signs. Pure.
+//! What planning looks up while it works: advice, names and paths, which findings a new certificate fixes, which CAs are replaced and where each signs. Pure.
 
 pub(crate) mod advice;
 pub(crate) mod draft_deed;

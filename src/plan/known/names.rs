@@ -10,7 +10,7 @@ use crate::x509::Certificate;
 use crate::x509::chain::is_issued_by;
 
 use crate::plan::draft::Builder;
-use crate::plan::draft::identities::{Case, Obstacle};
+use crate::plan::draft::identities::{Case, NotIssued};
 use crate::plan::{Action, Deed, PlanContent};
 
 /// Most certificates between a leaf and its CA that are followed upwards.
@@ -23,11 +23,11 @@ impl Case<'_> {
         &self,
         builder: &Builder<'_>,
         old: Option<&Certificate>,
-    ) -> Result<(BTreeSet<String>, BTreeSet<IpAddr>), Obstacle> {
+    ) -> Result<(BTreeSet<String>, BTreeSet<IpAddr>), NotIssued> {
         let wanted = &self.wanted.names;
         let (mut dns, mut ip) = (wanted.dns.clone(), wanted.ip.clone());
         if let Some(dispute) = &wanted.disputed {
-            return Err(Obstacle::of(dispute));
+            return Err(NotIssued::of(dispute));
         }
         let old = old.filter(|old| self.is_vouched_for(builder, old));
         match old {
@@ -42,7 +42,7 @@ impl Case<'_> {
             Some(_) => {}
             None if !wanted.unresolved.is_empty() => {
                 let unresolved: Vec<&str> = wanted.unresolved.iter().map(String::as_str).collect();
-                return Err(Obstacle::Blocked(
+                return Err(NotIssued::Blocked(
                     format!("some of its names are not known: {}", unresolved.join(", ")),
                     Some(
                         "declare spec.cluster (controlPlaneEndpoint, serviceSubnet) and the node's address"
@@ -97,7 +97,7 @@ impl Case<'_> {
     }
 }
 
-impl Obstacle {
+impl NotIssued {
     /// Nodes contradict each other about a value, so nobody guesses.
     pub(crate) fn of(dispute: &Dispute) -> Self {
         Self::Blocked(dispute.because.clone(), Some(dispute.help.clone()))

@@ -4,22 +4,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diff::{Finding, Reason, Succession};
+use crate::diff::{CaRotation, Finding, Reason};
 use crate::plan::Phase;
 use crate::types::names::AuthorityName;
 use crate::x509::Sha256;
 
 /// A replacement that this plan works on.
 #[derive(Debug, Clone)]
-pub(crate) struct Replacement {
-    pub(crate) succession: Succession,
+pub(crate) struct RotationProgress {
+    pub(crate) succession: CaRotation,
     /// The certificates that go and that somebody still shows something of.
     pub(crate) shown: BTreeSet<Sha256>,
     /// The last of its phases that this plan draws.
     pub(crate) last: Phase,
 }
 
-impl Replacement {
+impl RotationProgress {
     /// Whether this plan has what they issued issued anew by the one that comes, which everybody trusts. What is somebody else's has issued nothing.
     pub(crate) fn reissues(&self) -> bool {
         self.last >= Phase::Clients && !self.succession.is_only_dropping()
@@ -38,16 +38,21 @@ impl Replacement {
 
 /// What is known of the replacements of all authorities.
 #[derive(Debug, Default)]
-pub(crate) struct Replacements {
-    going: BTreeMap<AuthorityName, Replacement>,
+pub(crate) struct Rotations {
+    going: BTreeMap<AuthorityName, RotationProgress>,
     /// Those that have to wait. What they leave undone is told once, by their holds.
     waiting: BTreeSet<AuthorityName>,
     /// Those that are held by somebody outside the spec.
     held_outside: BTreeSet<AuthorityName>,
 }
 
-impl Replacements {
-    pub(crate) fn insert(&mut self, name: &AuthorityName, replacement: Replacement, is_held_outside: bool) {
+impl Rotations {
+    pub(crate) fn insert(
+        &mut self,
+        name: &AuthorityName,
+        replacement: RotationProgress,
+        is_held_outside: bool,
+    ) {
         if is_held_outside {
             self.held_outside.insert(name.clone());
         }
@@ -58,7 +63,7 @@ impl Replacements {
     }
 
     /// The replacement of an authority that this plan works on.
-    pub(crate) fn get(&self, name: &AuthorityName) -> Option<&Replacement> {
+    pub(crate) fn get(&self, name: &AuthorityName) -> Option<&RotationProgress> {
         self.going.get(name)
     }
 

@@ -1,6 +1,6 @@
 //! Who has to say yes to a plan, and how.
 //!
-//! What enters is a finished plan; what leaves is its tier. The upper tier is for what cannot be taken back or takes a cluster down: dropping trust, removing a
+//! What enters is a finished plan; what leaves is its tier. The upper tier is for what cannot be rolled back or takes a cluster down: dropping trust, removing a
 //! key from the snapshots, a loss of quorum of a cluster of several members, bringing back what has expired, and giving a certificate or file more than the layout
 //! gives it. Nothing else is in it, so that nobody gets used to it.
 

@@ -173,7 +173,7 @@ mod tests {
     use crate::x509::{PrivateKey, SerialNumber};
 
     fn certificate(name: &str) -> Certificate {
-        let key = PrivateKey::generate(crate::types::certificate::KeyAlgorithm::EcdsaP256).unwrap();
+        let key = PrivateKey::generate(crate::types::certificate::NewKeyAlgorithm::EcdsaP256).unwrap();
         let request = RootRequest {
             subject: crate::types::certificate::SubjectName {
                 common_name: name.to_owned(),

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::Survey;
 use crate::plan::restart::quorum;
-use crate::plan::{Deed, Input, Visit};
+use crate::plan::{Deed, Input, PlannedTransaction};
 use crate::protocol::facts::Observed;
-use crate::types::names::{Address, AuthorityName, IdentityName, KeyPairName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, IdentityName, KeyPairName, NodeName, Target};
 
 /// What was chosen where several nodes would have done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,20 +44,20 @@ pub struct Again {
 
 impl Choices {
     /// What a plan has chosen.
-    pub(crate) fn of(visits: &[Visit], input: &Input<'_>) -> Self {
+    pub(crate) fn of(visits: &[PlannedTransaction], input: &Input<'_>) -> Self {
         let mut choices = Self { leader: leader(input).cloned(), ..Self::default() };
         for action in visits.iter().flat_map(|visit| &visit.actions) {
             match (&action.deed, &action.address.subject) {
                 (Deed::IssueIdentity(issue), _) => {
                     choices.signers.insert(issue.authority.clone(), issue.signer.clone());
                 }
-                (Deed::CopyKey(copy), Subject::Authority(authority)) => {
+                (Deed::CopyKey(copy), Target::Authority(authority)) => {
                     choices.signers.entry(authority.clone()).or_insert_with(|| copy.from.clone());
                 }
-                (Deed::CopyKey(copy), Subject::KeyPair(pair)) => {
+                (Deed::CopyKey(copy), Target::KeyPair(pair)) => {
                     choices.key_pairs.insert(pair.clone(), copy.from.clone());
                 }
-                (Deed::CopyIdentity(copy), Subject::Identity(identity))
+                (Deed::CopyIdentity(copy), Target::Identity(identity))
                     if *copy.from() != action.address.node =>
                 {
                     choices.shared.insert(identity.clone(), copy.from().clone());

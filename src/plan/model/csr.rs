@@ -1,4 +1,4 @@
-//! What a plan does about certificates that are signed elsewhere: it writes requests, waits, and installs what comes back.
+//! What a plan does about externally signed certificates: it writes requests, waits, and installs what comes back.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

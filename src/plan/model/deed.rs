@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diff::Finding;
-use crate::protocol::health_check::Gate;
-use crate::types::certificate::{KeyAlgorithm, SubjectName};
+use crate::protocol::health_check::HealthCheck;
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName};
 use crate::types::duration::Duration;
-use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Subject};
+use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Target};
 use crate::types::storage::FileSpec;
 use crate::x509::{Certificate, Sha256};
 
@@ -148,7 +148,7 @@ pub enum Deed {
         /// The subject.
         subject: SubjectName,
         /// The key's algorithm.
-        algorithm: KeyAlgorithm,
+        algorithm: NewKeyAlgorithm,
         /// The beginning of its life.
         not_before: Timestamp,
         /// The end of its life.
@@ -201,7 +201,7 @@ pub enum Deed {
         /// The public key.
         public: FileSpec,
         /// The algorithm.
-        algorithm: KeyAlgorithm,
+        algorithm: NewKeyAlgorithm,
     },
     /// Writes the public half of a key pair anew.
     WritePublicKey {
@@ -274,13 +274,13 @@ pub enum Deed {
     /// Waits until a service works.
     AwaitHealthy {
         /// What must hold.
-        gates: BTreeSet<Gate>,
+        gates: BTreeSet<HealthCheck>,
         /// What must hold if it does before anything is touched: what a cluster is not required to have, such as anonymous access to a health check.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-        kept: BTreeSet<Gate>,
+        kept: BTreeSet<HealthCheck>,
         /// The same, as other nodes see this one.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        elsewhere: BTreeMap<NodeName, BTreeSet<Gate>>,
+        elsewhere: BTreeMap<NodeName, BTreeSet<HealthCheck>>,
         /// How long it must hold without a break.
         settle: Duration,
         /// The longest wait for it.
@@ -357,7 +357,7 @@ impl Action {
     /// The service that it starts anew, be it by putting back the manifest of its static pod.
     pub fn restarts(&self) -> Option<&ServiceName> {
         match (&self.deed, &self.address.subject) {
-            (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(service)) => Some(service),
+            (Deed::Restart { .. } | Deed::Restore { .. }, Target::Service(service)) => Some(service),
             (_, _) => None,
         }
     }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Told;
-use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
 use crate::types::names::{AuthorityName, NodeName};
 use crate::types::non_empty::NonEmpty;
 use crate::types::storage::Storage;
@@ -89,14 +89,14 @@ pub enum CaCertificates {
 #[serde(rename_all = "camelCase")]
 pub enum KeySource {
     /// It is made at apply, on the node.
-    New(KeyAlgorithm),
+    New(NewKeyAlgorithm),
     /// The existing key is kept; SHA-256 of its public half (SPKI).
     Kept(Sha256),
 }
 
 impl KeySource {
     /// The algorithm of a key that is made.
-    pub fn made(self) -> Option<KeyAlgorithm> {
+    pub fn made(self) -> Option<NewKeyAlgorithm> {
         match self {
             KeySource::New(algorithm) => Some(algorithm),
             KeySource::Kept(_) => None,

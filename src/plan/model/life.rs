@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use crate::plan::{Action, Options, PlanContent, Visit};
+use crate::plan::{Action, Options, PlanContent, PlannedTransaction};
 use crate::types::duration::Duration;
 
 /// How long a plan may be applied where the user says nothing.
@@ -31,7 +31,7 @@ impl PlanContent {
 }
 
 /// How long work may be done after it was planned.
-pub(crate) fn life(visits: &[Visit], options: &Options) -> Life {
+pub(crate) fn life(visits: &[PlannedTransaction], options: &Options) -> Life {
     let wanted = options.valid_for.unwrap_or(PLAN_LIFE);
     let periods = visits.iter().flat_map(|visit| &visit.actions).filter_map(issued);
     let shortest = periods.min();
@@ -43,7 +43,7 @@ pub(crate) fn life(visits: &[Visit], options: &Options) -> Life {
 }
 
 /// When work that was planned for this instant is too old.
-pub(crate) fn expires(visits: &[Visit], options: &Options, made: Timestamp) -> Timestamp {
+pub(crate) fn expires(visits: &[PlannedTransaction], options: &Options, made: Timestamp) -> Timestamp {
     life(visits, options).length.after(made)
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Survey;
-use crate::plan::{Deed, PlanContent, Visit};
+use crate::plan::{Deed, PlanContent, PlannedTransaction};
 use crate::protocol::facts::{FileFacts, NodeFacts, Seen};
 use crate::types::names::NodeName;
 
@@ -26,7 +26,7 @@ pub struct LinkedPath {
 }
 
 /// The links on the ways to what the visits touch.
-pub(crate) fn linked(visits: &[Visit], survey: &Survey) -> Vec<LinkedPath> {
+pub(crate) fn linked(visits: &[PlannedTransaction], survey: &Survey) -> Vec<LinkedPath> {
     let mut found = BTreeSet::new();
     for visit in visits {
         let Some(facts) = survey.observed.nodes.get(&visit.node).and_then(|answer| answer.facts()) else {

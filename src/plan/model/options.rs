@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{Again, Phase};
 use crate::types::duration::Duration;
-use crate::types::names::{Address, Subject};
+use crate::types::names::{Address, Target};
 
 /// What the user asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -154,7 +154,7 @@ impl Selector {
 
     /// Whether an address is meant.
     pub fn matches(&self, address: &Address) -> bool {
-        let subject: &Subject = &address.subject;
+        let subject: &Target = &address.subject;
         self.subject.as_ref().is_none_or(|wanted| *wanted == subject.to_string())
             && self.node.as_ref().is_none_or(|wanted| wanted == address.node.as_str())
     }
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     fn address(name: &str, node: &str) -> Address {
-        Address { subject: Subject::Identity(name.parse().unwrap()), node: node.parse().unwrap() }
+        Address { subject: Target::Identity(name.parse().unwrap()), node: node.parse().unwrap() }
     }
 
     #[test]

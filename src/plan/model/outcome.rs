@@ -1,8 +1,8 @@
-//! How a run ended: each visit, and the whole.
+//! How a run ended: each transaction, and the whole.
 
 use std::collections::BTreeMap;
 
-use crate::plan::{Action, PlanContent, Visit};
+use crate::plan::{Action, PlanContent, PlannedTransaction};
 use crate::protocol::error::HostError;
 use crate::protocol::node::NodeError;
 use crate::protocol::snapshots::EtcdSnapshot;
@@ -16,7 +16,7 @@ pub enum Event<'a> {
     /// A node is begun.
     VisitBegins {
         /// Its visit.
-        visit: &'a Visit,
+        visit: &'a PlannedTransaction,
         /// How many there are.
         of: usize,
     },
@@ -40,7 +40,7 @@ pub enum Event<'a> {
     /// A node has ended.
     VisitEnds {
         /// Its visit.
-        visit: &'a Visit,
+        visit: &'a PlannedTransaction,
         /// How.
         end: &'a VisitEnd,
     },
@@ -240,7 +240,8 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn new(plan: &PlanContent) -> Self {
-        let not_started = |visit: &Visit| VisitReport { node: visit.node.clone(), end: VisitEnd::NotStarted };
+        let not_started =
+            |visit: &PlannedTransaction| VisitReport { node: visit.node.clone(), end: VisitEnd::NotStarted };
         Self {
             run: plan.id.clone(),
             outcome: Outcome::Done,

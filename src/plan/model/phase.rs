@@ -1,7 +1,7 @@
 //! Phases: what a plan does on every node that it concerns before it does the next thing on any.
 //!
-//! What enters is nothing; what leaves is a closed list of phases, one row for each, in their order. A phase is a barrier over the whole cluster: none of its visits is
-//! open when the next one begins, and whoever goes back goes back through them. Inside a phase a node has one visit at most.
+//! What enters is nothing; what leaves is a closed list of phases, one row for each, in their order. A phase is a barrier over the whole cluster: none of its transactions is
+//! open when the next one begins, and whoever goes back goes back through them. Inside a phase a node has one transaction at most.
 
 use std::fmt;
 use std::str::FromStr;

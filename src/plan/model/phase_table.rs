@@ -1,6 +1,6 @@
 //! The phases of a plan in one table: what everybody trusts in each, what is shown, what is restarted, and whether there is a way back.
 //!
-//! What enters are finished visits, and whether what comes is shown already; what leaves is one line for each phase. It is said before approval, and decides nothing.
+//! What enters are finished transactions, and whether what comes is shown already; what leaves is one line for each phase. It is said before approval, and decides nothing.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
-use crate::diff::Succession;
-use crate::plan::draft::Held;
-use crate::plan::{Phase, Side, Visit};
+use crate::diff::CaRotation;
+use crate::plan::draft::Known;
+use crate::plan::{Phase, PlannedTransaction, Side};
 use crate::types::names::{AuthorityName, ServiceName};
 
 /// One phase of a replacement.
@@ -33,8 +33,8 @@ pub struct PhaseLine {
 }
 
 /// Whether somebody shows what a CA signed that is only coming, since the replacement began earlier.
-pub(crate) fn is_begun(desired: &Desired, held: &Held<'_>) -> bool {
-    let shows_new = |(authority, succession): (&AuthorityName, &Succession)| {
+pub(crate) fn is_begun(desired: &Desired, held: &Known<'_>) -> bool {
+    let shows_new = |(authority, succession): (&AuthorityName, &CaRotation)| {
         desired.nodes.iter().any(|(node, wanted)| {
             let mut own = wanted.identities.iter();
             own.any(|(identity, wanted)| {
@@ -51,13 +51,13 @@ pub(crate) fn is_begun(desired: &Desired, held: &Held<'_>) -> bool {
 }
 
 /// The phases in which a plan replaces CAs; of one that goes on with what was begun the first ones show both already.
-pub(crate) fn table(visits: &[Visit], is_begun: bool) -> Vec<PhaseLine> {
+pub(crate) fn table(visits: &[PlannedTransaction], is_begun: bool) -> Vec<PhaseLine> {
     let first = if is_begun { Side::Both } else { Side::Old };
     let phases = visits.chunk_by(|one, next| one.phase == next.phase);
     let lines = phases.filter_map(|visits| {
         let phase = visits.first()?.phase;
         // Where only somebody else's CA is dropped, no CA takes the place of another.
-        if phase == Phase::DropOld && visits.iter().all(Visit::drops_only_strays) {
+        if phase == Phase::DropOld && visits.iter().all(PlannedTransaction::drops_only_strays) {
             return None;
         }
         let sides = phase.sides()?;

@@ -17,7 +17,8 @@ use crate::diff::signed::FileContent;
 use crate::plan::model::checked::Checked;
 use crate::plan::{
     Blocked, Choices, Deed, LinkedPath, ManualRestart, NoSuchPhase, Noted, Options, Phase, PhaseLine,
-    PlanContent, Postponed, Privileged, RootCommand, Standing, Standings, Summary, Visit, Waiting, standing,
+    PlanContent, PlanProgress, PlannedTransaction, Postponed, Privileged, RootCommand, Summary,
+    TransactionProgress, Waiting, standing,
 };
 use crate::protocol::file::SpecReference;
 use crate::protocol::file::{SavedError, check_format};
@@ -111,7 +112,7 @@ impl SavedPlan {
     }
 
     /// Its work, for looking at it.
-    pub fn visits(&self) -> &[Visit] {
+    pub fn visits(&self) -> &[PlannedTransaction] {
         &self.says.visits
     }
 
@@ -129,9 +130,10 @@ impl SavedPlan {
     }
 
     /// The certificates that were signed elsewhere and that it installs in visits that are not done yet, as the files that were brought with them.
-    pub fn brought(&self, standings: &Standings) -> BTreeMap<String, FileContent> {
+    pub fn brought(&self, standings: &PlanProgress) -> BTreeMap<String, FileContent> {
         let left = self.says.visits.iter();
-        let left = left.filter(|visit| standings.visits.get(&visit.number) != Some(&Standing::Done));
+        let left =
+            left.filter(|visit| standings.visits.get(&visit.number) != Some(&TransactionProgress::Done));
         let brought = left.flat_map(|visit| &visit.actions).filter_map(|action| {
             let Deed::InstallIdentity(install) = &action.deed else { return None };
             let certificates = std::iter::once(&install.certificate).chain(&install.chain);
@@ -142,7 +144,7 @@ impl SavedPlan {
     }
 
     /// How its visits stand against what is there now.
-    pub fn standing(&self, survey: &Survey, differences: &Differences) -> Standings {
+    pub fn standing(&self, survey: &Survey, differences: &Differences) -> PlanProgress {
         standing(&self.says, survey, differences)
     }
 }
@@ -154,7 +156,7 @@ impl Serialize for SavedPlan {
 }
 
 /// Visits and actions are numbered by their places, and everything that is said of a step goes by its number.
-fn is_numbered(visits: &[Visit]) -> bool {
+fn is_numbered(visits: &[PlannedTransaction]) -> bool {
     let actions = visits.iter().flat_map(|visit| &visit.actions);
     visits.iter().map(|visit| visit.number).eq((1..).take(visits.len()))
         && actions.clone().map(|action| action.number).eq((1..).take(actions.count()))
@@ -295,7 +297,7 @@ struct PlanDef {
     privileges: Vec<Privileged>,
     #[serde(default)]
     runs_as_root: Vec<RootCommand>,
-    visits: Vec<Visit>,
+    visits: Vec<PlannedTransaction>,
     #[serde(default)]
     later: Vec<Phase>,
     blocked: Vec<Blocked>,

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use jiff::Timestamp;
 
 use crate::diff::Effect;
-use crate::plan::draft::Held;
+use crate::plan::draft::Known;
 use crate::plan::model::deed_traits::Counter;
-use crate::plan::{Action, Blocked, Deed, Input, Visit};
-use crate::types::names::{Address, NodeName, Subject};
+use crate::plan::{Action, Blocked, Deed, Input, PlannedTransaction};
+use crate::types::names::{Address, NodeName, Target};
 
 /// How many things there are, and what happens to them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -79,7 +79,12 @@ fn is_none(count: &usize) -> bool {
 }
 
 impl Summary {
-    pub(crate) fn of(input: &Input<'_>, held: &Held<'_>, visits: &[Visit], blocked: &[Blocked]) -> Self {
+    pub(crate) fn of(
+        input: &Input<'_>,
+        held: &Known<'_>,
+        visits: &[PlannedTransaction],
+        blocked: &[Blocked],
+    ) -> Self {
         let mut summary = Summary::default();
         for action in visits.iter().flat_map(|visit| &visit.actions) {
             summary.count(action);
@@ -101,7 +106,7 @@ impl Summary {
                 let has_none = view.is_some_and(|view| view.other_credentials.is_some());
                 let kept = (!wanted.optional || certificate.is_some()) && !has_none;
                 summary.certificates += usize::from(kept);
-                let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
+                let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
                 summary.unchanged += usize::from(kept && !touched.contains(&address));
                 if let (Some(certificate), false) = (certificate, wanted.rotated_by_kubelet) {
                     let expires = certificate.facts().not_after;
@@ -130,7 +135,7 @@ impl Summary {
     }
 
     /// The same with these visits alone: of what is left out, everything stays as it is.
-    pub(crate) fn without(self, kept: &[Visit], left: &[Visit]) -> Self {
+    pub(crate) fn without(self, kept: &[PlannedTransaction], left: &[PlannedTransaction]) -> Self {
         let mut summary = Self {
             renew: 0,
             issue: 0,
@@ -148,7 +153,7 @@ impl Summary {
         }
         let (kept, left) = (touched(kept), touched(left));
         let certificates =
-            left.difference(&kept).filter(|address| matches!(address.subject, Subject::Identity(_)));
+            left.difference(&kept).filter(|address| matches!(address.subject, Target::Identity(_)));
         summary.unchanged += certificates.count();
         summary
     }
@@ -170,7 +175,7 @@ impl Summary {
 }
 
 /// What does not stay as it is.
-fn touched(visits: &[Visit]) -> BTreeSet<&Address> {
+fn touched(visits: &[PlannedTransaction]) -> BTreeSet<&Address> {
     // Who asks for a certificate still has the one that was there.
     let actions = visits.iter().flat_map(|visit| &visit.actions);
     actions.filter(|action| !matches!(action.deed, Deed::WriteCsr(_))).map(|action| &action.address).collect()

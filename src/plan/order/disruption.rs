@@ -9,7 +9,7 @@ use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::paths::{lies_below, reads_below};
 use crate::plan::{Deed, Disruption, Input};
 use crate::profile::Reload;
-use crate::types::names::{NodeName, ServiceName, Subject};
+use crate::types::names::{NodeName, ServiceName, Target};
 
 /// What a deed means for the services that read what it changes. Below a directory that is `moved`, none of them finds it before it is restarted.
 pub(crate) fn disruption(
@@ -21,7 +21,7 @@ pub(crate) fn disruption(
     if !deed.replaces {
         return Disruption::None;
     }
-    if let (Deed::Restart { .. } | Deed::Restore { .. }, Subject::Service(service)) =
+    if let (Deed::Restart { .. } | Deed::Restore { .. }, Target::Service(service)) =
         (&deed.deed, &deed.address.subject)
     {
         return Disruption::Restart { services: [service.clone()].into() };

@@ -1,6 +1,6 @@
 //! The order of deeds: which node comes when, and what comes before what on a node.
 //!
-//! One node is worked on in one visit of each phase; a node that makes what others copy comes first. Inside a visit a graph decides, and names break ties, so
+//! One node is worked on in one transaction of each phase; a node that makes what others copy comes first. Inside a transaction a graph decides, and names break ties, so
 //! the same deeds always come in the same order.
 
 pub(crate) mod disruption;
@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::spec::types::Role;
-use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
 
-use super::{Action, Bundle, CaCertificates, Deed, Input, Phase, RestartMethod, Visit, Why};
+use super::{Action, Bundle, CaCertificates, Deed, Input, Phase, PlannedTransaction, RestartMethod, Why};
 use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::model::choices;
 use crate::plan::model::deed_traits::Rank;
@@ -44,8 +44,8 @@ pub(super) fn stages(deeds: BTreeMap<NodeName, Vec<DraftDeed>>) -> Vec<Stage> {
 ///
 /// # Errors
 /// A fault of the planner: deeds that wait for each other.
-pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>, Cycle> {
-    let mut visits: Vec<Visit> = Vec::new();
+pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<PlannedTransaction>, Cycle> {
+    let mut visits: Vec<PlannedTransaction> = Vec::new();
     let bears = |node: &NodeName| {
         let wanted = input.survey.desired.nodes.get(node);
         wanted.is_some_and(|wanted| wanted.services.keys().any(quorum::is_member))
@@ -63,7 +63,7 @@ pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Visit>
             let number = u32::try_from(visits.len()).unwrap_or(u32::MAX).saturating_add(1);
             let actions = actions(deeds, &node, input, &mut progress)?;
             let with_previous = together.contains(&node);
-            visits.push(Visit { number, phase, with_previous, node, actions });
+            visits.push(PlannedTransaction { number, phase, with_previous, node, actions });
         }
     }
     Ok(visits)
@@ -196,7 +196,7 @@ fn node_order(
 }
 
 /// Whether an identity is issued on a node.
-fn issues(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>, node: &NodeName, subject: &Subject) -> bool {
+fn issues(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>, node: &NodeName, subject: &Target) -> bool {
     let mut deeds = by_node.get(node).into_iter().flatten();
     let is_new = |deed: &Deed| matches!(deed, Deed::IssueIdentity(_) | Deed::InstallIdentity(_));
     deeds.any(|deed| deed.address.subject == *subject && is_new(&deed.deed))
@@ -295,12 +295,12 @@ fn add_frame(deeds: &mut Vec<DraftDeed>, node: &NodeName) {
     if deeds.iter().all(|deed| !deed.traits().transaction) {
         return;
     }
-    let address = Address { subject: Subject::Node, node: node.clone() };
+    let address = Address { subject: Target::Node, node: node.clone() };
     let paths: BTreeSet<String> = deeds.iter().flat_map(|deed| deed.paths()).map(str::to_owned).collect();
     let identities = deeds.iter().filter_map(|deed| match (&deed.deed, &deed.address.subject) {
         (
             Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_),
-            Subject::Identity(identity),
+            Target::Identity(identity),
         ) => Some(identity.clone()),
         _ => None,
     });
@@ -366,9 +366,8 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
 fn kubelet_first(deeds: &BTreeMap<Key, DraftDeed>, graph: &mut Graph<Key>) {
     let is_started =
         |deed: &DraftDeed| matches!(&deed.deed, Deed::Restart { how: RestartMethod::Start { .. }, .. });
-    let of_service = |key: &&Key| matches!(&key.address.subject, Subject::Service(_));
-    let is_own =
-        |key: &&Key| matches!(&key.address.subject, Subject::Service(service) if is_kubelet(service));
+    let of_service = |key: &&Key| matches!(&key.address.subject, Target::Service(_));
+    let is_own = |key: &&Key| matches!(&key.address.subject, Target::Service(service) if is_kubelet(service));
     if !deeds.iter().any(|(key, deed)| is_own(&key) && is_started(deed)) {
         return;
     }

@@ -10,7 +10,7 @@ use crate::plan::known::paths::facts_of;
 use crate::plan::restart::quorum;
 use crate::plan::{Deed, Expected, Fact, KeyCopy, Precondition, RestartMethod, fact};
 use crate::protocol::facts::{NodeFacts, Observed, Seen};
-use crate::types::names::{NodeName, ServiceName, Subject};
+use crate::types::names::{NodeName, ServiceName, Target};
 
 /// Which action of the plan wrote a path last.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub(crate) fn preconditions(deed: &DraftDeed, observed: &Observed, left_by: &Lef
             files.push(Precondition::File { node, path: path.to_owned(), expected });
         }
     }
-    if let (Deed::Restart { how, .. }, Subject::Service(service)) = (&deed.deed, &deed.address.subject)
+    if let (Deed::Restart { how, .. }, Target::Service(service)) = (&deed.deed, &deed.address.subject)
         && let Some(facts) = facts_of(observed, own)
     {
         files.extend(of_restart(how, service, facts));

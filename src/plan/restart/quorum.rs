@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::desired::Survey;
 use crate::diff::unlisted;
 use crate::protocol::facts::{EtcdFacts, MemberStatus, NodeFacts, Observed, Seen, ServiceFacts};
-use crate::types::names::{NodeName, ServiceName, Subject};
+use crate::types::names::{NodeName, ServiceName, Target};
 
 use crate::plan::Deed;
 use crate::plan::known::draft_deed::DraftDeed;
@@ -125,7 +125,7 @@ pub(crate) fn leader(observed: &Observed) -> Option<&NodeName> {
 /// Whether a deed starts a member of etcd anew.
 pub(crate) fn restarts_member(deed: &DraftDeed) -> bool {
     let restarts = matches!(deed.deed, Deed::Restart { .. } | Deed::Restore { .. });
-    restarts && matches!(&deed.address.subject, Subject::Service(service) if is_member(service))
+    restarts && matches!(&deed.address.subject, Target::Service(service) if is_member(service))
 }
 
 /// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that

@@ -8,7 +8,7 @@ use crate::profile::{Reload, What};
 use crate::protocol::facts::{Seen, ServiceFacts, UnitFacts};
 use crate::spec::types::Restart;
 use crate::types::duration::Duration;
-use crate::types::names::{Address, NodeName, ServiceName, Subject};
+use crate::types::names::{Address, NodeName, ServiceName, Target};
 
 use super::quorum;
 use crate::plan::draft::Builder;
@@ -96,7 +96,7 @@ impl Builder<'_> {
             let is_in_use = |directory: &&String| reads_below(wanted, node, directory);
             reads
                 .extend(moved.iter().filter(is_in_use).map(|directory| format!("the directory {directory}")));
-            let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
+            let address = Address { subject: Target::Service(service.clone()), node: name.clone() };
             let due = self.findings(&address).iter();
             // Nobody is restarted to load what this plan drops: that comes once it is gone.
             let waits_for_drop = self.loads_what_is_dropped(name, wanted);
@@ -198,7 +198,7 @@ impl Builder<'_> {
             let state = facts.unit_file_state.clone().unwrap_or_default();
             let reason = Reason::StoppedByHand { unit: own(), state };
             let address =
-                Address { subject: Subject::Service(cause.service.clone()), node: cause.node.clone() };
+                Address { subject: Target::Service(cause.service.clone()), node: cause.node.clone() };
             let noted = Noted { address, finding: Finding::note(reason) };
             if !self.draft.notes.contains(&noted) {
                 self.draft.notes.push(noted);
@@ -324,17 +324,17 @@ pub(crate) fn is_silent(live: &ServiceFacts) -> bool {
 /// What a deed changes, as services name what they read.
 pub(crate) fn changes(deed: &DraftDeed) -> Vec<What> {
     match (&deed.deed, &deed.address.subject) {
-        (Deed::Restore { .. }, Subject::Identity(identity)) => {
+        (Deed::Restore { .. }, Target::Identity(identity)) => {
             vec![What::Identity(identity.clone()), What::KubeconfigTrust(identity.clone())]
         }
-        (Deed::IssueIdentity(issue), Subject::Identity(identity)) => {
+        (Deed::IssueIdentity(issue), Target::Identity(identity)) => {
             let mut changes = vec![What::Identity(identity.clone())];
             if issue.trusted.is_some() {
                 changes.push(What::KubeconfigTrust(identity.clone()));
             }
             changes
         }
-        (Deed::InstallIdentity(install), Subject::Identity(identity)) => {
+        (Deed::InstallIdentity(install), Target::Identity(identity)) => {
             let mut changes = vec![What::Identity(identity.clone())];
             if install.trusted.is_some() {
                 changes.push(What::KubeconfigTrust(identity.clone()));
@@ -342,15 +342,15 @@ pub(crate) fn changes(deed: &DraftDeed) -> Vec<What> {
             changes
         }
         // Who reads an identity may read it in any of its places.
-        (Deed::CopyIdentity(copy), Subject::Identity(identity)) => {
+        (Deed::CopyIdentity(copy), Target::Identity(identity)) => {
             let mut changes = vec![What::Identity(identity.clone())];
             if copy.trusted.is_some() {
                 changes.push(What::KubeconfigTrust(identity.clone()));
             }
             changes
         }
-        (Deed::WriteChain { .. }, Subject::Identity(identity)) => vec![What::Identity(identity.clone())],
-        (Deed::UpdateKubeconfig { .. }, Subject::Identity(identity)) => {
+        (Deed::WriteChain { .. }, Target::Identity(identity)) => vec![What::Identity(identity.clone())],
+        (Deed::UpdateKubeconfig { .. }, Target::Identity(identity)) => {
             vec![What::KubeconfigTrust(identity.clone())]
         }
         (
@@ -358,11 +358,11 @@ pub(crate) fn changes(deed: &DraftDeed) -> Vec<What> {
             | Deed::ExtendAuthority { .. }
             | Deed::CopyAuthorityCertificate { .. }
             | Deed::Restore { .. },
-            Subject::Authority(authority),
+            Target::Authority(authority),
         ) => {
             vec![What::Trust(authority.clone()), What::Signer(authority.clone())]
         }
-        (Deed::CopyKey(_) | Deed::WritePublicKey { .. } | Deed::Restore { .. }, Subject::KeyPair(pair)) => {
+        (Deed::CopyKey(_) | Deed::WritePublicKey { .. } | Deed::Restore { .. }, Target::KeyPair(pair)) => {
             vec![What::KeyPair(pair.clone())]
         }
         _ => Vec::new(),

@@ -1,6 +1,6 @@
 //! A saved plan against the plan that is made anew: only where both would do the same, or the new one the rest of it, the new one is carried out.
 //!
-//! What enters is what a file says, how its visits stand, and a plan that this program has just made from the spec and the nodes; what leaves is that plan under the
+//! What enters is what a file says, how its transactions stand, and a plan that this program has just made from the spec and the nodes; what leaves is that plan under the
 //! name of the saved one, or the first action in which they differ. Nothing of the file is taken over but its name. Pure.
 
 use std::collections::BTreeSet;
@@ -13,9 +13,9 @@ use crate::plan::model::draft::Numbers;
 use crate::plan::resume::progress::restarts_member;
 use crate::plan::{
     Action, Again, Bundle, CaCertificates, Deed, Disruption, Draft, Made, Options, Phase, PlanContent,
-    SavedPlan, Standing, Standings, Visit,
+    PlanProgress, PlannedTransaction, SavedPlan, TransactionProgress,
 };
-use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use crate::types::non_empty::NonEmpty;
 use crate::x509::Certificate;
 
@@ -71,8 +71,10 @@ const SHOWN: usize = 100;
 
 impl SavedPlan {
     /// What the user asked for when the plan was made and what was chosen then, for making what is left of it again.
-    pub fn options_again(&self, standings: &Standings) -> Options {
-        let is_done = |visit: &&Visit| standings.visits.get(&visit.number) == Some(&Standing::Done);
+    pub fn options_again(&self, standings: &PlanProgress) -> Options {
+        let is_done = |visit: &&PlannedTransaction| {
+            standings.visits.get(&visit.number) == Some(&TransactionProgress::Done)
+        };
         let done = self.says.visits.iter().filter(is_done).flat_map(|visit| &visit.actions);
         let issues = |action: &&Action| {
             matches!(action.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::WriteCsr(_))
@@ -95,11 +97,14 @@ impl SavedPlan {
 
     /// Whether nothing of it is left to do. Where its nodes do not say themselves that they have done it, nothing may be due that a plan made anew does: a file can
     /// say that anything is done.
-    pub fn is_done(&self, standings: &Standings, made: &Draft) -> bool {
-        let is_done = |visit: &Visit| standings.visits.get(&visit.number) == Some(&Standing::Done);
+    pub fn is_done(&self, standings: &PlanProgress, made: &Draft) -> bool {
+        let is_done = |visit: &PlannedTransaction| {
+            standings.visits.get(&visit.number) == Some(&TransactionProgress::Done)
+        };
         // Of data that was saved no node keeps a record.
-        let is_recorded =
-            |visit: &Visit| visit.phase == Phase::EtcdSnapshot || standings.recorded.contains(&visit.number);
+        let is_recorded = |visit: &PlannedTransaction| {
+            visit.phase == Phase::EtcdSnapshot || standings.recorded.contains(&visit.number)
+        };
         let visits = &self.says.visits;
         let last = self.last_phase();
         let is_due = made.as_planned().visits.iter().any(|visit| last.is_none_or(|last| visit.phase <= last));
@@ -117,8 +122,8 @@ impl SavedPlan {
     ///
     /// # Errors
     /// They differ.
-    pub fn rest(&self, standings: &Standings, made: Draft, dates: Dates) -> Result<Rest, Difference> {
-        let is_undo = |visit: &Visit| {
+    pub fn rest(&self, standings: &PlanProgress, made: Draft, dates: Dates) -> Result<Rest, Difference> {
+        let is_undo = |visit: &PlannedTransaction| {
             let own =
                 |action: &Action| matches!(&action.deed, Deed::UndoOpen { run, .. } if *run == self.says.id);
             visit.actions.iter().all(own)
@@ -132,15 +137,15 @@ impl SavedPlan {
             None => made,
         };
         let visits = &made.as_planned().visits;
-        let begun = standings.visits.values().any(|standing| *standing == Standing::Done);
+        let begun = standings.visits.values().any(|standing| *standing == TransactionProgress::Done);
         let restarts = made.as_planned().actions().any(restarts_member);
         let saves = visits.iter().any(|visit| visit.phase == Phase::EtcdSnapshot);
-        let to_do: Vec<(usize, &Visit)> = self
+        let to_do: Vec<(usize, &PlannedTransaction)> = self
             .says
             .visits
             .iter()
             .enumerate()
-            .filter(|(_, visit)| standings.visits.get(&visit.number) != Some(&Standing::Done))
+            .filter(|(_, visit)| standings.visits.get(&visit.number) != Some(&TransactionProgress::Done))
             // With the last restart of a member the reason for a snapshot has gone, and one that was made before the run was interrupted need not be made again. But
             // a plan that saves etcd's data first is not begun without it because no member can be asked just now.
             .filter(|(_, visit)| saves || visit.phase != Phase::EtcdSnapshot || restarts && !begun)
@@ -194,10 +199,14 @@ struct Compare<'a> {
 }
 
 impl Compare<'_> {
-    fn visits(&self, saved: Option<&Visit>, new: Option<&Visit>) -> Result<(), Difference> {
-        let place = |visit: &Visit| (visit.phase, visit.node.clone());
+    fn visits(
+        &self,
+        saved: Option<&PlannedTransaction>,
+        new: Option<&PlannedTransaction>,
+    ) -> Result<(), Difference> {
+        let place = |visit: &PlannedTransaction| (visit.phase, visit.node.clone());
         if saved.map(place) != new.map(place) {
-            let first = |visit: Option<&Visit>| {
+            let first = |visit: Option<&PlannedTransaction>| {
                 visit.map(|visit| {
                     let of_phase = match visit.phase.is_ordinary() {
                         true => String::new(),
@@ -328,7 +337,7 @@ impl Compare<'_> {
     }
 
     /// A certificate, if it is one of those that were made for this, on whichever node: what is shared was made on one of them.
-    fn made_as(&self, subject: &Subject, certificate: Option<&Certificate>) -> Option<Certificate> {
+    fn made_as(&self, subject: &Target, certificate: Option<&Certificate>) -> Option<Certificate> {
         let made = self.made.identities.iter().filter(|(address, _)| address.subject == *subject);
         made.map(|(_, made)| made).find(|made| Some(*made) == certificate).cloned()
     }
@@ -348,7 +357,7 @@ impl Compare<'_> {
     }
 }
 
-fn actions(visit: Option<&Visit>) -> &[Action] {
+fn actions(visit: Option<&PlannedTransaction>) -> &[Action] {
     visit.map_or(&[], |visit| visit.actions.as_slice())
 }
 

@@ -9,7 +9,7 @@ use crate::desired::{Desired, DesiredNode};
 use crate::diagnostic::{all_of, nearest, quoted};
 use crate::plan::Options;
 use crate::plan::model::options::Selector;
-use crate::types::names::{Address, NodeName, Subject};
+use crate::types::names::{Address, NodeName, Target};
 
 /// A selector that selects nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +32,7 @@ pub fn selects_nothing(
     let only = options.only.iter().filter_map(|selector| known.fault(selector, "--only", &|_| None));
     let replace = options.replace.iter().filter_map(|selector| {
         known.fault(selector, "--replace", &|address| {
-            if !matches!(address.subject, Subject::Identity(_)) {
+            if !matches!(address.subject, Target::Identity(_)) {
                 return Some(no_certificate(selector, &address.subject));
             }
             let only: Vec<String> = options.only.iter().map(ToString::to_string).collect();
@@ -45,15 +45,15 @@ pub fn selects_nothing(
 }
 
 /// Why a thing cannot be replaced, and what to do instead.
-fn no_certificate(selector: &Selector, subject: &Subject) -> (String, String) {
+fn no_certificate(selector: &Selector, subject: &Target) -> (String, String) {
     let help = match subject {
-        Subject::Authority(name) => format!(
+        Target::Authority(name) => format!(
             "a CA is replaced by what the spec says: authorities.{name}.distrust with its fingerprint and a reason, or onExpiry"
         ),
-        Subject::Service(name) => {
+        Target::Service(name) => {
             format!("pki restarts {name} when what it reads has changed; name the certificate instead")
         }
-        Subject::KeyPair(_) | Subject::Directory(_) | Subject::Node | Subject::Identity(_) => {
+        Target::KeyPair(_) | Target::Directory(_) | Target::Node | Target::Identity(_) => {
             "name a certificate; `pki status` lists them".to_owned()
         }
     };
@@ -166,15 +166,15 @@ fn capital(text: &str) -> String {
 }
 
 /// Everything on a node that has an address.
-fn subjects(node: &DesiredNode) -> impl Iterator<Item = Subject> {
+fn subjects(node: &DesiredNode) -> impl Iterator<Item = Target> {
     let DesiredNode { authorities, identities, key_pairs, directories, services, .. } = node;
-    let authorities = authorities.keys().cloned().map(Subject::Authority);
-    let identities = identities.keys().cloned().map(Subject::Identity);
-    let key_pairs = key_pairs.keys().cloned().map(Subject::KeyPair);
-    let directories = directories.keys().cloned().map(Subject::Directory);
-    let services = services.keys().cloned().map(Subject::Service);
+    let authorities = authorities.keys().cloned().map(Target::Authority);
+    let identities = identities.keys().cloned().map(Target::Identity);
+    let key_pairs = key_pairs.keys().cloned().map(Target::KeyPair);
+    let directories = directories.keys().cloned().map(Target::Directory);
+    let services = services.keys().cloned().map(Target::Service);
     let all = identities.chain(authorities).chain(key_pairs).chain(directories).chain(services);
-    all.chain(std::iter::once(Subject::Node))
+    all.chain(std::iter::once(Target::Node))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Phase, PlanContent, Visit};
+use crate::plan::{Phase, PlanContent, PlannedTransaction};
 use crate::types::names::{Address, NodeName, ServiceName};
 
 /// A plan does not have the phase that was named.
@@ -50,7 +50,7 @@ impl PlanContent {
     pub(crate) fn up_to(mut self, last: Phase) -> Self {
         let has: Vec<Phase> = self.phases().map(|(phase, _)| phase).collect();
         self.later = has.into_iter().filter(|phase| *phase > last).collect();
-        let (kept, left): (Vec<Visit>, Vec<Visit>) =
+        let (kept, left): (Vec<PlannedTransaction>, Vec<PlannedTransaction>) =
             self.visits.into_iter().partition(|visit| visit.phase <= last);
         self.summary = self.summary.without(&kept, &left);
         self.visits = kept;

@@ -6,7 +6,7 @@
 
 use crate::desired::DesiredNode;
 use crate::diff::{Effect, Reason};
-use crate::types::names::{Address, NodeName, Subject};
+use crate::types::names::{Address, NodeName, Target};
 
 use crate::plan::draft::Builder;
 use crate::plan::{Deed, Phase};
@@ -15,7 +15,7 @@ impl Builder<'_> {
     /// What the snapshots of a node still hold goes in a phase of its own: there is no way back from it.
     pub(crate) fn purges(&mut self, name: &NodeName, node: &DesiredNode) {
         for authority in node.authorities.keys() {
-            let address = Address { subject: Subject::Authority(authority.clone()), node: name.clone() };
+            let address = Address { subject: Target::Authority(authority.clone()), node: name.clone() };
             let due: Vec<_> = self
                 .findings(&address)
                 .iter()

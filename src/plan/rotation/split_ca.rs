@@ -9,7 +9,7 @@ use crate::desired::{AuthorityCopy, DesiredAuthority};
 use crate::diff::{AuthorityView, Effect, Finding, Reason, is_extension};
 use crate::trust::broken_authorities::severed;
 use crate::trust::processes::Processes;
-use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use crate::x509::Certificate;
 use crate::x509::chain::is_issued_by;
 
@@ -53,7 +53,7 @@ impl Builder<'_> {
         is_it: impl Fn(&AuthorityName) -> bool,
     ) -> bool {
         match &address.subject {
-            Subject::Authority(authority) => {
+            Target::Authority(authority) => {
                 let follows = matches!(
                     finding.reason,
                     Reason::DiffersBetweenNodes { .. }
@@ -62,13 +62,13 @@ impl Builder<'_> {
                 );
                 follows && is_it(authority)
             }
-            Subject::Identity(identity) => {
+            Target::Identity(identity) => {
                 let node = self.input.survey.desired.nodes.get(&address.node);
                 let wanted = node.and_then(|node| node.identities.get(identity));
                 let authority = wanted.and_then(|wanted| wanted.authority.as_ref());
                 matches!(finding.reason, Reason::WrongIssuer { .. }) && authority.is_some_and(is_it)
             }
-            Subject::KeyPair(_) | Subject::Directory(_) | Subject::Service(_) | Subject::Node => false,
+            Target::KeyPair(_) | Target::Directory(_) | Target::Service(_) | Target::Node => false,
         }
     }
 
@@ -151,7 +151,7 @@ impl Builder<'_> {
                 let held = self.held.identity(node, identity);
                 let certificate = held.and_then(|held| held.certificate.as_ref());
                 if certificate.is_some_and(|certificate| !is_issued_by(certificate, stays)) {
-                    found.push(Address { subject: Subject::Identity(identity.clone()), node: node.clone() });
+                    found.push(Address { subject: Target::Identity(identity.clone()), node: node.clone() });
                 }
             }
         }
@@ -161,7 +161,7 @@ impl Builder<'_> {
     fn choose(&mut self, name: &AuthorityName, wanted: &DesiredAuthority) {
         let Some(view) = self.held.authorities.get(name).cloned() else { return };
         let holder = view.certificates.keys().next();
-        let at = holder.map(|node| Address { subject: Subject::Authority(name.clone()), node: node.clone() });
+        let at = holder.map(|node| Address { subject: Target::Authority(name.clone()), node: node.clone() });
         // Which CA stays cannot be decided while it is not known which one they hold.
         if at.is_some_and(|at| self.is_held(name, &at, Vec::new())) {
             self.recovery.told.insert(name.clone());
@@ -238,7 +238,7 @@ impl Builder<'_> {
         help: String,
     ) {
         for node in nodes {
-            let address = Address { subject: Subject::Authority(name.clone()), node: node.clone() };
+            let address = Address { subject: Target::Authority(name.clone()), node: node.clone() };
             self.block(&address, because.clone(), Some(help.clone()), &[]);
         }
         self.recovery.told.insert(name.clone());
@@ -270,7 +270,7 @@ impl Builder<'_> {
                         key: root.key_path.clone(),
                     },
                 };
-                let address = Address { subject: Subject::Authority(name.clone()), node: (*node).clone() };
+                let address = Address { subject: Target::Authority(name.clone()), node: (*node).clone() };
                 let why = self.mixed_reasons(&address);
                 self.add(address, deed, why, true);
                 (*node, *files)
@@ -293,7 +293,7 @@ impl Builder<'_> {
         stays: &Certificate,
     ) {
         let Some(view) = self.held.authorities.get(name).cloned() else { return };
-        let address = Address { subject: Subject::Authority(name.clone()), node: node.clone() };
+        let address = Address { subject: Target::Authority(name.clone()), node: node.clone() };
         let why = self.mixed_reasons(&address);
         let held = view.on_node(node).unwrap_or_default();
         if held.iter().ne([stays]) {

@@ -12,7 +12,7 @@ use crate::types::names::{AuthorityName, CopyName, IdentityName, ServiceName};
 /// A TLS connection that a service or program makes.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Dial {
+pub struct TlsConnection {
     /// The service that is dialled.
     pub to: ServiceName,
     /// The port, which decides what the service shows. None for a connection of which only the client's side counts: servers that trust what `to`
@@ -26,7 +26,7 @@ pub struct Dial {
     pub name: Option<String>,
     /// What the client shows; none for a client without a certificate.
     #[serde(default)]
-    pub shows: Option<Held>,
+    pub shows: Option<PresentedKey>,
     /// What the client checks the server with; none where it does not check.
     #[serde(default)]
     pub trusts: Option<Trusts>,
@@ -59,7 +59,7 @@ pub enum At {
 /// A certificate with its key, in one of its places.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Held {
+pub struct PresentedKey {
     /// The certificate.
     pub identity: IdentityName,
     /// The further place that is read; none for the main one.
@@ -93,7 +93,7 @@ pub struct ProgramEntry {
     /// The roles of nodes on which it is used.
     pub on: BTreeSet<Role>,
     /// What it connects to.
-    pub dials: Vec<Dial>,
+    pub dials: Vec<TlsConnection>,
 }
 
 #[cfg(test)]

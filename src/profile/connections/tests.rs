@@ -25,7 +25,7 @@ fn every_dial_names_what_its_profile_has_and_what_its_service_reads() {
                     dial.port.is_none_or(|port| server.endpoints.iter().any(|known| known.port == port)),
                     "{told}"
                 );
-                if let Some(Held { identity, copy }) = &dial.shows {
+                if let Some(PresentedKey { identity, copy }) = &dial.shows {
                     let entry = profile.identities.get(identity).unwrap_or_else(|| panic!("{told}"));
                     assert!(entry.usages.contains(&Usage::Client), "{told}");
                     assert!(copy.iter().all(|copy| entry.copies.contains_key(copy)), "{told}");
@@ -61,7 +61,7 @@ fn these_are_the_connections_of_a_kubeadm_cluster() {
     let profile = Profile::load(ProfileName::Kubeadm).unwrap();
     let services = profile.services.iter().map(|(client, entry)| (client, &entry.dials));
     let programs = profile.programs.iter().map(|(client, entry)| (client, &entry.dials));
-    let line = |client: &ServiceName, dial: &Dial| {
+    let line = |client: &ServiceName, dial: &TlsConnection| {
         let port = dial.port.map(|port| format!(":{port}")).unwrap_or_default();
         let shows = dial.shows.as_ref().unwrap();
         format!("{client} -> {}{port} as {} by {}", dial.to, shows.identity, dial.admits.as_ref().unwrap())

@@ -14,10 +14,10 @@ use crate::protocol::command::{
     AuthorityFiles, Command, IdentityCheck, ReadCommand, RequestContent, SharedIdentity, SignRequest, Slot,
     VisitId, WriteCommand,
 };
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::protocol::lock::{Holder, LockState};
 use crate::protocol::node::NodeError;
-use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
 use crate::types::non_empty::NonEmpty;
 use crate::types::secret::Secret;
 use crate::types::storage::{FileSpec, Storage};
@@ -70,8 +70,8 @@ fn material() -> (Certificate, PublicKey) {
     (certificate.clone(), key.clone())
 }
 
-fn gate(unit: &str) -> Gate {
-    Gate::Active { unit: unit.to_owned() }
+fn gate(unit: &str) -> HealthCheck {
+    HealthCheck::Active { unit: unit.to_owned() }
 }
 
 fn identity() -> SharedIdentity {
@@ -131,7 +131,7 @@ fn commands() -> Vec<Command> {
             cluster: "c".to_owned(),
         }),
         Command::Write(WriteCommand::MakeKeys {
-            keys: BTreeMap::from([(slot.clone(), KeyAlgorithm::EcdsaP256)]),
+            keys: BTreeMap::from([(slot.clone(), NewKeyAlgorithm::EcdsaP256)]),
         }),
         Command::Write(WriteCommand::TakeKey { slot: slot.clone(), storage: storage.clone() }),
         Command::Read(ReadCommand::Sign {
@@ -172,7 +172,7 @@ fn commands() -> Vec<Command> {
         Command::Write(WriteCommand::CreateAuthority {
             certificate: file("/ca.crt"),
             key: file("/ca.key"),
-            algorithm: KeyAlgorithm::EcdsaP256,
+            algorithm: NewKeyAlgorithm::EcdsaP256,
             subject,
             not_before: now,
             not_after: now,
@@ -181,7 +181,7 @@ fn commands() -> Vec<Command> {
         Command::Write(WriteCommand::CreateKeyPair {
             private: file("/s"),
             public: file("/p"),
-            algorithm: KeyAlgorithm::EcdsaP256,
+            algorithm: NewKeyAlgorithm::EcdsaP256,
         }),
         Command::Write(WriteCommand::WritePublicKey { private: file("/s"), public: file("/p") }),
         Command::Write(WriteCommand::WriteCertificates {

@@ -9,7 +9,7 @@ use super::*;
 use crate::agent::{Login, Memory, Service};
 use crate::protocol::command::Slot;
 use crate::protocol::facts::Expect;
-use crate::types::certificate::KeyAlgorithm;
+use crate::types::certificate::NewKeyAlgorithm;
 
 fn node() -> Memory {
     Memory::new("2026-11-21T12:00:00Z".parse().unwrap()).file("/data/a", "old", 0o644)
@@ -162,7 +162,8 @@ fn an_answer_of_another_kind_is_none() {
         fake.join().unwrap();
         text
     };
-    let keys = || WriteCommand::MakeKeys { keys: [(Slot("a".to_owned()), KeyAlgorithm::EcdsaP256)].into() };
+    let keys =
+        || WriteCommand::MakeKeys { keys: [(Slot("a".to_owned()), NewKeyAlgorithm::EcdsaP256)].into() };
     for (answer, reason) in [
         (json!({ "done": "done" }), "something else than it was asked"),
         (json!({ "done": { "publicKeys": {} } }), "something else than it was asked"),

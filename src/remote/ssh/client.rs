@@ -4,7 +4,7 @@
 )]
 //! The OpenSSH client of whoever runs this program: connections, and programs at their other end.
 //!
-//! What enters is a [`Target`]; what leaves is a [`Channel`] to a program on it. The user's configuration, agent and jump hosts apply, with some words put
+//! What enters is a [`SshTarget`]; what leaves is a [`Channel`] to a program on it. The user's configuration, agent and jump hosts apply, with some words put
 //! before them that no configuration can take back: no question is asked, no unknown host key is taken, nothing is forwarded. Secrets go through the channel's
 //! streams only, never into an argument. Sockets are in a private directory, and a connection that is not used any more ends by itself.
 
@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 
 use super::config;
 use super::failure::{self, SshError};
-use super::target::{Known, Target};
+use super::target::{Known, SshTarget};
 use crate::files::named;
 use crate::remote::ssh::private_dir::PrivateDirectory;
 use crate::x509::Sha256;
@@ -106,7 +106,7 @@ impl Client {
     }
 
     /// Connects.
-    pub(super) fn connect(&self, target: &Target) -> Result<Arc<Session>, SshError> {
+    pub(super) fn connect(&self, target: &SshTarget) -> Result<Arc<Session>, SshError> {
         let here = |said: String| SshError::Here { host: target.host.clone(), said };
         if !target.is_harmless() {
             return Err(here("this is no name of a host, or the user is no name of a user".to_owned()));
@@ -150,7 +150,7 @@ impl Client {
     pub(super) fn start(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        target: &Target,
+        target: &SshTarget,
         program: &[&str],
     ) -> Result<Channel, SshError> {
         let mut all = if target.sudo { vec!["sudo", "-n", "--"] } else { Vec::new() };
@@ -178,7 +178,7 @@ impl Client {
             .runtime
             .block_on(starting)
             .map_err(|said| SshError::Ended { host: target.host.clone(), said })?;
-        Ok(Channel { input, output, far: Arc::new(Far::new(self, child, errors)) })
+        Ok(Channel { input, output, far: Arc::new(RemoteProcess::new(self, child, errors)) })
     }
 
     /// This program as it runs, also when its file has been replaced since.
@@ -192,7 +192,7 @@ impl Client {
     }
 
     /// The known_hosts file for a target, copied to where its path has no character that the configuration could misread.
-    fn known_hosts(&self, target: &Target) -> Result<Option<PathBuf>, String> {
+    fn known_hosts(&self, target: &SshTarget) -> Result<Option<PathBuf>, String> {
         let text = match &target.known {
             Known::Configuration => return Ok(None),
             Known::File { folder, path } => {
@@ -233,7 +233,7 @@ impl Client {
         Ok(path)
     }
 
-    fn of_log(&self, target: &Target, known: Option<&Path>, log: &str) -> SshError {
+    fn of_log(&self, target: &SshTarget, known: Option<&Path>, log: &str) -> SshError {
         let mut error = failure::of_log(target, log, self.settings.timeout.as_secs(), fingerprint);
         if let (SshError::HostKeyChanged { place, .. }, Some(known)) = (&mut error, known) {
             *place = match &target.known {
@@ -289,12 +289,12 @@ fn words(error: &openssh::Error) -> String {
 pub(super) struct Channel {
     pub(super) input: File,
     pub(super) output: File,
-    pub(super) far: Arc<Far>,
+    pub(super) far: Arc<RemoteProcess>,
 }
 
 /// What is kept of a program as long as it is spoken to. When the last of it is dropped, the connection ends.
 #[derive(Debug)]
-pub(super) struct Far {
+pub(super) struct RemoteProcess {
     child: Mutex<Option<openssh::Child<Arc<Session>>>>,
     said: Arc<Mutex<Vec<u8>>>,
     /// Tells by its end that all was heard.
@@ -303,7 +303,7 @@ pub(super) struct Far {
     client: Arc<Client>,
 }
 
-impl Far {
+impl RemoteProcess {
     fn new(client: &Arc<Client>, child: openssh::Child<Arc<Session>>, errors: File) -> Self {
         let said = Arc::new(Mutex::new(Vec::new()));
         let words = Arc::clone(&said);

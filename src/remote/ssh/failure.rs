@@ -4,7 +4,7 @@
 //! in words that name the way out. The client's texts are those of OpenSSH 8.4 to 9.2 (sshconnect.c, ssh.c, clientloop.c), which are the same in any locale.
 //! Whatever of it is shown comes from the network: the words of both ends are bounded, and whoever shows them escapes them.
 
-use super::target::Target;
+use super::target::SshTarget;
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -161,7 +161,7 @@ const SAID_LIMIT: usize = 300;
 
 /// What ssh's log, written at `DEBUG1`, says of a failure. `known_key` tells the fingerprint of a line of a known_hosts file.
 pub(super) fn of_log(
-    target: &Target,
+    target: &SshTarget,
     log: &str,
     seconds: u64,
     known_key: impl Fn(&str, usize) -> Option<String>,
@@ -228,7 +228,7 @@ fn offending<'line>(lines: &[&'line str]) -> Option<(&'line str, usize)> {
 }
 
 /// What the far end said before it ended, instead of serving the node.
-pub(super) enum Said {
+pub(super) enum RemoteFailure {
     /// There is no such program.
     NoProgram,
     /// Something else is wrong.
@@ -236,30 +236,30 @@ pub(super) enum Said {
 }
 
 /// What it means that a program on the node ended with this code and these words.
-pub(super) fn of_program(target: &Target, code: Option<i32>, words: &str) -> Said {
+pub(super) fn of_program(target: &SshTarget, code: Option<i32>, words: &str) -> RemoteFailure {
     let host = target.host.clone();
     let said = bounded(words);
     let has = |text: &str| words.contains(text);
     if target.sudo && has("sudo:") {
         if has("command not found") {
-            return Said::NoProgram;
+            return RemoteFailure::NoProgram;
         }
-        return Said::Wrong(SshError::SudoRefused { host, said });
+        return RemoteFailure::Wrong(SshError::SudoRefused { host, said });
     }
     if target.sudo && code == Some(127) && has("sudo") {
         let said = "there is no sudo".to_owned();
-        return Said::Wrong(SshError::SudoRefused { host, said });
+        return RemoteFailure::Wrong(SshError::SudoRefused { host, said });
     }
     if code == Some(127) || has("command not found") || has("not found") && code.is_some_and(|code| code != 0)
     {
-        return Said::NoProgram;
+        return RemoteFailure::NoProgram;
     }
     let how = match code {
         None => "it ended with the connection".to_owned(),
         Some(code) => format!("it ended with {code}"),
     };
     let said = if said.is_empty() { how } else { format!("{how} and said: {said}") };
-    Said::Wrong(SshError::Protocol { host, said })
+    RemoteFailure::Wrong(SshError::Protocol { host, said })
 }
 
 /// The beginning of a text, on one line.
@@ -280,8 +280,8 @@ pub(super) fn bounded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn target() -> Target {
-        Target { host: "10.0.0.11".to_owned(), user: Some("admin".to_owned()), ..Target::default() }
+    fn target() -> SshTarget {
+        SshTarget { host: "10.0.0.11".to_owned(), user: Some("admin".to_owned()), ..SshTarget::default() }
     }
 
     fn of(log: &str) -> SshError {
@@ -356,17 +356,18 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_told_from_one_that_fails() {
-        let with_sudo = Target { sudo: true, ..target() };
-        let is_missing =
-            |target: &Target, code, words| matches!(of_program(target, code, words), Said::NoProgram);
+        let with_sudo = SshTarget { sudo: true, ..target() };
+        let is_missing = |target: &SshTarget, code, words| {
+            matches!(of_program(target, code, words), RemoteFailure::NoProgram)
+        };
         assert!(is_missing(&target(), Some(127), "bash: pki: command not found"));
         assert!(is_missing(&with_sudo, Some(1), "sudo: pki: command not found"));
         assert!(!is_missing(&target(), Some(1), "something is wrong"));
         let refused = "sudo: a password is required";
         match of_program(&with_sudo, Some(1), refused) {
-            Said::Wrong(SshError::SudoRefused { said, .. }) => assert_eq!(said, refused),
-            Said::Wrong(other) => panic!("{other}"),
-            Said::NoProgram => panic!("sudo was refused"),
+            RemoteFailure::Wrong(SshError::SudoRefused { said, .. }) => assert_eq!(said, refused),
+            RemoteFailure::Wrong(other) => panic!("{other}"),
+            RemoteFailure::NoProgram => panic!("sudo was refused"),
         }
     }
 

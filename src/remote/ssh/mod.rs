@@ -1,6 +1,6 @@
 //! A node over SSH.
 //!
-//! What enters is a [`Target`]; what leaves is a node like any other. It is connected to when it is first asked something, and never again: after a failure, or
+//! What enters is a [`SshTarget`]; what leaves is a node like any other. It is connected to when it is first asked something, and never again: after a failure, or
 //! when the connection is lost, every further question is answered with the reason, because only a new survey can tell what has become of it.
 
 mod client;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 
 pub use client::{Client, ClientSettings};
 pub use failure::SshError;
-pub use target::{Known, Target};
+pub use target::{Known, SshTarget};
 
 use crate::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, WriteCommand};
 use crate::protocol::error::HostError;
@@ -28,7 +28,7 @@ use crate::remote::session::{Remote, Session};
 /// A node over SSH.
 #[derive(Clone)]
 pub struct Ssh {
-    target: Target,
+    target: SshTarget,
     client: Arc<Client>,
     session: Session,
     /// Shared with whoever was told to ask and may be waiting longer than anybody waits for him.
@@ -49,7 +49,7 @@ impl fmt::Debug for Ssh {
 
 impl Ssh {
     /// A node. Nothing is connected to yet.
-    pub fn new(client: &Arc<Client>, target: Target, session: Session) -> Self {
+    pub fn new(client: &Arc<Client>, target: SshTarget, session: Session) -> Self {
         Self { target, client: Arc::clone(client), session, state: Arc::new(Mutex::new(State::NotConnected)) }
     }
 

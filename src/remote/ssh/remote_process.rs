@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use openssh::Session as Connection;
 
-use super::client::{Channel, Client, Far, Program};
-use super::failure::{self, Said, SshError};
-use super::target::Target;
+use super::client::{Channel, Client, Program, RemoteProcess};
+use super::failure::{self, RemoteFailure, SshError};
+use super::target::SshTarget;
 use crate::protocol::node::NodeError;
 use crate::protocol::wire::VERSION;
 use crate::remote::session::{Remote, Session};
@@ -26,7 +26,11 @@ const MARK: &str = "pki-upload ";
 const FIRST_LIMIT: usize = 64 << 10;
 
 /// Connects to a node and starts the program there.
-pub(super) fn connect(client: &Arc<Client>, target: &Target, session: &Session) -> Result<Remote, SshError> {
+pub(super) fn connect(
+    client: &Arc<Client>,
+    target: &SshTarget,
+    session: &Session,
+) -> Result<Remote, SshError> {
     let connection = client.connect(target)?;
     match installed(client, &connection, target, session)? {
         Some(remote) => Ok(remote),
@@ -41,7 +45,7 @@ pub(super) fn connect(client: &Arc<Client>, target: &Target, session: &Session) 
 fn installed(
     client: &Arc<Client>,
     connection: &Arc<Connection>,
-    target: &Target,
+    target: &SshTarget,
     session: &Session,
 ) -> Result<Option<Remote>, SshError> {
     let words: &[&str] = match session.looks_only {
@@ -58,18 +62,18 @@ fn installed(
             | NodeError::Disconnected { .. }
             | NodeError::TooLarge { .. }),
         ) => match ending(target, &far, &error) {
-            Said::NoProgram => Ok(None),
-            Said::Wrong(error) => Err(error),
+            RemoteFailure::NoProgram => Ok(None),
+            RemoteFailure::Wrong(error) => Err(error),
         },
     }
 }
 
 /// What became of a program that did not serve.
-fn ending(target: &Target, far: &Far, error: &NodeError) -> Said {
+fn ending(target: &SshTarget, far: &RemoteProcess, error: &NodeError) -> RemoteFailure {
     let (code, words) = far.end();
     if words.trim().is_empty() && code.is_none_or(|code| code == 0) {
         let said = format!("{error}; does a start-up file of the login shell print something?");
-        return Said::Wrong(SshError::Protocol { host: target.host.clone(), said });
+        return RemoteFailure::Wrong(SshError::Protocol { host: target.host.clone(), said });
     }
     failure::of_program(target, code, &words)
 }
@@ -78,7 +82,7 @@ fn ending(target: &Target, far: &Far, error: &NodeError) -> Said {
 fn copied(
     client: &Arc<Client>,
     connection: &Arc<Connection>,
-    target: &Target,
+    target: &SshTarget,
     session: &Session,
 ) -> Result<Remote, SshError> {
     let host = || target.host.clone();
@@ -144,7 +148,7 @@ exec "$own/pki" node serve --uploaded $made
     )
 }
 
-fn not_copied(target: &Target, far: &Far, otherwise: &str) -> SshError {
+fn not_copied(target: &SshTarget, far: &RemoteProcess, otherwise: &str) -> SshError {
     let (code, words) = far.end();
     let (host, said) = (target.host.clone(), failure::bounded(&words));
     match code {
@@ -152,12 +156,12 @@ fn not_copied(target: &Target, far: &Far, otherwise: &str) -> SshError {
         Some(4) => SshError::Ended { host, said },
         Some(5) => SshError::LibraryTooOld { host, said: loader(&words), version: VERSION },
         None | Some(_) => match failure::of_program(target, code, &words) {
-            Said::Wrong(error @ SshError::SudoRefused { .. }) => error,
-            Said::Wrong(_) | Said::NoProgram if words.trim().is_empty() => {
+            RemoteFailure::Wrong(error @ SshError::SudoRefused { .. }) => error,
+            RemoteFailure::Wrong(_) | RemoteFailure::NoProgram if words.trim().is_empty() => {
                 SshError::Protocol { host, said: otherwise.to_owned() }
             }
-            Said::Wrong(error) => error,
-            Said::NoProgram => SshError::Protocol { host, said },
+            RemoteFailure::Wrong(error) => error,
+            RemoteFailure::NoProgram => SshError::Protocol { host, said },
         },
     }
 }

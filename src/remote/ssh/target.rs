@@ -1,6 +1,6 @@
 //! What to connect to.
 //!
-//! What enters is a connection of a spec with the node's name and address; what leaves is a [`Target`], checked once more before any of it reaches a
+//! What enters is a connection of a spec with the node's name and address; what leaves is a [`SshTarget`], checked once more before any of it reaches a
 //! command line.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use crate::types::names::NodeName;
 
 /// What to connect to, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Target {
+pub struct SshTarget {
     /// The host, as the OpenSSH client is given it.
     pub host: String,
     /// The user to log in as; what the SSH configuration says when absent.
@@ -41,7 +41,7 @@ pub enum Known {
     Keys(BTreeSet<String>),
 }
 
-impl Target {
+impl SshTarget {
     /// The target of a node. Paths of the spec are relative to `base`.
     pub fn new(name: &NodeName, node: &Node, ssh: &Ssh, base: &Path) -> Self {
         let known = match &ssh.known_hosts {
@@ -76,7 +76,8 @@ mod tests {
     #[test]
     fn what_is_no_host_or_user_does_not_reach_a_command_line() {
         let is_harmless = |host: &str, user: Option<&str>| {
-            Target { host: host.to_owned(), user: user.map(str::to_owned), ..Target::default() }.is_harmless()
+            SshTarget { host: host.to_owned(), user: user.map(str::to_owned), ..SshTarget::default() }
+                .is_harmless()
         };
         for host in ["10.0.0.11", "fe80::1%eth0", "cp-1.example", "cp_1"] {
             assert!(is_harmless(host, None), "{host}");

@@ -156,7 +156,7 @@ fn two_members_that_are_restarted_together() {
     let plan = by_hand(NODES.map(|node| (node, vec![restart("etcd")])).to_vec());
     let alone = played(&plan).unwrap();
     assert_eq!(alone.least[0].least, 2);
-    let visits: Vec<&Visit> = plan.visits.iter().collect();
+    let visits: Vec<&PlannedTransaction> = plan.visits.iter().collect();
     let together = [vec![visits[0], visits[1]], vec![visits[2]]];
     let found = simulate_waves(&plan, &together, &agreement(), &Processes::default()).unwrap_err();
     let Counterexample::TooFew { when, service, left, of, needed } = &found else { panic!("{found}") };
@@ -191,7 +191,7 @@ fn in_a_wave_every_order_is_tried() {
         ("cp-2", vec![issue("scheduler.conf", "cp-2", under_the_new_one)]),
         ("cp-3", vec![issue("apiserver-kubelet-client", "cp-3", under_the_new_one)]),
     ]);
-    let visits: Vec<&Visit> = plan.visits.iter().collect();
+    let visits: Vec<&PlannedTransaction> = plan.visits.iter().collect();
     let mut desired = agreement();
     // Only the kubelet of the first node is of interest here, and nothing signs.
     for (name, node) in &mut desired.desired.nodes {
@@ -222,7 +222,7 @@ fn in_a_wave_every_order_is_tried() {
 
 #[test]
 fn a_way_back_that_breaks_what_the_way_forth_did_not() {
-    let mut visits: Vec<(&str, Vec<(Subject, Deed)>)> = Vec::new();
+    let mut visits: Vec<(&str, Vec<(Target, Deed)>)> = Vec::new();
     for node in NODES {
         let deeds = vec![bundle("etcd-ca", &["etcd-ca", NEW]), restart("etcd"), restart("kube-apiserver")];
         visits.push((node, deeds));

@@ -16,7 +16,7 @@ use crate::protocol::file::SpecReference;
 use crate::trust::processes::Process;
 use crate::trust::topology::TakesUp;
 use crate::types::duration::Duration;
-use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use crate::x509::{Certificate, Sha256};
 
 mod faults;
@@ -45,7 +45,7 @@ fn plan_of(survey: &Survey, replace: &[&str]) -> PlanContent {
 }
 
 /// A plan with these visits, made by hand, numbered in order.
-fn by_hand(visits: Vec<(&str, Vec<(Subject, Deed)>)>) -> PlanContent {
+fn by_hand(visits: Vec<(&str, Vec<(Target, Deed)>)>) -> PlanContent {
     let mut plan = plan_of(&agreement(), &[]);
     let mut number = 0;
     for (place, (node, deeds)) in visits.into_iter().enumerate() {
@@ -67,7 +67,7 @@ fn by_hand(visits: Vec<(&str, Vec<(Subject, Deed)>)>) -> PlanContent {
         let actions = actions.collect();
         let number = u32::try_from(place).unwrap() + 1;
         let (phase, with_previous) = (Phase::Ordinary, false);
-        plan.visits.push(Visit { number, phase, with_previous, node: node.clone(), actions });
+        plan.visits.push(PlannedTransaction { number, phase, with_previous, node: node.clone(), actions });
     }
     plan
 }
@@ -104,25 +104,25 @@ fn authority(survey: &Survey, name: &str) -> Certificate {
 }
 
 /// Writes the certificates of an authority anew, with those of these authorities.
-fn bundle(name: &str, of: &[&str]) -> (Subject, Deed) {
+fn bundle(name: &str, of: &[&str]) -> (Target, Deed) {
     let survey = agreement();
     let file = survey.desired.nodes["cp-1"].authorities[name].certificate.clone();
     let certificates: Vec<Certificate> = of.iter().map(|name| authority(&survey, name)).collect();
     let bundle = Bundle::Known(certificates.try_into().unwrap());
     let name: AuthorityName = name.parse().unwrap();
-    (Subject::Authority(name), Deed::WriteBundle { file, bundle, before: Vec::new() })
+    (Target::Authority(name), Deed::WriteBundle { file, bundle, before: Vec::new() })
 }
 
-fn restart(service: &str) -> (Subject, Deed) {
+fn restart(service: &str) -> (Target, Deed) {
     let deed = Deed::Restart {
         how: RestartMethod::Command { argv: vec!["/bin/true".to_owned()] },
         timeout: Duration::from_seconds(60),
     };
-    (Subject::Service(service.parse().unwrap()), deed)
+    (Target::Service(service.parse().unwrap()), deed)
 }
 
 /// The planner's own renewal of an identity on a node, with a change.
-fn issue(identity: &str, node: &str, change: impl Fn(&mut Issue)) -> (Subject, Deed) {
+fn issue(identity: &str, node: &str, change: impl Fn(&mut Issue)) -> (Target, Deed) {
     let plan = plan_of(&agreement(), &[&format!("{identity}@{node}")]);
     let action = plan.actions().find(|action| matches!(action.deed, Deed::IssueIdentity(_))).unwrap().clone();
     let Deed::IssueIdentity(mut issue) = action.deed else { panic!() };
@@ -141,7 +141,7 @@ fn step_of(plan: &PlanContent, address: &str) -> u32 {
 #[test]
 fn every_connection_of_a_cluster_that_kubeadm_made_works() {
     let survey = agreement();
-    let mut world = World::default();
+    let mut world = ClusterModel::default();
     for (name, answer) in &survey.observed.nodes {
         let disk = Disk::of(answer.facts().unwrap(), &mut world.material);
         world.disks.insert(name.clone(), disk);

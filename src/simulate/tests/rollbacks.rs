@@ -48,7 +48,7 @@ fn restores(paths: &[ChangedPath]) -> PlanContent {
     let restore = |changed: &ChangedPath| {
         let (now, then) = (String::new(), String::new());
         let deed = Deed::Restore { run: RUN.to_owned(), visit: 1, path: changed.path.clone(), now, then };
-        (Subject::Node, deed)
+        (Target::Node, deed)
     };
     by_hand(vec![("cp-2", paths.iter().map(restore).collect())])
 }

@@ -36,7 +36,7 @@ fn file_of<'s>(survey: &'s mut Survey, node: &str, path: &str) -> &'s mut FileFa
 }
 
 /// The same deed with another file.
-fn at(path: &str, (subject, deed): (Subject, Deed)) -> (Subject, Deed) {
+fn at(path: &str, (subject, deed): (Target, Deed)) -> (Target, Deed) {
     let Deed::WriteBundle { mut file, bundle, before } = deed else { panic!() };
     file.path = path.to_owned();
     (subject, Deed::WriteBundle { file, bundle, before })
@@ -59,7 +59,7 @@ fn a_copy_of_an_authority_that_is_left_empty() {
     let survey = with_copies();
     let path = survey.desired.nodes["cp-2"].authorities["etcd-ca"].certificate.path.clone();
     let removed = Deed::RemoveCopy { path: COPY.to_owned(), of: path };
-    let subject = Subject::Authority("etcd-ca".parse().unwrap());
+    let subject = Target::Authority("etcd-ca".parse().unwrap());
     let plan = by_hand(vec![
         ("cp-1", vec![at(COPY, bundle("etcd-ca", &["etcd-ca"]))]),
         ("cp-2", vec![bundle("etcd-ca", &["etcd-ca"]), (subject, removed)]),
@@ -135,7 +135,7 @@ fn a_check_that_what_lies_on_the_node_cannot_pass() {
         "cp-2",
         vec![
             issue("apiserver", "cp-2", |_| {}),
-            (Subject::Node, Deed::Verify { identities: ["apiserver".parse().unwrap()].into() }),
+            (Target::Node, Deed::Verify { identities: ["apiserver".parse().unwrap()].into() }),
         ],
     )]);
     assert!(simulate(&plan, &survey, &Processes::default()).is_ok());

@@ -1,15 +1,15 @@
-//! Ways back from the middle of a visit, and the clock that gates are.
+//! Ways back from the middle of a transaction, and the clock that health checks are.
 
 use crate::trust::topology;
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 
 use super::faults::{NEW, under_the_new_one};
 
 /// Everybody but the first node's etcd trusts the new authority already.
-fn others_trust_both() -> Vec<(&'static str, Vec<(Subject, Deed)>)> {
+fn others_trust_both() -> Vec<(&'static str, Vec<(Target, Deed)>)> {
     let trusting =
         |node| (node, vec![bundle("etcd-ca", &["etcd-ca", NEW]), restart("etcd"), restart("kube-apiserver")]);
     vec![trusting("cp-2"), trusting("cp-3")]
@@ -26,7 +26,7 @@ fn cut(plan: &PlanContent, visit: usize, actions: usize) -> PlanContent {
 #[test]
 fn between_two_restarts_of_one_process_the_way_back_is_another_one_than_from_the_end() {
     let identities = ["apiserver-etcd-client", "etcd-healthcheck-client", "etcd-peer", "etcd-server"];
-    let plan_with = |more: &[(Subject, Deed)]| {
+    let plan_with = |more: &[(Target, Deed)]| {
         let mut visits = others_trust_both();
         visits.insert(0, ("cp-1", visits[0].1.clone()));
         for node in NODES {
@@ -61,12 +61,12 @@ fn a_gate_that_has_seen_what_a_poller_serves_ends_its_time_of_doubt() {
     let trusting = |of: &[&str]| {
         NODES.map(|node| (node, vec![bundle("ca", of), restart("kubelet"), restart("kube-apiserver")]))
     };
-    let gate = Gate::Serves {
+    let gate = HealthCheck::Serves {
         address: "10.0.0.11".parse().unwrap(),
         port: 6443,
         certificate: "/etc/kubernetes/pki/apiserver.crt".to_owned(),
     };
-    let awaits = |gates: &[Gate], settle: u64| {
+    let awaits = |gates: &[HealthCheck], settle: u64| {
         let deed = Deed::AwaitHealthy {
             gates: gates.iter().cloned().collect(),
             kept: BTreeSet::new(),
@@ -74,16 +74,16 @@ fn a_gate_that_has_seen_what_a_poller_serves_ends_its_time_of_doubt() {
             settle: Duration::from_seconds(settle),
             timeout: Duration::from_seconds(90),
         };
-        (Subject::Service("kube-apiserver".parse().unwrap()), deed)
+        (Target::Service("kube-apiserver".parse().unwrap()), deed)
     };
-    let of_first = |waits: (Subject, Deed)| {
+    let of_first = |waits: (Target, Deed)| {
         let reissue = issue("apiserver", "cp-1", |issue| {
             issue.ip.insert("10.0.0.99".parse().unwrap());
         });
         by_hand(vec![("cp-1", vec![reissue, waits])])
     };
     let states = |plan: &PlanContent| {
-        let mut world = World::default();
+        let mut world = ClusterModel::default();
         for (name, answer) in &survey.observed.nodes {
             let disk = Disk::of(answer.facts().unwrap(), &mut world.material);
             world.disks.insert(name.clone(), disk);
@@ -98,7 +98,7 @@ fn a_gate_that_has_seen_what_a_poller_serves_ends_its_time_of_doubt() {
     assert_eq!(states(&of_first(awaits(&[], 5))), 2, "it may have either");
     assert_eq!(states(&of_first(awaits(std::slice::from_ref(&gate), 5))), 1, "it was seen");
     assert_eq!(states(&of_first(awaits(&[], 60))), 1, "its time is over");
-    let other = Gate::Serves {
+    let other = HealthCheck::Serves {
         address: "10.0.0.11".parse().unwrap(),
         port: 6443,
         certificate: "/etc/kubernetes/pki/etcd/server.crt".to_owned(),
@@ -129,7 +129,7 @@ proptest! {
     #[test]
     fn no_way_back_is_missed(steps in prop::collection::vec(step(), 2..9)) {
         let identities = ["apiserver-etcd-client", "etcd-healthcheck-client", "etcd-peer", "etcd-server"];
-        let deeds: Vec<(Subject, Deed)> = steps.iter().map(|step| match step {
+        let deeds: Vec<(Target, Deed)> = steps.iter().map(|step| match step {
             Step::Bundle(of) => bundle("etcd-ca", [&["etcd-ca"][..], &["etcd-ca", NEW], &[NEW]][*of]),
             Step::Issue(identity, new) => issue(identities[*identity], "cp-1", |issue| {
                 if *new { under_the_new_one(issue) }

@@ -1,6 +1,6 @@
 //! serde's view of a [`Node`].
 //!
-//! What enters is a node; what leaves is whatever a type asks for, or a [`Fault`] that knows the way from the root to the node at fault. It mends
+//! What enters is a node; what leaves is whatever a type asks for, or a [`Fault`] that knows the way from the root to the node at fault. It fixes
 //! nothing: that is the parent module's part.
 
 use serde::de::value::StrDeserializer;

@@ -10,7 +10,7 @@ use crate::diagnostic::{Code, Refusal, nearest, one_of, quoted};
 
 /// Which part of an entry is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum FaultyPart {
     Value,
     Key,
 }
@@ -24,7 +24,7 @@ pub(super) struct Fault {
     /// What is to be seen at the place.
     pub(super) label: &'static str,
     pub(super) help: Option<String>,
-    pub(super) target: Target,
+    pub(super) target: FaultyPart,
     /// The field that is not there, if that is the fault.
     pub(super) missing: Option<&'static str>,
     /// A word that would be right, if one of a list is wanted.
@@ -40,7 +40,7 @@ impl Fault {
             message: message.into(),
             label: "this value",
             help: None,
-            target: Target::Value,
+            target: FaultyPart::Value,
             missing: None,
             word: None,
             way: Vec::new(),
@@ -63,7 +63,7 @@ impl Fault {
     }
 
     pub(super) fn at_key(mut self, index: usize) -> Self {
-        self.target = Target::Key;
+        self.target = FaultyPart::Key;
         if self.label == "this value" {
             self.label = "this name";
         }

@@ -22,7 +22,7 @@ use crate::diagnostic::{Code, Diagnostic, Place, Span, quoted};
 use crate::yaml::document::Document;
 use crate::yaml::parse::{Entry, Key, Node, Value};
 use deserializer::NodeDeserializer;
-use fault::{Fault, Target};
+use fault::{Fault, FaultyPart};
 
 /// How many problems of one document are told.
 pub const MOST_PROBLEMS: usize = 100;
@@ -111,7 +111,7 @@ impl Recovery<'_> {
         }
         // A choice of which the only field was cut is not empty by itself.
         let is_emptied = fault.code == Code::NotExactlyOne
-            && fault.target == Target::Value
+            && fault.target == FaultyPart::Value
             && walk(tree, &fault.way).is_some_and(|node| self.cut.iter().any(|(span, _)| *span == node.span));
         if is_emptied {
             return self.cut(tree, &fault.way);
@@ -217,9 +217,9 @@ impl Recovery<'_> {
     fn describe(&self, tree: &Node, fault: &Fault) -> Diagnostic {
         let names = names(tree, &fault.way);
         let (context, place) = match (fault.target, &fault.missing) {
-            (Target::Value, None) => (names.join("."), self.value_place(tree, &fault.way)),
-            (Target::Value, Some(_)) => (names.join("."), self.key_place(tree, &fault.way)),
-            (Target::Key, _) => {
+            (FaultyPart::Value, None) => (names.join("."), self.value_place(tree, &fault.way)),
+            (FaultyPart::Value, Some(_)) => (names.join("."), self.key_place(tree, &fault.way)),
+            (FaultyPart::Key, _) => {
                 let outer = names.split_last().map(|(_, outer)| outer).unwrap_or_default();
                 (outer.join("."), self.key_place(tree, &fault.way))
             }

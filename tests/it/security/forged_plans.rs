@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pki::apply::root_files;
 use pki::apply::used;
-use pki::apply::used::Kept;
+use pki::apply::used::KeptSnapshots;
 use pki::apply::{Locking, Settings};
 use pki::desired::Survey;
 use pki::plan::model::outcome::{Event, Outcome, VisitEnd};
@@ -216,7 +216,7 @@ fn in_each(work: impl Fn(&Scenario) -> Result<(), String> + Sync) {
 }
 
 /// What apply makes of a saved plan.
-fn again(saved: &SavedPlan, survey: &Survey, kept: &Kept) -> Result<Option<Plan>, String> {
+fn again(saved: &SavedPlan, survey: &Survey, kept: &KeptSnapshots) -> Result<Option<Plan>, String> {
     let differences = pki::diff::diff(&survey.desired, &survey.observed, now());
     let mut standings = saved.standing(survey, &differences);
     used::settle(saved, &mut standings, kept, survey).map_err(|gone| format!("{gone:?}"))?;
@@ -250,7 +250,7 @@ fn again(saved: &SavedPlan, survey: &Survey, kept: &Kept) -> Result<Option<Plan>
 }
 
 /// What the nodes keep of earlier runs.
-fn kept(cluster: &Cluster) -> Kept {
+fn kept(cluster: &Cluster) -> KeptSnapshots {
     let loaded = cluster.spec();
     let desired = cluster.survey(&loaded).desired;
     used::kept(&cluster.nodes(&loaded), &desired.snapshots.directory)
@@ -435,14 +435,15 @@ fn an_edited_plan_is_refused_or_does_what_the_honest_one_does() {
             let mut forged = honest.clone();
             let Some(edit) = edited(&mut forged, &found, &mut drawn) else { continue };
             let text = named(forged).to_string();
-            let outcome =
-                match SavedPlan::read(text.as_bytes()).map(|saved| again(&saved, &survey, &Kept::new())) {
-                    Err(_) => "no plan",
-                    Ok(Err(_)) => "refused",
-                    Ok(Ok(None)) => return Err(format!("{edit}: it counts as done")),
-                    Ok(Ok(Some(rest))) if does(&rest) == does(plan) => "the same",
-                    Ok(Ok(Some(rest))) => return Err(format!("{edit}: {:#?}", does(&rest))),
-                };
+            let outcome = match SavedPlan::read(text.as_bytes())
+                .map(|saved| again(&saved, &survey, &KeptSnapshots::new()))
+            {
+                Err(_) => "no plan",
+                Ok(Err(_)) => "refused",
+                Ok(Ok(None)) => return Err(format!("{edit}: it counts as done")),
+                Ok(Ok(Some(rest))) if does(&rest) == does(plan) => "the same",
+                Ok(Ok(Some(rest))) => return Err(format!("{edit}: {:#?}", does(&rest))),
+            };
             *outcomes.entry(outcome).or_default() += 1;
         }
         // An oracle that sees one outcome only has seen nothing.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use jiff::Timestamp;
 use pki::formats::kubeconfig::edit::{NewIdentity, with_identity, with_trusted};
-use pki::types::certificate::{KeyAlgorithm, SubjectName};
+use pki::types::certificate::{NewKeyAlgorithm, SubjectName};
 use pki::types::non_empty::NonEmpty;
 use pki::types::secret::Secret;
 use pki::x509::issue::{RootRequest, issue_root};
@@ -32,7 +32,7 @@ fn only_the_intended_lines_of_real_kubeconfigs_change() {
     let status =
         Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(directory.path()).status().unwrap();
     assert!(status.success());
-    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let key = PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap();
     let request = RootRequest {
         subject: SubjectName { common_name: "new".into(), organizations: Vec::new() },
         serial: SerialNumber::random().unwrap(),

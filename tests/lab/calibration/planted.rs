@@ -10,7 +10,8 @@ use pki::diff::diff;
 use pki::observe::survey::survey;
 use pki::plan::model::checked::Counterexample;
 use pki::plan::{
-    Action, Bundle, Deed, Disruption, Input, Issue, Options, Phase, PlanContent, RestartMethod, Visit, draft,
+    Action, Bundle, Deed, Disruption, Input, Issue, Options, Phase, PlanContent, PlannedTransaction,
+    RestartMethod, draft,
 };
 use pki::profile::Profile;
 use pki::protocol::file::SpecReference;
@@ -19,7 +20,7 @@ use pki::spec::custom_root::CertificateFile;
 use pki::spec::{ReadOptions, read};
 use pki::trust::processes::Processes;
 use pki::types::duration::Duration;
-use pki::types::names::{Address, NodeName, Subject};
+use pki::types::names::{Address, NodeName, Target};
 use pki::types::profile_name::ProfileName;
 use pki::x509::{Certificate, Sha256, pem};
 
@@ -255,7 +256,7 @@ fn a_once_reader_that_is_not_restarted_refuses_what_the_simulation_says_and_noth
 }
 
 /// A visit after which a member's file has both authorities, and the member too if it `restarts`.
-fn trusting(survey: &Survey, node: &Node, other: &Certificate, restarts: bool) -> Visit {
+fn trusting(survey: &Survey, node: &Node, other: &Certificate, restarts: bool) -> PlannedTransaction {
     let name: NodeName = node.name.parse().unwrap();
     let file = survey.desired.nodes[&name].authorities["etcd-ca"].certificate.clone();
     let text = std::fs::read(node.disk(&file.path)).unwrap();
@@ -267,9 +268,9 @@ fn trusting(survey: &Survey, node: &Node, other: &Certificate, restarts: bool) -
         how: RestartMethod::Systemd { unit: "etcd.service".to_owned() },
         timeout: Duration::from_seconds(60),
     };
-    let mut deeds = vec![(Subject::Authority("etcd-ca".parse().unwrap()), bundle)];
+    let mut deeds = vec![(Target::Authority("etcd-ca".parse().unwrap()), bundle)];
     if restarts {
-        deeds.push((Subject::Service("etcd".parse().unwrap()), restart));
+        deeds.push((Target::Service("etcd".parse().unwrap()), restart));
     }
     let actions = deeds.into_iter().map(|(subject, deed)| {
         let address = Address { subject, node: name.clone() };
@@ -284,7 +285,7 @@ fn trusting(survey: &Survey, node: &Node, other: &Certificate, restarts: bool) -
             after: Vec::new(),
         }
     });
-    Visit {
+    PlannedTransaction {
         number: 0,
         phase: Phase::Ordinary,
         with_previous: false,

@@ -17,7 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use crate::agent::fs::file_state::{Access, FileImage, Image};
+use crate::agent::fs::file_state::{Access, FileImage, FileState};
 use crate::files::confined::{Guard, in_words};
 use crate::protocol::error::HostError;
 use crate::types::secret::Secret;
@@ -304,34 +304,34 @@ impl Dir {
     /// The bytes of a regular file, if it is there.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Secret>, HostError> {
         match self.capture(name)? {
-            Image::File(file) => Ok(file.bytes.whole().cloned()),
-            Image::Absent => Ok(None),
-            Image::Directory(_) | Image::Link { .. } | Image::Tree(_) | Image::Other => {
+            FileState::File(file) => Ok(file.bytes.whole().cloned()),
+            FileState::Absent => Ok(None),
+            FileState::Directory(_) | FileState::Link { .. } | FileState::Tree(_) | FileState::Other => {
                 Err(HostError::NotAFile { path: self.path_of(name) })
             }
         }
     }
 
     /// Everything that an object is.
-    pub(crate) fn capture(&self, name: &str) -> Result<Image, HostError> {
+    pub(crate) fn capture(&self, name: &str) -> Result<FileState, HostError> {
         let failed = |error| host_error(self.path_of(name), error);
-        let Some(stat) = self.stat(name)? else { return Ok(Image::Absent) };
+        let Some(stat) = self.stat(name)? else { return Ok(FileState::Absent) };
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Ok(Image::Directory(access_of(&stat))),
+            FileType::Directory => Ok(FileState::Directory(access_of(&stat))),
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(&self.handle, name, Vec::new()).map_err(failed)?;
                 let target = target.into_string().map_err(|_| HostError::Refused {
                     path: self.path_of(name),
                     reason: "the link's target is not UTF-8".to_owned(),
                 })?;
-                Ok(Image::Link { target, uid: stat.st_uid, gid: stat.st_gid })
+                Ok(FileState::Link { target, uid: stat.st_uid, gid: stat.st_gid })
             }
-            FileType::RegularFile => self.capture_file(name).map(Image::File),
+            FileType::RegularFile => self.capture_file(name).map(FileState::File),
             FileType::Fifo
             | FileType::Socket
             | FileType::CharacterDevice
             | FileType::BlockDevice
-            | FileType::Unknown => Ok(Image::Other),
+            | FileType::Unknown => Ok(FileState::Other),
         }
     }
 

@@ -11,7 +11,7 @@ use rustix::fs::{FileType, Gid, Mode, RenameFlags, Stat, Timespec, Timestamps, U
 use rustix::io::Errno;
 
 use super::{Beside, Dir, Removal, access_of, attributes, effect, host_error};
-use crate::agent::fs::file_state::{Access, DirectoryImage, Entry, FileImage, Image, TreeImage};
+use crate::agent::fs::file_state::{Access, DirectoryImage, Entry, FileImage, FileState, TreeImage};
 use crate::protocol::error::HostError;
 
 /// Most objects in a directory that is moved: many times what any directory of certificates holds.
@@ -156,10 +156,10 @@ impl Dir {
     fn fill_one(&self, name: &str, entry: &Entry, beside: &Beside) -> Result<(), HostError> {
         let found = self.capture(name)?;
         match (entry, &found) {
-            (Entry::Directory(_), Image::Directory(_)) => Ok(()),
-            (Entry::Directory(_), Image::Absent) => self.make_directory(name, 0o700),
-            (Entry::Link { target, uid, gid }, Image::Absent | Image::Link { .. }) => {
-                let wanted = Image::Link { target: target.clone(), uid: *uid, gid: *gid };
+            (Entry::Directory(_), FileState::Directory(_)) => Ok(()),
+            (Entry::Directory(_), FileState::Absent) => self.make_directory(name, 0o700),
+            (Entry::Link { target, uid, gid }, FileState::Absent | FileState::Link { .. }) => {
+                let wanted = FileState::Link { target: target.clone(), uid: *uid, gid: *gid };
                 if found.same_as(&wanted) {
                     return Ok(());
                 }
@@ -168,8 +168,8 @@ impl Dir {
                 let temporary = self.link_beside(name, beside, target, (*uid, *gid))?;
                 self.rename(&temporary, name)
             }
-            (Entry::File(wanted), Image::Absent | Image::File(_)) => {
-                if found.same_as(&Image::File(wanted.clone())) {
+            (Entry::File(wanted), FileState::Absent | FileState::File(_)) => {
+                if found.same_as(&FileState::File(wanted.clone())) {
                     return Ok(());
                 }
                 let _removed = self.remove_beside(name, beside);
@@ -252,14 +252,14 @@ impl Capture {
             }
             let below = if at.is_empty() { name.clone() } else { format!("{at}/{name}") };
             let entry = match directory.capture(&name)? {
-                Image::Absent => return Err(HostError::Changed { path }),
-                Image::Directory(_) => {
+                FileState::Absent => return Err(HostError::Changed { path }),
+                FileState::Directory(_) => {
                     let child = directory.child(&name)?.ok_or(HostError::Changed { path })?;
                     self.add(&child, &below, depth + 1)?;
                     continue;
                 }
-                Image::Link { target, uid, gid } => Entry::Link { target, uid, gid },
-                Image::File(file) => {
+                FileState::Link { target, uid, gid } => Entry::Link { target, uid, gid },
+                FileState::File(file) => {
                     self.bytes =
                         self.bytes.saturating_add(usize::try_from(file.bytes.len()).unwrap_or(usize::MAX));
                     if self.bytes > BYTE_LIMIT {
@@ -269,7 +269,7 @@ impl Capture {
                     }
                     Entry::File(file)
                 }
-                Image::Tree(_) | Image::Other => {
+                FileState::Tree(_) | FileState::Other => {
                     let reason =
                         "it is a FIFO, socket or device, and its directory is not moved with such in it";
                     return Err(refused(path, reason.to_owned()));

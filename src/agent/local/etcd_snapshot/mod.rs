@@ -2,7 +2,7 @@
 //!
 //! What enters is how a member is asked; what leaves is a whole file below the state directory, for root alone, or nothing: what is cut short or cannot be
 //! written is gone again. All that is known of one is in its name and its last bytes, so there is no list that could be wrong. It is never read back and never
-//! put back here; that is done with `etcdctl snapshot restore`, by people.
+//! restored here; that is done with `etcdctl snapshot restore`, by people.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use jiff::tz::TimeZone;
 use crate::agent::fs::accounts::served_by;
 use crate::agent::fs::disk::{Dir, staged_name};
 use crate::agent::local::Local;
-use crate::agent::probe::etcd::Asker;
+use crate::agent::probe::etcd::EtcdClient;
 use crate::agent::probe::etcd::snapshot::{Announced, Keeper};
-use crate::agent::transaction::state_dir::{Store, check_run};
+use crate::agent::transaction::state_dir::{StateDir, check_run};
 use crate::files::confined::Tree;
 use crate::protocol::command::SnapshotEtcd;
 use crate::protocol::error::HostError;
@@ -45,10 +45,10 @@ impl Local {
 
     fn received(&self, tree: &Tree, wanted: &SnapshotEtcd) -> Result<EtcdSnapshot, HostError> {
         let SnapshotEtcd { run, state_directory, address, certificate, key, timeout_seconds, .. } = wanted;
-        let asker = Asker::prepare(certificate, key, tree)
+        let asker = EtcdClient::prepare(certificate, key, tree)
             .map_err(|reason| HostError::EtcdNotSaved { reason: format!("{address}: {reason}") })?;
         let uid = served_by().uid;
-        let folder = Store::make(tree, state_directory, uid)?.make_etcd_snapshots(uid)?;
+        let folder = StateDir::make(tree, state_directory, uid)?.make_etcd_snapshots(uid)?;
         sweep(&folder)?;
         let start = Instant::now();
         let timeout = Duration::from_secs((*timeout_seconds).min(LONGEST));

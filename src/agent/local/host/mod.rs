@@ -9,21 +9,21 @@ use std::collections::BTreeSet;
 use super::etcd_snapshot;
 use crate::agent::fs::accounts::served_by;
 use crate::agent::fs::disk::{Beside, Dir, Seed};
-use crate::agent::fs::file_state::Image;
-use crate::agent::local::{Local, Transaction};
+use crate::agent::fs::file_state::FileState;
+use crate::agent::local::{Local, LocalTransaction};
 use crate::agent::probe::health_checks;
 use crate::agent::transaction::journal;
 use crate::agent::transaction::journal::{Event, Journal};
 use crate::agent::transaction::lock;
 use crate::agent::transaction::lock::Lock;
 use crate::agent::transaction::node_files;
-use crate::agent::transaction::node_files::Site;
+use crate::agent::transaction::node_files::NodeFilesystem;
 use crate::agent::transaction::perform;
 use crate::agent::transaction::snapshot;
 use crate::agent::transaction::snapshot::Manifest;
-use crate::agent::transaction::state_dir::{Store, check_run};
+use crate::agent::transaction::state_dir::{StateDir, check_run};
 use crate::agent::transaction::undo::{Restarts, undo};
-use crate::agent::transaction::{Objects as _, SetAside, Visit};
+use crate::agent::transaction::{Filesystem as _, SetAside, Transaction};
 use crate::files::confined::Tree;
 use crate::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, VisitId, WriteCommand};
 use crate::protocol::error::HostError;
@@ -78,7 +78,7 @@ impl Host for Local {
 
     fn ask(&mut self, command: ReadCommand) -> Result<Reply, HostError> {
         match &self.transaction {
-            Some(Transaction { site, .. }) => perform::ask(site, || site.held(), command),
+            Some(LocalTransaction { site, .. }) => perform::ask(site, || site.held(), command),
             None => {
                 let tree = self.tree()?;
                 let tree = match command.links() {
@@ -91,12 +91,12 @@ impl Host for Local {
     }
 
     fn perform(&mut self, command: WriteCommand) -> Result<Reply, HostError> {
-        let Transaction { visit, site, .. } = self.transaction.as_mut().ok_or(HostError::NotOpen)?;
+        let LocalTransaction { visit, site, .. } = self.transaction.as_mut().ok_or(HostError::NotOpen)?;
         perform::perform(visit, site, command)
     }
 
     fn commit(&mut self) -> Result<(), HostError> {
-        let Transaction { visit, site, open, took_lock } =
+        let LocalTransaction { visit, site, open, took_lock } =
             self.transaction.as_mut().ok_or(HostError::NotOpen)?;
         let Some((directory, _)) = &site.visit else { return Err(HostError::NotOpen) };
         for SetAside { location, tree, .. } in &visit.set_aside {
@@ -137,7 +137,7 @@ impl Host for Local {
     }
 
     fn undo(&mut self) -> Result<Undone, HostError> {
-        let Transaction { site, open, took_lock, .. } =
+        let LocalTransaction { site, open, took_lock, .. } =
             self.transaction.as_mut().ok_or(HostError::NotOpen)?;
         let took_lock = *took_lock;
         let undone = undo(site, open, Restarts::Repeated)?;
@@ -155,7 +155,7 @@ impl Host for Local {
 
     fn snapshots(&self, state_directory: &str) -> Result<Vec<SnapshotFacts>, HostError> {
         let tree = self.tree()?;
-        let Some(store) = Store::open(&tree, state_directory)? else { return Ok(Vec::new()) };
+        let Some(store) = StateDir::open(&tree, state_directory)? else { return Ok(Vec::new()) };
         let open = store.marker()?.map(|open| open.id());
         let mut found = Vec::new();
         for (manifest, directory) in store.visits()? {
@@ -180,14 +180,14 @@ impl Host for Local {
     }
 
     fn etcd_snapshots(&self, state_directory: &str) -> Result<Vec<EtcdSnapshot>, HostError> {
-        let store = Store::open(&self.tree()?, state_directory)?;
+        let store = StateDir::open(&self.tree()?, state_directory)?;
         let folder = store.map_or(Ok(None), |store| store.etcd_snapshots())?;
         folder.map_or(Ok(Vec::new()), |folder| etcd_snapshot::list(&folder))
     }
 
     fn prune(&mut self, state_directory: &str, keep: u32) -> Result<Vec<String>, HostError> {
         let tree = self.tree()?;
-        let Some(store) = Store::open(&tree, state_directory)? else { return Ok(Vec::new()) };
+        let Some(store) = StateDir::open(&tree, state_directory)? else { return Ok(Vec::new()) };
         let took_lock = self.lock.is_none();
         self.lock(&Claim::of_run("prune"))?;
         if self.transaction.is_none() {
@@ -222,7 +222,7 @@ impl Local {
         restarts: Restarts,
     ) -> Result<Option<Undone>, HostError> {
         let tree = self.tree()?.for_work().with_state(state_directory);
-        let Some(store) = Store::open(&tree, state_directory)? else { return Ok(None) };
+        let Some(store) = StateDir::open(&tree, state_directory)? else { return Ok(None) };
         let Some(found) = store.marker()? else { return Ok(None) };
         let took_lock = self.lock.is_none();
         self.lock(&Claim::of_run(&found.run))?;
@@ -253,9 +253,9 @@ impl Local {
         }
     }
 
-    fn open_transaction(&self, begin: &Begin, took_lock: bool) -> Result<Transaction, HostError> {
+    fn open_transaction(&self, begin: &Begin, took_lock: bool) -> Result<LocalTransaction, HostError> {
         let tree = self.tree()?.for_work().with_links(&begin.links).with_state(&begin.state_directory);
-        let store = Store::make(&tree, &begin.state_directory, served_by().uid)?;
+        let store = StateDir::make(&tree, &begin.state_directory, served_by().uid)?;
         if let Some(open) = store.marker()? {
             return Err(HostError::AlreadyOpen { open: open.id() });
         }
@@ -263,7 +263,7 @@ impl Local {
         // A copy of an old directory that cannot be removed now hinders nothing.
         let _removed = self.remove_what_waited(&tree, &store);
         let seed = Seed::drawn()?;
-        let mut site = Site {
+        let mut site = NodeFilesystem {
             tree,
             root: self.root.clone(),
             store,
@@ -273,7 +273,7 @@ impl Local {
             boot: self.boot.clone(),
             held: Default::default(),
         };
-        let visit = Visit::open(begin, &site)?;
+        let visit = Transaction::open(begin, &site)?;
         let begun_at = (self.clock)();
         let directory = site.store.add_visit(&begin.id, |directory| {
             snapshot::write(directory, begin, begun_at, &visit.known)?;
@@ -295,11 +295,11 @@ impl Local {
             // Without the line an undo does not wait, and is as good otherwise.
             let _noted = site.note(Event::Healthy { gates, timeout_seconds: begin.gates_seconds });
         }
-        Ok(Transaction { visit, site, open, took_lock })
+        Ok(LocalTransaction { visit, site, open, took_lock })
     }
 
     /// Directories in whose place links were put, and that waited for the programs that had them open.
-    fn remove_what_waited(&self, tree: &Tree, store: &Store) -> Result<(), HostError> {
+    fn remove_what_waited(&self, tree: &Tree, store: &StateDir) -> Result<(), HostError> {
         for (manifest, directory) in store.visits()? {
             let lines = Journal::read(&directory)?.unwrap_or_default();
             if journal::state(&lines) != Some(VisitState::Committed) {
@@ -316,7 +316,12 @@ impl Local {
         Ok(())
     }
 
-    fn undo_found(&self, tree: Tree, store: Store, restarts: Restarts) -> Result<Option<Undone>, HostError> {
+    fn undo_found(
+        &self,
+        tree: Tree,
+        store: StateDir,
+        restarts: Restarts,
+    ) -> Result<Option<Undone>, HostError> {
         // Who held the lock may have settled it just before.
         let Some(open) = store.marker()? else { return Ok(None) };
         let id = open.id();
@@ -325,7 +330,7 @@ impl Local {
             reason: format!("it names transaction {id}, of which there is no snapshot"),
         })?;
         let journal = Journal::open(&directory)?;
-        let mut site = Site {
+        let mut site = NodeFilesystem {
             tree,
             root: self.root.clone(),
             store,
@@ -362,13 +367,13 @@ impl Local {
                     let left = left.load(directory)?;
                     // One that cannot be captured any more is certainly not what was left.
                     let is_as_left = match &left {
-                        Image::Tree(_) => node_files::capture_tree(tree, &touch.location)
+                        FileState::Tree(_) => node_files::capture_tree(tree, &touch.location)
                             .is_ok_and(|found| found.same_as(&left)),
-                        Image::Absent
-                        | Image::Directory(_)
-                        | Image::Link { .. }
-                        | Image::File(_)
-                        | Image::Other => node_files::capture(tree, &touch.location)?.same_as(&left),
+                        FileState::Absent
+                        | FileState::Directory(_)
+                        | FileState::Link { .. }
+                        | FileState::File(_)
+                        | FileState::Other => node_files::capture(tree, &touch.location)?.same_as(&left),
                     };
                     (Some(left.brief()), is_as_left)
                 }
@@ -387,7 +392,7 @@ impl Local {
 }
 
 /// Ends a transaction that is committed, but for the last strokes. Whoever finds it unfinished does the same again.
-fn close(site: &mut Site, open: &OpenTransaction, goes: &[String]) -> Result<(), HostError> {
+fn close(site: &mut NodeFilesystem, open: &OpenTransaction, goes: &[String]) -> Result<(), HostError> {
     for location in goes {
         // Keys are in it, so the transaction does not count as ended before it is gone.
         site.remove_aside(location)?;

@@ -1,6 +1,6 @@
 //! Transactions on a node made of values.
 //!
-//! What enters is what enters on a real node, and where it is to fail; what leaves is the same node changed or put back. Commands go through the same
+//! What enters is what enters on a real node, and where it is to fail; what leaves is the same node changed or rolled back. Commands go through the same
 //! code as on a real node; only the lock, the copies and the journal are values here, kept by the node and lost by no crash. It touches nothing.
 
 mod prune;
@@ -12,9 +12,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Entry, Failure, Memory, Object, is_below, services::same_file};
-use crate::agent::fs::file_state::{Access, FileImage, Image, TreeImage};
+use crate::agent::fs::file_state::{Access, FileImage, FileState, TreeImage};
 use crate::agent::transaction::perform;
-use crate::agent::transaction::{Change, Earlier, Objects, Touch, Visit, backwards, made_below};
+use crate::agent::transaction::{
+    Change, Earlier, Filesystem, PathChange, Transaction, backwards, made_below,
+};
 use crate::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, VisitId, WriteCommand};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{NodeFacts, OpenTransaction, PastTransaction, Seen, ServedBy, VisitState};
@@ -29,10 +31,10 @@ use crate::x509::Sha256;
 pub(super) struct Work {
     holder: Option<Holder>,
     /// The memory of the process that works on the node.
-    visit: Option<Visit>,
+    visit: Option<Transaction>,
     took_lock: bool,
     /// What would be on the node's disk: the visits, the last of which may be open.
-    visits: Vec<Kept>,
+    visits: Vec<KeptSnapshot>,
     pub(super) failure: Option<Failure>,
     performed: u32,
     pub(super) etcd: Vec<EtcdSnapshot>,
@@ -40,14 +42,14 @@ pub(super) struct Work {
 }
 
 #[derive(Debug, Clone)]
-struct Kept {
+struct KeptSnapshot {
     about: OpenTransaction,
     state: VisitState,
     paths: BTreeSet<String>,
-    before: BTreeMap<String, Image>,
-    touched: Vec<Touch>,
+    before: BTreeMap<String, FileState>,
+    touched: Vec<PathChange>,
     ran: Vec<Vec<String>>,
-    after: BTreeMap<String, Image>,
+    after: BTreeMap<String, FileState>,
     /// The key of each location whose images were removed because of it.
     purged: BTreeMap<String, Sha256>,
     /// The keys that it removed from the snapshots that were there.
@@ -88,7 +90,7 @@ impl Memory {
     }
 
     pub(super) fn add_transactions(&self, facts: &mut NodeFacts) {
-        let is_open = |kept: &&Kept| matches!(kept.state, VisitState::Open | VisitState::UndoFailed);
+        let is_open = |kept: &&KeptSnapshot| matches!(kept.state, VisitState::Open | VisitState::UndoFailed);
         let open = self.work.visits.iter().find(is_open);
         facts.open_transaction = open.map_or(Seen::Absent, |open| Seen::Present(open.about.clone()));
         let last = self.work.visits.iter().rev().find(|kept| !is_open(kept));
@@ -97,27 +99,27 @@ impl Memory {
         });
     }
 
-    fn image(&self, location: &str) -> Image {
+    fn image(&self, location: &str) -> FileState {
         let Some(Entry { object, mode, uid, gid, modified }) = self.entry(location) else {
-            return Image::Absent;
+            return FileState::Absent;
         };
         let access = Access { mode, uid, gid };
         match object {
-            Object::File(bytes) => Image::File(FileImage {
+            Object::File(bytes) => FileState::File(FileImage {
                 bytes: Secret::new(bytes).into(),
                 access,
                 attributes: BTreeMap::new(),
                 modified: Some((modified.as_second(), modified.subsec_nanosecond().into())),
             }),
-            Object::Directory => Image::Directory(access),
-            Object::Link(target) => Image::Link { target, uid, gid },
-            Object::Fifo | Object::Unreadable(_) => Image::Other,
+            Object::Directory => FileState::Directory(access),
+            Object::Link(target) => FileState::Link { target, uid, gid },
+            Object::Fifo | Object::Unreadable(_) => FileState::Other,
         }
     }
 
     /// A directory with everything in it; anything else as it is.
-    fn whole(&self, location: &str) -> Result<Image, HostError> {
-        let Image::Directory(_) = self.image(location) else { return Ok(self.image(location)) };
+    fn whole(&self, location: &str) -> Result<FileState, HostError> {
+        let FileState::Directory(_) = self.image(location) else { return Ok(self.image(location)) };
         let below = self.entries.keys().filter_map(|key| key.strip_prefix(location)?.strip_prefix('/'));
         let names: BTreeSet<&str> = below
             .flat_map(|name| {
@@ -130,42 +132,46 @@ impl Memory {
         for name in names {
             let path = if name.is_empty() { location.to_owned() } else { format!("{location}/{name}") };
             match self.image(&path) {
-                Image::Other | Image::Tree(_) | Image::Absent => {
+                FileState::Other | FileState::Tree(_) | FileState::Absent => {
                     let reason =
                         "it is a FIFO, socket or device, and its directory is not moved with such in it";
                     return Err(HostError::Refused { path, reason: reason.to_owned() });
                 }
-                image @ (Image::Directory(_) | Image::Link { .. } | Image::File(_)) => tree.set(name, &image),
+                image @ (FileState::Directory(_) | FileState::Link { .. } | FileState::File(_)) => {
+                    tree.set(name, &image)
+                }
             }
         }
-        Ok(Image::Tree(tree))
+        Ok(FileState::Tree(tree))
     }
 
     /// Makes one location what an image says, trees included.
     fn become_like(&mut self, Change { location, image, takes, .. }: &Change) {
         for name in takes.iter().rev() {
-            let keeps = matches!(image, Image::Tree(tree) if tree.entries.contains_key(name));
+            let keeps = matches!(image, FileState::Tree(tree) if tree.entries.contains_key(name));
             if !keeps {
-                self.put(&format!("{location}/{name}"), &Image::Absent);
+                self.put(&format!("{location}/{name}"), &FileState::Absent);
             }
         }
         match image {
-            Image::Tree(tree) => {
+            FileState::Tree(tree) => {
                 self.entries.remove(location);
                 for name in tree.entries.keys() {
                     let path = if name.is_empty() { location.clone() } else { format!("{location}/{name}") };
                     self.put(&path, &tree.at(name));
                 }
             }
-            Image::Link { .. } => {
+            FileState::Link { .. } => {
                 self.entries.retain(|key, _| !is_below(key, location));
                 self.put(location, image);
             }
-            Image::Absent | Image::Directory(_) | Image::File(_) | Image::Other => self.put(location, image),
+            FileState::Absent | FileState::Directory(_) | FileState::File(_) | FileState::Other => {
+                self.put(location, image)
+            }
         }
     }
 
-    fn put(&mut self, location: &str, image: &Image) {
+    fn put(&mut self, location: &str, image: &FileState) {
         let has_children = self.entries.keys().any(|key| is_below(key, location));
         let modified = self.clock;
         let entry = |object, access: Access, modified| {
@@ -173,14 +179,14 @@ impl Memory {
         };
         let new = match image {
             // A directory that others use stays; a device is never touched.
-            Image::Absent if has_children => return,
-            Image::Other | Image::Tree(_) => return,
-            Image::Absent => None,
-            Image::Directory(access) => entry(Object::Directory, *access, modified),
-            Image::Link { target, uid, gid } => {
+            FileState::Absent if has_children => return,
+            FileState::Other | FileState::Tree(_) => return,
+            FileState::Absent => None,
+            FileState::Directory(access) => entry(Object::Directory, *access, modified),
+            FileState::Link { target, uid, gid } => {
                 entry(Object::Link(target.clone()), Access { mode: 0o777, uid: *uid, gid: *gid }, modified)
             }
-            Image::File(file) => {
+            FileState::File(file) => {
                 let time = file.modified.and_then(|(seconds, nanoseconds)| {
                     Timestamp::new(seconds, i32::try_from(nanoseconds).ok()?).ok()
                 });
@@ -204,7 +210,7 @@ impl Memory {
         }
     }
 
-    fn open(&mut self) -> Option<&mut Kept> {
+    fn open(&mut self) -> Option<&mut KeptSnapshot> {
         let mut kept = self.work.visits.iter_mut();
         kept.find(|kept| matches!(kept.state, VisitState::Open | VisitState::UndoFailed))
     }
@@ -249,15 +255,15 @@ impl Memory {
         })?;
         let Some(kept) = self.open() else { return Ok(None) };
         kept.state = VisitState::Undone;
-        let Kept { about, before, touched, paths, ran, .. } = kept.clone();
+        let KeptSnapshot { about, before, touched, paths, ran, .. } = kept.clone();
         let trees =
             touched.iter().filter_map(|touch| Some((touch, before.get(&touch.location)?.tree()?.names())));
-        let trees: Vec<(&Touch, BTreeSet<String>)> = trees.collect();
+        let trees: Vec<(&PathChange, BTreeSet<String>)> = trees.collect();
         let mut undone =
             Undone { id: about.id(), state: VisitState::Undone, restored: Vec::new(), left: Vec::new() };
         for touch in backwards(touched.iter(), |touch| touch) {
             let Some(before) = before.get(&touch.location) else { continue };
-            let now = |memory: &Self| memory.capture_as(&touch.location, before).unwrap_or(Image::Other);
+            let now = |memory: &Self| memory.capture_as(&touch.location, before).unwrap_or(FileState::Other);
             if now(self).same_as(before) {
                 continue;
             }
@@ -298,12 +304,13 @@ impl Host for Memory {
         if let Some(open) = self.open() {
             return Err(HostError::AlreadyOpen { open: open.about.id() });
         }
-        let is_kept = |kept: &Kept| kept.state == VisitState::Committed && kept.about.id() == begin.id;
+        let is_kept =
+            |kept: &KeptSnapshot| kept.state == VisitState::Committed && kept.about.id() == begin.id;
         if self.work.visits.iter().any(is_kept) {
             return Err(HostError::Repeated { id: begin.id.clone() });
         }
         let took_lock = self.take_lock(&Claim::of_run(&begin.id.run))?;
-        let visit = match Visit::open(begin, self) {
+        let visit = match Transaction::open(begin, self) {
             Ok(visit) => visit,
             Err(error) => {
                 self.release(took_lock);
@@ -311,7 +318,7 @@ impl Host for Memory {
             }
         };
         let VisitId { run, visit: number } = begin.id.clone();
-        self.work.visits.push(Kept {
+        self.work.visits.push(KeptSnapshot {
             about: OpenTransaction { run, visit: number, begun_at: self.clock, note: begin.note.clone() },
             state: VisitState::Open,
             paths: begin.paths.clone(),
@@ -380,7 +387,7 @@ impl Host for Memory {
 
     fn snapshots(&self, _: &str) -> Result<Vec<SnapshotFacts>, HostError> {
         let facts = self.work.visits.iter().map(|kept| {
-            let changed = |touch: &Touch| {
+            let changed = |touch: &PathChange| {
                 let after = kept.after.get(&touch.location);
                 ChangedPath {
                     path: touch.path.clone(),
@@ -418,16 +425,16 @@ impl Host for Memory {
     }
 }
 
-impl Objects for Memory {
-    fn capture(&self, location: &str) -> Result<Image, HostError> {
+impl Filesystem for Memory {
+    fn capture(&self, location: &str) -> Result<FileState, HostError> {
         Ok(self.image(location))
     }
 
-    fn capture_tree(&self, location: &str) -> Result<Image, HostError> {
+    fn capture_tree(&self, location: &str) -> Result<FileState, HostError> {
         self.whole(location)
     }
 
-    fn announce(&mut self, touch: &Touch, unrecorded: Option<&Image>) -> Result<(), HostError> {
+    fn announce(&mut self, touch: &PathChange, unrecorded: Option<&FileState>) -> Result<(), HostError> {
         let kept = self.open().ok_or(HostError::NotOpen)?;
         if let Some(image) = unrecorded {
             kept.before.insert(touch.location.clone(), image.clone());
@@ -440,13 +447,16 @@ impl Objects for Memory {
         for Change { location, image, .. } in changes {
             let current = self.image(location);
             let fits = match (image, &current) {
-                (Image::Directory(_), Image::Directory(_) | Image::Absent)
-                | (Image::Absent | Image::Link { .. }, Image::Directory(_))
-                | (Image::Tree(_), Image::Directory(_) | Image::Absent | Image::Link { .. }) => true,
-                (Image::Directory(_) | Image::Tree(_), _)
-                | (_, Image::Directory(_) | Image::Other)
-                | (Image::Other, _) => false,
-                (Image::Absent | Image::Link { .. } | Image::File(_), _) => true,
+                (FileState::Directory(_), FileState::Directory(_) | FileState::Absent)
+                | (FileState::Absent | FileState::Link { .. }, FileState::Directory(_))
+                | (
+                    FileState::Tree(_),
+                    FileState::Directory(_) | FileState::Absent | FileState::Link { .. },
+                ) => true,
+                (FileState::Directory(_) | FileState::Tree(_), _)
+                | (_, FileState::Directory(_) | FileState::Other)
+                | (FileState::Other, _) => false,
+                (FileState::Absent | FileState::Link { .. } | FileState::File(_), _) => true,
             };
             if !fits {
                 return Err(HostError::Occupied { path: location.clone(), found: current.kind().into() });
@@ -459,7 +469,7 @@ impl Objects for Memory {
     }
 
     fn make_private(&mut self, path: &str) -> Result<(), HostError> {
-        self.put(path, &Image::Directory(Access { mode: 0o700, uid: 0, gid: 0 }));
+        self.put(path, &FileState::Directory(Access { mode: 0o700, uid: 0, gid: 0 }));
         Ok(())
     }
 
@@ -482,7 +492,7 @@ impl Objects for Memory {
 
     fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError> {
         let no_snapshot = || HostError::NoSnapshot { path: path.to_owned(), visit: visit.clone() };
-        let is_it = |kept: &&Kept| kept.state == VisitState::Committed && kept.about.id() == *visit;
+        let is_it = |kept: &&KeptSnapshot| kept.state == VisitState::Committed && kept.about.id() == *visit;
         let kept = self.work.visits.iter().find(is_it).ok_or_else(no_snapshot)?;
         let touched = kept.touched.iter().filter(|touch| touch.path == path);
         if touched.clone().any(|touch| kept.purged.contains_key(&touch.location)) {

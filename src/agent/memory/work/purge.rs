@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Kept;
-use crate::agent::fs::file_state::Image;
+use super::KeptSnapshot;
+use crate::agent::fs::file_state::FileState;
 use crate::agent::inspect::snapshot_keys::Sighted;
 use crate::agent::memory::Memory;
 use crate::protocol::error::HostError;
@@ -14,14 +14,14 @@ use crate::protocol::facts::{FileFacts, KeptKey, Seen, VisitState};
 use crate::protocol::snapshots::{Brief, FileBrief};
 use crate::x509::Sha256;
 
-impl Kept {
+impl KeptSnapshot {
     /// The images of a location that hold a private key.
     fn holds(&self, location: &str, key: &Sha256) -> bool {
         // Of what was left there are prints, and no key is in those.
         self.before
             .get(location)
             .into_iter()
-            .map(Image::brief)
+            .map(FileState::brief)
             .any(|brief| files(&brief).any(|file| file.private_keys.contains(key)))
     }
 
@@ -30,12 +30,12 @@ impl Kept {
     }
 
     /// What may be told of a location, before or after.
-    pub(super) fn brief(&self, location: &str, image: Option<&Image>) -> Brief {
+    pub(super) fn brief(&self, location: &str, image: Option<&FileState>) -> Brief {
         match self.purged.get(location) {
             Some(key) => {
                 Brief::File(FileBrief { private_keys: vec![*key], purged: true, ..FileBrief::default() })
             }
-            None => image.unwrap_or(&Image::Absent).brief(),
+            None => image.unwrap_or(&FileState::Absent).brief(),
         }
     }
 }
@@ -68,13 +68,13 @@ impl Memory {
     /// Removes a private key from everything that is kept of earlier transactions.
     pub(super) fn purge_kept(&mut self, key: &Sha256) -> Result<(), HostError> {
         self.open().ok_or(HostError::NotOpen)?.purges.insert(*key);
-        let is_earlier = |kept: &&mut Kept| kept.state != VisitState::Open;
+        let is_earlier = |kept: &&mut KeptSnapshot| kept.state != VisitState::Open;
         for kept in self.work.visits.iter_mut().filter(is_earlier) {
             let held: Vec<String> =
                 kept.locations().into_iter().filter(|location| kept.holds(location, key)).collect();
             for location in held {
                 for images in [&mut kept.before, &mut kept.after] {
-                    images.get_mut(&location).into_iter().for_each(|image| *image = Image::Other);
+                    images.get_mut(&location).into_iter().for_each(|image| *image = FileState::Other);
                 }
                 kept.purged.insert(location, *key);
             }

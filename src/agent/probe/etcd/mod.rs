@@ -32,7 +32,7 @@ use tower::service_fn;
 use zeroize::Zeroizing;
 
 use super::tls;
-use crate::agent::fs::lookup::{Look, Payload, Sight, Want};
+use crate::agent::fs::lookup::{Detail, Lookup, LookupResult, Payload};
 use crate::protocol::facts::{EtcdFacts, EtcdId, EtcdQuestion, MemberFacts, MemberStatus, Seen};
 use crate::types::url::tls_place;
 use messages::{Member, MemberListRequest, MemberListResponse, StatusRequest, StatusResponse};
@@ -58,7 +58,7 @@ const ANSWER_LIMIT: usize = 1024 * 1024;
 /// moment would make another plan, one that restarts members without regard to the others.
 pub(crate) fn observe(
     question: &EtcdQuestion,
-    tree: &impl Look,
+    tree: &impl Lookup,
     addresses: &[SocketAddr],
     deadline: Instant,
 ) -> Seen<EtcdFacts> {
@@ -67,14 +67,14 @@ pub(crate) fn observe(
 
 fn ask(
     question: &EtcdQuestion,
-    tree: &impl Look,
+    tree: &impl Lookup,
     addresses: &[SocketAddr],
     deadline: Instant,
 ) -> Result<EtcdFacts, String> {
     if addresses.is_empty() {
         return Err("etcd does not listen for clients".to_owned());
     }
-    let asker = Asker::prepare(&question.certificate, &question.key, tree)?;
+    let asker = EtcdClient::prepare(&question.certificate, &question.key, tree)?;
     let patience = deadline.saturating_duration_since(Instant::now());
     once_elected(|| asker.ask(addresses, Instant::now() + patience), Instant::now() + ELECTION)
 }
@@ -93,13 +93,13 @@ fn once_elected(
 }
 
 /// Somebody with a client certificate, who can ask without the files.
-pub(crate) struct Asker {
+pub(crate) struct EtcdClient {
     config: Arc<ClientConfig>,
 }
 
-impl Asker {
+impl EtcdClient {
     /// With the certificate and the key in two files of the node.
-    pub(crate) fn prepare(certificate: &str, key: &str, tree: &impl Look) -> Result<Self, String> {
+    pub(crate) fn prepare(certificate: &str, key: &str, tree: &impl Lookup) -> Result<Self, String> {
         Ok(Self { config: Arc::new(client(certificate, key, tree)?) })
     }
 
@@ -120,8 +120,8 @@ fn finish<T>(work: impl Future<Output = T>) -> Result<T, String> {
 }
 
 /// A TLS client that shows the certificate in the node's files.
-fn client(certificate: &str, key: &str, tree: &impl Look) -> Result<ClientConfig, String> {
-    let sight = Arc::new(tls::Sight::new());
+fn client(certificate: &str, key: &str, tree: &impl Lookup) -> Result<ClientConfig, String> {
+    let sight = Arc::new(tls::ServerHello::new());
     let text = bytes(tree, certificate)?;
     let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let chain = chain.map_err(|_| format!("{certificate} cannot be read as certificates"))?;
@@ -138,15 +138,17 @@ fn client(certificate: &str, key: &str, tree: &impl Look) -> Result<ClientConfig
     Ok(config)
 }
 
-fn bytes(tree: &impl Look, path: &str) -> Result<Zeroizing<Vec<u8>>, String> {
-    match tree.look(path, Want::Bytes) {
-        Sight::Found { payload: Payload::Bytes(bytes), .. } => Ok(bytes),
-        Sight::Found { payload: Payload::Failed { reason }, .. } | Sight::Failed { reason } => Err(reason),
-        Sight::Found { payload: Payload::NotRead | Payload::Names(_), .. } => {
+fn bytes(tree: &impl Lookup, path: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    match tree.look(path, Detail::Bytes) {
+        LookupResult::Found { payload: Payload::Bytes(bytes), .. } => Ok(bytes),
+        LookupResult::Found { payload: Payload::Failed { reason }, .. } | LookupResult::Failed { reason } => {
+            Err(reason)
+        }
+        LookupResult::Found { payload: Payload::NotRead | Payload::Names(_), .. } => {
             Err(format!("{path} is not a regular file"))
         }
-        Sight::Unsafe { step } => Err(step.to_string()),
-        Sight::Missing | Sight::Dangling { .. } | Sight::Looping { .. } => {
+        LookupResult::Unsafe { step } => Err(step.to_string()),
+        LookupResult::Missing | LookupResult::Dangling { .. } | LookupResult::Looping { .. } => {
             Err(format!("{path} is not there, and etcd cannot be asked without it"))
         }
     }

@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-use crate::agent::fs::lookup::{Look, read};
+use crate::agent::fs::lookup::{Lookup, read};
 use crate::agent::probe::http_request;
 use crate::agent::probe::http_request::{Answer, Failure, Request};
 use crate::agent::probe::tls;
@@ -51,7 +51,7 @@ impl fmt::Debug for Prepared {
 }
 
 /// Reads what is shown and what is trusted.
-pub(super) fn prepare(node: &impl Look, call: &Call) -> Result<Prepared, String> {
+pub(super) fn prepare(node: &impl Lookup, call: &Call) -> Result<Prepared, String> {
     let (certificate, key) = match &call.shows {
         Shown::Files { certificate, key } => (existing(node, certificate)?, existing(node, key)?),
         Shown::Kubeconfig { file } => user(node, file)?,
@@ -155,7 +155,7 @@ impl Prepared {
 /// Judges the server as the real client does, by the rules of Go, and remembers what it found.
 #[derive(Debug)]
 struct Judge {
-    sight: tls::Sight,
+    sight: tls::ServerHello,
     /// None where the real client does not check.
     roots: Option<Vec<Certificate>>,
     name: String,
@@ -164,7 +164,7 @@ struct Judge {
 
 impl Judge {
     fn new(roots: Option<Vec<Certificate>>, name: String) -> Self {
-        Self { sight: tls::Sight::new(), roots, name, verdict: Mutex::default() }
+        Self { sight: tls::ServerHello::new(), roots, name, verdict: Mutex::default() }
     }
 
     fn verdict(&self) -> Option<String> {
@@ -233,7 +233,7 @@ impl ServerCertVerifier for Judge {
     }
 }
 
-fn existing(node: &impl Look, path: &str) -> Result<Secret, String> {
+fn existing(node: &impl Lookup, path: &str) -> Result<Secret, String> {
     let bytes = read(node, path).map_err(|error| error.to_string())?;
     bytes.ok_or_else(|| format!("{path} is not there"))
 }
@@ -243,7 +243,7 @@ fn certificates(bytes: &Secret) -> Vec<Certificate> {
 }
 
 /// Certificate and key of the current user of a kubeconfig, in it or in files that it names.
-fn user(node: &impl Look, file: &str) -> Result<(Secret, Secret), String> {
+fn user(node: &impl Lookup, file: &str) -> Result<(Secret, Secret), String> {
     let bytes = existing(node, file)?;
     let facts = KubeconfigFacts::read(bytes.reveal());
     let (_, user) = facts.current().ok_or_else(|| format!("{file} has no current user"))?;
@@ -264,7 +264,7 @@ fn user(node: &impl Look, file: &str) -> Result<(Secret, Secret), String> {
 }
 
 /// What a kubeconfig checks its server with; none where it says that it does not check.
-fn authorities(node: &impl Look, file: &str) -> Result<Option<Vec<Certificate>>, String> {
+fn authorities(node: &impl Lookup, file: &str) -> Result<Option<Vec<Certificate>>, String> {
     let bytes = existing(node, file)?;
     let facts = KubeconfigFacts::read(bytes.reveal());
     let (cluster, _) = facts.current().ok_or_else(|| format!("{file} has no current cluster"))?;

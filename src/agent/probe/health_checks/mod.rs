@@ -1,7 +1,7 @@
 //! Gates looked for on a node.
 //!
 //! What enters is [gates](Gate) and the node; what leaves is that they hold, or which do not and why. It only looks: handshakes, one request on each
-//! connection, questions to etcd that need no quorum. Files are read first, one after the other; then all gates are looked for at the same time. Every wait has an end.
+//! connection, questions to etcd that need no quorum. Files are read first, one after the other; then all health checks are looked for at the same time. Every wait has an end.
 
 mod call;
 mod replaced;
@@ -20,14 +20,14 @@ use jiff::Timestamp;
 use rustls::ClientConfig;
 
 use super::program;
-use crate::agent::fs::lookup::{Look, read};
-use crate::agent::probe::etcd::Asker;
+use crate::agent::fs::lookup::{Lookup, read};
+use crate::agent::probe::etcd::EtcdClient;
 use crate::agent::probe::http_request::{Answer, Failure, Request};
 use crate::agent::probe::{tls, unit};
 use crate::files::confined::Tree;
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{EtcdFacts, MemberStatus, Probe, Seen};
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::x509::{Sha256, pem};
 pub(crate) use replaced::{Before, Replaced, before};
 
@@ -44,9 +44,9 @@ const AT_ONCE: usize = 32;
 const TOLD: usize = 200;
 
 /// A node on which gates can be looked for.
-pub(crate) trait Checks: Look + Sized {
+pub(crate) trait Checks: Lookup + Sized {
     /// The gates that do not hold, and why.
-    fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
+    fn failing(&self, gates: &BTreeSet<HealthCheck>) -> Vec<(HealthCheck, String)> {
         failing(self, gates, &[])
     }
 
@@ -59,8 +59,8 @@ pub(crate) trait Checks: Look + Sized {
 impl Checks for Tree {}
 
 /// The gates that hold now.
-pub(crate) fn holding(node: &impl Checks, gates: &BTreeSet<Gate>) -> BTreeSet<Gate> {
-    let failing: BTreeSet<Gate> = node.failing(gates).into_iter().map(|(gate, _)| gate).collect();
+pub(crate) fn holding(node: &impl Checks, gates: &BTreeSet<HealthCheck>) -> BTreeSet<HealthCheck> {
+    let failing: BTreeSet<HealthCheck> = node.failing(gates).into_iter().map(|(gate, _)| gate).collect();
     gates.difference(&failing).cloned().collect()
 }
 
@@ -68,9 +68,13 @@ pub(crate) fn holding(node: &impl Checks, gates: &BTreeSet<Gate>) -> BTreeSet<Ga
 type Ready = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
 /// The gates that do not hold, and why. `restarts` is what was there before what this transaction has restarted so far, the last word about each gate.
-pub(crate) fn failing(node: &impl Look, gates: &BTreeSet<Gate>, restarts: &[Before]) -> Vec<(Gate, String)> {
+pub(crate) fn failing(
+    node: &impl Lookup,
+    gates: &BTreeSet<HealthCheck>,
+    restarts: &[Before],
+) -> Vec<(HealthCheck, String)> {
     let mut failing = Vec::new();
-    let mut ready: Vec<(&Gate, Ready)> = Vec::new();
+    let mut ready: Vec<(&HealthCheck, Ready)> = Vec::new();
     for gate in gates {
         match prepare(node, gate, restarts) {
             Ok(look) => ready.push((gate, look)),
@@ -92,40 +96,40 @@ pub(crate) fn failing(node: &impl Look, gates: &BTreeSet<Gate>, restarts: &[Befo
 }
 
 /// Reads what a gate needs of the node's files.
-fn prepare(node: &impl Look, gate: &Gate, restarts: &[Before]) -> Result<Ready, String> {
+fn prepare(node: &impl Lookup, gate: &HealthCheck, restarts: &[Before]) -> Result<Ready, String> {
     let last = || restarts.iter().rev().find(|before| before.gate == *gate).cloned();
     let not_restarted = || "nothing was restarted".to_owned();
     match gate.clone() {
-        Gate::Active { unit } => Ok(Box::new(move || {
+        HealthCheck::Active { unit } => Ok(Box::new(move || {
             let arguments = ["is-active", "--quiet", "--", &unit].map(str::to_owned);
             program::run(Path::new("systemctl"), &arguments, None, LOOK).map_err(|error| error.to_string())
         })),
-        Gate::Started { unit } => Ok(Box::new(move || started(&unit))),
-        Gate::Listens { address, port } => Ok(Box::new(move || shown(address, port).map(|_| ()))),
-        Gate::Serves { address, port, certificate } => {
+        HealthCheck::Started { unit } => Ok(Box::new(move || started(&unit))),
+        HealthCheck::Listens { address, port } => Ok(Box::new(move || shown(address, port).map(|_| ()))),
+        HealthCheck::Serves { address, port, certificate } => {
             let wanted = first_certificate(node, &certificate)?;
             Ok(Box::new(move || match shown(address, port)? {
                 shown if shown == wanted => Ok(()),
                 shown => Err(format!("it shows sha256:{shown}, and the file has sha256:{wanted}")),
             }))
         }
-        Gate::Restarted { unit } => {
+        HealthCheck::Restarted { unit } => {
             let before = last().ok_or_else(not_restarted)?;
             Ok(Box::new(move || replaced::is_restarted(&before, &unit, LOOK)))
         }
-        Gate::Replaced { address, port, .. } => {
+        HealthCheck::Replaced { address, port, .. } => {
             let before = last().ok_or_else(not_restarted)?;
             Ok(Box::new(move || replaced::is_replaced(&before, (address, port))))
         }
-        Gate::Etcd { address, port, certificate, key } => {
-            let asker = Asker::prepare(&certificate, &key, node)?;
+        HealthCheck::Etcd { address, port, certificate, key } => {
+            let asker = EtcdClient::prepare(&certificate, &key, node)?;
             Ok(Box::new(move || keeps_up(&asker, SocketAddr::new(address, port))))
         }
-        Gate::Http { tls, address, port, path } => {
+        HealthCheck::Http { tls, address, port, path } => {
             let config = if tls { Some(any_server()?) } else { None };
             Ok(Box::new(move || answers(config, address, port, &path)))
         }
-        Gate::Accepts(call) => {
+        HealthCheck::Accepts(call) => {
             let call = call::prepare(node, &call)?;
             Ok(Box::new(move || call.make(LOOK)))
         }
@@ -158,7 +162,7 @@ fn shown(address: IpAddr, port: u16) -> Result<Sha256, String> {
 }
 
 /// The digest of the first certificate of a file.
-fn first_certificate(node: &impl Look, path: &str) -> Result<Sha256, String> {
+fn first_certificate(node: &impl Lookup, path: &str) -> Result<Sha256, String> {
     let bytes = read(node, path).map_err(|error| error.to_string())?;
     let bytes = bytes.ok_or_else(|| format!("{path} is not there"))?;
     let items = pem::read(bytes.reveal());
@@ -168,7 +172,7 @@ fn first_certificate(node: &impl Look, path: &str) -> Result<Sha256, String> {
 
 /// A TLS client that takes any server.
 fn any_server() -> Result<Arc<ClientConfig>, String> {
-    let sight = Arc::new(tls::Sight::new());
+    let sight = Arc::new(tls::ServerHello::new());
     let config = ClientConfig::builder_with_provider(sight.provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -201,7 +205,7 @@ fn troubles(body: &str) -> String {
 }
 
 /// Whether a member follows a leader, has no alarm, and has applied what any member had committed at the look before.
-fn keeps_up(asker: &Asker, address: SocketAddr) -> Result<(), String> {
+fn keeps_up(asker: &EtcdClient, address: SocketAddr) -> Result<(), String> {
     let first = asker.ask(&[address], Instant::now() + LOOK)?;
     let own = status(&first)?;
     let others = first.members.values().filter_map(|member| member.status.present());
@@ -235,7 +239,7 @@ fn status(etcd: &EtcdFacts) -> Result<&MemberStatus, String> {
 /// Waits until all gates hold and have held for `settle`.
 pub(crate) fn wait(
     node: &impl Checks,
-    gates: &BTreeSet<Gate>,
+    gates: &BTreeSet<HealthCheck>,
     settle: Duration,
     timeout: Duration,
 ) -> Result<(), HostError> {

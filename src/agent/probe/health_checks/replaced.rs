@@ -13,14 +13,14 @@ use crate::agent::probe::listeners;
 use crate::agent::probe::listeners::Instance;
 use crate::agent::probe::unit;
 use crate::protocol::facts::{Seen, UnitFacts};
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 
 /// What was there before a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Before {
     /// The gate that it is for.
-    pub(crate) gate: Gate,
+    pub(crate) gate: HealthCheck,
     /// The start of the machine.
     boot: String,
     /// The ticks since then; what starts later is new.
@@ -47,20 +47,20 @@ pub(crate) enum Replaced<'a> {
 
 impl Replaced<'_> {
     /// Whether it is what a gate waits for.
-    pub(crate) fn is_of(self, gate: &Gate) -> bool {
+    pub(crate) fn is_of(self, gate: &HealthCheck) -> bool {
         match (gate, self) {
-            (Gate::Replaced { manifest, .. }, Self::By { path }) => manifest == path,
-            (Gate::Restarted { unit }, Self::Program { argv }) => argv.last() == Some(unit),
+            (HealthCheck::Replaced { manifest, .. }, Self::By { path }) => manifest == path,
+            (HealthCheck::Restarted { unit }, Self::Program { argv }) => argv.last() == Some(unit),
             (
-                Gate::Active { .. }
-                | Gate::Listens { .. }
-                | Gate::Serves { .. }
-                | Gate::Started { .. }
-                | Gate::Restarted { .. }
-                | Gate::Replaced { .. }
-                | Gate::Etcd { .. }
-                | Gate::Http { .. }
-                | Gate::Accepts(_),
+                HealthCheck::Active { .. }
+                | HealthCheck::Listens { .. }
+                | HealthCheck::Serves { .. }
+                | HealthCheck::Started { .. }
+                | HealthCheck::Restarted { .. }
+                | HealthCheck::Replaced { .. }
+                | HealthCheck::Etcd { .. }
+                | HealthCheck::Http { .. }
+                | HealthCheck::Accepts(_),
                 Self::By { .. } | Self::Program { .. },
             ) => false,
         }
@@ -69,9 +69,9 @@ impl Replaced<'_> {
 
 /// Looks at what a restart is about to replace; none where the gate is about no restart, or where nothing can be seen. When it is taken back, the way there is known:
 /// a process that it has not replaced yet has not seen anything new.
-pub(crate) fn before(gate: &Gate, there: Option<&Before>, patience: Duration) -> Option<Before> {
+pub(crate) fn before(gate: &HealthCheck, there: Option<&Before>, patience: Duration) -> Option<Before> {
     let (boot, ticks) = listeners::moment().ok()?;
-    let none = |gate: &Gate| Before {
+    let none = |gate: &HealthCheck| Before {
         gate: gate.clone(),
         boot,
         ticks,
@@ -80,23 +80,23 @@ pub(crate) fn before(gate: &Gate, there: Option<&Before>, patience: Duration) ->
         invocation: None,
     };
     match gate {
-        Gate::Replaced { address, port, .. } => {
+        HealthCheck::Replaced { address, port, .. } => {
             let may_stay = there.map(|there| there.processes.clone()).unwrap_or_default();
             let found = listeners::holders(*address, *port).unwrap_or_default();
             let processes = found.difference(&may_stay).copied().collect();
             Some(Before { processes, may_stay, ..none(gate) })
         }
-        Gate::Restarted { unit } => {
+        HealthCheck::Restarted { unit } => {
             let invocation = facts(unit, patience).ok().and_then(|facts| facts.invocation_id);
             Some(Before { invocation, ..none(gate) })
         }
-        Gate::Active { .. }
-        | Gate::Listens { .. }
-        | Gate::Serves { .. }
-        | Gate::Started { .. }
-        | Gate::Etcd { .. }
-        | Gate::Http { .. }
-        | Gate::Accepts(_) => None,
+        HealthCheck::Active { .. }
+        | HealthCheck::Listens { .. }
+        | HealthCheck::Serves { .. }
+        | HealthCheck::Started { .. }
+        | HealthCheck::Etcd { .. }
+        | HealthCheck::Http { .. }
+        | HealthCheck::Accepts(_) => None,
     }
 }
 

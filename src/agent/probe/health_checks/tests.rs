@@ -21,7 +21,7 @@ use crate::protocol::node::Host as _;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Why a gate does not hold on this machine; none when it holds.
-fn failing(gate: &Gate) -> Option<String> {
+fn failing(gate: &HealthCheck) -> Option<String> {
     let mut node = Local::new(None, Timestamp::now);
     let question = ReadCommand::Await {
         gates: [gate.clone()].into(),
@@ -35,8 +35,8 @@ fn failing(gate: &Gate) -> Option<String> {
     Some(words.strip_suffix(')').unwrap().to_owned())
 }
 
-fn http(tls: bool, port: u16) -> Gate {
-    Gate::Http { tls, address: LOOPBACK, port, path: "/healthz".to_owned() }
+fn http(tls: bool, port: u16) -> HealthCheck {
+    HealthCheck::Http { tls, address: LOOPBACK, port, path: "/healthz".to_owned() }
 }
 
 /// A server that answers one request with these bytes, and then for ever with nothing but zeros if it is to.
@@ -133,7 +133,7 @@ fn call(folder: &TempDir, port: u16, client: &str, trust: &str) -> Call {
 }
 
 fn accepts(call: Call) -> Option<String> {
-    failing(&Gate::Accepts(Box::new(call)))
+    failing(&HealthCheck::Accepts(Box::new(call)))
 }
 
 #[test]
@@ -222,8 +222,11 @@ fn a_process_is_replaced_when_the_old_one_is_gone_and_a_newer_one_listens() {
     // None that the system gives to others, so that it is free for the second server as well.
     let port = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     let old = Server::start_at(&folder, port, &[]);
-    let gate =
-        Gate::Replaced { manifest: "/etc/kubernetes/manifests/x.yaml".to_owned(), address: LOOPBACK, port };
+    let gate = HealthCheck::Replaced {
+        manifest: "/etc/kubernetes/manifests/x.yaml".to_owned(),
+        address: LOOPBACK,
+        port,
+    };
     assert_eq!(failing(&gate).unwrap(), "nothing was restarted");
     let first = before(&gate, None, LOOK).unwrap();
     let told = replaced::is_replaced(&first, (LOOPBACK, port)).unwrap_err();
@@ -255,7 +258,7 @@ fn a_real_member_keeps_up_and_takes_a_peer_only_from_an_address_that_it_names() 
     make_with(folder, "far", "/CN=far", Some("ca"), "IP:192.0.2.1");
     make(folder, "other", "/CN=other-ca", None);
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-    let member = Gate::Etcd {
+    let member = HealthCheck::Etcd {
         address: LOOPBACK,
         port: members.ports[0],
         certificate: file("member.crt"),

@@ -1,4 +1,4 @@
-//! The undo that a reboot in the middle of a transaction needs: what is open is taken back before etcd and the kubelet read it.
+//! The undo that a reboot in the middle of a transaction needs: what is open is rolled back before etcd and the kubelet read it.
 //!
 //! What enters is a transaction that has just been opened; what leaves is a copy of this program in the state directory and a systemd unit that runs it at
 //! the next start of the machine, both gone with the end of the transaction. Both are put down after the transaction's marker and removed before it, so
@@ -6,7 +6,7 @@
 //! services and is no condition of any: if it fails, they start all the same, and the transaction stays open for the next run.
 //!
 //! It is there only where systemd is the machine's init and this process is root. Where it cannot be put down (`/etc` is read-only, the state
-//! directory is mounted noexec, the disk is full) the transaction goes on without it and its journal says why: then only the next run takes back what
+//! directory is mounted noexec, the disk is full) the transaction goes on without it and its journal says why: then only the next run rolls back what
 //! a reboot interrupted. It never keeps a transaction from beginning or from ending.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! A reboot at any moment of a transaction: the unit that is then there takes back what is open, and nothing of it outlives the transaction.
+//! A reboot at any moment of a transaction: the unit that is then there rolls back what is open, and nothing of it outlives the transaction.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -16,18 +16,18 @@ use super::journal::{self, Event, Journal};
 use super::snapshot;
 use crate::agent::fs::accounts::served_by;
 use crate::agent::fs::disk::{Beside, Dir, Removal};
-use crate::agent::fs::file_state::{Image, TreeImage};
-use crate::agent::fs::lookup::{Look, Sight, Want};
+use crate::agent::fs::file_state::{FileState, TreeImage};
+use crate::agent::fs::lookup::{Detail, Lookup, LookupResult};
 use crate::agent::probe::health_checks;
 use crate::agent::probe::health_checks::{Checks, Replaced};
 use crate::agent::probe::program;
-use crate::agent::transaction::state_dir::Store;
-use crate::agent::transaction::{Change, Earlier, Objects, Touch};
+use crate::agent::transaction::state_dir::StateDir;
+use crate::agent::transaction::{Change, Earlier, Filesystem, PathChange};
 use crate::files::confined::Tree;
 use crate::protocol::command::{Begin, VisitId};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{ServedBy, VisitState};
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::protocol::tree_error::TreeError;
 use crate::x509::Sha256;
 use step::{Staged, Step, stage_file};
@@ -36,10 +36,10 @@ mod step;
 
 /// The files of a node during one transaction.
 #[derive(Debug)]
-pub(crate) struct Site {
+pub(crate) struct NodeFilesystem {
     pub(crate) tree: Tree,
     pub(crate) root: Option<PathBuf>,
-    pub(crate) store: Store,
+    pub(crate) store: StateDir,
     /// The names of what waits beside the files.
     pub(crate) beside: Beside,
     /// The directory of the visit, once it has one, and its journal.
@@ -51,16 +51,16 @@ pub(crate) struct Site {
     pub(crate) held: Mutex<BTreeMap<String, Dir>>,
 }
 
-impl Objects for Site {
-    fn capture(&self, location: &str) -> Result<Image, HostError> {
+impl Filesystem for NodeFilesystem {
+    fn capture(&self, location: &str) -> Result<FileState, HostError> {
         capture_at(self.place(location))
     }
 
-    fn capture_tree(&self, location: &str) -> Result<Image, HostError> {
+    fn capture_tree(&self, location: &str) -> Result<FileState, HostError> {
         capture_tree_at(|| self.place(location))
     }
 
-    fn announce(&mut self, touch: &Touch, unrecorded: Option<&Image>) -> Result<(), HostError> {
+    fn announce(&mut self, touch: &PathChange, unrecorded: Option<&FileState>) -> Result<(), HostError> {
         let Some((directory, _)) = &self.visit else { return Err(HostError::NotOpen) };
         let before = match unrecorded {
             Some(image) => Some(snapshot::add_copy(directory, &touch.location, image)?),
@@ -82,11 +82,11 @@ impl Objects for Site {
         served_by()
     }
 
-    fn held(&self) -> BTreeSet<Gate> {
+    fn held(&self) -> BTreeSet<HealthCheck> {
         journal::healthy(self.lines()).0
     }
 
-    fn replacing(&mut self, gates: &BTreeSet<Gate>, what: Replaced<'_>) -> Result<(), HostError> {
+    fn replacing(&mut self, gates: &BTreeSet<HealthCheck>, what: Replaced<'_>) -> Result<(), HostError> {
         let there = journal::replaced(self.lines());
         for gate in gates.iter().filter(|gate| what.is_of(gate)) {
             let first = there.iter().find(|before| before.gate == *gate);
@@ -138,19 +138,19 @@ impl Objects for Site {
     }
 }
 
-impl Look for Site {
-    fn look(&self, path: &str, want: Want) -> Sight {
+impl Lookup for NodeFilesystem {
+    fn look(&self, path: &str, want: Detail) -> LookupResult {
         self.tree.look(path, want)
     }
 }
 
-impl Checks for Site {
-    fn failing(&self, gates: &BTreeSet<Gate>) -> Vec<(Gate, String)> {
+impl Checks for NodeFilesystem {
+    fn failing(&self, gates: &BTreeSet<HealthCheck>) -> Vec<(HealthCheck, String)> {
         health_checks::failing(&self.tree, gates, &journal::replaced(self.lines()))
     }
 }
 
-impl Site {
+impl NodeFilesystem {
     /// What the journal says so far.
     pub(crate) fn lines(&self) -> &[journal::Line] {
         self.visit.as_ref().map_or(&[], |(_, journal)| &journal.lines)
@@ -210,11 +210,15 @@ impl Site {
         let mut is_gone = true;
         for temporary in self.beside.names(&name) {
             match directory.capture(&temporary)? {
-                Image::Directory(_) => {
+                FileState::Directory(_) => {
                     directory.clear(&temporary, takes, &self.beside)?;
                     is_gone &= directory.remove_directory(&temporary)? == Removal::Removed;
                 }
-                Image::Absent | Image::Link { .. } | Image::File(_) | Image::Tree(_) | Image::Other => {
+                FileState::Absent
+                | FileState::Link { .. }
+                | FileState::File(_)
+                | FileState::Tree(_)
+                | FileState::Other => {
                     directory.remove_any(&temporary)?;
                 }
             }
@@ -225,7 +229,7 @@ impl Site {
     /// The name under which a directory waits with everything that the tree says.
     fn waiting(&self, directory: &Dir, name: &str, tree: &TreeImage) -> Result<Option<String>, HostError> {
         for temporary in self.beside.names(name) {
-            if matches!(directory.capture(&temporary)?, Image::Directory(_))
+            if matches!(directory.capture(&temporary)?, FileState::Directory(_))
                 && directory.capture_tree(&temporary).is_ok_and(|found| found.same_as(tree))
             {
                 return Ok(Some(temporary));
@@ -307,7 +311,7 @@ impl Site {
         }
         for (step, change) in steps.into_iter().zip(changes) {
             let is_file = matches!(step, Step::SetAccess { .. } | Step::Nothing)
-                || matches!((&step, &change.image), (Step::Swap { .. }, Image::File(_)));
+                || matches!((&step, &change.image), (Step::Swap { .. }, FileState::File(_)));
             let outcome = step.take_place(staged, &self.beside);
             if !is_file {
                 self.let_go(&change.location);
@@ -327,38 +331,45 @@ impl Site {
         let identity = directory.identity(&name)?;
         let current = directory.capture(&name)?;
         let is_as_decided = found.as_ref().is_none_or(|found| {
-            found.agrees_with(&current) || matches!((found, &current), (Image::Other, Image::Other))
+            found.agrees_with(&current) || matches!((found, &current), (FileState::Other, FileState::Other))
         });
         if !is_as_decided || directory.identity(&name)? != identity {
             return Err(HostError::Changed { path: location.clone() });
         }
         match (image, current) {
-            (Image::File(wanted), Image::File(current)) if wanted.has_content_of(&current) => {
+            (FileState::File(wanted), FileState::File(current)) if wanted.has_content_of(&current) => {
                 Ok(Step::SetAccess { directory, name, image, found: identity })
             }
-            (Image::File(wanted), Image::File(_) | Image::Absent | Image::Link { .. }) => {
+            (FileState::File(wanted), FileState::File(_) | FileState::Absent | FileState::Link { .. }) => {
                 let index = staged.len();
                 let (temporary, file) = directory.create_beside(&name, &self.beside)?;
                 staged.push(Staged { directory, name, temporary, found: identity, own: None });
                 staged.last_mut().map_or(Ok(()), |last| stage_file(last, &file, wanted))?;
                 Ok(Step::Swap { index })
             }
-            (Image::Link { target, uid, gid }, Image::File(_) | Image::Absent | Image::Link { .. }) => {
+            (
+                FileState::Link { target, uid, gid },
+                FileState::File(_) | FileState::Absent | FileState::Link { .. },
+            ) => {
                 let index = staged.len();
                 let temporary = directory.link_beside(&name, &self.beside, target, (*uid, *gid))?;
                 let own = directory.identity(&temporary)?;
                 staged.push(Staged { directory, name, temporary, found: identity, own });
                 Ok(Step::Swap { index })
             }
-            (Image::Directory(_), Image::Directory(_)) => {
+            (FileState::Directory(_), FileState::Directory(_)) => {
                 Ok(Step::SetAccess { directory, name, image, found: identity })
             }
-            (Image::Directory(_), Image::Absent) => Ok(Step::MakeDirectory { directory, name, image }),
-            (Image::Absent, Image::Directory(_)) => Ok(Step::RemoveDirectory { directory, name, takes }),
-            (Image::Tree(tree), Image::Absent | Image::Directory(_)) => {
+            (FileState::Directory(_), FileState::Absent) => {
+                Ok(Step::MakeDirectory { directory, name, image })
+            }
+            (FileState::Absent, FileState::Directory(_)) => {
+                Ok(Step::RemoveDirectory { directory, name, takes })
+            }
+            (FileState::Tree(tree), FileState::Absent | FileState::Directory(_)) => {
                 Ok(Step::Fill { directory, name, tree, takes })
             }
-            (Image::Tree(tree), Image::Link { .. }) => {
+            (FileState::Tree(tree), FileState::Link { .. }) => {
                 // The very directory that the link took the place of, if it still waits here.
                 let temporary = match self.waiting(&directory, &name, tree)? {
                     Some(waiting) => waiting,
@@ -372,7 +383,7 @@ impl Site {
                 };
                 Ok(Step::Exchange { directory, name, temporary, is_link_left: true, found: identity })
             }
-            (Image::Link { target, uid, gid }, found @ Image::Directory(_)) => {
+            (FileState::Link { target, uid, gid }, found @ FileState::Directory(_)) => {
                 // One that somebody else has put there is not exchanged for a link, and so never removed.
                 if takes.is_empty() && !directory.is_empty(&name)? {
                     return Err(HostError::Occupied { path: location.clone(), found: found.kind().into() });
@@ -381,17 +392,17 @@ impl Site {
                 directory.sync()?;
                 Ok(Step::Exchange { directory, name, temporary, is_link_left: false, found: identity })
             }
-            (Image::Absent, Image::File(_) | Image::Link { .. } | Image::Absent) => {
+            (FileState::Absent, FileState::File(_) | FileState::Link { .. } | FileState::Absent) => {
                 Ok(Step::Remove { directory, name, found: identity })
             }
-            (Image::Other, Image::Other) => Ok(Step::Nothing),
+            (FileState::Other, FileState::Other) => Ok(Step::Nothing),
             (
-                Image::Absent
-                | Image::Directory(_)
-                | Image::Link { .. }
-                | Image::File(_)
-                | Image::Tree(_)
-                | Image::Other,
+                FileState::Absent
+                | FileState::Directory(_)
+                | FileState::Link { .. }
+                | FileState::File(_)
+                | FileState::Tree(_)
+                | FileState::Other,
                 found,
             ) => Err(HostError::Occupied { path: location.to_owned(), found: found.kind().into() }),
         }
@@ -418,32 +429,34 @@ impl Site {
 }
 
 /// What is at a location; nothing when its directory is missing.
-pub(crate) fn capture(tree: &Tree, location: &str) -> Result<Image, HostError> {
+pub(crate) fn capture(tree: &Tree, location: &str) -> Result<FileState, HostError> {
     capture_at(place(tree, location))
 }
 
-fn capture_at(place: Result<(Dir, String), HostError>) -> Result<Image, HostError> {
+fn capture_at(place: Result<(Dir, String), HostError>) -> Result<FileState, HostError> {
     match place {
         Ok((directory, name)) => directory.capture(&name),
-        Err(HostError::Missing { .. }) => Ok(Image::Absent),
+        Err(HostError::Missing { .. }) => Ok(FileState::Absent),
         Err(error) => Err(error),
     }
 }
 
 /// The same, of a directory with everything in it.
-pub(crate) fn capture_tree(tree: &Tree, location: &str) -> Result<Image, HostError> {
+pub(crate) fn capture_tree(tree: &Tree, location: &str) -> Result<FileState, HostError> {
     capture_tree_at(|| place(tree, location))
 }
 
-fn capture_tree_at(place: impl Fn() -> Result<(Dir, String), HostError>) -> Result<Image, HostError> {
+fn capture_tree_at(place: impl Fn() -> Result<(Dir, String), HostError>) -> Result<FileState, HostError> {
     match capture_at(place())? {
-        Image::Directory(_) => {
+        FileState::Directory(_) => {
             let (directory, name) = place()?;
-            directory.capture_tree(&name).map(Image::Tree)
+            directory.capture_tree(&name).map(FileState::Tree)
         }
-        other @ (Image::Absent | Image::Link { .. } | Image::File(_) | Image::Tree(_) | Image::Other) => {
-            Ok(other)
-        }
+        other @ (FileState::Absent
+        | FileState::Link { .. }
+        | FileState::File(_)
+        | FileState::Tree(_)
+        | FileState::Other) => Ok(other),
     }
 }
 

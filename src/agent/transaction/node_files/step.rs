@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 use crate::agent::fs::disk::{Beside, Dir, Identity, Removal, host_error};
-use crate::agent::fs::file_state::{FileImage, Image, TreeImage};
+use crate::agent::fs::file_state::{FileImage, FileState, TreeImage};
 use crate::protocol::error::HostError;
 
 /// A file that waits to take its place.
@@ -24,8 +24,8 @@ pub(super) struct Staged {
 /// The visible part of a change.
 pub(super) enum Step<'a> {
     Swap { index: usize },
-    SetAccess { directory: Dir, name: String, image: &'a Image, found: Option<Identity> },
-    MakeDirectory { directory: Dir, name: String, image: &'a Image },
+    SetAccess { directory: Dir, name: String, image: &'a FileState, found: Option<Identity> },
+    MakeDirectory { directory: Dir, name: String, image: &'a FileState },
     RemoveDirectory { directory: Dir, name: String, takes: &'a BTreeSet<String> },
     Fill { directory: Dir, name: String, tree: &'a TreeImage, takes: &'a BTreeSet<String> },
     Exchange { directory: Dir, name: String, temporary: String, is_link_left: bool, found: Option<Identity> },
@@ -101,12 +101,17 @@ impl Step<'_> {
     }
 }
 
-fn set_access(directory: &Dir, name: &str, image: &Image, found: Option<Identity>) -> Result<(), HostError> {
+fn set_access(
+    directory: &Dir,
+    name: &str,
+    image: &FileState,
+    found: Option<Identity>,
+) -> Result<(), HostError> {
     match image {
-        Image::File(FileImage { access, .. }) | Image::Directory(access) => {
+        FileState::File(FileImage { access, .. }) | FileState::Directory(access) => {
             directory.set_access(name, *access, found)
         }
-        Image::Absent | Image::Link { .. } | Image::Tree(_) | Image::Other => Ok(()),
+        FileState::Absent | FileState::Link { .. } | FileState::Tree(_) | FileState::Other => Ok(()),
     }
 }
 

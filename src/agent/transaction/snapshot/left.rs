@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::{Record, encoded};
-use crate::agent::fs::file_state::{Access, DirectoryImage, Entry, FileImage, Image};
+use crate::agent::fs::file_state::{Access, DirectoryImage, Entry, FileImage, FileState};
 use crate::agent::fs::print::{Print, Salt};
 use crate::protocol::error::HostError;
 
 /// What a transaction left at a location, without a byte of any file.
-pub(super) fn record(image: &Image) -> Result<Record, HostError> {
+pub(super) fn record(image: &FileState) -> Result<Record, HostError> {
     Ok(match image {
-        Image::Absent => Record::Absent,
-        Image::Other => Record::Other,
-        Image::Link { target, uid, gid } => Record::Link { target: target.clone(), uid: *uid, gid: *gid },
-        Image::Directory(access) => directory_record(access, None, &BTreeMap::new()),
-        Image::File(file) => print(file)?,
-        Image::Tree(tree) => {
+        FileState::Absent => Record::Absent,
+        FileState::Other => Record::Other,
+        FileState::Link { target, uid, gid } => Record::Link { target: target.clone(), uid: *uid, gid: *gid },
+        FileState::Directory(access) => directory_record(access, None, &BTreeMap::new()),
+        FileState::File(file) => print(file)?,
+        FileState::Tree(tree) => {
             let mut entries = BTreeMap::new();
             for (name, entry) in &tree.entries {
                 let record = match entry {

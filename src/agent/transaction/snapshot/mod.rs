@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::fs::disk::{Dir, staged_name};
-use crate::agent::fs::file_state::{Access, DirectoryImage, Entry, FileImage, Image, TreeImage};
+use crate::agent::fs::file_state::{Access, DirectoryImage, Entry, FileImage, FileState, TreeImage};
 use crate::agent::fs::print::{Bytes, Print, Salt, contents};
 use crate::protocol::command::{Begin, VisitId};
 use crate::protocol::error::HostError;
@@ -109,7 +109,7 @@ pub(crate) fn write(
     directory: &Dir,
     begin: &Begin,
     begun_at: Timestamp,
-    images: &BTreeMap<String, Image>,
+    images: &BTreeMap<String, FileState>,
 ) -> Result<(), HostError> {
     let before = write_copies(directory, BEFORE_COPIES, images.iter())?;
     let sizes = before.values().map(|record| match record {
@@ -153,7 +153,7 @@ pub(crate) fn remove_half_written(directory: &Dir) -> Result<(), HostError> {
 /// Records what a transaction left, for a rollback that has to know whether it is still so.
 pub(crate) fn write_after<'a>(
     directory: &Dir,
-    images: impl Iterator<Item = (&'a String, &'a Image)>,
+    images: impl Iterator<Item = (&'a String, &'a FileState)>,
 ) -> Result<(), HostError> {
     let mut after = BTreeMap::new();
     for (location, image) in images {
@@ -163,7 +163,7 @@ pub(crate) fn write_after<'a>(
 }
 
 /// Copies one more object that was met on the way.
-pub(crate) fn add_copy(directory: &Dir, location: &str, image: &Image) -> Result<Record, HostError> {
+pub(crate) fn add_copy(directory: &Dir, location: &str, image: &FileState) -> Result<Record, HostError> {
     let copies = match directory.child(BEFORE_COPIES)? {
         Some(copies) => copies,
         None => return Err(damaged(directory, BEFORE_COPIES, "it is missing")),
@@ -281,24 +281,26 @@ impl Record {
     }
 
     /// The whole image again.
-    pub(crate) fn load(&self, directory: &Dir) -> Result<Image, HostError> {
+    pub(crate) fn load(&self, directory: &Dir) -> Result<FileState, HostError> {
         Ok(match self {
-            Self::Absent => Image::Absent,
+            Self::Absent => FileState::Absent,
             Self::Directory { mode, uid, gid, .. } => {
-                Image::Directory(Access { mode: *mode, uid: *uid, gid: *gid })
+                FileState::Directory(Access { mode: *mode, uid: *uid, gid: *gid })
             }
-            Self::Link { target, uid, gid } => Image::Link { target: target.clone(), uid: *uid, gid: *gid },
+            Self::Link { target, uid, gid } => {
+                FileState::Link { target: target.clone(), uid: *uid, gid: *gid }
+            }
             Self::Tree { entries } => {
                 let mut tree = TreeImage { entries: BTreeMap::new() };
                 for (name, record) in entries {
                     tree.entries.insert(name.clone(), record.load_entry(directory)?);
                 }
-                Image::Tree(tree)
+                FileState::Tree(tree)
             }
-            Self::Other => Image::Other,
+            Self::Other => FileState::Other,
             Self::Print { mode, uid, gid, told, salt, sha256, modified, attributes } => {
                 let print = Print { salt: salt.clone(), sha256: *sha256, told: (**told).clone() };
-                Image::File(FileImage {
+                FileState::File(FileImage {
                     bytes: Bytes::Print(Box::new(print)),
                     access: Access { mode: *mode, uid: *uid, gid: *gid },
                     attributes: decoded(directory, attributes)?,
@@ -317,7 +319,7 @@ impl Record {
                 if u64::try_from(bytes.len()) != Ok(*size) {
                     return Err(damaged(directory, copy, "it has another length than the manifest says"));
                 }
-                Image::File(FileImage {
+                FileState::File(FileImage {
                     bytes: bytes.into(),
                     access: Access { mode: *mode, uid: *uid, gid: *gid },
                     attributes: decoded(directory, attributes)?,
@@ -349,9 +351,9 @@ impl Record {
             }));
         }
         match self.load(directory)? {
-            Image::File(file) => Ok(Entry::File(file)),
-            Image::Link { target, uid, gid } => Ok(Entry::Link { target, uid, gid }),
-            Image::Absent | Image::Directory(_) | Image::Tree(_) | Image::Other => {
+            FileState::File(file) => Ok(Entry::File(file)),
+            FileState::Link { target, uid, gid } => Ok(Entry::Link { target, uid, gid }),
+            FileState::Absent | FileState::Directory(_) | FileState::Tree(_) | FileState::Other => {
                 Err(damaged(directory, MANIFEST, "a directory is kept with something else than files in it"))
             }
         }
@@ -376,26 +378,28 @@ fn encoded(attributes: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
 }
 
 impl Copies<'_> {
-    fn add(&mut self, location: &str, image: &Image) -> Result<Record, HostError> {
+    fn add(&mut self, location: &str, image: &FileState) -> Result<Record, HostError> {
         Ok(match image {
-            Image::Absent => Record::Absent,
-            Image::Directory(Access { mode, uid, gid }) => Record::Directory {
+            FileState::Absent => Record::Absent,
+            FileState::Directory(Access { mode, uid, gid }) => Record::Directory {
                 mode: *mode,
                 uid: *uid,
                 gid: *gid,
                 modified: None,
                 attributes: BTreeMap::new(),
             },
-            Image::Tree(tree) => {
+            FileState::Tree(tree) => {
                 let mut entries = BTreeMap::new();
                 for (name, entry) in &tree.entries {
                     entries.insert(name.clone(), self.add_entry(&format!("{location}/{name}"), entry)?);
                 }
                 Record::Tree { entries }
             }
-            Image::Link { target, uid, gid } => Record::Link { target: target.clone(), uid: *uid, gid: *gid },
-            Image::Other => Record::Other,
-            Image::File(file) => {
+            FileState::Link { target, uid, gid } => {
+                Record::Link { target: target.clone(), uid: *uid, gid: *gid }
+            }
+            FileState::Other => Record::Other,
+            FileState::File(file) => {
                 let FileImage { bytes, access: Access { mode, uid, gid }, attributes, modified } = file;
                 self.taken += 1;
                 let name = format!("{:04}", self.taken);
@@ -427,7 +431,7 @@ impl Copies<'_> {
             Entry::Link { target, uid, gid } => {
                 Ok(Record::Link { target: target.clone(), uid: *uid, gid: *gid })
             }
-            Entry::File(file) => self.add(location, &Image::File(file.clone())),
+            Entry::File(file) => self.add(location, &FileState::File(file.clone())),
         }
     }
 }
@@ -435,7 +439,7 @@ impl Copies<'_> {
 fn write_copies<'a>(
     directory: &Dir,
     name: &'static str,
-    images: impl Iterator<Item = (&'a String, &'a Image)>,
+    images: impl Iterator<Item = (&'a String, &'a FileState)>,
 ) -> Result<BTreeMap<String, Record>, HostError> {
     directory.make_directory(name, 0o700)?;
     let into = directory.child(name)?.ok_or_else(|| damaged(directory, name, "it is missing"))?;

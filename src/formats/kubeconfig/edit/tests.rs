@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::*;
-use crate::types::certificate::{KeyAlgorithm, SubjectName};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName};
 use crate::x509::SerialNumber;
 use crate::x509::issue::{RootRequest, issue_root};
 
@@ -14,7 +14,7 @@ struct Made {
 }
 
 fn made(name: &str) -> Made {
-    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let key = PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap();
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let request = RootRequest {
         subject: SubjectName { common_name: name.to_owned(), organizations: Vec::new() },

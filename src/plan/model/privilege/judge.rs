@@ -7,7 +7,7 @@ use crate::diff::AuthorityView;
 use crate::protocol::facts::{FileFacts, NodeFacts};
 use crate::types::certificate::{SubjectName, Usage};
 use crate::types::lookalike::mixes_scripts;
-use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use crate::types::storage::{FileSpec, Storage};
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, ExtendedKeyUsage, Sha256};
@@ -159,7 +159,7 @@ impl<'a> Judge<'a> {
     }
 
     fn wanted(&self, address: &Address) -> Option<&'a DesiredIdentity> {
-        let Subject::Identity(identity) = &address.subject else { return None };
+        let Target::Identity(identity) = &address.subject else { return None };
         self.desired().nodes.get(&address.node)?.identities.get(identity)
     }
 

@@ -16,11 +16,11 @@ use crate::desired::Desired;
 use crate::diagnostic::escaped;
 use crate::diff::AuthorityView;
 use crate::types::lookalike::spelled;
-use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Target};
 use crate::types::scalars::FileMode;
 use crate::x509::Sha256;
 
-use crate::plan::{Action, Deed, Input, RestartMethod, Visit};
+use crate::plan::{Action, Deed, Input, PlannedTransaction, RestartMethod};
 use judge::Judge;
 
 /// What an action gives beyond what the layout gives to the same file on the same node.
@@ -146,7 +146,7 @@ pub struct RootCommand {
 pub(crate) fn privileges(
     input: &Input<'_>,
     authorities: &BTreeMap<AuthorityName, AuthorityView>,
-    visits: &[Visit],
+    visits: &[PlannedTransaction],
 ) -> Vec<Privileged> {
     let actions: Vec<&Action> = visits.iter().flat_map(|visit| &visit.actions).collect();
     let judge = Judge::new(input, authorities, &actions);
@@ -163,10 +163,10 @@ pub(crate) fn privileges(
 }
 
 /// The commands of the spec that these visits run.
-pub(crate) fn runs_as_root(desired: &Desired, visits: &[Visit]) -> Vec<RootCommand> {
+pub(crate) fn runs_as_root(desired: &Desired, visits: &[PlannedTransaction]) -> Vec<RootCommand> {
     let mut found: Vec<RootCommand> = Vec::new();
     for action in visits.iter().flat_map(|visit| &visit.actions) {
-        let (Deed::Restart { how: RestartMethod::Command { argv }, .. }, Subject::Service(service)) =
+        let (Deed::Restart { how: RestartMethod::Command { argv }, .. }, Target::Service(service)) =
             (&action.deed, &action.address.subject)
         else {
             continue;

@@ -10,9 +10,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::desired::DesiredNode;
 use crate::desired::request::live_request;
 use crate::profile::{At, What};
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::spec::types::Restart;
-use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Subject};
+use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Target};
 use crate::x509::Certificate;
 
 use super::quorum::{self, Quorum};
@@ -47,7 +47,7 @@ impl Builder<'_> {
             if deeds.iter().any(|deed| deed.phase == Phase::Quorum) {
                 // Whatever is written lies in them.
                 let directories =
-                    deeds.iter_mut().filter(|deed| matches!(deed.address.subject, Subject::Directory(_)));
+                    deeds.iter_mut().filter(|deed| matches!(deed.address.subject, Target::Directory(_)));
                 directories.for_each(|deed| deed.phase = Phase::Quorum);
             }
         }
@@ -107,7 +107,7 @@ impl Builder<'_> {
     /// Whether everything that etcd has to show on a node is there and valid, or made by this plan: without it no member comes back, and nobody can wait for it.
     fn has_what_it_shows(&self, name: &NodeName) -> bool {
         self.identities_of_etcd(name).all(|identity| {
-            let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
+            let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
             let held = self.held.identity(name, identity);
             let is_valid = |certificate: &Certificate| certificate.facts().not_after >= self.input.now;
             let is_there = held
@@ -141,14 +141,14 @@ impl Builder<'_> {
     }
 
     /// The member of a node as the other members see it, as far as it is known where: a port that answers before there is a quorum.
-    pub(crate) fn peer_gate(&self, service: &ServiceName, node: &DesiredNode) -> Option<Gate> {
+    pub(crate) fn peer_gate(&self, service: &ServiceName, node: &DesiredNode) -> Option<HealthCheck> {
         let wanted = node.services.get(service)?;
         let port = wanted.dials.iter().find(|dial| dial.to == *service && dial.at == At::Others)?.port?;
         let endpoint = wanted.endpoints.iter().find(|endpoint| endpoint.port == port)?;
         let certificate =
             node.identities.get(endpoint.serves.as_ref()?)?.storage.certificate_path().to_owned();
         let bound = endpoint.bind.iter().find_map(|bind| bind.parse().ok());
-        Some(Gate::Serves { address: bound.or_else(|| address(node))?, port, certificate })
+        Some(HealthCheck::Serves { address: bound.or_else(|| address(node))?, port, certificate })
     }
 }
 
@@ -202,11 +202,11 @@ impl Domain {
         domain
     }
 
-    fn holds(&self, subject: &Subject) -> bool {
+    fn holds(&self, subject: &Target) -> bool {
         match subject {
-            Subject::Authority(authority) => self.authorities.contains(authority),
-            Subject::Identity(identity) => self.identities.contains(identity),
-            Subject::KeyPair(_) | Subject::Directory(_) | Subject::Service(_) | Subject::Node => false,
+            Target::Authority(authority) => self.authorities.contains(authority),
+            Target::Identity(identity) => self.identities.contains(identity),
+            Target::KeyPair(_) | Target::Directory(_) | Target::Service(_) | Target::Node => false,
         }
     }
 }
@@ -222,7 +222,7 @@ pub(crate) fn await_quorum(
     let last = order.iter().rev().find_map(|name| Some((name, member(&name)?)));
     let Some((name, (node, gate))) = last else { return };
     let Some(service) = node.services.keys().find(|service| quorum::is_member(service)) else { return };
-    let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
+    let address = Address { subject: Target::Service(service.clone()), node: name.clone() };
     let deeds = by_node.entry(name.clone()).or_default();
     for deed in deeds.iter_mut().filter(|deed| deed.address == address) {
         if let Deed::AwaitHealthy { gates, .. } = &mut deed.deed {
@@ -244,12 +244,12 @@ pub(crate) fn await_quorum(
 pub(crate) mod tests;
 
 /// What shows that the members have a quorum: the one on this node follows a leader.
-fn etcd_gate(node: &DesiredNode) -> Option<Gate> {
+fn etcd_gate(node: &DesiredNode) -> Option<HealthCheck> {
     let question = live_request(node).etcd?;
     let endpoint = node.services.get(&question.service)?.endpoints.iter();
     let mut endpoint = endpoint.filter(|endpoint| endpoint.port == question.port);
     let bound = endpoint.next().and_then(|endpoint| endpoint.bind.iter().find_map(|bind| bind.parse().ok()));
     let address = bound.or_else(|| address(node)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let (port, certificate, key) = (question.port, question.certificate, question.key);
-    Some(Gate::Etcd { address, port, certificate, key })
+    Some(HealthCheck::Etcd { address, port, certificate, key })
 }

@@ -86,7 +86,7 @@ pub(crate) fn everything_down() -> Survey {
 
 /// `PHASE NODE: ACTION, ACTION` of each visit, snapshots and checks left out.
 fn visits(plan: &PlanContent) -> Vec<String> {
-    let visit = |visit: &crate::plan::Visit| {
+    let visit = |visit: &crate::plan::PlannedTransaction| {
         let actions = visit.actions.iter();
         let actions = actions.filter(|action| !matches!(action.verb(), "snapshot" | "verify"));
         let actions: Vec<String> =

@@ -8,7 +8,7 @@
 use crate::diff::{Finding, Reason};
 use crate::profile::What;
 use crate::spec::types::EtcdSnapshots;
-use crate::types::names::{Address, NodeName, Subject};
+use crate::types::names::{Address, NodeName, Target};
 
 use super::quorum;
 use super::restarts::changes;
@@ -90,7 +90,7 @@ impl Builder<'_> {
                 keep: survey.desired.snapshots.keep,
                 timeout: survey.desired.rollout.timeout,
             };
-            let address = Address { subject: Subject::Service(question.service), node: name.clone() };
+            let address = Address { subject: Target::Service(question.service), node: name.clone() };
             let (phase, reasons) = (Phase::EtcdSnapshot, Vec::new());
             Some(DraftDeed { phase, address, deed, reasons, replaces: false })
         })

@@ -9,7 +9,7 @@ use crate::observe::survey::tests::now;
 use crate::output;
 use crate::plan::restart::cold_start::tests::{everything_down, later};
 use crate::plan::restart::health_checks::tests::{facts, plan_at, plan_with, running, soon};
-use crate::plan::{Dates, Draft, Options, PlanContent, Rest, SavedPlan, Standing, standing};
+use crate::plan::{Dates, Draft, Options, PlanContent, Rest, SavedPlan, TransactionProgress, standing};
 use crate::protocol::facts::{ClientCertificate, EtcdId, Seen};
 use crate::protocol::file::to_text;
 use crate::simulate::check;
@@ -256,6 +256,6 @@ fn a_plan_that_saves_first_is_not_begun_without_that() {
     // A run that was interrupted has saved it already.
     let places: Vec<u32> = made.visits.iter().map(|visit| visit.number).collect();
     assert_eq!(places, [1, 2, 3]);
-    standings.visits.insert(1, Standing::Done);
+    standings.visits.insert(1, TransactionProgress::Done);
     let Ok(Rest::Work(_)) = saved.rest(&standings, Draft::by_hand(made), Dates::Equal) else { panic!() };
 }

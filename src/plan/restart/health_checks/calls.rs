@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::desired::DesiredNode;
-use crate::profile::{At, Dial, Held, Trusts, What};
+use crate::profile::{At, PresentedKey, TlsConnection, Trusts, What};
 use crate::protocol::health_check::{Call, Shown, Trusted};
 use crate::types::names::{NodeName, ServiceName};
 use crate::types::storage::Storage;
@@ -24,7 +24,7 @@ impl Builder<'_> {
     /// The calls of a member to all others.
     pub(super) fn peers(
         &self,
-        dial: &Dial,
+        dial: &TlsConnection,
         service: &ServiceName,
         name: &NodeName,
         node: &DesiredNode,
@@ -49,7 +49,7 @@ impl Builder<'_> {
     /// Where the member of a node is reached by others: as it says, else by the node's address; nowhere if it is seen not to answer.
     pub(super) fn peer_places(
         &self,
-        dial: &Dial,
+        dial: &TlsConnection,
         service: &ServiceName,
         name: &NodeName,
     ) -> BTreeSet<(String, u16)> {
@@ -65,7 +65,7 @@ impl Builder<'_> {
     }
 
     /// The calls that a client makes with one certificate, and whether each is required even if it does not work before.
-    pub(super) fn calls(&self, dial: &Dial, (name, node): Node<'_>) -> Vec<(Call, bool)> {
+    pub(super) fn calls(&self, dial: &TlsConnection, (name, node): Node<'_>) -> Vec<(Call, bool)> {
         // On a node that is a directory nothing runs.
         let (Some(port), true) = (dial.port, self.live(name).is_some_and(|services| !services.is_empty()))
         else {
@@ -117,7 +117,7 @@ impl Builder<'_> {
         calls
     }
 
-    fn is_silent_everywhere(&self, dial: &Dial) -> bool {
+    fn is_silent_everywhere(&self, dial: &TlsConnection) -> bool {
         self.input.survey.desired.nodes.iter().all(|(name, server)| {
             !server.services.contains_key(&dial.to) || self.is_seen_silent(&dial.to, name)
         })
@@ -127,12 +127,12 @@ impl Builder<'_> {
         self.live(name).and_then(|services| services.get(service)).is_some_and(is_silent)
     }
 
-    fn is_answered(&self, dial: &Dial, server: &NodeName, port: u16) -> bool {
+    fn is_answered(&self, dial: &TlsConnection, server: &NodeName, port: u16) -> bool {
         self.answering(&dial.to, server).any(|(_, endpoint)| endpoint.port == port)
     }
 
     /// Whether a server answers with a certificate that is valid now.
-    fn is_served(&self, dial: &Dial, server: &NodeName, port: u16) -> bool {
+    fn is_served(&self, dial: &TlsConnection, server: &NodeName, port: u16) -> bool {
         let now = self.input.now;
         let mut served = self.answering(&dial.to, server).filter(|(_, endpoint)| endpoint.port == port);
         served.any(|(_, endpoint)| {
@@ -144,7 +144,7 @@ impl Builder<'_> {
     }
 
     /// Whether what a client shows now is outside its time, so that no server could have accepted it.
-    fn is_out_of_date(&self, name: &NodeName, held: &Held) -> bool {
+    fn is_out_of_date(&self, name: &NodeName, held: &PresentedKey) -> bool {
         let now = self.input.now;
         let view = self.held.identity(name, &held.identity);
         let certificate = view.and_then(|view| view.certificate.as_ref());
@@ -157,7 +157,7 @@ impl Builder<'_> {
     /// The server that a kubeconfig names, the one on the node before the wanted one, and the name that it must prove.
     fn kubeconfig_server(
         &self,
-        dial: &Dial,
+        dial: &TlsConnection,
         (name, node): Node<'_>,
     ) -> Option<((String, u16), Option<String>)> {
         let held = dial.shows.as_ref()?;
@@ -176,12 +176,12 @@ impl Builder<'_> {
 
 /// A call with the files that a client uses; none where it uses other places than are known.
 fn call(
-    dial: &Dial,
+    dial: &TlsConnection,
     node: &DesiredNode,
     (host, port): (String, u16),
     server_name: Option<String>,
 ) -> Option<Call> {
-    let Held { identity, copy } = dial.shows.as_ref()?;
+    let PresentedKey { identity, copy } = dial.shows.as_ref()?;
     let wanted = node.identities.get(identity)?;
     let storage = match copy {
         Some(copy) => &wanted.copies.get(copy)?.storage,

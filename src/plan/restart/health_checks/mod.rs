@@ -12,12 +12,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::desired::request::live_request;
 use crate::desired::{DesiredHealth, DesiredNode, DesiredService};
-use crate::profile::{At, Dial, Held, Trusts, What};
+use crate::profile::{At, PresentedKey, TlsConnection, Trusts, What};
 use crate::protocol::facts::{ClientCertificate, EndpointFacts, EtcdFacts, EtcdQuestion};
-use crate::protocol::health_check::Gate;
+use crate::protocol::health_check::HealthCheck;
 use crate::spec::types::Scheme;
 use crate::types::duration::Duration;
-use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Subject};
+use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Target};
 
 use super::quorum;
 use super::restarts::{Cause, is_silent};
@@ -29,9 +29,9 @@ use calls::what;
 /// What is waited for.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Awaited {
-    pub(crate) gates: BTreeSet<Gate>,
-    pub(crate) kept: BTreeSet<Gate>,
-    pub(crate) elsewhere: BTreeMap<NodeName, BTreeSet<Gate>>,
+    pub(crate) gates: BTreeSet<HealthCheck>,
+    pub(crate) kept: BTreeSet<HealthCheck>,
+    pub(crate) elsewhere: BTreeMap<NodeName, BTreeSet<HealthCheck>>,
 }
 
 impl Awaited {
@@ -56,7 +56,7 @@ impl Builder<'_> {
         let mut awaited = Awaited::default();
         if cause.phase == Phase::Quorum && quorum::is_member(service.0) {
             awaited.gates.extend(match how {
-                RestartMethod::Start { unit } => Some(Gate::Started { unit: unit.clone() }),
+                RestartMethod::Start { unit } => Some(HealthCheck::Started { unit: unit.clone() }),
                 RestartMethod::StaticPod { .. }
                 | RestartMethod::Systemd { .. }
                 | RestartMethod::Command { .. } => self.peer_gate(service.0, node.1),
@@ -66,18 +66,16 @@ impl Builder<'_> {
         awaited.gates.extend(self.served(service.0, node).into_iter().map(|(_, gate)| gate));
         match how {
             RestartMethod::Systemd { unit } => {
-                awaited.gates.insert(Gate::Active { unit: unit.clone() });
-                awaited.gates.insert(Gate::Restarted { unit: unit.clone() });
+                awaited.gates.insert(HealthCheck::Active { unit: unit.clone() });
+                awaited.gates.insert(HealthCheck::Restarted { unit: unit.clone() });
             }
             RestartMethod::Start { unit } => {
-                awaited.gates.insert(Gate::Active { unit: unit.clone() });
+                awaited.gates.insert(HealthCheck::Active { unit: unit.clone() });
             }
             RestartMethod::StaticPod { manifest } => {
                 let sockets = self.answering(service.0, node.0);
-                awaited.gates.extend(sockets.map(|(address, EndpointFacts { port, .. })| Gate::Replaced {
-                    manifest: manifest.clone(),
-                    address,
-                    port: *port,
+                awaited.gates.extend(sockets.map(|(address, EndpointFacts { port, .. })| {
+                    HealthCheck::Replaced { manifest: manifest.clone(), address, port: *port }
                 }));
                 awaited.gates.extend(self.silent(cause, node.1));
             }
@@ -86,7 +84,7 @@ impl Builder<'_> {
         }
         for (address, endpoint) in self.answering(service.0, node.0) {
             if endpoint.serves.as_ref().is_none_or(|identity| !node.1.identities.contains_key(identity)) {
-                awaited.gates.insert(Gate::Listens { address, port: endpoint.port });
+                awaited.gates.insert(HealthCheck::Listens { address, port: endpoint.port });
             }
         }
         self.add_health(service, node.0, &mut awaited);
@@ -98,7 +96,7 @@ impl Builder<'_> {
     }
 
     /// The ports of a pod that is dead, as they should answer once it runs.
-    fn silent(&self, cause: &Cause<'_>, node: &DesiredNode) -> Vec<Gate> {
+    fn silent(&self, cause: &Cause<'_>, node: &DesiredNode) -> Vec<HealthCheck> {
         let live = self.live(cause.node).and_then(|services| services.get(cause.service));
         let Some(live) = live.filter(|live| is_silent(live)) else { return Vec::new() };
         let gate = |endpoint: &EndpointFacts| {
@@ -108,8 +106,8 @@ impl Builder<'_> {
                 (endpoint.address.or(bound).or_else(|| cold_start::address(node))?, endpoint.port);
             let served = endpoint.serves.as_ref().and_then(|identity| node.identities.get(identity));
             Some(match served.map(|identity| identity.storage.certificate_path().to_owned()) {
-                Some(certificate) => Gate::Serves { address, port, certificate },
-                None => Gate::Listens { address, port },
+                Some(certificate) => HealthCheck::Serves { address, port, certificate },
+                None => HealthCheck::Listens { address, port },
             })
         };
         let own = live.endpoints.iter().filter(|endpoint| endpoint.server_name.is_none());
@@ -164,33 +162,34 @@ impl Builder<'_> {
         let of_programs = node.programs.values().flatten();
         for dial in of_services.chain(of_programs) {
             // Peers are looked at together with their member.
-            let Some(Held { identity, .. }) = dial.shows.as_ref().filter(|_| dial.at != At::Others) else {
+            let Some(PresentedKey { identity, .. }) = dial.shows.as_ref().filter(|_| dial.at != At::Others)
+            else {
                 continue;
             };
             let shown = What::Identity(identity.clone());
             if !changed(&shown) && !dial.trusts.iter().any(|trusts| changed(&what(trusts))) {
                 continue;
             }
-            let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
+            let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
             let of_identity = self.draft.on(name).iter().filter(|deed| deed.address == address);
             if self.is_torn(dial) || of_identity.clone().any(|deed| deed.phase == Phase::Quorum) {
                 continue;
             }
             let awaited = by_identity.entry(identity.clone()).or_default();
             for (call, is_required) in self.calls(dial, (name, node)) {
-                let gate = Gate::Accepts(Box::new(call));
+                let gate = HealthCheck::Accepts(Box::new(call));
                 let set = if is_required { &mut awaited.gates } else { &mut awaited.kept };
                 set.insert(gate);
             }
         }
         for (identity, awaited) in by_identity {
-            let address = Address { subject: Subject::Identity(identity), node: name.clone() };
+            let address = Address { subject: Target::Identity(identity), node: name.clone() };
             self.await_healthy(phase, address, awaited, Duration::from_seconds(0));
         }
     }
 
     /// Whether a connection hangs on an authority that this plan makes one of two: what worked on one side of the rift must not.
-    fn is_torn(&self, dial: &Dial) -> bool {
+    fn is_torn(&self, dial: &TlsConnection) -> bool {
         let trusted = match &dial.trusts {
             Some(Trusts::Authority { authority, .. }) => Some(authority),
             Some(Trusts::Kubeconfig { .. }) | None => None,
@@ -199,12 +198,12 @@ impl Builder<'_> {
     }
 
     /// The ports at which a service serves certificates of the node's files, with the identities.
-    fn served(&self, service: &ServiceName, (name, node): Node<'_>) -> Vec<(IdentityName, Gate)> {
+    fn served(&self, service: &ServiceName, (name, node): Node<'_>) -> Vec<(IdentityName, HealthCheck)> {
         let endpoints = self.answering(service, name);
         let served = endpoints.filter_map(|(address, endpoint)| {
             let identity = endpoint.serves.clone()?;
             let certificate = node.identities.get(&identity)?.storage.certificate_path().to_owned();
-            Some((identity, Gate::Serves { address, port: endpoint.port, certificate }))
+            Some((identity, HealthCheck::Serves { address, port: endpoint.port, certificate }))
         });
         served.collect()
     }
@@ -255,7 +254,7 @@ impl Builder<'_> {
             }
             let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
             let (answers, moved) = found.map_or((loopback, *port), |(at, endpoint)| (at, endpoint.port));
-            let gate = Gate::Http {
+            let gate = HealthCheck::Http {
                 tls: *scheme == Scheme::Https,
                 address: address.unwrap_or(answers),
                 port: if *is_declared { *port } else { moved },
@@ -283,7 +282,7 @@ impl Builder<'_> {
         let Some((address, EtcdQuestion { port, certificate, key, .. })) = self.member((name, node)) else {
             return;
         };
-        let gate = Gate::Etcd { address, port, certificate, key };
+        let gate = HealthCheck::Etcd { address, port, certificate, key };
         let own = self.etcd(name).and_then(EtcdFacts::own_status);
         let is_healthy = own.is_some_and(|own| own.leader.is_some() && own.alarms.is_empty());
         let set = if is_healthy { &mut awaited.gates } else { &mut awaited.kept };
@@ -304,14 +303,15 @@ impl Builder<'_> {
                 continue;
             }
             let peers = self.peers(dial, service, name, node);
-            awaited.kept.extend(peers.into_iter().map(|call| Gate::Accepts(Box::new(call))));
+            awaited.kept.extend(peers.into_iter().map(|call| HealthCheck::Accepts(Box::new(call))));
             for (other, wanted) in &self.input.survey.desired.nodes {
                 let Some(theirs) = wanted.services.get(service).filter(|_| other != name) else { continue };
                 let theirs = theirs.dials.iter().filter(|dial| dial.to == *service && dial.at == At::Others);
                 let calls = theirs.flat_map(|dial| self.peers(dial, service, other, wanted));
                 let own = self.peer_places(dial, service, name);
                 let gates = calls.filter(|call| own.contains(&(call.host.clone(), call.port)));
-                let gates: BTreeSet<Gate> = gates.map(|call| Gate::Accepts(Box::new(call))).collect();
+                let gates: BTreeSet<HealthCheck> =
+                    gates.map(|call| HealthCheck::Accepts(Box::new(call))).collect();
                 if !gates.is_empty() {
                     awaited.elsewhere.entry(other.clone()).or_default().extend(gates);
                 }

@@ -1,6 +1,6 @@
 //! How a saved plan stands against what is there now: what is still to do, what is done already, and what has changed under it.
 //!
-//! What enters is a plan and a new survey with its differences; what leaves is a verdict for each visit, and what the visits that are done have made. A visit is
+//! What enters is a plan and a new survey with its differences; what leaves is a verdict for each transaction, and what the transactions that are done have made. A transaction is
 //! stale when a fact that one of its decisions needed is another one now, unless nothing of it is due any more: then what it was for has been reached. Pure.
 
 #[cfg(test)]
@@ -14,15 +14,15 @@ use crate::plan::known::paths::facts_of;
 use crate::plan::model::deed_traits::Proof;
 use crate::plan::order::preconditions::{is_active, members};
 use crate::plan::restart::quorum;
-use crate::plan::{Action, Deed, Expected, Fact, Phase, PlanContent, Precondition, Visit, fact};
+use crate::plan::{Action, Deed, Expected, Fact, Phase, PlanContent, PlannedTransaction, Precondition, fact};
 use crate::protocol::facts::{Answer, NodeFacts, Seen};
 use crate::types::format::instant;
-use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName, Target};
 use crate::x509::{Certificate, CertificateRequest, Sha256};
 
 /// How one visit stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum TransactionProgress {
     /// Everything is as it was when the plan was made.
     ToDo,
     /// What it was for has been reached.
@@ -51,9 +51,9 @@ pub struct Changed {
 
 /// How a plan stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standings {
+pub struct PlanProgress {
     /// Each visit, by its number.
-    pub visits: BTreeMap<u32, Standing>,
+    pub visits: BTreeMap<u32, TransactionProgress>,
     /// What visits that are done have made, which later ones go by.
     pub made: Made,
     /// Those that are done by their nodes' own records, too.
@@ -73,32 +73,34 @@ pub struct Made {
     pub requests: BTreeMap<Address, CertificateRequest>,
 }
 
-impl Standings {
+impl PlanProgress {
     /// Every fact that has changed, each once.
     pub fn changed(&self) -> BTreeSet<&Changed> {
         let stale = self.visits.values().filter_map(|standing| match standing {
-            Standing::Stale(changed) => Some(changed),
-            Standing::ToDo | Standing::Done | Standing::Unseen { .. } => None,
+            TransactionProgress::Stale(changed) => Some(changed),
+            TransactionProgress::ToDo | TransactionProgress::Done | TransactionProgress::Unseen { .. } => {
+                None
+            }
         });
         stale.flatten().collect()
     }
 
     /// Counts a visit as done, and what it was to make as made.
-    pub fn count_as_done(&mut self, visit: &Visit, survey: &Survey) {
-        self.visits.insert(visit.number, Standing::Done);
+    pub fn count_as_done(&mut self, visit: &PlannedTransaction, survey: &Survey) {
+        self.visits.insert(visit.number, TransactionProgress::Done);
         remember(&mut self.made, visit, survey);
     }
 
     /// The visits that are still to be made.
     pub fn to_do(&self) -> impl Iterator<Item = u32> {
-        let open = self.visits.iter().filter(|(_, standing)| **standing == Standing::ToDo);
+        let open = self.visits.iter().filter(|(_, standing)| **standing == TransactionProgress::ToDo);
         open.map(|(number, _)| *number)
     }
 }
 
 /// How each visit of a plan stands.
-pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) -> Standings {
-    let mut standings = Standings::default();
+pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) -> PlanProgress {
+    let mut standings = PlanProgress::default();
     let mut gone_on: BTreeSet<&NodeName> = BTreeSet::new();
     let mut are_restarted = true;
     for visit in plan.visits.iter().rev() {
@@ -107,16 +109,16 @@ pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) 
         // A snapshot of etcd's data is there for those that are still to be restarted.
         let is_needless = visit.phase == Phase::EtcdSnapshot && are_restarted;
         let standing = if is_needless || visit.phase.is_of_replacement() && has_gone_on {
-            Standing::Done
+            TransactionProgress::Done
         } else {
             of_visit(visit, survey, differences)
         };
         // What is purged may have gone by itself, with its snapshot, before anything was done.
-        if standing == Standing::Done && visit.phase != Phase::Purge {
+        if standing == TransactionProgress::Done && visit.phase != Phase::Purge {
             gone_on.insert(&visit.node);
         }
-        are_restarted &= standing == Standing::Done || !visit.actions.iter().any(restarts_member);
-        if standing == Standing::Done {
+        are_restarted &= standing == TransactionProgress::Done || !visit.actions.iter().any(restarts_member);
+        if standing == TransactionProgress::Done {
             standings.count_as_done(visit, survey);
         } else {
             standings.visits.insert(visit.number, standing);
@@ -130,12 +132,14 @@ pub(crate) fn restarts_member(action: &Action) -> bool {
     action.restarts().is_some_and(quorum::is_member)
 }
 
-fn of_visit(visit: &Visit, survey: &Survey, differences: &Differences) -> Standing {
+fn of_visit(visit: &PlannedTransaction, survey: &Survey, differences: &Differences) -> TransactionProgress {
     match survey.observed.nodes.get(&visit.node) {
         Some(Answer::Facts(_)) => {}
-        Some(Answer::Unreachable { reason }) => return Standing::Unseen { reason: reason.clone() },
+        Some(Answer::Unreachable { reason }) => {
+            return TransactionProgress::Unseen { reason: reason.clone() };
+        }
         Some(Answer::Skipped) | None => {
-            return Standing::Unseen { reason: "the node was not asked".to_owned() };
+            return TransactionProgress::Unseen { reason: "the node was not asked".to_owned() };
         }
     }
     let changed: BTreeSet<Changed> =
@@ -143,13 +147,17 @@ fn of_visit(visit: &Visit, survey: &Survey, differences: &Differences) -> Standi
     let is_restart = |action: &Action| matches!(action.deed, Deed::Restart { .. });
     let only_restarts = !visit.actions.iter().any(|action| !action.paths().is_empty() && !is_restart(action));
     if (!changed.is_empty() || only_restarts) && is_reached(visit, survey, differences) {
-        return Standing::Done;
+        return TransactionProgress::Done;
     }
-    if changed.is_empty() { Standing::ToDo } else { Standing::Stale(changed.into_iter().collect()) }
+    if changed.is_empty() {
+        TransactionProgress::ToDo
+    } else {
+        TransactionProgress::Stale(changed.into_iter().collect())
+    }
 }
 
 /// Whether nothing of what a visit was for is due any more.
-fn is_reached(visit: &Visit, survey: &Survey, differences: &Differences) -> bool {
+fn is_reached(visit: &PlannedTransaction, survey: &Survey, differences: &Differences) -> bool {
     let is_open = |address: &Address| {
         differences.of(address).iter().any(|finding| match finding.effect {
             Effect::Blocks | Effect::Unknown | Effect::Due => true,
@@ -203,7 +211,7 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
 
 /// The request that waits for the certificate that an action asked for.
 fn waiting(action: &Action, survey: &Survey) -> Option<CertificateRequest> {
-    let Address { subject: Subject::Identity(identity), node } = &action.address else { return None };
+    let Address { subject: Target::Identity(identity), node } = &action.address else { return None };
     let wanted = survey.desired.nodes.get(node)?.identities.get(identity)?;
     waiting_request(wanted, facts_of(&survey.observed, node)?).ok().flatten().cloned()
 }
@@ -275,7 +283,7 @@ fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
     changed.collect()
 }
 
-fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
+fn remember(made: &mut Made, visit: &PlannedTransaction, survey: &Survey) {
     let Some(node) = survey.desired.nodes.get(&visit.node) else { return };
     let facts = facts_of(&survey.observed, &visit.node);
     let first = |path: &str| facts?.first_certificate(path);
@@ -286,13 +294,13 @@ fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
             Deed::CreateAuthority { certificate, .. }
             | Deed::ExtendAuthority { certificate, .. }
             | Deed::InstallAuthority { certificate, .. },
-            Subject::Authority(authority),
+            Target::Authority(authority),
         ) = (&action.deed, &action.address.subject)
             && let Some(certificate) = first(&certificate.path).or_else(|| in_use(authority))
         {
             made.authorities.insert(authority.clone(), certificate.clone());
         }
-        if let (Deed::CreateKeyPair { private, .. }, Subject::KeyPair(pair)) =
+        if let (Deed::CreateKeyPair { private, .. }, Target::KeyPair(pair)) =
             (&action.deed, &action.address.subject)
             && let Some(Fact::Pem { keys, .. }) = facts.map(|facts| fact(facts, &private.path))
         {
@@ -303,7 +311,7 @@ fn remember(made: &mut Made, visit: &Visit, survey: &Survey) {
         }
         if let (
             Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_),
-            Subject::Identity(identity),
+            Target::Identity(identity),
         ) = (&action.deed, &action.address.subject)
         {
             let view =

@@ -56,7 +56,10 @@ fn members(survey: &mut Survey, node: &str, change: impl FnOnce(&mut BTreeMap<Et
 fn on_nodes_as_they_were_everything_is_still_to_do() {
     let (survey, plan) = planned();
     let standings = standing(&plan, &survey, &diff(&survey.desired, &survey.observed, soon()));
-    assert!(standings.visits.values().all(|standing| *standing == Standing::ToDo), "{standings:?}");
+    assert!(
+        standings.visits.values().all(|standing| *standing == TransactionProgress::ToDo),
+        "{standings:?}"
+    );
     assert_eq!(standings.visits.len(), plan.visits.len());
 }
 
@@ -120,8 +123,8 @@ fn a_node_that_cannot_be_seen_is_not_stale_and_not_done() {
     survey.observed.nodes.insert("cp-3".parse().unwrap(), Answer::Unreachable { reason: reason.clone() });
     let standings = standing(&plan, &survey, &diff(&survey.desired, &survey.observed, soon()));
     let of_node = |node: &str| plan.visits.iter().find(|visit| visit.node.as_str() == node).unwrap().number;
-    assert_eq!(standings.visits[&of_node("cp-3")], Standing::Unseen { reason });
-    assert_eq!(standings.visits[&of_node("cp-1")], Standing::ToDo);
+    assert_eq!(standings.visits[&of_node("cp-3")], TransactionProgress::Unseen { reason });
+    assert_eq!(standings.visits[&of_node("cp-1")], TransactionProgress::ToDo);
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn what_is_purged_by_itself_is_no_sign_of_the_phases_before_it() {
     let standings = standing(&plan, &survey, &diff(&survey.desired, &survey.observed, soon()));
     let (mut purges, mut others) = (0, 0);
     for visit in &plan.visits {
-        let is_done = standings.visits[&visit.number] == Standing::Done;
+        let is_done = standings.visits[&visit.number] == TransactionProgress::Done;
         let count = if visit.phase == Phase::Purge { &mut purges } else { &mut others };
         *count += usize::from(is_done);
     }

@@ -9,7 +9,7 @@ use crate::desired::DesiredNode;
 use crate::protocol::facts::VisitState;
 use crate::protocol::snapshots::{Brief, ChangedPath, FileBrief, SnapshotFacts};
 use crate::types::format::instant;
-use crate::types::names::{Address, NodeName, Subject};
+use crate::types::names::{Address, NodeName, Target};
 use crate::types::storage::Storage;
 use crate::x509::Certificate;
 use crate::x509::chain::is_issued_by;
@@ -371,13 +371,13 @@ fn files(brief: &Brief) -> Vec<&FileBrief> {
 }
 
 /// The thing to which a file belongs.
-fn subject_of(node: &DesiredNode, path: &str) -> Subject {
+fn subject_of(node: &DesiredNode, path: &str) -> Target {
     let identity = node
         .identities
         .iter()
         .find(|(_, wanted)| wanted.places().any(|place| place.files().iter().any(|file| file.path == path)));
     if let Some((identity, _)) = identity {
-        return Subject::Identity(identity.clone());
+        return Target::Identity(identity.clone());
     }
     let holds = |copy: &crate::desired::AuthorityCopy| {
         // What waits beside them nobody reads: it is the node's.
@@ -385,24 +385,24 @@ fn subject_of(node: &DesiredNode, path: &str) -> Subject {
         files.into_iter().any(|file| file.path == path)
     };
     if let Some((authority, _)) = node.authorities.iter().find(|(_, copy)| holds(copy)) {
-        return Subject::Authority(authority.clone());
+        return Target::Authority(authority.clone());
     }
     let pairs = node.key_pairs.iter();
     let mut pairs = pairs.filter(|(_, pair)| pair.private.path == path || pair.public.path == path);
     if let Some((pair, _)) = pairs.next() {
-        return Subject::KeyPair(pair.clone());
+        return Target::KeyPair(pair.clone());
     }
     let mut directories = node.directories.iter();
     if let Some((directory, _)) =
         directories.find(|(_, directory)| directory.path == path || directory.known_as() == path)
     {
-        return Subject::Directory(directory.clone());
+        return Target::Directory(directory.clone());
     }
     // The manifest of a static pod is its restart.
     let pod = node.services.iter().find(|(_, service)| {
         service.restart.as_ref().and_then(|restart| restart.static_pod.as_deref()) == Some(path)
     });
-    pod.map_or(Subject::Node, |(service, _)| Subject::Service(service.clone()))
+    pod.map_or(Target::Node, |(service, _)| Target::Service(service.clone()))
 }
 
 /// What lies at a path, in a few words.

@@ -1,4 +1,4 @@
-//! A run of several phases goes back through them, the last visit first.
+//! A run of several phases goes back through them, the last transaction first.
 
 use crate::diff::Differences;
 use crate::observe::survey::tests::{agreement, now};

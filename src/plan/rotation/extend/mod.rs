@@ -6,7 +6,7 @@
 
 use crate::desired::{AuthorityCopy, DesiredAuthority, UnwrittenTrust, unwritten_trust};
 use crate::diff::{Effect, Reason, is_extension};
-use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use crate::types::non_empty::once;
 use crate::x509::{Certificate, Sha256};
 
@@ -27,7 +27,7 @@ pub(crate) fn build(
         return None;
     }
     let ends = |node: &NodeName| {
-        let address = Address { subject: Subject::Authority(name.clone()), node: node.clone() };
+        let address = Address { subject: Target::Authority(name.clone()), node: node.clone() };
         let findings = builder.findings(&address).iter();
         let due = findings.filter(|finding| finding.effect == Effect::Due);
         let why = due.filter(|finding| matches!(finding.reason, Reason::ExpiresSoon { .. }));
@@ -119,7 +119,7 @@ fn unready(
     is_made: bool,
 ) -> Option<(String, String)> {
     for (node, copy) in copies {
-        let address = Address { subject: Subject::Authority(name.clone()), node: (*node).clone() };
+        let address = Address { subject: Target::Authority(name.clone()), node: (*node).clone() };
         let findings = builder.input.differences.of(&address).iter();
         let mut due = findings.filter(|finding| finding.effect == Effect::Due);
         if let Some(first) = due.find(|finding| is_put_right(&finding.reason, copy)) {

@@ -7,7 +7,7 @@ use crate::desired::DesiredNode;
 use crate::diff::{Effect, Finding, Reason};
 use crate::profile::What;
 use crate::protocol::facts::EtcdFacts;
-use crate::types::names::{Address, NodeName, Subject};
+use crate::types::names::{Address, NodeName, Target};
 
 use super::outsiders::held_by;
 use super::{Hold, HoldEffect, RotationCase, manual_restarts};
@@ -152,7 +152,7 @@ fn by_hand(case: &RotationCase<'_, '_>) -> Option<Hold> {
 
 /// Something of it that is broken is mended first, with the CA that is there.
 fn broken(case: &RotationCase<'_, '_>) -> Option<Hold> {
-    let is_authority = |address: &Address| matches!(address.subject, Subject::Authority(_));
+    let is_authority = |address: &Address| matches!(address.subject, Target::Authority(_));
     // The key of an authority that goes is not put back anywhere.
     let is_broken = |address: &Address, finding: &Finding| {
         does_not_work(finding, case.input.differences.of(address))
@@ -194,13 +194,13 @@ fn does_not_work(finding: &Finding, beside: &[Finding]) -> bool {
 /// The findings about the authority itself and what it issued.
 fn findings<'c>(case: &'c RotationCase<'_, '_>) -> impl Iterator<Item = (&'c Address, &'c Finding)> {
     let of_authority = |address: &Address| match &address.subject {
-        Subject::Authority(authority) => authority == case.name,
-        Subject::Identity(identity) => {
+        Target::Authority(authority) => authority == case.name,
+        Target::Identity(identity) => {
             let node = case.input.survey.desired.nodes.get(&address.node);
             let wanted = node.and_then(|node| node.identities.get(identity));
             wanted.is_some_and(|wanted| wanted.authority.as_ref() == Some(case.name))
         }
-        Subject::KeyPair(_) | Subject::Directory(_) | Subject::Service(_) | Subject::Node => false,
+        Target::KeyPair(_) | Target::Directory(_) | Target::Service(_) | Target::Node => false,
     };
     let all = case.input.differences.findings.iter();
     all.filter(move |(address, _)| of_authority(address))

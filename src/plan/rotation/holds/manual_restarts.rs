@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::desired::Survey;
 use crate::diff::Effect;
 use crate::profile::{Reload, What};
-use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Subject};
+use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Target};
 
 use super::{Hold, HoldEffect, RotationCase};
 use crate::plan::Phase;
@@ -50,7 +50,7 @@ pub(super) fn still_showing(case: &RotationCase<'_, '_>) -> Vec<Hold> {
         What::Trust(_) | What::Signer(_) | What::KubeconfigTrust(_) | What::KeyPair(_) => false,
     };
     let is_behind = |node: &NodeName, service: &ServiceName| {
-        let address = Address { subject: Subject::Service(service.clone()), node: node.clone() };
+        let address = Address { subject: Target::Service(service.clone()), node: node.clone() };
         case.input.differences.of(&address).iter().any(|finding| finding.effect == Effect::Due)
     };
     let waits = |(node, service): &(&NodeName, &ServiceName)| !case.is_complete() || is_behind(node, service);

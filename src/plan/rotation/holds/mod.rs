@@ -16,12 +16,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::desired::DesiredAuthority;
-use crate::diff::{Finding, Reason, Succession};
-use crate::types::names::{Address, AuthorityName, NodeName, Subject};
+use crate::diff::{CaRotation, Finding, Reason};
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use crate::x509::Sha256;
 
-use crate::plan::draft::{Builder, Held};
-use crate::plan::known::rotations::{Replacement, Replacements};
+use crate::plan::draft::{Builder, Known};
+use crate::plan::known::rotations::{RotationProgress, Rotations};
 use crate::plan::{Blocked, Input, Noted, Phase, Postponed};
 
 /// Something that has to be so before a phase is drawn.
@@ -78,10 +78,10 @@ fn last(holds: &[Hold]) -> Phase {
 /// One replacement and everything that may hold it.
 pub(crate) struct RotationCase<'l, 'a> {
     input: &'l Input<'a>,
-    held: &'l Held<'a>,
+    held: &'l Known<'a>,
     name: &'l AuthorityName,
     wanted: &'l DesiredAuthority,
-    succession: &'l Succession,
+    succession: &'l CaRotation,
     /// The first node that has the authority.
     first: &'l NodeName,
     /// The certificates that go and issued something which is still held.
@@ -106,7 +106,7 @@ impl RotationCase<'_, '_> {
     }
 
     fn at(&self, node: &NodeName) -> Address {
-        Address { subject: Subject::Authority(self.name.clone()), node: node.clone() }
+        Address { subject: Target::Authority(self.name.clone()), node: node.clone() }
     }
 
     /// A hold for which somebody at a node has to do something.
@@ -134,10 +134,10 @@ impl RotationCase<'_, '_> {
 
 /// The certificates that go and that issued something which is still held.
 fn shown(
-    held: &Held<'_>,
+    held: &Known<'_>,
     input: &Input<'_>,
     name: &AuthorityName,
-    succession: &Succession,
+    succession: &CaRotation,
 ) -> BTreeSet<Sha256> {
     let mut shown = BTreeSet::new();
     for (node, wanted) in &input.survey.desired.nodes {
@@ -155,10 +155,10 @@ fn shown(
 /// Looks at every authority: how far this plan goes with each replacement, and everything that holds one.
 fn find(
     input: &Input<'_>,
-    held: &Held<'_>,
+    held: &Known<'_>,
     is_mixed_up: &dyn Fn(&AuthorityName) -> bool,
-) -> (Replacements, Vec<Hold>) {
-    let mut replacements = Replacements::default();
+) -> (Rotations, Vec<Hold>) {
+    let mut replacements = Rotations::default();
     let mut all = Vec::new();
     let authorities = input.survey.desired.authorities.iter();
     // Where two refuse each other no order of steps helps.
@@ -173,7 +173,7 @@ fn find(
         let mut holds = case.holds();
         let is_held_outside = holds.iter().any(|hold| hold.effect == HoldEffect::Outside);
         let (succession, shown, last) = (succession.clone(), case.shown, last(&holds));
-        replacements.insert(name, Replacement { succession, shown, last }, is_held_outside);
+        replacements.insert(name, RotationProgress { succession, shown, last }, is_held_outside);
         all.append(&mut holds);
     }
     (replacements, all)
@@ -214,21 +214,21 @@ impl Builder<'_> {
     /// The authority to which a thing belongs.
     pub(crate) fn authority_at(&self, address: &Address) -> Option<&AuthorityName> {
         match &address.subject {
-            Subject::Authority(authority) => {
+            Target::Authority(authority) => {
                 self.input.survey.desired.authorities.get_key_value(authority).map(|(name, _)| name)
             }
-            Subject::Identity(identity) => {
+            Target::Identity(identity) => {
                 let node = self.input.survey.desired.nodes.get(&address.node)?;
                 node.identities.get(identity)?.authority.as_ref()
             }
-            Subject::KeyPair(_) | Subject::Directory(_) | Subject::Service(_) | Subject::Node => None,
+            Target::KeyPair(_) | Target::Directory(_) | Target::Service(_) | Target::Node => None,
         }
     }
 
     /// Whether a finding belongs to a replacement that waits, about which everything is said.
     pub(crate) fn is_waited_for(&self, address: &Address, finding: &Finding) -> bool {
         let Some(authority) = self.authority_at(address) else { return false };
-        let is_authority = matches!(address.subject, Subject::Authority(_));
+        let is_authority = matches!(address.subject, Target::Authority(_));
         let is_told = self.replacements.soaks(authority) || self.replacements.waits(authority);
         self.replacements.waits_for(finding, authority) || is_authority && is_told
     }

@@ -6,16 +6,16 @@
 use std::collections::BTreeSet;
 
 use crate::desired::{DesiredNode, DesiredService};
-use crate::diff::{Effect, Finding, Reason, Succession, storage_view};
+use crate::diff::{CaRotation, Effect, Finding, Reason, storage_view};
 use crate::profile::{Reload, What};
-use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Subject};
+use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Target};
 use crate::types::non_empty::NonEmpty;
 use crate::types::storage::Storage;
 use crate::x509::Certificate;
 
 use crate::plan::draft::Builder;
 use crate::plan::known::paths::facts_of;
-use crate::plan::{Action, Blocked, CaCertificates, Deed, Phase, Visit, Why};
+use crate::plan::{Action, Blocked, CaCertificates, Deed, Phase, PlannedTransaction, Why};
 
 /// The way out of somebody else's CA, for one that the spec calls by this fingerprint.
 pub(crate) fn help(reason: &Reason, authority: &AuthorityName) -> Option<String> {
@@ -39,7 +39,7 @@ impl Builder<'_> {
 
     /// That it does.
     pub(crate) fn stranger(&self, authority: &AuthorityName, node: &NodeName) -> Option<&Finding> {
-        let address = Address { subject: Subject::Authority(authority.clone()), node: node.clone() };
+        let address = Address { subject: Target::Authority(authority.clone()), node: node.clone() };
         let findings = self.input.differences.of(&address);
         findings.iter().find(|finding| self.is_in_main(authority, node, finding))
     }
@@ -59,7 +59,7 @@ impl Builder<'_> {
 
     /// Tells of a CA of somebody else, which no plan drops by itself.
     pub(crate) fn tell_stranger(&mut self, address: &Address, finding: &Finding) {
-        let Subject::Authority(authority) = &address.subject else { return };
+        let Target::Authority(authority) = &address.subject else { return };
         let blocked = Blocked {
             address: address.clone(),
             because: "trust is never dropped by itself, and while this CA is there nobody is restarted to load that file and nothing is signed with it".to_owned(),
@@ -83,7 +83,7 @@ impl Builder<'_> {
             What::Trust(_) | What::Identity(_) | What::KubeconfigTrust(_) | What::KeyPair(_) => None,
         });
         at_start.into_iter().find_map(|(authority, signs)| {
-            let address = Address { subject: Subject::Authority(authority.clone()), node: name.clone() };
+            let address = Address { subject: Target::Authority(authority.clone()), node: name.clone() };
             let findings = self.input.differences.of(&address).iter();
             let mut bad = findings.filter(|finding| {
                 if matches!(finding.reason, Reason::BundleHasStray(_)) {
@@ -133,7 +133,7 @@ impl Builder<'_> {
             }
             Some(format!("plan again once this CA is dropped from ca/{authority}"))
         });
-        let address = Address { subject: Subject::Service(service.clone()), node: name.clone() };
+        let address = Address { subject: Target::Service(service.clone()), node: name.clone() };
         let blocked = Blocked { address, because, help, findings: due };
         // Members of etcd that wait for each other need every one of them.
         match self.is_cold {
@@ -147,7 +147,7 @@ impl Builder<'_> {
 pub(crate) fn drop_from_kubeconfigs(
     builder: &mut Builder<'_>,
     authority: &AuthorityName,
-    succession: &Succession,
+    succession: &CaRotation,
 ) {
     let survey = builder.input.survey;
     let mut deeds = Vec::new();
@@ -166,7 +166,7 @@ pub(crate) fn drop_from_kubeconfigs(
             let before = held.iter().map(|held| *held.fingerprint()).collect();
             let trusted = CaCertificates::Certificates(left);
             let deed = Deed::UpdateKubeconfig { file: file.clone(), trusted, before };
-            let address = Address { subject: Subject::Identity(identity.clone()), node: name.clone() };
+            let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
             let why = why_dropped(builder, &address);
             deeds.push((address, deed, why));
         }
@@ -204,7 +204,7 @@ impl Action {
     }
 }
 
-impl Visit {
+impl PlannedTransaction {
     /// Whether nothing but CAs of somebody else is dropped by it: no CA goes because another one has come.
     pub fn drops_only_strays(&self) -> bool {
         let mut writes = self.actions.iter().filter(|action| action.writes_trust()).peekable();

@@ -1,6 +1,6 @@
 //! Replacing a CA of a running etcd: what each phase of it draws.
 //!
-//! What enters is what goes and what comes ([`crate::diff::Succession`]) and what every node holds; what leaves are the deeds that are missing, each in its phase. Who
+//! What enters is what goes and what comes ([`crate::diff::CaRotation`]) and what every node holds; what leaves are the deeds that are missing, each in its phase. Who
 //! checks comes before who shows, and nobody drops what somebody still shows (the order of gardener#6099). A phase that is done on every node draws nothing, so
 //! an interrupted replacement goes on where it stands. Nothing is decided here about whether it may go on: see [`crate::plan::rotation::holds`]. Pure.
 
@@ -11,15 +11,15 @@ use jiff::Timestamp;
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority};
 use crate::diff::{AuthorityView, Effect, Reason, successor_names};
 use crate::profile::At;
-use crate::types::certificate::{KeyAlgorithm, SubjectName};
-use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Subject};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName};
+use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Target};
 use crate::types::storage::FileSpec;
 use crate::x509::{Certificate, Sha256};
 
 use super::extend::held_at;
 use crate::plan::draft::Builder;
 use crate::plan::known::paths::facts_of;
-use crate::plan::known::rotations::Replacement;
+use crate::plan::known::rotations::RotationProgress;
 use crate::plan::known::signer::Signer;
 use crate::plan::model::choices;
 use crate::plan::rotation::holds::strangers;
@@ -57,7 +57,7 @@ pub(crate) fn build(
     let replacement = builder.replacements.get(name).cloned()?;
     let view = builder.held.authorities.get(name).cloned()?;
     let places: Vec<Place<'_>> = copies.iter().map(|(node, copy)| place(node, copy, &view)).collect();
-    let mut drawing = Drawing { builder, name, wanted, replacement: &replacement };
+    let mut drawing = PhaseWriter { builder, name, wanted, replacement: &replacement };
     if replacement.succession.is_only_dropping() {
         if replacement.drops() {
             for place in &places {
@@ -92,16 +92,16 @@ fn place<'a>(node: &'a NodeName, copy: &'a AuthorityCopy, view: &AuthorityView) 
     }
 }
 
-struct Drawing<'d, 'a> {
+struct PhaseWriter<'d, 'a> {
     builder: &'d mut Builder<'a>,
     name: &'d AuthorityName,
     wanted: &'d DesiredAuthority,
-    replacement: &'d Replacement,
+    replacement: &'d RotationProgress,
 }
 
-impl Drawing<'_, '_> {
+impl PhaseWriter<'_, '_> {
     fn address(&self, place: &Place<'_>) -> Address {
-        Address { subject: Subject::Authority(self.name.clone()), node: place.node.clone() }
+        Address { subject: Target::Authority(self.name.clone()), node: place.node.clone() }
     }
 
     fn why(&self, place: &Place<'_>) -> Vec<Why> {
@@ -201,7 +201,7 @@ impl Drawing<'_, '_> {
                 .wanted
                 .key_algorithm
                 .as_ref()
-                .map_or(KeyAlgorithm::Rsa2048, |algorithm| algorithm.value),
+                .map_or(NewKeyAlgorithm::Rsa2048, |algorithm| algorithm.value),
             not_before,
             not_after,
             over: first.staged.as_ref().map(|staged| *staged.fingerprint()),
@@ -378,7 +378,7 @@ impl Builder<'_> {
         for name in going {
             let phases = phases(desired, &name);
             for deed in self.draft.deeds.values_mut().flatten() {
-                let Subject::Identity(identity) = &deed.address.subject else { continue };
+                let Target::Identity(identity) = &deed.address.subject else { continue };
                 let writes = matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_));
                 if let Some(phase) = phases.get(identity).filter(|_| writes) {
                     deed.phase = *phase;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use pki::types::certificate::{KeyAlgorithm, SubjectName};
+use pki::types::certificate::{NewKeyAlgorithm, SubjectName};
 use pki::types::secret::Secret;
 use pki::x509::issue::{RootRequest, issue_root};
 use pki::x509::{PrivateKey, SerialNumber, Sha256, pem};
@@ -20,7 +20,7 @@ use crate::support::program;
 
 /// A root CA of one's own, `root.crt` and `root.key`. It is valid at every clock of these tests, whenever they run.
 pub(super) fn make_root(folder: &Path) {
-    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let key = PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap();
     let request = RootRequest {
         subject: SubjectName { common_name: "own root".into(), organizations: Vec::new() },
         serial: SerialNumber::random().unwrap(),

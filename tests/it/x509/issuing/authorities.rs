@@ -76,7 +76,7 @@ fn an_extended_authority_keeps_every_leaf() {
         let openssl = Openssl::new();
         let old = openssl.issue("ca", None, &recipe);
         let ca_key = only_key(&openssl.read("ca.key"));
-        let leaf = leaf(&key(KeyAlgorithm::EcdsaP256), &old, &ca_key);
+        let leaf = leaf(&key(NewKeyAlgorithm::EcdsaP256), &old, &ca_key);
         let number = SerialNumber::random().unwrap();
         for serial in [None, Some(&number)] {
             let ends = date("2075-01-01T00:00:00Z");
@@ -117,7 +117,7 @@ fn only_the_authority_itself_can_be_extended() {
         Refusal::EmptyPeriod { not_before: ends, not_after: ends },
         Refusal::KeyNotIssuers { issuer: ca.facts().subject.clone() },
     ];
-    let other = key(KeyAlgorithm::EcdsaP256);
+    let other = key(NewKeyAlgorithm::EcdsaP256);
     assert_eq!(extend(&ca, &other, ends, ends, None), Err(IssueError::Refused { refusals }));
 }
 
@@ -131,7 +131,7 @@ fn an_authority_that_refers_to_its_serial_number_issues_and_keeps_it() {
     openssl.run(&["req", "-x509", "-key", "ca.key", "-config", "ca.cnf", "-days", "3650", "-out", "ca.crt"]);
     let (ca, key) = (openssl.certificate("ca"), only_key(&openssl.read("ca.key")));
     assert!(ca.facts().authority_key_id.as_ref().unwrap().issuer_and_serial);
-    let leaf = leaf(&super::key(KeyAlgorithm::EcdsaP256), &ca, &key);
+    let leaf = leaf(&super::key(NewKeyAlgorithm::EcdsaP256), &ca, &key);
     assert_accepted(&ca, &leaf, true);
     let (starts, ends) = (ca.facts().not_before, date("2075-01-01T00:00:00Z"));
     let extended = extend(&ca, &key, starts, ends, None).unwrap();

@@ -10,7 +10,7 @@ fn issued_under(recipe: &Recipe<'_>) -> (Certificate, Certificate) {
     let openssl = Openssl::new();
     let ca = openssl.issue("ca", None, recipe);
     let ca_key = only_key(&openssl.read("ca.key"));
-    let leaf = leaf(&key(KeyAlgorithm::EcdsaP256), &ca, &ca_key);
+    let leaf = leaf(&key(NewKeyAlgorithm::EcdsaP256), &ca, &ca_key);
     assert_eq!(leaf.facts().issuer.der(), ca.facts().subject.der());
     assert_eq!(
         leaf.facts().authority_key_id.as_ref().map(|id| &id.key_id),
@@ -62,19 +62,19 @@ fn every_algorithm_issues_and_is_issued_every_algorithm() {
 
 #[test]
 fn large_rsa_keys_issue_and_are_issued() {
-    let (ca_key, leaf_key) = (key(KeyAlgorithm::Rsa4096), key(KeyAlgorithm::Rsa3072));
+    let (ca_key, leaf_key) = (key(NewKeyAlgorithm::Rsa4096), key(NewKeyAlgorithm::Rsa3072));
     let ca = root("kubernetes", &ca_key);
     assert_accepted(&ca, &leaf(&leaf_key, &ca, &ca_key), true);
 }
 
 #[test]
 fn extensions_are_those_of_kubeadm_in_its_order() {
-    let ca_key = key(KeyAlgorithm::EcdsaP256);
+    let ca_key = key(NewKeyAlgorithm::EcdsaP256);
     let ca = root("kubernetes", &ca_key);
     let request = LeafRequest {
         dns: dns(&["kubernetes", "*.example.com", "api.example.com"]),
         ip: ip(&["fd00::1", "10.0.0.1", "9.9.9.9"]),
-        ..leaf_request(&key(KeyAlgorithm::Ed25519), &ca)
+        ..leaf_request(&key(NewKeyAlgorithm::Ed25519), &ca)
     };
     let openssl = Openssl::new();
     openssl.write("leaf.crt", issue(&request, &ca, &ca_key).unwrap().to_pem());
@@ -102,13 +102,13 @@ fn extensions_are_those_of_kubeadm_in_its_order() {
 
 #[test]
 fn a_client_needs_no_names() {
-    let ca_key = key(KeyAlgorithm::EcdsaP256);
+    let ca_key = key(NewKeyAlgorithm::EcdsaP256);
     let ca = root("kubernetes", &ca_key);
     let request = LeafRequest {
         usages: BTreeSet::from([Usage::Client]),
         dns: BTreeSet::new(),
         ip: BTreeSet::new(),
-        ..leaf_request(&key(KeyAlgorithm::EcdsaP256), &ca)
+        ..leaf_request(&key(NewKeyAlgorithm::EcdsaP256), &ca)
     };
     let client = issue(&request, &ca, &ca_key).unwrap();
     assert!(client.facts().names.is_empty());
@@ -120,9 +120,9 @@ fn a_client_needs_no_names() {
 
 #[test]
 fn a_hundred_years_are_written_in_both_kinds_of_dates() {
-    let ca_key = key(KeyAlgorithm::EcdsaP256);
+    let ca_key = key(NewKeyAlgorithm::EcdsaP256);
     let ca = root("kubernetes", &ca_key);
-    let leaf_key = key(KeyAlgorithm::EcdsaP256);
+    let leaf_key = key(NewKeyAlgorithm::EcdsaP256);
     let mut request = leaf_request(&leaf_key, &ca);
     for (not_after, written) in [
         ("2124-12-31T23:59:59Z", "2124-12-31 23:59:59Z"),
@@ -143,12 +143,12 @@ fn a_hundred_years_are_written_in_both_kinds_of_dates() {
 
 #[test]
 fn organizations_stand_in_one_sorted_set_before_the_common_name() {
-    let ca_key = key(KeyAlgorithm::EcdsaP256);
+    let ca_key = key(NewKeyAlgorithm::EcdsaP256);
     let ca = root("kubernetes", &ca_key);
     let groups = ["system:masters", "dev", "kubeadm:cluster-admins", "dév", "abc"];
     let request = LeafRequest {
         subject: subject("admin@example", &groups),
-        ..leaf_request(&key(KeyAlgorithm::EcdsaP256), &ca)
+        ..leaf_request(&key(NewKeyAlgorithm::EcdsaP256), &ca)
     };
     let openssl = Openssl::new();
     let leaf = issue(&request, &ca, &ca_key).unwrap();
@@ -166,12 +166,12 @@ fn organizations_stand_in_one_sorted_set_before_the_common_name() {
 
 #[test]
 fn the_serial_number_is_the_one_that_was_given() {
-    let ca_key = key(KeyAlgorithm::EcdsaP256);
+    let ca_key = key(NewKeyAlgorithm::EcdsaP256);
     let ca = root("kubernetes", &ca_key);
     for bytes in [&[1][..], &[0x80], &[0, 0, 0xff, 0], &[0x7f; 20]] {
         let serial = SerialNumber::from_bytes(bytes).unwrap();
         let request =
-            LeafRequest { serial: serial.clone(), ..leaf_request(&key(KeyAlgorithm::EcdsaP256), &ca) };
+            LeafRequest { serial: serial.clone(), ..leaf_request(&key(NewKeyAlgorithm::EcdsaP256), &ca) };
         let leaf = issue(&request, &ca, &ca_key).unwrap();
         assert_eq!(leaf.facts().serial.as_bytes(), serial.as_bytes());
         assert_eq!(leaf.facts().serial.to_string(), serial.to_string());
@@ -189,7 +189,7 @@ fn openssl_takes_every_leaf_for_what_it_is_for() {
             (BTreeSet::from([Usage::Client]), &["sslclient"]),
             (both_usages(), &["sslserver", "sslclient"]),
         ] {
-            let own = key(KeyAlgorithm::EcdsaP256);
+            let own = key(NewKeyAlgorithm::EcdsaP256);
             let leaf = issue(&LeafRequest { usages, ..leaf_request(&own, &ca) }, &ca, &ca_key).unwrap();
             for purpose in purposes {
                 assert!(openssl_verifies(&ca, &leaf, Some(purpose), true), "{issuer:?} {purpose}");

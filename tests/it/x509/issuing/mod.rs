@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
-use pki::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+use pki::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
 use pki::x509::chain::{Purpose, verify};
 use pki::x509::issue::{LeafRequest, RootRequest, issue, issue_root};
 use pki::x509::{Certificate, PrivateKey, SerialNumber};
@@ -19,8 +19,12 @@ mod leaves;
 mod refusals;
 mod requests;
 
-const ALGORITHMS: [KeyAlgorithm; 4] =
-    [KeyAlgorithm::Rsa2048, KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519];
+const ALGORITHMS: [NewKeyAlgorithm; 4] = [
+    NewKeyAlgorithm::Rsa2048,
+    NewKeyAlgorithm::EcdsaP256,
+    NewKeyAlgorithm::EcdsaP384,
+    NewKeyAlgorithm::Ed25519,
+];
 
 fn subject(common_name: &str, organizations: &[&str]) -> SubjectName {
     let organizations = organizations.iter().map(ToString::to_string).collect();
@@ -43,7 +47,7 @@ fn date(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn key(algorithm: KeyAlgorithm) -> PrivateKey {
+fn key(algorithm: NewKeyAlgorithm) -> PrivateKey {
     PrivateKey::generate(algorithm).unwrap()
 }
 

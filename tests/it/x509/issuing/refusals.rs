@@ -22,9 +22,9 @@ fn authority(recipe: &Recipe<'_>) -> (Certificate, PrivateKey) {
 
 #[test]
 fn nothing_outlives_its_issuer() {
-    let ca_key = key(KeyAlgorithm::EcdsaP256);
+    let ca_key = key(NewKeyAlgorithm::EcdsaP256);
     let ca = root("kubernetes", &ca_key);
-    let mut request = leaf_request(&key(KeyAlgorithm::EcdsaP256), &ca);
+    let mut request = leaf_request(&key(NewKeyAlgorithm::EcdsaP256), &ca);
     assert!(issue(&request, &ca, &ca_key).is_ok(), "to the same second is long enough");
     request.not_after += SignedDuration::from_secs(1);
     let refusals = vec![Refusal::OutlivesIssuer {
@@ -36,7 +36,7 @@ fn nothing_outlives_its_issuer() {
 
 #[test]
 fn all_reasons_are_given_at_once() {
-    let ca_key = key(KeyAlgorithm::EcdsaP256);
+    let ca_key = key(NewKeyAlgorithm::EcdsaP256);
     let ca = root("kubernetes", &ca_key);
     let request = LeafRequest {
         subject: subject("", &["", "a", "a", "b\n"]),
@@ -44,10 +44,10 @@ fn all_reasons_are_given_at_once() {
         not_after: date("1960-01-01T00:00:00Z"),
         usages: BTreeSet::new(),
         dns: dns(&["nöde", "a..b", "b.*", "", "-a", "a b", "10.0.0.1\0", "good.example.com", "*.good"]),
-        ..leaf_request(&key(KeyAlgorithm::EcdsaP256), &ca)
+        ..leaf_request(&key(NewKeyAlgorithm::EcdsaP256), &ca)
     };
     assert_eq!(
-        reasons(issue(&request, &ca, &key(KeyAlgorithm::EcdsaP256))),
+        reasons(issue(&request, &ca, &key(NewKeyAlgorithm::EcdsaP256))),
         [
             "the organization b\\u{a} has control characters",
             "the subject has no common name",
@@ -71,11 +71,11 @@ fn all_reasons_are_given_at_once() {
 
 #[test]
 fn a_leaf_is_not_named_as_its_issuer() {
-    let ca_key = key(KeyAlgorithm::EcdsaP256);
+    let ca_key = key(NewKeyAlgorithm::EcdsaP256);
     let ca = root("kubernetes", &ca_key);
     let request = LeafRequest {
         subject: subject("kubernetes", &[]),
-        ..leaf_request(&key(KeyAlgorithm::EcdsaP256), &ca)
+        ..leaf_request(&key(NewKeyAlgorithm::EcdsaP256), &ca)
     };
     assert_eq!(reasons(issue(&request, &ca, &ca_key)), ["the subject is the name of the issuer"]);
 }
@@ -91,7 +91,7 @@ fn only_authorities_that_may_sign_issue() {
         ),
     ] {
         let (ca, ca_key) = authority(&Recipe { extensions, ..Recipe::default() });
-        let request = leaf_request(&key(KeyAlgorithm::EcdsaP256), &ca);
+        let request = leaf_request(&key(NewKeyAlgorithm::EcdsaP256), &ca);
         assert_eq!(reasons(issue(&request, &ca, &ca_key)), [reason]);
     }
 }
@@ -119,8 +119,10 @@ fn weak_and_unknown_keys_are_refused_on_both_sides() {
 fn names_that_the_issuer_forbids_are_found_before_anything_leaves() {
     let extensions = format!("{CA}nameConstraints=critical,permitted;DNS:example.com\n");
     let (ca, ca_key) = authority(&Recipe { extensions: &extensions, ..Recipe::default() });
-    let request =
-        LeafRequest { dns: dns(&["node1.example.org"]), ..leaf_request(&key(KeyAlgorithm::EcdsaP256), &ca) };
+    let request = LeafRequest {
+        dns: dns(&["node1.example.org"]),
+        ..leaf_request(&key(NewKeyAlgorithm::EcdsaP256), &ca)
+    };
     let Err(IssueError::Refused { refusals }) = issue(&request, &ca, &ca_key) else { panic!("issued") };
     let [Refusal::NameNotAllowed { fault, .. }] = refusals.as_slice() else { panic!("{refusals:?}") };
     assert!(matches!(fault, NameFault::Forbidden { kind: "DNS name", .. }), "{fault}");
@@ -130,7 +132,7 @@ fn names_that_the_issuer_forbids_are_found_before_anything_leaves() {
 fn an_issuer_for_servers_only_issues_no_clients() {
     let extensions = format!("{CA}extendedKeyUsage=serverAuth\n");
     let (ca, ca_key) = authority(&Recipe { extensions: &extensions, ..Recipe::default() });
-    let request = leaf_request(&key(KeyAlgorithm::EcdsaP256), &ca);
+    let request = leaf_request(&key(NewKeyAlgorithm::EcdsaP256), &ca);
     let Err(IssueError::Refused { refusals }) = issue(&request, &ca, &ca_key) else { panic!("issued") };
     let [Refusal::UsageNotAllowed { usage, .. }] = refusals.as_slice() else { panic!("{refusals:?}") };
     assert_eq!(*usage, ExtendedKeyUsage::ClientAuth);

@@ -10,12 +10,12 @@ use super::*;
 #[test]
 fn new_keys_are_written_as_kubeadm_writes_them() {
     for (algorithm, label, encoding, shown) in [
-        (KeyAlgorithm::Rsa2048, "RSA PRIVATE KEY", KeyEncoding::Pkcs1, "(2048 bit, 2 primes)"),
-        (KeyAlgorithm::Rsa3072, "RSA PRIVATE KEY", KeyEncoding::Pkcs1, "(3072 bit, 2 primes)"),
-        (KeyAlgorithm::Rsa4096, "RSA PRIVATE KEY", KeyEncoding::Pkcs1, "(4096 bit, 2 primes)"),
-        (KeyAlgorithm::EcdsaP256, "EC PRIVATE KEY", KeyEncoding::Sec1, "ASN1 OID: prime256v1"),
-        (KeyAlgorithm::EcdsaP384, "EC PRIVATE KEY", KeyEncoding::Sec1, "ASN1 OID: secp384r1"),
-        (KeyAlgorithm::Ed25519, "PRIVATE KEY", KeyEncoding::Pkcs8, "ED25519 Private-Key"),
+        (NewKeyAlgorithm::Rsa2048, "RSA PRIVATE KEY", KeyEncoding::Pkcs1, "(2048 bit, 2 primes)"),
+        (NewKeyAlgorithm::Rsa3072, "RSA PRIVATE KEY", KeyEncoding::Pkcs1, "(3072 bit, 2 primes)"),
+        (NewKeyAlgorithm::Rsa4096, "RSA PRIVATE KEY", KeyEncoding::Pkcs1, "(4096 bit, 2 primes)"),
+        (NewKeyAlgorithm::EcdsaP256, "EC PRIVATE KEY", KeyEncoding::Sec1, "ASN1 OID: prime256v1"),
+        (NewKeyAlgorithm::EcdsaP384, "EC PRIVATE KEY", KeyEncoding::Sec1, "ASN1 OID: secp384r1"),
+        (NewKeyAlgorithm::Ed25519, "PRIVATE KEY", KeyEncoding::Pkcs8, "ED25519 Private-Key"),
     ] {
         let key = key(algorithm);
         assert_eq!((key.algorithm().to_string(), key.encoding()), (algorithm.to_string(), encoding));
@@ -40,7 +40,7 @@ fn new_keys_are_written_as_kubeadm_writes_them() {
 fn elliptic_curve_keys_name_their_curve_and_hold_their_public_key() {
     let openssl = Openssl::new();
     for (algorithm, curve) in
-        [(KeyAlgorithm::EcdsaP256, "prime256v1"), (KeyAlgorithm::EcdsaP384, "secp384r1")]
+        [(NewKeyAlgorithm::EcdsaP256, "prime256v1"), (NewKeyAlgorithm::EcdsaP384, "secp384r1")]
     {
         openssl.write("key", key(algorithm).to_pem().unwrap().as_bytes());
         let structure = openssl.text(&["asn1parse", "-in", "key"]);
@@ -97,7 +97,7 @@ fn requests_carry_names_groups_and_usages() {
 #[test]
 fn requests_are_refused_for_the_reasons_that_certificates_are() {
     let nothing = (BTreeSet::new(), BTreeSet::new());
-    let error = csr(&subject("", &[]), &dns(&["ä"]), &nothing.0, &nothing.1, &key(KeyAlgorithm::Ed25519));
+    let error = csr(&subject("", &[]), &dns(&["ä"]), &nothing.0, &nothing.1, &key(NewKeyAlgorithm::Ed25519));
     assert_eq!(
         error.unwrap_err().to_string(),
         "refused: the subject has no common name; ä is no DNS name; no usage is given"
@@ -115,9 +115,9 @@ fn nothing_that_is_printed_tells_of_a_key() {
         let der = openssl.run(&["pkey", "-in", "key", "-traditional", "-outform", "DER"]);
         // Of RSA the private exponent, of the others the scalar or seed lies here; the public key lies elsewhere.
         let secret = match algorithm {
-            KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => &der[300..330],
-            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 => &der[8..30],
-            KeyAlgorithm::Ed25519 => &der[16..48],
+            NewKeyAlgorithm::Rsa2048 | NewKeyAlgorithm::Rsa3072 | NewKeyAlgorithm::Rsa4096 => &der[300..330],
+            NewKeyAlgorithm::EcdsaP256 | NewKeyAlgorithm::EcdsaP384 => &der[8..30],
+            NewKeyAlgorithm::Ed25519 => &der[16..48],
         };
         let hex = |separator: &str, width: usize| {
             secret[..8].iter().map(|byte| format!("{byte:0width$x}")).collect::<Vec<_>>().join(separator)

@@ -4,7 +4,7 @@ use super::*;
 use crate::agent::fs::disk::Beside;
 use crate::agent::transaction::journal;
 use crate::agent::transaction::journal::Journal;
-use crate::agent::transaction::state_dir::Store;
+use crate::agent::transaction::state_dir::StateDir;
 
 const JOURNAL: &str = "/var/lib/pki/snapshots/7f3a-91c2/1/journal.jsonl";
 
@@ -116,7 +116,7 @@ fn what_a_version_without_random_names_left_is_removed_too() {
 fn the_names_are_known_from_the_journal_before_anything_is_touched() {
     let node = node();
     let local = node.begun(&["/data/a"]);
-    let store = Store::open(&local.tree().unwrap(), STATE).unwrap().unwrap();
+    let store = StateDir::open(&local.tree().unwrap(), STATE).unwrap().unwrap();
     let id = VisitId { run: "7f3a-91c2".to_owned(), visit: 1 };
     let lines = Journal::read(&store.visit(&id).unwrap().unwrap()).unwrap().unwrap();
     let beside = journal::beside(&lines, &id.run);

@@ -22,7 +22,7 @@ fn authority(local: &mut Local) -> Certificate {
     let order = WriteCommand::CreateAuthority {
         certificate: spec(CA[0], "0644"),
         key: spec(CA[1], "0600"),
-        algorithm: KeyAlgorithm::EcdsaP256,
+        algorithm: NewKeyAlgorithm::EcdsaP256,
         subject: name("kubernetes"),
         not_before: at("2026-01-01T00:00:00Z"),
         not_after: at("2036-01-01T00:00:00Z"),
@@ -38,7 +38,7 @@ fn key(local: &mut Local, order: WriteCommand) -> PublicKey {
 }
 
 fn new_key(local: &mut Local) -> PublicKey {
-    let keys = [(slot(), KeyAlgorithm::EcdsaP256)].into();
+    let keys = [(slot(), NewKeyAlgorithm::EcdsaP256)].into();
     let Reply::PublicKeys(mut made) = local.perform(WriteCommand::MakeKeys { keys }).unwrap() else {
         panic!()
     };
@@ -221,7 +221,7 @@ fn an_authority_is_never_overwritten_and_signs_only_as_itself() {
     let again = WriteCommand::CreateAuthority {
         certificate: spec(PAIR[0], "0644"),
         key: spec(CA[1], "0600"),
-        algorithm: KeyAlgorithm::EcdsaP256,
+        algorithm: NewKeyAlgorithm::EcdsaP256,
         subject: name("other"),
         not_before: at("2026-01-01T00:00:00Z"),
         not_after: at("2036-01-01T00:00:00Z"),

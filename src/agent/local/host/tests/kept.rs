@@ -25,7 +25,7 @@ fn restored(node: &Node, from: &str, path: &str) {
 #[test]
 fn nothing_of_what_was_left_is_copied_and_it_is_known_again_all_the_same() {
     let node = Node::new();
-    let text = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().to_pem().unwrap().to_string();
+    let text = PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap().to_pem().unwrap().to_string();
     node.file(KEY, "old", 0o600);
     let mut local = node.begun_as("aaaa-0001", &[KEY]);
     local.perform(write(KEY, &text)).unwrap();

@@ -18,7 +18,7 @@ use crate::protocol::command::{IdentityCheck, Slot};
 use crate::protocol::facts::{ObserveRequest, Seen};
 use crate::protocol::node::Inspect as _;
 use crate::protocol::snapshots::Brief;
-use crate::types::certificate::{KeyAlgorithm, SubjectName, Usage};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
 use crate::types::secret::Secret;
 use crate::types::storage::{FileSpec, Storage};
 use crate::x509::pem;

@@ -15,7 +15,7 @@ fn node() -> (Node, Certificate, String) {
     let made = local.perform(WriteCommand::CreateAuthority {
         certificate: spec(CERTIFICATE, "0644"),
         key: spec(KEY, "0600"),
-        algorithm: KeyAlgorithm::EcdsaP256,
+        algorithm: NewKeyAlgorithm::EcdsaP256,
         subject: SubjectName { common_name: "etcd-ca".to_owned(), ..SubjectName::default() },
         not_before: clock(),
         not_after: "2036-11-21T12:00:00Z".parse().unwrap(),
@@ -29,7 +29,7 @@ fn node() -> (Node, Certificate, String) {
     local.perform(WriteCommand::SetPermissions { file: spec(KEY, "0400") }).unwrap();
     local.commit().unwrap();
     let mut local = node.begun_as("run-2", &PATHS);
-    let new = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap().to_pem().unwrap();
+    let new = PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap().to_pem().unwrap();
     let replace = WriteCommand::WriteText { file: spec(KEY, "0600"), content: Secret::from(new) };
     local.perform(replace).unwrap();
     local.perform(write("/data/a", "second")).unwrap();

@@ -15,7 +15,7 @@ use tonic::client::Grpc;
 use tonic_prost::ProstCodec;
 
 use super::messages::{SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse};
-use super::{ANSWER_LIMIT, Asker, STATUS, call, connect, finish, last_cause, refusal};
+use super::{ANSWER_LIMIT, EtcdClient, STATUS, call, connect, finish, last_cause, refusal};
 use crate::protocol::error::HostError;
 use crate::x509::Sha256;
 
@@ -100,7 +100,7 @@ fn not_saved(reason: impl ToString) -> HostError {
     HostError::EtcdNotSaved { reason: reason.to_string() }
 }
 
-impl Asker {
+impl EtcdClient {
     /// Has the member at this address send its data. Says which digest it has; whatever was kept when that fails is worth nothing.
     pub(crate) fn snapshot(
         &self,

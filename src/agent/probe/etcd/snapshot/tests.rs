@@ -90,7 +90,7 @@ fn a_real_member_sends_what_etcdctl_accepts_and_only_to_a_client_that_it_knows()
     let asker = |name: &str| {
         let file = |ending| members.folder.path().join(format!("{name}.{ending}")).display().to_string();
         let tree = crate::files::confined::Tree::open(None).unwrap();
-        Asker::prepare(&file("crt"), &file("key"), &tree).unwrap()
+        EtcdClient::prepare(&file("crt"), &file("key"), &tree).unwrap()
     };
     let (own, stranger) = (asker("member"), asker("stranger"));
     let mut kept = Kept::default();

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::diff::{Finding, SeenOutside, way_out};
-use crate::types::names::{Address, AuthorityName, Subject};
+use crate::types::names::{Address, AuthorityName, Target};
 use crate::x509::Sha256;
 
 use crate::plan::draft::Builder;
@@ -72,7 +72,7 @@ impl Builder<'_> {
 
     /// The authority whose trust a deed changes.
     fn changes_trust(&self, draft: &DraftDeed) -> Option<(Address, AuthorityName)> {
-        let Subject::Authority(authority) = &draft.address.subject else { return None };
+        let Target::Authority(authority) = &draft.address.subject else { return None };
         let changes = match draft.traits().gives {
             Gives::Authority(_) => true,
             Gives::Trust { bundle, before } => {
