@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Place, Source, Span};
 use crate::yaml::name_index::Names;
-use crate::yaml::parse::{Entry, Node, Value};
+use crate::yaml::node::{Entry, Node, Value};
 
 /// A document of a file.
 #[derive(Debug, Clone)]

@@ -5,5 +5,6 @@ pub mod document;
 pub(crate) mod edit;
 pub(crate) mod lenient;
 pub(crate) mod name_index;
+pub mod node;
 pub mod parse;
 pub(crate) mod withheld;

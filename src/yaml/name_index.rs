@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::Span;
 use crate::diagnostic::counted;
-use crate::yaml::parse::{Entry, Node, Value};
+use crate::yaml::node::{Entry, Node, Value};
 
 /// Mappings with fewer names are searched as they are.
 const SMALL: usize = 16;

@@ -27,6 +27,8 @@ use syntax::{syntax_problem, too_deep};
 use crate::diagnostic::{Code, Diagnostic, Place, Source, Span, quoted, shown};
 use crate::yaml::document::Document;
 
+pub use crate::yaml::node::{Entry, Key, Node, Value};
+
 /// How deep a spec may nest, aliases followed. The deepest field of the format is at eight.
 const DEEPEST: usize = 64;
 
@@ -35,54 +37,6 @@ const MOST_NODES: usize = 100_000;
 
 /// How many problems of one file are told before reading stops.
 const MOST_PROBLEMS: usize = 100;
-
-/// A value with the place where it is written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Node {
-    /// The bytes of the value in its file; a value that an alias repeats is where its anchor is.
-    pub span: Span,
-    /// The value.
-    pub value: Value,
-    /// Whether it is a scalar without quotes.
-    pub plain: bool,
-}
-
-/// A YAML value by the core schema of YAML 1.2.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// Nothing, `null` or `~`.
-    Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A number, as written.
-    Number(String),
-    /// A text, quoted or not.
-    String(String),
-    /// A list.
-    Sequence(Vec<Node>),
-    /// A mapping in the order of the file; no key occurs twice.
-    Mapping(Vec<Entry>),
-}
-
-/// A key of a mapping with the place where it is written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Key {
-    /// The key's text.
-    pub name: String,
-    /// The bytes of the key in its file.
-    pub span: Span,
-    /// Whether it is written without quotes.
-    pub plain: bool,
-}
-
-/// One line of a mapping.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    /// The key.
-    pub key: Key,
-    /// Its value.
-    pub value: Node,
-}
 
 /// What a text holds.
 #[derive(Debug, Default)]
