@@ -19,7 +19,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::health_check::HealthCheck;
-use crate::protocol::wire::command::{WireSharedIdentity, secret};
+use crate::protocol::wire::secret;
+use crate::protocol::wire::secret::WireSharedIdentity;
 use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
 use crate::types::non_empty::{NonEmpty, or_nothing};
 use crate::types::scalars::FileMode;
@@ -27,7 +28,8 @@ use crate::types::secret::Secret;
 use crate::types::storage::{FileSpec, Storage};
 use crate::x509::{Certificate, CertificateRequest, PublicKey, Sha256};
 
-pub use crate::protocol::snapshots::VisitId;
+pub use crate::protocol::shared_identity::SharedIdentity;
+pub use crate::protocol::visit::VisitId;
 
 /// Opens a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -539,15 +541,6 @@ pub struct IdentityCheck {
     pub ip: BTreeSet<IpAddr>,
     /// When it must be valid.
     pub now: Timestamp,
-}
-
-/// An identity that nodes share, on its way from one to another. It cannot be printed or serialised.
-#[derive(Debug, Clone)]
-pub struct SharedIdentity {
-    /// The certificate and what follows it, PEM. Of a pair the file as it is.
-    pub certificate: Secret,
-    /// The private key, PEM. Of a pair the file as it is.
-    pub key: Secret,
 }
 
 /// What a command gave.

@@ -15,12 +15,13 @@ pub use crate::protocol::live_facts::{
     MemberFacts, MemberStatus, Probe, ProcessFacts, Served, ServiceFacts, ServiceQuestion, UnitFacts,
 };
 pub use crate::protocol::unsafe_step::{Met, UnsafeStep, User};
+pub use crate::protocol::visit::VisitState;
 
 use crate::formats::kubeconfig::KubeconfigFacts;
 use crate::formats::kubelet::KubeletFacts;
 use crate::formats::manifest::ManifestFacts;
 use crate::formats::pem_facts::PemFacts;
-use crate::protocol::snapshots::VisitId;
+use crate::protocol::visit::VisitId;
 use crate::types::names::{NodeName, ServiceName};
 use crate::x509::{Certificate, Sha256};
 
@@ -142,20 +143,6 @@ pub struct PastTransaction {
     pub transaction: OpenTransaction,
     /// How it ended.
     pub state: VisitState,
-}
-
-/// How a transaction stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum VisitState {
-    /// It was begun and has not ended.
-    Open,
-    /// Its changes were kept.
-    Committed,
-    /// Its changes were taken back.
-    Undone,
-    /// Its changes could not all be taken back; it is still open and a person is needed.
-    UndoFailed,
 }
 
 /// The user as which a node is read and changed.

@@ -7,25 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::facts::VisitState;
 use crate::x509::{Certificate, Sha256};
 use jiff::Timestamp;
 
-/// Names one transaction on one node: a run and the number of the visit in it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VisitId {
-    /// The run, which is also the plan's id, such as `7f3a-91c2`: up to 64 letters, digits and hyphens.
-    pub run: String,
-    /// The visit, counted from 1 over the whole run.
-    pub visit: u32,
-}
-
-impl std::fmt::Display for VisitId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.run, self.visit)
-    }
-}
+pub use crate::protocol::visit::VisitId;
+use crate::protocol::visit::VisitState;
 
 /// The name of what becomes, or was, `name` while a run is at work. It starts with a dot, since a kubelet takes any other file in its manifests
 /// directory for a pod. How it ends only the node knows.

@@ -9,6 +9,7 @@
 
 pub(crate) mod command;
 pub(crate) mod frame;
+pub(crate) mod secret;
 #[cfg(test)]
 mod tests;
 
