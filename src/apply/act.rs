@@ -8,8 +8,7 @@ use crate::plan::{
     Action, CaCertificates, CsrRequest, Deed, IdentityCopy, Install, Issue, KeySource, RestartMethod,
 };
 use crate::protocol::command::{
-    AuthorityFiles, IdentityCheck, ReadCommand, Reply, RequestContent, SignRequest, Slot, VisitId,
-    WriteCommand,
+    AuthorityFiles, IdentityCheck, ReadCommand, RequestContent, SignRequest, Slot, VisitId, WriteCommand,
 };
 use crate::protocol::error::HostError;
 use crate::types::certificate::NewKeyAlgorithm;
@@ -19,7 +18,9 @@ use crate::types::secret::Secret;
 use crate::types::storage::Storage;
 use crate::x509::Certificate;
 
-use super::answers::{certificate_of, public_key, public_keys, request_of, shared_identity, unanswered};
+use super::answers::{
+    ask, certificate_of, done, perform, public_key, public_keys, request_of, shared_identity, unanswered,
+};
 use super::{Run, judge, keys};
 use crate::plan::model::outcome::VisitEnd;
 
@@ -416,28 +417,6 @@ fn check(deed: &Deed, now: Timestamp) -> Option<IdentityCheck> {
         ip: ip.clone(),
         now,
     })
-}
-
-pub(super) fn ask(run: &mut Run<'_, '_>, node: &NodeName, command: ReadCommand) -> Result<Reply, HostError> {
-    match run.hosts.get(node) {
-        Some(host) => super::held(host).ask(command),
-        None => Err(HostError::NotOpen),
-    }
-}
-
-pub(super) fn perform(
-    run: &mut Run<'_, '_>,
-    node: &NodeName,
-    command: WriteCommand,
-) -> Result<Reply, HostError> {
-    match run.hosts.get(node) {
-        Some(host) => super::held(host).perform(command),
-        None => Err(HostError::NotOpen),
-    }
-}
-
-pub(super) fn done(run: &mut Run<'_, '_>, node: &NodeName, command: WriteCommand) -> Result<(), HostError> {
-    perform(run, node, command).map(|_| ())
 }
 
 fn certificates(

@@ -1,11 +1,36 @@
-//! What a command must have been answered with. A node that answers something else than it was asked breaks the protocol.
+//! Commands to the nodes of a run, and what each must have been answered with. A node that answers something else than it was asked breaks the protocol.
 
 use std::collections::BTreeMap;
 
-use crate::protocol::command::{Reply, SharedIdentity, Slot};
+use crate::protocol::command::{ReadCommand, Reply, SharedIdentity, Slot, WriteCommand};
 use crate::protocol::error::HostError;
+use crate::types::names::NodeName;
 use crate::types::secret::Secret;
 use crate::x509::{Certificate, CertificateRequest, PublicKey};
+
+use super::Run;
+
+pub(super) fn ask(run: &mut Run<'_, '_>, node: &NodeName, command: ReadCommand) -> Result<Reply, HostError> {
+    match run.hosts.get(node) {
+        Some(host) => super::held(host).ask(command),
+        None => Err(HostError::NotOpen),
+    }
+}
+
+pub(super) fn perform(
+    run: &mut Run<'_, '_>,
+    node: &NodeName,
+    command: WriteCommand,
+) -> Result<Reply, HostError> {
+    match run.hosts.get(node) {
+        Some(host) => super::held(host).perform(command),
+        None => Err(HostError::NotOpen),
+    }
+}
+
+pub(super) fn done(run: &mut Run<'_, '_>, node: &NodeName, command: WriteCommand) -> Result<(), HostError> {
+    perform(run, node, command).map(|_| ())
+}
 
 pub(super) fn certificate_of(reply: Reply) -> Result<Certificate, HostError> {
     if let Reply::Certificate(certificate) = reply { Ok(certificate) } else { Err(unanswered()) }

@@ -9,8 +9,7 @@ use crate::types::storage::FileSpec;
 use crate::x509::Sha256;
 
 use super::Run;
-use super::act::{ask, done, perform};
-use super::answers::{public_key, shared};
+use super::answers::{ask, done, perform, public_key, shared};
 
 /// From memory to memory. The node that receives it compares it with what the plan says before it writes: the one that gave it may lie.
 pub(super) fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &KeyCopy) -> Result<(), HostError> {

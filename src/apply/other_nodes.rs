@@ -81,7 +81,7 @@ impl Run<'_, '_> {
             timeout_seconds: timeout.seconds(),
             links: self.links_on(node),
         };
-        super::act::ask(self, node, command).map(|_| ())
+        super::answers::ask(self, node, command).map(|_| ())
     }
 }
 
