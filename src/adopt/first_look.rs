@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::cluster::{self, ClusterNames, api_server_certificate, host_of};
 use super::comments::Comments;
+use super::intents::intend;
 use super::kubeadm::KubeadmConfig;
 use super::{AdoptError, Draft, Found, Reached};
 use crate::profile::detect;
@@ -113,7 +114,7 @@ pub fn begin(found: &[Found], config: Option<&KubeadmConfig>) -> Result<(Draft, 
         missing: None,
     };
     if let Some(config) = config {
-        config.intend(&mut draft, &facts);
+        intend(config, &mut draft, &facts);
     }
     Ok((draft, names))
 }

@@ -1,21 +1,17 @@
 //! What a kubeadm configuration says about certificates: `ClusterConfiguration`, `InitConfiguration` and `JoinConfiguration` of v1beta1 to v1beta4, also
 //! inside the ConfigMap `kube-system/kubeadm-config`.
 //!
-//! What enters is the text of such a file; what leaves is [`KubeadmConfig`]. It says what was intended. What nodes hold is taken before it, and where they lack
-//! what it intends, that is said.
+//! What enters is the text of such a file; what leaves is [`KubeadmConfig`], which says what was intended. What of it becomes part of a spec is `intents`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::Draft;
-use super::cluster::api_server_certificate;
-use crate::protocol::facts::NodeFacts;
 use crate::spec::check::forms::{dns_fault, is_endpoint, is_subnet, path_fault};
-use crate::spec::types::{Cluster, Directory, Node, Role};
+use crate::spec::types::{Cluster, Node, Role};
 use crate::types::certificate::NewKeyAlgorithm;
 use crate::types::duration::Duration;
-use crate::types::names::{DirectoryName, IdentityName, NodeName};
+use crate::types::names::{IdentityName, NodeName};
 use crate::types::scalars::KubernetesVersion;
 use crate::yaml::lenient;
 use crate::yaml::lenient::null_is_default;
@@ -159,80 +155,6 @@ impl KubeadmConfig {
         let roles =
             if is_control_plane { [Role::ControlPlane, Role::Etcd].into() } else { [Role::Worker].into() };
         self.nodes.insert(name, Node { address, roles, connection: None });
-    }
-
-    /// Writes into a draft what nodes cannot tell; what they can is found on them.
-    pub(super) fn intend(&self, draft: &mut Draft, facts: &BTreeMap<&NodeName, &NodeFacts>) {
-        let from = |field: &str| format!("{field} in {}", self.file);
-        let tells_version = facts.values().any(|facts| facts.kubernetes_version.is_some());
-        if let Some(version) = self.version.filter(|_| !tells_version) {
-            draft.spec.spec.kubernetes_version = Some(version);
-            draft.comments.say(&["kubernetesVersion"], from("kubernetesVersion"));
-        }
-        if let Some(validity) = self.validity {
-            draft.comments.say(&["defaults", "validity"], from("certificateValidityPeriod"));
-            draft.spec.spec.defaults.validity = validity;
-        }
-        if let Some(validity) = self.authority_validity {
-            draft.comments.say(&["defaults", "authorityValidity"], from("caCertificateValidityPeriod"));
-            draft.spec.spec.defaults.authority_validity = validity;
-        }
-        if !facts.is_empty() {
-            self.compare_names(draft, facts);
-            return;
-        }
-        if let Some(algorithm) = self.key_algorithm {
-            draft.spec.spec.defaults.key_algorithm = Some(algorithm);
-            draft.comments.say(&["defaults", "keyAlgorithm"], from("encryptionAlgorithm"));
-        }
-        if let (Some(path), Ok(pki)) = (&self.certificates, "pki".parse::<DirectoryName>()) {
-            draft.comments.say(&["directories", "pki"], from("certificatesDir"));
-            let directory = Directory { path: path.clone(), link: None, migrate: false };
-            draft.spec.spec.directories.insert(pki, directory);
-        }
-        for (name, names) in &self.names {
-            if self.external_etcd && name.as_str() != "apiserver" {
-                continue;
-            }
-            let field = if name.as_str() == "apiserver" { "apiServer.certSANs" } else { "etcd.local" };
-            draft.comments.say(&["certificates", name.as_str(), "names"], from(field));
-            for text in names {
-                let (dns, ip) = {
-                    let own = &mut draft.certificate(name).names;
-                    (&mut own.dns, &mut own.ip)
-                };
-                if text.parse::<std::net::IpAddr>().is_ok() {
-                    ip.insert(text.clone())
-                } else {
-                    dns.insert(text.clone())
-                };
-            }
-        }
-        if self.external_etcd {
-            let text = format!("etcd is external in {}: adopt its nodes by themselves", self.file);
-            draft.intents.insert(text);
-        }
-    }
-
-    /// Names that were asked for and that no certificate has: kubeadm's renewal copies the names of the old one (kubeadm#1447).
-    fn compare_names(&self, draft: &mut Draft, facts: &BTreeMap<&NodeName, &NodeFacts>) {
-        let Some(names) = self.names.iter().find(|(name, _)| name.as_str() == "apiserver") else { return };
-        for (node, facts) in facts {
-            let Some((path, certificate)) = api_server_certificate(facts) else { continue };
-            let held = &certificate.facts().names;
-            let lacks = |name: &&String| match name.parse() {
-                Ok(ip) => !held.ip.contains(&ip),
-                Err(_) => !held.dns.iter().any(|held| held.eq_ignore_ascii_case(name)),
-            };
-            let lacking: Vec<&str> = names.1.iter().filter(lacks).map(String::as_str).collect();
-            if !lacking.is_empty() {
-                draft.intents.insert(format!(
-                    "apiServer.certSANs in {} asks for {}, which {path} on {node} lacks: add them to certificates.apiserver.names to have them",
-                    self.file,
-                    lacking.join(", ")
-                ));
-            }
-        }
     }
 
     /// The additional names of a certificate, as they were asked for.

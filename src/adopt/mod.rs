@@ -13,6 +13,7 @@ mod emit;
 mod external_etcd;
 mod files;
 pub mod first_look;
+mod intents;
 mod kubeadm;
 mod lifetimes;
 pub mod next_plan;
