@@ -22,6 +22,7 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod trust_files;
 
 use std::collections::BTreeSet;
 
@@ -41,7 +42,7 @@ use crate::trust::state::State;
 use crate::trust::topology::{Input, InstanceId, LinkId, Topology, topology};
 use crate::types::names::{Address, AuthorityName, Target};
 use play::{Break, Play, Shortage, waves};
-use trust::Watch;
+use trust_files::Watch;
 
 /// Plays a plan.
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::deeds::{Effect, refusal};
-use super::trust::Watch;
+use super::trust_files::Watch;
 use crate::plan::model::checked::When;
 use crate::plan::{Action, Deed, PlanContent, PlannedTransaction};
 use crate::trust::health::{Count, Health};
