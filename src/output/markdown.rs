@@ -2,23 +2,19 @@
 //!
 //! What enters is a finished plan and how many bytes the result may have; what leaves is text that stays within them: first the drawing of the order goes, then the
 //! middle of the text, then the middle of the table, and last the middle of the errors. The first lines and the last one, some hundred bytes, are always there. A
-//! comment is found again by the hidden marker in its first line. Names that come from nodes and certificates stand in code spans, where Markdown, HTML and mentions mean nothing.
+//! comment is found again by the hidden marker in its first line.
 
 use std::fmt::Write as _;
 
 use super::deed::counted;
+use super::markdown_parts::{CUT, cell, code, cut_rows, ends, fenced_within, fold, harmless, longest_run};
 use super::phases;
 use super::plan::{Group, counters, errors, groups, last_line, plan as text_of, upper_approval};
 use super::privilege::caution;
 use super::wrap::wrapped;
-use crate::diagnostic::escaped;
-use crate::diagnostic::log_commands::in_text;
 use crate::plan::{Action, Deed, Disruption, PlanContent, Undo};
 use crate::types::format::instant;
 use crate::x509::Sha256;
-
-/// What is left when something had to be cut.
-const CUT: &str = "... cut: ";
 
 /// The plan as Markdown of at most `max_bytes`, with the digest of its saved form where it was saved.
 pub fn markdown(plan: &PlanContent, digest: Option<&Sha256>, max_bytes: usize) -> String {
@@ -193,85 +189,6 @@ fn drawing(plan: &PlanContent) -> String {
     text
 }
 
-fn fold(title: &str, kind: &str, text: &str) -> String {
-    format!("<details><summary>{title}</summary>\n\n{}</details>\n\n", fenced(kind, text))
-}
-
-/// What begins a marker, of a plan or of a run.
-const MARKER: &str = "<!-- pki ";
-
-/// Words that may be anybody's: they can be neither the marker by which a comment is found nor a command to whoever prints them.
-fn harmless(text: &str) -> String {
-    in_text(&text.replace(MARKER, "<\\u{21}-- pki ")).into_owned()
-}
-
-/// Text in a fence that nothing in it can close.
-pub(super) fn fenced(kind: &str, text: &str) -> String {
-    let text = harmless(text);
-    let fence = "`".repeat(longest_run(&text).max(2) + 1);
-    format!("{fence}{kind}\n{}\n{fence}\n\n", text.trim_end_matches('\n'))
-}
-
-/// Text in such a fence, with lines of its middle left out where there is no room for all; nothing where not even that can be said.
-pub(super) fn fenced_within(kind: &str, text: &str, room: usize) -> String {
-    let text = &harmless(text);
-    let whole = fenced(kind, text);
-    if whole.len() <= room {
-        return whole;
-    }
-    let lines: Vec<&str> = text.lines().collect();
-    let note = format!("{CUT}{} in all, the form `text` has them\n", counted(lines.len(), "line", "lines"));
-    // A run of backticks in what is kept makes both fences longer.
-    let around = fenced(kind, &note).len() + longest_run(text) * 2;
-    let (first, last) = ends(&lines, room.saturating_sub(around));
-    let cut = fenced(kind, &format!("{first}{note}{last}"));
-    if cut.len() <= room { cut } else { String::new() }
-}
-
-/// The most backticks in a row.
-fn longest_run(text: &str) -> usize {
-    text.split(|character| character != '`').map(str::len).max().unwrap_or(0)
-}
-
-/// A code span: in it nothing has a meaning but backticks, which it outnumbers.
-pub(super) fn code(text: &str) -> String {
-    if text.is_empty() {
-        return String::new();
-    }
-    let text = harmless(&escaped(text));
-    let quotes = "`".repeat(longest_run(&text) + 1);
-    let space = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
-    format!("{quotes}{space}{text}{space}{quotes}")
-}
-
-/// A code span in a table, whose columns end with bars.
-pub(super) fn cell(text: &str) -> String {
-    code(text).replace('|', "\\|")
-}
-
-/// A table, with rows of its middle left out where there is no room for all; nothing where there are none, or no room even for its ends.
-pub(super) fn cut_rows(head: &str, rows: &[String], room: usize) -> String {
-    let whole = rows.concat();
-    if rows.is_empty() {
-        return String::new();
-    }
-    if head.len() + whole.len() < room {
-        return format!("{head}{whole}\n");
-    }
-    let columns = head.lines().next().unwrap_or_default().matches('|').count();
-    let note = format!(
-        "| | {CUT}{} {}\n",
-        counted(rows.len(), "row in all", "rows in all"),
-        "| ".repeat(columns.saturating_sub(2)).trim_end()
-    );
-    let lines: Vec<&str> = rows.iter().map(|row| row.trim_end()).collect();
-    let (first, last) = ends(&lines, room.saturating_sub(head.len() + note.len() + 1));
-    if first.is_empty() && last.is_empty() {
-        return String::new();
-    }
-    format!("{head}{first}{note}{last}\n")
-}
-
 /// The text of a plan, folded, with lines of its middle left out where there is no room for all.
 pub(super) fn folded_plan(plan: &PlanContent, room: usize) -> String {
     let text = as_diff(&harmless(&text_of(plan)));
@@ -289,23 +206,4 @@ fn cut_fold(text: &str, room: usize) -> String {
         return String::new();
     }
     fold("The plan, shortened", "diff", &format!("{first}{note}{last}"))
-}
-
-/// As many lines of both ends as have room together: two of the beginning for each one of the end.
-fn ends(lines: &[&str], room: usize) -> (String, String) {
-    let (mut first, mut last): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-    let mut left = room;
-    let mut rest = lines.iter();
-    for turn in 0_usize.. {
-        let from_end = turn % 3 == 2;
-        let Some(line) = (if from_end { rest.next_back() } else { rest.next() }) else { break };
-        if line.len() + 1 > left {
-            break;
-        }
-        left -= line.len() + 1;
-        if from_end { last.push(line) } else { first.push(line) }
-    }
-    last.reverse();
-    let text = |lines: Vec<&str>| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-    (text(first), text(last))
 }

@@ -7,6 +7,7 @@ mod external;
 pub(crate) mod health_checks;
 mod issue;
 mod markdown;
+mod markdown_parts;
 mod metrics;
 pub(crate) mod notes;
 mod nothing;

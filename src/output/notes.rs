@@ -1,12 +1,11 @@
-//! What a plan says besides what it does: restarts that are left to a person, what is due and done elsewhere, and what is left alone.
+//! What a plan says besides what it does: why, restarts that are left to a person, what is due and done elsewhere, and what is left alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::plan::reasons;
 use crate::diagnostic::escaped;
 use crate::diff::Effect;
-use crate::plan::PlanContent;
+use crate::plan::{PlanContent, Why};
 
 /// Services that a person restarts.
 pub(super) fn restarts(plan: &PlanContent) -> String {
@@ -85,4 +84,17 @@ pub(super) fn notes(plan: &PlanContent) -> String {
         let _ = writeln!(text, "    {}: {reason}", addresses.join(", "));
     }
     text
+}
+
+/// Reasons with the places that decided them, each once.
+pub(super) fn reasons<'a>(reasons: impl IntoIterator<Item = &'a Why>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for Why { finding, place } in reasons {
+        let place = place.as_ref().map(|place| format!(" ({})", escaped(place))).unwrap_or_default();
+        let line = format!("{}{place}", finding.reason);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
 }

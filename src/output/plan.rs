@@ -11,8 +11,8 @@ use super::phases;
 use super::privilege::runs_as_root;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
-use crate::output::notes::{elsewhere, links, notes, restarts};
-use crate::plan::{Action, Approval, Blocked, Deed, Disruption, Phase, PlanContent, PlannedTransaction, Why};
+use crate::output::notes::{elsewhere, links, notes, reasons, restarts};
+use crate::plan::{Action, Approval, Blocked, Deed, Disruption, Phase, PlanContent, PlannedTransaction};
 use crate::types::format::instant;
 use crate::types::names::Target;
 
@@ -175,19 +175,6 @@ fn blocks(plan: &PlanContent) -> String {
 /// The reasons of a group, each once.
 fn why(members: &[&Action]) -> Vec<String> {
     reasons(members.iter().flat_map(|action| &action.reasons))
-}
-
-/// Reasons with the places that decided them, each once.
-pub(super) fn reasons<'a>(reasons: impl IntoIterator<Item = &'a Why>) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for Why { finding, place } in reasons {
-        let place = place.as_ref().map(|place| format!(" ({})", escaped(place))).unwrap_or_default();
-        let line = format!("{}{place}", finding.reason);
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    lines
 }
 
 /// Title and body of an action's block; `None` for what frames the others.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::markdown::code;
+use super::markdown_parts::code;
 use crate::plan::{Approval, PlanContent, RootCommand};
 
 /// The commands of the spec, word for word; nothing where there are none.

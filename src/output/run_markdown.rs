@@ -5,7 +5,8 @@
 
 use std::fmt::Write as _;
 
-use super::markdown::{cell, code, cut_rows, fenced_within, folded_plan};
+use super::markdown::folded_plan;
+use super::markdown_parts::{cell, code, cut_rows, fenced_within};
 use super::report::{end, verdict, what_follows};
 use super::wrap::wrapped;
 use crate::plan::PlanContent;
