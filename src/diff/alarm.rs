@@ -4,7 +4,6 @@
 
 use serde::Serialize;
 
-use super::strangers::Judges;
 use super::{Effect, Finding, Reason};
 
 /// An alarm that a finding raises.
@@ -38,14 +37,5 @@ impl Finding {
     /// Whether it says that somebody else's CA goes, because the spec distrusts it.
     pub fn is_of_stray(&self) -> bool {
         matches!(self.reason, Reason::Distrusted { stray: true, .. })
-    }
-}
-
-/// What the owner of a foreign CA can do.
-pub(super) fn power(judges: Judges) -> &'static str {
-    match judges {
-        Judges::Clients => "whoever holds its key is let in as any client",
-        Judges::Servers => "whoever holds its key can pass for a server",
-        Judges::Unknown => "nothing says who is judged by this file, so whoever holds its key may be let in",
     }
 }

@@ -1,48 +1,16 @@
 //! The checks of an identity: a certificate with its key.
 
-use jiff::Timestamp;
-
-use crate::desired::{DesiredAuthority, DesiredIdentity, DesiredNames};
+use crate::desired::DesiredNames;
 use crate::formats::kubeconfig::OtherCredentials;
-use crate::protocol::facts::NodeFacts;
 use crate::types::certificate::Usage;
-use crate::types::names::{AuthorityName, NodeName};
-use crate::types::scalars::KubernetesVersion;
+use crate::types::format::subject_text;
 use crate::types::storage::Storage;
 use crate::x509::chain;
 use crate::x509::chain::{ChainFault, Purpose};
 use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm};
 
-use super::authority::is_extension;
-use super::declared;
-use super::{
-    AuthorityView, CaRotation, Effect, Finding, Form, IdentityView, Reason, files, request, strangers,
-    verifiers,
-};
-use crate::types::format::subject_text;
-
-/// Everything that the checks of one identity on one node look at.
-pub(super) struct IdentityCase<'a> {
-    pub(super) now: Timestamp,
-    pub(super) wanted: &'a DesiredIdentity,
-    pub(super) view: &'a IdentityView,
-    pub(super) authority: Option<IssuingAuthority<'a>>,
-    pub(super) node: &'a NodeName,
-    /// The Kubernetes version of the node, where known.
-    pub(super) version: Option<KubernetesVersion>,
-    pub(super) facts: &'a NodeFacts,
-}
-
-/// The authority of an identity.
-#[derive(Clone, Copy)]
-pub(super) struct IssuingAuthority<'a> {
-    pub(super) name: &'a AuthorityName,
-    pub(super) wanted: &'a DesiredAuthority,
-    /// What all nodes hold of it.
-    pub(super) view: &'a AuthorityView,
-    /// What takes its place.
-    pub(super) succession: Option<&'a CaRotation>,
-}
+use super::cases::{IdentityCase, issuers_of};
+use super::{Effect, Finding, Form, Reason, declared, files, is_extension, request, strangers, verifiers};
 
 /// How good a certificate with its key is on one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,22 +127,6 @@ impl IdentityCase<'_> {
             Some(Effect::Due) => CertificateHealth::Due,
             Some(Effect::Note) | None => CertificateHealth::Good,
         }
-    }
-
-    /// The certificates with which this node's components check what the authority issued; `None` while unknown.
-    pub(super) fn issuers(&self) -> Option<&[Certificate]> {
-        self.authority?.view.on_node(self.node)
-    }
-
-    /// The certificate right above one, among those on this node.
-    pub(super) fn issuer<'c>(&'c self, certificate: &'c Certificate) -> Option<&'c Certificate> {
-        issuers_of(certificate, &self.view.chain, self.issuers()?).first().copied()
-    }
-
-    /// When the first of those ends that stand above a certificate.
-    fn issuer_end(&self, certificate: &Certificate) -> Option<Timestamp> {
-        let above = issuers_of(certificate, &self.view.chain, self.issuers()?);
-        above.into_iter().map(|issuer| issuer.facts().not_after).min()
     }
 
     /// The private key does not belong to the certificate.
@@ -372,30 +324,4 @@ fn key_algorithm_differs(case: &IdentityCase<'_>, certificate: &Certificate) -> 
         Finding::due(Reason::KeyAlgorithmDiffers { found: found.clone(), wanted })
             .decided_by(declared.by.as_ref())
     })
-}
-
-/// The certificates above `certificate`, one issuing the one before it, up to one of `issuers`: that one alone where it signed `certificate`
-/// itself, else after those of its own `chain` that lead to it. Empty where none does.
-fn issuers_of<'a>(
-    certificate: &'a Certificate,
-    chain: &'a [Certificate],
-    issuers: &'a [Certificate],
-) -> Vec<&'a Certificate> {
-    let mut above: Vec<&Certificate> = Vec::new();
-    let mut child = certificate;
-    loop {
-        let issuer_among =
-            |pool: &'a [Certificate]| pool.iter().find(|issuer| chain::is_issued_by(child, issuer));
-        if let Some(issuer) = issuer_among(issuers) {
-            above.push(issuer);
-            return above;
-        }
-        match issuer_among(chain).filter(|issuer| !above.contains(issuer)) {
-            Some(next) => {
-                above.push(next);
-                child = next;
-            }
-            None => return Vec::new(),
-        }
-    }
 }

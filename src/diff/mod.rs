@@ -6,10 +6,14 @@
 
 mod alarm;
 mod authority;
+mod authority_view;
+mod cases;
 mod copies;
 mod declared;
+mod differences;
 mod directory;
 mod files;
+mod finding;
 mod identity;
 mod key_pair;
 mod machine;
@@ -19,7 +23,7 @@ mod request;
 mod service;
 mod shared;
 pub mod signed;
-pub(crate) mod snapshot_keys;
+mod snapshot_keys;
 mod strangers;
 mod succession;
 #[cfg(test)]
@@ -31,31 +35,26 @@ mod view;
 mod ways;
 mod wishes;
 
-pub use directory::MoveObstacle;
-pub(crate) use directory::{hidden, own_hop, target};
-
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 pub use alarm::FindingAlarm;
-pub use authority::{AuthorityView, authority_views, is_extension};
-pub use copies::CopyHeld;
-pub use declared::NotAsDeclared;
+pub use authority_view::{AuthorityView, Staged, authority_views};
+pub use differences::Differences;
+pub(crate) use directory::{hidden, own_hop, target};
+pub use finding::{Effect, Finding};
 pub use identity::CertificateHealth;
-pub use reason::Reason;
+pub use reason::{CopyHeld, Judges, KnownContent, MoveObstacle, NotAsDeclared, Reason, Stray};
 pub use request::waiting_request;
 pub use shared::{SharedView, shared_views};
-pub use strangers::{Judges, Stray};
 pub(crate) use succession::successor_names;
-pub use succession::{CaRotation, Staged, successions};
+pub use succession::{CaRotation, successions};
+pub use trust::is_extension;
 pub use unlisted::{Outsider, Seen as SeenOutside, Sighting, Unlisted, unlisted, way_out};
 pub use view::{Form, IdentityView, identity_view, storage_view};
 pub(crate) use view::{foreign_content, in_the_way};
-pub use ways::KnownContent;
 pub(crate) use ways::{linked_key, safe_way};
 
 use crate::desired::{Desired, DesiredNode};
@@ -67,114 +66,6 @@ use ways::Ways;
 
 /// The largest difference between a node's clock and ours. Beyond it a certificate that we issue might not be valid yet on the node.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_seconds(60);
-
-/// What a finding means for a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Effect {
-    /// A change would be dangerous: a person has to look first.
-    Blocks,
-    /// Too little is known to decide.
-    Unknown,
-    /// A change is due.
-    Due,
-    /// Said, and left alone.
-    Note,
-}
-
-/// One finding about one thing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Finding {
-    /// What it means for a plan.
-    pub effect: Effect,
-    /// What was found.
-    #[serde(flatten)]
-    pub reason: Reason,
-    /// The path in the spec that decided it, such as `spec.defaults.renewBefore`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decided_by: Option<Vec<String>>,
-}
-
-impl Finding {
-    /// A change is due.
-    pub fn due(reason: Reason) -> Self {
-        Self { effect: Effect::Due, reason, decided_by: None }
-    }
-
-    /// A person has to look first.
-    pub fn blocks(reason: Reason) -> Self {
-        Self { effect: Effect::Blocks, reason, decided_by: None }
-    }
-
-    /// Said, and left alone.
-    pub fn note(reason: Reason) -> Self {
-        Self { effect: Effect::Note, reason, decided_by: None }
-    }
-
-    /// Due, unless the reason is that nothing is known.
-    pub fn due_unless_unknown(reason: Reason) -> Self {
-        let effect = if matches!(reason, Reason::Unknown { .. }) {
-            Effect::Unknown
-        } else if matches!(reason, Reason::ForeignContent { .. }) {
-            // Who knows what it is has to say that it may go.
-            Effect::Blocks
-        } else {
-            Effect::Due
-        };
-        Self { effect, reason, decided_by: None }
-    }
-
-    /// Names the part of the spec that decided it.
-    #[must_use]
-    pub fn decided_by(mut self, path: Option<&Vec<String>>) -> Self {
-        self.decided_by = path.cloned();
-        self
-    }
-}
-
-/// Every finding, by address; a thing without findings is as it should be and does not occur.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Differences {
-    /// The findings of each thing, gravest first.
-    pub findings: BTreeMap<Address, Vec<Finding>>,
-}
-
-impl Differences {
-    /// The findings of one thing.
-    pub fn of(&self, address: &Address) -> &[Finding] {
-        self.findings.get(address).map_or(&[], Vec::as_slice)
-    }
-
-    /// The gravest effect of all findings; `None` when there are none.
-    pub fn gravest(&self) -> Option<Effect> {
-        self.findings.values().flatten().map(|finding| finding.effect).min()
-    }
-
-    /// The same where these files may be replaced, although they hold nothing that is known.
-    #[must_use]
-    pub fn accepting(&self, paths: &BTreeSet<String>) -> Self {
-        let mut differences = self.clone();
-        for finding in differences.findings.values_mut().flatten() {
-            if let Reason::ForeignContent { path, .. } = &finding.reason
-                && paths.contains(path)
-            {
-                finding.effect = Effect::Due;
-            }
-        }
-        differences.findings.values_mut().for_each(|findings| findings.sort());
-        differences
-    }
-
-    fn add(&mut self, subject: Target, node: &NodeName, findings: Vec<Finding>) {
-        if !findings.is_empty() {
-            let of = self.findings.entry(Address { subject, node: node.clone() }).or_default();
-            of.extend(findings);
-            of.sort();
-            of.dedup();
-        }
-    }
-}
 
 /// Compares what should be with what is at the instant `now`.
 pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differences {
@@ -263,7 +154,7 @@ fn node_differences(
             continue;
         };
         let succession = successions.get(authority);
-        let case = authority::AuthorityCase {
+        let case = cases::AuthorityCase {
             now,
             name: authority,
             wanted,
@@ -288,7 +179,7 @@ fn node_differences(
         let view = identity_view(wanted, facts);
         let authority = shared::authority_of(wanted, desired, authorities, successions);
         let (version, view) = (node.version, &view);
-        let case = identity::IdentityCase { now, wanted, view, authority, node: name, version, facts };
+        let case = cases::IdentityCase { now, wanted, view, authority, node: name, version, facts };
         let files: Vec<&str> = wanted.storage.files().into_iter().map(|file| file.path.as_str()).collect();
         let findings = hidden(&files).unwrap_or_else(|| {
             let linked = linked_key(&wanted.storage, facts);

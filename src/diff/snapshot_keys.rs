@@ -7,7 +7,7 @@
 use crate::protocol::facts::Seen;
 use crate::x509::Sha256;
 
-use super::authority::AuthorityCase;
+use super::cases::AuthorityCase;
 use super::{Finding, Reason};
 
 /// What of the keys of distrusted CAs is left in the snapshots of a node.

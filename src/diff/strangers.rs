@@ -6,59 +6,20 @@
 
 use std::collections::BTreeSet;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::desired::{DesiredNode, DesiredService};
 use crate::formats::manifest::ManifestFacts;
 use crate::profile::{Trusts, What};
 use crate::protocol::facts::NodeFacts;
 use crate::types::names::{AuthorityName, ServiceName};
 use crate::types::storage::Storage;
-use crate::x509::{Certificate, Sha256};
+use crate::x509::Certificate;
 
-use super::authority::AuthorityCase;
-use super::identity::IdentityCase;
+use super::cases::{AuthorityCase, IdentityCase};
 use super::view::storage_view;
-use super::{Finding, Reason};
+use super::{Finding, Judges, Reason, Stray};
 
 /// The flag that names the certificate with which a controller manager signs, where it is not the authority's own file.
 const SIGNING_FLAG: &str = "cluster-signing-cert-file";
-
-/// Who is judged by the CA certificates of a file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Judges {
-    /// Clients, perhaps servers too.
-    Clients,
-    /// Servers alone.
-    Servers,
-    /// Nothing says who.
-    #[default]
-    Unknown,
-}
-
-/// A CA certificate in a trust bundle that is nobody's of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Stray {
-    /// The certificate.
-    pub fingerprint: Sha256,
-    /// Its subject.
-    pub subject: String,
-    /// The file.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub path: String,
-    /// Who is judged by that file.
-    #[serde(default)]
-    pub judges: Judges,
-    /// The services that do.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub by: Vec<ServiceName>,
-    /// The services that sign with that file.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub signs: Vec<ServiceName>,
-}
 
 /// The findings about the files of an authority on one node.
 pub(super) fn findings(case: &AuthorityCase<'_>) -> Vec<Finding> {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{AuthorityView, Finding, Reason};
 use crate::desired::{Desired, DesiredAuthority};
 use crate::spec::types::OnExpiry;
-use crate::types::names::{AuthorityName, NodeName};
+use crate::types::names::AuthorityName;
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, Sha256};
 
@@ -73,15 +73,6 @@ fn line<'c>(certificate: &'c Certificate, chain: &'c [Certificate]) -> Vec<&'c C
         at = above;
     }
     line
-}
-
-/// What nodes hold beside the files that are read: the CA that comes, before anybody uses it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Staged {
-    /// The certificates, by node.
-    pub certificates: BTreeMap<NodeName, Certificate>,
-    /// SHA-256 of the public key (SPKI) that belongs to the private key, by node.
-    pub keys: BTreeMap<NodeName, Sha256>,
 }
 
 /// What a CA may be called that takes the place of another one: by the day on which it is made, and numbered where that name is taken.

@@ -12,9 +12,6 @@ use crate::types::names::{NodeName, ServiceName};
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, Sha256};
 
-use super::AuthorityView;
-use super::authority::{is_certified_by, is_extension};
-
 /// What is known of the CAs that are trusted as one authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Trusted {
@@ -45,18 +42,28 @@ impl Trusted {
     }
 }
 
+/// What all nodes together hold of an authority.
+pub(super) struct Held<'a> {
+    /// Every CA certificate that is trusted as it, wherever.
+    pub(super) trusted: BTreeSet<&'a Certificate>,
+    /// The one that signs.
+    pub(super) signer: Option<&'a Certificate>,
+    /// The keys, in use and to come, by node.
+    pub(super) keys: [&'a BTreeMap<NodeName, Sha256>; 2],
+}
+
 /// Tells the CAs of an authority apart.
-pub(super) fn tell_apart(view: &AuthorityView, root: Option<&Certificate>, observed: &Observed) -> Trusted {
-    let all = view.trusted();
+pub(super) fn tell_apart(held: &Held<'_>, root: Option<&Certificate>, observed: &Observed) -> Trusted {
+    let all = &held.trusted;
     // What is trusted alone is the authority, whatever else is wrong with it.
     if all.len() <= 1 {
         return Trusted::default();
     }
-    let known = all.iter().filter_map(|ca| Some((*ca, evidence(view, ca, observed)?)));
+    let known = all.iter().filter_map(|ca| Some((*ca, evidence(held, ca, observed)?)));
     let known: BTreeMap<&Certificate, Evidence> = known.collect();
     let mut own: Vec<&Certificate> = known.keys().copied().chain(root).collect();
     if known.is_empty() {
-        own.extend(view.signer());
+        own.extend(held.signer);
     }
     let belong = |one: &Certificate, other: &Certificate| {
         one == other
@@ -67,15 +74,26 @@ pub(super) fn tell_apart(view: &AuthorityView, root: Option<&Certificate>, obser
     };
     let is_strange = |ca: &&&Certificate| !own.iter().any(|own| belong(ca, own));
     let strangers = all.iter().filter(is_strange).map(|ca| *ca.fingerprint()).collect();
-    let is_beside = |ca: &Certificate| view.signer().is_some_and(|signer| !belong(ca, signer));
+    let is_beside = |ca: &Certificate| held.signer.is_some_and(|signer| !belong(ca, signer));
     let by_hand = known.into_iter().filter(|(ca, _)| is_beside(ca));
     Trusted { strangers, by_hand: by_hand.map(|(ca, evidence)| (*ca.fingerprint(), evidence)).collect() }
 }
 
+/// Whether one authority has certified another one. One that goes by the same name is the same one, perhaps with another period or key.
+fn is_certified_by(authority: &Certificate, other: &Certificate) -> bool {
+    authority.facts().subject != other.facts().subject && is_issued_by(authority, other)
+}
+
+/// Whether two certificates are the same authority for different periods: what one vouches for, the other one does too.
+pub fn is_extension(one: &Certificate, other: &Certificate) -> bool {
+    let (one, other) = (one.facts(), other.facts());
+    one.subject == other.subject && one.key.spki_sha256 == other.key.spki_sha256
+}
+
 /// Why a CA is one of the cluster's own. What it signed is looked for only where no node holds its key.
-fn evidence(view: &AuthorityView, ca: &Certificate, observed: &Observed) -> Option<Evidence> {
+fn evidence(held: &Held<'_>, ca: &Certificate, observed: &Observed) -> Option<Evidence> {
     let spki = ca.facts().key.spki_sha256;
-    let holders = view.keys.iter().chain(&view.staged.keys).filter(|(_, key)| **key == spki);
+    let holders = held.keys.into_iter().flatten().filter(|(_, key)| **key == spki);
     let key_on: BTreeSet<&NodeName> = holders.map(|(node, _)| node).collect();
     if !key_on.is_empty() {
         return Some(Evidence { key_on: key_on.into_iter().cloned().collect(), signed: None });

@@ -9,7 +9,7 @@ use crate::x509::chain;
 use crate::x509::chain::{WeakHash, WeakSignature};
 use crate::x509::{Certificate, CertificateFacts, ExtendedKeyUsage, KeyAlgorithm, KeyUsage};
 
-use super::identity::IdentityCase;
+use super::cases::IdentityCase;
 use super::{Effect, Finding, Reason};
 
 /// The first Kubernetes that was built with Go 1.18, which refuses SHA-1.

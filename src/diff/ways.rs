@@ -3,9 +3,6 @@
 //! A path that leads through a directory of another user leads wherever that user wants, at every moment. What lies behind such a step is unknown, also where
 //! something was seen there, and nothing that depends on it is written.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::desired::DesiredNode;
 use crate::diagnostic::escaped;
 use crate::protocol::facts::{Hop, Met, NodeFacts, Seen, UnsafeStep};
@@ -13,16 +10,6 @@ use crate::types::names::{Address, DirectoryName, NodeName, Target};
 use crate::types::storage::{FileSpec, Storage};
 
 use super::{Effect, Finding, Reason, own_hop, target};
-
-/// What a file of a cluster's PKI holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum KnownContent {
-    /// Certificates or keys in PEM.
-    Pem,
-    /// A kubeconfig.
-    Kubeconfig,
-}
 
 /// What is said of a thing whose files lie behind such a step, instead of everything else or besides it.
 pub(super) struct Ways {

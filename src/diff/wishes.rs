@@ -5,7 +5,7 @@
 
 use crate::spec::types::OnExpiry;
 
-use super::authority::AuthorityCase;
+use super::cases::AuthorityCase;
 use super::{Finding, Reason};
 
 /// The wishes about an authority that cannot be fulfilled, told on the nodes that may sign.

@@ -5,8 +5,13 @@
 
 mod authorities;
 mod certificates;
+mod copy_held;
+mod known_content;
 mod nodes;
+mod not_as_declared;
+mod obstacle;
 mod places;
+mod stray;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,9 +20,13 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::alarm::power;
-use super::strangers::Judges;
-use super::{CopyHeld, KnownContent, MoveObstacle, NotAsDeclared, Outsider, Sighting, Stray};
+pub use copy_held::CopyHeld;
+pub use known_content::KnownContent;
+pub use not_as_declared::NotAsDeclared;
+pub use obstacle::MoveObstacle;
+pub use stray::{Judges, Stray};
+
+use super::{Outsider, Sighting};
 use crate::diagnostic::escaped;
 use crate::formats::kubeconfig::OtherCredentials;
 use crate::protocol::facts::UnsafeStep;
@@ -34,6 +43,7 @@ use authorities::authorities;
 use certificates::certificates;
 use nodes::nodes;
 use places::places;
+use stray::power;
 
 /// Makes the enum and its questions of the rows `VARIANT { FIELDS }, reissues: WHETHER, |f| SENTENCE;`; a field of the variant is a name in both.
 macro_rules! reasons {

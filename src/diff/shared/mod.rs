@@ -12,8 +12,8 @@ use crate::protocol::facts::Observed;
 use crate::types::names::{AuthorityName, IdentityName, NodeName, Target};
 use crate::x509::Certificate;
 
-use super::identity::{CertificateHealth, IdentityCase, IssuingAuthority};
-use super::{AuthorityView, CaRotation, Finding, Reason, directory, identity_view};
+use super::cases::{IdentityCase, IssuingAuthority};
+use super::{AuthorityView, CaRotation, CertificateHealth, Finding, Reason, directory, identity_view};
 
 /// What the nodes that were seen hold of an identity that they share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
