@@ -1,12 +1,16 @@
 //! Start in agreement, change one thing, look at the plan.
 
-use crate::x509::Sha256;
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::*;
+use crate::desired::Survey;
 use crate::diff::diff;
 use crate::observe::survey::tests::{SPEC, agreement, nothing, now};
 use crate::protocol::facts::{Answer, OpenTransaction, Seen};
+use crate::protocol::file::SpecReference;
+use crate::x509::Sha256;
 
 pub(super) fn plan_of(survey: &Survey, options: &Options) -> PlanContent {
     let differences = diff(&survey.desired, &survey.observed, now());

@@ -15,11 +15,11 @@ use crate::x509::{Certificate, Sha256};
 use super::identities::{Case, NotIssued};
 use super::install;
 use crate::plan::draft::Builder;
+use crate::plan::known::choices;
 use crate::plan::known::rotations::RotationProgress;
 use crate::plan::known::signer::{Signer, is_put_right};
-use crate::plan::model::choices;
 use crate::plan::rotation::{extend, phases};
-use crate::plan::{Bundle, Deed, KeyCopy, Why};
+use crate::plan::{BACKDATE, Bundle, Deed, KeyCopy, Why};
 
 impl Case<'_> {
     /// What is wrong with the authority here or where it signs forbids issuing from it.
@@ -296,7 +296,7 @@ fn create(
             .key_algorithm
             .as_ref()
             .map_or(NewKeyAlgorithm::Rsa2048, |algorithm| algorithm.value),
-        not_before: crate::plan::BACKDATE.before(now),
+        not_before: BACKDATE.before(now),
         not_after,
         over: None,
     };

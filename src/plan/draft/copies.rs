@@ -76,7 +76,7 @@ pub(crate) fn of_identity(
 fn renewed(builder: &Builder<'_>, address: &Address, wanted: &DesiredIdentity) -> Option<(Copied, Vec<Why>)> {
     let mut deeds = builder.draft.on(&address.node).iter().filter(|deed| deed.address == *address);
     deeds.find_map(|deed| {
-        let new = Copied::new(&deed.deed);
+        let new = deed.copied();
         let copy = deed.deed.copy().filter(|copy| copy.target == wanted.storage);
         Some((new.or_else(|| copy.map(Copied::brought))?, deed.reasons.clone()))
     })

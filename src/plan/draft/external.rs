@@ -3,11 +3,10 @@
 use crate::diff::{Finding, Reason, waiting_request};
 use crate::types::names::AuthorityName;
 use crate::types::storage::FileSpec;
-use crate::x509::{CertificateRequest, KeyAlgorithm};
 
 use super::identities::{Case, NotIssued};
 use crate::plan::draft::Builder;
-use crate::plan::{CsrRequest, Deed, Install, KeySource, Waiting, Why};
+use crate::plan::{CsrRequest, Deed, Install, Waiting, Why};
 
 impl Case<'_> {
     /// The authority that signs elsewhere, with the place where a request waits for it. An authority whose key is on a node all the same signs there.
@@ -99,21 +98,5 @@ impl Case<'_> {
             "apply hands out the request as NAME@NODE.csr; have it signed by whoever holds the key of {authority}, and bring the certificate back with --certificates, as NAME@NODE.crt"
         );
         Err(NotIssued::Elsewhere(because, help))
-    }
-}
-
-impl CsrRequest {
-    /// Whether a request that waits asks for this.
-    pub(crate) fn fits(&self, waiting: &CertificateRequest) -> bool {
-        let facts = waiting.facts();
-        let has_key = match self.key {
-            KeySource::New(algorithm) => facts.key.algorithm == KeyAlgorithm::from(algorithm),
-            KeySource::Kept(spki) => facts.key.spki_sha256 == spki,
-        };
-        has_key
-            && facts.subject.is(&self.subject)
-            && facts.usages() == self.usages
-            && facts.names.dns == self.dns
-            && facts.names.ip == self.ip
     }
 }

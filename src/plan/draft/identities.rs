@@ -18,7 +18,7 @@ use super::{copies, shared};
 use crate::plan::draft::Builder;
 use crate::plan::known::advice::{help, not_mended};
 use crate::plan::known::signer::Signer;
-use crate::plan::{Blocked, CaCertificates, Deed, Issue, KeySource, Why};
+use crate::plan::{BACKDATE, Blocked, CaCertificates, Deed, Issue, KeySource, Why};
 
 pub(crate) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode, facts: &NodeFacts) {
     for (identity, wanted) in &node.identities {
@@ -202,7 +202,7 @@ impl Case<'_> {
             .and_then(|authority| authority.reissue_issued_before.as_ref())
             .map(|cut_off| cut_off.value)
             .filter(|cut_off| *cut_off <= now);
-        let back_dated = crate::plan::BACKDATE.before(now);
+        let back_dated = BACKDATE.before(now);
         let (dns, ip) = self.names(builder, old)?;
         let is_one_of_two = builder.stays(&authority).is_some();
         let lacks = reasons.iter().any(|finding| matches!(finding.reason, Reason::BundleLacks { .. }));

@@ -27,13 +27,13 @@ use crate::protocol::health_check::HealthCheck;
 use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Target};
 use crate::types::storage::FileSpec;
 
-use super::{Blocked, Deed, Input, ManualRestart, Noted, Phase, Postponed, Waiting, Why, Withheld};
 use crate::plan::draft::shared::Shared;
 use crate::plan::known::advice::{help, not_mended};
 use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::recovery::Recovery;
 use crate::plan::known::rotations::Rotations;
 use crate::plan::known::signer::Sources;
+use crate::plan::{Blocked, Deed, Input, ManualRestart, Noted, Phase, Postponed, Waiting, Why, Withheld};
 
 /// Deeds without an order, and what cannot be done.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use crate::x509::Certificate;
 
 use super::identities::{Case, trust};
 use crate::plan::draft::Builder;
-use crate::plan::model::choices;
+use crate::plan::known::choices;
 use crate::plan::model::identity_copy::{Copied, IdentityCopy};
 use crate::plan::{Blocked, Deed, Input, Why};
 
@@ -102,7 +102,7 @@ impl<'a> Shared<'a> {
         }
         let deeds = builder.draft.on(home);
         let mut deeds = deeds.iter().filter(|deed| deed.address.subject == case.address.subject);
-        let issued = deeds.find_map(|deed| Some((Copied::new(&deed.deed)?, deed.reasons.clone())));
+        let issued = deeds.find_map(|deed| Some((deed.copied()?, deed.reasons.clone())));
         let why = self.why(builder, &due, &findings);
         match issued {
             Some((copied, reasons)) => {

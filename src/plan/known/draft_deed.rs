@@ -3,6 +3,7 @@
 //! A plain value: whoever draws deeds makes it, whoever orders them takes it apart. Pure.
 
 use crate::plan::model::deed_traits::DeedTraits;
+use crate::plan::model::identity_copy::Copied;
 use crate::plan::{Deed, Phase, Why};
 use crate::types::names::Address;
 
@@ -21,6 +22,14 @@ impl DraftDeed {
     /// What is known of its deed.
     pub(crate) fn traits(&self) -> DeedTraits<'_> {
         self.deed.traits(&self.address)
+    }
+
+    /// What further places get of the certificate that it makes anew or installs.
+    pub(crate) fn copied(&self) -> Option<Copied> {
+        if let Deed::InstallIdentity(install) = &self.deed {
+            return Some(Copied::installed(install));
+        }
+        self.deed.issue().map(Copied::issued)
     }
 
     /// The paths that it may write, make or remove.

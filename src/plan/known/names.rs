@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::desired::{Dispute, Told};
-use crate::types::names::Address;
 use crate::types::storage::Storage;
 use crate::x509::Certificate;
 use crate::x509::chain::is_issued_by;
 
 use crate::plan::draft::Builder;
 use crate::plan::draft::identities::{Case, NotIssued};
-use crate::plan::{Action, Deed, PlanContent};
 
 /// Most certificates between a leaf and its CA that are followed upwards.
 const LONGEST_CHAIN: usize = 8;
@@ -101,34 +99,5 @@ impl NotIssued {
     /// Nodes contradict each other about a value, so nobody guesses.
     pub(crate) fn of(dispute: &Dispute) -> Self {
         Self::Blocked(dispute.because.clone(), Some(dispute.help.clone()))
-    }
-}
-
-impl Deed {
-    /// The values in it that are the word of a node.
-    pub fn told(&self) -> &[Told] {
-        if let Self::IssueIdentity(issue) = self {
-            return &issue.told;
-        }
-        if let Self::WriteCsr(request) = self {
-            return &request.told;
-        }
-        self.copy().map_or(&[], |copy| &copy.told)
-    }
-}
-
-impl PlanContent {
-    /// Values that come into the files of one node by the word of another, and that not every control plane says. A person has to look at them.
-    pub fn told_by_others(&self) -> impl Iterator<Item = (&Action, &Told)> {
-        let told =
-            self.actions().flat_map(|action| action.deed.told().iter().map(move |told| (action, told)));
-        told.filter(|(action, told)| !told.agreed && told.from.node != action.address.node)
-    }
-
-    /// What a person has to look at before it is done, and what for: privileges, and what not every control plane says.
-    pub fn waits_for_a_person(&self) -> Vec<(Address, String)> {
-        let privileges = self.privileges.iter().map(|one| (one.address.clone(), one.privilege.to_string()));
-        let told = self.told_by_others().map(|(action, told)| (action.address.clone(), told.to_string()));
-        privileges.chain(told).collect()
     }
 }

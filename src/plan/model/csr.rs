@@ -10,19 +10,9 @@ use crate::desired::Told;
 use crate::types::certificate::{SubjectName, Usage};
 use crate::types::names::{Address, AuthorityName};
 use crate::types::storage::{FileSpec, Storage};
-use crate::x509::{Certificate, CertificateRequest, Sha256};
+use crate::x509::{Certificate, CertificateRequest, KeyAlgorithm, Sha256};
 
-use crate::plan::{CaCertificates, Deed, KeySource};
-
-impl Deed {
-    /// The authority under which a certificate is that it issues or installs.
-    pub fn signed_under(&self) -> Option<&AuthorityName> {
-        if let Deed::InstallIdentity(install) = self {
-            return Some(&install.authority);
-        }
-        self.issue().map(|issue| &issue.authority)
-    }
-}
+use super::issue::{CaCertificates, KeySource};
 
 /// A request for a certificate that is signed elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +43,22 @@ pub struct CsrRequest {
     /// The certificate that is to be replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Certificate>,
+}
+
+impl CsrRequest {
+    /// Whether a request that waits asks for this.
+    pub(crate) fn fits(&self, waiting: &CertificateRequest) -> bool {
+        let facts = waiting.facts();
+        let has_key = match self.key {
+            KeySource::New(algorithm) => facts.key.algorithm == KeyAlgorithm::from(algorithm),
+            KeySource::Kept(spki) => facts.key.spki_sha256 == spki,
+        };
+        has_key
+            && facts.subject.is(&self.subject)
+            && facts.usages() == self.usages
+            && facts.names.dns == self.dns
+            && facts.names.ip == self.ip
+    }
 }
 
 /// A certificate that was signed elsewhere and takes the place of its request.

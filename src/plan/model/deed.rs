@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::desired::Told;
 use crate::diff::Finding;
 use crate::protocol::health_check::HealthCheck;
 use crate::types::certificate::{NewKeyAlgorithm, SubjectName};
 use crate::types::duration::Duration;
-use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Target};
+use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Target};
 use crate::types::storage::FileSpec;
 use crate::x509::{Certificate, Sha256};
 
@@ -361,6 +362,25 @@ impl Action {
             (_, _) => None,
         }
     }
+
+    /// The authority that it is about.
+    pub(crate) fn authority(&self) -> Option<&AuthorityName> {
+        self.address.subject.authority()
+    }
+
+    /// Whether it takes CAs out of a file of trust that belong to nobody of the cluster, and no others.
+    pub(super) fn drops_strays(&self) -> bool {
+        !self.reasons.is_empty() && self.reasons.iter().all(|why| why.finding.is_of_stray())
+    }
+
+    /// Whether it writes trust anew for another reason.
+    pub(crate) fn drops_own(&self) -> bool {
+        self.writes_trust() && !self.drops_strays()
+    }
+
+    pub(super) fn writes_trust(&self) -> bool {
+        matches!(self.deed, Deed::WriteBundle { .. } | Deed::UpdateKubeconfig { .. })
+    }
 }
 
 impl Deed {
@@ -372,5 +392,24 @@ impl Deed {
     /// The certificate that it copies.
     pub fn copy(&self) -> Option<&IdentityCopy> {
         if let Deed::CopyIdentity(copy) = self { Some(copy) } else { None }
+    }
+
+    /// The authority under which a certificate is that it issues or installs.
+    pub fn signed_under(&self) -> Option<&AuthorityName> {
+        if let Deed::InstallIdentity(install) = self {
+            return Some(&install.authority);
+        }
+        self.issue().map(|issue| &issue.authority)
+    }
+
+    /// The values in it that are the word of a node.
+    pub fn told(&self) -> &[Told] {
+        if let Self::IssueIdentity(issue) = self {
+            return &issue.told;
+        }
+        if let Self::WriteCsr(request) = self {
+            return &request.told;
+        }
+        self.copy().map_or(&[], |copy| &copy.told)
     }
 }

@@ -6,7 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Blocked, Expected, NoSuchPhase, Phase, PlanContent, Precondition, Waiting};
+use super::csr::Waiting;
+use super::fact::{Expected, Precondition};
+use super::phase::Phase;
+use super::plan::PlanContent;
+use super::until::NoSuchPhase;
+use super::visit::Blocked;
 
 /// What was planned and not simulated yet.
 #[must_use]

@@ -13,7 +13,8 @@ use crate::types::names::NodeName;
 use crate::types::storage::{FileSpec, Storage};
 use crate::x509::{Certificate, Sha256};
 
-use crate::plan::{CaCertificates, Deed, Install, Issue};
+use super::csr::Install;
+use super::issue::{CaCertificates, Issue};
 
 /// A private key that the layout shares, on its way from the node that holds it to another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -92,7 +93,7 @@ impl Copied {
     }
 
     /// The certificate that an action of this plan issues.
-    fn issued(issue: &Issue) -> Self {
+    pub(crate) fn issued(issue: &Issue) -> Self {
         Self {
             certificate: None,
             not_after: issue.not_after,
@@ -103,7 +104,7 @@ impl Copied {
     }
 
     /// The certificate that an action of this plan installs.
-    fn installed(install: &Install) -> Self {
+    pub(crate) fn installed(install: &Install) -> Self {
         Self {
             certificate: Some(install.certificate.clone()),
             not_after: install.certificate.facts().not_after,
@@ -111,14 +112,6 @@ impl Copied {
             dns: install.dns.clone(),
             ip: install.ip.clone(),
         }
-    }
-
-    /// The certificate that an action of this plan makes anew or installs.
-    pub(crate) fn new(deed: &Deed) -> Option<Self> {
-        if let Deed::InstallIdentity(install) = deed {
-            return Some(Self::installed(install));
-        }
-        deed.issue().map(Self::issued)
     }
 
     /// The certificate that an earlier copy of this plan brings.

@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::Told;
 use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
+use crate::types::duration::Duration;
 use crate::types::names::{AuthorityName, NodeName};
 use crate::types::non_empty::NonEmpty;
 use crate::types::storage::Storage;
 use crate::x509::issue::{LeafContent, Refusal, refusals};
 use crate::x509::{Certificate, Sha256};
+
+/// How long before `now` a new certificate begins, so that a clock that runs a little behind accepts it (kubernetes#118922 uses the same).
+pub const BACKDATE: Duration = Duration::from_seconds(300);
 
 /// How a certificate is issued and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

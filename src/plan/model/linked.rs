@@ -3,13 +3,13 @@
 //! What enters is the work of a plan and what was seen of its nodes; what leaves is each link with its end, which a reviewer sees and the node compares when
 //! the work begins. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::visit::PlannedTransaction;
 use crate::desired::Survey;
-use crate::plan::{Deed, PlanContent, PlannedTransaction};
 use crate::protocol::facts::{FileFacts, NodeFacts, Seen};
 use crate::types::names::NodeName;
 
@@ -58,22 +58,4 @@ fn end(facts: &NodeFacts, path: &str) -> Option<(String, String)> {
 
 fn seen<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a FileFacts> {
     facts.files.get(path).and_then(Seen::present)
-}
-
-impl PlanContent {
-    /// Where the links of a node lead, as they must still do when its work begins. What the plan itself makes lead elsewhere is not among them.
-    pub fn leads(&self, node: &NodeName) -> BTreeMap<String, String> {
-        let is_changed = |path: &String| {
-            self.actions().filter(|action| action.address.node == *node).any(|action| {
-                matches!(
-                    &action.deed,
-                    Deed::MoveDirectory { link: made, .. }
-                    | Deed::MakeLink { path: made, .. }
-                    | Deed::Restore { path: made, .. } if made == path
-                )
-            })
-        };
-        let own = self.links.iter().filter(|linked| linked.node == *node && !is_changed(&linked.path));
-        own.map(|linked| (linked.path.clone(), linked.resolved.clone())).collect()
-    }
 }

@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::Desired;
-use crate::diff::CaRotation;
-use crate::plan::draft::Known;
-use crate::plan::{Phase, PlannedTransaction, Side};
-use crate::types::names::{AuthorityName, ServiceName};
+use super::phase::{Phase, Side};
+use super::visit::PlannedTransaction;
+use crate::types::names::ServiceName;
 
 /// One phase of a replacement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,24 +28,6 @@ pub struct PhaseLine {
     pub restarts: BTreeMap<ServiceName, usize>,
     /// Whether it can be taken back once it is done.
     pub can_go_back: bool,
-}
-
-/// Whether somebody shows what a CA signed that is only coming, since the replacement began earlier.
-pub(crate) fn is_begun(desired: &Desired, held: &Known<'_>) -> bool {
-    let shows_new = |(authority, succession): (&AuthorityName, &CaRotation)| {
-        desired.nodes.iter().any(|(node, wanted)| {
-            let mut own = wanted.identities.iter();
-            own.any(|(identity, wanted)| {
-                let view =
-                    held.identity(node, identity).filter(|_| wanted.authority.as_ref() == Some(authority));
-                view.is_some_and(|view| {
-                    let certificate = view.certificate.as_ref();
-                    certificate.is_some_and(|own| succession.is_of_what_comes(own, &view.chain))
-                })
-            })
-        })
-    };
-    held.successions.iter().filter(|(_, succession)| !succession.is_only_dropping()).any(shows_new)
 }
 
 /// The phases in which a plan replaces CAs; of one that goes on with what was begun the first ones show both already.

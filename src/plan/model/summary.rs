@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use jiff::Timestamp;
 
-use crate::diff::Effect;
-use crate::plan::draft::Known;
-use crate::plan::model::deed_traits::Counter;
-use crate::plan::{Action, Blocked, Deed, Input, PlannedTransaction};
+use super::deed::{Action, Deed};
+use super::deed_traits::Counter;
+use super::visit::PlannedTransaction;
 use crate::types::names::{Address, NodeName, Target};
 
 /// How many things there are, and what happens to them.
@@ -79,61 +78,6 @@ fn is_none(count: &usize) -> bool {
 }
 
 impl Summary {
-    pub(crate) fn of(
-        input: &Input<'_>,
-        held: &Known<'_>,
-        visits: &[PlannedTransaction],
-        blocked: &[Blocked],
-    ) -> Self {
-        let mut summary = Summary::default();
-        for action in visits.iter().flat_map(|visit| &visit.actions) {
-            summary.count(action);
-        }
-        let mut touched = touched(visits);
-        touched.extend(blocked.iter().map(|blocked| &blocked.address));
-        let survey = input.survey;
-        for (name, node) in &survey.desired.nodes {
-            summary.nodes += 1;
-            if !held.identities.contains_key(name) {
-                summary.not_seen += node.identities.values().filter(|identity| !identity.optional).count();
-                summary.unseen.push(name.clone());
-                continue;
-            }
-            summary.nodes_seen += 1;
-            for (identity, wanted) in &node.identities {
-                let view = held.identity(name, identity);
-                let certificate = view.and_then(|view| view.certificate.as_ref());
-                let has_none = view.is_some_and(|view| view.other_credentials.is_some());
-                let kept = (!wanted.optional || certificate.is_some()) && !has_none;
-                summary.certificates += usize::from(kept);
-                let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
-                summary.unchanged += usize::from(kept && !touched.contains(&address));
-                if let (Some(certificate), false) = (certificate, wanted.rotated_by_kubelet) {
-                    let expires = certificate.facts().not_after;
-                    let at = wanted.renew_before.value.before(expires);
-                    let name = identity.to_string();
-                    keep_first(&mut summary.next_renewal, Upcoming { at, name, expires });
-                }
-            }
-        }
-        let outside = input.differences.findings.iter().filter(|(address, findings)| {
-            let is_due = findings.iter().any(|finding| finding.effect == Effect::Due);
-            is_due && !input.options.selects(address)
-        });
-        summary.outside_only = outside.count();
-        for (name, view) in &held.authorities {
-            summary.authorities += 1;
-            if let Some(signer) = view.signer() {
-                let expires = signer.facts().not_after;
-                keep_first(
-                    &mut summary.first_authority_end,
-                    Upcoming { at: expires, name: name.to_string(), expires },
-                );
-            }
-        }
-        summary
-    }
-
     /// The same with these visits alone: of what is left out, everything stays as it is.
     pub(crate) fn without(self, kept: &[PlannedTransaction], left: &[PlannedTransaction]) -> Self {
         let mut summary = Self {
@@ -158,7 +102,8 @@ impl Summary {
         summary
     }
 
-    fn count(&mut self, action: &Action) {
+    /// Counts an action.
+    pub(crate) fn count(&mut self, action: &Action) {
         let Some(counter) = action.traits().counter else { return };
         *match counter {
             Counter::Renew => &mut self.renew,
@@ -175,14 +120,8 @@ impl Summary {
 }
 
 /// What does not stay as it is.
-fn touched(visits: &[PlannedTransaction]) -> BTreeSet<&Address> {
+pub(crate) fn touched(visits: &[PlannedTransaction]) -> BTreeSet<&Address> {
     // Who asks for a certificate still has the one that was there.
     let actions = visits.iter().flat_map(|visit| &visit.actions);
     actions.filter(|action| !matches!(action.deed, Deed::WriteCsr(_))).map(|action| &action.address).collect()
-}
-
-fn keep_first(first: &mut Option<Upcoming>, next: Upcoming) {
-    if first.as_ref().is_none_or(|first| next < *first) {
-        *first = Some(next);
-    }
 }

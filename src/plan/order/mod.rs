@@ -3,6 +3,7 @@
 //! One node is worked on in one transaction of each phase; a node that makes what others copy comes first. Inside a transaction a graph decides, and names break ties, so
 //! the same deeds always come in the same order.
 
+pub(crate) mod content;
 pub(crate) mod disruption;
 pub(super) mod graph;
 pub(crate) mod preconditions;
@@ -15,13 +16,13 @@ use crate::types::names::{Address, AuthorityName, NodeName, Target};
 
 use super::{Action, Bundle, CaCertificates, Deed, Input, Phase, PlannedTransaction, RestartMethod, Why};
 use crate::plan::known::draft_deed::DraftDeed;
-use crate::plan::model::choices;
+use crate::plan::known::{choices, quorum};
 use crate::plan::model::deed_traits::Rank;
 use crate::plan::order::disruption::disruption;
 use crate::plan::order::graph::{Cycle, Graph};
 use crate::plan::order::preconditions::LeftBy;
+use crate::plan::restart::cold_start;
 use crate::plan::restart::restarts::is_kubelet;
-use crate::plan::restart::{cold_start, quorum};
 
 /// What is done on several nodes before anything of the next stage is done on any.
 pub(super) struct Stage {
@@ -175,7 +176,7 @@ fn node_order(
         graph = mended_first;
     }
     // Each of these orders is better than the next one, where what is copied leaves the choice.
-    let members = quorum::members_in_turn(by_node, members, leader);
+    let members = members_in_turn(by_node, members, leader);
     let leader_last = leader.map(|leader| {
         let (last, others): (Vec<&NodeName>, Vec<&NodeName>) =
             members.iter().flatten().copied().partition(|node| *node == leader);
@@ -193,6 +194,34 @@ fn node_order(
         }
     }
     graph.order()
+}
+
+/// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that
+/// get new certificates with their restart, whose old ones may not work; then the others, and the leader last, since its restart costs an election.
+fn members_in_turn<'a>(
+    by_node: &'a BTreeMap<NodeName, Vec<DraftDeed>>,
+    members: &BTreeSet<&NodeName>,
+    leader: Option<&NodeName>,
+) -> Vec<Vec<&'a NodeName>> {
+    let issues = |deed: &DraftDeed| {
+        matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_))
+    };
+    let mut turns = vec![Vec::new(); 4];
+    if !by_node.values().flatten().any(quorum::restarts_member) {
+        return Vec::new();
+    }
+    for (node, deeds) in by_node.iter().filter(|(node, _)| members.contains(node)) {
+        let turn = match deeds.iter().any(quorum::restarts_member) {
+            true if leader == Some(node) => 3,
+            true if deeds.iter().any(issues) => 1,
+            true => 2,
+            false => 0,
+        };
+        if let Some(turn) = turns.get_mut(turn) {
+            turn.push(node);
+        }
+    }
+    turns
 }
 
 /// Whether an identity is issued on a node.

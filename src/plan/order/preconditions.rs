@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::paths::facts_of;
-use crate::plan::restart::quorum;
+use crate::plan::known::quorum;
 use crate::plan::{Deed, Expected, Fact, KeyCopy, Precondition, RestartMethod, fact};
 use crate::protocol::facts::{NodeFacts, Observed, Seen};
 use crate::types::names::{NodeName, ServiceName, Target};

@@ -3,5 +3,4 @@
 pub(crate) mod cold_start;
 pub(crate) mod etcd_snapshot;
 pub(crate) mod health_checks;
-pub(crate) mod quorum;
 pub(crate) mod restarts;

@@ -10,10 +10,10 @@ use crate::spec::types::Restart;
 use crate::types::duration::Duration;
 use crate::types::names::{Address, NodeName, ServiceName, Target};
 
-use super::quorum;
 use crate::plan::draft::Builder;
 use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::paths::reads_below;
+use crate::plan::known::quorum;
 use crate::plan::{Deed, ManualRestart, Noted, Phase, RestartMethod, Why};
 
 /// The service that replaces static pods, by the name that every layout gives it.

@@ -4,4 +4,3 @@ pub mod again;
 pub mod progress;
 pub mod rollback;
 pub mod selection;
-pub mod until;

@@ -15,10 +15,10 @@ use crate::x509::chain::is_issued_by;
 
 use crate::plan::draft::Builder;
 use crate::plan::draft::identities::Case;
+use crate::plan::known::choices;
+use crate::plan::known::quorum;
+use crate::plan::known::quorum::Quorum;
 use crate::plan::known::signer::Signer;
-use crate::plan::model::choices;
-use crate::plan::restart::quorum;
-use crate::plan::restart::quorum::Quorum;
 use crate::plan::{Bundle, Deed, RootSource};
 
 /// Which CA stays.

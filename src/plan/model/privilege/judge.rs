@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::{Desired, DesiredIdentity, DesiredNode};
+use crate::desired::{Desired, DesiredIdentity, DesiredNode, Survey};
 use crate::diff::AuthorityView;
 use crate::protocol::facts::{FileFacts, NodeFacts};
 use crate::types::certificate::{SubjectName, Usage};
@@ -14,7 +14,7 @@ use crate::x509::{Certificate, ExtendedKeyUsage, Sha256};
 
 use super::Privilege;
 use crate::plan::model::deed_traits::Gives;
-use crate::plan::{Action, Deed, Input};
+use crate::plan::{Action, Deed};
 
 /// Bits of a mode that are others' than the owner's.
 const OTHERS: u32 = 0o077;
@@ -33,7 +33,7 @@ struct New<'a> {
 
 /// What the judgement of every action looks at.
 pub(super) struct Judge<'a> {
-    input: &'a Input<'a>,
+    survey: &'a Survey,
     authorities: &'a BTreeMap<AuthorityName, AuthorityView>,
     /// What the plan itself writes as a certificate, by the address.
     issued: BTreeMap<&'a Address, SubjectName>,
@@ -47,7 +47,7 @@ pub(super) struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     pub(super) fn new(
-        input: &'a Input<'a>,
+        survey: &'a Survey,
         authorities: &'a BTreeMap<AuthorityName, AuthorityView>,
         actions: &[&'a Action],
     ) -> Self {
@@ -63,14 +63,14 @@ impl<'a> Judge<'a> {
         let keys = |view: &'a AuthorityView| view.keys.values().chain(view.staged.keys.values()).copied();
         let held = authorities.values().flat_map(keys).collect();
         let mut users: BTreeMap<&AuthorityName, BTreeMap<&str, &str>> = BTreeMap::new();
-        let of_layout = input.survey.desired.layout().values().flat_map(|node| &node.identities);
+        let of_layout = survey.desired.layout().values().flat_map(|node| &node.identities);
         for (name, identity) in of_layout.filter(|(_, identity)| identity.usages.contains(&Usage::Client)) {
             let Some(authority) = &identity.authority else { continue };
             for subject in &identity.accepted_subjects {
                 users.entry(authority).or_default().insert(&subject.common_name, name.as_str());
             }
         }
-        Self { input, authorities, issued, made, held, users }
+        Self { survey, authorities, issued, made, held, users }
     }
 
     pub(super) fn of(&self, action: &'a Action) -> Vec<Privilege> {
@@ -147,7 +147,7 @@ impl<'a> Judge<'a> {
     }
 
     fn desired(&self) -> &'a Desired {
-        &self.input.survey.desired
+        &self.survey.desired
     }
 
     fn layout(&self, node: &NodeName) -> Option<&'a DesiredNode> {
@@ -155,7 +155,7 @@ impl<'a> Judge<'a> {
     }
 
     fn facts(&self, node: &NodeName) -> Option<&'a NodeFacts> {
-        self.input.survey.observed.nodes.get(node)?.facts()
+        self.survey.observed.nodes.get(node)?.facts()
     }
 
     fn wanted(&self, address: &Address) -> Option<&'a DesiredIdentity> {

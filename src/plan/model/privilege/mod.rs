@@ -12,7 +12,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::Desired;
+use crate::desired::{Desired, Survey};
 use crate::diagnostic::escaped;
 use crate::diff::AuthorityView;
 use crate::types::lookalike::spelled;
@@ -20,7 +20,7 @@ use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Target}
 use crate::types::scalars::FileMode;
 use crate::x509::Sha256;
 
-use crate::plan::{Action, Deed, Input, PlannedTransaction, RestartMethod};
+use crate::plan::{Action, Deed, PlannedTransaction, RestartMethod};
 use judge::Judge;
 
 /// What an action gives beyond what the layout gives to the same file on the same node.
@@ -144,12 +144,12 @@ pub struct RootCommand {
 
 /// Every privilege that these visits give, in their order.
 pub(crate) fn privileges(
-    input: &Input<'_>,
+    survey: &Survey,
     authorities: &BTreeMap<AuthorityName, AuthorityView>,
     visits: &[PlannedTransaction],
 ) -> Vec<Privileged> {
     let actions: Vec<&Action> = visits.iter().flat_map(|visit| &visit.actions).collect();
-    let judge = Judge::new(input, authorities, &actions);
+    let judge = Judge::new(survey, authorities, &actions);
     let of_action = |action: &&Action| {
         let found: BTreeSet<Privilege> = judge.of(action).into_iter().collect();
         let (number, address) = (action.number, action.address.clone());

@@ -8,7 +8,7 @@ use crate::desired::hints::hints;
 use crate::desired::{DesiredIdentity, Hints, resolve};
 use crate::diff::diff;
 use crate::observe::survey::tests::{SPEC, agreement, now};
-use crate::plan::{Approval, Options, PlanContent, draft};
+use crate::plan::{Approval, Input, Options, PlanContent, draft};
 use crate::profile::Profile;
 use crate::protocol::facts::{Answer, Seen};
 use crate::protocol::file::SpecReference;
@@ -237,25 +237,8 @@ fn the_key_of_a_ca_that_comes_may_be_as_open_as_the_layout_has_the_key_of_the_ca
 #[test]
 fn a_ca_that_one_node_alone_trusts_is_not_spread_without_an_approval() {
     let survey = world("");
-    let input_options = Options::default();
-    let differences = diff(&survey.desired, &survey.observed, now());
-    let spec = SpecReference {
-        file: String::new(),
-        sha256: Sha256::of(b""),
-        commit: None,
-        files: Default::default(),
-    };
-    let input = Input {
-        survey: &survey,
-        differences: &differences,
-        now: now(),
-        spec,
-        options: &input_options,
-        signed: &Default::default(),
-        place: &|_| None,
-    };
     let authorities = crate::diff::authority_views(&survey.desired, &survey.observed);
-    let judge = Judge::new(&input, &authorities, &[]);
+    let judge = Judge::new(&survey, &authorities, &[]);
     let address: Address = "ca/ca@cp-1".parse().unwrap();
     let own = authorities[&"ca".parse::<AuthorityName>().unwrap()].signer().unwrap().clone();
     let foreign = authorities[&"etcd-ca".parse::<AuthorityName>().unwrap()].signer().unwrap().clone();
@@ -266,7 +249,7 @@ fn a_ca_that_one_node_alone_trusts_is_not_spread_without_an_approval() {
     for view in keyless.values_mut() {
         view.keys.clear();
     }
-    let judge = Judge::new(&input, &keyless, &[]);
+    let judge = Judge::new(&survey, &keyless, &[]);
     assert_eq!(judge.trust_gained(&address, &own, &[]), None, "all other nodes trust it");
     assert!(judge.trust_gained(&address, &foreign, &[]).is_some());
     assert_eq!(judge.trust_gained(&address, &foreign, &[*foreign.fingerprint()]), None, "it is there");

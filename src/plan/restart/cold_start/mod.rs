@@ -15,10 +15,10 @@ use crate::spec::types::Restart;
 use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Target};
 use crate::x509::Certificate;
 
-use super::quorum::{self, Quorum};
 use super::restarts::is_kubelet;
 use crate::plan::draft::Builder;
 use crate::plan::known::draft_deed::DraftDeed;
+use crate::plan::known::quorum::{self, Quorum};
 use crate::plan::{Deed, Input, Phase};
 
 impl Builder<'_> {

@@ -10,11 +10,11 @@ use crate::profile::What;
 use crate::spec::types::EtcdSnapshots;
 use crate::types::names::{Address, NodeName, Target};
 
-use super::quorum;
 use super::restarts::changes;
 use crate::plan::draft::Builder;
+use crate::plan::known::choices;
 use crate::plan::known::draft_deed::DraftDeed;
-use crate::plan::model::choices;
+use crate::plan::known::quorum;
 use crate::plan::{Deed, Noted, Phase};
 
 /// What becomes of etcd's data before a plan.

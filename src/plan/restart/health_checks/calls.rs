@@ -12,10 +12,10 @@ use crate::types::names::{NodeName, ServiceName};
 use crate::types::storage::Storage;
 use crate::types::url::tls_place;
 
-use super::super::quorum;
 use super::super::restarts::is_silent;
 use super::Node;
 use crate::plan::draft::Builder;
+use crate::plan::known::quorum;
 
 /// Most servers that a client's certificate is tried at: etcd advises seven members at most.
 const TRIED: usize = 9;

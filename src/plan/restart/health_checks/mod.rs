@@ -19,9 +19,9 @@ use crate::spec::types::Scheme;
 use crate::types::duration::Duration;
 use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Target};
 
-use super::quorum;
 use super::restarts::{Cause, is_silent};
 use crate::plan::draft::Builder;
+use crate::plan::known::quorum;
 use crate::plan::restart::cold_start;
 use crate::plan::{Deed, Phase, RestartMethod};
 use calls::what;

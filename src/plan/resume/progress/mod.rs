@@ -6,95 +6,35 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::desired::Survey;
 use crate::diff::{Differences, Effect, identity_view, waiting_request};
 use crate::plan::known::paths::facts_of;
+use crate::plan::known::quorum;
 use crate::plan::model::deed_traits::Proof;
 use crate::plan::order::preconditions::{is_active, members};
-use crate::plan::restart::quorum;
-use crate::plan::{Action, Deed, Expected, Fact, Phase, PlanContent, PlannedTransaction, Precondition, fact};
+use crate::plan::{
+    Action, Changed, Deed, Expected, Fact, Made, Phase, PlanContent, PlanProgress, PlannedTransaction,
+    Precondition, SavedPlan, TransactionProgress, fact,
+};
 use crate::protocol::facts::{Answer, NodeFacts, Seen};
 use crate::types::format::instant;
-use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName, Target};
-use crate::x509::{Certificate, CertificateRequest, Sha256};
-
-/// How one visit stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TransactionProgress {
-    /// Everything is as it was when the plan was made.
-    ToDo,
-    /// What it was for has been reached.
-    Done,
-    /// Something that it was made from is different now.
-    Stale(Vec<Changed>),
-    /// Its node cannot be seen.
-    Unseen {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// A fact that has changed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Changed {
-    /// The node.
-    pub node: NodeName,
-    /// What has changed: a path, a service, the members of etcd.
-    pub what: String,
-    /// What was found when the plan was made.
-    pub was: String,
-    /// What is found now.
-    pub is: String,
-}
-
-/// How a plan stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PlanProgress {
-    /// Each visit, by its number.
-    pub visits: BTreeMap<u32, TransactionProgress>,
-    /// What visits that are done have made, which later ones go by.
-    pub made: Made,
-    /// Those that are done by their nodes' own records, too.
-    pub recorded: BTreeSet<u32>,
-}
-
-/// Certificates and requests that a plan has made.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Made {
-    /// The certificates of authorities.
-    pub authorities: BTreeMap<AuthorityName, Certificate>,
-    /// Key pairs without certificate, by their public halves.
-    pub pairs: BTreeMap<KeyPairName, Sha256>,
-    /// Certificates, by the place where they are.
-    pub identities: BTreeMap<Address, Certificate>,
-    /// Requests for certificates that are signed elsewhere.
-    pub requests: BTreeMap<Address, CertificateRequest>,
-}
+use crate::types::names::{Address, AuthorityName, NodeName, Target};
+use crate::x509::CertificateRequest;
 
 impl PlanProgress {
-    /// Every fact that has changed, each once.
-    pub fn changed(&self) -> BTreeSet<&Changed> {
-        let stale = self.visits.values().filter_map(|standing| match standing {
-            TransactionProgress::Stale(changed) => Some(changed),
-            TransactionProgress::ToDo | TransactionProgress::Done | TransactionProgress::Unseen { .. } => {
-                None
-            }
-        });
-        stale.flatten().collect()
-    }
-
     /// Counts a visit as done, and what it was to make as made.
     pub fn count_as_done(&mut self, visit: &PlannedTransaction, survey: &Survey) {
         self.visits.insert(visit.number, TransactionProgress::Done);
         remember(&mut self.made, visit, survey);
     }
+}
 
-    /// The visits that are still to be made.
-    pub fn to_do(&self) -> impl Iterator<Item = u32> {
-        let open = self.visits.iter().filter(|(_, standing)| **standing == TransactionProgress::ToDo);
-        open.map(|(number, _)| *number)
+impl SavedPlan {
+    /// How its visits stand against what is there now.
+    pub fn standing(&self, survey: &Survey, differences: &Differences) -> PlanProgress {
+        standing(&self.says, survey, differences)
     }
 }
 

@@ -1,9 +1,12 @@
 //! What makes a plan stale on nodes that run, in pairs: a fact that a decision needed, and its neighbour that decides nothing.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::diff::diff;
 use crate::plan::restart::health_checks::tests::{facts, plan_at, running, soon};
 use crate::protocol::facts::{ClientCertificate, EtcdId, FileFacts, MemberFacts, Probe};
+use crate::x509::{Certificate, Sha256};
 
 const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 const SERVER: &str = "/etc/kubernetes/pki/apiserver.crt";

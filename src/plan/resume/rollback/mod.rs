@@ -17,7 +17,7 @@ use crate::x509::chain::is_issued_by;
 use crate::plan::draft::Builder;
 use crate::plan::order::Stage;
 use crate::plan::restart::etcd_snapshot::Saving;
-use crate::plan::{Blocked, Cycle, Deed, Draft, Input, Phase, PlanContent, Summary, order};
+use crate::plan::{Blocked, Cycle, Deed, Draft, Input, Phase, order};
 
 /// A way back.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,8 +148,7 @@ pub fn rollback(
     }
     let visits = order::visits(stages, input)?;
     let work = builder.draft;
-    let summary = Summary::of(input, &builder.held, &visits, &[]);
-    let mut plan = PlanContent::new(input, visits, summary);
+    let mut plan = order::content::content(input, &builder.held, visits, &[]);
     plan.elsewhere = work.elsewhere;
     plan.restart_yourself = work.restart_yourself;
     plan.notes = work.notes;

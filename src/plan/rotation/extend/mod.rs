@@ -11,8 +11,8 @@ use crate::types::non_empty::once;
 use crate::x509::{Certificate, Sha256};
 
 use crate::plan::draft::Builder;
+use crate::plan::known::choices;
 use crate::plan::known::signer::{Signer, is_put_right};
-use crate::plan::model::choices;
 use crate::plan::{Blocked, Bundle, Deed, Position, Why};
 
 /// Extends an authority on every node on which it is about to end. Says where it signs then; none where nothing is extended.

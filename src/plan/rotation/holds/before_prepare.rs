@@ -12,7 +12,7 @@ use crate::types::names::{Address, NodeName, Target};
 use super::outsiders::held_by;
 use super::{Hold, HoldEffect, RotationCase, manual_restarts};
 use crate::plan::Phase;
-use crate::plan::restart::quorum;
+use crate::plan::known::quorum;
 
 /// A reason to wait.
 type Reasons<'r> = &'r [fn(&RotationCase<'_, '_>) -> Option<Hold>];

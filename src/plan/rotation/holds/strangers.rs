@@ -15,7 +15,7 @@ use crate::x509::Certificate;
 
 use crate::plan::draft::Builder;
 use crate::plan::known::paths::facts_of;
-use crate::plan::{Action, Blocked, CaCertificates, Deed, Phase, PlannedTransaction, Why};
+use crate::plan::{Blocked, CaCertificates, Deed, Phase, Why};
 
 /// The way out of somebody else's CA, for one that the spec calls by this fingerprint.
 pub(crate) fn help(reason: &Reason, authority: &AuthorityName) -> Option<String> {
@@ -181,43 +181,6 @@ pub(crate) fn why_dropped(builder: &Builder<'_>, address: &Address) -> Vec<Why> 
     let findings = builder.findings(address).iter();
     let due = findings.filter(|finding| finding.effect == Effect::Due && finding.is_of_stray());
     due.map(|finding| builder.why(finding)).collect()
-}
-
-impl Action {
-    /// The authority that it is about.
-    pub(crate) fn authority(&self) -> Option<&AuthorityName> {
-        self.address.subject.authority()
-    }
-
-    /// Whether it takes CAs out of a file of trust that belong to nobody of the cluster, and no others.
-    fn drops_strays(&self) -> bool {
-        !self.reasons.is_empty() && self.reasons.iter().all(|why| why.finding.is_of_stray())
-    }
-
-    /// Whether it writes trust anew for another reason.
-    pub(crate) fn drops_own(&self) -> bool {
-        self.writes_trust() && !self.drops_strays()
-    }
-
-    fn writes_trust(&self) -> bool {
-        matches!(self.deed, Deed::WriteBundle { .. } | Deed::UpdateKubeconfig { .. })
-    }
-}
-
-impl PlannedTransaction {
-    /// Whether nothing but CAs of somebody else is dropped by it: no CA goes because another one has come.
-    pub fn drops_only_strays(&self) -> bool {
-        let mut writes = self.actions.iter().filter(|action| action.writes_trust()).peekable();
-        self.phase == Phase::DropOld && writes.peek().is_some() && writes.all(Action::drops_strays)
-    }
-
-    /// What its phase is for, in words.
-    pub fn purpose(&self) -> &'static str {
-        match self.drops_only_strays() {
-            true => "drop a distrusted CA",
-            false => self.phase.words(),
-        }
-    }
 }
 
 /// The kubeconfigs of a node that trust an authority, in all their places.

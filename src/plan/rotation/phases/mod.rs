@@ -18,12 +18,12 @@ use crate::x509::{Certificate, Sha256};
 
 use super::extend::held_at;
 use crate::plan::draft::Builder;
+use crate::plan::known::choices;
 use crate::plan::known::paths::facts_of;
 use crate::plan::known::rotations::RotationProgress;
 use crate::plan::known::signer::Signer;
-use crate::plan::model::choices;
 use crate::plan::rotation::holds::strangers;
-use crate::plan::{Bundle, Deed, KeyCopy, Phase, Position, RootSource, Why};
+use crate::plan::{BACKDATE, Bundle, Deed, KeyCopy, Phase, Position, RootSource, Why};
 
 /// One node's part.
 struct Place<'a> {
@@ -190,7 +190,7 @@ impl PhaseWriter<'_, '_> {
         let not_after = self.wanted.validity.value.after(now);
         // It must not be one of those that are too old itself.
         let cut_off = self.wanted.reissue_issued_before.as_ref().map(|cut_off| cut_off.value);
-        let back_dated = crate::plan::BACKDATE.before(now);
+        let back_dated = BACKDATE.before(now);
         let not_before =
             cut_off.filter(|cut_off| *cut_off <= now).map_or(back_dated, |cut_off| back_dated.max(cut_off));
         let deed = Deed::CreateAuthority {

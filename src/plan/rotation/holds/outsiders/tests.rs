@@ -227,7 +227,7 @@ fn members_outside_the_spec_count_in_what_is_checked() {
     let least = &plan.checked.as_ref().unwrap().least;
     let etcd = least.iter().find(|least| least.service.is_etcd()).unwrap();
     assert_eq!((etcd.of, etcd.before), (3, 3));
-    assert_eq!(crate::plan::restart::quorum::count(&survey), 3);
+    assert_eq!(crate::plan::known::quorum::count(&survey), 3);
     // Those who kept silent when they were called are not up.
     if let Seen::Present(told) = &mut facts(&mut survey, "cp-2").etcd {
         told.members.get_mut(&EtcdId(3)).unwrap().status = Seen::Unknown { reason: "no answer".to_owned() };

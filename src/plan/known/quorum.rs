@@ -3,8 +3,6 @@
 //! What enters is the facts of the nodes; what leaves is an answer. Restarting a member is safe only where the others keep a quorum without it, and
 //! costs an election only where it leads (etcd raft: an election takes from one to two election timeouts, a second or two by default).
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::desired::Survey;
 use crate::diff::unlisted;
 use crate::protocol::facts::{EtcdFacts, MemberStatus, NodeFacts, Observed, Seen, ServiceFacts};
@@ -126,34 +124,6 @@ pub(crate) fn leader(observed: &Observed) -> Option<&NodeName> {
 pub(crate) fn restarts_member(deed: &DraftDeed) -> bool {
     let restarts = matches!(deed.deed, Deed::Restart { .. } | Deed::Restore { .. });
     restarts && matches!(&deed.address.subject, Target::Service(service) if is_member(service))
-}
-
-/// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that
-/// get new certificates with their restart, whose old ones may not work; then the others, and the leader last, since its restart costs an election.
-pub(crate) fn members_in_turn<'a>(
-    by_node: &'a BTreeMap<NodeName, Vec<DraftDeed>>,
-    members: &BTreeSet<&NodeName>,
-    leader: Option<&NodeName>,
-) -> Vec<Vec<&'a NodeName>> {
-    let issues = |deed: &DraftDeed| {
-        matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_))
-    };
-    let mut turns = vec![Vec::new(); 4];
-    if !by_node.values().flatten().any(restarts_member) {
-        return Vec::new();
-    }
-    for (node, deeds) in by_node.iter().filter(|(node, _)| members.contains(node)) {
-        let turn = match deeds.iter().any(restarts_member) {
-            true if leader == Some(node) => 3,
-            true if deeds.iter().any(issues) => 1,
-            true => 2,
-            false => 0,
-        };
-        if let Some(turn) = turns.get_mut(turn) {
-            turn.push(node);
-        }
-    }
-    turns
 }
 
 #[cfg(test)]

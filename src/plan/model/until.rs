@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Phase, PlanContent, PlannedTransaction};
+use super::phase::Phase;
+use super::plan::PlanContent;
+use super::visit::PlannedTransaction;
 use crate::types::names::{Address, NodeName, ServiceName};
 
 /// A plan does not have the phase that was named.
