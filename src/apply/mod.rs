@@ -52,7 +52,7 @@ pub struct Settings<'a> {
     pub desired: &'a Desired,
     /// What happens when a step fails.
     pub on_failure: OnFailure,
-    /// The keys of the own root CAs that the plan installs.
+    /// The keys of the custom root CAs that the plan installs.
     pub root_keys: &'a RootKeys,
     /// What the run is about, for the journals on the nodes.
     pub note: String,

@@ -26,7 +26,7 @@ use super::lock::LockArguments;
 use super::plan::PlanArguments;
 use super::progress::Progress;
 use super::saved_plan::{self, SavedArguments};
-use super::{Exit, Global, consent, json, own_root, reports, signals, terminal, written};
+use super::{Exit, Global, consent, custom_root, json, reports, signals, terminal, written};
 
 /// What `pki apply` takes.
 #[derive(Debug, clap::Args)]
@@ -211,7 +211,7 @@ impl Call<'_> {
         spec: &SpecReference,
         done: Done,
     ) -> Exit {
-        let root_keys = match own_root::keys(plan, &spec.file) {
+        let root_keys = match custom_root::keys(plan, &spec.file) {
             Ok(keys) => keys,
             Err(exit) => return exit,
         };

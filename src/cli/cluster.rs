@@ -145,7 +145,7 @@ fn named_files(loaded: &Loaded, is_below: bool) -> BTreeMap<String, Sha256> {
     let known = connections.filter_map(|connection| connection.ssh.as_ref()?.known_hosts.as_ref());
     let sources =
         spec.authorities.values().filter_map(|authority| authority.source.as_ref()?.certificate.as_ref());
-    let folder = super::own_root::folder(loaded.document.file());
+    let folder = super::custom_root::folder(loaded.document.file());
     let names: BTreeSet<&String> = known
         .chain(sources)
         .filter(|name| !is_below || untrusted::is_below(folder.as_deref(), name))
@@ -218,7 +218,7 @@ impl Cluster {
         resolve(&self.spec, &self.profile, &Hints::default(), &self.roots()).ok()
     }
 
-    /// What is known of the own root CAs that the spec names.
+    /// What is known of the custom root CAs that the spec names.
     fn roots(&self) -> Roots {
         self.loaded.as_ref().map(|loaded| loaded.roots.clone()).unwrap_or_default()
     }

@@ -21,7 +21,7 @@ use pki::spec::{ReadOptions, Reading};
 use pki::types::profile_name::ProfileName;
 
 use super::terminal::Style;
-use super::{Exit, clusters, own_root, untrusted};
+use super::{Exit, clusters, custom_root, untrusted};
 
 /// One more byte than a spec may have, so that a larger file is noticed and never held in memory.
 const READ_LIMIT: u64 = 1024 * 1024 + 1;
@@ -104,7 +104,7 @@ pub(super) fn read(arguments: &SpecArguments, now: Timestamp) -> Result<Input, p
         }
     }
     let certificate_file = |spec: &str, path: &str| {
-        let folder = own_root::folder(spec);
+        let folder = custom_root::folder(spec);
         if arguments.only_below && !untrusted::is_below(folder.as_deref(), path) {
             let reason = "is not read with --untrusted: it does not lie below the spec's folder".to_owned();
             return CertificateFile::Unusable { reason };

@@ -21,7 +21,7 @@ pub use survey::Survey;
 pub use told::{Dispute, Disputes, Origin, Told};
 
 use crate::profile::{Domain, Endpoint, Keep, Read, TlsConnection, What};
-use crate::spec::custom_root::{OwnRoot, Roots};
+use crate::spec::custom_root::{CustomRoot, Roots};
 use crate::spec::types::{OnExpiry, Restart, Role, Rollout, Scheme, Snapshots, Source};
 use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
 use crate::types::duration::Duration;
@@ -60,7 +60,7 @@ impl Desired {
         self.layout.as_ref().unwrap_or(&self.nodes)
     }
 
-    /// The own root CAs with which it was resolved.
+    /// The custom root CAs with which it was resolved.
     pub fn roots(&self) -> Roots {
         let known = |(name, authority): (&AuthorityName, &DesiredAuthority)| {
             authority.root.clone().map(|root| (name.clone(), root))
@@ -105,10 +105,10 @@ pub struct DesiredAuthority {
     pub key_algorithm: Option<Decided<NewKeyAlgorithm>>,
     /// The key is elsewhere, as the spec says.
     pub external: bool,
-    /// An own root CA.
+    /// A custom root CA.
     pub source: Option<Decided<Source>>,
     /// What is known of it; none before its file was read.
-    pub root: Option<OwnRoot>,
+    pub root: Option<CustomRoot>,
     /// Everything issued before this instant is reissued.
     pub reissue_issued_before: Option<Decided<jiff::Timestamp>>,
     /// Fingerprints that must go, with reasons.

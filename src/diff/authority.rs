@@ -27,7 +27,7 @@ impl AuthorityCase<'_> {
         }
         findings.extend(strangers::findings(self));
         findings.extend(wishes::findings(self));
-        findings.extend(self.own_root());
+        findings.extend(self.custom_root());
         findings.extend(self.key_findings());
         findings.extend(snapshot_keys::findings(self));
         findings.extend(files::findings(&self.copy.certificate, self.facts));
@@ -37,8 +37,8 @@ impl AuthorityCase<'_> {
         findings
     }
 
-    /// The CA on this node must be the own root that the spec names; where that could not be read, it is not known which one is right.
-    fn own_root(&self) -> Option<Finding> {
+    /// The CA on this node must be the custom root that the spec names; where that could not be read, it is not known which one is right.
+    fn custom_root(&self) -> Option<Finding> {
         let root = self.wanted.root.as_ref()?;
         let by = self.wanted.source.as_ref().and_then(|source| source.by.as_ref());
         let Some(certificate) = &root.certificate else {

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::external::{install_lines, request_lines};
 use super::issue::{
-    Lines, bundle_line, ca_certificates, certificate_name, copy_lines, extension_lines, fingerprints,
-    issue_lines, key_copy_lines, move_lines, own_root_lines,
+    Lines, bundle_line, ca_certificates, certificate_name, copy_lines, custom_root_lines, extension_lines,
+    fingerprints, issue_lines, key_copy_lines, move_lines,
 };
 use super::snapshot::etcd_snapshot_lines;
 use super::status::left;
@@ -118,7 +118,7 @@ pub(super) fn body(action: &Action, now: Timestamp) -> Option<(char, Lines)> {
             '~'
         }
         Deed::InstallAuthority { certificate, key, root, source } => {
-            own_root_lines(&mut body, root, source, now);
+            custom_root_lines(&mut body, root, source, now);
             body.file(certificate);
             body.file(key);
             '+'

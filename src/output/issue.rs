@@ -208,8 +208,8 @@ pub(super) fn fingerprints(before: &[Sha256]) -> String {
     before.iter().map(|fingerprint| fingerprint.short()).collect::<Vec<_>>().join(", ")
 }
 
-/// An own root CA, or an intermediate one, that comes from the machine that runs the apply.
-pub(super) fn own_root_lines(body: &mut Lines, root: &Certificate, source: &RootSource, now: Timestamp) {
+/// A custom root CA, or an intermediate one, that comes from the machine that runs the apply.
+pub(super) fn custom_root_lines(body: &mut Lines, root: &Certificate, source: &RootSource, now: Timestamp) {
     let facts = root.facts();
     let kind = if facts.self_issued { "own root CA" } else { "intermediate CA" };
     body.add("certificate", format!("the {kind} in {}", escaped(&source.certificate)));

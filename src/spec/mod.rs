@@ -51,7 +51,7 @@ pub struct Loaded {
     pub spec: ClusterPki,
     /// Where it was written.
     pub document: Document,
-    /// The own root CAs that it names.
+    /// The custom root CAs that it names.
     pub roots: Roots,
 }
 

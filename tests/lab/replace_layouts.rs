@@ -69,7 +69,7 @@ const WITH_USERS: &str = ". /var/lib/tests/client; export ETCDCTL_ENDPOINTS=$own
     etcdctl user grant-role apiserver-etcd-client apiserver && etcdctl auth enable";
 
 #[test]
-fn a_running_starlingx_gets_an_own_root() {
+fn a_running_starlingx_gets_an_custom_root() {
     let nodes = Node::take(3);
     let floating = Floating::on(&nodes[0]);
     let layout = Layout::starlingx(&nodes, &floating.address);
@@ -78,7 +78,7 @@ fn a_running_starlingx_gets_an_own_root() {
     let going = Going { authority: "etcd-ca", files: Pair::crt("/etc/etcd/ca"), ports: &[2379] };
     let replacement = Replacement::new(cluster, vec![going]);
     let cluster = &replacement.cluster;
-    own_root(cluster, "root", None);
+    custom_root(cluster, "root", None);
     cluster.spec("  authorities: { etcd-ca: { source: { certificate: ./root.crt, key: ./root.key } } }\n");
     count_starts(cluster);
     replacement.goes_through_its_barriers();
@@ -106,8 +106,8 @@ fn a_running_starlingx_gets_an_own_root() {
 fn a_running_etcd_gets_an_intermediate_and_trusts_nothing_else_of_its_organisation() {
     let mut replacement = Replacement::of_plain_etcd();
     let cluster = &replacement.cluster;
-    own_root(cluster, "organisation", None);
-    own_root(cluster, "intermediate", Some("organisation"));
+    custom_root(cluster, "organisation", None);
+    custom_root(cluster, "intermediate", Some("organisation"));
     cluster.spec(
         "  authorities: { etcd-ca: { source: { certificate: ./intermediate.crt, key: ./intermediate.key } } }\n",
     );
@@ -127,7 +127,7 @@ fn a_running_etcd_gets_an_intermediate_and_trusts_nothing_else_of_its_organisati
 }
 
 /// A CA of the organisation, beside the spec: a root, or one that another one issued, which stands behind it.
-fn own_root(cluster: &Cluster, name: &str, issuer: Option<&str>) {
+fn custom_root(cluster: &Cluster, name: &str, issuer: Option<&str>) {
     let mut openssl = std::process::Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650"]);
     openssl.args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.crt")]);

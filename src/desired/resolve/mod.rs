@@ -41,7 +41,7 @@ impl ResolveError {
     }
 }
 
-/// Works out the wanted state of every node, with what is known of the own root CAs that the spec names.
+/// Works out the wanted state of every node, with what is known of the custom root CAs that the spec names.
 ///
 /// # Errors
 /// Every part of the spec that cannot be worked out: an additional certificate without authority, files or nodes; an authority, certificate or

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::desired::{AuthorityCopy, DesiredAuthority};
 use crate::diagnostic::Code;
-use crate::spec::custom_root::{OwnRoot, period_fault};
+use crate::spec::custom_root::{CustomRoot, period_fault};
 use crate::types::names::{Address, AuthorityName, NodeName, Target};
 
 use crate::plan::draft::Builder;
@@ -21,7 +21,7 @@ pub(crate) fn install(
 ) {
     let address = |node: &NodeName| Address { subject: Target::Authority(name.clone()), node: node.clone() };
     let at = address(first);
-    let Some(OwnRoot { certificate_path, key_path, certificate: Some(root) }) = &wanted.root else {
+    let Some(CustomRoot { certificate_path, key_path, certificate: Some(root) }) = &wanted.root else {
         // That it may not be read is a finding of its own, which blocks.
         if wanted.root.is_none() {
             let because = format!("the own root CA that `source` names for {name} was not read");

@@ -6,7 +6,7 @@ use super::Checker;
 use super::values::forms;
 use crate::diagnostic::{Code, quoted};
 use crate::spec::authority::Authority;
-use crate::spec::custom_root::OwnRoot;
+use crate::spec::custom_root::CustomRoot;
 use crate::types::names::AuthorityName;
 
 /// A field that names CA certificates, and what a reason in it is for.
@@ -77,8 +77,8 @@ pub(super) fn distrusted_and_trusted(checker: &mut Checker<'_>) {
     }
 }
 
-/// The own root of an authority is trusted anyway, and must not be distrusted at the same time.
-pub(super) fn names_own_root(checker: &mut Checker<'_>, roots: &BTreeMap<AuthorityName, OwnRoot>) {
+/// The custom root of an authority is trusted anyway, and must not be distrusted at the same time.
+pub(super) fn names_custom_root(checker: &mut Checker<'_>, roots: &BTreeMap<AuthorityName, CustomRoot>) {
     let spec = checker.spec;
     for (name, authority) in &spec.authorities {
         let Some(root) = roots.get(name).and_then(|root| root.certificate.as_ref()) else { continue };

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 
 use crate::diagnostic::counted;
 use crate::diagnostic::{Code, Diagnostic, MOST_SHOWN, Place, Span, is_deceiving, nearest, quoted};
-use crate::spec::custom_root::{CertificateFile, OwnRoot};
+use crate::spec::custom_root::{CertificateFile, CustomRoot};
 use crate::spec::types::{ClusterPki, Spec};
 use crate::types::names::AuthorityName;
 use crate::yaml::document::Document;
@@ -89,8 +89,8 @@ const CHECKS: &[fn(&mut Checker<'_>)] = &[
 pub struct Checked {
     /// Everything that is wrong.
     pub problems: Vec<Diagnostic>,
-    /// The own root CAs that can be used, or that may not be read.
-    pub roots: BTreeMap<AuthorityName, OwnRoot>,
+    /// The custom root CAs that can be used, or that may not be read.
+    pub roots: BTreeMap<AuthorityName, CustomRoot>,
 }
 
 /// Runs every check over one spec. `known` is absent when the profile's names are not known: then no name is judged. `certificate_file` gives the content of
@@ -116,8 +116,8 @@ pub fn check(
     for check in CHECKS {
         check(&mut checker);
     }
-    let roots = roots::own_roots(&mut checker, certificate_file);
-    fingerprints::names_own_root(&mut checker, &roots);
+    let roots = roots::custom_roots(&mut checker, certificate_file);
+    fingerprints::names_custom_root(&mut checker, &roots);
     Checked { problems: checker.problems, roots }
 }
 

@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use super::Checker;
 use crate::diagnostic::{Code, Diagnostic, Place, quoted};
 use crate::spec::custom_root;
-use crate::spec::custom_root::{CertificateFile, OwnRoot};
+use crate::spec::custom_root::{CertificateFile, CustomRoot};
 use crate::types::names::AuthorityName;
 
-/// Judges the certificate of every own root, and keeps those that can be used.
-pub(super) fn own_roots(
+/// Judges the certificate of every custom root, and keeps those that can be used.
+pub(super) fn custom_roots(
     checker: &mut Checker<'_>,
     certificate_file: &dyn Fn(&str) -> CertificateFile,
-) -> BTreeMap<AuthorityName, OwnRoot> {
+) -> BTreeMap<AuthorityName, CustomRoot> {
     let spec = checker.spec;
     let mut roots = BTreeMap::new();
     let longest = longest(checker);
@@ -39,7 +39,7 @@ pub(super) fn own_roots(
         if let Some(key) = authority.source.as_ref().and_then(|source| source.key.clone()) {
             roots.insert(
                 name.clone(),
-                OwnRoot { certificate_path: path.to_owned(), key_path: key, certificate },
+                CustomRoot { certificate_path: path.to_owned(), key_path: key, certificate },
             );
         }
     }

@@ -45,12 +45,12 @@ pub enum CertificateFile {
     NoFolder,
 }
 
-/// The own root CAs that a spec names, by authority.
-pub type Roots = BTreeMap<AuthorityName, OwnRoot>;
+/// The custom root CAs that a spec names, by authority.
+pub type Roots = BTreeMap<AuthorityName, CustomRoot>;
 
-/// An own root CA as the spec declares it.
+/// A custom root CA as the spec declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnRoot {
+pub struct CustomRoot {
     /// The path of the certificate, as the spec writes it.
     pub certificate_path: String,
     /// The path of the key, as the spec writes it.
