@@ -12,56 +12,15 @@ use crate::types::storage::FileSpec;
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, Sha256};
 
-use super::identities::{Case, NotIssued};
 use super::install;
-use crate::plan::draft::Builder;
-use crate::plan::known::choices;
+use crate::plan::known::builder::Builder;
+use crate::plan::known::chosen;
+use crate::plan::known::foreign_cas::trusts_stranger;
 use crate::plan::known::rotations::RotationProgress;
 use crate::plan::known::signer::{Signer, is_put_right};
-use crate::plan::rotation::{extend, phases};
+use crate::plan::rotation::holds::outsiders;
+use crate::plan::rotation::{extend, phases, split_ca};
 use crate::plan::{BACKDATE, Bundle, Deed, KeyCopy, Why};
-
-impl Case<'_> {
-    /// What is wrong with the authority here or where it signs forbids issuing from it.
-    pub(crate) fn authority_is_sound(
-        &self,
-        builder: &Builder<'_>,
-        authority: &AuthorityName,
-        other: &NodeName,
-    ) -> Result<(), NotIssued> {
-        if let Some(stranger) = builder.stranger(authority, other) {
-            return Err(NotIssued::Elsewhere(
-                format!("nothing is signed on {other} while this is so: {}", stranger.reason),
-                "do first what is said of that CA, and plan again".to_owned(),
-            ));
-        }
-        for node in BTreeSet::from([self.name, other]) {
-            let address = Address { subject: Target::Authority(authority.clone()), node: node.clone() };
-            let findings = builder.input.differences.of(&address);
-            let grave = findings.iter().find(|finding| {
-                matches!(finding.effect, Effect::Blocks | Effect::Unknown)
-                    && !builder.is_recovered(&address, finding)
-                    && !finding.is_foreign_ca()
-            });
-            if let Some(grave) = grave {
-                return Err(NotIssued::Blocked(format!("{address}: {}", grave.reason), None));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Signer {
-    /// The copy of its key to another place.
-    pub(crate) fn key_for(&self, file: &FileSpec) -> Deed {
-        Deed::CopyKey(KeyCopy {
-            from: self.node.clone(),
-            source: self.files.key.path.clone(),
-            file: file.clone(),
-            spki: self.certificate.as_ref().map(|certificate| certificate.facts().key.spki_sha256),
-        })
-    }
-}
 
 pub(crate) fn build(builder: &mut Builder<'_>) {
     let desired = &builder.input.survey.desired;
@@ -84,10 +43,10 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
         .filter_map(|(node, wanted)| Some((node, wanted.authorities.get(name)?)))
         .collect();
     if let Some(stays) = builder.stays(name).cloned() {
-        let Some(signer) = builder.holder_of(name, wanted, &copies, &stays) else { return };
+        let Some(signer) = split_ca::holder_of(builder, name, wanted, &copies, &stays) else { return };
         builder.sources.signers.insert(name.clone(), signer.clone());
         for copy in copies.into_iter().filter(|(node, _)| **node != signer.node) {
-            builder.replace_authority(name, copy, &signer, &stays);
+            split_ca::replace_authority(builder, name, copy, &signer, &stays);
         }
         return;
     }
@@ -96,10 +55,10 @@ fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAu
         let spki = signer.facts().key.spki_sha256;
         let holds = |(_, key): &(&NodeName, &Sha256)| **key == spki;
         // Nothing is signed with a file that holds somebody else's CA while another node has a clean one.
-        let is_clean = |node: &NodeName| !builder.trusts_stranger(name, node);
+        let is_clean = |node: &NodeName| !trusts_stranger(builder, name, node);
         let some_are_clean = view.keys.iter().filter(holds).any(|(node, _)| is_clean(node));
         let able = view.keys.iter().filter(holds).filter(|(node, _)| !some_are_clean || is_clean(node));
-        let (node, _) = choices::first_of(able, choices::signer(builder.input, name))?;
+        let (node, _) = chosen::first_of(able, chosen::signer(builder.input, name))?;
         copies.iter().find(|(name, _)| *name == node).copied()
     });
     let source = |signer: &Certificate, node: &NodeName, files: &AuthorityCopy| Signer {
@@ -245,11 +204,11 @@ fn create(
         return;
     }
     let why = builder.missing(&at);
-    if builder.is_held(name, &at, why) {
+    if outsiders::is_held(builder, name, &at, why) {
         return;
     }
     let root = wanted.root.as_ref().and_then(|root| root.certificate.as_ref());
-    let orphans = builder.certificates_of(name, root);
+    let orphans = certificates_of(builder, name, root);
     let spki = root.map(|root| root.facts().key.spki_sha256);
     let keys = builder
         .held
@@ -318,37 +277,26 @@ fn create(
     }
 }
 
-impl Builder<'_> {
-    /// The findings that say that a thing is missing.
-    pub(crate) fn missing(&self, address: &Address) -> Vec<Why> {
-        let findings = self.findings(address).iter();
-        findings
-            .filter(|finding| finding.reason == Reason::Missing)
-            .map(|finding| self.why(finding))
-            .collect()
-    }
-
-    /// The addresses of certificates that exist and belong to an authority, but for those that this root issued.
-    fn certificates_of(&self, name: &AuthorityName, root: Option<&Certificate>) -> Vec<String> {
-        let survey = self.input.survey;
-        let mut found = Vec::new();
-        for (node, wanted) in &survey.desired.nodes {
-            for (identity, wanted) in &wanted.identities {
-                let held = self.held.identity(node, identity);
-                let belongs = wanted.authority.as_ref() == Some(name);
-                let is_other = |held: Certificate| !root.is_some_and(|root| is_issued_by(&held, root));
-                if belongs && held.and_then(|held| held.certificate.clone()).is_some_and(is_other) {
-                    found.push(format!("{identity}@{node}"));
-                }
+/// The addresses of certificates that exist and belong to an authority, but for those that this root issued.
+fn certificates_of(builder: &Builder<'_>, name: &AuthorityName, root: Option<&Certificate>) -> Vec<String> {
+    let survey = builder.input.survey;
+    let mut found = Vec::new();
+    for (node, wanted) in &survey.desired.nodes {
+        for (identity, wanted) in &wanted.identities {
+            let held = builder.held.identity(node, identity);
+            let belongs = wanted.authority.as_ref() == Some(name);
+            let is_other = |held: Certificate| !root.is_some_and(|root| is_issued_by(&held, root));
+            if belongs && held.and_then(|held| held.certificate.clone()).is_some_and(is_other) {
+                found.push(format!("{identity}@{node}"));
             }
         }
-        found
     }
+    found
 }
 
 fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
     let survey = builder.input.survey;
-    let chosen = choices::key_pair(builder.input, name).cloned();
+    let chosen = chosen::key_pair(builder.input, name).cloned();
     let mut holder: Option<(NodeName, FileSpec, Option<Sha256>)> = None;
     let mut due: Vec<(NodeName, Vec<Why>, bool)> = Vec::new();
     let mut remnants = false;
@@ -412,7 +360,7 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
     }
     let makes_another = due.iter().find(|(_, _, private_too)| *private_too && holder.is_none());
     if let Some((node, why, _)) = makes_another
-        && builder.is_pair_held(&address(node), why.clone())
+        && outsiders::is_pair_held(builder, &address(node), why.clone())
     {
         return;
     }

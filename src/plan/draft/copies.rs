@@ -10,8 +10,9 @@ use crate::types::names::{Address, IdentityName, NodeName, Target};
 use crate::types::storage::Storage;
 use crate::x509::{Certificate, Sha256};
 
-use super::identities::{Case, NotIssued};
-use crate::plan::draft::Builder;
+use super::case::{Case, NotIssued};
+use crate::plan::known::builder::Builder;
+use crate::plan::known::foreign_cas::holds_stranger;
 use crate::plan::model::identity_copy::{Copied, IdentityCopy};
 use crate::plan::{Bundle, Deed, Noted, Position, Why};
 
@@ -153,7 +154,7 @@ pub(crate) fn of_authorities(
             continue;
         }
         let address = Address { subject: Target::Authority(authority.clone()), node: name.clone() };
-        if builder.holds_stranger(&address) {
+        if holds_stranger(builder, &address) {
             // Somebody else's CA is neither spread to further files nor dropped from them.
             continue;
         }

@@ -7,7 +7,7 @@ use crate::diagnostic::Code;
 use crate::spec::custom_root::{CustomRoot, period_fault};
 use crate::types::names::{Address, AuthorityName, NodeName, Target};
 
-use crate::plan::draft::Builder;
+use crate::plan::known::builder::Builder;
 use crate::plan::known::signer::Signer;
 use crate::plan::{Bundle, Deed, RootSource};
 

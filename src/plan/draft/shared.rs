@@ -1,18 +1,40 @@
 //! Deeds about identities that all their nodes hold alike: one is issued at most, and every other node gets a copy of it.
 
-use crate::diff::{CertificateHealth, Effect, Finding, Reason, SharedView};
+use std::collections::BTreeMap;
+
+use crate::diff::{CertificateHealth, Effect, Finding, Reason, SharedView, shared_views};
 use crate::types::names::{Address, IdentityName, NodeName, Target};
 use crate::x509::Certificate;
 
-use super::identities::{Case, trust};
-use crate::plan::draft::Builder;
-use crate::plan::known::choices;
+use super::case::{Case, trust};
+use super::issue::write_new;
+use crate::plan::known::builder::Builder;
+use crate::plan::known::chosen;
 use crate::plan::model::identity_copy::{Copied, IdentityCopy};
 use crate::plan::{Blocked, Deed, Input, Why};
 
+/// The identities that their nodes share.
+pub(crate) fn find<'a>(builder: &Builder<'a>) -> BTreeMap<IdentityName, Shared<'a>> {
+    let (desired, observed) = (&builder.input.survey.desired, &builder.input.survey.observed);
+    let (authorities, successions) = (&builder.held.authorities, &builder.held.successions);
+    let views = shared_views(desired, observed, authorities, successions, builder.input.now);
+    let shared = views.into_iter().map(|(name, view)| {
+        let of_nodes = desired.nodes.values().filter_map(|node| node.identities.get(&name));
+        let mut authorities = of_nodes.filter_map(|wanted| wanted.authority.as_ref());
+        let goes_on = authorities.any(|authority| builder.replacements.waits(authority));
+        (name.clone(), Shared::new(builder.input, name, view, goes_on))
+    });
+    shared.collect()
+}
+
 /// What has to be done about it on one node. Nodes come in the order of their names, so that the one on which it is issued comes before the others.
-pub(crate) fn build(builder: &mut Builder<'_>, case: Case<'_>, identity: &IdentityName) {
-    let Some(shared) = builder.shared.get(identity).cloned() else { return };
+pub(crate) fn build(
+    builder: &mut Builder<'_>,
+    shared: &BTreeMap<IdentityName, Shared<'_>>,
+    case: Case<'_>,
+    identity: &IdentityName,
+) {
+    let Some(shared) = shared.get(identity) else { return };
     if builder.input.options.selects(&case.address) {
         shared.build(builder, case);
     }
@@ -34,7 +56,7 @@ pub(crate) struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    pub(crate) fn new(input: &'a Input<'a>, identity: IdentityName, view: SharedView, goes_on: bool) -> Self {
+    fn new(input: &'a Input<'a>, identity: IdentityName, view: SharedView, goes_on: bool) -> Self {
         let mut shared =
             Self { input, identity, view, requested: false, is_due: false, left_out: Vec::new(), goes_on };
         for node in shared.view.nodes() {
@@ -53,13 +75,13 @@ impl<'a> Shared<'a> {
     fn build(&self, builder: &mut Builder<'_>, mut case: Case<'_>) {
         let best = self
             .view
-            .best_of(choices::shared(self.input, &self.identity))
+            .best_of(chosen::shared(self.input, &self.identity))
             .map(|(node, certificate, standing)| (node.clone(), certificate.clone(), standing));
         let requested = self.requested;
         if case.view.other_credentials.is_some() {
             let asked = self.input.asked_for(&case.address);
             if !asked.is_empty() {
-                case.write_new(builder, asked);
+                write_new(&case, builder, asked);
             }
             return;
         }
@@ -97,7 +119,7 @@ impl<'a> Shared<'a> {
             }
             reasons.extend(trust(&findings));
             case.model = best.map(|(_, certificate, _)| certificate).or(case.model);
-            case.write_new(builder, reasons);
+            write_new(&case, builder, reasons);
             return;
         }
         let deeds = builder.draft.on(home);

@@ -5,26 +5,24 @@
 
 use crate::types::names::{Address, AuthorityName, KeyPairName, Target};
 
-use crate::plan::draft::Builder;
+use crate::plan::known::builder::Builder;
 
-impl Builder<'_> {
-    /// Blocks what was named by itself and is replaced in no plan.
-    pub(crate) fn refuse_wishes(&mut self) {
-        let desired = &self.input.survey.desired;
-        let mut refused = Vec::new();
-        for (name, node) in &desired.nodes {
-            let authorities = node.authorities.keys().map(|own| (Target::Authority(own.clone()), of_ca(own)));
-            let pairs = node.key_pairs.keys().map(|own| (Target::KeyPair(own.clone()), of_keys(own)));
-            for (subject, told) in authorities.chain(pairs) {
-                let address = Address { subject, node: name.clone() };
-                if self.input.options.names_to_replace(&address) {
-                    refused.push((address, told));
-                }
+/// Blocks what was named by itself and is replaced in no plan.
+pub(crate) fn refuse(builder: &mut Builder<'_>) {
+    let desired = &builder.input.survey.desired;
+    let mut refused = Vec::new();
+    for (name, node) in &desired.nodes {
+        let authorities = node.authorities.keys().map(|own| (Target::Authority(own.clone()), of_ca(own)));
+        let pairs = node.key_pairs.keys().map(|own| (Target::KeyPair(own.clone()), of_keys(own)));
+        for (subject, told) in authorities.chain(pairs) {
+            let address = Address { subject, node: name.clone() };
+            if builder.input.options.names_to_replace(&address) {
+                refused.push((address, told));
             }
         }
-        for (address, (because, help)) in refused {
-            self.block(&address, because, Some(help), &[]);
-        }
+    }
+    for (address, (because, help)) in refused {
+        builder.block(&address, because, Some(help), &[]);
     }
 }
 

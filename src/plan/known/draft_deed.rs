@@ -5,7 +5,7 @@
 use crate::plan::model::deed_traits::DeedTraits;
 use crate::plan::model::identity_copy::Copied;
 use crate::plan::{Deed, Phase, Why};
-use crate::types::names::Address;
+use crate::types::names::{Address, Target};
 
 /// One deed without its place in the order.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,5 +35,14 @@ impl DraftDeed {
     /// The paths that it may write, make or remove.
     pub(crate) fn paths(&self) -> Vec<&str> {
         self.traits().writes
+    }
+
+    /// The directory in whose place another one comes with it. Going back does so too.
+    pub(crate) fn moved(&self) -> Option<&str> {
+        match (&self.deed, &self.address.subject) {
+            (Deed::MoveDirectory { link, .. }, _) => Some(link),
+            (Deed::Restore { path, .. }, Target::Directory(_)) if self.replaces => Some(path),
+            _ => None,
+        }
     }
 }

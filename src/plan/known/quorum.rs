@@ -5,11 +5,12 @@
 
 use crate::desired::Survey;
 use crate::diff::unlisted;
-use crate::protocol::facts::{EtcdFacts, MemberStatus, NodeFacts, Observed, Seen, ServiceFacts};
+use crate::protocol::facts::{EtcdFacts, MemberStatus, NodeFacts, Observed, Seen};
 use crate::types::names::{NodeName, ServiceName, Target};
 
+use super::draft_deed::DraftDeed;
+use super::services;
 use crate::plan::Deed;
-use crate::plan::known::draft_deed::DraftDeed;
 
 /// Whether the instances of a service are members of one etcd cluster.
 pub(crate) fn is_member(service: &ServiceName) -> bool {
@@ -64,7 +65,7 @@ pub(crate) fn quorum(survey: &Survey) -> Quorum {
         let live = facts.services.iter().find(|(service, _)| is_member(service));
         let Some((_, live)) = live else { continue };
         seen += 1;
-        down += usize::from(facts.etcd.present().is_some() || is_down(live));
+        down += usize::from(facts.etcd.present().is_some() || services::is_down(live));
     }
     // Of those outside the spec it is not known that they are down.
     all += outside(survey);
@@ -82,14 +83,6 @@ pub(crate) fn all_follow(survey: &Survey) -> bool {
         let etcd = answer.and_then(|answer| answer.facts()).and_then(|facts| facts.etcd.present());
         etcd.is_some_and(EtcdFacts::follows_leader)
     })
-}
-
-/// Whether a service evidently does not work: its unit does not run, or a port of it does not answer. A member of etcd that waits for the others answers
-/// at its port for them and not at that for clients.
-pub(crate) fn is_down(live: &ServiceFacts) -> bool {
-    let unit = live.unit.as_ref().and_then(Seen::present);
-    unit.is_some_and(|unit| !unit.is_active())
-        || live.endpoints.iter().any(|endpoint| endpoint.probe.served().is_none())
 }
 
 /// Whether the other members keep a quorum, as the member on this node sees them. A single member has no others to ask, and of two each is needed: that such a

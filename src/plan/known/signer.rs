@@ -8,7 +8,9 @@ use jiff::Timestamp;
 
 use crate::desired::AuthorityCopy;
 use crate::diff::Reason;
+use crate::plan::{Deed, KeyCopy};
 use crate::types::names::{AuthorityName, NodeName};
+use crate::types::storage::FileSpec;
 use crate::x509::Certificate;
 
 /// Where each authority signs, and what it will be once this plan's own deeds are done.
@@ -27,6 +29,18 @@ pub(crate) struct Signer {
     pub(crate) not_after: Timestamp,
     /// The certificate; none while this plan makes it.
     pub(crate) certificate: Option<Certificate>,
+}
+
+impl Signer {
+    /// The copy of its key to another place.
+    pub(crate) fn key_for(&self, file: &FileSpec) -> Deed {
+        Deed::CopyKey(KeyCopy {
+            from: self.node.clone(),
+            source: self.files.key.path.clone(),
+            file: file.clone(),
+            spki: self.certificate.as_ref().map(|certificate| certificate.facts().key.spki_sha256),
+        })
+    }
 }
 
 /// Whether a finding says of the certificate's file that it is missing, or not as it should be, so that it is written from what all nodes know.

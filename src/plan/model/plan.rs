@@ -26,8 +26,11 @@ use crate::protocol::file::SpecReference;
 use crate::types::names::{Address, ClusterName, NodeName};
 use crate::types::profile_name::ProfileName;
 
-/// What a plan says, in order. It is read, compared and shown, and cannot be carried out: a [`Draft`](super::draft::Draft), which nobody has simulated, a [`SavedPlan`](super::saved_plan::SavedPlan), which a file
+/// What a plan says, in order. It is read, compared and shown, and cannot be carried out: a [`Draft`], which nobody has simulated, a [`SavedPlan`], which a file
 /// says, and the plan that `simulate` makes of a draft all hold one.
+///
+/// [`Draft`]: super::draft::Draft
+/// [`SavedPlan`]: super::saved_plan::SavedPlan
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(

@@ -1,12 +1,12 @@
 //! What a plan says of its work once that is in order: the counters, and whether a replacement had begun before it.
 //!
-//! What enters are finished transactions, and what planning looked at; what leaves is a plan with its work in it. What cannot be done, and what a person has to do, is told by whoever
-//! found it. Pure.
+//! What enters are finished transactions, and what planning looked at; what leaves is a plan with its work in it. What cannot be done, and what a person has to do,
+//! is told by whoever found it. Pure.
 
 use crate::desired::Desired;
 use crate::diff::{CaRotation, Effect};
-use crate::plan::draft::Known;
-use crate::plan::known::choices;
+use crate::plan::known::chosen;
+use crate::plan::known::views::Known;
 use crate::plan::model::life;
 use crate::plan::model::linked::linked;
 use crate::plan::model::summary::touched;
@@ -38,7 +38,7 @@ pub(crate) fn content(
         expires: life::expires(&visits, input.options, observed.observed_at.min(input.now)),
         options: Options { again: None, ..input.options.clone() },
         skipped: skipped.map(|(name, _)| name.clone()).collect(),
-        choices: Some(Choices::of(&visits, choices::leader(input))),
+        choices: Some(Choices::of(&visits, chosen::leader(input))),
         applicable: true,
         privileges: Vec::new(),
         runs_as_root: Vec::new(),

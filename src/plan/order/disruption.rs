@@ -28,8 +28,8 @@ pub(crate) fn disruption(
     }
     let desired = &input.survey.desired;
     let Some(wanted) = desired.nodes.get(node) else { return Disruption::None };
-    let changed = crate::plan::restart::restarts::changes(deed);
-    let own_move = crate::plan::draft::directories::moved(deed);
+    let changed = crate::plan::restart::cause::changes(deed);
+    let own_move = deed.moved();
     let is_behind = deed.paths().iter().any(|path| moved.iter().any(|moved| lies_below(path, moved)));
     let mut restarts: BTreeSet<ServiceName> = BTreeSet::new();
     let mut reloads: BTreeSet<String> = BTreeSet::new();

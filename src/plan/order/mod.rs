@@ -16,13 +16,13 @@ use crate::types::names::{Address, AuthorityName, NodeName, Target};
 
 use super::{Action, Bundle, CaCertificates, Deed, Input, Phase, PlannedTransaction, RestartMethod, Why};
 use crate::plan::known::draft_deed::DraftDeed;
-use crate::plan::known::{choices, quorum};
+use crate::plan::known::services::is_kubelet;
+use crate::plan::known::{chosen, quorum};
 use crate::plan::model::deed_traits::Rank;
 use crate::plan::order::disruption::disruption;
 use crate::plan::order::graph::{Cycle, Graph};
 use crate::plan::order::preconditions::LeftBy;
 use crate::plan::restart::cold_start;
-use crate::plan::restart::restarts::is_kubelet;
 
 /// What is done on several nodes before anything of the next stage is done on any.
 pub(super) struct Stage {
@@ -54,7 +54,7 @@ pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Planne
     let mut progress = Progress { next: 1, left_by: LeftBy::default() };
     for Stage { phase, mut by_node } in stages {
         let members: BTreeSet<&NodeName> = by_node.keys().filter(|node| bears(node)).collect();
-        let order = node_order(&by_node, &members, choices::leader(input))?;
+        let order = node_order(&by_node, &members, chosen::leader(input))?;
         if phase == Phase::Quorum {
             cold_start::await_quorum(&mut by_node, &order, input);
         }
@@ -297,7 +297,7 @@ fn actions(
             (key.clone(), number)
         })
         .collect();
-    let moved: BTreeSet<&str> = deeds.values().filter_map(crate::plan::draft::directories::moved).collect();
+    let moved: BTreeSet<&str> = deeds.values().filter_map(DraftDeed::moved).collect();
     let mut actions = Vec::new();
     for key in order {
         let (Some(deed), Some(number)) = (deeds.get(&key), numbers.get(&key)) else { continue };

@@ -95,7 +95,7 @@ fn of_restart(how: &RestartMethod, service: &ServiceName, facts: &NodeFacts) -> 
         RestartMethod::StaticPod { .. } => {
             let mut names = facts.services.keys();
             names
-                .find(|name| crate::plan::restart::restarts::is_kubelet(name))
+                .find(|name| crate::plan::known::services::is_kubelet(name))
                 .and_then(runs)
                 .into_iter()
                 .collect()

@@ -1,5 +1,6 @@
 //! Restarts of a plan: which services, in which order, and what must hold before the next one. Pure.
 
+pub(crate) mod cause;
 pub(crate) mod cold_start;
 pub(crate) mod etcd_snapshot;
 pub(crate) mod health_checks;

@@ -8,29 +8,27 @@ use crate::desired::DesiredNode;
 use crate::diff::{Effect, Reason};
 use crate::types::names::{Address, NodeName, Target};
 
-use crate::plan::draft::Builder;
+use crate::plan::known::builder::Builder;
 use crate::plan::{Deed, Phase};
 
-impl Builder<'_> {
-    /// What the snapshots of a node still hold goes in a phase of its own: there is no way back from it.
-    pub(crate) fn purges(&mut self, name: &NodeName, node: &DesiredNode) {
-        for authority in node.authorities.keys() {
-            let address = Address { subject: Target::Authority(authority.clone()), node: name.clone() };
-            let due: Vec<_> = self
-                .findings(&address)
-                .iter()
-                .filter(|finding| finding.effect == Effect::Due)
-                .filter_map(|finding| {
-                    let Reason::KeyInSnapshots { fingerprint, key, .. } = &finding.reason else {
-                        return None;
-                    };
-                    let deed = Deed::PurgeSnapshots { fingerprint: *fingerprint, key: *key };
-                    Some((deed, self.why(finding)))
-                })
-                .collect();
-            for (deed, why) in due {
-                self.add_in(Phase::Purge, address.clone(), deed, vec![why], false);
-            }
+/// What the snapshots of a node still hold goes in a phase of its own: there is no way back from it.
+pub(crate) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode) {
+    for authority in node.authorities.keys() {
+        let address = Address { subject: Target::Authority(authority.clone()), node: name.clone() };
+        let due: Vec<_> = builder
+            .findings(&address)
+            .iter()
+            .filter(|finding| finding.effect == Effect::Due)
+            .filter_map(|finding| {
+                let Reason::KeyInSnapshots { fingerprint, key, .. } = &finding.reason else {
+                    return None;
+                };
+                let deed = Deed::PurgeSnapshots { fingerprint: *fingerprint, key: *key };
+                Some((deed, builder.why(finding)))
+            })
+            .collect();
+        for (deed, why) in due {
+            builder.add_in(Phase::Purge, address.clone(), deed, vec![why], false);
         }
     }
 }

@@ -15,141 +15,142 @@ use crate::spec::types::Restart;
 use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Target};
 use crate::x509::Certificate;
 
-use super::restarts::is_kubelet;
-use crate::plan::draft::Builder;
+use crate::plan::known::builder::Builder;
 use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::quorum::{self, Quorum};
+use crate::plan::known::services::{self, has_pod, is_kubelet, live, unit};
 use crate::plan::{Deed, Input, Phase};
 
-impl Builder<'_> {
-    /// Finds out whether this plan brings etcd back, and gives each deed its phase.
-    pub(crate) fn assign_phases(&mut self) {
-        if !self.has_no_quorum() || !self.can_have_one() || !self.has_had_one() {
-            return;
+/// Finds out whether this plan brings etcd back, and gives each deed its phase.
+pub(crate) fn assign_phases(builder: &mut Builder<'_>) {
+    if !has_no_quorum(builder) || !can_have_one(builder) || !has_had_one(builder) {
+        return;
+    }
+    let desired = &builder.input.survey.desired;
+    let domains: BTreeMap<NodeName, Domain> =
+        desired.nodes.iter().map(|(name, node)| (name.clone(), Domain::of(node))).collect();
+    let is_replaced = |deed: &DraftDeed| {
+        let domain = domains.get(&deed.address.node);
+        deed.replaces && domain.is_some_and(|domain| domain.holds(&deed.address.subject))
+    };
+    // Where nothing was before, nothing has run, and nobody waits for it.
+    if !builder.draft.deeds.values().flatten().any(is_replaced) {
+        return;
+    }
+    for (name, deeds) in &mut builder.draft.deeds {
+        let Some(domain) = domains.get(name) else { continue };
+        for deed in deeds.iter_mut().filter(|deed| domain.holds(&deed.address.subject)) {
+            deed.phase = Phase::Quorum;
+            builder.is_cold = true;
         }
-        let desired = &self.input.survey.desired;
-        let domains: BTreeMap<NodeName, Domain> =
-            desired.nodes.iter().map(|(name, node)| (name.clone(), Domain::of(node))).collect();
-        let is_replaced = |deed: &DraftDeed| {
-            let domain = domains.get(&deed.address.node);
-            deed.replaces && domain.is_some_and(|domain| domain.holds(&deed.address.subject))
+        if deeds.iter().any(|deed| deed.phase == Phase::Quorum) {
+            // Whatever is written lies in them.
+            let directories =
+                deeds.iter_mut().filter(|deed| matches!(deed.address.subject, Target::Directory(_)));
+            directories.for_each(|deed| deed.phase = Phase::Quorum);
+        }
+    }
+}
+
+/// Whether etcd has no quorum, or cannot have one: nobody says that it has, and too few members have certificates that are still valid.
+fn has_no_quorum(builder: &Builder<'_>) -> bool {
+    let survey = builder.input.survey;
+    match quorum::quorum(survey) {
+        Quorum::Lost => true,
+        Quorum::Kept | Quorum::Unseen => false,
+        Quorum::Unknown if makes_one_of_two(builder) => true,
+        Quorum::Unknown => {
+            let members: Vec<&NodeName> = quorum::members(survey).collect();
+            let valid = members.iter().filter(|name| !has_expired(builder, name)).count();
+            valid + quorum::outside(survey) < quorum::needed(quorum::count(survey))
+        }
+    }
+}
+
+/// Whether what the members trust is replaced because they refuse each other.
+fn makes_one_of_two(builder: &Builder<'_>) -> bool {
+    let desired = &builder.input.survey.desired;
+    let mut recovered = desired.authorities.keys().filter(|authority| builder.stays(authority).is_some());
+    recovered.any(|authority| desired.nodes.values().any(|node| node.etcd_trusts(authority)))
+}
+
+/// Whether enough members run, or would be started. Where people have switched off the others, nothing that is waited for would come.
+fn can_have_one(builder: &Builder<'_>) -> bool {
+    let desired = &builder.input.survey.desired;
+    let can_run = |name: &&&NodeName| {
+        let node = desired.nodes.get(**name);
+        let mut runs = node.into_iter().flat_map(|node| &node.services);
+        let member = runs.find(|(service, _)| quorum::is_member(service));
+        let is_started = match member.and_then(|(service, wanted)| Some((service, wanted.restart.as_ref()?)))
+        {
+            Some((_, Restart { static_pod: Some(manifest), .. })) => {
+                has_pod(builder.input.survey, name, manifest)
+            }
+            Some((service, _)) => unit(builder.input.survey, name, service)
+                .is_some_and(|unit| unit.is_active() || unit.is_wanted()),
+            None => false,
         };
-        // Where nothing was before, nothing has run, and nobody waits for it.
-        if !self.draft.deeds.values().flatten().any(is_replaced) {
-            return;
-        }
-        for (name, deeds) in &mut self.draft.deeds {
-            let Some(domain) = domains.get(name) else { continue };
-            for deed in deeds.iter_mut().filter(|deed| domain.holds(&deed.address.subject)) {
-                deed.phase = Phase::Quorum;
-                self.is_cold = true;
-            }
-            if deeds.iter().any(|deed| deed.phase == Phase::Quorum) {
-                // Whatever is written lies in them.
-                let directories =
-                    deeds.iter_mut().filter(|deed| matches!(deed.address.subject, Target::Directory(_)));
-                directories.for_each(|deed| deed.phase = Phase::Quorum);
-            }
-        }
-    }
+        let live = member.and_then(|(service, _)| live(builder.input.survey, name)?.get(service));
+        live.is_some_and(|live| !services::is_down(live)) || is_started && has_what_it_shows(builder, name)
+    };
+    let members: Vec<&NodeName> = quorum::members(builder.input.survey).collect();
+    members.iter().filter(can_run).count() >= quorum::needed(quorum::count(builder.input.survey))
+}
 
-    /// Whether etcd has no quorum, or cannot have one: nobody says that it has, and too few members have certificates that are still valid.
-    fn has_no_quorum(&self) -> bool {
-        let survey = self.input.survey;
-        match quorum::quorum(survey) {
-            Quorum::Lost => true,
-            Quorum::Kept | Quorum::Unseen => false,
-            Quorum::Unknown if self.makes_one_of_two() => true,
-            Quorum::Unknown => {
-                let members: Vec<&NodeName> = quorum::members(survey).collect();
-                let valid = members.iter().filter(|name| !self.has_expired(name)).count();
-                valid + quorum::outside(survey) < quorum::needed(quorum::count(survey))
-            }
-        }
-    }
+/// Whether there has been a cluster: of one that is only made now, nobody waits for the members to answer.
+fn has_had_one(builder: &Builder<'_>) -> bool {
+    let members: Vec<&NodeName> = quorum::members(builder.input.survey).collect();
+    let has_certificates = |name: &&&NodeName| shown_by_etcd(builder, name).next().is_some();
+    members.iter().filter(has_certificates).count() >= quorum::needed(quorum::count(builder.input.survey))
+}
 
-    /// Whether what the members trust is replaced because they refuse each other.
-    fn makes_one_of_two(&self) -> bool {
-        let desired = &self.input.survey.desired;
-        let mut recovered = desired.authorities.keys().filter(|authority| self.stays(authority).is_some());
-        recovered.any(|authority| desired.nodes.values().any(|node| node.etcd_trusts(authority)))
-    }
+/// Whether everything that etcd has to show on a node is there and valid, or made by this plan: without it no member comes back, and nobody can wait for it.
+fn has_what_it_shows(builder: &Builder<'_>, name: &NodeName) -> bool {
+    identities_of_etcd(builder, name).all(|identity| {
+        let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
+        let held = builder.held.identity(name, identity);
+        let is_valid = |certificate: &Certificate| certificate.facts().not_after >= builder.input.now;
+        let is_there =
+            held.is_some_and(|held| held.certificate.as_ref().is_some_and(is_valid) && held.key.is_some());
+        is_there || builder.draft.on(name).iter().any(|deed| deed.address == address)
+    })
+}
 
-    /// Whether enough members run, or would be started. Where people have switched off the others, nothing that is waited for would come.
-    fn can_have_one(&self) -> bool {
-        let desired = &self.input.survey.desired;
-        let can_run = |name: &&&NodeName| {
-            let node = desired.nodes.get(**name);
-            let mut runs = node.into_iter().flat_map(|node| &node.services);
-            let member = runs.find(|(service, _)| quorum::is_member(service));
-            let is_started =
-                match member.and_then(|(service, wanted)| Some((service, wanted.restart.as_ref()?))) {
-                    Some((_, Restart { static_pod: Some(manifest), .. })) => self.has_pod(name, manifest),
-                    Some((service, _)) => {
-                        self.unit(name, service).is_some_and(|unit| unit.is_active() || unit.is_wanted())
-                    }
-                    None => false,
-                };
-            let live = member.and_then(|(service, _)| self.live(name)?.get(service));
-            live.is_some_and(|live| !quorum::is_down(live)) || is_started && self.has_what_it_shows(name)
-        };
-        let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
-        members.iter().filter(can_run).count() >= quorum::needed(quorum::count(self.input.survey))
-    }
+/// The certificates that etcd has to show on a node, as far as they are there.
+fn shown_by_etcd<'b>(builder: &'b Builder<'_>, name: &'b NodeName) -> impl Iterator<Item = &'b Certificate> {
+    identities_of_etcd(builder, name)
+        .filter_map(|identity| builder.held.identity(name, identity)?.certificate.as_ref())
+}
 
-    /// Whether there has been a cluster: of one that is only made now, nobody waits for the members to answer.
-    fn has_had_one(&self) -> bool {
-        let members: Vec<&NodeName> = quorum::members(self.input.survey).collect();
-        let has_certificates = |name: &&&NodeName| self.shown_by_etcd(name).next().is_some();
-        members.iter().filter(has_certificates).count() >= quorum::needed(quorum::count(self.input.survey))
-    }
+/// What etcd has to show on a node.
+fn identities_of_etcd<'b>(
+    builder: &'b Builder<'_>,
+    name: &NodeName,
+) -> impl Iterator<Item = &'b IdentityName> {
+    let node = builder.input.survey.desired.nodes.get(name).into_iter();
+    let services = node.flat_map(|node| &node.services).filter(|(service, _)| quorum::is_member(service));
+    services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what))
+}
 
-    /// Whether everything that etcd has to show on a node is there and valid, or made by this plan: without it no member comes back, and nobody can wait for it.
-    fn has_what_it_shows(&self, name: &NodeName) -> bool {
-        self.identities_of_etcd(name).all(|identity| {
-            let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
-            let held = self.held.identity(name, identity);
-            let is_valid = |certificate: &Certificate| certificate.facts().not_after >= self.input.now;
-            let is_there = held
-                .is_some_and(|held| held.certificate.as_ref().is_some_and(is_valid) && held.key.is_some());
-            is_there || self.draft.on(name).iter().any(|deed| deed.address == address)
-        })
-    }
+/// Whether a certificate that etcd shows has expired on a node.
+fn has_expired(builder: &Builder<'_>, name: &NodeName) -> bool {
+    shown_by_etcd(builder, name).any(|certificate| certificate.facts().not_after < builder.input.now)
+}
 
-    /// The certificates that etcd has to show on a node, as far as they are there.
-    fn shown_by_etcd(&self, name: &NodeName) -> impl Iterator<Item = &Certificate> {
-        self.identities_of_etcd(name)
-            .filter_map(|identity| self.held.identity(name, identity)?.certificate.as_ref())
-    }
+/// The phase in which a service of a node is restarted.
+pub(crate) fn phase_of(builder: &Builder<'_>, service: &ServiceName, node: &DesiredNode) -> Phase {
+    let is_first = quorum::is_member(service) || is_kubelet(service) && etcd_is_a_pod(node);
+    if builder.is_cold && is_first { Phase::Quorum } else { Phase::Ordinary }
+}
 
-    /// What etcd has to show on a node.
-    fn identities_of_etcd(&self, name: &NodeName) -> impl Iterator<Item = &IdentityName> {
-        let node = self.input.survey.desired.nodes.get(name).into_iter();
-        let services = node.flat_map(|node| &node.services).filter(|(service, _)| quorum::is_member(service));
-        services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what))
-    }
-
-    /// Whether a certificate that etcd shows has expired on a node.
-    fn has_expired(&self, name: &NodeName) -> bool {
-        self.shown_by_etcd(name).any(|certificate| certificate.facts().not_after < self.input.now)
-    }
-
-    /// The phase in which a service of a node is restarted.
-    pub(crate) fn phase_of(&self, service: &ServiceName, node: &DesiredNode) -> Phase {
-        let is_first = quorum::is_member(service) || is_kubelet(service) && etcd_is_a_pod(node);
-        if self.is_cold && is_first { Phase::Quorum } else { Phase::Ordinary }
-    }
-
-    /// The member of a node as the other members see it, as far as it is known where: a port that answers before there is a quorum.
-    pub(crate) fn peer_gate(&self, service: &ServiceName, node: &DesiredNode) -> Option<HealthCheck> {
-        let wanted = node.services.get(service)?;
-        let port = wanted.dials.iter().find(|dial| dial.to == *service && dial.at == At::Others)?.port?;
-        let endpoint = wanted.endpoints.iter().find(|endpoint| endpoint.port == port)?;
-        let certificate =
-            node.identities.get(endpoint.serves.as_ref()?)?.storage.certificate_path().to_owned();
-        let bound = endpoint.bind.iter().find_map(|bind| bind.parse().ok());
-        Some(HealthCheck::Serves { address: bound.or_else(|| address(node))?, port, certificate })
-    }
+/// The member of a node as the other members see it, as far as it is known where: a port that answers before there is a quorum.
+pub(crate) fn peer_gate(service: &ServiceName, node: &DesiredNode) -> Option<HealthCheck> {
+    let wanted = node.services.get(service)?;
+    let port = wanted.dials.iter().find(|dial| dial.to == *service && dial.at == At::Others)?.port?;
+    let endpoint = wanted.endpoints.iter().find(|endpoint| endpoint.port == port)?;
+    let certificate = node.identities.get(endpoint.serves.as_ref()?)?.storage.certificate_path().to_owned();
+    let bound = endpoint.bind.iter().find_map(|bind| bind.parse().ok());
+    Some(HealthCheck::Serves { address: bound.or_else(|| address(node))?, port, certificate })
 }
 
 fn shown(what: &What) -> Option<&IdentityName> {

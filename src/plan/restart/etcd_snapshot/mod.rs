@@ -10,9 +10,10 @@ use crate::profile::What;
 use crate::spec::types::EtcdSnapshots;
 use crate::types::names::{Address, NodeName, Target};
 
-use super::restarts::changes;
-use crate::plan::draft::Builder;
-use crate::plan::known::choices;
+use super::cause::changes;
+use super::health_checks;
+use crate::plan::known::builder::Builder;
+use crate::plan::known::chosen;
 use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::quorum;
 use crate::plan::{Deed, Noted, Phase};
@@ -27,83 +28,84 @@ pub(crate) enum Saving {
     Impossible(Noted),
 }
 
-impl Builder<'_> {
-    /// Adds what saves etcd's data to a plan that restarts members.
-    pub(crate) fn save_etcd(&mut self) {
-        match self.saving(self.draft.deeds.values().flatten()) {
-            Saving::Unwanted => {}
-            Saving::Saved(deed) => self.draft.add(*deed),
-            Saving::Impossible(noted) => self.draft.notes.push(noted),
+/// Adds what saves etcd's data to a plan that restarts members.
+pub(crate) fn save_etcd(builder: &mut Builder<'_>) {
+    match saving(builder, builder.draft.deeds.values().flatten()) {
+        Saving::Unwanted => {}
+        Saving::Saved(deed) => builder.draft.add(*deed),
+        Saving::Impossible(noted) => builder.draft.notes.push(noted),
+    }
+}
+
+/// What becomes of etcd's data before these deeds.
+pub(crate) fn saving<'d>(
+    builder: &Builder<'_>,
+    deeds: impl Iterator<Item = &'d DraftDeed> + Clone,
+) -> Saving {
+    let desired = &builder.input.survey.desired;
+    let Some(restart) = deeds.clone().find(|deed| quorum::restarts_member(deed)) else {
+        return Saving::Unwanted;
+    };
+    let is_wanted = match desired.snapshots.etcd {
+        EtcdSnapshots::Always => true,
+        EtcdSnapshots::Rotation => deeds.clone().any(|deed| is_of_rotation(builder, deed)),
+        EtcdSnapshots::Never => false,
+    };
+    if !is_wanted {
+        return Saving::Unwanted;
+    }
+    match member_that_sends(builder) {
+        Some(deed) => Saving::Saved(Box::new(deed)),
+        None => {
+            let reason = Reason::EtcdNotSaved { because: nobody_to_ask(builder).to_owned() };
+            Saving::Impossible(Noted { address: restart.address.clone(), finding: Finding::note(reason) })
         }
     }
+}
 
-    /// What becomes of etcd's data before these deeds.
-    pub(crate) fn saving<'d>(&self, deeds: impl Iterator<Item = &'d DraftDeed> + Clone) -> Saving {
-        let desired = &self.input.survey.desired;
-        let Some(restart) = deeds.clone().find(|deed| quorum::restarts_member(deed)) else {
-            return Saving::Unwanted;
+/// Whether a deed changes which CAs etcd trusts. The way back from such a plan does not count: the data was saved before the plan.
+fn is_of_rotation(builder: &Builder<'_>, deed: &DraftDeed) -> bool {
+    let nodes = &builder.input.survey.desired.nodes;
+    let is_etcds = |what: &What| match what {
+        What::Trust(authority) => nodes.values().any(|node| node.etcd_trusts(authority)),
+        What::Identity(_) | What::Signer(_) | What::KubeconfigTrust(_) | What::KeyPair(_) => false,
+    };
+    let is_back = matches!(deed.deed, Deed::Restore { .. });
+    deed.phase.is_of_replacement() || !is_back && changes(deed).iter().any(is_etcds)
+}
+
+/// What saves it: the leader sends it, or else the first member that follows one.
+fn member_that_sends(builder: &Builder<'_>) -> Option<DraftDeed> {
+    let survey = builder.input.survey;
+    let leader = chosen::leader(builder.input);
+    let mut members: Vec<&NodeName> =
+        quorum::members(survey).filter(|name| chosen::follows(name, &survey.observed)).collect();
+    members.sort_by_key(|name| leader != Some(*name));
+    members.into_iter().find_map(|name| {
+        let node = survey.desired.nodes.get(name)?;
+        let (address, question) = health_checks::member(builder, (name, node))?;
+        let deed = Deed::SnapshotEtcd {
+            address,
+            port: question.port,
+            certificate: question.certificate,
+            key: question.key,
+            directory: survey.desired.snapshots.directory.clone(),
+            keep: survey.desired.snapshots.keep,
+            timeout: survey.desired.rollout.timeout,
         };
-        let is_wanted = match desired.snapshots.etcd {
-            EtcdSnapshots::Always => true,
-            EtcdSnapshots::Rotation => deeds.clone().any(|deed| self.is_of_rotation(deed)),
-            EtcdSnapshots::Never => false,
-        };
-        if !is_wanted {
-            return Saving::Unwanted;
-        }
-        match self.member_that_sends() {
-            Some(deed) => Saving::Saved(Box::new(deed)),
-            None => {
-                let reason = Reason::EtcdNotSaved { because: self.nobody_to_ask().to_owned() };
-                Saving::Impossible(Noted { address: restart.address.clone(), finding: Finding::note(reason) })
-            }
-        }
-    }
+        let address = Address { subject: Target::Service(question.service), node: name.clone() };
+        let (phase, reasons) = (Phase::EtcdSnapshot, Vec::new());
+        Some(DraftDeed { phase, address, deed, reasons, replaces: false })
+    })
+}
 
-    /// Whether a deed changes which CAs etcd trusts. The way back from such a plan does not count: the data was saved before the plan.
-    fn is_of_rotation(&self, deed: &DraftDeed) -> bool {
-        let nodes = &self.input.survey.desired.nodes;
-        let is_etcds = |what: &What| match what {
-            What::Trust(authority) => nodes.values().any(|node| node.etcd_trusts(authority)),
-            What::Identity(_) | What::Signer(_) | What::KubeconfigTrust(_) | What::KeyPair(_) => false,
-        };
-        let is_back = matches!(deed.deed, Deed::Restore { .. });
-        deed.phase.is_of_replacement() || !is_back && changes(deed).iter().any(is_etcds)
-    }
-
-    /// What saves it: the leader sends it, or else the first member that follows one.
-    fn member_that_sends(&self) -> Option<DraftDeed> {
-        let survey = self.input.survey;
-        let leader = choices::leader(self.input);
-        let mut members: Vec<&NodeName> =
-            quorum::members(survey).filter(|name| choices::follows(name, &survey.observed)).collect();
-        members.sort_by_key(|name| leader != Some(*name));
-        members.into_iter().find_map(|name| {
-            let node = survey.desired.nodes.get(name)?;
-            let (address, question) = self.member((name, node))?;
-            let deed = Deed::SnapshotEtcd {
-                address,
-                port: question.port,
-                certificate: question.certificate,
-                key: question.key,
-                directory: survey.desired.snapshots.directory.clone(),
-                keep: survey.desired.snapshots.keep,
-                timeout: survey.desired.rollout.timeout,
-            };
-            let address = Address { subject: Target::Service(question.service), node: name.clone() };
-            let (phase, reasons) = (Phase::EtcdSnapshot, Vec::new());
-            Some(DraftDeed { phase, address, deed, reasons, replaces: false })
-        })
-    }
-
-    fn nobody_to_ask(&self) -> &'static str {
-        let survey = self.input.survey;
-        let mut facts = quorum::members(survey)
-            .filter_map(|name| survey.observed.nodes.get(name).and_then(|answer| answer.facts()));
-        match facts.all(|facts| facts.etcd.is_unlooked()) {
-            true => "no client certificate is known with which a member could be asked for it",
-            false => "no member that could be asked for it follows a leader",
-        }
+fn nobody_to_ask(builder: &Builder<'_>) -> &'static str {
+    let survey = builder.input.survey;
+    let mut facts = quorum::members(survey)
+        .filter_map(|name| survey.observed.nodes.get(name).and_then(|answer| answer.facts()));
+    match facts.all(|facts| facts.etcd.is_unlooked()) {
+        true => "no client certificate is known with which a member could be asked for it",
+        false => "no member that could be asked for it follows a leader",
     }
 }
 

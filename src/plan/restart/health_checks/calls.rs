@@ -4,174 +4,198 @@
 //! every instance is seen to be silent, and nothing is decided about what a call that fails means: see [`super`].
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use crate::desired::DesiredNode;
 use crate::profile::{At, PresentedKey, TlsConnection, Trusts, What};
+use crate::protocol::facts::{EndpointFacts, EtcdFacts};
 use crate::protocol::health_check::{Call, Shown, Trusted};
 use crate::types::names::{NodeName, ServiceName};
 use crate::types::storage::Storage;
 use crate::types::url::tls_place;
 
-use super::super::restarts::is_silent;
-use super::Node;
-use crate::plan::draft::Builder;
+use crate::plan::known::builder::Builder;
 use crate::plan::known::quorum;
+use crate::plan::known::services::{is_silent, live};
+
+/// A node with its name.
+pub(super) type Node<'a> = (&'a NodeName, &'a DesiredNode);
 
 /// Most servers that a client's certificate is tried at: etcd advises seven members at most.
 const TRIED: usize = 9;
 
-impl Builder<'_> {
-    /// The calls of a member to all others.
-    pub(super) fn peers(
-        &self,
-        dial: &TlsConnection,
-        service: &ServiceName,
-        name: &NodeName,
-        node: &DesiredNode,
-    ) -> Vec<Call> {
-        let live = self.live(name).and_then(|services| services.get(service));
-        if live.is_none_or(is_silent) {
+/// The calls of a member to all others.
+pub(super) fn peers(
+    builder: &Builder<'_>,
+    dial: &TlsConnection,
+    service: &ServiceName,
+    name: &NodeName,
+    node: &DesiredNode,
+) -> Vec<Call> {
+    let live = live(builder.input.survey, name).and_then(|services| services.get(service));
+    if live.is_none_or(is_silent) {
+        return Vec::new();
+    }
+    let own = peer_places(builder, dial, service, name);
+    let others: BTreeSet<(String, u16)> = match etcd(builder, name) {
+        Some(etcd) => etcd.members.values().flat_map(|member| places(&member.peer_urls)).collect(),
+        None => {
+            let others = builder.input.survey.desired.nodes.keys();
+            others.flat_map(|other| peer_places(builder, dial, service, other)).collect()
+        }
+    };
+    let others = others.into_iter().filter(|place| !own.contains(place)).take(TRIED);
+    let calls = others.filter_map(|(host, port)| call(dial, node, (host, port), None));
+    calls.map(|call| Call { is_peer: true, ..call }).collect()
+}
+
+/// Where the member of a node is reached by others: as it says, else by the node's address; nowhere if it is seen not to answer.
+pub(super) fn peer_places(
+    builder: &Builder<'_>,
+    dial: &TlsConnection,
+    service: &ServiceName,
+    name: &NodeName,
+) -> BTreeSet<(String, u16)> {
+    if let Some(etcd) = etcd(builder, name) {
+        let own = etcd.members.get(&etcd.member);
+        return own.map(|member| places(&member.peer_urls)).unwrap_or_default();
+    }
+    let node = builder.input.survey.desired.nodes.get(name);
+    let node =
+        node.filter(|node| node.services.contains_key(service) && !is_seen_silent(builder, service, name));
+    let address = node.and_then(|node| node.address.clone());
+    address.zip(dial.port).into_iter().collect()
+}
+
+/// The calls that a client makes with one certificate, and whether each is required even if it does not work before.
+pub(super) fn client_calls(
+    builder: &Builder<'_>,
+    dial: &TlsConnection,
+    (name, node): Node<'_>,
+) -> Vec<(Call, bool)> {
+    // On a node that is a directory nothing runs.
+    let (Some(port), true) =
+        (dial.port, live(builder.input.survey, name).is_some_and(|services| !services.is_empty()))
+    else {
+        return Vec::new();
+    };
+    let is_expired = dial.shows.as_ref().is_some_and(|held| is_out_of_date(builder, name, held));
+    if dial.at == At::Kubeconfig {
+        // Behind whatever it names are the servers of the spec: where all are seen to be silent, nobody can be called.
+        if is_silent_everywhere(builder, dial) {
             return Vec::new();
         }
-        let own = self.peer_places(dial, service, name);
-        let others: BTreeSet<(String, u16)> = match self.etcd(name) {
-            Some(etcd) => etcd.members.values().flat_map(|member| places(&member.peer_urls)).collect(),
-            None => {
-                let others = self.input.survey.desired.nodes.keys();
-                others.flat_map(|other| self.peer_places(dial, service, other)).collect()
-            }
-        };
-        let others = others.into_iter().filter(|place| !own.contains(place)).take(TRIED);
-        let calls = others.filter_map(|(host, port)| call(dial, node, (host, port), None));
-        calls.map(|call| Call { is_peer: true, ..call }).collect()
-    }
-
-    /// Where the member of a node is reached by others: as it says, else by the node's address; nowhere if it is seen not to answer.
-    pub(super) fn peer_places(
-        &self,
-        dial: &TlsConnection,
-        service: &ServiceName,
-        name: &NodeName,
-    ) -> BTreeSet<(String, u16)> {
-        if let Some(etcd) = self.etcd(name) {
-            let own = etcd.members.get(&etcd.member);
-            return own.map(|member| places(&member.peer_urls)).unwrap_or_default();
-        }
-        let node = self.input.survey.desired.nodes.get(name);
-        let node =
-            node.filter(|node| node.services.contains_key(service) && !self.is_seen_silent(service, name));
-        let address = node.and_then(|node| node.address.clone());
-        address.zip(dial.port).into_iter().collect()
-    }
-
-    /// The calls that a client makes with one certificate, and whether each is required even if it does not work before.
-    pub(super) fn calls(&self, dial: &TlsConnection, (name, node): Node<'_>) -> Vec<(Call, bool)> {
-        // On a node that is a directory nothing runs.
-        let (Some(port), true) = (dial.port, self.live(name).is_some_and(|services| !services.is_empty()))
-        else {
+        let Some((place, server_name)) = kubeconfig_server(builder, dial, (name, node)) else {
             return Vec::new();
         };
-        let is_expired = dial.shows.as_ref().is_some_and(|held| self.is_out_of_date(name, held));
-        if dial.at == At::Kubeconfig {
-            // Behind whatever it names are the servers of the spec: where all are seen to be silent, nobody can be called.
-            if self.is_silent_everywhere(dial) {
-                return Vec::new();
-            }
-            let Some((place, server_name)) = self.kubeconfig_server(dial, (name, node)) else {
-                return Vec::new();
-            };
-            let own = node.address.as_deref() == Some(place.0.as_str());
-            let is_required = is_expired && own && self.is_served(dial, name, place.1);
-            return call(dial, node, place, server_name)
-                .map(|call| (call, is_required))
-                .into_iter()
-                .collect();
-        }
-        let servers = self.input.survey.desired.nodes.iter();
-        let servers: Vec<&NodeName> = servers
-            .filter(|(_, server)| server.services.contains_key(&dial.to))
-            .map(|(server, _)| server)
-            .filter(|server| self.is_answered(dial, server, port))
-            .collect();
-        let has_own = servers.contains(&name);
-        let targets: Vec<&NodeName> = match dial.at {
-            At::Own | At::Nearest if has_own => vec![name],
-            At::Own | At::Others | At::Kubeconfig => Vec::new(),
-            // All members of etcd; of everything else one stands for all: there may be thousands.
-            At::Nearest | At::Every if quorum::is_member(&dial.to) => servers,
-            At::Nearest | At::Every if has_own => vec![name],
-            At::Nearest | At::Every => servers.into_iter().take(1).collect(),
+        let own = node.address.as_deref() == Some(place.0.as_str());
+        let is_required = is_expired && own && is_served(builder, dial, name, place.1);
+        return call(dial, node, place, server_name).map(|call| (call, is_required)).into_iter().collect();
+    }
+    let servers = builder.input.survey.desired.nodes.iter();
+    let servers: Vec<&NodeName> = servers
+        .filter(|(_, server)| server.services.contains_key(&dial.to))
+        .map(|(server, _)| server)
+        .filter(|server| is_answered(builder, dial, server, port))
+        .collect();
+    let has_own = servers.contains(&name);
+    let targets: Vec<&NodeName> = match dial.at {
+        At::Own | At::Nearest if has_own => vec![name],
+        At::Own | At::Others | At::Kubeconfig => Vec::new(),
+        // All members of etcd; of everything else one stands for all: there may be thousands.
+        At::Nearest | At::Every if quorum::is_member(&dial.to) => servers,
+        At::Nearest | At::Every if has_own => vec![name],
+        At::Nearest | At::Every => servers.into_iter().take(1).collect(),
+    };
+    let by_loopback = matches!(dial.at, At::Own | At::Nearest) && has_own;
+    let mut calls = Vec::new();
+    for server in targets.into_iter().take(TRIED) {
+        let address = builder.input.survey.desired.nodes.get(server).and_then(|node| node.address.clone());
+        let host = match by_loopback {
+            true => Some("127.0.0.1".to_owned()),
+            false => address,
         };
-        let by_loopback = matches!(dial.at, At::Own | At::Nearest) && has_own;
-        let mut calls = Vec::new();
-        for server in targets.into_iter().take(TRIED) {
-            let address = self.input.survey.desired.nodes.get(server).and_then(|node| node.address.clone());
-            let host = match by_loopback {
-                true => Some("127.0.0.1".to_owned()),
-                false => address,
-            };
-            let Some(host) = dial.name.clone().or(host) else { continue };
-            let is_required = is_expired && self.is_served(dial, server, port);
-            calls.extend(call(dial, node, (host, port), None).map(|call| (call, is_required)));
-        }
-        calls
+        let Some(host) = dial.name.clone().or(host) else { continue };
+        let is_required = is_expired && is_served(builder, dial, server, port);
+        calls.extend(call(dial, node, (host, port), None).map(|call| (call, is_required)));
     }
+    calls
+}
 
-    fn is_silent_everywhere(&self, dial: &TlsConnection) -> bool {
-        self.input.survey.desired.nodes.iter().all(|(name, server)| {
-            !server.services.contains_key(&dial.to) || self.is_seen_silent(&dial.to, name)
+fn is_silent_everywhere(builder: &Builder<'_>, dial: &TlsConnection) -> bool {
+    builder.input.survey.desired.nodes.iter().all(|(name, server)| {
+        !server.services.contains_key(&dial.to) || is_seen_silent(builder, &dial.to, name)
+    })
+}
+
+fn is_seen_silent(builder: &Builder<'_>, service: &ServiceName, name: &NodeName) -> bool {
+    live(builder.input.survey, name).and_then(|services| services.get(service)).is_some_and(is_silent)
+}
+
+fn is_answered(builder: &Builder<'_>, dial: &TlsConnection, server: &NodeName, port: u16) -> bool {
+    answering(builder, &dial.to, server).any(|(_, endpoint)| endpoint.port == port)
+}
+
+/// Whether a server answers with a certificate that is valid now.
+fn is_served(builder: &Builder<'_>, dial: &TlsConnection, server: &NodeName, port: u16) -> bool {
+    let now = builder.input.now;
+    let mut served = answering(builder, &dial.to, server).filter(|(_, endpoint)| endpoint.port == port);
+    served.any(|(_, endpoint)| {
+        endpoint.probe.served().is_some_and(|served| {
+            let facts = served.certificate.facts();
+            facts.not_before <= now && now <= facts.not_after
         })
-    }
+    })
+}
 
-    fn is_seen_silent(&self, service: &ServiceName, name: &NodeName) -> bool {
-        self.live(name).and_then(|services| services.get(service)).is_some_and(is_silent)
-    }
+/// Whether what a client shows now is outside its time, so that no server could have accepted it.
+fn is_out_of_date(builder: &Builder<'_>, name: &NodeName, held: &PresentedKey) -> bool {
+    let now = builder.input.now;
+    let view = builder.held.identity(name, &held.identity);
+    let certificate = view.and_then(|view| view.certificate.as_ref());
+    certificate.is_some_and(|certificate| {
+        let facts = certificate.facts();
+        now < facts.not_before || facts.not_after < now
+    })
+}
 
-    fn is_answered(&self, dial: &TlsConnection, server: &NodeName, port: u16) -> bool {
-        self.answering(&dial.to, server).any(|(_, endpoint)| endpoint.port == port)
+/// The server that a kubeconfig names, the one on the node before the wanted one, and the name that it must prove.
+fn kubeconfig_server(
+    builder: &Builder<'_>,
+    dial: &TlsConnection,
+    (name, node): Node<'_>,
+) -> Option<((String, u16), Option<String>)> {
+    let held = dial.shows.as_ref()?;
+    let Storage::Kubeconfig { file, server, .. } = &node.identities.get(&held.identity)?.storage else {
+        return None;
+    };
+    let facts = builder.input.survey.observed.nodes.get(name)?.facts()?;
+    let seen = facts.files.get(&file.path).and_then(|seen| seen.present());
+    let current = seen.and_then(|file| file.content.kubeconfig()).and_then(|config| config.current());
+    match current {
+        Some((cluster, _)) => Some((tls_place(&cluster.server)?, cluster.tls_server_name.clone())),
+        None => Some((tls_place(server.as_deref()?)?, None)),
     }
+}
 
-    /// Whether a server answers with a certificate that is valid now.
-    fn is_served(&self, dial: &TlsConnection, server: &NodeName, port: u16) -> bool {
-        let now = self.input.now;
-        let mut served = self.answering(&dial.to, server).filter(|(_, endpoint)| endpoint.port == port);
-        served.any(|(_, endpoint)| {
-            endpoint.probe.served().is_some_and(|served| {
-                let facts = served.certificate.facts();
-                facts.not_before <= now && now <= facts.not_after
-            })
-        })
-    }
+/// The ports of a service that answer with TLS now.
+pub(super) fn answering<'b>(
+    builder: &'b Builder<'_>,
+    service: &ServiceName,
+    name: &NodeName,
+) -> impl Iterator<Item = (IpAddr, &'b EndpointFacts)> {
+    let facts = live(builder.input.survey, name).and_then(|services| services.get(service));
+    let endpoints = facts.into_iter().flat_map(|facts| &facts.endpoints);
+    endpoints.filter_map(|endpoint| {
+        endpoint.probe.served()?;
+        // What is served under a name of its own no file holds.
+        if endpoint.server_name.is_some() { None } else { Some((endpoint.address?, endpoint)) }
+    })
+}
 
-    /// Whether what a client shows now is outside its time, so that no server could have accepted it.
-    fn is_out_of_date(&self, name: &NodeName, held: &PresentedKey) -> bool {
-        let now = self.input.now;
-        let view = self.held.identity(name, &held.identity);
-        let certificate = view.and_then(|view| view.certificate.as_ref());
-        certificate.is_some_and(|certificate| {
-            let facts = certificate.facts();
-            now < facts.not_before || facts.not_after < now
-        })
-    }
-
-    /// The server that a kubeconfig names, the one on the node before the wanted one, and the name that it must prove.
-    fn kubeconfig_server(
-        &self,
-        dial: &TlsConnection,
-        (name, node): Node<'_>,
-    ) -> Option<((String, u16), Option<String>)> {
-        let held = dial.shows.as_ref()?;
-        let Storage::Kubeconfig { file, server, .. } = &node.identities.get(&held.identity)?.storage else {
-            return None;
-        };
-        let facts = self.input.survey.observed.nodes.get(name)?.facts()?;
-        let seen = facts.files.get(&file.path).and_then(|seen| seen.present());
-        let current = seen.and_then(|file| file.content.kubeconfig()).and_then(|config| config.current());
-        match current {
-            Some((cluster, _)) => Some((tls_place(&cluster.server)?, cluster.tls_server_name.clone())),
-            None => Some((tls_place(server.as_deref()?)?, None)),
-        }
-    }
+/// What the member of a node says of itself.
+pub(super) fn etcd<'b>(builder: &'b Builder<'_>, node: &NodeName) -> Option<&'b EtcdFacts> {
+    builder.input.survey.observed.nodes.get(node)?.facts()?.etcd.present()
 }
 
 /// A call with the files that a client uses; none where it uses other places than are known.

@@ -19,12 +19,13 @@ use crate::spec::types::Scheme;
 use crate::types::duration::Duration;
 use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Target};
 
-use super::restarts::{Cause, is_silent};
-use crate::plan::draft::Builder;
+use super::cause::Cause;
+use crate::plan::known::builder::Builder;
 use crate::plan::known::quorum;
+use crate::plan::known::services::{is_silent, live};
 use crate::plan::restart::cold_start;
 use crate::plan::{Deed, Phase, RestartMethod};
-use calls::what;
+use calls::{Node, answering, client_calls, etcd, peer_places, peers, what};
 
 /// What is waited for.
 #[derive(Debug, Default, PartialEq)]
@@ -41,280 +42,268 @@ impl Awaited {
 }
 
 type Service<'a> = (&'a ServiceName, &'a DesiredService);
-type Node<'a> = (&'a NodeName, &'a DesiredNode);
 
-impl Builder<'_> {
-    /// What shows that a restarted service works with what is new: its unit, another process than before, every port that answered before, and its own word. Of
-    /// a member that waits for the others no more can be asked than that it has started to.
-    pub(crate) fn after_restart(
-        &self,
-        cause: &Cause<'_>,
-        node: &DesiredNode,
-        how: &RestartMethod,
-    ) -> Awaited {
-        let (service, node) = ((cause.service, cause.wanted), (cause.node, node));
-        let mut awaited = Awaited::default();
-        if cause.phase == Phase::Quorum && quorum::is_member(service.0) {
-            awaited.gates.extend(match how {
-                RestartMethod::Start { unit } => Some(HealthCheck::Started { unit: unit.clone() }),
-                RestartMethod::StaticPod { .. }
-                | RestartMethod::Systemd { .. }
-                | RestartMethod::Command { .. } => self.peer_gate(service.0, node.1),
-            });
-            return awaited;
-        }
-        awaited.gates.extend(self.served(service.0, node).into_iter().map(|(_, gate)| gate));
-        match how {
-            RestartMethod::Systemd { unit } => {
-                awaited.gates.insert(HealthCheck::Active { unit: unit.clone() });
-                awaited.gates.insert(HealthCheck::Restarted { unit: unit.clone() });
-            }
-            RestartMethod::Start { unit } => {
-                awaited.gates.insert(HealthCheck::Active { unit: unit.clone() });
-            }
-            RestartMethod::StaticPod { manifest } => {
-                let sockets = self.answering(service.0, node.0);
-                awaited.gates.extend(sockets.map(|(address, EndpointFacts { port, .. })| {
-                    HealthCheck::Replaced { manifest: manifest.clone(), address, port: *port }
-                }));
-                awaited.gates.extend(self.silent(cause, node.1));
-            }
-            // Whether it restarts anything only it knows.
-            RestartMethod::Command { .. } => {}
-        }
-        for (address, endpoint) in self.answering(service.0, node.0) {
-            if endpoint.serves.as_ref().is_none_or(|identity| !node.1.identities.contains_key(identity)) {
-                awaited.gates.insert(HealthCheck::Listens { address, port: endpoint.port });
-            }
-        }
-        self.add_health(service, node.0, &mut awaited);
-        if quorum::is_member(service.0) {
-            self.add_member(node, &mut awaited);
-            self.add_peers(service, node, &|_| true, &mut awaited);
-        }
-        awaited
-    }
-
-    /// The ports of a pod that is dead, as they should answer once it runs.
-    fn silent(&self, cause: &Cause<'_>, node: &DesiredNode) -> Vec<HealthCheck> {
-        let live = self.live(cause.node).and_then(|services| services.get(cause.service));
-        let Some(live) = live.filter(|live| is_silent(live)) else { return Vec::new() };
-        let gate = |endpoint: &EndpointFacts| {
-            let wanted = cause.wanted.endpoints.iter().find(|wanted| wanted.serves == endpoint.serves);
-            let bound = wanted.and_then(|wanted| wanted.bind.iter().find_map(|bind| bind.parse().ok()));
-            let (address, port) =
-                (endpoint.address.or(bound).or_else(|| cold_start::address(node))?, endpoint.port);
-            let served = endpoint.serves.as_ref().and_then(|identity| node.identities.get(identity));
-            Some(match served.map(|identity| identity.storage.certificate_path().to_owned()) {
-                Some(certificate) => HealthCheck::Serves { address, port, certificate },
-                None => HealthCheck::Listens { address, port },
-            })
-        };
-        let own = live.endpoints.iter().filter(|endpoint| endpoint.server_name.is_none());
-        own.filter_map(gate).collect()
-    }
-
-    /// What shows that a service has taken up by itself what is new.
-    pub(crate) fn after_reload(
-        &self,
-        service: Service<'_>,
-        node: Node<'_>,
-        renewed: &dyn Fn(&What) -> bool,
-    ) -> Awaited {
-        let mut awaited = Awaited::default();
-        let served = self.served(service.0, node).into_iter();
-        let served = served.filter(|(identity, _)| renewed(&What::Identity(identity.clone())));
-        awaited.gates.extend(served.map(|(_, gate)| gate));
-        if service.1.reads.iter().any(|read| renewed(&read.what)) {
-            self.add_health(service, node.0, &mut awaited);
-            if quorum::is_member(service.0) {
-                self.add_member(node, &mut awaited);
-                self.add_peers(service, node, renewed, &mut awaited);
-            }
-        }
-        awaited
-    }
-
-    pub(crate) fn await_healthy(
-        &mut self,
-        phase: Phase,
-        address: Address,
-        awaited: Awaited,
-        settle: Duration,
-    ) {
-        if !awaited.is_empty() {
-            let timeout = self.input.survey.desired.rollout.timeout;
-            let Awaited { gates, mut kept, mut elsewhere } = awaited;
-            if phase == Phase::Quorum {
-                // While members start and give up again nothing that works by chance can be asked to go on.
-                (kept, elsewhere) = (BTreeSet::new(), BTreeMap::new());
-            }
-            let deed = Deed::AwaitHealthy { gates, kept, elsewhere, settle, timeout };
-            self.add_in(phase, address, deed, Vec::new(), false);
-        }
-    }
-
-    /// Every client certificate that changes, and every one that is used with trust that changes, is tried at the servers that it is for.
-    pub(crate) fn await_clients(&mut self, phase: Phase, on: Node<'_>, changed: &dyn Fn(&What) -> bool) {
-        let (name, node) = on;
-        let mut by_identity: BTreeMap<IdentityName, Awaited> = BTreeMap::new();
-        let of_services = node.services.values().flat_map(|service| &service.dials);
-        let of_programs = node.programs.values().flatten();
-        for dial in of_services.chain(of_programs) {
-            // Peers are looked at together with their member.
-            let Some(PresentedKey { identity, .. }) = dial.shows.as_ref().filter(|_| dial.at != At::Others)
-            else {
-                continue;
-            };
-            let shown = What::Identity(identity.clone());
-            if !changed(&shown) && !dial.trusts.iter().any(|trusts| changed(&what(trusts))) {
-                continue;
-            }
-            let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
-            let of_identity = self.draft.on(name).iter().filter(|deed| deed.address == address);
-            if self.is_torn(dial) || of_identity.clone().any(|deed| deed.phase == Phase::Quorum) {
-                continue;
-            }
-            let awaited = by_identity.entry(identity.clone()).or_default();
-            for (call, is_required) in self.calls(dial, (name, node)) {
-                let gate = HealthCheck::Accepts(Box::new(call));
-                let set = if is_required { &mut awaited.gates } else { &mut awaited.kept };
-                set.insert(gate);
-            }
-        }
-        for (identity, awaited) in by_identity {
-            let address = Address { subject: Target::Identity(identity), node: name.clone() };
-            self.await_healthy(phase, address, awaited, Duration::from_seconds(0));
-        }
-    }
-
-    /// Whether a connection hangs on an authority that this plan makes one of two: what worked on one side of the rift must not.
-    fn is_torn(&self, dial: &TlsConnection) -> bool {
-        let trusted = match &dial.trusts {
-            Some(Trusts::Authority { authority, .. }) => Some(authority),
-            Some(Trusts::Kubeconfig { .. }) | None => None,
-        };
-        trusted.into_iter().chain(&dial.admits).any(|authority| self.stays(authority).is_some())
-    }
-
-    /// The ports at which a service serves certificates of the node's files, with the identities.
-    fn served(&self, service: &ServiceName, (name, node): Node<'_>) -> Vec<(IdentityName, HealthCheck)> {
-        let endpoints = self.answering(service, name);
-        let served = endpoints.filter_map(|(address, endpoint)| {
-            let identity = endpoint.serves.clone()?;
-            let certificate = node.identities.get(&identity)?.storage.certificate_path().to_owned();
-            Some((identity, HealthCheck::Serves { address, port: endpoint.port, certificate }))
+/// What shows that a restarted service works with what is new: its unit, another process than before, every port that answered before, and its own word. Of
+/// a member that waits for the others no more can be asked than that it has started to.
+pub(crate) fn after_restart(
+    builder: &Builder<'_>,
+    cause: &Cause<'_>,
+    node: &DesiredNode,
+    how: &RestartMethod,
+) -> Awaited {
+    let (service, node) = ((cause.service, cause.wanted), (cause.node, node));
+    let mut awaited = Awaited::default();
+    if cause.phase == Phase::Quorum && quorum::is_member(service.0) {
+        awaited.gates.extend(match how {
+            RestartMethod::Start { unit } => Some(HealthCheck::Started { unit: unit.clone() }),
+            RestartMethod::StaticPod { .. }
+            | RestartMethod::Systemd { .. }
+            | RestartMethod::Command { .. } => cold_start::peer_gate(service.0, node.1),
         });
-        served.collect()
+        return awaited;
     }
+    awaited.gates.extend(served(builder, service.0, node).into_iter().map(|(_, gate)| gate));
+    match how {
+        RestartMethod::Systemd { unit } => {
+            awaited.gates.insert(HealthCheck::Active { unit: unit.clone() });
+            awaited.gates.insert(HealthCheck::Restarted { unit: unit.clone() });
+        }
+        RestartMethod::Start { unit } => {
+            awaited.gates.insert(HealthCheck::Active { unit: unit.clone() });
+        }
+        RestartMethod::StaticPod { manifest } => {
+            let sockets = answering(builder, service.0, node.0);
+            awaited.gates.extend(sockets.map(|(address, EndpointFacts { port, .. })| {
+                HealthCheck::Replaced { manifest: manifest.clone(), address, port: *port }
+            }));
+            awaited.gates.extend(silent(builder, cause, node.1));
+        }
+        // Whether it restarts anything only it knows.
+        RestartMethod::Command { .. } => {}
+    }
+    for (address, endpoint) in answering(builder, service.0, node.0) {
+        if endpoint.serves.as_ref().is_none_or(|identity| !node.1.identities.contains_key(identity)) {
+            awaited.gates.insert(HealthCheck::Listens { address, port: endpoint.port });
+        }
+    }
+    add_health(builder, service, node.0, &mut awaited);
+    if quorum::is_member(service.0) {
+        add_member(builder, node, &mut awaited);
+        add_peers(builder, service, node, &|_| true, &mut awaited);
+    }
+    awaited
+}
 
-    /// The ports of a service that answer with TLS now.
-    fn answering(
-        &self,
-        service: &ServiceName,
-        name: &NodeName,
-    ) -> impl Iterator<Item = (IpAddr, &EndpointFacts)> {
-        let facts = self.live(name).and_then(|services| services.get(service));
-        let endpoints = facts.into_iter().flat_map(|facts| &facts.endpoints);
-        endpoints.filter_map(|endpoint| {
-            endpoint.probe.served()?;
-            // What is served under a name of its own no file holds.
-            if endpoint.server_name.is_some() { None } else { Some((endpoint.address?, endpoint)) }
+/// The ports of a pod that is dead, as they should answer once it runs.
+fn silent(builder: &Builder<'_>, cause: &Cause<'_>, node: &DesiredNode) -> Vec<HealthCheck> {
+    let live = live(builder.input.survey, cause.node).and_then(|services| services.get(cause.service));
+    let Some(live) = live.filter(|live| is_silent(live)) else { return Vec::new() };
+    let gate = |endpoint: &EndpointFacts| {
+        let wanted = cause.wanted.endpoints.iter().find(|wanted| wanted.serves == endpoint.serves);
+        let bound = wanted.and_then(|wanted| wanted.bind.iter().find_map(|bind| bind.parse().ok()));
+        let (address, port) =
+            (endpoint.address.or(bound).or_else(|| cold_start::address(node))?, endpoint.port);
+        let served = endpoint.serves.as_ref().and_then(|identity| node.identities.get(identity));
+        Some(match served.map(|identity| identity.storage.certificate_path().to_owned()) {
+            Some(certificate) => HealthCheck::Serves { address, port, certificate },
+            None => HealthCheck::Listens { address, port },
         })
-    }
+    };
+    let own = live.endpoints.iter().filter(|endpoint| endpoint.server_name.is_none());
+    own.filter_map(gate).collect()
+}
 
-    /// Where a port of the layout answers: there, or where the only port of the service is that was moved.
-    fn answers_at(
-        &self,
-        service: Service<'_>,
-        name: &NodeName,
-        port: u16,
-    ) -> Option<(IpAddr, &EndpointFacts)> {
-        let only =
-            service.1.endpoints.len() == 1 && service.1.endpoints.iter().all(|known| known.port == port);
-        self.answering(service.0, name).find(|(_, endpoint)| only || endpoint.port == port)
+/// What shows that a service has taken up by itself what is new.
+pub(crate) fn after_reload(
+    builder: &Builder<'_>,
+    service: Service<'_>,
+    node: Node<'_>,
+    renewed: &dyn Fn(&What) -> bool,
+) -> Awaited {
+    let mut awaited = Awaited::default();
+    let served = served(builder, service.0, node).into_iter();
+    let served = served.filter(|(identity, _)| renewed(&What::Identity(identity.clone())));
+    awaited.gates.extend(served.map(|(_, gate)| gate));
+    if service.1.reads.iter().any(|read| renewed(&read.what)) {
+        add_health(builder, service, node.0, &mut awaited);
+        if quorum::is_member(service.0) {
+            add_member(builder, node, &mut awaited);
+            add_peers(builder, service, node, renewed, &mut awaited);
+        }
     }
+    awaited
+}
 
-    /// What a service says of itself, where it runs and may be asked. Of one that is seen not to run only the user's own questions are asked: what need not
-    /// answer now need not answer afterwards.
-    fn add_health(&self, service: Service<'_>, name: &NodeName, awaited: &mut Awaited) {
-        let Some(live) = self.live(name).and_then(|services| services.get(service.0)) else { return };
-        let is_running = !is_silent(live) || !live.started().is_empty();
-        for DesiredHealth { scheme, address, port, path, is_declared } in &service.1.health {
-            if !is_declared && !is_running {
-                continue;
-            }
-            let found = self.answers_at(service, name, *port);
-            let closed = |(_, endpoint): &(IpAddr, &EndpointFacts)| {
-                let served = endpoint.probe.served();
-                served.is_some_and(|served| served.client == ClientCertificate::Required)
-            };
-            if !is_declared && found.as_ref().is_some_and(closed) {
-                continue;
-            }
-            let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-            let (answers, moved) = found.map_or((loopback, *port), |(at, endpoint)| (at, endpoint.port));
-            let gate = HealthCheck::Http {
-                tls: *scheme == Scheme::Https,
-                address: address.unwrap_or(answers),
-                port: if *is_declared { *port } else { moved },
-                path: path.as_str().to_owned(),
-            };
-            let set = if *is_declared { &mut awaited.gates } else { &mut awaited.kept };
+pub(crate) fn await_healthy(
+    builder: &mut Builder<'_>,
+    phase: Phase,
+    address: Address,
+    awaited: Awaited,
+    settle: Duration,
+) {
+    if !awaited.is_empty() {
+        let timeout = builder.input.survey.desired.rollout.timeout;
+        let Awaited { gates, mut kept, mut elsewhere } = awaited;
+        if phase == Phase::Quorum {
+            // While members start and give up again nothing that works by chance can be asked to go on.
+            (kept, elsewhere) = (BTreeSet::new(), BTreeMap::new());
+        }
+        let deed = Deed::AwaitHealthy { gates, kept, elsewhere, settle, timeout };
+        builder.add_in(phase, address, deed, Vec::new(), false);
+    }
+}
+
+/// Every client certificate that changes, and every one that is used with trust that changes, is tried at the servers that it is for.
+pub(crate) fn await_clients(
+    builder: &mut Builder<'_>,
+    phase: Phase,
+    on: Node<'_>,
+    changed: &dyn Fn(&What) -> bool,
+) {
+    let (name, node) = on;
+    let mut by_identity: BTreeMap<IdentityName, Awaited> = BTreeMap::new();
+    let of_services = node.services.values().flat_map(|service| &service.dials);
+    let of_programs = node.programs.values().flatten();
+    for dial in of_services.chain(of_programs) {
+        // Peers are looked at together with their member.
+        let Some(PresentedKey { identity, .. }) = dial.shows.as_ref().filter(|_| dial.at != At::Others)
+        else {
+            continue;
+        };
+        let shown = What::Identity(identity.clone());
+        if !changed(&shown) && !dial.trusts.iter().any(|trusts| changed(&what(trusts))) {
+            continue;
+        }
+        let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
+        let of_identity = builder.draft.on(name).iter().filter(|deed| deed.address == address);
+        if is_torn(builder, dial) || of_identity.clone().any(|deed| deed.phase == Phase::Quorum) {
+            continue;
+        }
+        let awaited = by_identity.entry(identity.clone()).or_default();
+        for (call, is_required) in client_calls(builder, dial, (name, node)) {
+            let gate = HealthCheck::Accepts(Box::new(call));
+            let set = if is_required { &mut awaited.gates } else { &mut awaited.kept };
             set.insert(gate);
         }
     }
-
-    fn etcd(&self, node: &NodeName) -> Option<&EtcdFacts> {
-        self.input.survey.observed.nodes.get(node)?.facts()?.etcd.present()
+    for (identity, awaited) in by_identity {
+        let address = Address { subject: Target::Identity(identity), node: name.clone() };
+        await_healthy(builder, phase, address, awaited, Duration::from_seconds(0));
     }
+}
 
-    /// How the member of a node is asked where it answers now.
-    pub(crate) fn member(&self, (name, node): Node<'_>) -> Option<(IpAddr, EtcdQuestion)> {
-        let question = live_request(node).etcd?;
-        let wanted = node.services.get(&question.service)?;
-        let (address, endpoint) = self.answers_at((&question.service, wanted), name, question.port)?;
-        Some((address, EtcdQuestion { port: endpoint.port, ..question }))
-    }
+/// Whether a connection hangs on an authority that this plan makes one of two: what worked on one side of the rift must not.
+fn is_torn(builder: &Builder<'_>, dial: &TlsConnection) -> bool {
+    let trusted = match &dial.trusts {
+        Some(Trusts::Authority { authority, .. }) => Some(authority),
+        Some(Trusts::Kubeconfig { .. }) | None => None,
+    };
+    trusted.into_iter().chain(&dial.admits).any(|authority| builder.stays(authority).is_some())
+}
 
-    /// The member itself. One that is not healthy now is required to be no worse.
-    fn add_member(&self, (name, node): Node<'_>, awaited: &mut Awaited) {
-        let Some((address, EtcdQuestion { port, certificate, key, .. })) = self.member((name, node)) else {
-            return;
+/// The ports at which a service serves certificates of the node's files, with the identities.
+fn served(
+    builder: &Builder<'_>,
+    service: &ServiceName,
+    (name, node): Node<'_>,
+) -> Vec<(IdentityName, HealthCheck)> {
+    let endpoints = answering(builder, service, name);
+    let served = endpoints.filter_map(|(address, endpoint)| {
+        let identity = endpoint.serves.clone()?;
+        let certificate = node.identities.get(&identity)?.storage.certificate_path().to_owned();
+        Some((identity, HealthCheck::Serves { address, port: endpoint.port, certificate }))
+    });
+    served.collect()
+}
+
+/// Where a port of the layout answers: there, or where the only port of the service is that was moved.
+fn answers_at<'b>(
+    builder: &'b Builder<'_>,
+    service: Service<'_>,
+    name: &NodeName,
+    port: u16,
+) -> Option<(IpAddr, &'b EndpointFacts)> {
+    let only = service.1.endpoints.len() == 1 && service.1.endpoints.iter().all(|known| known.port == port);
+    answering(builder, service.0, name).find(|(_, endpoint)| only || endpoint.port == port)
+}
+
+/// What a service says of itself, where it runs and may be asked. Of one that is seen not to run only the user's own questions are asked: what need not
+/// answer now need not answer afterwards.
+fn add_health(builder: &Builder<'_>, service: Service<'_>, name: &NodeName, awaited: &mut Awaited) {
+    let Some(live) = live(builder.input.survey, name).and_then(|services| services.get(service.0)) else {
+        return;
+    };
+    let is_running = !is_silent(live) || !live.started().is_empty();
+    for DesiredHealth { scheme, address, port, path, is_declared } in &service.1.health {
+        if !is_declared && !is_running {
+            continue;
+        }
+        let found = answers_at(builder, service, name, *port);
+        let closed = |(_, endpoint): &(IpAddr, &EndpointFacts)| {
+            let served = endpoint.probe.served();
+            served.is_some_and(|served| served.client == ClientCertificate::Required)
         };
-        let gate = HealthCheck::Etcd { address, port, certificate, key };
-        let own = self.etcd(name).and_then(EtcdFacts::own_status);
-        let is_healthy = own.is_some_and(|own| own.leader.is_some() && own.alarms.is_empty());
-        let set = if is_healthy { &mut awaited.gates } else { &mut awaited.kept };
+        if !is_declared && found.as_ref().is_some_and(closed) {
+            continue;
+        }
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (answers, moved) = found.map_or((loopback, *port), |(at, endpoint)| (at, endpoint.port));
+        let gate = HealthCheck::Http {
+            tls: *scheme == Scheme::Https,
+            address: address.unwrap_or(answers),
+            port: if *is_declared { *port } else { moved },
+            path: path.as_str().to_owned(),
+        };
+        let set = if *is_declared { &mut awaited.gates } else { &mut awaited.kept };
         set.insert(gate);
     }
+}
 
-    /// The connections of a member with every other one, both ways.
-    fn add_peers(
-        &self,
-        (service, wanted): Service<'_>,
-        (name, node): Node<'_>,
-        changed: &dyn Fn(&What) -> bool,
-        awaited: &mut Awaited,
-    ) {
-        for dial in wanted.dials.iter().filter(|dial| dial.to == *service && dial.at == At::Others) {
-            let shown = dial.shows.iter().map(|held| What::Identity(held.identity.clone()));
-            if self.is_torn(dial) || !shown.chain(dial.trusts.iter().map(what)).any(|what| changed(&what)) {
-                continue;
-            }
-            let peers = self.peers(dial, service, name, node);
-            awaited.kept.extend(peers.into_iter().map(|call| HealthCheck::Accepts(Box::new(call))));
-            for (other, wanted) in &self.input.survey.desired.nodes {
-                let Some(theirs) = wanted.services.get(service).filter(|_| other != name) else { continue };
-                let theirs = theirs.dials.iter().filter(|dial| dial.to == *service && dial.at == At::Others);
-                let calls = theirs.flat_map(|dial| self.peers(dial, service, other, wanted));
-                let own = self.peer_places(dial, service, name);
-                let gates = calls.filter(|call| own.contains(&(call.host.clone(), call.port)));
-                let gates: BTreeSet<HealthCheck> =
-                    gates.map(|call| HealthCheck::Accepts(Box::new(call))).collect();
-                if !gates.is_empty() {
-                    awaited.elsewhere.entry(other.clone()).or_default().extend(gates);
-                }
+/// How the member of a node is asked where it answers now.
+pub(crate) fn member(builder: &Builder<'_>, (name, node): Node<'_>) -> Option<(IpAddr, EtcdQuestion)> {
+    let question = live_request(node).etcd?;
+    let wanted = node.services.get(&question.service)?;
+    let (address, endpoint) = answers_at(builder, (&question.service, wanted), name, question.port)?;
+    Some((address, EtcdQuestion { port: endpoint.port, ..question }))
+}
+
+/// The member itself. One that is not healthy now is required to be no worse.
+fn add_member(builder: &Builder<'_>, (name, node): Node<'_>, awaited: &mut Awaited) {
+    let Some((address, EtcdQuestion { port, certificate, key, .. })) = member(builder, (name, node)) else {
+        return;
+    };
+    let gate = HealthCheck::Etcd { address, port, certificate, key };
+    let own = etcd(builder, name).and_then(EtcdFacts::own_status);
+    let is_healthy = own.is_some_and(|own| own.leader.is_some() && own.alarms.is_empty());
+    let set = if is_healthy { &mut awaited.gates } else { &mut awaited.kept };
+    set.insert(gate);
+}
+
+/// The connections of a member with every other one, both ways.
+fn add_peers(
+    builder: &Builder<'_>,
+    (service, wanted): Service<'_>,
+    (name, node): Node<'_>,
+    changed: &dyn Fn(&What) -> bool,
+    awaited: &mut Awaited,
+) {
+    for dial in wanted.dials.iter().filter(|dial| dial.to == *service && dial.at == At::Others) {
+        let shown = dial.shows.iter().map(|held| What::Identity(held.identity.clone()));
+        if is_torn(builder, dial) || !shown.chain(dial.trusts.iter().map(what)).any(|what| changed(&what)) {
+            continue;
+        }
+        let own_calls = peers(builder, dial, service, name, node);
+        awaited.kept.extend(own_calls.into_iter().map(|call| HealthCheck::Accepts(Box::new(call))));
+        for (other, wanted) in &builder.input.survey.desired.nodes {
+            let Some(theirs) = wanted.services.get(service).filter(|_| other != name) else { continue };
+            let theirs = theirs.dials.iter().filter(|dial| dial.to == *service && dial.at == At::Others);
+            let calls = theirs.flat_map(|dial| peers(builder, dial, service, other, wanted));
+            let own = peer_places(builder, dial, service, name);
+            let gates = calls.filter(|call| own.contains(&(call.host.clone(), call.port)));
+            let gates: BTreeSet<HealthCheck> =
+                gates.map(|call| HealthCheck::Accepts(Box::new(call))).collect();
+            if !gates.is_empty() {
+                awaited.elsewhere.entry(other.clone()).or_default().extend(gates);
             }
         }
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::DesiredNode;
 use crate::protocol::facts::VisitState;
+use crate::protocol::health_check::HealthCheck;
 use crate::protocol::snapshots::{Brief, ChangedPath, FileBrief, SnapshotFacts};
 use crate::types::format::instant;
 use crate::types::names::{Address, NodeName, Target};
@@ -14,9 +15,11 @@ use crate::types::storage::Storage;
 use crate::x509::Certificate;
 use crate::x509::chain::is_issued_by;
 
-use crate::plan::draft::Builder;
+use crate::plan::known::builder::Builder;
+use crate::plan::known::worklist::Worklist;
 use crate::plan::order::Stage;
-use crate::plan::restart::etcd_snapshot::Saving;
+use crate::plan::restart::etcd_snapshot::{self, Saving};
+use crate::plan::restart::restarts;
 use crate::plan::{Blocked, Cycle, Deed, Draft, Input, Phase, order};
 
 /// A way back.
@@ -130,15 +133,15 @@ pub fn rollback(
                     );
                 }
             }
-            builder.restarts(name, node);
+            restarts::restarts(&mut builder, name, node);
             let kept = snapshots.get(name).map_or(&[][..], Vec::as_slice);
             let unusable = unusable(input, name, node, &builder, kept);
-            builder.draft.without_gates(name, &unusable);
+            without_gates(&mut builder.draft, name, &unusable);
         }
         let by_node = std::mem::take(&mut builder.draft.deeds);
         stages.push(Stage { phase: Phase::Ordinary, by_node });
     }
-    match builder.saving(stages.iter().flat_map(|stage| stage.by_node.values().flatten())) {
+    match etcd_snapshot::saving(&builder, stages.iter().flat_map(|stage| stage.by_node.values().flatten())) {
         Saving::Unwanted => {}
         Saving::Saved(deed) => {
             let by_node = BTreeMap::from([(deed.address.node.clone(), vec![*deed])]);
@@ -269,6 +272,30 @@ fn unusable(
         }
     }
     unusable
+}
+
+/// On a node on which these certificates come back as what nobody can show, no wait is for what depends on them.
+fn without_gates(work: &mut Worklist, node: &NodeName, files: &BTreeSet<String>) {
+    if files.is_empty() {
+        return;
+    }
+    let Some(deeds) = work.deeds.get_mut(node) else { return };
+    let can_hold = |gate: &HealthCheck| match gate {
+        HealthCheck::Active { .. }
+        | HealthCheck::Listens { .. }
+        | HealthCheck::Started { .. }
+        | HealthCheck::Restarted { .. }
+        | HealthCheck::Replaced { .. } => true,
+        HealthCheck::Serves { certificate, .. } => !files.contains(certificate),
+        HealthCheck::Etcd { .. } | HealthCheck::Http { .. } | HealthCheck::Accepts(_) => false,
+    };
+    deeds.retain_mut(|draft| {
+        let Deed::AwaitHealthy { gates, kept, elsewhere, .. } = &mut draft.deed else { return true };
+        gates.retain(can_hold);
+        kept.retain(can_hold);
+        elsewhere.clear();
+        !(gates.is_empty() && kept.is_empty())
+    });
 }
 
 /// The visits of a run: those of nodes that were visited once go back together, and where a node was visited in several phases, each visit goes back by itself,

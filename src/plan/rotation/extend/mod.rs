@@ -10,9 +10,11 @@ use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use crate::types::non_empty::once;
 use crate::x509::{Certificate, Sha256};
 
-use crate::plan::draft::Builder;
-use crate::plan::known::choices;
+use crate::plan::known::builder::Builder;
+use crate::plan::known::chosen;
+use crate::plan::known::foreign_cas::trusts_stranger;
 use crate::plan::known::signer::{Signer, is_put_right};
+use crate::plan::rotation::holds::outsiders;
 use crate::plan::{Blocked, Bundle, Deed, Position, Why};
 
 /// Extends an authority on every node on which it is about to end. Says where it signs then; none where nothing is extended.
@@ -61,7 +63,7 @@ pub(crate) fn build(
     }
     let mut is_held = false;
     for (_, address, findings) in &ending {
-        is_held |= builder.is_held(name, address, findings.clone());
+        is_held |= outsiders::is_held(builder, name, address, findings.clone());
     }
     if is_held {
         return None;
@@ -104,7 +106,7 @@ fn maker<'c>(
     copies: &[(&'c NodeName, &'c AuthorityCopy)],
 ) -> Option<(&'c NodeName, &'c AuthorityCopy)> {
     let view = builder.held.authorities.get(name)?;
-    let leader = choices::leader(builder.input);
+    let leader = chosen::leader(builder.input);
     let spki = signer.facts().key.spki_sha256;
     let holds = |(node, _): &(&NodeName, &AuthorityCopy)| view.keys.get(*node) == Some(&spki);
     let holders = || copies.iter().copied().filter(holds);
@@ -143,7 +145,7 @@ fn obstacle(
     let view = builder.held.authorities.get(name)?;
     let mut unwritten = unwritten_trust(&builder.input.survey.desired, name);
     let unwritten = unwritten.find(|file| !wanted.waive.contains_key(file.consumer));
-    let stranger = view.certificates.keys().find(|node| builder.trusts_stranger(name, node));
+    let stranger = view.certificates.keys().find(|node| trusts_stranger(builder, name, node));
     let (because, help) = if let Some(node) = stranger {
         (
             format!(

@@ -9,10 +9,11 @@ use crate::profile::What;
 use crate::protocol::facts::EtcdFacts;
 use crate::types::names::{Address, NodeName, Target};
 
+use super::hold::{Hold, HoldEffect, RotationCase};
+use super::manual_restarts;
 use super::outsiders::held_by;
-use super::{Hold, HoldEffect, RotationCase, manual_restarts};
 use crate::plan::Phase;
-use crate::plan::known::quorum;
+use crate::plan::known::{quorum, services};
 
 /// A reason to wait.
 type Reasons<'r> = &'r [fn(&RotationCase<'_, '_>) -> Option<Hold>];
@@ -119,7 +120,7 @@ fn unhealthy(case: &RotationCase<'_, '_>) -> Option<Hold> {
         let Some((_, live)) = members.next() else { return false };
         let follows = facts.etcd.present().is_some_and(EtcdFacts::follows_leader);
         let is_asked = !facts.etcd.is_unlooked();
-        quorum::is_down(live) || is_asked && !follows
+        services::is_down(live) || is_asked && !follows
     };
     let node = quorum::members(survey).find(is_down)?;
     let because = format!(

@@ -11,7 +11,7 @@ use crate::protocol::facts::{EndpointFacts, NodeFacts, Probe, Seen, Served};
 use crate::types::names::{AuthorityName, ConsumerName, NodeName};
 use crate::x509::Certificate;
 
-use super::{Hold, HoldEffect, RotationCase};
+use super::hold::{Hold, HoldEffect, RotationCase};
 use crate::plan::Phase;
 
 /// Somebody who needs the CA that goes.

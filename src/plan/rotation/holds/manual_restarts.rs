@@ -9,9 +9,9 @@ use crate::diff::Effect;
 use crate::profile::{Reload, What};
 use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Target};
 
-use super::{Hold, HoldEffect, RotationCase};
+use super::hold::{Hold, HoldEffect, RotationCase};
 use crate::plan::Phase;
-use crate::plan::restart::restarts::is_kubelet;
+use crate::plan::known::services::is_kubelet;
 
 /// The services that run, read such a thing at their start only, and are started anew by nobody but a person.
 pub(crate) fn restarted(survey: &Survey, is_read: impl Fn(&What) -> bool) -> Vec<(&NodeName, &ServiceName)> {

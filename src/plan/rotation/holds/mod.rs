@@ -6,6 +6,7 @@
 
 mod before_prepare;
 pub(crate) mod consumers;
+mod hold;
 pub(crate) mod manual_restarts;
 pub(crate) mod outsiders;
 mod soak;
@@ -13,61 +14,16 @@ pub mod strangers;
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
-use crate::desired::DesiredAuthority;
 use crate::diff::{CaRotation, Finding, Reason};
-use crate::types::names::{Address, AuthorityName, NodeName, Target};
+use crate::types::names::{Address, AuthorityName, Target};
 use crate::x509::Sha256;
 
-use crate::plan::draft::{Builder, Known};
+use super::split_ca::is_mixed_up;
+use crate::plan::known::builder::Builder;
 use crate::plan::known::rotations::{RotationProgress, Rotations};
+use crate::plan::known::views::Known;
 use crate::plan::{Blocked, Input, Noted, Phase, Postponed};
-
-/// Something that has to be so before a phase is drawn.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Hold {
-    /// The first phase that waits for it.
-    pub(crate) before: Phase,
-    /// The authority, on the node that is to blame, or else on the first that has it.
-    pub(crate) who: Address,
-    /// Why, in one sentence.
-    pub(crate) because: String,
-    /// The way out, where somebody has to do something.
-    pub(crate) help: Option<String>,
-    /// From when on it holds no more, where that is known.
-    pub(crate) until: Option<Timestamp>,
-    /// What becomes of it.
-    pub(crate) effect: HoldEffect,
-}
-
-/// What becomes of a hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum HoldEffect {
-    /// Somebody has to do something first; the plan does everything else.
-    Elsewhere,
-    /// Somebody has to do something first, and nothing at all may be done before.
-    Blocked,
-    /// Those who are not in the spec hold it: it blocks a plan that would do nothing else.
-    Outside,
-    /// Another plan goes on by itself.
-    Postponed,
-    /// It is told by its own findings, or was not asked for.
-    Silent,
-    /// It is not waited for, because the user says so.
-    Noted {
-        /// Why not, as the spec says.
-        waived: String,
-    },
-}
-
-impl Hold {
-    /// Whether a phase waits for it.
-    fn holds(&self, phase: Phase) -> bool {
-        let is_waived = matches!(self.effect, HoldEffect::Noted { .. });
-        !is_waived && self.before <= phase
-    }
-}
+use hold::{Hold, HoldEffect, RotationCase};
 
 /// The last phase before the first one that is held.
 fn last(holds: &[Hold]) -> Phase {
@@ -75,61 +31,15 @@ fn last(holds: &[Hold]) -> Phase {
     Phase::ALL.into_iter().filter(is_free).max().unwrap_or_default()
 }
 
-/// One replacement and everything that may hold it.
-pub(crate) struct RotationCase<'l, 'a> {
-    input: &'l Input<'a>,
-    held: &'l Known<'a>,
-    name: &'l AuthorityName,
-    wanted: &'l DesiredAuthority,
-    succession: &'l CaRotation,
-    /// The first node that has the authority.
-    first: &'l NodeName,
-    /// The certificates that go and issued something which is still held.
-    shown: BTreeSet<Sha256>,
-}
-
-impl RotationCase<'_, '_> {
-    /// Everything that holds it, in the order in which it is told. What holds all of it is told alone: whoever has to wait for that need not hear of what comes later.
-    fn holds(&self) -> Vec<Hold> {
-        if let Some(hold) = before_prepare::first(self) {
-            return vec![hold];
-        }
-        let mut holds = Vec::from_iter(soak::hold(self));
-        holds.extend(consumers::holds(self));
-        holds.extend(manual_restarts::still_showing(self));
-        holds
+/// Everything that holds it, in the order in which it is told. What holds all of it is told alone: whoever has to wait for that need not hear of what comes later.
+fn holds(case: &RotationCase<'_, '_>) -> Vec<Hold> {
+    if let Some(hold) = before_prepare::first(case) {
+        return vec![hold];
     }
-
-    /// Whether nobody holds anything any more that one of those issued that go.
-    fn is_complete(&self) -> bool {
-        self.shown.is_empty()
-    }
-
-    fn at(&self, node: &NodeName) -> Address {
-        Address { subject: Target::Authority(self.name.clone()), node: node.clone() }
-    }
-
-    /// A hold for which somebody at a node has to do something.
-    fn hold(
-        &self,
-        (before, effect): (Phase, HoldEffect),
-        node: &NodeName,
-        because: String,
-        help: String,
-    ) -> Hold {
-        Hold { before, who: self.at(node), because, help: Some(help), until: None, effect }
-    }
-
-    /// A hold about which nothing is said here.
-    fn silent(&self, node: &NodeName, because: &str) -> Hold {
-        let (who, because) = (self.at(node), because.to_owned());
-        Hold { before: Phase::Prepare, who, because, help: None, until: None, effect: HoldEffect::Silent }
-    }
-
-    /// A hold that ends by itself.
-    fn postponed(&self, before: Phase, node: &NodeName, until: Option<Timestamp>, because: String) -> Hold {
-        Hold { before, who: self.at(node), because, help: None, until, effect: HoldEffect::Postponed }
-    }
+    let mut holds = Vec::from_iter(soak::hold(case));
+    holds.extend(consumers::holds(case));
+    holds.extend(manual_restarts::still_showing(case));
+    holds
 }
 
 /// The certificates that go and that issued something which is still held.
@@ -170,7 +80,7 @@ fn find(
         let Some((first, _)) = first else { continue };
         let shown = shown(held, input, name, succession);
         let case = RotationCase { input, held, name, wanted, succession, first, shown };
-        let mut holds = case.holds();
+        let mut holds = holds(&case);
         let is_held_outside = holds.iter().any(|hold| hold.effect == HoldEffect::Outside);
         let (succession, shown, last) = (succession.clone(), case.shown, last(&holds));
         replacements.insert(name, RotationProgress { succession, shown, last }, is_held_outside);
@@ -179,59 +89,57 @@ fn find(
     (replacements, all)
 }
 
-impl Builder<'_> {
-    /// Finds out which replacements this plan works on, and tells why the others wait.
-    pub(crate) fn find_replacements(&mut self) {
-        let (replacements, holds) = find(self.input, &self.held, &|name| self.is_mixed_up(name));
-        self.replacements = replacements;
-        for hold in holds {
-            self.tell_hold(hold);
+/// Finds out which replacements this plan works on, and tells why the others wait.
+pub(crate) fn find_replacements(builder: &mut Builder<'_>) {
+    let (replacements, holds) = find(builder.input, &builder.held, &|name| is_mixed_up(builder, name));
+    builder.replacements = replacements;
+    for hold in holds {
+        tell_hold(builder, hold);
+    }
+}
+
+fn tell_hold(builder: &mut Builder<'_>, hold: Hold) {
+    let Hold { before: _, who: address, because, help, until, effect } = hold;
+    let list = match effect {
+        HoldEffect::Elsewhere => &mut builder.draft.elsewhere,
+        HoldEffect::Blocked => &mut builder.draft.blocked,
+        HoldEffect::Outside => &mut builder.draft.held,
+        HoldEffect::Postponed => {
+            if let Some(authority) = address.subject.authority().cloned() {
+                builder.draft.postponed.push(Postponed { authority, until, because });
+            }
+            return;
         }
-    }
-
-    fn tell_hold(&mut self, hold: Hold) {
-        let Hold { before: _, who: address, because, help, until, effect } = hold;
-        let list = match effect {
-            HoldEffect::Elsewhere => &mut self.draft.elsewhere,
-            HoldEffect::Blocked => &mut self.draft.blocked,
-            HoldEffect::Outside => &mut self.draft.held,
-            HoldEffect::Postponed => {
-                if let Some(authority) = address.subject.authority().cloned() {
-                    self.draft.postponed.push(Postponed { authority, until, because });
-                }
-                return;
-            }
-            HoldEffect::Silent => return,
-            HoldEffect::Noted { waived } => {
-                let finding = Finding::note(Reason::Waived { needs: because, because: waived });
-                self.draft.notes.push(Noted { address, finding });
-                return;
-            }
-        };
-        list.push(Blocked { address, because, help, findings: Vec::new() });
-    }
-
-    /// The authority to which a thing belongs.
-    pub(crate) fn authority_at(&self, address: &Address) -> Option<&AuthorityName> {
-        match &address.subject {
-            Target::Authority(authority) => {
-                self.input.survey.desired.authorities.get_key_value(authority).map(|(name, _)| name)
-            }
-            Target::Identity(identity) => {
-                let node = self.input.survey.desired.nodes.get(&address.node)?;
-                node.identities.get(identity)?.authority.as_ref()
-            }
-            Target::KeyPair(_) | Target::Directory(_) | Target::Service(_) | Target::Node => None,
+        HoldEffect::Silent => return,
+        HoldEffect::Noted { waived } => {
+            let finding = Finding::note(Reason::Waived { needs: because, because: waived });
+            builder.draft.notes.push(Noted { address, finding });
+            return;
         }
-    }
+    };
+    list.push(Blocked { address, because, help, findings: Vec::new() });
+}
 
-    /// Whether a finding belongs to a replacement that waits, about which everything is said.
-    pub(crate) fn is_waited_for(&self, address: &Address, finding: &Finding) -> bool {
-        let Some(authority) = self.authority_at(address) else { return false };
-        let is_authority = matches!(address.subject, Target::Authority(_));
-        let is_told = self.replacements.soaks(authority) || self.replacements.waits(authority);
-        self.replacements.waits_for(finding, authority) || is_authority && is_told
+/// The authority to which a thing belongs.
+fn authority_at<'b>(builder: &'b Builder<'_>, address: &Address) -> Option<&'b AuthorityName> {
+    match &address.subject {
+        Target::Authority(authority) => {
+            builder.input.survey.desired.authorities.get_key_value(authority).map(|(name, _)| name)
+        }
+        Target::Identity(identity) => {
+            let node = builder.input.survey.desired.nodes.get(&address.node)?;
+            node.identities.get(identity)?.authority.as_ref()
+        }
+        Target::KeyPair(_) | Target::Directory(_) | Target::Service(_) | Target::Node => None,
     }
+}
+
+/// Whether a finding belongs to a replacement that waits, about which everything is said.
+pub(crate) fn is_waited_for(builder: &Builder<'_>, address: &Address, finding: &Finding) -> bool {
+    let Some(authority) = authority_at(builder, address) else { return false };
+    let is_authority = matches!(address.subject, Target::Authority(_));
+    let is_told = builder.replacements.soaks(authority) || builder.replacements.waits(authority);
+    builder.replacements.waits_for(finding, authority) || is_authority && is_told
 }
 
 #[cfg(test)]

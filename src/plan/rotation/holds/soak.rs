@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::{Hold, RotationCase};
+use super::hold::{Hold, RotationCase};
 use crate::plan::Phase;
 use crate::protocol::facts::Seen;
 use crate::types::format::instant;

@@ -17,8 +17,8 @@ use crate::types::storage::FileSpec;
 use crate::x509::{Certificate, Sha256};
 
 use super::extend::held_at;
-use crate::plan::draft::Builder;
-use crate::plan::known::choices;
+use crate::plan::known::builder::Builder;
+use crate::plan::known::chosen;
 use crate::plan::known::paths::facts_of;
 use crate::plan::known::rotations::RotationProgress;
 use crate::plan::known::signer::Signer;
@@ -121,8 +121,8 @@ impl PhaseWriter<'_, '_> {
         let ready = successor.as_ref().and_then(|certificate| {
             let able =
                 places.iter().filter_map(|place| Some((place.node, (place, place.files_of(certificate)?))));
-            let chosen = choices::signer(self.builder.input, self.name);
-            choices::first_of(able, chosen).map(|(_, ready)| ready)
+            let chosen = chosen::signer(self.builder.input, self.name);
+            chosen::first_of(able, chosen).map(|(_, ready)| ready)
         });
         let first = match ready {
             Some((place, _)) => place,
@@ -370,19 +370,17 @@ pub(crate) fn phases(desired: &Desired, name: &AuthorityName) -> BTreeMap<Identi
     phases
 }
 
-impl Builder<'_> {
-    /// What a replaced authority issues is reissued in the phase of those who show it.
-    pub(crate) fn assign_replacement_phases(&mut self) {
-        let desired = &self.input.survey.desired;
-        let going: Vec<AuthorityName> = self.replacements.reissued().cloned().collect();
-        for name in going {
-            let phases = phases(desired, &name);
-            for deed in self.draft.deeds.values_mut().flatten() {
-                let Target::Identity(identity) = &deed.address.subject else { continue };
-                let writes = matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_));
-                if let Some(phase) = phases.get(identity).filter(|_| writes) {
-                    deed.phase = *phase;
-                }
+/// What a replaced authority issues is reissued in the phase of those who show it.
+pub(crate) fn assign_replacement_phases(builder: &mut Builder<'_>) {
+    let desired = &builder.input.survey.desired;
+    let going: Vec<AuthorityName> = builder.replacements.reissued().cloned().collect();
+    for name in going {
+        let phases = phases(desired, &name);
+        for deed in builder.draft.deeds.values_mut().flatten() {
+            let Target::Identity(identity) = &deed.address.subject else { continue };
+            let writes = matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_));
+            if let Some(phase) = phases.get(identity).filter(|_| writes) {
+                deed.phase = *phase;
             }
         }
     }

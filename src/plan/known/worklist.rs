@@ -1,0 +1,42 @@
+//! What planning has found to do so far, and what it has to tell.
+//!
+//! A plain value: every part that draws deeds adds to it, and the last one puts it in order. Nothing is decided or ordered here. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::draft_deed::DraftDeed;
+use crate::plan::{Blocked, ManualRestart, Noted, Postponed, Waiting};
+use crate::types::names::NodeName;
+
+/// Deeds without an order, and what cannot be done.
+#[derive(Default)]
+pub(crate) struct Worklist {
+    /// By node, so that no builder of one node looks through those of all others.
+    pub(crate) deeds: BTreeMap<NodeName, Vec<DraftDeed>>,
+    pub(crate) blocked: Vec<Blocked>,
+    pub(crate) elsewhere: Vec<Blocked>,
+    /// Changes of trust that those hold who are not in the spec.
+    pub(crate) held: Vec<Blocked>,
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) restart_yourself: Vec<ManualRestart>,
+    pub(crate) notes: Vec<Noted>,
+    pub(crate) postponed: Vec<Postponed>,
+    /// The outages that the user accepted and the plan needs, in words.
+    pub(crate) accepted: Vec<String>,
+}
+
+impl Worklist {
+    pub(crate) fn add(&mut self, deed: DraftDeed) {
+        self.deeds.entry(deed.address.node.clone()).or_default().push(deed);
+    }
+
+    /// The deeds on one node so far.
+    pub(crate) fn on(&self, node: &NodeName) -> &[DraftDeed] {
+        self.deeds.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// The directories on a node in whose place another one comes, by the path under which programs know them.
+    pub(crate) fn moved(&self, node: &NodeName) -> BTreeSet<String> {
+        self.on(node).iter().filter_map(DraftDeed::moved).map(str::to_owned).collect()
+    }
+}
