@@ -88,7 +88,8 @@ fn release(draft: &mut Draft, sight: &Evidence<'_>, name: &DirectoryName) {
     };
     let mut releases: BTreeMap<String, &NodeName> = BTreeMap::new();
     for node in sight.survey.desired.nodes.keys() {
-        let listing = sight.facts(node).and_then(|facts| facts.files.get(PLATFORM_CONFIG)?.present());
+        // One that could not be listed names no release, and the path of the layout stays, which the next plan looks for.
+        let listing = sight.facts(node).and_then(|facts| facts.files.get(PLATFORM_CONFIG)?.known().ok()?);
         let entries = listing.and_then(|file| file.content.entries()).unwrap_or_default();
         releases.extend(entries.iter().filter(is_release).map(|release| (release.clone(), node)));
     }

@@ -213,7 +213,9 @@ impl Owned {
         } else {
             modes.0 = wanted.mode;
         }
-        let Some(file) = facts.files.get(&wanted.path).and_then(|seen| seen.present()) else { return };
+        // What could not be read is left as the layout has it, and stays a finding of the next plan.
+        let seen = facts.files.get(&wanted.path).and_then(|seen| seen.known().ok()?);
+        let Some(file) = seen else { return };
         if file.kind != FileKind::Regular {
             return;
         }

@@ -81,7 +81,9 @@ impl Leaf {
 fn seen(held: &Inventory<'_>, views: &BTreeMap<AuthorityName, AuthorityView>) -> Option<Seen> {
     let certificate = identity_view(held.wanted, held.facts).certificate?;
     let path = held.wanted.storage.certificate_path();
-    let written = held.facts.files.get(path).and_then(|seen| seen.present()).map(|file| file.modified);
+    // The certificate was read, so its file was.
+    let file = held.facts.files.get(path).and_then(|seen| seen.known().ok()?);
+    let written = file.map(|file| file.modified);
     let authority = held.wanted.authority.clone();
     let issuer = authority.as_ref().and_then(|name| views.get(name)?.signer());
     let facts = certificate.facts();

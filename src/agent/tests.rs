@@ -41,7 +41,7 @@ fn see(node: &impl Inspect, path: &str, expect: Expect) -> Seen<FileFacts> {
 }
 
 fn content(node: &impl Inspect, path: &str, expect: Expect) -> Content {
-    see(node, path, expect).present().unwrap().content.clone()
+    see(node, path, expect).shown().unwrap().content.clone()
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn no_file_with_a_key_has_a_digest_and_no_byte_of_a_key_leaves() {
         {
             let facts =
                 memory().file("/k", text.as_str(), 0o600).observe(&request(&[("/k", expect)])).unwrap();
-            assert_eq!(facts.files["/k"].present().unwrap().sha256, None);
+            assert_eq!(facts.files["/k"].shown().unwrap().sha256, None);
             let shown = format!("{facts:?}{}", serde_json::to_string(&facts).unwrap());
             for encoded in &forbidden {
                 assert!(!shown.contains(encoded), "{expect:?}");
@@ -171,7 +171,7 @@ fn absent_dangling_looping_empty_and_unknown_are_five_different_things() {
     assert!(matches!(at("/etc/round"), Seen::Looping { .. }));
     assert_eq!(at("/etc/file/x"), Seen::Unknown { reason: "/etc/file is not a directory".into() });
     assert_eq!(at("etc/file"), Seen::Unknown { reason: "\"etc/file\" is not an absolute path".into() });
-    let held = |path: &str| at(path).present().unwrap().content.clone();
+    let held = |path: &str| at(path).shown().unwrap().content.clone();
     assert_eq!(held("/etc/empty"), Content::Empty);
     let Content::Pem(garbage) = held("/etc/garbage") else { panic!() };
     assert_eq!(garbage.defects[0].kind, DefectKind::NotPem);
@@ -251,9 +251,9 @@ fn files_that_other_files_name_are_looked_at_too() {
         ]
     );
     assert_eq!(facts.files["/etc/pki/ca.crt"], Seen::Absent);
-    let Content::Pem(key) = &facts.files["/etc/pki/client.key"].present().unwrap().content else { panic!() };
+    let Content::Pem(key) = &facts.files["/etc/pki/client.key"].shown().unwrap().content else { panic!() };
     assert_eq!(key.keys.len(), 1);
-    let Content::Kubeconfig(my) = &facts.files["/etc/kubernetes/my.conf"].present().unwrap().content else {
+    let Content::Kubeconfig(my) = &facts.files["/etc/kubernetes/my.conf"].shown().unwrap().content else {
         panic!()
     };
     assert_eq!(my.users["u"].certificate, Material::File { path: "../pki/client.crt".into() });
@@ -412,7 +412,7 @@ fn files_that_are_replaced_all_the_time_are_whole_or_unknown() {
         });
         for _ in 0..500 {
             let seen = see(&local, "/etc/kubernetes/pki/ca.crt", Expect::Certificates);
-            match seen.present().map(|file| &file.content) {
+            match seen.shown().map(|file| &file.content) {
                 Some(Content::Pem(pem)) => assert_eq!(pem.certificates.len() + pem.keys.len(), 1, "{pem:?}"),
                 Some(Content::Empty) => {}
                 Some(other) => panic!("{other:?}"),

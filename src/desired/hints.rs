@@ -64,7 +64,8 @@ impl<'a> Seen<'a> {
     fn container_at(&self, program: &str) -> Option<(&'a str, &'a ContainerFacts)> {
         self.wanted.manifests.iter().find_map(|path| {
             let (path, seen) = self.facts.files.get_key_value(path)?;
-            Some((path.as_str(), seen.present()?.content.manifest()?.container(program)?))
+            // One that could not be read says nothing, and what the others say is not agreed by all.
+            Some((path.as_str(), seen.known().ok()??.content.manifest()?.container(program)?))
         })
     }
 
@@ -89,7 +90,8 @@ impl<'a> Seen<'a> {
             .collect();
         ["/admin.conf", "/kubelet.conf"].into_iter().find_map(|name| {
             let path = configs.iter().find(|path| path.ends_with(name))?;
-            let config = self.facts.files.get(*path)?.present()?.content.kubeconfig()?;
+            // One that could not be read says nothing here either.
+            let config = self.facts.files.get(*path)?.known().ok()??.content.kubeconfig()?;
             let (cluster, _) = config.current()?;
             let endpoint = cluster.server.strip_prefix("https://")?.trim_end_matches('/');
             is_endpoint(endpoint).then(|| self.told(endpoint, path))
@@ -204,7 +206,8 @@ fn member_indexes(seen: &[Seen<'_>], hints: &mut Hints) {
         let paths: BTreeSet<&str> =
             directories.flat_map(|directory| [directory.known_as(), directory.path.as_str()]).collect();
         for path in paths {
-            let listing = seen.facts.files.get(path).and_then(|found| found.present()?.content.entries());
+            // One that could not be listed gives no number: every member holds the files of all.
+            let listing = seen.facts.files.get(path).and_then(|found| found.known().ok()??.content.entries());
             for (address, number) in listing.into_iter().flatten().filter_map(|entry| numbered(entry)) {
                 said.entry(address.to_owned()).or_default().push(seen.told(number, path));
             }

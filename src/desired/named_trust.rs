@@ -34,13 +34,14 @@ impl Desired {
             // Several flags may name one file, by one path or by two.
             let mut elsewhere: BTreeMap<&str, Named> = BTreeMap::new();
             for named in named(facts) {
-                let file = facts.files.get(&named.path).and_then(Seen::present);
+                // Of one that could not be read it is not known whose certificates it holds, so it is nobody's: it is not written, and no rotation waits for it.
+                let file = facts.files.get(&named.path).and_then(|seen| seen.known().ok()?);
                 if let Some(file) = file.filter(|_| !is_managed(node, facts, &named.path)) {
                     elsewhere.entry(&file.resolved).or_insert(named);
                 }
             }
             for named in elsewhere.into_values() {
-                let Some(file) = facts.files.get(&named.path).and_then(Seen::present) else { continue };
+                let Some(Ok(Some(file))) = facts.files.get(&named.path).map(Seen::known) else { continue };
                 let held = facts.certificates(&named.path);
                 // Behind a leaf stands its chain, which nobody trusts for standing there.
                 if held.first().is_none_or(|first| !first.facts().is_ca()) {
@@ -92,7 +93,8 @@ fn named(facts: &NodeFacts) -> Vec<Named> {
         })
     });
     let of_kubelets = facts.files.iter().filter_map(|(configuration, seen)| {
-        let Content::Kubelet(kubelet) = &seen.present()?.content else { return None };
+        // A configuration that could not be read names no file; the flags of pods still do.
+        let Content::Kubelet(kubelet) = &seen.known().ok()??.content else { return None };
         let path = kubelet.client_ca_file.clone().filter(|path| path.starts_with('/'))?;
         let by = format!("clientCAFile in {configuration}");
         Some(Named { path, reader: KUBELET_CLIENT_CA.to_owned(), by })
@@ -102,7 +104,8 @@ fn named(facts: &NodeFacts) -> Vec<Named> {
 
 /// Whether a path is one of the layout's or the spec's, those of declared consumers among them, or leads to one of them.
 fn is_managed(node: &DesiredNode, facts: &NodeFacts, path: &str) -> bool {
-    let place = |path: &str| facts.files.get(path).and_then(Seen::present).map(|file| file.resolved.clone());
+    // What could not be read is not the same file as one that could.
+    let place = |path: &str| Some(facts.files.get(path)?.known().ok()??.resolved.clone());
     let own = node.authorities.values().flat_map(paths_of);
     let places = node.identities.values().flat_map(DesiredIdentity::places);
     let leaves = places.flat_map(Storage::files).map(|file| file.path.as_str());

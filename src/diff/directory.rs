@@ -38,7 +38,9 @@ fn hides(directory: &DesiredDirectory, facts: &NodeFacts) -> bool {
 /// Whether what lies behind a link that is not there yet was seen at its real place, where there may be nothing at all.
 fn is_seen_through(directory: &DesiredDirectory, facts: &NodeFacts) -> bool {
     let link = directory.known_as();
-    let content = facts.files.get(&directory.path).and_then(Seen::present).map(|file| &file.content);
+    // It is asked of one that is present alone.
+    let content =
+        facts.files.get(&directory.path).and_then(|seen| seen.known().ok()?).map(|file| &file.content);
     if matches!(content, Some(Content::Directory { entries, complete: true }) if entries.is_empty()) {
         return true;
     }
@@ -55,7 +57,8 @@ fn obstacle(
     facts: &NodeFacts,
 ) -> Result<Option<MoveObstacle>, String> {
     let above = link.rsplit_once('/').map(|(above, _)| above).unwrap_or_default();
-    if let Some(above) = facts.files.get(above).and_then(Seen::present)
+    // One above that could not be read is taken for the same file system: the node itself refuses to move what is mounted.
+    if let Some(above) = facts.files.get(above).and_then(|seen| seen.known().ok()?)
         && above.device != directory.device
     {
         return Ok(Some(MoveObstacle::IsMounted));

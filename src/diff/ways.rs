@@ -96,7 +96,8 @@ pub(crate) fn linked_key(storage: &Storage, facts: &NodeFacts) -> Vec<Finding> {
 
 /// The same of one file.
 pub(super) fn linked(path: &str, facts: &NodeFacts) -> Option<Finding> {
-    let file = facts.files.get(path).and_then(Seen::present)?;
+    // Of a file that could not be read this is not said; that it could not is a finding, which blocks.
+    let file = facts.files.get(path)?.known().ok()??;
     let name = path.rsplit('/').next()?;
     // The kubelet has its own certificate behind a link, and renews it itself.
     if name.starts_with("kubelet-") && name.ends_with("-current.pem") {

@@ -160,7 +160,7 @@ mod tests {
         for (number, answer) in (0..100).map(|number| (number, &observed.nodes[&name(number)])) {
             match answer {
                 Answer::Facts(facts) => {
-                    let file = facts.files["/number"].present().unwrap();
+                    let file = facts.files["/number"].shown().unwrap();
                     assert_eq!(file.sha256, Some(crate::x509::Sha256::of(number.to_string().as_bytes())));
                 }
                 Answer::Skipped => panic!("every node was asked"),

@@ -196,7 +196,7 @@ impl Metrics {
                 Seen::Absent => set(&self.open, &own, 0),
                 Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. } => {}
             }
-            if let Some(past) = facts.last_transaction.present() {
+            if let Some(past) = facts.last_transaction.shown() {
                 set(&self.applied, &own, past.transaction.begun_at.as_second());
             }
             for service in facts.services.keys() {

@@ -182,9 +182,28 @@ pub enum Seen<T> {
     },
 }
 
+/// Nothing is known of a thing, least of all that it is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unseen<'a> {
+    /// Why, in words for people.
+    pub reason: &'a str,
+}
+
 impl<T> Seen<T> {
-    /// The thing, when it is there.
-    pub fn present(&self) -> Option<&T> {
+    /// The thing; none where it is certainly not there, or only a link that leads nowhere. Whoever decides asks for it so.
+    ///
+    /// # Errors
+    /// Nothing is known of it.
+    pub fn known(&self) -> Result<Option<&T>, Unseen<'_>> {
+        match self {
+            Self::Present(present) => Ok(Some(present)),
+            Self::Absent | Self::Dangling { .. } | Self::Looping { .. } => Ok(None),
+            Self::Unknown { reason } => Err(Unseen { reason }),
+        }
+    }
+
+    /// The thing, where there is one to show. None does not mean that it is absent, so nothing is decided by it.
+    pub fn shown(&self) -> Option<&T> {
         match self {
             Self::Present(present) => Some(present),
             Self::Absent | Self::Dangling { .. } | Self::Looping { .. } | Self::Unknown { .. } => None,
@@ -374,7 +393,7 @@ pub struct ObserveRequest {
 impl NodeFacts {
     /// The certificates in a PEM file; none where none were seen.
     pub fn certificates(&self, path: &str) -> &[Certificate] {
-        let pem = self.files.get(path).and_then(|seen| seen.present()?.content.pem());
+        let pem = self.files.get(path).and_then(|seen| seen.known().ok()??.content.pem());
         pem.map_or(&[], |pem| &pem.certificates)
     }
 
@@ -399,7 +418,7 @@ impl NodeFacts {
 
     /// The static pod manifests that could be read, by path.
     pub fn manifests(&self) -> impl Iterator<Item = (&str, &ManifestFacts)> {
-        let present = self.files.iter().filter_map(|(path, seen)| Some((path.as_str(), seen.present()?)));
+        let present = self.files.iter().filter_map(|(path, seen)| Some((path.as_str(), seen.known().ok()??)));
         present.filter_map(|(path, file)| Some((path, file.content.manifest()?)))
     }
 }

@@ -97,12 +97,12 @@ pub struct ServiceFacts {
 impl ServiceFacts {
     /// The processes behind its ports, else that of its unit, as far as they were seen: when each one started.
     pub fn started(&self) -> BTreeSet<Timestamp> {
-        let behind = self.endpoints.iter().filter_map(|endpoint| endpoint.process.present());
+        let behind = self.endpoints.iter().filter_map(|endpoint| endpoint.process.known().ok()?);
         let started: BTreeSet<Timestamp> = behind.map(|process| process.started).collect();
         if !started.is_empty() {
             return started;
         }
-        let unit = self.unit.as_ref().and_then(Seen::present);
+        let unit = self.unit.as_ref().and_then(|unit| unit.known().ok()?);
         unit.filter(|unit| unit.is_active()).and_then(|unit| unit.started).into_iter().collect()
     }
 }
@@ -260,7 +260,7 @@ pub struct EtcdFacts {
 impl EtcdFacts {
     /// What the member that was asked says of itself.
     pub fn own_status(&self) -> Option<&MemberStatus> {
-        self.members.get(&self.member)?.status.present()
+        self.members.get(&self.member)?.status.known().ok()?
     }
 
     /// Whether the member that was asked follows a leader, by its own word. The one that leads does too, and none does without a quorum.

@@ -33,7 +33,8 @@ impl Processes {
         let (mut known, mut down) = (BTreeMap::new(), BTreeSet::new());
         for (node, answer) in &observed.nodes {
             for (service, facts) in answer.facts().into_iter().flat_map(|facts| &facts.services) {
-                let unit = facts.unit.as_ref().and_then(Seen::present);
+                // One that could not be looked at is not taken for down: its ports say it.
+                let unit = facts.unit.as_ref().and_then(|unit| unit.known().ok()?);
                 if unit.is_some_and(|unit| !unit.is_active())
                     || facts.endpoints.iter().any(|endpoint| endpoint.probe.served().is_none())
                 {

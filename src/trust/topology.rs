@@ -293,7 +293,8 @@ impl Builder<'_> {
         let wanted = node.identities.get(kubeconfig)?;
         let Storage::Kubeconfig { file, server, .. } = &wanted.storage else { return None };
         let facts = self.observed.nodes.get(own).and_then(|answer| answer.facts());
-        let seen = facts.and_then(|facts| facts.files.get(&file.path)).and_then(|seen| seen.present());
+        // Where one leads that could not be read is taken from the spec; what it shows and trusts stays unknown.
+        let seen = facts.and_then(|facts| facts.files.get(&file.path)?.known().ok()?);
         let current = seen.and_then(|file| file.content.kubeconfig()).and_then(|config| config.current());
         match current {
             Some((cluster, _)) => {

@@ -49,7 +49,7 @@ impl Sighted {
     /// The certificates that lie outside of the snapshots.
     pub(crate) fn of(files: &BTreeMap<String, Seen<FileFacts>>) -> Self {
         let mut sighted = Self::default();
-        let pems = files.values().filter_map(|seen| seen.present()?.content.pem());
+        let pems = files.values().filter_map(|seen| seen.known().ok()??.content.pem());
         pems.for_each(|pem| sighted.add_certificates(&pem.certificates));
         sighted
     }

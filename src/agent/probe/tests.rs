@@ -220,7 +220,7 @@ fn this_machine_tells_what_its_services_serve_and_which_process_does() {
     let facts = observe(vec![endpoint(server.address.port()), endpoint(free)]);
     let [found, nothing] = facts.services["x"].endpoints.as_slice() else { panic!("{facts:?}") };
     assert_eq!(found.probe.served().unwrap().certificate, read(&folder, "server.crt"));
-    let process = found.process.present().unwrap();
+    let process = found.process.shown().unwrap();
     assert_eq!((process.pid, process.program.as_str()), (server.child.id(), "openssl"));
     assert_eq!(
         (found.address, found.serves.as_ref()),

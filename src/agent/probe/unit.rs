@@ -122,7 +122,7 @@ mod tests {
     fn a_running_unit_is_told_with_its_start() {
         let origin: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
         let facts = facts(RUNNING, origin, &|_| None);
-        let unit = facts.present().unwrap();
+        let unit = facts.shown().unwrap();
         assert!(unit.is_active());
         assert_eq!((unit.main_pid, unit.sub_state.as_str()), (Some(812), "running"));
         assert_eq!(unit.invocation_id.as_deref(), Some("3aa0b7c1"));
@@ -133,7 +133,7 @@ mod tests {
     fn a_unit_that_never_ran_has_no_process() {
         let text = "MainPID=0\nExecMainStartTimestampMonotonic=0\nLoadState=loaded\nActiveState=inactive\nSubState=dead\nInvocationID=\n";
         let facts = facts(text, Timestamp::UNIX_EPOCH, &|_| None);
-        let unit = facts.present().unwrap();
+        let unit = facts.shown().unwrap();
         assert_eq!((unit.main_pid, unit.started, unit.invocation_id.as_ref()), (None, None, None));
         assert!(!unit.is_active());
     }
@@ -155,7 +155,7 @@ mod tests {
                 "LoadState=loaded\nActiveState={state}\nSubState={sub_state}\nUnitFileState={file}\n"
             );
             let unit = facts(&text, Timestamp::UNIX_EPOCH, &|_| None);
-            assert_eq!(unit.present().unwrap().is_wanted(), wanted, "{text}");
+            assert_eq!(unit.shown().unwrap().is_wanted(), wanted, "{text}");
         }
     }
 
@@ -179,7 +179,7 @@ mod tests {
             Some(text.to_owned())
         };
         let facts = facts(&text, Timestamp::UNIX_EPOCH, &file);
-        let flags = &facts.present().unwrap().flags;
+        let flags = &facts.shown().unwrap().flags;
         assert_eq!(flags["name"], "n1", "the command line wins");
         assert_eq!(flags["initial-cluster"], "n1=https://10.0.0.1:2380,n2=https://10.0.0.2:2380");
         assert_eq!(flags.len(), 2);

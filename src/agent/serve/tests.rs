@@ -114,7 +114,7 @@ fn is_undone(ended: (Memory, Ending)) {
     let request = ObserveRequest { state_directory: Some("/var/lib/pki".to_owned()), ..Default::default() };
     let facts = host.observe(&request).unwrap();
     assert_eq!(facts.open_transaction, Seen::Absent);
-    assert_eq!(facts.last_transaction.present().unwrap().state, VisitState::Undone, "the next run reads it");
+    assert_eq!(facts.last_transaction.shown().unwrap().state, VisitState::Undone, "the next run reads it");
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn an_undo_that_fails_leaves_the_transaction_open_and_says_so() {
     let (host, ending) = Served::at_work(node().failing(Failure::Undo), 60).closed();
     assert!(matches!(ending, Ending::UndoFailed(HostError::UndoFailed { .. })), "{ending:?}");
     let request = ObserveRequest { state_directory: Some("/var/lib/pki".to_owned()), ..Default::default() };
-    assert!(host.observe(&request).unwrap().open_transaction.present().is_some());
+    assert!(host.observe(&request).unwrap().open_transaction.shown().is_some());
 }
 
 #[test]

@@ -42,7 +42,9 @@ pub fn see_through_missing_links(node: &DesiredNode, facts: &mut NodeFacts) {
     for (link, path) in links {
         let is_missing = matches!(facts.files.get(link), Some(Seen::Absent));
         let leads_to_directory = |file: &FileFacts| file.kind == FileKind::Directory;
-        let is_whole = facts.files.get(path).and_then(Seen::present).is_some_and(leads_to_directory);
+        // Behind a link to what could not be read nothing is taken for seen.
+        let directory = facts.files.get(path).and_then(|seen| seen.known().ok()?);
+        let is_whole = directory.is_some_and(leads_to_directory);
         for (real, (known, expect)) in real_places(&asked, link, path) {
             let seen = if own.contains_key(&real) {
                 facts.files.get(&real).cloned()

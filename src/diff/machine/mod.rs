@@ -103,7 +103,8 @@ fn kubelets<'a>(
 }
 
 fn context_user<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a str> {
-    let config = facts.files.get(path)?.present()?.content.kubeconfig()?;
+    // One that could not be read names nobody, which is a finding of its own; the other names count.
+    let config = facts.files.get(path)?.known().ok()??.content.kubeconfig()?;
     Some(config.contexts.get(config.current_context.as_ref()?)?.user.as_str())
 }
 
@@ -114,7 +115,8 @@ fn member(facts: &NodeFacts) -> Option<Told> {
         Some(Told { name: name.to_owned(), by: format!("--name in {path}") })
     });
     let of_member = || {
-        let etcd = facts.etcd.present()?;
+        // One that gave no answer tells no name; that of the host counts.
+        let etcd = facts.etcd.known().ok()??;
         let name = etcd.members.get(&etcd.member)?.name.clone();
         Some(Told { name, by: "the list of etcd's members".to_owned() })
     };

@@ -68,7 +68,7 @@ impl World {
     }
 
     fn certificate(&mut self, node: &str, path: &str) -> Certificate {
-        let file = self.node(node).files[path].present().unwrap();
+        let file = self.node(node).files[path].shown().unwrap();
         file.content.pem().unwrap().certificates[0].clone()
     }
 

@@ -64,12 +64,15 @@ impl Unlisted {
     /// How many members of etcd no node of the spec stands for, and how many of them are up: all that did not keep silent when a member called them.
     pub(crate) fn members_up(&self, observed: &Observed) -> (usize, usize) {
         let Some(seen) = &self.members else { return (0, 0) };
-        let lists = || observed.nodes.values().filter_map(|answer| answer.facts()?.etcd.present());
+        // Who gave no list calls nobody silent.
+        let lists = || observed.nodes.values().filter_map(|answer| answer.facts()?.etcd.known().ok()?);
         let is_silent = |who: &&Outsider| {
             let urls = |member: &MemberFacts| who.urls.iter().all(|url| member.peer_urls.contains(url));
             let mut told =
                 lists().flat_map(|list| list.members.values()).filter(|member| urls(member)).peekable();
-            told.peek().is_some() && told.all(|member| member.status.present().is_none())
+            // One of which a member could not learn how it is kept silent: it counts as down.
+            let answered = |member: &MemberFacts| matches!(member.status.known(), Ok(Some(_)));
+            told.peek().is_some() && !told.any(answered)
         };
         (seen.who.len(), seen.who.len() - seen.who.iter().filter(is_silent).count())
     }
@@ -160,7 +163,8 @@ impl<'a> Look<'a> {
 
     /// What the members told; `None` when none of them told anything.
     fn by_member_list(&self) -> Option<Option<Seen>> {
-        let told = |name: &&'a NodeName| Some((*name, self.facts(name)?.etcd.present()?));
+        // Who gave no list is passed over: the lists of others tell the same, or else flags do.
+        let told = |name: &&'a NodeName| Some((*name, self.facts(name)?.etcd.known().ok()??));
         let lists: Vec<(&NodeName, &EtcdFacts)> = self.nodes.keys().filter_map(told).collect();
         let (first, _) = lists.first()?;
         let own: BTreeSet<_> = lists.iter().map(|(_, list)| list.member).collect();
@@ -218,7 +222,9 @@ impl<'a> Look<'a> {
     /// Whether a place is one of the members that told who all members are, under another name: their certificates have it.
     fn leads_to_members(&self, url: &str) -> bool {
         let Some(host) = host_of(url.trim()) else { return false };
-        let told = |name: &&NodeName| self.facts(name).is_some_and(|facts| facts.etcd.present().is_some());
+        // One that gave no answer stands for no other name, so that place is told, and never taken for known.
+        let is_told = |facts: &NodeFacts| matches!(facts.etcd.known(), Ok(Some(_)));
+        let told = |name: &&NodeName| self.facts(name).is_some_and(is_told);
         self.nodes.keys().copied().filter(|name| told(name)).any(|name| self.serves_as(name, host))
     }
 
@@ -314,7 +320,10 @@ fn known(name: &NodeName, node: &DesiredNode, observed: &Observed) -> Known {
     for flag in ["initial-advertise-peer-urls", "advertise-client-urls"] {
         urls.extend(etcd_flag(facts, flag).into_iter().flat_map(|(_, urls)| urls.split(',')));
     }
-    if let Some(member) = facts.etcd.present().and_then(|etcd| etcd.members.get(&etcd.member)) {
+    // One that gave no answer goes by fewer names, so more are told as strangers to the spec, and never fewer.
+    if let Ok(Some(etcd)) = facts.etcd.known()
+        && let Some(member) = etcd.members.get(&etcd.member)
+    {
         own.names.insert(member.name.to_ascii_lowercase());
         urls.extend(member.peer_urls.iter().chain(&member.client_urls).map(String::as_str));
     }
@@ -338,7 +347,8 @@ fn container<'f>(facts: &'f NodeFacts, program: &str) -> Option<(&'f str, &'f Co
 fn etcd_flag<'f>(facts: &'f NodeFacts, flag: &str) -> Option<(&'f str, &'f str)> {
     let by_unit = || {
         let (_, live) = facts.services.iter().find(|(service, _)| service.is_etcd())?;
-        Some(("its unit", live.unit.as_ref()?.present()?.flags.get(flag)?.as_str()))
+        // What the flags of a unit say that could not be read is not known: only a list of members tells of who is named there.
+        Some(("its unit", live.unit.as_ref()?.known().ok()??.flags.get(flag)?.as_str()))
     };
     match container(facts, "etcd") {
         Some((path, etcd)) => Some((path, etcd.flags.last(flag)?)),

@@ -146,7 +146,7 @@ pub struct FailedRenewal {
 
 /// The alarm about the last run on a node, if it failed there.
 fn failed_renewal(node: &NodeName, facts: &NodeFacts) -> Option<FailedRenewal> {
-    let past = facts.last_transaction.present()?;
+    let past = facts.last_transaction.shown()?;
     let undone = match past.state {
         VisitState::Undone => true,
         VisitState::UndoFailed => false,

@@ -136,7 +136,8 @@ impl Case<'_> {
 
     pub(super) fn kubeconfig(&self) -> Option<&KubeconfigFacts> {
         let Storage::Kubeconfig { file, .. } = self.storage else { return None };
-        self.facts.files.get(&file.path)?.present()?.content.kubeconfig()
+        // One that could not be read is a finding, which blocks before anything is written.
+        self.facts.files.get(&file.path)?.known().ok()??.content.kubeconfig()
     }
 
     /// Whether files can take the place of what is there.

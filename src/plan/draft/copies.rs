@@ -184,7 +184,8 @@ pub(crate) fn of_authorities(
             if due.is_empty() && reasons.is_empty() {
                 continue;
             }
-            let before: Vec<Sha256> = match facts.files.get(&file.path).and_then(|seen| seen.present()) {
+            // What a file held that could not be read is not told as what goes.
+            let before: Vec<Sha256> = match facts.files.get(&file.path).and_then(|seen| seen.known().ok()?) {
                 Some(there) => there.content.pem().map(|pem| pem.certificates.as_slice()),
                 None => None,
             }

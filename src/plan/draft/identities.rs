@@ -13,7 +13,7 @@ use crate::formats::kubeconfig::{KubeconfigFacts, Material};
 use crate::plan::known::builder::Builder;
 use crate::plan::rotation::holds::is_waited_for;
 use crate::plan::rotation::split_ca::issued_by_the_other;
-use crate::protocol::facts::NodeFacts;
+use crate::protocol::facts::{NodeFacts, Seen};
 use crate::types::names::{Address, IdentityName, NodeName, Target};
 use crate::types::storage::{FileSpec, Storage};
 
@@ -73,7 +73,8 @@ fn kubelets_own_file(case: &Case<'_>) -> Option<Storage> {
     let Storage::Kubeconfig { file, rotated: Some(path), .. } = case.storage else { return None };
     let (_, user) = case.kubeconfig().and_then(KubeconfigFacts::current)?;
     let is_it = |material: &Material| matches!(material, Material::File { path: named, .. } if named == path);
-    let is_there = case.facts.files.get(path).and_then(|seen| seen.present()).is_some();
+    // One that could not be read is not the kubelet's to go on with; that is a finding, which blocks.
+    let is_there = matches!(case.facts.files.get(path).map(Seen::known), Some(Ok(Some(_))));
     (is_there && is_it(&user.certificate) && is_it(&user.key))
         .then(|| Storage::Combined { file: FileSpec { path: path.clone(), ..file.clone() } })
 }

@@ -122,7 +122,7 @@ fn is_of_other_machines(builder: &mut Builder<'_>) -> bool {
 /// What a crash left half done is undone first. What else is due can only be seen once that has happened, so the plan holds nothing else.
 fn undo_what_is_open(builder: &mut Builder<'_>) -> bool {
     for (name, answer) in &builder.input.survey.observed.nodes {
-        if let Some(open) = answer.facts().and_then(|facts| facts.open_transaction.present()) {
+        if let Some(open) = answer.facts().and_then(|facts| facts.open_transaction.known().ok()?) {
             let address = Address { subject: Target::Node, node: name.clone() };
             builder.add(
                 address,

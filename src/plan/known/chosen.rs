@@ -58,6 +58,7 @@ fn could_lead(node: &NodeName, survey: &Survey) -> bool {
 pub(crate) fn follows(node: &NodeName, observed: &Observed) -> bool {
     let facts = observed.nodes.get(node).and_then(|answer| answer.facts());
     let has_vote = |etcd: &&EtcdFacts| etcd.members.get(&etcd.member).is_some_and(|own| !own.is_learner);
-    let etcd = facts.and_then(|facts| facts.etcd.present()).filter(has_vote);
+    // Who gave no answer follows nobody: another one is chosen.
+    let etcd = facts.and_then(|facts| facts.etcd.known().ok()?).filter(has_vote);
     etcd.is_some_and(EtcdFacts::follows_leader)
 }

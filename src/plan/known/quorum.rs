@@ -54,7 +54,8 @@ pub(crate) fn needed(members: usize) -> usize {
 /// Whether the members have a quorum, as far as was seen.
 pub(crate) fn quorum(survey: &Survey) -> Quorum {
     let facts = |name: &NodeName| survey.observed.nodes.get(name).and_then(|answer| answer.facts());
-    let follows = |facts: &NodeFacts| facts.etcd.present().is_some_and(EtcdFacts::follows_leader);
+    // Who gave no answer neither follows nor is evidently down.
+    let follows = |facts: &NodeFacts| matches!(facts.etcd.known(), Ok(Some(etcd)) if etcd.follows_leader());
     let (mut all, mut seen, mut down) = (0, 0, 0);
     for facts in members(survey).map(facts) {
         all += 1;
@@ -65,7 +66,7 @@ pub(crate) fn quorum(survey: &Survey) -> Quorum {
         let live = facts.services.iter().find(|(service, _)| is_member(service));
         let Some((_, live)) = live else { continue };
         seen += 1;
-        down += usize::from(facts.etcd.present().is_some() || services::is_down(live));
+        down += usize::from(matches!(facts.etcd.known(), Ok(Some(_))) || services::is_down(live));
     }
     // Of those outside the spec it is not known that they are down.
     all += outside(survey);
@@ -80,7 +81,8 @@ pub(crate) fn quorum(survey: &Survey) -> Quorum {
 pub(crate) fn all_follow(survey: &Survey) -> bool {
     let mut members = members(survey).map(|name| survey.observed.nodes.get(name));
     members.all(|answer| {
-        let etcd = answer.and_then(|answer| answer.facts()).and_then(|facts| facts.etcd.present());
+        // Who gave no answer does not follow.
+        let etcd = answer.and_then(|answer| answer.facts()?.etcd.known().ok()?);
         etcd.is_some_and(EtcdFacts::follows_leader)
     })
 }
@@ -99,7 +101,8 @@ pub(crate) fn can_do_without(node: &NodeName, observed: &Observed, outside: usiz
     let voters = etcd.members.iter().filter(|(_, member)| !member.is_learner);
     let needed = needed(voters.clone().count());
     let follows =
-        |status: &Seen<MemberStatus>| status.present().is_some_and(|status| status.leader.is_some());
+        // One that kept silent does not follow.
+        |status: &Seen<MemberStatus>| matches!(status.known(), Ok(Some(status)) if status.leader.is_some());
     let others = voters.clone().filter(|(id, member)| **id != etcd.member && follows(&member.status)).count();
     voters.count() < 3 || others >= needed
 }
@@ -107,7 +110,8 @@ pub(crate) fn can_do_without(node: &NodeName, observed: &Observed, outside: usiz
 /// The node whose member leads, by its own word.
 pub(crate) fn leader(observed: &Observed) -> Option<&NodeName> {
     let mut leading = observed.nodes.iter().filter(|(_, answer)| {
-        let etcd = answer.facts().and_then(|facts| facts.etcd.present());
+        // One that gave no answer is not taken for the leader; its restart may cost an election, and no more.
+        let etcd = answer.facts().and_then(|facts| facts.etcd.known().ok()?);
         etcd.is_some_and(|etcd| etcd.own_status().is_some_and(|own| own.leader == Some(etcd.member)))
     });
     leading.next().map(|(name, _)| name)

@@ -22,7 +22,8 @@ pub(crate) fn live<'a>(
 
 /// The unit of a service.
 pub(crate) fn unit<'a>(survey: &'a Survey, node: &NodeName, service: &ServiceName) -> Option<&'a UnitFacts> {
-    live(survey, node)?.get(service)?.unit.as_ref()?.present()
+    // Nobody restarts a unit, or counts on one, that could not be looked at: what is due is left to a person.
+    live(survey, node)?.get(service)?.unit.as_ref()?.known().ok()?
 }
 
 /// What runs the pods of a node.
@@ -53,7 +54,8 @@ pub(crate) fn is_silent(live: &ServiceFacts) -> bool {
 /// Whether a service evidently does not work: its unit does not run, or a port of it does not answer. A member of etcd that waits for the others answers
 /// at its port for them and not at that for clients.
 pub(crate) fn is_down(live: &ServiceFacts) -> bool {
-    let unit = live.unit.as_ref().and_then(Seen::present);
+    // One that could not be looked at is not evidently down: its ports say it.
+    let unit = live.unit.as_ref().and_then(|unit| unit.known().ok()?);
     unit.is_some_and(|unit| !unit.is_active())
         || live.endpoints.iter().any(|endpoint| endpoint.probe.served().is_none())
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::visit::PlannedTransaction;
 use crate::desired::Survey;
-use crate::protocol::facts::{FileFacts, NodeFacts, Seen};
+use crate::protocol::facts::{FileFacts, NodeFacts};
 use crate::types::names::NodeName;
 
 /// A path of a plan that leads elsewhere, by a link.
@@ -57,5 +57,6 @@ fn end(facts: &NodeFacts, path: &str) -> Option<(String, String)> {
 }
 
 fn seen<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a FileFacts> {
-    facts.files.get(path).and_then(Seen::present)
+    // What could not be read shows no link; it is not written either, for that is a finding that blocks.
+    facts.files.get(path)?.known().ok()?
 }

@@ -113,7 +113,8 @@ fn of_restart(how: &RestartMethod, service: &ServiceName, facts: &NodeFacts) -> 
 
 /// The names of the members of etcd, as the node's own member tells.
 pub(crate) fn members(facts: &NodeFacts) -> Option<BTreeSet<String>> {
-    let etcd = facts.etcd.present()?;
+    // A member that told nothing sets no condition. It is restarted only where none could be asked, to bring etcd back, or with `--accept-outage`.
+    let etcd = facts.etcd.known().ok()??;
     Some(etcd.members.values().map(|member| member.name.clone()).collect())
 }
 

@@ -240,7 +240,7 @@ impl<'de> Visitor<'de> for FactsSeed<'_, '_> {
                 }
                 "keptKeys" if !question.distrusted.is_empty() => {
                     facts.kept_keys = map.next_value()?;
-                    let kept = facts.kept_keys.present();
+                    let kept = facts.kept_keys.shown();
                     let is_asked = |fingerprint: &Sha256| question.distrusted.contains(fingerprint);
                     if !kept.is_none_or(|kept| kept.keys().all(is_asked)) {
                         return Err(self.0.unasked());

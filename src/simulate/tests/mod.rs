@@ -100,7 +100,7 @@ fn broken(found: Result<Checked, Counterexample>) -> (When, String, String, Heal
 fn authority(survey: &Survey, name: &str) -> Certificate {
     let path = &survey.desired.nodes["cp-1"].authorities[name].certificate.path;
     let Answer::Facts(facts) = &survey.observed.nodes["cp-1"] else { panic!() };
-    facts.files[path].present().unwrap().content.pem().unwrap().certificates[0].clone()
+    facts.files[path].shown().unwrap().content.pem().unwrap().certificates[0].clone()
 }
 
 /// Writes the certificates of an authority anew, with those of these authorities.
@@ -218,7 +218,7 @@ fn what_a_process_serves_counts_more_than_its_file() {
     let survey = agreement();
     let Answer::Facts(facts) = &survey.observed.nodes["cp-2"] else { panic!() };
     let of = |path: &str| {
-        let file = facts.files[path].present().unwrap();
+        let file = facts.files[path].shown().unwrap();
         file.content.pem().unwrap().certificates.clone()
     };
     // It still serves a certificate that nobody trusts as the API server's.

@@ -10,7 +10,7 @@ const RUN: &str = "7f3a-91c2";
 fn brief(path: &str) -> FileBrief {
     let survey = agreement();
     let Answer::Facts(facts) = &survey.observed.nodes["cp-2"] else { panic!() };
-    let pem = facts.files[path].present().unwrap().content.pem().unwrap().clone();
+    let pem = facts.files[path].shown().unwrap().content.pem().unwrap().clone();
     FileBrief {
         mode: 0o600,
         uid: 0,

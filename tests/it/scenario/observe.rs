@@ -53,7 +53,7 @@ fn facts<'a>(observed: &'a Observed, node: &str) -> &'a NodeFacts {
 }
 
 fn file<'a>(facts: &'a NodeFacts, path: &str) -> &'a FileFacts {
-    facts.files[path].present().unwrap()
+    facts.files[path].shown().unwrap()
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn a_node_in_memory_fails_where_it_is_told_and_can_be_put_back() {
         assert_eq!(node.bytes("/data/c").is_some(), failure != Failure::BeforeOrder(2), "{failure:?}");
         node.crash();
         let asked = ObserveRequest { state_directory: Some("/var/lib/pki".into()), ..Default::default() };
-        assert_eq!(node.observe(&asked).unwrap().open_transaction.present().unwrap().run, "r");
+        assert_eq!(node.observe(&asked).unwrap().open_transaction.shown().unwrap().run, "r");
         assert!(matches!(node.begin(&begin("s")), Err(HostError::AlreadyOpen { .. })));
         assert_eq!(node.undo_open("").unwrap().unwrap().state, VisitState::Undone);
         assert!(node.has_files_of(&before), "{failure:?}");

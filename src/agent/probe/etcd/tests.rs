@@ -84,7 +84,7 @@ impl Members {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let facts = self.ask("member").etcd;
-            match facts.present() {
+            match facts.shown() {
                 Some(etcd) if is_so(etcd) => return etcd.clone(),
                 Some(_) | None => assert!(Instant::now() < deadline, "{facts:?}"),
             }
@@ -110,7 +110,7 @@ fn path(folder: &Path, name: &str) -> String {
 }
 
 fn answering(etcd: &EtcdFacts) -> usize {
-    etcd.members.values().filter(|member| member.status.present().is_some()).count()
+    etcd.members.values().filter(|member| member.status.shown().is_some()).count()
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn an_election_is_waited_for_and_is_no_lost_quorum() {
 fn a_real_cluster_tells_its_members_its_leader_and_where_their_logs_are() {
     let Some(mut members) = Members::start() else { return };
     let is_whole = |etcd: &EtcdFacts| {
-        let mut statuses = etcd.members.values().map(|member| member.status.present());
+        let mut statuses = etcd.members.values().map(|member| member.status.shown());
         statuses
             .all(|status| status.is_some_and(|status| status.leader.is_some() && status.alarms.is_empty()))
     };

@@ -208,7 +208,7 @@ fn troubles(body: &str) -> String {
 fn keeps_up(asker: &EtcdClient, address: SocketAddr) -> Result<(), String> {
     let first = asker.ask(&[address], Instant::now() + LOOK)?;
     let own = status(&first)?;
-    let others = first.members.values().filter_map(|member| member.status.present());
+    let others = first.members.values().filter_map(|member| member.status.known().ok()?);
     let committed = others.map(|status| status.raft_index).max().unwrap_or(own.raft_index);
     std::thread::sleep(PAUSE);
     let second = asker.ask(&[address], Instant::now() + LOOK)?;

@@ -252,7 +252,7 @@ fn a_real_member_keeps_up_and_takes_a_peer_only_from_an_address_that_it_names() 
     members.ask_until(|etcd| {
         etcd.members
             .values()
-            .all(|member| member.status.present().is_some_and(|status| status.leader.is_some()))
+            .all(|member| member.status.shown().is_some_and(|status| status.leader.is_some()))
     });
     let folder = members.folder.path();
     make_with(folder, "far", "/CN=far", Some("ca"), "IP:192.0.2.1");

@@ -298,7 +298,8 @@ impl<'a> Judge<'a> {
     fn open_key(&self, node: &NodeName, file: &FileSpec) -> Option<Privilege> {
         let layout = self.layout(node);
         let own = layout.and_then(|layout| own_key_file(layout, &file.path));
-        let there = self.facts(node).and_then(|facts| facts.files.get(&file.path)?.present());
+        // A key that could not be read vouches for no owner and no bits: then more is asked for, and never less.
+        let there = self.facts(node).and_then(|facts| facts.files.get(&file.path)?.known().ok()?);
         let there = there.filter(|there| holds_key(there));
         let held = there.map_or(0, |there| there.mode) | own.as_ref().map_or(0, |own| own.mode.bits());
         let is_open = file.mode.bits() & OTHERS & !held != 0;

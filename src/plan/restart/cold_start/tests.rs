@@ -137,7 +137,7 @@ fn members_that_run_and_lead_nobody_get_their_certificates_first_and_are_not_res
         facts.etcd = Seen::Unknown { reason: "etcd does not accept the client certificate".to_owned() };
         let etcd = facts.services.get_mut("etcd").unwrap();
         for (endpoint, name) in etcd.endpoints.iter_mut().zip(["server", "peer"]) {
-            let file = files[&format!("/etc/kubernetes/pki/etcd/{name}.crt")].present().unwrap();
+            let file = files[&format!("/etc/kubernetes/pki/etcd/{name}.crt")].shown().unwrap();
             endpoint.address = Some("127.0.0.1".parse().unwrap());
             endpoint.probe = Probe::Served(Box::new(Served {
                 certificate: file.content.pem().unwrap().certificates[0].clone(),

@@ -214,7 +214,7 @@ fn another_leader_makes_no_other_plan_of_what_was_saved() {
     for mut survey in [distrusted(EtcdSnapshots::default()), stale(EtcdSnapshots::Always)] {
         let saved = SavedPlan::read(to_text(&plan_at(&survey, soon())).as_bytes()).unwrap();
         assert_eq!(saved.choices().unwrap().leader.as_ref().unwrap().as_str(), "cp-1");
-        let third = facts(&mut survey, "cp-3").etcd.present().unwrap().member;
+        let third = facts(&mut survey, "cp-3").etcd.shown().unwrap().member;
         lead(&mut survey, Some(third));
         let standings = saved.standing(&survey, &diff(&survey.desired, &survey.observed, soon()));
         let rest = |survey: &Survey, options: &Options| {

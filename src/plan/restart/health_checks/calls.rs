@@ -170,7 +170,8 @@ fn kubeconfig_server(
         return None;
     };
     let facts = builder.input.survey.observed.nodes.get(name)?.facts()?;
-    let seen = facts.files.get(&file.path).and_then(|seen| seen.present());
+    // Of one that could not be read the server is called that the spec gives it; nothing is written into it.
+    let seen = facts.files.get(&file.path).and_then(|seen| seen.known().ok()?);
     let current = seen.and_then(|file| file.content.kubeconfig()).and_then(|config| config.current());
     match current {
         Some((cluster, _)) => Some((tls_place(&cluster.server)?, cluster.tls_server_name.clone())),
@@ -195,7 +196,8 @@ pub(super) fn answering<'b>(
 
 /// What the member of a node says of itself.
 pub(super) fn etcd<'b>(builder: &'b Builder<'_>, node: &NodeName) -> Option<&'b EtcdFacts> {
-    builder.input.survey.observed.nodes.get(node)?.facts()?.etcd.present()
+    // A member that gave no answer is waited for as one that is not healthy: it must be no worse.
+    builder.input.survey.observed.nodes.get(node)?.facts()?.etcd.known().ok()?
 }
 
 /// A call with the files that a client uses; none where it uses other places than are known.

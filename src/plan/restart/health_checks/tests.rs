@@ -57,7 +57,7 @@ pub(crate) fn running(client: ClientCertificate) -> Survey {
         let served = |identity: Option<&IdentityName>| -> Certificate {
             let identity = identity.map_or("apiserver", IdentityName::as_str);
             let path = node.identities[identity].storage.certificate_path();
-            found.files[path].present().unwrap().content.pem().unwrap().certificates[0].clone()
+            found.files[path].shown().unwrap().content.pem().unwrap().certificates[0].clone()
         };
         let endpoint = |port: u16, serves: Option<&IdentityName>| EndpointFacts {
             port,
@@ -212,7 +212,7 @@ fn a_client_that_could_not_connect_because_its_certificate_has_expired_must_afte
         let found = facts(&mut survey, node);
         found.clock = later;
         let path = "/etc/kubernetes/pki/etcd/ca.crt";
-        let valid = found.files[path].present().unwrap().content.pem().unwrap().certificates[0].clone();
+        let valid = found.files[path].shown().unwrap().content.pem().unwrap().certificates[0].clone();
         for endpoint in &mut found.services.get_mut("etcd").unwrap().endpoints {
             if let Probe::Served(served) = &mut endpoint.probe {
                 served.certificate = valid.clone();

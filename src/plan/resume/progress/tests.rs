@@ -35,7 +35,7 @@ fn planned() -> (Survey, PlanContent) {
 }
 
 fn file(survey: &Survey, node: &str, path: &str) -> FileFacts {
-    survey.observed.nodes[node].facts().unwrap().files[path].present().unwrap().clone()
+    survey.observed.nodes[node].facts().unwrap().files[path].shown().unwrap().clone()
 }
 
 fn first(file: &FileFacts) -> Certificate {

@@ -246,7 +246,8 @@ fn unusable(
         snapshot.paths.iter().find(|changed| changed.path == path).map(|changed| &changed.before)
     };
     let facts = input.survey.observed.nodes.get(name).and_then(|answer| answer.facts());
-    let pem = |path: &str| facts?.files.get(path)?.present()?.content.pem();
+    // What could not be read may be unusable, and a way back does not wait for what may never come.
+    let pem = |path: &str| facts?.files.get(path)?.known().ok()??.content.pem();
     let certificate = |path: &str| match restored(path) {
         Some(Brief::File(file)) => Some(file.certificates.first()?.facts().key.spki_sha256),
         Some(Brief::Absent | Brief::Directory | Brief::Link { .. } | Brief::Tree { .. }) => None,

@@ -6,7 +6,6 @@
 use crate::desired::DesiredNode;
 use crate::diff::{Effect, Finding, Reason};
 use crate::profile::What;
-use crate::protocol::facts::EtcdFacts;
 use crate::types::names::{Address, NodeName, Target};
 
 use super::hold::{Hold, HoldEffect, RotationCase};
@@ -118,7 +117,8 @@ fn unhealthy(case: &RotationCase<'_, '_>) -> Option<Hold> {
         let Some(facts) = facts else { return false };
         let mut members = facts.services.iter().filter(|(service, _)| quorum::is_member(service));
         let Some((_, live)) = members.next() else { return false };
-        let follows = facts.etcd.present().is_some_and(EtcdFacts::follows_leader);
+        // One that was asked and gave no answer does not work.
+        let follows = matches!(facts.etcd.known(), Ok(Some(etcd)) if etcd.follows_leader());
         let is_asked = !facts.etcd.is_unlooked();
         services::is_down(live) || is_asked && !follows
     };

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::hold::{Hold, RotationCase};
 use crate::plan::Phase;
-use crate::protocol::facts::Seen;
 use crate::types::format::instant;
 
 /// Both are trusted for a while after the last certificate of the new one was written.
@@ -39,7 +38,8 @@ fn last_written(case: &RotationCase<'_, '_>) -> Option<Timestamp> {
             last = last.max(certificate.map(|certificate| certificate.facts().not_before));
             for place in wanted.places() {
                 let file = facts.and_then(|facts| facts.files.get(place.certificate_path()));
-                last = last.max(file.and_then(Seen::present).map(|file| file.modified));
+                // The time of a file that could not be read does not count; that it could not holds the rotation before this is asked.
+                last = last.max(file.and_then(|seen| seen.known().ok()?).map(|file| file.modified));
             }
         }
     }

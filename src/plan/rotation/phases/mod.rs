@@ -298,7 +298,8 @@ impl PhaseWriter<'_, '_> {
         let succession = &self.replacement.succession;
         let comes = succession.successor.as_ref().map(|comes| comes.facts().key.spki_sha256);
         let facts = facts_of(&self.builder.input.survey.observed, place.node);
-        let kept = facts.and_then(|facts| facts.kept_keys.present());
+        // Snapshots that could not be read are a finding as soon as the CA is gone, so they are not forgotten.
+        let kept = facts.and_then(|facts| facts.kept_keys.known().ok()?);
         let going = succession.leaving.values().filter_map(|(leaving, finding)| {
             let is_distrusted = matches!(finding.reason, Reason::Distrusted { .. });
             let (fingerprint, key) = (*leaving.fingerprint(), leaving.facts().key.spki_sha256);

@@ -205,7 +205,7 @@ impl Due {
         if after == self.before {
             return false;
         }
-        let past = facts.last_transaction.present().unwrap();
+        let past = facts.last_transaction.shown().unwrap();
         assert_eq!((&past.transaction.run, past.state), (&self.plan.id, VisitState::Committed), "{context}");
         assert_eq!(differing(&self.before, &after).len(), 3, "{context}: both things are new");
         assert!(
@@ -273,7 +273,7 @@ fn what_a_killed_node_left_open_is_undone_by_the_next_run() {
             assert_eq!(due.local().lock_state(), Ok(LockState::Free), "{context}");
             let request = ObserveRequest { state_directory: Some(STATE.to_owned()), ..Default::default() };
             let open = due.local().observe(&request).unwrap().open_transaction;
-            undone += usize::from(open.present().is_some());
+            undone += usize::from(open.shown().is_some());
             due.finish(&context);
         }
     }

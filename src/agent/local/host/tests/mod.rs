@@ -363,7 +363,7 @@ fn one_transaction_is_open_at_a_time_and_the_lock_says_whose() {
         .observe(&ObserveRequest { state_directory: Some(STATE.into()), ..Default::default() })
         .unwrap();
     assert_eq!(facts.open_transaction, Seen::Absent);
-    assert_eq!(facts.last_transaction.present().unwrap().state, VisitState::Undone);
+    assert_eq!(facts.last_transaction.shown().unwrap().state, VisitState::Undone);
     assert_eq!(second.perform(write("/data/a", "x")).unwrap_err(), HostError::NotOpen);
     assert_eq!(second.begin(&begin("../x", 1, &[])), Err(HostError::BadRun { run: "../x".into() }));
     second.begin(&begin("7f3a-91c2", 1, &[])).unwrap();
