@@ -219,6 +219,44 @@ fn what_a_crash_left_open_is_undone_before_anything_else() {
 }
 
 #[test]
+fn what_may_be_half_done_blocks_the_node_and_a_plan_that_leaves_it_alone_goes_on() {
+    let mut survey = agreement();
+    lose(&mut survey, "cp-1", &PAIR);
+    facts(&mut survey, "cp-2").open_transaction =
+        Seen::Unknown { reason: "/var/lib/pki/open cannot be understood".to_owned() };
+    let plan = plan_of(&survey, &Options::default());
+    assert!(!plan.applicable);
+    let blocked: Vec<String> = plan
+        .blocked
+        .iter()
+        .map(|blocked| {
+            format!("{}: {}\n{}", blocked.address, blocked.because, blocked.help.as_deref().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        blocked,
+        [
+            "node@cp-2: whether an interrupted run left something half done there cannot be read: /var/lib/pki/open cannot be understood\n\
+          look at /var/lib/pki/open on cp-2: once it can be read, the next plan undoes what is open, and so does \
+          `pki node undo --state-directory /var/lib/pki` on the node; if no run is open, move it away"
+        ]
+    );
+    assert!(plan_of(&survey, &only(&["@cp-1"])).applicable, "nothing is done on cp-2");
+    assert!(!plan_of(&survey, &only(&["@cp-2"])).applicable);
+    // A link that leads nowhere, and one that leads in a circle, tell no more.
+    let missing = "/mnt/state".to_owned();
+    for unread in [Seen::Dangling { hops: Vec::new(), missing }, Seen::Looping { hops: Vec::new() }] {
+        facts(&mut survey, "cp-2").open_transaction = unread;
+        assert!(!plan_of(&survey, &Options::default()).applicable);
+    }
+    // Another node's run is undone all the same, and nothing else is planned with that.
+    let open =
+        OpenTransaction { run: "7f3a-91c2".to_owned(), visit: 2, begun_at: now(), note: String::new() };
+    facts(&mut survey, "cp-1").open_transaction = Seen::Present(open);
+    assert_eq!(deeds(&plan_of(&survey, &Options::default())), ["undo-open node@cp-1"]);
+}
+
+#[test]
 fn a_due_finding_that_nothing_mends_is_named() {
     let survey = agreement();
     let later: Timestamp = "2036-11-10T00:00:00Z".parse().unwrap();

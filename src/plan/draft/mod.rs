@@ -30,6 +30,7 @@ use crate::plan::rotation::{phases, purge, split_ca};
 use crate::plan::{Blocked, Deed, Input, Noted, Why, Withheld};
 use crate::profile::Keep;
 use crate::protocol::facts::{NodeFacts, Seen};
+use crate::protocol::state_layout::OPEN;
 use crate::types::names::{Address, NodeName, Target};
 use crate::types::storage::FileSpec;
 
@@ -70,6 +71,7 @@ fn draw(builder: &mut Builder<'_>) {
         }
     }
     etcd_snapshot::save_etcd(builder);
+    what_may_be_open(builder);
     what_is_left(builder);
     outsiders::tell_held(builder);
     what_is_withheld(builder);
@@ -122,6 +124,7 @@ fn is_of_other_machines(builder: &mut Builder<'_>) -> bool {
 /// What a crash left half done is undone first. What else is due can only be seen once that has happened, so the plan holds nothing else.
 fn undo_what_is_open(builder: &mut Builder<'_>) -> bool {
     for (name, answer) in &builder.input.survey.observed.nodes {
+        // What cannot be read blocks once it is known what else would be done (`what_may_be_open`).
         if let Some(open) = answer.facts().and_then(|facts| facts.open_transaction.known().ok()?) {
             let address = Address { subject: Target::Node, node: name.clone() };
             builder.add(
@@ -133,6 +136,36 @@ fn undo_what_is_open(builder: &mut Builder<'_>) -> bool {
         }
     }
     !builder.draft.deeds.is_empty()
+}
+
+/// Where it cannot be read whether an interrupted run left something half done, nothing is written: what lies there may be half of what that run wrote, and would be
+/// kept as what was there before.
+fn what_may_be_open(builder: &mut Builder<'_>) {
+    let survey = builder.input.survey;
+    let directory = survey.desired.snapshots.directory.trim_end_matches('/');
+    for (node, answer) in &survey.observed.nodes {
+        let Some(facts) = answer.facts() else { continue };
+        let reason = match &facts.open_transaction {
+            Seen::Present(_) | Seen::Absent => continue,
+            // Facts that were gathered before there was a spec, or saved without it, never asked for it; the node itself refuses to begin.
+            unlooked if unlooked.is_unlooked() => continue,
+            Seen::Unknown { reason } => reason.clone(),
+            Seen::Dangling { missing, .. } => format!("{missing} does not exist"),
+            Seen::Looping { .. } => "the links to it lead in a circle".to_owned(),
+        };
+        let address = Address { subject: Target::Node, node: node.clone() };
+        let is_touched = !builder.draft.on(node).is_empty() || builder.input.options.selects(&address);
+        // A way there that somebody else decides is a finding of its own.
+        if !is_touched || facts.unsafe_steps.contains_key(directory) {
+            continue;
+        }
+        let because =
+            format!("whether an interrupted run left something half done there cannot be read: {reason}");
+        let help = format!(
+            "look at {directory}/{OPEN} on {node}: once it can be read, the next plan undoes what is open, and so does `pki node undo --state-directory {directory}` on the node; if no run is open, move it away"
+        );
+        builder.block(&address, because, Some(help), &[]);
+    }
 }
 
 /// What is left out because nobody is there to approve it is named, with what has to be approved.
