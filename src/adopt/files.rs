@@ -88,7 +88,7 @@ pub(super) fn owned(draft: &mut Draft, sight: &Evidence<'_>, differences: &Diffe
 
 /// Whether a file of a thing has another owner or a wider mode than it should.
 fn is_another(differences: &Differences, subject: Target, node: &NodeName) -> bool {
-    differences.of(&Address { subject, node: node.clone() }).iter().any(|finding| {
+    differences.of(&Address::on(subject, node)).iter().any(|finding| {
         matches!(finding.reason, Reason::OwnerDiffers { .. } | Reason::PermissionsDiffer { .. })
     })
 }

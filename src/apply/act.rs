@@ -12,8 +12,9 @@ use crate::protocol::command::{
 };
 use crate::protocol::error::HostError;
 use crate::types::certificate::NewKeyAlgorithm;
-use crate::types::names::{Address, IdentityName, NodeName, Target};
+use crate::types::names::{Address, IdentityName, Target};
 use crate::types::non_empty::NonEmpty;
+use crate::types::place::Place;
 use crate::types::secret::Secret;
 use crate::types::storage::Storage;
 use crate::x509::Certificate;
@@ -25,7 +26,7 @@ use super::{Run, judge, keys};
 use crate::plan::model::outcome::VisitEnd;
 
 pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostError> {
-    let node = &action.address.node;
+    let place = &action.address.place;
     match &action.deed {
         // The transaction was opened with the snapshot.
         Deed::Snapshot { .. } => make_keys(run, action),
@@ -34,7 +35,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::SnapshotEtcd { .. } => run.snapshot_etcd(action).map(|_| ()),
         Deed::MakeDirectory { directory } => done(
             run,
-            node,
+            place,
             WriteCommand::MakeDirectory {
                 path: directory.path.clone(),
                 owner: directory.user.clone(),
@@ -43,11 +44,11 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             },
         ),
         Deed::MakeLink { path, target } => {
-            done(run, node, WriteCommand::MakeLink { path: path.clone(), target: target.clone() })
+            done(run, place, WriteCommand::MakeLink { path: path.clone(), target: target.clone() })
         }
         Deed::MoveDirectory { link, path, keeps_old } => done(
             run,
-            node,
+            place,
             WriteCommand::MoveDirectory { link: link.clone(), path: path.clone(), keeps_old: *keeps_old },
         ),
         Deed::CreateAuthority { certificate, key, subject, algorithm, not_before, not_after, over } => {
@@ -60,7 +61,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 not_after: *not_after,
                 over: *over,
             };
-            let made = certificate_of(perform(run, node, command)?)?;
+            let made = certificate_of(perform(run, place, command)?)?;
             judge::authority(&made, Some(subject), (*not_before, *not_after), &certificate.path)?;
             if let Target::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), made);
@@ -75,10 +76,10 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 not_after: *not_after,
                 keeps_serial: *keeps_serial,
             };
-            let made = certificate_of(ask(run, node, command)?)?;
+            let made = certificate_of(ask(run, place, command)?)?;
             judge::extended_authority(&made, of, *not_after, &certificate.path)?;
             let certificates = NonEmpty::with_first(made.clone(), others.clone());
-            done(run, node, WriteCommand::WriteCertificates { file: certificate.clone(), certificates })?;
+            done(run, place, WriteCommand::WriteCertificates { file: certificate.clone(), certificates })?;
             if let Target::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), made);
             }
@@ -87,9 +88,9 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::InstallAuthority { certificate, key, root, .. } => {
             let content = root_key(run, action)?;
             let spki = root.facts().key.spki_sha256;
-            done(run, node, WriteCommand::WriteShared { file: key.clone(), content, key: spki })?;
+            done(run, place, WriteCommand::WriteShared { file: key.clone(), content, key: spki })?;
             let certificates = NonEmpty::one(root.clone());
-            done(run, node, WriteCommand::WriteCertificates { file: certificate.clone(), certificates })?;
+            done(run, place, WriteCommand::WriteCertificates { file: certificate.clone(), certificates })?;
             if let Target::Authority(authority) = &action.address.subject {
                 run.made.insert(authority.clone(), root.clone());
             }
@@ -100,7 +101,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             let made = run.made.get(authority).cloned().ok_or_else(unanswered)?;
             done(
                 run,
-                node,
+                place,
                 WriteCommand::WriteCertificates { file: file.clone(), certificates: NonEmpty::one(made) },
             )
         }
@@ -108,47 +109,49 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         Deed::CreateKeyPair { private, public, algorithm } => {
             keys::create_pair(run, action, (private, public), *algorithm)
         }
-        Deed::WritePublicKey { private, public } => {
-            done(run, node, WriteCommand::WritePublicKey { private: private.clone(), public: public.clone() })
-        }
+        Deed::WritePublicKey { private, public } => done(
+            run,
+            place,
+            WriteCommand::WritePublicKey { private: private.clone(), public: public.clone() },
+        ),
         Deed::WriteBundle { file, bundle, .. } => {
             let made = action.address.subject.authority().and_then(|authority| run.made.get(authority));
             let certificates = bundle.whole(Certificate::clone, made.cloned()).ok_or_else(unanswered)?;
-            done(run, node, WriteCommand::WriteCertificates { file: file.clone(), certificates })
+            done(run, place, WriteCommand::WriteCertificates { file: file.clone(), certificates })
         }
         Deed::WriteChain { file, certificate, chain, .. } => {
             let chain = certificates(run, Some(chain))?.map(NonEmpty::into_vec).unwrap_or_default();
             let certificates = NonEmpty::with_first(certificate.clone(), chain);
-            done(run, node, WriteCommand::WriteCertificates { file: file.clone(), certificates })
+            done(run, place, WriteCommand::WriteCertificates { file: file.clone(), certificates })
         }
         Deed::RemoveCopy { path, of } => {
-            done(run, node, WriteCommand::RemoveCopy { path: path.clone(), of: of.clone() })
+            done(run, place, WriteCommand::RemoveCopy { path: path.clone(), of: of.clone() })
         }
-        Deed::PurgeSnapshots { key, .. } => done(run, node, WriteCommand::PurgeSnapshots { key: *key }),
+        Deed::PurgeSnapshots { key, .. } => done(run, place, WriteCommand::PurgeSnapshots { key: *key }),
         Deed::IssueIdentity(issue) => self::issue(run, action, issue),
         Deed::CopyIdentity(copy) => self::copy(run, action, copy),
         Deed::WriteCsr(request) => self::request(run, action, request),
         Deed::InstallIdentity(install) => self::install(run, action, install),
         Deed::UpdateKubeconfig { file, trusted, .. } => {
             let trusted = certificates(run, Some(trusted))?.ok_or_else(unanswered)?;
-            done(run, node, WriteCommand::WriteTrusted { file: file.clone(), trusted })
+            done(run, place, WriteCommand::WriteTrusted { file: file.clone(), trusted })
         }
         Deed::SetPermissions { file, .. } => {
-            done(run, node, WriteCommand::SetPermissions { file: file.clone() })
+            done(run, place, WriteCommand::SetPermissions { file: file.clone() })
         }
         Deed::Restart { how: RestartMethod::Command { argv }, timeout } => {
-            done(run, node, WriteCommand::Run { argv: argv.clone(), timeout_seconds: timeout.seconds() })
+            done(run, place, WriteCommand::Run { argv: argv.clone(), timeout_seconds: timeout.seconds() })
         }
         Deed::Restart { how: RestartMethod::Systemd { unit }, timeout } => {
             let argv = ["systemctl", "restart", "--", unit].map(str::to_owned).to_vec();
-            done(run, node, WriteCommand::Run { argv, timeout_seconds: timeout.seconds() })
+            done(run, place, WriteCommand::Run { argv, timeout_seconds: timeout.seconds() })
         }
         Deed::Restart { how: RestartMethod::Start { unit }, timeout } => {
-            start(run, node, unit, timeout.seconds())
+            start(run, place, unit, timeout.seconds())
         }
         Deed::Restart { how: RestartMethod::StaticPod { manifest }, .. } => {
             let word = format!("{}-{}", run.plan.id, action.number);
-            done(run, node, WriteCommand::AnnotatePod { manifest: manifest.clone(), word })
+            done(run, place, WriteCommand::AnnotatePod { manifest: manifest.clone(), word })
         }
         Deed::AwaitHealthy { gates, kept, elsewhere, settle, timeout } => {
             let command = ReadCommand::Await {
@@ -156,15 +159,15 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
                 kept: kept.clone(),
                 settle_seconds: settle.seconds(),
                 timeout_seconds: timeout.seconds(),
-                links: run.links_on(node),
+                links: run.links_on(place),
             };
-            ask(run, node, command)?;
+            ask(run, place, command)?;
             run.await_elsewhere(elsewhere, *timeout)
         }
         Deed::Verify { identities } => verify(run, action, identities),
         Deed::Restore { run: earlier, visit, path, .. } => done(
             run,
-            node,
+            place,
             WriteCommand::Restore {
                 from: VisitId { run: earlier.clone(), visit: *visit },
                 path: path.clone(),
@@ -175,16 +178,16 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
 
 /// A unit that has failed too often is not started again before that is forgotten. Of one that has not failed there is nothing to forget, and systemd may not
 /// even have it in memory, so whether it could be is told by the start alone.
-fn start(run: &mut Run<'_, '_>, node: &NodeName, unit: &str, timeout_seconds: u64) -> Result<(), HostError> {
+fn start(run: &mut Run<'_, '_>, place: &Place, unit: &str, timeout_seconds: u64) -> Result<(), HostError> {
     let systemctl = |words: &[&str]| WriteCommand::Run {
         argv: words.iter().map(|word| (*word).to_owned()).collect(),
         timeout_seconds,
     };
-    match perform(run, node, systemctl(&["systemctl", "reset-failed", "--", unit])) {
+    match perform(run, place, systemctl(&["systemctl", "reset-failed", "--", unit])) {
         Ok(_) | Err(HostError::Program { .. }) => {}
         Err(error) => return Err(error),
     }
-    done(run, node, systemctl(&["systemctl", "restart", "--no-block", "--", unit]))
+    done(run, place, systemctl(&["systemctl", "restart", "--no-block", "--", unit]))
 }
 
 /// The key of the root that an action installs, as it is written.
@@ -200,7 +203,7 @@ pub(super) fn root_key(run: &Run<'_, '_>, action: &Action) -> Result<Secret, Hos
 
 /// Every new key of the visit is made before the first write: together they take a fraction of the time, and nothing waits for them half done.
 fn make_keys(run: &mut Run<'_, '_>, snapshot: &Action) -> Result<(), HostError> {
-    let node = &snapshot.address.node;
+    let place = &snapshot.address.place;
     let visit = run.plan.visit_of(snapshot);
     let keys: BTreeMap<Slot, NewKeyAlgorithm> = visit
         .into_iter()
@@ -208,7 +211,7 @@ fn make_keys(run: &mut Run<'_, '_>, snapshot: &Action) -> Result<(), HostError> 
         .filter_map(|action| Some((slot(action), key_of(&action.deed)?.made()?)))
         .collect();
     if !keys.is_empty() {
-        let made = public_keys(perform(run, node, WriteCommand::MakeKeys { keys })?)?;
+        let made = public_keys(perform(run, place, WriteCommand::MakeKeys { keys })?)?;
         run.keys.extend(made);
     }
     Ok(())
@@ -226,13 +229,13 @@ fn slot(action: &Action) -> Slot {
 
 /// The key is made or taken on its node, only its public half goes to the signer, and the certificate comes back.
 fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), HostError> {
-    let node = &action.address.node;
+    let place = &action.address.place;
     let slot = slot(action);
     let public_key = match issue.key {
         KeySource::New(_) => run.keys.remove(&slot).ok_or_else(unanswered)?,
         KeySource::Kept(_) => {
             let command = WriteCommand::TakeKey { slot: slot.clone(), storage: issue.storage.clone() };
-            public_key(perform(run, node, command)?)?
+            public_key(perform(run, place, command)?)?
         }
     };
     let made = run.made.get(&issue.authority).map(|certificate| *certificate.fingerprint());
@@ -247,14 +250,12 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
         not_after: issue.not_after,
         issuer,
     };
+    let signer = Place::from(&issue.signer);
     let authority =
         AuthorityFiles { certificate: issue.signer_certificate.clone(), key: issue.signer_key.clone() };
-    let command = ReadCommand::Sign {
-        authority,
-        request: Box::new(request.clone()),
-        links: run.links_on(&issue.signer),
-    };
-    let certificate = certificate_of(ask(run, &issue.signer, command)?)?;
+    let command =
+        ReadCommand::Sign { authority, request: Box::new(request.clone()), links: run.links_on(&signer) };
+    let certificate = certificate_of(ask(run, &signer, command)?)?;
     judge::signed(&certificate, &request, issue.storage.certificate_path())?;
     let trusted = certificates(run, issue.trusted.as_ref())?;
     let chain = certificates(run, issue.chain.as_ref())?.map(NonEmpty::into_vec).unwrap_or_default();
@@ -262,7 +263,7 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
     run.issued.insert(action.address.clone(), certificate.clone());
     done(
         run,
-        node,
+        place,
         WriteCommand::WriteIdentity {
             slot,
             certificate,
@@ -276,13 +277,13 @@ fn issue(run: &mut Run<'_, '_>, action: &Action, issue: &Issue) -> Result<(), Ho
 
 /// The key is made or taken on its node and stays there; the request comes back.
 fn request(run: &mut Run<'_, '_>, action: &Action, request: &CsrRequest) -> Result<(), HostError> {
-    let node = &action.address.node;
+    let place = &action.address.place;
     let slot = slot(action);
     match request.key {
         KeySource::New(_) => drop(run.keys.remove(&slot)),
         KeySource::Kept(_) => {
             let command = WriteCommand::TakeKey { slot: slot.clone(), storage: request.storage.clone() };
-            public_key(perform(run, node, command)?)?;
+            public_key(perform(run, place, command)?)?;
         }
     }
     let content = RequestContent {
@@ -292,7 +293,7 @@ fn request(run: &mut Run<'_, '_>, action: &Action, request: &CsrRequest) -> Resu
         ip: request.ip.clone(),
     };
     let command = WriteCommand::WriteRequest { slot, request: Box::new(content), file: request.file.clone() };
-    let made = request_of(perform(run, node, command)?)?;
+    let made = request_of(perform(run, place, command)?)?;
     if !request.fits(&made) {
         let reason = "the request that was given asks for something else than the plan says".to_owned();
         return Err(HostError::Refused { path: request.file.path.clone(), reason });
@@ -303,10 +304,10 @@ fn request(run: &mut Run<'_, '_>, action: &Action, request: &CsrRequest) -> Resu
 
 /// The key goes from where it waited to its place, and nothing is left where it waited.
 fn install(run: &mut Run<'_, '_>, action: &Action, install: &Install) -> Result<(), HostError> {
-    let node = &action.address.node;
+    let place = &action.address.place;
     let slot = slot(action);
     let waits = Storage::Combined { file: install.request.clone() };
-    public_key(perform(run, node, WriteCommand::TakeKey { slot: slot.clone(), storage: waits })?)?;
+    public_key(perform(run, place, WriteCommand::TakeKey { slot: slot.clone(), storage: waits })?)?;
     let trusted = certificates(run, install.trusted.as_ref())?;
     let command = WriteCommand::WriteIdentity {
         slot,
@@ -316,18 +317,18 @@ fn install(run: &mut Run<'_, '_>, action: &Action, install: &Install) -> Result<
         trusted,
         cluster: run.plan.cluster.to_string(),
     };
-    done(run, node, command)?;
+    done(run, place, command)?;
     run.issued.insert(action.address.clone(), install.certificate.clone());
-    done(run, node, WriteCommand::RemoveRequest { path: install.request.path.clone() })
+    done(run, place, WriteCommand::RemoveRequest { path: install.request.path.clone() })
 }
 
 impl Run<'_, '_> {
     /// Requests that a visit has written wait on its node where it was kept, also where it was left as it is.
-    pub(super) fn keep_requests(&mut self, node: &NodeName, end: &VisitEnd) {
+    pub(super) fn keep_requests(&mut self, place: &Place, end: &VisitEnd) {
         let is_kept = matches!(end, VisitEnd::Committed | VisitEnd::Left(_));
         let (own, others) = std::mem::take(&mut self.requests)
             .into_iter()
-            .partition::<BTreeMap<_, _>, _>(|(address, _)| address.node == *node);
+            .partition::<BTreeMap<_, _>, _>(|(address, _)| address.place == *place);
         self.requests = others;
         self.report.requests.extend(own.into_iter().filter(|_| is_kept));
     }
@@ -336,26 +337,31 @@ impl Run<'_, '_> {
 /// On its own node a key goes from place to place without leaving it. From another node it comes through memory, and only if the layout shares it:
 /// that is looked up once more, because a saved plan is somebody else's word.
 fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(), HostError> {
-    let Address { subject, node } = &action.address;
-    let at_source = Address { subject: subject.clone(), node: copy.from().clone() };
+    let Address { subject, place } = &action.address;
+    let at_source = Address::on(subject.clone(), copy.from());
     let issued = run.issued.get(&at_source).map(|certificate| *certificate.fingerprint());
     let planned = copy.certificate.as_ref().map(|certificate| *certificate.fingerprint());
     let certificate = planned.or(issued).ok_or_else(unanswered)?;
     let trusted = certificates(run, copy.trusted.as_ref())?;
     let cluster = run.plan.cluster.to_string();
     let (source, target) = (copy.source.clone(), copy.target.clone());
-    if copy.from() == node {
-        return done(run, node, WriteCommand::CopyIdentity { source, certificate, target, trusted, cluster });
+    if place.is(copy.from()) {
+        return done(
+            run,
+            place,
+            WriteCommand::CopyIdentity { source, certificate, target, trusted, cluster },
+        );
     }
-    if ![copy.from(), node].into_iter().all(|node| is_shared(run, subject, node)) {
+    let source_place = Place::from(copy.from());
+    if ![&source_place, place].into_iter().all(|place| is_shared(run, subject, place)) {
         let reason = format!("{subject} is not shared between nodes, so its key stays where it is");
         return Err(HostError::Refused { path: target.certificate_path().to_owned(), reason });
     }
-    let command = ReadCommand::ReadSharedIdentity { storage: source, links: run.links_on(copy.from()) };
-    let content = shared_identity(ask(run, copy.from(), command)?)?;
+    let command = ReadCommand::ReadSharedIdentity { storage: source, links: run.links_on(&source_place) };
+    let content = shared_identity(ask(run, &source_place, command)?)?;
     done(
         run,
-        node,
+        place,
         WriteCommand::WriteSharedIdentity { content, certificate, storage: target, trusted, cluster },
     )?;
     if let Some(certificate) = run.issued.get(&at_source).cloned() {
@@ -364,9 +370,9 @@ fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(
     Ok(())
 }
 
-fn is_shared(run: &Run<'_, '_>, subject: &Target, node: &NodeName) -> bool {
+fn is_shared(run: &Run<'_, '_>, subject: &Target, place: &Place) -> bool {
     let Target::Identity(identity) = subject else { return false };
-    let wanted = run.settings.desired.nodes.get(node).and_then(|node| node.identities.get(identity));
+    let wanted = run.settings.desired.at(place).and_then(|node| node.identities.get(identity));
     wanted.is_some_and(|wanted| wanted.shared)
 }
 
@@ -376,7 +382,7 @@ fn verify(
     action: &Action,
     identities: &BTreeSet<IdentityName>,
 ) -> Result<(), HostError> {
-    let node = &action.address.node;
+    let place = &action.address.place;
     let visit = run.plan.visit_of(action);
     let now = (run.settings.now)();
     let checks: Vec<IdentityCheck> = visit
@@ -393,7 +399,7 @@ fn verify(
         .filter_map(|action| check(&action.deed, now))
         .collect();
     for identity in checks {
-        ask(run, node, ReadCommand::Check { identity: Box::new(identity) })?;
+        ask(run, place, ReadCommand::Check { identity: Box::new(identity) })?;
     }
     keys::verify(run, action)
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::protocol::command::{ReadCommand, Reply, SharedIdentity, Slot, WriteCommand};
 use crate::protocol::error::HostError;
-use crate::types::names::NodeName;
+use crate::types::place::Place;
 use crate::types::secret::Secret;
 use crate::x509::{Certificate, CertificateRequest, PublicKey};
 
 use super::Run;
 
-pub(super) fn ask(run: &mut Run<'_, '_>, node: &NodeName, command: ReadCommand) -> Result<Reply, HostError> {
-    match run.hosts.get(node) {
+pub(super) fn ask(run: &mut Run<'_, '_>, place: &Place, command: ReadCommand) -> Result<Reply, HostError> {
+    match run.hosts.get(place) {
         Some(host) => super::held(host).ask(command),
         None => Err(HostError::NotOpen),
     }
@@ -19,17 +19,17 @@ pub(super) fn ask(run: &mut Run<'_, '_>, node: &NodeName, command: ReadCommand) 
 
 pub(super) fn perform(
     run: &mut Run<'_, '_>,
-    node: &NodeName,
+    place: &Place,
     command: WriteCommand,
 ) -> Result<Reply, HostError> {
-    match run.hosts.get(node) {
+    match run.hosts.get(place) {
         Some(host) => super::held(host).perform(command),
         None => Err(HostError::NotOpen),
     }
 }
 
-pub(super) fn done(run: &mut Run<'_, '_>, node: &NodeName, command: WriteCommand) -> Result<(), HostError> {
-    perform(run, node, command).map(|_| ())
+pub(super) fn done(run: &mut Run<'_, '_>, place: &Place, command: WriteCommand) -> Result<(), HostError> {
+    perform(run, place, command).map(|_| ())
 }
 
 pub(super) fn certificate_of(reply: Reply) -> Result<Certificate, HostError> {

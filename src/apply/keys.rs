@@ -5,6 +5,7 @@ use crate::protocol::command::{ReadCommand, WriteCommand};
 use crate::protocol::error::HostError;
 use crate::types::certificate::NewKeyAlgorithm;
 use crate::types::names::Target;
+use crate::types::place::Place;
 use crate::types::storage::FileSpec;
 use crate::x509::Sha256;
 
@@ -20,9 +21,10 @@ pub(super) fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &KeyCopy) -> Re
         );
         return Err(HostError::Refused { path: copy.file.path.clone(), reason });
     };
-    let command = ReadCommand::ReadShared { path: copy.source.clone(), links: run.links_on(&copy.from) };
-    let content = shared(ask(run, &copy.from, command)?)?;
-    done(run, &action.address.node, WriteCommand::WriteShared { file: copy.file.clone(), content, key })
+    let from = Place::from(&copy.from);
+    let command = ReadCommand::ReadShared { path: copy.source.clone(), links: run.links_on(&from) };
+    let content = shared(ask(run, &from, command)?)?;
+    done(run, &action.address.place, WriteCommand::WriteShared { file: copy.file.clone(), content, key })
 }
 
 /// Which key it must be: what the plan saw, else what this run has made.
@@ -44,7 +46,7 @@ pub(super) fn create_pair(
     algorithm: NewKeyAlgorithm,
 ) -> Result<(), HostError> {
     let command = WriteCommand::CreateKeyPair { private: private.clone(), public: public.clone(), algorithm };
-    let made = public_key(perform(run, &action.address.node, command)?)?;
+    let made = public_key(perform(run, &action.address.place, command)?)?;
     if let Target::KeyPair(pair) = &action.address.subject {
         run.pairs.insert(pair.clone(), made.spki_sha256);
     }
@@ -59,7 +61,7 @@ pub(super) fn verify(run: &mut Run<'_, '_>, verify: &Action) -> Result<(), HostE
         actions.filter_map(|action| check(run, action)).collect()
     };
     for command in checks {
-        done(run, &verify.address.node, command)?;
+        done(run, &verify.address.place, command)?;
     }
     Ok(())
 }

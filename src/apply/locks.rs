@@ -10,7 +10,7 @@ use crate::protocol::error::HostError;
 use crate::protocol::lock::Claim;
 use crate::simulate::Plan;
 use crate::spec::types::Role;
-use crate::types::names::NodeName;
+use crate::types::place::Place;
 
 use super::{Hosts, Locking, Table, held, in_table};
 use crate::plan::model::outcome::Failure;
@@ -43,28 +43,28 @@ pub(super) fn take(
     locking: &Locking,
     interrupted: &AtomicBool,
 ) -> Result<(), Failure> {
-    let visited: BTreeSet<&NodeName> = plan.visits.iter().map(|visit| &visit.node).collect();
-    let mut nodes = visited.clone();
+    let visited: BTreeSet<Place> = plan.visits.iter().map(|visit| visit.place.clone()).collect();
+    let mut places = visited.clone();
     if plan.actions().any(|action| action.restarts().is_some()) {
         let bears =
             |node: &DesiredNode| node.roles.contains(&Role::ControlPlane) || node.roles.contains(&Role::Etcd);
         let bearing = desired.nodes.iter().filter(|(_, node)| bears(node));
-        nodes.extend(bearing.map(|(name, _)| name).filter(|name| hosts.contains_key(*name)));
+        places.extend(bearing.map(|(name, _)| Place::from(name)).filter(|place| hosts.contains_key(place)));
     }
     let start = Instant::now();
     let deadline = start.checked_add(locking.patience).unwrap_or(start);
-    for node in nodes {
-        let mut host = hosts.get(node).map(held).ok_or_else(|| Failure::unknown_node(node))?;
+    for place in &places {
+        let mut host = hosts.get(place).map(held).ok_or_else(|| Failure::unconnected(place))?;
         let claim = Claim { run: plan.id.clone(), ..locking.claim.clone() };
         let mut pause = FIRST_PAUSE;
         while let Err(error) = host.lock(&claim) {
             let left = deadline.saturating_duration_since(Instant::now());
             let is_held = matches!(error, HostError::Locked { .. });
-            if matches!(error, HostError::Unreachable { .. }) && !visited.contains(node) {
+            if matches!(error, HostError::Unreachable { .. }) && !visited.contains(place) {
                 break;
             }
             if !is_held || left.is_zero() || interrupted.load(Ordering::Relaxed) {
-                return Err(Failure::on(node, None, error));
+                return Err(Failure::on(place, None, error));
             }
             sleep(pause.min(left));
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);

@@ -41,9 +41,10 @@ use crate::simulate::Plan;
 use crate::spec::custom_root::RootKeys;
 use crate::spec::types::OnFailure;
 use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName};
+use crate::types::place::Place;
 use crate::x509::{Certificate, CertificateRequest, PublicKey, Sha256};
 
-/// The nodes of a run.
+/// The nodes of a run. Who works on them goes by their places.
 pub type Hosts = BTreeMap<NodeName, Box<dyn Host + Send + Sync>>;
 
 /// What a run goes by besides its plan.
@@ -106,10 +107,15 @@ pub fn apply(
 /// Does something with nodes that may be worked on at the same time.
 fn in_table<T>(hosts: &mut Hosts, work: impl FnOnce(&Table) -> T) -> T {
     let table: Table =
-        std::mem::take(hosts).into_iter().map(|(name, host)| (name, Mutex::new(host))).collect();
+        std::mem::take(hosts).into_iter().map(|(name, host)| (Place::Node(name), Mutex::new(host))).collect();
     let result = work(&table);
     let let_go = |host: Mutex<_>| host.into_inner().unwrap_or_else(PoisonError::into_inner);
-    *hosts = table.into_iter().map(|(name, host)| (name, let_go(host))).collect();
+    let given_back = table.into_iter().filter_map(|(place, host)| match place {
+        Place::Node(name) => Some((name, let_go(host))),
+        // Nobody has given any.
+        Place::Cluster => None,
+    });
+    *hosts = given_back.collect();
     result
 }
 
@@ -142,8 +148,8 @@ fn carry_out(
     run.report
 }
 
-/// The nodes while a run is at work. Visits that are made at the same time sign on the same one, each in its turn.
-type Table = BTreeMap<NodeName, Mutex<Box<dyn Host + Send + Sync>>>;
+/// Where a run is at work. Visits that are made at the same time sign on the same one, each in its turn.
+type Table = BTreeMap<Place, Mutex<Box<dyn Host + Send + Sync>>>;
 type HostGuard<'h> = MutexGuard<'h, Box<dyn Host + Send + Sync>>;
 
 /// What an action needs to find at paths of its own node. What it needs of others was looked at when the run began.
@@ -197,7 +203,7 @@ impl<'h> Run<'_, 'h> {
         for action in self.plan.actions() {
             if matches!(action.deed, Deed::InstallAuthority { .. }) {
                 act::root_key(self, action)
-                    .map_err(|error| Failure::on(&action.address.node, Some(action), error))?;
+                    .map_err(|error| Failure::on(&action.address.place, Some(action), error))?;
             }
         }
         Ok(())
@@ -233,7 +239,7 @@ impl<'h> Run<'_, 'h> {
             let went_well = ends.iter().all(is_good);
             for (visit, end) in wave.iter().zip(ends) {
                 tell(&Event::VisitEnds { visit, end: &end });
-                self.keep_requests(&visit.node, &end);
+                self.keep_requests(&visit.place, &end);
                 self.report.ended(done, end);
                 done += 1;
             }
@@ -259,12 +265,12 @@ impl<'h> Run<'_, 'h> {
         }
         self.look_elsewhere(visit);
         if let Err(error) = self.begin(visit) {
-            return VisitEnd::Refused(Failure::on(&visit.node, visit.actions.first(), error));
+            return VisitEnd::Refused(Failure::on(&visit.place, visit.actions.first(), error));
         }
         for action in &visit.actions {
             tell(&Event::StepBegins { action });
             let done = match self.settings.interrupted.load(Ordering::Relaxed) {
-                true => Err(Failure::interrupted(&visit.node, action)),
+                true => Err(Failure::interrupted(&visit.place, action)),
                 false => self.act(action),
             };
             match done {
@@ -275,7 +281,7 @@ impl<'h> Run<'_, 'h> {
                 }
             }
         }
-        match self.commit(&visit.node) {
+        match self.commit(&visit.place) {
             Ok(None) => VisitEnd::Committed,
             Ok(Some(failure)) => VisitEnd::NotClosed(failure),
             Err(failure) => self.undo(visit, failure),
@@ -283,16 +289,16 @@ impl<'h> Run<'_, 'h> {
     }
 
     /// Keeps what was done on a node, and says what kept the record of it from being closed.
-    fn commit(&mut self, node: &NodeName) -> Result<Option<Failure>, Failure> {
-        match self.host(node)?.commit() {
+    fn commit(&mut self, place: &Place) -> Result<Option<Failure>, Failure> {
+        match self.host(place)?.commit() {
             Ok(()) => Ok(None),
-            Err(error @ HostError::NotClosed { .. }) => Ok(Some(Failure::on(node, None, error))),
-            Err(error) => Err(Failure::on(node, None, error)),
+            Err(error @ HostError::NotClosed { .. }) => Ok(Some(Failure::on(place, None, error))),
+            Err(error) => Err(Failure::on(place, None, error)),
         }
     }
 
-    fn host(&self, node: &NodeName) -> Result<HostGuard<'h>, Failure> {
-        self.hosts.get(node).map(held).ok_or_else(|| Failure::unknown_node(node))
+    fn host(&self, place: &Place) -> Result<HostGuard<'h>, Failure> {
+        self.hosts.get(place).map(held).ok_or_else(|| Failure::unconnected(place))
     }
 
     fn begin(&mut self, visit: &PlannedTransaction) -> Result<(), HostError> {
@@ -303,38 +309,38 @@ impl<'h> Run<'_, 'h> {
             state_directory: self.settings.desired.snapshots.directory.clone(),
             keep: self.settings.desired.snapshots.keep,
             note: self.settings.note.clone(),
-            units: self.units(&visit.node),
+            units: self.units(&visit.place),
             gates: gates(visit),
             gates_seconds: self.settings.desired.rollout.timeout.seconds(),
-            links: self.links_on(&visit.node),
-            leads: self.plan.leads(&visit.node),
+            links: self.links_on(&visit.place),
+            leads: visit.place.node().map(|node| self.plan.leads(node)).unwrap_or_default(),
             replace_foreign: self.plan.options.replace_foreign.clone(),
         };
-        match self.hosts.get(&visit.node) {
+        match self.hosts.get(&visit.place) {
             Some(host) => held(host).begin(&begin),
             None => Err(HostError::NotOpen),
         }
     }
 
-    /// The links that the spec declares on a node, with what they must lead to.
-    fn links_on(&self, node: &NodeName) -> BTreeMap<String, String> {
-        self.settings.desired.nodes.get(node).map(declared_links).unwrap_or_default()
+    /// The links that the spec declares at a place, with what they must lead to.
+    fn links_on(&self, place: &Place) -> BTreeMap<String, String> {
+        self.settings.desired.at(place).map(declared_links).unwrap_or_default()
     }
 
-    /// The systemd units on a node that read what may change.
-    fn units(&self, node: &NodeName) -> BTreeSet<String> {
-        let services =
-            self.settings.desired.nodes.get(node).into_iter().flat_map(|node| node.services.values());
+    /// The systemd units at a place that read what may change.
+    fn units(&self, place: &Place) -> BTreeSet<String> {
+        let services = self.settings.desired.at(place).into_iter().flat_map(|node| node.services.values());
         services.filter_map(|service| service.restart.as_ref()?.systemd.clone()).collect()
     }
 
     /// Looks at the node again: a plan is done only where everything that it was made from still is as it was.
     fn check_preconditions(&mut self, visit: &PlannedTransaction) -> Result<(), Failure> {
         let desired = self.settings.desired;
-        let Some(wanted) = desired.nodes.get(&visit.node) else {
-            return Err(Failure::unknown_node(&visit.node));
+        // In the cluster nothing can be looked at yet.
+        let Some(wanted) = desired.at(&visit.place) else {
+            return Err(Failure::unconnected(&visit.place));
         };
-        let host = self.host(&visit.node)?;
+        let host = self.host(&visit.place)?;
         let mut question = request(wanted, &desired.snapshots.directory);
         for action in &visit.actions {
             for (path, expected) in needed(action) {
@@ -351,16 +357,17 @@ impl<'h> Run<'_, 'h> {
                 question.files.entry(path.to_owned()).or_insert(expect);
             }
         }
-        let mut facts = host.observe(&question).map_err(|error| Failure::unreachable(&visit.node, &error))?;
+        let mut facts =
+            host.observe(&question).map_err(|error| Failure::unreachable(&visit.place, &error))?;
         see_through_missing_links(wanted, &mut facts);
         for action in &visit.actions {
             for (path, expected) in needed(action) {
                 let found = fact(&facts, path);
                 if found != *expected {
                     if let Some(reason) = facts.files.get(path).and_then(unseen) {
-                        return Err(Failure::unseen(&visit.node, action, path, reason));
+                        return Err(Failure::unseen(&visit.place, action, path, reason));
                     }
-                    return Err(Failure::stale(&visit.node, action, path));
+                    return Err(Failure::stale(&visit.place, action, path));
                 }
             }
         }
@@ -374,19 +381,19 @@ impl<'h> Run<'_, 'h> {
             return VisitEnd::Disconnected(cause);
         }
         if self.settings.on_failure == OnFailure::Stop {
-            return match self.commit(&visit.node) {
+            return match self.commit(&visit.place) {
                 Ok(_) => VisitEnd::Left(cause),
                 Err(undo) => VisitEnd::UndoFailed { cause, undo },
             };
         }
         let undone = self
-            .host(&visit.node)
-            .and_then(|mut host| host.undo().map_err(|error| Failure::on(&visit.node, None, error)));
+            .host(&visit.place)
+            .and_then(|mut host| host.undo().map_err(|error| Failure::on(&visit.place, None, error)));
         match undone {
             // Only the last words of the commit were lost, and those have been said now.
             Ok(Undone { state: VisitState::Committed, .. }) => VisitEnd::Committed,
             Ok(Undone { state: VisitState::Open | VisitState::Undone | VisitState::UndoFailed, .. }) => {
-                match self.is_seen_as_before(&visit.node) {
+                match self.is_seen_as_before(&visit.place) {
                     Ok(()) => VisitEnd::Undone(cause),
                     Err(undo) => VisitEnd::UndoFailed { cause, undo },
                 }
@@ -413,7 +420,7 @@ impl<'h> Run<'_, 'h> {
             };
             tell(&Event::VisitEnds { visit, end: &end });
             let went_well = end == VisitEnd::TakenBack;
-            self.report.requests.retain(|address, _| !went_well || address.node != visit.node);
+            self.report.requests.retain(|address, _| !went_well || address.place != visit.place);
             self.report.ended(position, end);
             if !went_well {
                 return;
@@ -437,22 +444,22 @@ impl<'h> Run<'_, 'h> {
             state_directory: self.settings.desired.snapshots.directory.clone(),
             keep: self.settings.desired.snapshots.keep,
             note: format!("taking back visit {from}"),
-            units: self.units(&visit.node),
+            units: self.units(&visit.place),
             gates: gates(visit),
             gates_seconds: self.settings.desired.rollout.timeout.seconds(),
-            links: self.settings.desired.nodes.get(&visit.node).map(declared_links).unwrap_or_default(),
+            links: self.links_on(&visit.place),
             leads: BTreeMap::new(),
             replace_foreign: BTreeSet::new(),
         };
-        let mut host = self.host(&visit.node)?;
-        let on = |error| Failure::on(&visit.node, None, error);
+        let mut host = self.host(&visit.place)?;
+        let on = |error| Failure::on(&visit.place, None, error);
         host.begin(&begin).map_err(on)?;
         for path in back {
             let command = WriteCommand::Restore { from: from.clone(), path: path.clone() };
             match host.perform(command) {
                 Ok(_) | Err(HostError::NoSnapshot { .. }) => {}
                 Err(error) => {
-                    let failure = Failure::on(&visit.node, None, error);
+                    let failure = Failure::on(&visit.place, None, error);
                     host.undo().map_err(on)?;
                     return Err(failure);
                 }
@@ -467,15 +474,15 @@ impl<'h> Run<'_, 'h> {
         };
         for action in visit.actions.iter().filter(|action| restarts(&action.deed)) {
             if let Err(failure) = self.act(action) {
-                self.host(&visit.node)?.undo().map_err(on)?;
+                self.host(&visit.place)?.undo().map_err(on)?;
                 return Err(failure);
             }
         }
-        self.host(&visit.node)?.commit().map_err(on)
+        self.host(&visit.place)?.commit().map_err(on)
     }
 
     /// One action, as commands to its node.
     fn act(&mut self, action: &Action) -> Result<(), Failure> {
-        act::act(self, action).map_err(|error| Failure::on(&action.address.node, Some(action), error))
+        act::act(self, action).map_err(|error| Failure::on(&action.address.place, Some(action), error))
     }
 }

@@ -13,6 +13,7 @@ use crate::protocol::error::HostError;
 use crate::protocol::health_check::HealthCheck;
 use crate::types::duration::Duration;
 use crate::types::names::NodeName;
+use crate::types::place::Place;
 
 /// Gates, by the node from which they are looked for.
 pub(super) type Elsewhere = BTreeMap<NodeName, BTreeSet<HealthCheck>>;
@@ -57,12 +58,12 @@ impl Run<'_, '_> {
     }
 
     /// Whether other nodes see a node that was put back as they did before. One that gives no answer any more says nothing about it.
-    pub(super) fn is_seen_as_before(&mut self, node: &NodeName) -> Result<(), Failure> {
+    pub(super) fn is_seen_as_before(&mut self, place: &Place) -> Result<(), Failure> {
         let timeout = self.settings.desired.rollout.timeout;
         for (other, gates) in std::mem::take(&mut self.held_elsewhere) {
             if let Err(HostError::NotHealthy { reasons, seconds }) = self.look(&other, &gates, timeout) {
                 let reasons = reasons.iter().map(|reason| seen_from(&other, reason)).collect();
-                return Err(Failure::on(node, None, HostError::NotHealthy { reasons, seconds }));
+                return Err(Failure::on(place, None, HostError::NotHealthy { reasons, seconds }));
             }
         }
         Ok(())
@@ -74,14 +75,15 @@ impl Run<'_, '_> {
         gates: &BTreeSet<HealthCheck>,
         timeout: Duration,
     ) -> Result<(), HostError> {
+        let place = Place::from(node);
         let command = ReadCommand::Await {
             gates: gates.clone(),
             kept: BTreeSet::new(),
             settle_seconds: 0,
             timeout_seconds: timeout.seconds(),
-            links: self.links_on(node),
+            links: self.links_on(&place),
         };
-        super::answers::ask(self, node, command).map(|_| ())
+        super::answers::ask(self, &place, command).map(|_| ())
     }
 }
 

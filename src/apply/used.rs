@@ -63,7 +63,7 @@ pub fn settle(
     survey: &Survey,
 ) -> Result<(), GoneBack> {
     for (node, own) in committed(saved, kept) {
-        let is_own = |visit: &&PlannedTransaction| visit.number == own.id.visit && visit.node == *node;
+        let is_own = |visit: &&PlannedTransaction| visit.number == own.id.visit && visit.place.is(node);
         let Some(visit) = saved.visits().iter().find(is_own) else { continue };
         // What it was for may be due again, such as the next step of a replacement: that is another plan's.
         if own.paths.iter().all(|changed| changed.unchanged_since) {

@@ -50,7 +50,7 @@ impl Run<'_, '_> {
                     self.requests.extend(requests);
                     end
                 }
-                Err(_) => VisitEnd::Disconnected(Failure::broke_off(&visit.node)),
+                Err(_) => VisitEnd::Disconnected(Failure::broke_off(&visit.place)),
             });
         }
         told

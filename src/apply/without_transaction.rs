@@ -35,8 +35,8 @@ impl Run<'_, '_> {
     ) -> VisitEnd {
         let directory = self.settings.desired.snapshots.directory.clone();
         tell(&Event::StepBegins { action });
-        match self.host(&visit.node).and_then(|mut host| {
-            host.undo_open(&directory).map_err(|error| Failure::on(&visit.node, Some(action), error))
+        match self.host(&visit.place).and_then(|mut host| {
+            host.undo_open(&directory).map_err(|error| Failure::on(&visit.place, Some(action), error))
         }) {
             Ok(_) => {
                 tell(&Event::StepEnds { action });
@@ -61,7 +61,7 @@ impl Run<'_, '_> {
                 VisitEnd::Saved(snapshot)
             }
             Err(error) => {
-                let failure = Failure::on(&action.address.node, Some(action), error);
+                let failure = Failure::on(&action.address.place, Some(action), error);
                 tell(&Event::StepFails { action, failure: &failure });
                 VisitEnd::Refused(failure)
             }
@@ -70,7 +70,7 @@ impl Run<'_, '_> {
 
     /// Has the member of the action's node send its data.
     pub(super) fn snapshot_etcd(&mut self, action: &Action) -> Result<EtcdSnapshot, HostError> {
-        let node = &action.address.node;
+        let place = &action.address.place;
         let Deed::SnapshotEtcd { address, port, certificate, key, directory, keep, timeout } = &action.deed
         else {
             return Err(super::answers::unanswered());
@@ -83,8 +83,8 @@ impl Run<'_, '_> {
             certificate: certificate.clone(),
             key: key.clone(),
             timeout_seconds: timeout.seconds(),
-            links: self.links_on(node),
+            links: self.links_on(place),
         };
-        self.hosts.get(node).map_or(Err(HostError::NotOpen), |host| super::held(host).snapshot_etcd(&wanted))
+        self.hosts.get(place).map_or(Err(HostError::NotOpen), |host| super::held(host).snapshot_etcd(&wanted))
     }
 }

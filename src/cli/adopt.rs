@@ -379,7 +379,7 @@ fn refuse_other_machines(differences: &Differences) -> Result<(), Exit> {
         if let Reason::OtherMachine { name, .. } = &finding.reason {
             terminal::tell(&format!(
                 "error: {}: {}\n  help: name it so: --root {}=DIR\n",
-                address.node,
+                address.place,
                 finding.reason,
                 escaped(name)
             ));

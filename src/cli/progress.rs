@@ -26,7 +26,7 @@ impl Progress {
         }
         match event {
             Event::VisitBegins { visit, of } => {
-                self.line(&format!("{} ({} of {of})", visit.node, visit.number));
+                self.line(&format!("{} ({} of {of})", visit.place, visit.number));
             }
             Event::StepBegins { action } if self.live => {
                 terminal::tell(&format!("\r\u{1b}[K  {:>4}  {} ...", action.number, deed(action)));
@@ -41,7 +41,7 @@ impl Progress {
                     escaped(&failure.because)
                 ));
             }
-            Event::VisitEnds { visit, end } => self.line(&format!("  {} {}", visit.node, word(end))),
+            Event::VisitEnds { visit, end } => self.line(&format!("  {} {}", visit.place, word(end))),
         }
     }
 

@@ -290,7 +290,7 @@ impl Fitting {
         locked.map_err(|failure| {
             terminal::tell(&format!(
                 "error: {}: {}. Nothing was touched.\n",
-                failure.node,
+                failure.place,
                 escaped(&failure.because)
             ));
             exit_of(pki::plan::model::outcome::Outcome::of_refusal(&failure))
@@ -325,14 +325,14 @@ fn stands(saved: &SavedPlan, standings: &PlanProgress) -> Result<(), Exit> {
     let mut exit = Exit::Done;
     for visit in saved.visits() {
         if let Some(TransactionProgress::Unseen { reason }) = standings.visits.get(&visit.number) {
-            terminal::tell(&format!("error: {} cannot be seen: {}\n", visit.node, escaped(reason)));
+            terminal::tell(&format!("error: {} cannot be seen: {}\n", visit.place, escaped(reason)));
             exit = exit.max(Exit::Blocked);
         }
     }
     for changed in standings.changed() {
         terminal::tell(&format!(
             "error: stale: {} {} was {}, is {}\n",
-            changed.node,
+            changed.place,
             escaped(&changed.what),
             changed.was,
             changed.is

@@ -69,8 +69,8 @@ fn number(signal: i32) -> usize {
 pub(super) fn happened(event: &Event<'_>) {
     let mut nodes = RUN.nodes.lock().unwrap_or_else(PoisonError::into_inner);
     match event {
-        Event::VisitBegins { visit, .. } => nodes.push(visit.node.to_string()),
-        Event::VisitEnds { visit, .. } => nodes.retain(|node| node != visit.node.as_str()),
+        Event::VisitBegins { visit, .. } => nodes.push(visit.place.to_string()),
+        Event::VisitEnds { visit, .. } => nodes.retain(|node| node != visit.place.as_str()),
         Event::StepBegins { action } if touches(action) => RUN.touched.store(true, Ordering::SeqCst),
         Event::StepBegins { .. } | Event::StepEnds { .. } | Event::StepFails { .. } => {}
     }

@@ -29,6 +29,7 @@ use crate::types::names::{
     AuthorityName, ClusterName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName, NodeName,
     ServiceName,
 };
+use crate::types::place::Place;
 use crate::types::profile_name::ProfileName;
 use crate::types::scalars::{FileMode, KubernetesVersion, UrlPath};
 use crate::x509::Sha256;
@@ -58,6 +59,11 @@ impl Desired {
     /// What the layout alone has on each node.
     pub fn layout(&self) -> &BTreeMap<NodeName, DesiredNode> {
         self.layout.as_ref().unwrap_or(&self.nodes)
+    }
+
+    /// What should be on the node at a place; none in the cluster, which is no node.
+    pub fn at(&self, place: &Place) -> Option<&DesiredNode> {
+        self.nodes.get(place.node()?)
     }
 
     /// The custom root CAs with which it was resolved.

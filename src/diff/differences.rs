@@ -39,8 +39,13 @@ impl Differences {
     }
 
     pub(super) fn add(&mut self, subject: Target, node: &NodeName, findings: Vec<Finding>) {
+        self.add_at(Address::on(subject, node), findings);
+    }
+
+    /// The same, wherever it is.
+    pub(super) fn add_at(&mut self, address: Address, findings: Vec<Finding>) {
         if !findings.is_empty() {
-            let of = self.findings.entry(Address { subject, node: node.clone() }).or_default();
+            let of = self.findings.entry(address).or_default();
             of.extend(findings);
             of.sort();
             of.dedup();

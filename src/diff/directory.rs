@@ -100,7 +100,7 @@ fn in_the_way(wanted: &DesiredDirectory, link: &str, file: &FileFacts, facts: &N
 
 /// What is said of everything behind a directory that hides its files: once, instead of a finding for each file.
 pub(crate) fn hidden(name: &DirectoryName, directory: &DesiredDirectory, node: &NodeName) -> Finding {
-    let address = Address { subject: Target::Directory(name.clone()), node: node.clone() };
+    let address = Address::on(Target::Directory(name.clone()), node);
     let because = format!("it lies behind {}, see {address}", directory.known_as());
     Finding { effect: Effect::Unknown, reason: Reason::Unknown { because }, decided_by: None }
 }

@@ -107,10 +107,10 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
         differences.add(Target::Node, &node, vec![finding]);
     }
     for (address, finding) in refused::findings(desired, observed, &authorities, &successions, &differences) {
-        differences.add(address.subject, &address.node, vec![finding]);
+        differences.add_at(address, vec![finding]);
     }
     if let Some((at, finding)) = unlisted(desired, observed).finding() {
-        differences.add(at.subject.clone(), &at.node, vec![finding]);
+        differences.add_at(at.clone(), vec![finding]);
     }
     differences
 }

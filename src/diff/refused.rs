@@ -24,12 +24,12 @@ pub(super) fn findings(
     for refusal in refusals(desired, observed) {
         if is_of_what_it_is_checked_with(&refusal, desired) && !is_said(&refusal, successions, known) {
             let subject = Target::Identity(refusal.identity.clone());
-            of.entry(Address { subject, node: refusal.node.clone() }).or_default().push(refusal);
+            of.entry(Address::on(subject, &refusal.node)).or_default().push(refusal);
         }
     }
     let finding = |(address, refusals): (Address, Vec<Refusal>)| {
         let Target::Identity(identity) = &address.subject else { return None };
-        let wanted = desired.nodes.get(&address.node)?.identities.get(identity)?;
+        let wanted = desired.at(&address.place)?.identities.get(identity)?;
         let view = wanted.authority.as_ref().and_then(|authority| authorities.get(authority));
         let signer = view.filter(|view| !view.keys.is_empty()).and_then(|view| view.signer());
         let is_cured = |refusal: &Refusal| {
@@ -71,7 +71,7 @@ fn is_said(
     successions: &BTreeMap<AuthorityName, CaRotation>,
     known: &Differences,
 ) -> bool {
-    let of = |subject: Target, node| known.of(&Address { subject, node });
+    let of = |subject: Target, node| known.of(&Address::on(subject, &node));
     let own = of(Target::Identity(refusal.identity.clone()), refusal.node.clone());
     let (file, is_replaced) = match &refusal.checked_with {
         CheckedWith::Authority(authority) => {

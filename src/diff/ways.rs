@@ -33,7 +33,7 @@ pub(super) fn findings(
         let finding = match behind(step, node, path) {
             // Said once of the directory, instead of once of each file in it.
             Some((directory, known)) => {
-                let address = Address { subject: Target::Directory(directory.clone()), node: name.clone() };
+                let address = Address::on(Target::Directory(directory.clone()), name);
                 let because = format!("it lies behind {known}, see {address}");
                 Finding { effect: Effect::Unknown, reason: Reason::Unknown { because }, decided_by: None }
             }

@@ -34,7 +34,7 @@ pub fn deed(action: &Action) -> String {
         Deed::InstallAuthority { source, .. } => {
             format!("install {subject} from {}", escaped(&source.certificate))
         }
-        Deed::CopyAuthorityCertificate { from, file, .. } if *from == action.address.node => {
+        Deed::CopyAuthorityCertificate { from, file, .. } if action.address.place.is(from) => {
             format!("copy the certificate of {subject} to {}", escaped(&file.path))
         }
         Deed::CopyAuthorityCertificate { from, .. } => {
@@ -53,7 +53,7 @@ pub fn deed(action: &Action) -> String {
             Some(_) => format!("renew {subject}"),
             None => format!("issue {subject}"),
         },
-        Deed::CopyIdentity(copy) if *copy.from() != action.address.node => {
+        Deed::CopyIdentity(copy) if !action.address.place.is(copy.from()) => {
             format!("copy {subject} from {}", copy.from())
         }
         Deed::CopyIdentity(copy) => format!("copy {subject} to {}", escaped(copy.target.certificate_path())),
@@ -124,7 +124,7 @@ pub(super) fn body(action: &Action, now: Timestamp) -> Option<(char, Lines)> {
             '+'
         }
         Deed::CopyAuthorityCertificate { from, source, file } => {
-            let one = match *from == action.address.node {
+            let one = match action.address.place.is(from) {
                 true => format!("the one in {} on this node", escaped(source)),
                 false => format!("the one made on {from}"),
             };
@@ -170,7 +170,7 @@ pub(super) fn body(action: &Action, now: Timestamp) -> Option<(char, Lines)> {
             if issue.before.is_some() { '~' } else { '+' }
         }
         Deed::CopyIdentity(copy) => {
-            copy_lines(&mut body, copy, &action.address.node, now);
+            copy_lines(&mut body, copy, &action.address.place, now);
             if copy.before.is_some() { '~' } else { '+' }
         }
         Deed::WriteCsr(request) => {

@@ -158,7 +158,7 @@ impl<'a> Step<'a> {
             step: action.number,
             address: action.address.to_string(),
             verb: action.verb(),
-            node: action.address.node.as_str(),
+            node: action.address.place.as_str(),
             text: deed(action),
         }
     }
@@ -172,7 +172,7 @@ pub fn version(plan: &PlanContent) -> String {
 
 /// The line of a request that was written to a file of the machine that runs `pki`.
 pub fn request(address: &Address, file: &str) -> String {
-    line(&Line::Request { address: address.to_string(), node: address.node.as_str(), file })
+    line(&Line::Request { address: address.to_string(), node: address.place.as_str(), file })
 }
 
 /// The last line of a run, with the word for how it ended and the exit code.
@@ -184,7 +184,7 @@ pub fn outcome(outcome: &str, exit: u8, touched: bool) -> String {
 pub fn event(event: &Event<'_>) -> String {
     match event {
         Event::VisitBegins { visit, of } => {
-            line(&Line::VisitStart { visit: visit.number, of: *of, node: visit.node.as_str() })
+            line(&Line::VisitStart { visit: visit.number, of: *of, node: visit.place.as_str() })
         }
         Event::StepBegins { action } => line(&Line::StepStart(Step::of(action))),
         Event::StepEnds { action }
@@ -195,7 +195,7 @@ pub fn event(event: &Event<'_>) -> String {
         Event::StepEnds { action } => line(&Line::StepDone(Step::of(action))),
         Event::StepFails { failure, .. } => diagnostic(failure),
         Event::VisitEnds { visit, end } => {
-            let (number, node) = (visit.number, visit.node.as_str());
+            let (number, node) = (visit.number, visit.place.as_str());
             let undo = |done| line(&Line::Undo { visit: number, node, done });
             let before = match end {
                 VisitEnd::NotStarted | VisitEnd::DoneBefore | VisitEnd::Committed | VisitEnd::Left(_) => {
@@ -217,7 +217,7 @@ pub fn event(event: &Event<'_>) -> String {
 }
 
 fn diagnostic(failure: &Failure) -> String {
-    let (node, message) = (failure.node.as_str(), failure.because.as_str());
+    let (node, message) = (failure.place.as_str(), failure.because.as_str());
     line(&Line::Diagnostic { severity: "error", node, step: failure.step, message })
 }
 

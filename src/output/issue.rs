@@ -16,7 +16,7 @@ use crate::protocol::snapshots::temporary_name;
 use crate::types::certificate::SubjectName;
 use crate::types::format::{date, instant};
 use crate::types::lookalike::spelled;
-use crate::types::names::NodeName;
+use crate::types::place::Place;
 use crate::types::storage::Storage;
 use crate::x509::{Certificate, Sha256};
 
@@ -77,7 +77,7 @@ pub(super) fn issue_lines(body: &mut Lines, issue: &Issue, now: Timestamp) {
 }
 
 /// A certificate that goes to another place as it is. Where the key passes from node to node, that is said.
-pub(super) fn copy_lines(body: &mut Lines, copy: &IdentityCopy, node: &NodeName, now: Timestamp) {
+pub(super) fn copy_lines(body: &mut Lines, copy: &IdentityCopy, place: &Place, now: Timestamp) {
     let end = |not_after: Timestamp| format!("{} ({})", instant(not_after), left(not_after, now));
     match copy.before.as_ref().map(Certificate::facts) {
         Some(old) if old.not_after != copy.not_after => body.add(
@@ -91,7 +91,7 @@ pub(super) fn copy_lines(body: &mut Lines, copy: &IdentityCopy, node: &NodeName,
         None => "the new one".to_owned(),
     };
     let source = escaped(copy.source.certificate_path());
-    if copy.from() == node {
+    if place.is(copy.from()) {
         body.add("copied", format!("{what}, from {source} on this node, with its key"));
     } else {
         body.add("copied", format!("{what}, from {source} on {}", copy.from()));

@@ -124,7 +124,7 @@ const TABLE_HEAD: &str = "| | What | Nodes | Change | Disruption | Undo |\n|---|
 /// A change that is the same on several nodes.
 fn row(group: &Group<'_>) -> String {
     let (sign, what) = group.title.split_once(' ').unwrap_or(("", &group.title));
-    let nodes: Vec<&str> = group.members.iter().map(|action| action.address.node.as_str()).collect();
+    let nodes: Vec<&str> = group.members.iter().map(|action| action.address.place.as_str()).collect();
     let first = group.members.first();
     let disruption = first.map_or_else(String::new, |action| disruption(action));
     let undo = first.map_or("", |action| undo(action));
@@ -179,7 +179,7 @@ fn drawing(plan: &PlanContent) -> String {
     let mut text = String::from("flowchart LR\n");
     for visit in &plan.visits {
         let count = counted(visit.actions.len(), "step", "steps");
-        let _ = writeln!(text, "  v{}[\"{} {}: {count}\"]", visit.number, visit.number, visit.node);
+        let _ = writeln!(text, "  v{}[\"{} {}: {count}\"]", visit.number, visit.number, visit.place);
     }
     for pair in plan.visits.windows(2) {
         if let [before, after] = pair {

@@ -158,7 +158,7 @@ pub(super) fn groups(plan: &PlanContent) -> Vec<Group<'_>> {
 fn blocks(plan: &PlanContent) -> String {
     let mut text = String::new();
     for Group { title, body, members } in groups(plan) {
-        let nodes: Vec<&str> = members.iter().map(|action| action.address.node.as_str()).collect();
+        let nodes: Vec<&str> = members.iter().map(|action| action.address.place.as_str()).collect();
         let _ = writeln!(text, "\n  {title} @ {}", nodes.join(", "));
         text.push_str(&body);
         let kept: Vec<String> = members.iter().filter_map(|action| kept_key(action)).collect();
@@ -211,7 +211,7 @@ fn order(plan: &PlanContent) -> String {
     if plan.visits.is_empty() {
         return String::new();
     }
-    let nodes: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
+    let nodes: Vec<&str> = plan.visits.iter().map(|visit| visit.place.as_str()).collect();
     let phases: Vec<(Phase, &[PlannedTransaction])> = plan.phases().collect();
     let is_plain = phases.iter().all(|(phase, _)| phase.is_ordinary());
     let most = plan.waves().map(<[PlannedTransaction]>::len).max().unwrap_or(1);
@@ -230,13 +230,13 @@ fn order(plan: &PlanContent) -> String {
     };
     for (number, (phase, visits)) in (1..).zip(phases) {
         if !is_plain {
-            let nodes: Vec<&str> = visits.iter().map(|visit| visit.node.as_str()).collect();
+            let nodes: Vec<&str> = visits.iter().map(|visit| visit.place.as_str()).collect();
             let purpose = visits.first().map_or_else(|| phase.words(), PlannedTransaction::purpose);
             let _ = writeln!(text, "    phase {number} ({phase}), to {purpose}: {}", nodes.join(", "));
         }
         for visit in visits {
             let with = if visit.with_previous { ", at the same time" } else { "" };
-            let _ = writeln!(text, "    visit {}  {}{with}", visit.number, visit.node);
+            let _ = writeln!(text, "    visit {}  {}{with}", visit.number, visit.place);
             for action in &visit.actions {
                 let _ = writeln!(text, "      {:>4}  {}", action.number, deed(action));
             }

@@ -12,10 +12,10 @@ use crate::protocol::snapshots::EtcdSnapshot;
 /// The report as text.
 pub fn report(plan: &PlanContent, report: &Report) -> String {
     let mut text = format!("\napply {}{}\n", report.run, verdict(report.outcome));
-    let width = report.visits.iter().map(|visit| visit.node.as_str().len()).max().unwrap_or(0);
+    let width = report.visits.iter().map(|visit| visit.place.as_str().len()).max().unwrap_or(0);
     for visit in &report.visits {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {:<width$}  {}", visit.node, end(plan, &visit.end));
+        let _ = writeln!(text, "  {:<width$}  {}", visit.place, end(plan, &visit.end));
     }
     for line in what_follows(plan, report) {
         let _ = writeln!(text, "{line}");

@@ -37,7 +37,7 @@ pub fn report_markdown(plan: &PlanContent, report: &Report, max_bytes: usize) ->
         format!(
             "| {} | {} | {} | {} |\n",
             visit.number,
-            cell(ended.node.as_str()),
+            cell(ended.place.as_str()),
             visit.phase,
             cell(&end(plan, &ended.end))
         )

@@ -126,12 +126,12 @@ fn a_missing_certificate_is_issued_between_snapshot_and_check() {
 #[test]
 fn from_nothing_directories_come_first_and_authorities_before_what_they_sign() {
     let plan = plan_of(&nothing(), &Options::default());
-    let nodes: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
+    let nodes: Vec<&str> = plan.visits.iter().map(|visit| visit.place.as_str()).collect();
     assert_eq!(nodes, ["cp-1", "cp-2", "cp-3"], "the node that makes the authorities comes first");
     for visit in &plan.visits {
         let deeds: Vec<String> =
             visit.actions.iter().map(|action| format!("{} {}", action.verb(), action.address)).collect();
-        let node = &visit.node;
+        let node = &visit.place;
         assert!(
             deeds[0].starts_with("snapshot ") && deeds.last().unwrap().starts_with("verify "),
             "{deeds:#?}"

@@ -23,6 +23,7 @@ use crate::formats::manifest::ManifestFacts;
 use crate::formats::pem_facts::PemFacts;
 use crate::protocol::visit::VisitId;
 use crate::types::names::{NodeName, ServiceName};
+use crate::types::place::Place;
 use crate::x509::{Certificate, Sha256};
 
 /// What every node said.
@@ -33,6 +34,13 @@ pub struct Observed {
     pub observed_at: Timestamp,
     /// The answer of each node that was asked.
     pub nodes: BTreeMap<NodeName, Answer>,
+}
+
+impl Observed {
+    /// What the node at a place told; none where it was not seen, and none of the cluster, which is no node.
+    pub fn facts_at(&self, place: &Place) -> Option<&NodeFacts> {
+        self.nodes.get(place.node()?)?.facts()
+    }
 }
 
 /// What one node said.

@@ -19,6 +19,7 @@ use crate::trust::restored::Comes;
 use crate::trust::state::State;
 use crate::types::duration::Duration;
 use crate::types::names::{NodeName, ServiceName, Target};
+use crate::types::place::Place;
 use crate::types::storage::Storage;
 use crate::x509::SubjectNames;
 
@@ -47,9 +48,16 @@ pub(super) enum Effect {
     },
 }
 
+/// Why nothing is done in the cluster: what such a step leaves there is not played, so nobody could say that it is safe.
+pub(super) const UNPLAYED: &str = "it is about the cluster itself, and of that nothing is simulated yet";
+
 /// Why the node would refuse an action; none where nothing is known that speaks against it.
 pub(super) fn refusal(state: &mut State<'_>, visit: &PlannedTransaction, action: &Action) -> Option<String> {
-    let (node, world) = (&action.address.node, &state.world);
+    let node = match &action.address.place {
+        Place::Node(node) => node,
+        Place::Cluster => return Some(UNPLAYED.to_owned()),
+    };
+    let world = &state.world;
     match &action.deed {
         Deed::Verify { .. } => verify(state, visit, action),
         Deed::IssueIdentity(issue) => of_issue(world, node, issue),
@@ -120,7 +128,12 @@ pub(super) fn refusal(state: &mut State<'_>, visit: &PlannedTransaction, action:
 impl ClusterModel {
     /// Does what an action does.
     pub(super) fn act(&mut self, action: &Action) -> Effect {
-        let (node, number) = (&action.address.node, action.number);
+        let node = match &action.address.place {
+            Place::Node(node) => node,
+            // It was refused, and changes nothing on any node.
+            Place::Cluster => return Effect::None,
+        };
+        let number = action.number;
         match &action.deed {
             Deed::SnapshotEtcd { .. }
             | Deed::Snapshot { .. }

@@ -40,7 +40,7 @@ use crate::trust::processes::{Processes, otherwise};
 use crate::trust::restored::{Restorable, Snapshots};
 use crate::trust::state::State;
 use crate::trust::topology::{Input, InstanceId, LinkId, Topology, topology};
-use crate::types::names::{Address, AuthorityName, Target};
+use crate::types::names::{AuthorityName, Target};
 use play::{Break, Play, Shortage, waves};
 use trust_files::Watch;
 
@@ -108,7 +108,7 @@ fn too_few_already(plan: &PlanContent, checked: &Checked, fault: &Counterexample
     least.filter(|least| least.before < least.of)?;
     let action = plan.actions().find(|action| action.number == when.step())?;
     Some(Blocked {
-        address: Address { subject: Target::Service(service.clone()), node: action.address.node.clone() },
+        address: action.address.beside(Target::Service(service.clone())),
         because: format!("{when} would leave {left} of {of} that work, and {needed} are needed"),
         help: Some(format!("bring back first what of {service} does not work now")),
         findings: Vec::new(),

@@ -37,7 +37,7 @@ impl Plan {
             number: passed.number,
             phase: passed.phase,
             with_previous: false,
-            node: passed.node.clone(),
+            place: passed.place.clone(),
             actions: Vec::new(),
         }));
         content.visits.sort_by_key(|visit| visit.number);

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::deeds::{Effect, refusal};
+use super::deeds::{Effect, UNPLAYED, refusal};
 use super::trust_files::Watch;
 use crate::plan::model::checked::When;
 use crate::plan::{Action, Deed, PlanContent, PlannedTransaction};
@@ -15,6 +15,7 @@ use crate::trust::judge::Verdict;
 use crate::trust::state::{Before, Loaded, State};
 use crate::trust::topology::{InputId, InstanceId, Kind, LinkId};
 use crate::types::names::{Address, NodeName};
+use crate::types::place::Place;
 
 /// A link that worked and does not.
 #[derive(Debug, Clone)]
@@ -103,10 +104,13 @@ impl<'a> Play<'a> {
         let mut all: Vec<BTreeMap<InputId, Vec<Loaded>>> = Vec::new();
         let mut restarted: Vec<Restarted> = Vec::new();
         for visit in visits {
-            let before = self.state.before(&visit.node);
+            // What is done in the cluster is not played, so nothing has to go back.
+            let before = visit.place.node().map(|node| self.state.before(node));
             self.passed.clear();
             restarted.extend(self.forth(visit, true));
-            self.state.go_back(&before);
+            if let Some(before) = before {
+                self.state.go_back(&before);
+            }
             all.push(std::mem::take(&mut self.passed));
         }
         self.all_down(&restarted);
@@ -118,14 +122,24 @@ impl<'a> Play<'a> {
 
     /// One visit, action by action, with the ways back from it.
     fn forth(&mut self, visit: &PlannedTransaction, and_back: bool) -> Vec<Restarted> {
-        let before = self.state.before(&visit.node);
+        let node = match &visit.place {
+            Place::Node(node) => node,
+            Place::Cluster => {
+                let refused = visit.actions.iter().filter(|_| and_back);
+                let refused = refused
+                    .map(|action| (When::Step(action.number), action.address.clone(), UNPLAYED.to_owned()));
+                self.refusals.extend(refused);
+                return Vec::new();
+            }
+        };
+        let before = self.state.before(node);
         self.stood.clear();
         self.at_visit = self.health.count(&self.state, &BTreeSet::new());
         let mut restarted: Vec<Restarted> = Vec::new();
         for (index, action) in visit.actions.iter().enumerate() {
             let done = visit.actions.get(..index).unwrap_or_default();
             if and_back && is_point(action, done, &restarted) {
-                self.back(&visit.node, done, &before, &restarted);
+                self.back(node, done, &before, &restarted);
             }
             // A second time it is played from where the others of its wave have left the nodes.
             if and_back && let Some(reason) = refusal(&mut self.state, visit, action) {
@@ -135,24 +149,25 @@ impl<'a> Play<'a> {
                 Effect::None => continue,
                 Effect::Wrote(paths) => {
                     if and_back {
-                        self.watch.wrote(&self.state.world, &visit.node, &paths, action.number);
+                        self.watch.wrote(&self.state.world, node, &paths, action.number);
                     }
-                    self.state.wrote(&visit.node, &paths, action.number)
+                    self.state.wrote(node, &paths, action.number)
                 }
                 Effect::Moved(directory) => {
-                    self.state.moved(&visit.node, &directory);
+                    self.state.moved(node, &directory);
                     continue;
                 }
                 Effect::Awaited { served, settled } => {
-                    let mut changed = self.state.waited(&visit.node, settled);
+                    let mut changed = self.state.waited(node, settled);
                     let served = served.iter();
-                    changed.extend(served.filter_map(|(port, certificate)| {
-                        self.state.is_served(&visit.node, *port, certificate)
-                    }));
+                    changed
+                        .extend(served.filter_map(|(port, certificate)| {
+                            self.state.is_served(node, *port, certificate)
+                        }));
                     changed
                 }
                 Effect::Restarted { service, by_manifest } => {
-                    let Some(instance) = self.state.topology.of(&service, &visit.node) else { continue };
+                    let Some(instance) = self.state.topology.of(&service, node) else { continue };
                     let again = Restarted { instance, step: action.number, by_manifest };
                     match restarted.iter_mut().find(|known| known.instance == instance) {
                         Some(known) => *known = again,
@@ -166,7 +181,7 @@ impl<'a> Play<'a> {
             self.changed(&changed, When::Step(action.number));
         }
         if and_back {
-            self.back(&visit.node, &visit.actions, &before, &restarted);
+            self.back(node, &visit.actions, &before, &restarted);
         }
         restarted
     }

@@ -31,7 +31,8 @@ pub(super) fn unmet<'p>(plan: &'p PlanContent, observed: &Observed) -> Vec<(&'p 
         for action in &visit.actions {
             for precondition in &action.preconditions {
                 let Precondition::File { node, path, expected } = precondition else { continue };
-                let node = node.as_ref().unwrap_or(&action.address.node);
+                // In the cluster there are no files.
+                let Some(node) = node.as_ref().or(action.address.node()) else { continue };
                 let place = (node, path.as_str());
                 let reason = match expected {
                     Expected::AsLeftBy(number) => {
@@ -43,7 +44,7 @@ pub(super) fn unmet<'p>(plan: &'p PlanContent, observed: &Observed) -> Vec<(&'p 
                         let found = observed.nodes.get(node).and_then(|answer| answer.facts());
                         let found = found.map(|facts| fact(facts, path));
                         let is_other = found.as_ref().is_some_and(|found| found != wanted);
-                        let step = before.get(&place).filter(|_| *node == visit.node);
+                        let step = before.get(&place).filter(|_| visit.place.is(node));
                         match (step, found) {
                             (Some(step), _) => Some(format!("step {} writes {path} before it", step.number)),
                             (None, Some(found)) if is_other => {
@@ -55,7 +56,9 @@ pub(super) fn unmet<'p>(plan: &'p PlanContent, observed: &Observed) -> Vec<(&'p 
                 };
                 unmet.extend(reason.map(|reason| (action, reason)));
             }
-            left.extend(action.paths().into_iter().map(|path| ((&action.address.node, path), action)));
+            if let Some(node) = action.address.node() {
+                left.extend(action.paths().into_iter().map(|path| ((node, path), action)));
+            }
         }
     }
     unmet
@@ -145,7 +148,8 @@ pub(super) fn verify(state: &mut State<'_>, visit: &PlannedTransaction, action: 
     };
     let written = visit.actions.iter().filter(is_checked);
     let places: Vec<Place<'_>> = written.filter_map(|written| place(&written.deed)).collect();
-    places.iter().find_map(|place| not_whole(state, &action.address.node, place))
+    let node = action.address.node()?;
+    places.iter().find_map(|place| not_whole(state, node, place))
 }
 
 /// What a place must be.

@@ -6,6 +6,7 @@ pub mod format;
 pub mod lookalike;
 pub mod names;
 pub mod non_empty;
+pub mod place;
 pub mod profile_name;
 pub mod scalars;
 pub mod secret;

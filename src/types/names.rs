@@ -11,6 +11,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::place::Place;
 use crate::diagnostic::{Code, Refusal, shown};
 
 /// The longest name, in bytes: a DNS label, since node names end up in certificates.
@@ -229,26 +230,46 @@ impl fmt::Display for Target {
 /// What the node itself is called in an address, so no certificate can be called so.
 pub const NODE: &str = "node";
 
-/// One thing on one node, written `etcd-server@cp-2`, `ca/etcd-ca@cp-1` or `svc/etcd@cp-3`.
+/// One thing at one place, written `etcd-server@cp-2`, `ca/etcd-ca@cp-1` or `svc/etcd@cp-3`. What is in the cluster has no `@`, since a node may be called anything.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
     /// What is meant.
     pub subject: Target,
     /// Where it is.
-    pub node: NodeName,
+    pub place: Place,
+}
+
+impl Address {
+    /// A thing on a node.
+    pub fn on(subject: Target, node: &NodeName) -> Self {
+        Self { subject, place: node.into() }
+    }
+
+    /// Another thing at the same place.
+    pub fn beside(&self, subject: Target) -> Self {
+        Self { subject, place: self.place.clone() }
+    }
+
+    /// The node that it is on; none for what is in the cluster.
+    pub fn node(&self) -> Option<&NodeName> {
+        self.place.node()
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.subject, self.node)
+        match &self.place {
+            Place::Node(node) => write!(f, "{}@{node}", self.subject),
+            Place::Cluster => write!(f, "{}", self.subject),
+        }
     }
 }
 
 /// A text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// There is no `@` in it.
+    /// There is no node in it, and what it names is on a node.
     #[error("`{0}` is no address; write NAME@NODE")]
     Shape(String),
     /// A part of it is no name.
@@ -260,7 +281,11 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (subject, node) = text.split_once('@').ok_or_else(|| AddressError::Shape(shown(text)))?;
+        let (subject, place) = match text.split_once('@') {
+            Some((subject, node)) => (subject, Some(node)),
+            None if text.is_empty() || text == NODE => return Err(AddressError::Shape(shown(text))),
+            None => (text, None),
+        };
         let subject = match subject.split_once('/') {
             Some(("ca", name)) => Target::Authority(name.parse()?),
             Some(("key", name)) => Target::KeyPair(name.parse()?),
@@ -269,7 +294,8 @@ impl FromStr for Address {
             None if subject == NODE => Target::Node,
             Some(_) | None => Target::Identity(subject.parse()?),
         };
-        Ok(Self { subject, node: node.parse()? })
+        let place = place.map(|node| node.parse().map(Place::Node)).transpose()?;
+        Ok(Self { subject, place: place.unwrap_or(Place::Cluster) })
     }
 }
 
@@ -304,9 +330,24 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
-        for text in ["", "@", "a@", "@b", "x/y@b", "ca/@b", "a@b@c", "A@b"] {
+        for text in ["", "@", "a@", "@b", "x/y@b", "ca/@b", "a@b@c", "A@b", "node", "x/y", "ca/", "A"] {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_is_in_the_cluster_has_no_node_in_its_address() {
+        for text in ["etcd-server", "ca/etcd-ca", "svc/etcd", "key/sa", "dir/etcd-pki", "cluster"] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!((&address.place, address.node()), (&Place::Cluster, None), "{text}");
+            assert_eq!(address.to_string(), text);
+            let json = serde_json::to_string(&address).unwrap();
+            assert_eq!(json, format!("\"{text}\""));
+            assert_eq!(serde_json::from_str::<Address>(&json).unwrap(), address);
+        }
+        // A node may be called so.
+        let on_node: Address = "cluster@cluster".parse().unwrap();
+        assert_eq!((on_node.to_string(), on_node.place.as_str()), ("cluster@cluster".to_owned(), "cluster"));
     }
 
     #[test]
@@ -328,6 +369,6 @@ mod tests {
     fn addresses_read_as_the_contract_writes_them() {
         let node: NodeName = "cp-2".parse().unwrap();
         let subject = Target::Authority("etcd-ca".parse().unwrap());
-        assert_eq!(Address { subject, node }.to_string(), "ca/etcd-ca@cp-2");
+        assert_eq!(Address::on(subject, &node).to_string(), "ca/etcd-ca@cp-2");
     }
 }

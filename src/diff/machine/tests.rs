@@ -27,7 +27,7 @@ impl World {
     /// What is said of the machine behind a node, in words.
     fn of(&self, node: &str) -> Vec<String> {
         let differences = diff(&self.desired, &self.observed, now());
-        let address = Address { subject: Target::Node, node: node.parse().unwrap() };
+        let address = Address::on(Target::Node, &node.parse().unwrap());
         let found = differences.of(&address).iter();
         found.map(|finding| format!("{:?} {}", finding.effect, finding.reason)).collect()
     }

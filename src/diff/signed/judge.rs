@@ -61,7 +61,7 @@ impl Asked<'_> {
                 String::new(),
                 format!(
                     "have {}.csr signed as it is: the key of the request waits on {}, and no other one fits",
-                    self.address, self.address.node
+                    self.address, self.address.place
                 ),
             ),
         };
@@ -78,7 +78,7 @@ impl Asked<'_> {
         if self.roots.is_empty() {
             let what = format!(
                 "cannot be checked: the certificate of {} is not on {}",
-                self.authority, self.address.node
+                self.authority, self.address.place
             );
             let help = "put the certificate of the CA there first";
             return Err(self.fault(Code::SignedWrongIssuer, what, help));
@@ -130,7 +130,7 @@ impl Asked<'_> {
     fn no_path(&self, leaf: &Certificate, error: &ChainError) -> Diagnostic {
         let roots: BTreeSet<String> = self.roots.iter().map(|root| name(&root.facts().subject)).collect();
         let roots = roots.into_iter().collect::<Vec<_>>().join(" or ");
-        let (authority, node) = (self.authority, &self.address.node);
+        let (authority, node) = (self.authority, &self.address.place);
         let ours = format!("{authority} on {node} is {roots}");
         let have_signed =
             format!("have {}.csr signed by {roots}, or by a CA that it has certified", self.address);

@@ -15,6 +15,7 @@ use crate::diagnostic::{Code, Diagnostic, quoted};
 use crate::diff::{AuthorityView, authority_views, identity_view, waiting_request};
 use crate::protocol::facts::NodeFacts;
 use crate::types::names::{Address, AuthorityName, Target};
+use crate::types::place::Place;
 use crate::types::secret::Secret;
 use crate::x509::pem;
 use crate::x509::pem::Item;
@@ -155,7 +156,7 @@ impl Check<'_> {
             self.refuse(Code::SignedUnasked, file, "is not called after any certificate", &help);
             return;
         };
-        let node = survey.desired.nodes.get(&address.node);
+        let node = survey.desired.at(&address.place);
         let Some(wanted) = identity(node, &address) else {
             let help = self.names_that_wait();
             self.refuse(
@@ -173,7 +174,7 @@ impl Check<'_> {
             return;
         };
         // Of a node that was not seen nothing is known, which the plan says.
-        let facts = survey.observed.nodes.get(&address.node).and_then(|answer| answer.facts());
+        let facts = survey.observed.facts_at(&address.place);
         let Some(facts) = facts else { return };
         let Some((leaf, rest)) = certificates.split_first() else { return };
         let held = identity_view(wanted, facts);
@@ -183,14 +184,14 @@ impl Check<'_> {
             Ok(None) if held.certificate.as_ref() == Some(leaf) => return,
             Ok(None) => {
                 let help = self.names_that_wait();
-                let what = format!("is for {address}, and no request of it waits on {}", address.node);
+                let what = format!("is for {address}, and no request of it waits on {}", address.place);
                 self.refuse(Code::SignedUnasked, file, &what, &help);
                 return;
             }
             Err(_) => return,
         };
         let roots =
-            self.views.get(authority).and_then(|view| view.on_node(&address.node)).unwrap_or_default();
+            address.node().and_then(|node| self.views.get(authority)?.on_node(node)).unwrap_or_default();
         let asked = Asked {
             file,
             address: &address,
@@ -226,11 +227,11 @@ impl Check<'_> {
     }
 }
 
-/// The identity that the name of a file says.
+/// The identity that the name of a file says. Requests wait on nodes, so one without a node is none.
 fn address_of(file: &str) -> Option<Address> {
     let (stem, extension) = file.rsplit_once('.')?;
     let address: Address = EXTENSIONS.contains(&extension).then(|| stem.parse().ok())??;
-    matches!(address.subject, Target::Identity(_)).then_some(address)
+    matches!(address, Address { subject: Target::Identity(_), place: Place::Node(_) }).then_some(address)
 }
 
 fn identity<'a>(node: Option<&'a DesiredNode>, address: &Address) -> Option<&'a DesiredIdentity> {
@@ -244,7 +245,7 @@ fn waiting(survey: &Survey) -> Vec<(Address, CertificateRequest)> {
         let facts: &NodeFacts = survey.observed.nodes.get(name)?.facts()?;
         Some(node.identities.iter().filter_map(move |(identity, wanted)| {
             let request = waiting_request(wanted, facts).ok()??.clone();
-            Some((Address { subject: Target::Identity(identity.clone()), node: name.clone() }, request))
+            Some((Address::on(Target::Identity(identity.clone()), name), request))
         }))
     });
     seen.flatten().collect()

@@ -158,7 +158,7 @@ impl<'a> Look<'a> {
     }
 
     fn etcd(&self, node: &NodeName) -> Option<Address> {
-        Some(Address { subject: Target::Service(self.service.clone()?), node: node.clone() })
+        Some(Address::on(Target::Service(self.service.clone()?), node))
     }
 
     /// What the members told; `None` when none of them told anything.
@@ -214,7 +214,7 @@ impl<'a> Look<'a> {
             let servers =
                 elsewhere.map(|url| Outsider { name: None, urls: [url.to_owned()].into(), node: None });
             let who = self.strangers(servers.collect())?;
-            let at = Address { subject: Target::Service(service.clone()), node: name.clone() };
+            let at = Address::on(Target::Service(service.clone()), name);
             Some(Seen { at, by: Sighting::EtcdServers { path: path.to_owned() }, who })
         })
     }

@@ -29,7 +29,7 @@ pub struct InterruptedRun {
 /// The alarm about a run that nobody ended.
 pub(super) fn interrupted(node: &NodeName, facts: &NodeFacts) -> Option<InterruptedRun> {
     let open = facts.open_transaction.shown()?;
-    let address = Address { subject: Target::Node, node: node.clone() }.to_string();
+    let address = Address::on(Target::Node, node).to_string();
     let (run, since, note) = (open.run.clone(), open.begun_at, open.note.clone());
     Some(InterruptedRun { state: AlarmState::Interrupted, address, node: node.clone(), run, since, note })
 }

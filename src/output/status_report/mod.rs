@@ -152,7 +152,7 @@ fn failed_renewal(node: &NodeName, facts: &NodeFacts) -> Option<FailedRenewal> {
         VisitState::UndoFailed => false,
         VisitState::Open | VisitState::Committed => return None,
     };
-    let address = Address { subject: Target::Node, node: node.clone() }.to_string();
+    let address = Address::on(Target::Node, node).to_string();
     let (run, begun_at) = (past.transaction.run.clone(), past.transaction.begun_at);
     Some(FailedRenewal {
         state: AlarmState::RenewalFailed,
@@ -320,7 +320,7 @@ impl Status {
                 if identity.optional && view.reasons == [Reason::Missing] {
                     continue;
                 }
-                let address = Address { subject: Target::Identity(name.clone()), node: node.clone() };
+                let address = Address::on(Target::Identity(name.clone()), node);
                 let keyless = identity
                     .authority
                     .as_ref()
@@ -347,7 +347,7 @@ impl Status {
             match address.subject {
                 Target::Directory(_) | Target::KeyPair(_) | Target::Service(_) | Target::Node => {
                     let findings = findings_of(differences, address);
-                    let facts = observed.nodes.get(&address.node).and_then(|answer| answer.facts());
+                    let facts = observed.facts_at(&address.place);
                     let alarms = facts.map(|facts| not_in_use(&findings, facts)).unwrap_or_default();
                     others.push(OtherStatus { address: address.to_string(), alarms, findings });
                 }
@@ -440,7 +440,7 @@ fn authority_statuses(
         let also = if position == 0 { unreadable.as_slice() } else { &[] };
         let findings = nodes.iter().chain(also).flat_map(|node| {
             let subject = Target::Authority(name.clone());
-            findings_of(differences, &Address { subject, node: node.clone() })
+            findings_of(differences, &Address::on(subject, node))
         });
         let first = nodes.first().and_then(|node| desired.nodes.get(node)?.authorities.get(name));
         rows.push(AuthorityStatus {

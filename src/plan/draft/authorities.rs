@@ -102,7 +102,7 @@ fn repair(
     signer: &Certificate,
     holder: Option<&AuthorityCopy>,
 ) {
-    let address = Address { subject: Target::Authority(name.clone()), node: node.clone() };
+    let address = Address::on(Target::Authority(name.clone()), node);
     let due: Vec<Finding> =
         builder.findings(&address).iter().filter(|finding| finding.effect == Effect::Due).cloned().collect();
     let about_certificate = |reason: &Reason| is_put_right(reason, copy);
@@ -160,7 +160,7 @@ fn is_unreadable(
 ) -> bool {
     let mut found = false;
     for (node, copy) in copies {
-        let address = Address { subject: Target::Authority(name.clone()), node: (*node).clone() };
+        let address = Address::on(Target::Authority(name.clone()), node);
         let is_the_file = |path: &String| *path == copy.certificate.path;
         let is_unread = |finding: &&Finding| {
             matches!(finding.effect, Effect::Due | Effect::Blocks)
@@ -184,7 +184,7 @@ fn create(
     wanted: &DesiredAuthority,
     copies: &[(&NodeName, &AuthorityCopy)],
 ) {
-    let address = |node: &NodeName| Address { subject: Target::Authority(name.clone()), node: node.clone() };
+    let address = |node: &NodeName| Address::on(Target::Authority(name.clone()), node);
     let is_due = |builder: &Builder<'_>, node: &NodeName| {
         builder.findings(&address(node)).iter().any(|finding| finding.reason == Reason::Missing)
     };
@@ -317,7 +317,7 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
             holder = Some((node.clone(), pair.private.clone(), Some(key.spki_sha256)));
         }
         remnants |= pem(facts, &pair.public.path).is_some_and(|pem| !pem.public_keys.is_empty());
-        let address = Address { subject: Target::KeyPair(name.clone()), node: node.clone() };
+        let address = Address::on(Target::KeyPair(name.clone()), node);
         let why = |about: &dyn Fn(&Reason) -> bool| -> Vec<Why> {
             let findings = builder.findings(&address).iter();
             findings
@@ -340,7 +340,7 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
             due.push((node.clone(), public_due, false));
         }
     }
-    let address = |node: &NodeName| Address { subject: Target::KeyPair(name.clone()), node: node.clone() };
+    let address = |node: &NodeName| Address::on(Target::KeyPair(name.clone()), node);
     if holder.is_none()
         && remnants
         && let Some((node, _, _)) = due.first()

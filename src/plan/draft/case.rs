@@ -341,7 +341,7 @@ impl Case<'_> {
             ));
         }
         for node in BTreeSet::from([self.name, other]) {
-            let address = Address { subject: Target::Authority(authority.clone()), node: node.clone() };
+            let address = Address::on(Target::Authority(authority.clone()), node);
             let findings = builder.input.differences.of(&address);
             let grave = findings.iter().find(|finding| {
                 matches!(finding.effect, Effect::Blocks | Effect::Unknown)

@@ -43,7 +43,7 @@ pub(crate) fn build(
     extended: &BTreeSet<AuthorityName>,
 ) {
     for (identity, wanted) in &node.identities {
-        let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
+        let address = Address::on(Target::Identity(identity.clone()), name);
         let Some(authority) = wanted.authority.as_ref().filter(|_| builder.input.options.selects(&address))
         else {
             continue;

@@ -27,7 +27,7 @@ pub(crate) fn of_identity(
     if wanted.copies.is_empty() {
         return;
     }
-    let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
+    let address = Address::on(Target::Identity(identity.clone()), name);
     let Some(main) = builder.held.identity(name, identity).cloned() else { return };
     let renewed = renewed(builder, &address, wanted);
     // What stands in a main place without its own key is no model for anything.
@@ -75,7 +75,7 @@ pub(crate) fn of_identity(
 
 /// What this plan writes to the main place, and why.
 fn renewed(builder: &Builder<'_>, address: &Address, wanted: &DesiredIdentity) -> Option<(Copied, Vec<Why>)> {
-    let mut deeds = builder.draft.on(&address.node).iter().filter(|deed| deed.address == *address);
+    let mut deeds = builder.draft.at(&address.place).iter().filter(|deed| deed.address == *address);
     deeds.find_map(|deed| {
         let new = deed.copied();
         let copy = deed.deed.copy().filter(|copy| copy.target == wanted.storage);
@@ -153,7 +153,7 @@ pub(crate) fn of_authorities(
             // What is replaced is written to all its places together.
             continue;
         }
-        let address = Address { subject: Target::Authority(authority.clone()), node: name.clone() };
+        let address = Address::on(Target::Authority(authority.clone()), name);
         if holds_stranger(builder, &address) {
             // Somebody else's CA is neither spread to further files nor dropped from them.
             continue;
@@ -218,7 +218,7 @@ enum Content {
 
 /// What this plan writes to the main file of an authority, and why.
 fn coming(builder: &Builder<'_>, address: &Address, main: &str) -> Option<(Content, Vec<Why>)> {
-    let deeds = builder.draft.on(&address.node).iter();
+    let deeds = builder.draft.at(&address.place).iter();
     let mut deeds = deeds.filter(|deed| deed.address == *address && deed.paths().contains(&main));
     deeds.find_map(|deed| {
         let made = matches!(deed.deed, Deed::CreateAuthority { .. } | Deed::CopyAuthorityCertificate { .. });

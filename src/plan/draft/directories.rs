@@ -22,7 +22,7 @@ pub(crate) fn behind_missing_links(builder: &mut Builder<'_>) -> BTreeSet<Findin
     let unknown: BTreeSet<&Finding> = all.filter(|finding| finding.effect == Effect::Unknown).collect();
     for (name, node) in &builder.input.survey.desired.nodes {
         for (directory, wanted) in &node.directories {
-            let address = Address { subject: Target::Directory(directory.clone()), node: name.clone() };
+            let address = Address::on(Target::Directory(directory.clone()), name);
             let missing = |finding: &Finding| matches!(finding.reason, Reason::LinkMissing { .. });
             if !builder.findings(&address).iter().any(missing) {
                 continue;
@@ -43,7 +43,7 @@ pub(crate) fn behind_missing_links(builder: &mut Builder<'_>) -> BTreeSet<Findin
 /// Draws what is due of the directories themselves.
 pub(crate) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode) {
     for (directory, wanted) in &node.directories {
-        let address = Address { subject: Target::Directory(directory.clone()), node: name.clone() };
+        let address = Address::on(Target::Directory(directory.clone()), name);
         let due: Vec<Finding> = builder
             .findings(&address)
             .iter()
@@ -71,7 +71,7 @@ fn move_directory(
     reasons: Vec<Why>,
 ) {
     let moves = |name: &DirectoryName| {
-        let address = Address { subject: Target::Directory(name.clone()), node: address.node.clone() };
+        let address = address.beside(Target::Directory(name.clone()));
         let is_due = |finding: &Finding| {
             finding.effect == Effect::Due && matches!(finding.reason, Reason::LinkIsDirectory { .. })
         };
@@ -140,12 +140,7 @@ pub(crate) fn parents(builder: &mut Builder<'_>, name: &NodeName, node: &Desired
             None => Target::Node,
         };
         let directory = FileSpec { path, user: "root".to_owned(), group: "root".to_owned(), mode };
-        builder.add(
-            Address { subject, node: name.clone() },
-            Deed::MakeDirectory { directory },
-            Vec::new(),
-            false,
-        );
+        builder.add(Address::on(subject, name), Deed::MakeDirectory { directory }, Vec::new(), false);
     }
 }
 

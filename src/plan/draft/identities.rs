@@ -25,7 +25,7 @@ pub(crate) fn build(
     facts: &NodeFacts,
 ) {
     for (identity, wanted) in &node.identities {
-        let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
+        let address = Address::on(Target::Identity(identity.clone()), name);
         let Some(view) = builder.held.identity(name, identity).cloned() else { continue };
         let model = view.certificate.clone();
         let case = Case { name, node, wanted, storage: &wanted.storage, facts, view, model, address };

@@ -19,7 +19,7 @@ pub(crate) fn install(
     (first, files): (&NodeName, &AuthorityCopy),
     due: &[(&NodeName, &AuthorityCopy)],
 ) {
-    let address = |node: &NodeName| Address { subject: Target::Authority(name.clone()), node: node.clone() };
+    let address = |node: &NodeName| Address::on(Target::Authority(name.clone()), node);
     let at = address(first);
     let Some(CustomRoot { certificate_path, key_path, certificate: Some(root) }) = &wanted.root else {
         // That it may not be read is a finding of its own, which blocks.

@@ -126,7 +126,7 @@ fn undo_what_is_open(builder: &mut Builder<'_>) -> bool {
     for (name, answer) in &builder.input.survey.observed.nodes {
         // What cannot be read blocks once it is known what else would be done (`what_may_be_open`).
         if let Some(open) = answer.facts().and_then(|facts| facts.open_transaction.known().ok()?) {
-            let address = Address { subject: Target::Node, node: name.clone() };
+            let address = Address::on(Target::Node, name);
             builder.add(
                 address,
                 Deed::UndoOpen { run: open.run.clone(), visit: open.visit },
@@ -153,7 +153,7 @@ fn what_may_be_open(builder: &mut Builder<'_>) {
             Seen::Dangling { missing, .. } => format!("{missing} does not exist"),
             Seen::Looping { .. } => "the links to it lead in a circle".to_owned(),
         };
-        let address = Address { subject: Target::Node, node: node.clone() };
+        let address = Address::on(Target::Node, node);
         let is_touched = !builder.draft.on(node).is_empty() || builder.input.options.selects(&address);
         // A way there that somebody else decides is a finding of its own.
         if !is_touched || facts.unsafe_steps.contains_key(directory) {
@@ -188,7 +188,7 @@ fn what_is_left(builder: &mut Builder<'_>) {
         if told.contains(address) || !builder.input.options.selects(address) {
             continue;
         }
-        let here = builder.draft.deeds.get(&address.node).into_iter().flatten();
+        let here = builder.draft.at(&address.place).iter();
         let deeds: Vec<&DraftDeed> = here.filter(|deed| deed.address == *address).collect();
         let is_mended = |finding: &Finding| {
             // The deeds of a directory follow from what is put into it.
@@ -236,7 +236,7 @@ fn permissions(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode, f
     });
     let files: Vec<(Target, &FileSpec)> = identities.chain(authorities).chain(pairs).collect();
     for (subject, file) in files {
-        let address = Address { subject, node: name.clone() };
+        let address = Address::on(subject, name);
         let due: Vec<Why> = builder
             .findings(&address)
             .iter()

@@ -136,7 +136,7 @@ impl<'a> Shared<'a> {
     }
 
     fn address(&self, node: &NodeName) -> Address {
-        Address { subject: Target::Identity(self.identity.clone()), node: node.clone() }
+        Address::on(Target::Identity(self.identity.clone()), node)
     }
 
     /// The findings on a node that another certificate mends, whether the user selected it or not.

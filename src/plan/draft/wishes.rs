@@ -15,7 +15,7 @@ pub(crate) fn refuse(builder: &mut Builder<'_>) {
         let authorities = node.authorities.keys().map(|own| (Target::Authority(own.clone()), of_ca(own)));
         let pairs = node.key_pairs.keys().map(|own| (Target::KeyPair(own.clone()), of_keys(own)));
         for (subject, told) in authorities.chain(pairs) {
-            let address = Address { subject, node: name.clone() };
+            let address = Address::on(subject, name);
             if builder.input.options.names_to_replace(&address) {
                 refused.push((address, told));
             }

@@ -51,10 +51,10 @@ fn by_hand(authority: &str) -> String {
 
 /// The way out of what blocks.
 pub(crate) fn help(reason: &Reason, address: &Address) -> Option<String> {
-    let Address { subject, node } = address;
+    let Address { subject, place: node } = address;
     if matches!(reason, Reason::WrongIssuer { .. }) {
         return Some(format!(
-            "find out which CA the cluster really uses; if the CA on {node} is right, reissue: `pki plan --replace {subject}@{node} --only {subject}@{node}`"
+            "find out which CA the cluster really uses; if the CA on {node} is right, reissue: `pki plan --replace {address} --only {address}`"
         ));
     }
     if let Reason::LinkIsDirectory { wanted, .. } = reason {

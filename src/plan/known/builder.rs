@@ -105,7 +105,7 @@ impl<'a> Builder<'a> {
 
     /// What lies where a deed would write, if it is nothing that is known and nobody has said that it may go: the node would refuse the deed.
     fn foreign_to(&self, address: &Address, deed: &Deed) -> Option<Reason> {
-        let facts = self.input.survey.observed.nodes.get(&address.node)?.facts()?;
+        let facts = self.input.survey.observed.facts_at(&address.place)?;
         let may_go = &self.input.options.replace_foreign;
         let mut paths = deed.traits(address).writes.into_iter().filter(|path| !may_go.contains(*path));
         paths.find_map(|path| foreign_content(facts, path))

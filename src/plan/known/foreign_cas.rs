@@ -34,7 +34,7 @@ pub(crate) fn stranger<'b>(
     authority: &AuthorityName,
     node: &NodeName,
 ) -> Option<&'b Finding> {
-    let address = Address { subject: Target::Authority(authority.clone()), node: node.clone() };
+    let address = Address::on(Target::Authority(authority.clone()), node);
     let findings = builder.input.differences.of(&address);
     findings.iter().find(|finding| is_in_main(builder, authority, node, finding))
 }
@@ -66,7 +66,7 @@ pub(crate) fn must_not_load(
         What::Trust(_) | What::Identity(_) | What::KubeconfigTrust(_) | What::KeyPair(_) => None,
     });
     at_start.into_iter().find_map(|(authority, signs)| {
-        let address = Address { subject: Target::Authority(authority.clone()), node: name.clone() };
+        let address = Address::on(Target::Authority(authority.clone()), name);
         let findings = builder.input.differences.of(&address).iter();
         let mut bad = findings.filter(|finding| {
             if matches!(finding.reason, Reason::BundleHasStray(_)) {

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::draft_deed::DraftDeed;
 use crate::plan::{Blocked, ManualRestart, Noted, Postponed, Waiting};
 use crate::types::names::NodeName;
+use crate::types::place::Place;
 
 /// Deeds without an order, and what cannot be done.
 #[derive(Default)]
 pub(crate) struct Worklist {
-    /// By node, so that no builder of one node looks through those of all others.
-    pub(crate) deeds: BTreeMap<NodeName, Vec<DraftDeed>>,
+    /// By place, so that no builder of one node looks through those of all others.
+    pub(crate) deeds: BTreeMap<Place, Vec<DraftDeed>>,
     pub(crate) blocked: Vec<Blocked>,
     pub(crate) elsewhere: Vec<Blocked>,
     /// Changes of trust that those hold who are not in the spec.
@@ -27,12 +28,17 @@ pub(crate) struct Worklist {
 
 impl Worklist {
     pub(crate) fn add(&mut self, deed: DraftDeed) {
-        self.deeds.entry(deed.address.node.clone()).or_default().push(deed);
+        self.deeds.entry(deed.address.place.clone()).or_default().push(deed);
     }
 
     /// The deeds on one node so far.
     pub(crate) fn on(&self, node: &NodeName) -> &[DraftDeed] {
-        self.deeds.get(node).map_or(&[], Vec::as_slice)
+        self.at(&node.into())
+    }
+
+    /// The deeds at one place so far.
+    pub(crate) fn at(&self, place: &Place) -> &[DraftDeed] {
+        self.deeds.get(place).map_or(&[], Vec::as_slice)
     }
 
     /// The directories on a node in whose place another one comes, by the path under which programs know them.

@@ -80,7 +80,7 @@ impl PlanContent {
         let mut found: Vec<(String, String, Vec<&str>)> = Vec::new();
         for Privileged { address, privilege, .. } in &self.privileges {
             let (words, subject) = (privilege.to_string(), address.subject.to_string());
-            let node = address.node.as_str();
+            let node = address.place.as_str();
             match found.iter_mut().find(|(known, of, _)| *known == words && *of == subject) {
                 Some((.., nodes)) if nodes.contains(&node) => {}
                 Some((.., nodes)) => nodes.push(node),

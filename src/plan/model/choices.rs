@@ -55,7 +55,7 @@ impl Choices {
                     choices.key_pairs.insert(pair.clone(), copy.from.clone());
                 }
                 (Deed::CopyIdentity(copy), Target::Identity(identity))
-                    if *copy.from() != action.address.node =>
+                    if !action.address.place.is(copy.from()) =>
                 {
                     choices.shared.insert(identity.clone(), copy.from().clone());
                 }

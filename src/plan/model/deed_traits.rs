@@ -285,7 +285,7 @@ impl Deed {
             // It brings what another deed of its plan makes, by which both were judged.
             Deed::CopyAuthorityCertificate { from, source, file } => DeedTraits {
                 counter: Some(Counter::Trust),
-                reads: if *from == at.node { vec![source] } else { Vec::new() },
+                reads: if at.place.is(from) { vec![source] } else { Vec::new() },
                 from: Some(from),
                 ..row("copy-authority-certificate", Rank::Trust, Undo::Restore, Gives::Nothing, [&file.path])
             },
@@ -330,7 +330,7 @@ impl Deed {
                 ..row("remove-copy", Rank::Leftover, Undo::Restore, Gives::Nothing, [path])
             },
             Deed::IssueIdentity(issue) => {
-                let signer: &[&String] = match issue.signer == at.node {
+                let signer: &[&String] = match at.place.is(&issue.signer) {
                     true => &[&issue.signer_certificate, &issue.signer_key],
                     false => &[],
                 };
@@ -355,10 +355,10 @@ impl Deed {
             }
             // What another node gives is what further places of this node are copied from.
             Deed::CopyIdentity(copy) => {
-                let rank = if *copy.from() == at.node { Rank::Copy } else { Rank::Certificate };
+                let rank = if at.place.is(copy.from()) { Rank::Copy } else { Rank::Certificate };
                 DeedTraits {
                     counter: Some(Counter::Copy),
-                    reads: copy.source_here(&at.node),
+                    reads: copy.source_here(&at.place),
                     from: Some(copy.from()),
                     ..row("copy-identity", rank, Undo::Restore, Gives::Copied(copy), paths(&copy.target))
                 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{DesiredIdentity, Told};
 use crate::types::certificate::Usage;
 use crate::types::names::NodeName;
+use crate::types::place::Place;
 use crate::types::storage::{FileSpec, Storage};
 use crate::x509::{Certificate, Sha256};
 
@@ -157,8 +158,8 @@ impl IdentityCopy {
     }
 
     /// The files that are read on this node; none where another node gives it.
-    pub(crate) fn source_here(&self, node: &NodeName) -> Vec<&str> {
-        if self.from != *node {
+    pub(crate) fn source_here(&self, place: &Place) -> Vec<&str> {
+        if !place.is(&self.from) {
             return Vec::new();
         }
         self.source.files().into_iter().map(|file| file.path.as_str()).collect()

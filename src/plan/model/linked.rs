@@ -12,6 +12,7 @@ use super::visit::PlannedTransaction;
 use crate::desired::Survey;
 use crate::protocol::facts::{FileFacts, NodeFacts};
 use crate::types::names::NodeName;
+use crate::types::place::Place;
 
 /// A path of a plan that leads elsewhere, by a link.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -29,12 +30,12 @@ pub struct LinkedPath {
 pub(crate) fn linked(visits: &[PlannedTransaction], survey: &Survey) -> Vec<LinkedPath> {
     let mut found = BTreeSet::new();
     for visit in visits {
-        let Some(facts) = survey.observed.nodes.get(&visit.node).and_then(|answer| answer.facts()) else {
-            continue;
-        };
+        // Links are files, and what is in the cluster is none.
+        let Place::Node(node) = &visit.place else { continue };
+        let Some(facts) = survey.observed.facts_at(&visit.place) else { continue };
         for path in visit.actions.iter().flat_map(|action| action.paths()) {
             if let Some((path, resolved)) = end(facts, path) {
-                found.insert(LinkedPath { node: visit.node.clone(), path, resolved });
+                found.insert(LinkedPath { node: node.clone(), path, resolved });
             }
         }
     }

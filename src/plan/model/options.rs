@@ -156,8 +156,13 @@ impl Selector {
     pub fn matches(&self, address: &Address) -> bool {
         let subject: &Target = &address.subject;
         self.subject.as_ref().is_none_or(|wanted| *wanted == subject.to_string())
-            && self.node.as_ref().is_none_or(|wanted| wanted == address.node.as_str())
+            && self.node.as_ref().is_none_or(|wanted| is_on(address, wanted))
     }
+}
+
+/// Whether a thing is on the node that is called so. What is in the cluster is on none, whatever a node is called.
+fn is_on(address: &Address, node: &str) -> bool {
+    address.node().is_some_and(|own| own.as_str() == node)
 }
 
 #[cfg(test)]
@@ -165,7 +170,7 @@ mod tests {
     use super::*;
 
     fn address(name: &str, node: &str) -> Address {
-        Address { subject: Target::Identity(name.parse().unwrap()), node: node.parse().unwrap() }
+        Address::on(Target::Identity(name.parse().unwrap()), &node.parse().unwrap())
     }
 
     #[test]
@@ -173,6 +178,16 @@ mod tests {
         let matches = |text: &str| text.parse::<Selector>().unwrap().matches(&address("etcd-server", "cp-2"));
         assert!(matches("etcd-server@cp-2") && matches("etcd-server") && matches("@cp-2"));
         assert!(!matches("etcd-server@cp-1") && !matches("etcd-peer") && !matches("@cp-1"));
+    }
+
+    #[test]
+    fn what_is_in_the_cluster_is_selected_by_its_name_alone() {
+        let matches = |text: &str| {
+            let address: Address = "etcd-server".parse().unwrap();
+            text.parse::<Selector>().unwrap().matches(&address)
+        };
+        assert!(matches("etcd-server") && !matches("etcd-peer"));
+        assert!(!matches("@cluster") && !matches("etcd-server@cluster"));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::protocol::error::HostError;
 use crate::protocol::node::NodeError;
 use crate::protocol::snapshots::EtcdSnapshot;
 use crate::types::format::with_causes;
-use crate::types::names::{Address, NodeName};
+use crate::types::names::Address;
+use crate::types::place::Place;
 use crate::x509::CertificateRequest;
 
 /// What happens during a run.
@@ -49,8 +50,8 @@ pub enum Event<'a> {
 /// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The node.
-    pub node: NodeName,
+    /// Where.
+    pub place: Place,
     /// The number of the action.
     pub step: Option<u32>,
     /// What kind of failure.
@@ -86,7 +87,7 @@ fn is_another_than_planned(error: &HostError) -> bool {
 }
 
 impl Failure {
-    pub(crate) fn on(node: &NodeName, action: Option<&Action>, error: HostError) -> Self {
+    pub(crate) fn on(place: &Place, action: Option<&Action>, error: HostError) -> Self {
         let kind = if matches!(error, HostError::Locked { .. } | HostError::AlreadyOpen { .. }) {
             FailureKind::Locked
         } else if is_another_than_planned(&error) {
@@ -96,38 +97,42 @@ impl Failure {
         } else {
             FailureKind::Step
         };
-        Self::new(node, action, kind, with_causes(&error))
+        Self::new(place, action, kind, with_causes(&error))
     }
 
-    pub(crate) fn stale(node: &NodeName, action: &Action, path: &str) -> Self {
+    pub(crate) fn stale(place: &Place, action: &Action, path: &str) -> Self {
         let because = format!("{path} is no longer as it was when the plan was made");
-        Self::new(node, Some(action), FailureKind::Stale, because)
+        Self::new(place, Some(action), FailureKind::Stale, because)
     }
 
     /// What could be read when the plan was made and cannot be now. What it holds may have changed or not: the cause is what helps.
-    pub(crate) fn unseen(node: &NodeName, action: &Action, path: &str, reason: &str) -> Self {
+    pub(crate) fn unseen(place: &Place, action: &Action, path: &str, reason: &str) -> Self {
         let because = format!("{path} cannot be looked at again: {reason}");
-        Self::new(node, Some(action), FailureKind::Stale, because)
+        Self::new(place, Some(action), FailureKind::Stale, because)
     }
 
-    pub(crate) fn unreachable(node: &NodeName, error: &NodeError) -> Self {
-        Self::new(node, None, FailureKind::Step, with_causes(error))
+    pub(crate) fn unreachable(place: &Place, error: &NodeError) -> Self {
+        Self::new(place, None, FailureKind::Step, with_causes(error))
     }
 
-    pub(crate) fn unknown_node(node: &NodeName) -> Self {
-        Self::new(node, None, FailureKind::Step, "the node has no connection".to_owned())
+    pub(crate) fn unconnected(place: &Place) -> Self {
+        let because = match place {
+            Place::Node(_) => "the node has no connection",
+            Place::Cluster => "nothing in the cluster can be worked on yet",
+        };
+        Self::new(place, None, FailureKind::Step, because.to_owned())
     }
 
-    pub(crate) fn interrupted(node: &NodeName, action: &Action) -> Self {
-        Self::new(node, Some(action), FailureKind::Interrupted, "the run was asked to stop".to_owned())
+    pub(crate) fn interrupted(place: &Place, action: &Action) -> Self {
+        Self::new(place, Some(action), FailureKind::Interrupted, "the run was asked to stop".to_owned())
     }
 
-    pub(crate) fn broke_off(node: &NodeName) -> Self {
-        Self::new(node, None, FailureKind::Disconnected, "the visit broke off".to_owned())
+    pub(crate) fn broke_off(place: &Place) -> Self {
+        Self::new(place, None, FailureKind::Disconnected, "the visit broke off".to_owned())
     }
 
-    fn new(node: &NodeName, action: Option<&Action>, kind: FailureKind, because: String) -> Self {
-        Self { node: node.clone(), step: action.map(|action| action.number), kind, because }
+    fn new(place: &Place, action: Option<&Action>, kind: FailureKind, because: String) -> Self {
+        Self { place: place.clone(), step: action.map(|action| action.number), kind, because }
     }
 }
 
@@ -184,8 +189,8 @@ impl VisitEnd {
 /// How one visit ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VisitReport {
-    /// The node.
-    pub node: NodeName,
+    /// Where.
+    pub place: Place,
     /// How its visit ended.
     pub end: VisitEnd,
 }
@@ -240,8 +245,10 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn new(plan: &PlanContent) -> Self {
-        let not_started =
-            |visit: &PlannedTransaction| VisitReport { node: visit.node.clone(), end: VisitEnd::NotStarted };
+        let not_started = |visit: &PlannedTransaction| VisitReport {
+            place: visit.place.clone(),
+            end: VisitEnd::NotStarted,
+        };
         Self {
             run: plan.id.clone(),
             outcome: Outcome::Done,

@@ -166,7 +166,7 @@ impl PlanContent {
     pub fn told_by_others(&self) -> impl Iterator<Item = (&Action, &Told)> {
         let told =
             self.actions().flat_map(|action| action.deed.told().iter().map(move |told| (action, told)));
-        told.filter(|(action, told)| !told.agreed && told.from.node != action.address.node)
+        told.filter(|(action, told)| !told.agreed && !action.address.place.is(&told.from.node))
     }
 
     /// What a person has to look at before it is done, and what for: privileges, and what not every control plane says.
@@ -179,7 +179,7 @@ impl PlanContent {
     /// Where the links of a node lead, as they must still do when its work begins. What the plan itself makes lead elsewhere is not among them.
     pub fn leads(&self, node: &NodeName) -> BTreeMap<String, String> {
         let is_changed = |path: &String| {
-            self.actions().filter(|action| action.address.node == *node).any(|action| {
+            self.actions().filter(|action| action.address.place.is(node)).any(|action| {
                 matches!(
                     &action.deed,
                     Deed::MoveDirectory { link: made, .. }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer, de};
 
 use super::plan_name::name;
 use crate::diff::signed::FileContent;
@@ -18,7 +18,8 @@ use crate::plan::{
 };
 use crate::protocol::file::SpecReference;
 use crate::protocol::file::{SavedError, check_format};
-use crate::types::names::{ClusterName, NodeName};
+use crate::types::names::{Address, ClusterName, NodeName};
+use crate::types::place::Place;
 use crate::types::profile_name::ProfileName;
 use crate::types::secret::Secret;
 use crate::x509::Certificate;
@@ -41,6 +42,11 @@ impl SavedPlan {
         let mut from = serde_json::Deserializer::from_slice(text);
         let says = PlanDef::deserialize(&mut from).map_err(SavedError::Unreadable)?;
         from.end().map_err(SavedError::Unreadable)?;
+        if let Some(address) = in_the_cluster(&says) {
+            let words =
+                format!("{address} is in the cluster and on no node, and this program works on nodes only");
+            return Err(SavedError::Unreadable(de::Error::custom(words)));
+        }
         if says.id != name(text) || !is_numbered(&says.visits) {
             return Err(SavedError::Changed);
         }
@@ -146,6 +152,21 @@ impl Serialize for SavedPlan {
     }
 }
 
+/// A thing that is on no node. Nothing can be done to it, and no plan of version 1 is about one.
+fn in_the_cluster(says: &PlanContent) -> Option<&Address> {
+    let told = says.blocked.iter().chain(&says.elsewhere).map(|blocked| &blocked.address);
+    let noted = says.notes.iter().map(|noted| &noted.address);
+    let waiting = says.waiting.iter().map(|waiting| &waiting.address);
+    let privileged = says.privileges.iter().map(|privileged| &privileged.address);
+    let withheld = says.options.withheld.iter().map(|withheld| &withheld.address);
+    let worked_on = says.actions().map(|action| &action.address);
+    let mut all = worked_on.chain(told).chain(noted).chain(waiting).chain(privileged).chain(withheld);
+    all.find(|address| match address.place {
+        Place::Node(_) => false,
+        Place::Cluster => true,
+    })
+}
+
 /// Visits and actions are numbered by their places, and everything that is said of a step goes by its number.
 fn is_numbered(visits: &[PlannedTransaction]) -> bool {
     let actions = visits.iter().flat_map(|visit| &visit.actions);
@@ -235,6 +256,33 @@ mod tests {
             let read = SavedPlan::read(changed.as_bytes());
             assert!(matches!(read, Err(SavedError::Changed | SavedError::Unreadable(_))), "{changed}");
         }
+    }
+
+    #[test]
+    fn a_plan_that_works_in_the_cluster_is_refused_in_words() {
+        let text = text();
+        let plan = plan_of(&lost_pair(), &Options::default());
+        let (node, address) =
+            (plan.visits[0].place.to_string(), plan.visits[0].actions[1].address.to_string());
+        let bare = address.split('@').next().unwrap();
+        for (was, now, words) in [
+            (
+                format!("\"node\": \"{node}\",\n      \"actions\""),
+                "\"node\": null,\n      \"actions\"",
+                "names the cluster",
+            ),
+            (format!("\"address\": \"{address}\""), &format!("\"address\": \"{bare}\""), "is in the cluster"),
+        ] {
+            let changed = text.replacen(&was, now, 1);
+            assert_ne!(changed, text, "{was}");
+            let named = changed.replacen(&plan.id, &name(changed.as_bytes()), 1);
+            let Err(SavedError::Unreadable(why)) = SavedPlan::read(named.as_bytes()) else { panic!("{now}") };
+            assert!(why.to_string().contains(words), "{why}");
+        }
+        // What is no place at all is said as before.
+        let missing = text.replacen(&format!("\"node\": \"{node}\",\n      \"actions\""), "\"actions\"", 1);
+        let Err(SavedError::Unreadable(why)) = SavedPlan::read(missing.as_bytes()) else { panic!() };
+        assert!(why.to_string().contains("missing field `node`"), "{why}");
     }
 
     #[test]

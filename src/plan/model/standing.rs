@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName};
+use crate::types::names::{Address, AuthorityName, KeyPairName};
+use crate::types::place::Place;
 use crate::x509::{Certificate, CertificateRequest, Sha256};
 
 /// How one visit stands.
@@ -26,8 +27,8 @@ pub enum TransactionProgress {
 /// A fact that has changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Changed {
-    /// The node.
-    pub node: NodeName,
+    /// Where.
+    pub place: Place,
     /// What has changed: a path, a service, the members of etcd.
     pub what: String,
     /// What was found when the plan was made.

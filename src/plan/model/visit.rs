@@ -9,6 +9,7 @@ use super::deed::{Action, Why};
 use super::phase::Phase;
 use crate::diff::Finding;
 use crate::types::names::{Address, NodeName, ServiceName};
+use crate::types::place::Place;
 
 /// The work on one node, done or undone as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,8 +25,10 @@ pub struct PlannedTransaction {
     /// It is made at the same time as the visit before it: both are to workers, of which the spec lets so many be worked on at once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub with_previous: bool,
-    /// The node.
-    pub node: NodeName,
+    /// Where it is done. Forms of version 1 know nodes only.
+    #[serde(rename = "node")]
+    #[schemars(with = "NodeName", description = "The node.")]
+    pub place: Place,
     /// The actions, in order.
     pub actions: Vec<Action>,
 }

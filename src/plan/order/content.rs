@@ -86,7 +86,7 @@ fn summary(
             let has_none = view.is_some_and(|view| view.other_credentials.is_some());
             let kept = (!wanted.optional || certificate.is_some()) && !has_none;
             summary.certificates += usize::from(kept);
-            let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
+            let address = Address::on(Target::Identity(identity.clone()), name);
             summary.unchanged += usize::from(kept && !touched.contains(&address));
             if let (Some(certificate), false) = (certificate, wanted.rotated_by_kubelet) {
                 let expires = certificate.facts().not_after;

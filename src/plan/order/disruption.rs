@@ -9,12 +9,13 @@ use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::paths::{lies_below, reads_below};
 use crate::plan::{Deed, Disruption, Input};
 use crate::profile::Reload;
-use crate::types::names::{NodeName, ServiceName, Target};
+use crate::types::names::{ServiceName, Target};
+use crate::types::place::Place;
 
 /// What a deed means for the services that read what it changes. Below a directory that is `moved`, none of them finds it before it is restarted.
 pub(crate) fn disruption(
     deed: &DraftDeed,
-    node: &NodeName,
+    place: &Place,
     input: &Input<'_>,
     moved: &BTreeSet<&str>,
 ) -> Disruption {
@@ -27,7 +28,8 @@ pub(crate) fn disruption(
         return Disruption::Restart { services: [service.clone()].into() };
     }
     let desired = &input.survey.desired;
-    let Some(wanted) = desired.nodes.get(node) else { return Disruption::None };
+    // What is in the cluster is read by its own watchers, and no process of a node has it loaded.
+    let Some(wanted) = desired.at(place) else { return Disruption::None };
     let changed = crate::plan::restart::cause::changes(deed);
     let own_move = deed.moved();
     let is_behind = deed.paths().iter().any(|path| moved.iter().any(|moved| lies_below(path, moved)));

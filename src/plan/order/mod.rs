@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::spec::types::Role;
-use crate::types::names::{Address, AuthorityName, NodeName, Target};
+use crate::types::names::{Address, AuthorityName, Target};
+use crate::types::place::Place;
 
 use super::{Action, Bundle, CaCertificates, Deed, Input, Phase, PlannedTransaction, RestartMethod, Why};
 use crate::plan::known::draft_deed::DraftDeed;
@@ -24,21 +25,21 @@ use crate::plan::order::graph::{Cycle, Graph};
 use crate::plan::order::preconditions::LeftBy;
 use crate::plan::restart::cold_start;
 
-/// What is done on several nodes before anything of the next stage is done on any.
+/// What is done at several places before anything of the next stage is done on any.
 pub(super) struct Stage {
     pub(super) phase: Phase,
-    pub(super) by_node: BTreeMap<NodeName, Vec<DraftDeed>>,
+    pub(super) by_place: BTreeMap<Place, Vec<DraftDeed>>,
 }
 
 /// The deeds of each phase.
-pub(super) fn stages(deeds: BTreeMap<NodeName, Vec<DraftDeed>>) -> Vec<Stage> {
-    let mut by_phase: BTreeMap<Phase, BTreeMap<NodeName, Vec<DraftDeed>>> = BTreeMap::new();
-    for (node, deeds) in deeds {
+pub(super) fn stages(deeds: BTreeMap<Place, Vec<DraftDeed>>) -> Vec<Stage> {
+    let mut by_phase: BTreeMap<Phase, BTreeMap<Place, Vec<DraftDeed>>> = BTreeMap::new();
+    for (place, deeds) in deeds {
         for deed in deeds {
-            by_phase.entry(deed.phase).or_default().entry(node.clone()).or_default().push(deed);
+            by_phase.entry(deed.phase).or_default().entry(place.clone()).or_default().push(deed);
         }
     }
-    by_phase.into_iter().map(|(phase, by_node)| Stage { phase, by_node }).collect()
+    by_phase.into_iter().map(|(phase, by_place)| Stage { phase, by_place }).collect()
 }
 
 /// The visits, in order, with numbered actions.
@@ -47,24 +48,25 @@ pub(super) fn stages(deeds: BTreeMap<NodeName, Vec<DraftDeed>>) -> Vec<Stage> {
 /// A fault of the planner: deeds that wait for each other.
 pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<PlannedTransaction>, Cycle> {
     let mut visits: Vec<PlannedTransaction> = Vec::new();
-    let bears = |node: &NodeName| {
-        let wanted = input.survey.desired.nodes.get(node);
+    let bears = |place: &Place| {
+        let wanted = input.survey.desired.at(place);
         wanted.is_some_and(|wanted| wanted.services.keys().any(quorum::is_member))
     };
     let mut progress = Progress { next: 1, left_by: LeftBy::default() };
-    for Stage { phase, mut by_node } in stages {
-        let members: BTreeSet<&NodeName> = by_node.keys().filter(|node| bears(node)).collect();
-        let order = node_order(&by_node, &members, chosen::leader(input))?;
+    for Stage { phase, mut by_place } in stages {
+        let members: BTreeSet<&Place> = by_place.keys().filter(|place| bears(place)).collect();
+        let leader = chosen::leader(input).map(Place::from);
+        let order = place_order(&by_place, &members, leader.as_ref())?;
         if phase == Phase::Quorum {
-            cold_start::await_quorum(&mut by_node, &order, input);
+            cold_start::await_quorum(&mut by_place, &order, input);
         }
-        let together = together(&order, &by_node, input);
-        for node in order {
-            let deeds = by_node.remove(&node).unwrap_or_default();
+        let together = together(&order, &by_place, input);
+        for place in order {
+            let deeds = by_place.remove(&place).unwrap_or_default();
             let number = u32::try_from(visits.len()).unwrap_or(u32::MAX).saturating_add(1);
-            let actions = actions(deeds, &node, input, &mut progress)?;
-            let with_previous = together.contains(&node);
-            visits.push(PlannedTransaction { number, phase, with_previous, node, actions });
+            let actions = actions(deeds, &place, input, &mut progress)?;
+            let with_previous = together.contains(&place);
+            visits.push(PlannedTransaction { number, phase, with_previous, place, actions });
         }
     }
     Ok(visits)
@@ -72,34 +74,35 @@ pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Planne
 
 /// The nodes that are worked on together with the one before them: workers that wait for nothing from each other, as many at once as the spec allows.
 fn together(
-    order: &[NodeName],
-    by_node: &BTreeMap<NodeName, Vec<DraftDeed>>,
+    order: &[Place],
+    by_place: &BTreeMap<Place, Vec<DraftDeed>>,
     input: &Input<'_>,
-) -> BTreeSet<NodeName> {
+) -> BTreeSet<Place> {
     let desired = &input.survey.desired;
     let at_once = usize::try_from(desired.rollout.max_unavailable).unwrap_or(usize::MAX).max(1);
-    let is_worker = |name: &NodeName| {
-        let roles = desired.nodes.get(name).map(|node| &node.roles);
+    // The cluster is no worker: what is done in it is done alone.
+    let is_worker = |place: &Place| {
+        let roles = desired.at(place).map(|node| &node.roles);
         roles.is_some_and(|roles| !roles.contains(&Role::ControlPlane) && !roles.contains(&Role::Etcd))
     };
-    let waits_for = |name: &NodeName, other: &NodeName| {
-        let deeds = by_node.get(name).into_iter().flatten();
-        deeds.filter_map(|deed| deed.traits().from).any(|source| source == other)
+    let waits_for = |place: &Place, other: &Place| {
+        let deeds = by_place.get(place).into_iter().flatten();
+        deeds.filter_map(|deed| deed.traits().from).any(|source| other.is(source))
     };
     let mut together = BTreeSet::new();
-    let mut wave: Vec<&NodeName> = Vec::new();
-    for name in order {
-        let fits = is_worker(name)
+    let mut wave: Vec<&Place> = Vec::new();
+    for place in order {
+        let fits = is_worker(place)
             && wave.len() < at_once
             && wave
                 .iter()
-                .all(|other| is_worker(other) && !waits_for(name, other) && !waits_for(other, name));
+                .all(|other| is_worker(other) && !waits_for(place, other) && !waits_for(other, place));
         if fits && !wave.is_empty() {
-            together.insert(name.clone());
+            together.insert(place.clone());
         } else {
             wave.clear();
         }
-        wave.push(name);
+        wave.push(place);
     }
     together
 }
@@ -124,23 +127,24 @@ struct Progress {
 
 /// A node from which another one copies, or which signs with an authority that is made in this plan, comes before it.
 /// The node whose etcd `leader` is restarted after those of the others, unless they wait for something from it.
-fn node_order(
-    by_node: &BTreeMap<NodeName, Vec<DraftDeed>>,
-    members: &BTreeSet<&NodeName>,
-    leader: Option<&NodeName>,
-) -> Result<Vec<NodeName>, Cycle> {
-    let mut graph = Graph::new(by_node.keys().cloned());
-    let makers: BTreeSet<&NodeName> = by_node
+fn place_order(
+    by_place: &BTreeMap<Place, Vec<DraftDeed>>,
+    members: &BTreeSet<&Place>,
+    leader: Option<&Place>,
+) -> Result<Vec<Place>, Cycle> {
+    let mut graph = Graph::new(by_place.keys().cloned());
+    let makers: BTreeSet<&Place> = by_place
         .iter()
         .filter(|(_, deeds)| deeds.iter().any(|deed| deed.traits().makes))
-        .map(|(node, _)| node)
+        .map(|(place, _)| place)
         .collect();
-    for (node, deeds) in by_node {
+    for (place, deeds) in by_place {
         for deed in deeds {
             // Its own kind of making: other nodes wait only for the identity that they copy.
             if let Some(copy) = deed.deed.copy() {
-                if copy.from() != node && issues(by_node, copy.from(), &deed.address.subject) {
-                    graph.edge(copy.from(), node);
+                let source = Place::from(copy.from());
+                if source != *place && issues(by_place, &source, &deed.address.subject) {
+                    graph.edge(&source, place);
                 }
                 continue;
             }
@@ -148,45 +152,47 @@ fn node_order(
                 let is_made = |other: &&DraftDeed| {
                     other.traits().makes && other.address.subject.authority() == Some(authority)
                 };
-                let makers = by_node.iter().filter(|(_, deeds)| deeds.iter().any(|deed| is_made(&deed)));
-                makers.filter(|(maker, _)| *maker != node).for_each(|(maker, _)| graph.edge(maker, node));
+                let makers = by_place.iter().filter(|(_, deeds)| deeds.iter().any(|deed| is_made(&deed)));
+                makers.filter(|(maker, _)| *maker != place).for_each(|(maker, _)| graph.edge(maker, place));
             }
             // Only what the other node makes in this very plan has to be there first.
-            if let Some(source) = deed.traits().from.filter(|source| *source != node)
-                && makers.contains(source)
+            if let Some(source) = deed.traits().from.map(Place::from).filter(|source| source != place)
+                && makers.contains(&source)
             {
-                graph.edge(source, node);
+                graph.edge(&source, place);
             }
         }
     }
     // What signs for others is put in order before, unless two nodes sign for each other.
     let mut mended_first = graph.clone();
-    for (node, deed) in by_node.iter().flat_map(|(node, deeds)| deeds.iter().map(move |deed| (node, deed))) {
-        if let Deed::IssueIdentity(issue) = &deed.deed
-            && issue.signer != *node
-            && by_node.get(&issue.signer).into_iter().flatten().any(|other| {
-                let paths = other.paths();
-                paths.iter().any(|path| *path == issue.signer_certificate || *path == issue.signer_key)
-            })
-        {
-            mended_first.edge(&issue.signer, node);
+    for (place, deed) in
+        by_place.iter().flat_map(|(place, deeds)| deeds.iter().map(move |deed| (place, deed)))
+    {
+        let Deed::IssueIdentity(issue) = &deed.deed else { continue };
+        let signer = Place::from(&issue.signer);
+        let is_written = |other: &DraftDeed| {
+            let paths = other.paths();
+            paths.iter().any(|path| *path == issue.signer_certificate || *path == issue.signer_key)
+        };
+        if signer != *place && by_place.get(&signer).into_iter().flatten().any(is_written) {
+            mended_first.edge(&signer, place);
         }
     }
     if !mended_first.is_cyclic() {
         graph = mended_first;
     }
     // Each of these orders is better than the next one, where what is copied leaves the choice.
-    let members = members_in_turn(by_node, members, leader);
+    let members = members_in_turn(by_place, members, leader);
     let leader_last = leader.map(|leader| {
-        let (last, others): (Vec<&NodeName>, Vec<&NodeName>) =
-            members.iter().flatten().copied().partition(|node| *node == leader);
+        let (last, others): (Vec<&Place>, Vec<&Place>) =
+            members.iter().flatten().copied().partition(|place| *place == leader);
         vec![others, last]
     });
     for turns in [Some(members.clone()), leader_last].into_iter().flatten() {
         let mut in_turn = graph.clone();
-        for (turn, nodes) in turns.iter().enumerate() {
+        for (turn, places) in turns.iter().enumerate() {
             for later in turns.iter().skip(turn + 1).flatten() {
-                nodes.iter().for_each(|node| in_turn.edge(node, later));
+                places.iter().for_each(|place| in_turn.edge(place, later));
             }
         }
         if let Ok(order) = in_turn.order() {
@@ -199,34 +205,34 @@ fn node_order(
 /// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that
 /// get new certificates with their restart, whose old ones may not work; then the others, and the leader last, since its restart costs an election.
 fn members_in_turn<'a>(
-    by_node: &'a BTreeMap<NodeName, Vec<DraftDeed>>,
-    members: &BTreeSet<&NodeName>,
-    leader: Option<&NodeName>,
-) -> Vec<Vec<&'a NodeName>> {
+    by_place: &'a BTreeMap<Place, Vec<DraftDeed>>,
+    members: &BTreeSet<&Place>,
+    leader: Option<&Place>,
+) -> Vec<Vec<&'a Place>> {
     let issues = |deed: &DraftDeed| {
         matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_))
     };
     let mut turns = vec![Vec::new(); 4];
-    if !by_node.values().flatten().any(quorum::restarts_member) {
+    if !by_place.values().flatten().any(quorum::restarts_member) {
         return Vec::new();
     }
-    for (node, deeds) in by_node.iter().filter(|(node, _)| members.contains(node)) {
+    for (place, deeds) in by_place.iter().filter(|(place, _)| members.contains(place)) {
         let turn = match deeds.iter().any(quorum::restarts_member) {
-            true if leader == Some(node) => 3,
+            true if leader == Some(place) => 3,
             true if deeds.iter().any(issues) => 1,
             true => 2,
             false => 0,
         };
         if let Some(turn) = turns.get_mut(turn) {
-            turn.push(node);
+            turn.push(place);
         }
     }
     turns
 }
 
-/// Whether an identity is issued on a node.
-fn issues(by_node: &BTreeMap<NodeName, Vec<DraftDeed>>, node: &NodeName, subject: &Target) -> bool {
-    let mut deeds = by_node.get(node).into_iter().flatten();
+/// Whether an identity is issued at a place.
+fn issues(by_place: &BTreeMap<Place, Vec<DraftDeed>>, place: &Place, subject: &Target) -> bool {
+    let mut deeds = by_place.get(place).into_iter().flatten();
     let is_new = |deed: &Deed| matches!(deed, Deed::IssueIdentity(_) | Deed::InstallIdentity(_));
     deeds.any(|deed| deed.address.subject == *subject && is_new(&deed.deed))
 }
@@ -281,11 +287,11 @@ fn keyed(deeds: Vec<DraftDeed>) -> BTreeMap<Key, DraftDeed> {
 
 fn actions(
     mut deeds: Vec<DraftDeed>,
-    node: &NodeName,
+    place: &Place,
     input: &Input<'_>,
     Progress { next, left_by }: &mut Progress,
 ) -> Result<Vec<Action>, Cycle> {
-    add_frame(&mut deeds, node);
+    add_frame(&mut deeds, place);
     let deeds = keyed(deeds);
     let graph = edges(&deeds);
     let order = graph.order()?;
@@ -302,15 +308,19 @@ fn actions(
     for key in order {
         let (Some(deed), Some(number)) = (deeds.get(&key), numbers.get(&key)) else { continue };
         let preconditions = preconditions::preconditions(deed, &input.survey.observed, left_by);
-        for path in deed.paths() {
-            left_by.insert(node.clone(), path, *number);
+        match place {
+            Place::Node(node) => {
+                deed.paths().into_iter().for_each(|path| left_by.insert(node.clone(), path, *number));
+            }
+            // No later action finds a file there.
+            Place::Cluster => {}
         }
         actions.push(Action {
             number: *number,
             address: deed.address.clone(),
             reasons: deed.reasons.clone(),
             preconditions,
-            disruption: disruption(deed, node, input, &moved),
+            disruption: disruption(deed, place, input, &moved),
             undo: deed.traits().undo,
             after: graph.before(&key).filter_map(|key| numbers.get(key).copied()).collect(),
             deed: deed.deed.clone(),
@@ -320,11 +330,16 @@ fn actions(
 }
 
 /// Every visit begins with a snapshot of what it touches and ends with a check; undoing what a crash left has its own copies, and saving etcd's data touches nothing.
-fn add_frame(deeds: &mut Vec<DraftDeed>, node: &NodeName) {
+fn add_frame(deeds: &mut Vec<DraftDeed>, place: &Place) {
+    let node = match place {
+        Place::Node(node) => node,
+        // It has no files that could be put back or read afresh.
+        Place::Cluster => return,
+    };
     if deeds.iter().all(|deed| !deed.traits().transaction) {
         return;
     }
-    let address = Address { subject: Target::Node, node: node.clone() };
+    let address = Address::on(Target::Node, node);
     let paths: BTreeSet<String> = deeds.iter().flat_map(|deed| deed.paths()).map(str::to_owned).collect();
     let identities = deeds.iter().filter_map(|deed| match (&deed.deed, &deed.address.subject) {
         (
@@ -378,7 +393,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
         }
         // A further file of an authority is copied from the main one of this node, which the same kind of deed may bring from another node.
         let is_copied_here =
-            matches!(&deed.deed, Deed::CopyAuthorityCertificate { from, .. } if *from == deed.address.node);
+            matches!(&deed.deed, Deed::CopyAuthorityCertificate { from, .. } if deed.address.place.is(from));
         for path in deed.traits().reads {
             let is_before =
                 |writer: &Key| writer.rank < key.rank || is_copied_here && writer.rank == key.rank;

@@ -29,7 +29,7 @@ impl LeftBy {
 
 /// What a deed needs to find.
 pub(crate) fn preconditions(deed: &DraftDeed, observed: &Observed, left_by: &LeftBy) -> Vec<Precondition> {
-    let own = &deed.address.node;
+    let own = deed.address.node();
     let mut needed: BTreeSet<(&NodeName, &str)> = BTreeSet::new();
     let mut files = Vec::new();
     for (node, path) in places(deed) {
@@ -42,33 +42,34 @@ pub(crate) fn preconditions(deed: &DraftDeed, observed: &Observed, left_by: &Lef
             (None, None) => continue,
         };
         if expected != Expected::Fact(Fact::Unknown) {
-            let node = (node != own).then(|| node.clone());
+            let node = (Some(node) != own).then(|| node.clone());
             files.push(Precondition::File { node, path: path.to_owned(), expected });
         }
     }
     if let (Deed::Restart { how, .. }, Target::Service(service)) = (&deed.deed, &deed.address.subject)
-        && let Some(facts) = facts_of(observed, own)
+        && let Some(facts) = observed.facts_at(&deed.address.place)
     {
         files.extend(of_restart(how, service, facts));
     }
     files
 }
 
-/// The files that a deed writes, and those that decided what it writes.
-fn places(draft: &DraftDeed) -> Vec<(&NodeName, &str)> {
-    let (own, deed) = (&draft.address.node, &draft.deed);
-    let mut places: Vec<(&NodeName, &str)> = draft.paths().into_iter().map(|path| (own, path)).collect();
+/// The files that a deed writes, and those that decided what it writes. Of its own those on a node: what is in the cluster is no file.
+fn places<'d>(draft: &'d DraftDeed) -> Vec<(&'d NodeName, &'d str)> {
+    let deed = &draft.deed;
+    let here = |path: &'d str| draft.address.node().map(|node| (node, path));
+    let mut places: Vec<(&NodeName, &str)> = draft.paths().into_iter().filter_map(here).collect();
     if let Some(issue) = deed.issue() {
         places.push((&issue.signer, &issue.signer_certificate));
         places.push((&issue.signer, &issue.signer_key));
-        places.push((own, &issue.verified_by));
+        places.extend(here(&issue.verified_by));
     }
     if let Some(copy) = deed.copy() {
         places.extend(copy.source.files().into_iter().map(|file| (copy.from(), file.path.as_str())));
-        places.push((own, &copy.verified_by));
+        places.extend(here(&copy.verified_by));
     }
     if let Deed::InstallIdentity(install) = deed {
-        places.push((own, &install.verified_by));
+        places.extend(here(&install.verified_by));
     }
     if let Deed::CopyAuthorityCertificate { from, source, .. } | Deed::CopyKey(KeyCopy { from, source, .. }) =
         deed
@@ -76,10 +77,10 @@ fn places(draft: &DraftDeed) -> Vec<(&NodeName, &str)> {
         places.push((from, source));
     }
     if let Deed::ExtendAuthority { key, .. } = deed {
-        places.push((own, &key.path));
+        places.extend(here(&key.path));
     }
     if let Deed::WritePublicKey { private, .. } = deed {
-        places.push((own, &private.path));
+        places.extend(here(&private.path));
     }
     places
 }

@@ -82,7 +82,7 @@ fn restarts_in(builder: &mut Builder<'_>, of: Phase, name: &NodeName, node: &Des
         // However it re-reads files, it has another directory open than the one that is there now.
         let is_in_use = |directory: &&String| reads_below(wanted, node, directory);
         reads.extend(moved.iter().filter(is_in_use).map(|directory| format!("the directory {directory}")));
-        let address = Address { subject: Target::Service(service.clone()), node: name.clone() };
+        let address = Address::on(Target::Service(service.clone()), name);
         let due = builder.findings(&address).iter();
         // Nobody is restarted to load what this plan drops: that comes once it is gone.
         let waits_for_drop = loads_what_is_dropped(builder, name, wanted);
@@ -182,7 +182,7 @@ fn way_of_unit(builder: &mut Builder<'_>, cause: &Cause<'_>, unit: &str) -> Way 
     } else {
         let state = facts.unit_file_state.clone().unwrap_or_default();
         let reason = Reason::StoppedByHand { unit: own(), state };
-        let address = Address { subject: Target::Service(cause.service.clone()), node: cause.node.clone() };
+        let address = Address::on(Target::Service(cause.service.clone()), cause.node);
         let noted = Noted { address, finding: Finding::note(reason) };
         if !builder.draft.notes.contains(&noted) {
             builder.draft.notes.push(noted);
@@ -297,7 +297,7 @@ fn leave_running(
         }
         Some(format!("plan again once this CA is dropped from ca/{authority}"))
     });
-    let address = Address { subject: Target::Service(service.clone()), node: name.clone() };
+    let address = Address::on(Target::Service(service.clone()), name);
     let blocked = Blocked { address, because, help, findings: due };
     // Members of etcd that wait for each other need every one of them.
     match builder.is_cold {

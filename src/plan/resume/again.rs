@@ -15,8 +15,9 @@ use crate::plan::{
     Action, Again, Bundle, CaCertificates, Deed, Disruption, Draft, Made, Options, Phase, PlanContent,
     PlanProgress, PlannedTransaction, SavedPlan, TransactionProgress,
 };
-use crate::types::names::{Address, AuthorityName, NodeName, Target};
+use crate::types::names::{Address, AuthorityName, Target};
 use crate::types::non_empty::NonEmpty;
+use crate::types::place::Place;
 use crate::x509::Certificate;
 
 /// What is carried out of a saved plan.
@@ -44,8 +45,8 @@ pub struct Passed {
     pub number: u32,
     /// Its phase.
     pub phase: Phase,
-    /// Its node.
-    pub node: NodeName,
+    /// Where it works.
+    pub place: Place,
 }
 
 /// The first action in which a saved plan and the plan made anew differ.
@@ -84,7 +85,7 @@ impl SavedPlan {
         // What is shared was issued once for all of its nodes.
         for action in self.says.actions() {
             if let Deed::CopyIdentity(copy) = &action.deed {
-                let from = Address { subject: action.address.subject.clone(), node: copy.from().clone() };
+                let from = Address::on(action.address.subject.clone(), copy.from());
                 if replaced.contains(&from) {
                     replaced.insert(action.address.clone());
                 }
@@ -186,7 +187,7 @@ impl SavedPlan {
         let passed = self.says.visits.iter().filter(|visit| !is_left(visit.number)).map(|visit| Passed {
             number: visit.number,
             phase: visit.phase,
-            node: visit.node.clone(),
+            place: visit.place.clone(),
         });
         passed.collect()
     }
@@ -204,7 +205,7 @@ impl Compare<'_> {
         saved: Option<&PlannedTransaction>,
         new: Option<&PlannedTransaction>,
     ) -> Result<(), Difference> {
-        let place = |visit: &PlannedTransaction| (visit.phase, visit.node.clone());
+        let place = |visit: &PlannedTransaction| (visit.phase, visit.place.clone());
         if saved.map(place) != new.map(place) {
             let first = |visit: Option<&PlannedTransaction>| {
                 visit.map(|visit| {
@@ -214,7 +215,7 @@ impl Compare<'_> {
                     };
                     format!(
                         "work on {}{of_phase}: {}",
-                        visit.node,
+                        visit.place,
                         told(visit.actions.get(1).or(visit.actions.first()))
                     )
                 })

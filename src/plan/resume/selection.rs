@@ -91,7 +91,7 @@ impl Known {
                 known.nodes.insert(name.clone());
                 for subject in subjects(node) {
                     known.nodes_of.entry(subject.to_string()).or_default().insert(name.clone());
-                    known.addresses.push(Address { subject, node: name.clone() });
+                    known.addresses.push(Address::on(subject, name));
                 }
             }
         }
@@ -107,12 +107,12 @@ impl Known {
     ) -> Option<SelectsNothing> {
         let mut first = None;
         for address in self.addresses.iter().filter(|address| selector.matches(address)) {
-            let why = match self.left_alone.contains(&address.node) {
-                true => Some((
-                    format!("{} is left out by --skip-node {}", quoted(&selector.to_string()), address.node),
+            let why = match address.node().filter(|node| self.left_alone.contains(*node)) {
+                Some(node) => Some((
+                    format!("{} is left out by --skip-node {node}", quoted(&selector.to_string())),
                     "leave out one of the two".to_owned(),
                 )),
-                false => excluded(address),
+                None => excluded(address),
             };
             match why {
                 Some(why) => first = first.or(Some(why)),

@@ -14,7 +14,7 @@ use crate::plan::{Deed, Phase};
 /// What the snapshots of a node still hold goes in a phase of its own: there is no way back from it.
 pub(crate) fn build(builder: &mut Builder<'_>, name: &NodeName, node: &DesiredNode) {
     for authority in node.authorities.keys() {
-        let address = Address { subject: Target::Authority(authority.clone()), node: name.clone() };
+        let address = Address::on(Target::Authority(authority.clone()), name);
         let due: Vec<_> = builder
             .findings(&address)
             .iter()

@@ -54,7 +54,7 @@ fn is_about_two(
             follows && is_it(authority)
         }
         Target::Identity(identity) => {
-            let node = builder.input.survey.desired.nodes.get(&address.node);
+            let node = builder.input.survey.desired.at(&address.place);
             let wanted = node.and_then(|node| node.identities.get(identity));
             let authority = wanted.and_then(|wanted| wanted.authority.as_ref());
             matches!(finding.reason, Reason::WrongIssuer { .. }) && authority.is_some_and(is_it)
@@ -140,7 +140,7 @@ fn issued_otherwise(builder: &Builder<'_>, name: &AuthorityName, stays: &Certifi
             let held = builder.held.identity(node, identity);
             let certificate = held.and_then(|held| held.certificate.as_ref());
             if certificate.is_some_and(|certificate| !is_issued_by(certificate, stays)) {
-                found.push(Address { subject: Target::Identity(identity.clone()), node: node.clone() });
+                found.push(Address::on(Target::Identity(identity.clone()), node));
             }
         }
     }
@@ -150,7 +150,7 @@ fn issued_otherwise(builder: &Builder<'_>, name: &AuthorityName, stays: &Certifi
 fn choose(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAuthority) {
     let Some(view) = builder.held.authorities.get(name).cloned() else { return };
     let holder = view.certificates.keys().next();
-    let at = holder.map(|node| Address { subject: Target::Authority(name.clone()), node: node.clone() });
+    let at = holder.map(|node| Address::on(Target::Authority(name.clone()), node));
     // Which CA stays cannot be decided while it is not known which one they hold.
     if at.is_some_and(|at| is_held(builder, name, &at, Vec::new())) {
         builder.recovery.told.insert(name.clone());
@@ -214,8 +214,8 @@ fn choose(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAutho
         named(&stays),
         steps.join(", ")
     );
-    let nodes: BTreeSet<NodeName> =
-        others.into_iter().cloned().chain(reissued.into_iter().map(|address| address.node)).collect();
+    let reissued_on = reissued.iter().filter_map(|address| address.node().cloned());
+    let nodes: BTreeSet<NodeName> = others.into_iter().cloned().chain(reissued_on).collect();
     tell_mixed(builder, name, &nodes, because, help);
 }
 
@@ -227,7 +227,7 @@ fn tell_mixed<'n>(
     help: String,
 ) {
     for node in nodes {
-        let address = Address { subject: Target::Authority(name.clone()), node: node.clone() };
+        let address = Address::on(Target::Authority(name.clone()), node);
         builder.block(&address, because.clone(), Some(help.clone()), &[]);
     }
     builder.recovery.told.insert(name.clone());
@@ -256,7 +256,7 @@ pub(crate) fn holder_of(
                 root: stays.clone(),
                 source: RootSource { certificate: root.certificate_path.clone(), key: root.key_path.clone() },
             };
-            let address = Address { subject: Target::Authority(name.clone()), node: (*node).clone() };
+            let address = Address::on(Target::Authority(name.clone()), node);
             let why = mixed_reasons(builder, &address);
             builder.add(address, deed, why, true);
             (*node, *files)
@@ -279,7 +279,7 @@ pub(crate) fn replace_authority(
     stays: &Certificate,
 ) {
     let Some(view) = builder.held.authorities.get(name).cloned() else { return };
-    let address = Address { subject: Target::Authority(name.clone()), node: node.clone() };
+    let address = Address::on(Target::Authority(name.clone()), node);
     let why = mixed_reasons(builder, &address);
     let held = view.on_node(node).unwrap_or_default();
     if held.iter().ne([stays]) {

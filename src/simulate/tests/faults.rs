@@ -1,6 +1,7 @@
 //! Faults of a planner, planted: each is found, with the step and the connection. Beside each the plan without the fault, which passes.
 
 use super::*;
+use crate::types::place::Place;
 
 /// The authority that stands for a new one.
 pub(super) const NEW: &str = "front-proxy-ca";
@@ -181,6 +182,26 @@ fn with_a_member_down_the_restart_of_another_one_is_refused_by_name() {
     assert_eq!(blocked.address.to_string(), "svc/etcd@cp-1");
     assert_eq!(blocked.because, "step 1 would leave 0 of 3 that work, and 2 are needed");
     assert_eq!(blocked.help.as_deref(), Some("bring back first what of etcd does not work now"));
+}
+
+#[test]
+fn a_step_in_the_cluster_is_refused_since_nothing_of_the_cluster_is_played() {
+    let mut plan = by_hand(vec![("cp-1", vec![bundle("ca", &["ca"])])]);
+    played(&plan).unwrap();
+    let node = std::mem::replace(&mut plan.visits[0].place, Place::Cluster);
+    plan.visits[0].actions[0].address.place = Place::Cluster;
+    for place in [Place::Cluster, node] {
+        plan.visits[0].place = place;
+        let found = played(&plan).unwrap_err();
+        let Counterexample::Refused { when, address, reason } = &found else { panic!("{found}") };
+        assert_eq!((*when, address.to_string().as_str()), (When::Step(1), "ca/ca"));
+        assert!(reason.contains("nothing is simulated"), "{reason}");
+    }
+    let visits: Vec<&PlannedTransaction> = plan.visits.iter().collect();
+    let wave = [vec![visits[0], visits[0]]];
+    simulate_waves(&plan, &wave, &agreement(), &Processes::default()).unwrap_err();
+    let checked = check(Draft::by_hand(plan), &agreement(), &Processes::default()).unwrap();
+    assert!(!checked.applicable && checked.blocked[0].because.contains("step 1 would fail"));
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn by_hand(visits: Vec<(&str, Vec<(Target, Deed)>)>) -> PlanContent {
         let node: NodeName = node.parse().unwrap();
         let actions = deeds.into_iter().map(|(subject, deed)| {
             number += 1;
-            let address = Address { subject, node: node.clone() };
+            let address = Address::on(subject, &node);
             Action {
                 number,
                 undo: deed.traits(&address).undo,
@@ -67,7 +67,13 @@ fn by_hand(visits: Vec<(&str, Vec<(Target, Deed)>)>) -> PlanContent {
         let actions = actions.collect();
         let number = u32::try_from(place).unwrap() + 1;
         let (phase, with_previous) = (Phase::Ordinary, false);
-        plan.visits.push(PlannedTransaction { number, phase, with_previous, node: node.clone(), actions });
+        plan.visits.push(PlannedTransaction {
+            number,
+            phase,
+            with_previous,
+            place: node.clone().into(),
+            actions,
+        });
     }
     plan
 }

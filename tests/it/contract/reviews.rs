@@ -126,14 +126,14 @@ fn errors_without_end_are_cut_and_it_is_said() {
 
 /// A run of the plan in which its visits ended so, and no later one was begun.
 fn ended(plan: &Plan, ends: &[VisitEnd], because: String) -> Report {
-    let node = plan.visits[0].node.clone();
+    let place = plan.visits[0].place.clone();
     let ends = ends.iter().cloned().chain(std::iter::repeat(VisitEnd::NotStarted));
     let visits = plan.visits.iter().zip(ends);
     Report {
         run: plan.id.clone(),
         outcome: Outcome::Partial,
-        visits: visits.map(|(visit, end)| VisitReport { node: visit.node.clone(), end }).collect(),
-        failure: Some(Failure { node, step: None, kind: FailureKind::Step, because }),
+        visits: visits.map(|(visit, end)| VisitReport { place: visit.place.clone(), end }).collect(),
+        failure: Some(Failure { place, step: None, kind: FailureKind::Step, because }),
         requests: Default::default(),
     }
 }

@@ -49,7 +49,7 @@ const EXTEND: &str = "onExpiry: extend, validity: 20y, renewBefore: 12y";
 
 /// The phases in which a file is written on a node.
 fn written(plan: &Plan, node: &str, path: &str) -> Vec<Phase> {
-    let here = plan.visits.iter().filter(|visit| visit.node.as_str() == node);
+    let here = plan.visits.iter().filter(|visit| visit.place.as_str() == node);
     let of_visit = |visit: &pki::plan::PlannedTransaction| {
         let writes = visit.actions.iter().any(
             |action| matches!(&action.deed, Deed::WriteBundle { file, .. } | Deed::ExtendAuthority { certificate: file, .. } if file.path == path),

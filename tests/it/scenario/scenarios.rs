@@ -162,7 +162,7 @@ fn planned(folder: &Path, name: &str, cluster: &Cluster, ours: &BTreeSet<String>
     let planned: BTreeSet<String> = plan
         .visits
         .iter()
-        .flat_map(|visit| visit.actions.iter().map(move |action| (&visit.node, action)))
+        .flat_map(|visit| visit.actions.iter().map(move |action| (&visit.place, action)))
         .flat_map(|(node, action)| action.paths().into_iter().map(move |path| format!("{node}{path}")))
         .collect();
     // A path through a link is another one on the disk.

@@ -273,7 +273,7 @@ fn trusting(survey: &Survey, node: &Node, other: &Certificate, restarts: bool) -
         deeds.push((Target::Service("etcd".parse().unwrap()), restart));
     }
     let actions = deeds.into_iter().map(|(subject, deed)| {
-        let address = Address { subject, node: name.clone() };
+        let address = Address::on(subject, name);
         Action {
             number: 0,
             undo: deed.traits(&address).undo,

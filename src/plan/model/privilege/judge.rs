@@ -111,7 +111,7 @@ impl<'a> Judge<'a> {
                 self.of_certificate(address, &new, true)
             }
             Gives::Copied(copy) => {
-                let at_home = Address { subject: address.subject.clone(), node: copy.from().clone() };
+                let at_home = Address::on(address.subject.clone(), copy.from());
                 let known = copy.certificate.as_ref().map(subject_of);
                 let subject = known.or_else(|| self.issued.get(&at_home).cloned());
                 let authority = self.wanted(address).and_then(|wanted| wanted.authority.as_ref());
@@ -129,13 +129,11 @@ impl<'a> Judge<'a> {
                 self.of_certificate(address, &new, true)
             }
             // What is no CA's key is nobody's of another role.
-            Gives::Authority(Some(key)) | Gives::Key(key) => self
-                .key_of_another_role(address)
-                .into_iter()
-                .chain(self.open_key(&address.node, key))
-                .collect(),
-            Gives::Access(file) if self.is_key(&address.node, &file.path) => {
-                self.open_key(&address.node, file).into_iter().collect()
+            Gives::Authority(Some(key)) | Gives::Key(key) => {
+                self.key_of_another_role(address).into_iter().chain(self.open_key(address, key)).collect()
+            }
+            Gives::Access(file) if self.is_key(address, &file.path) => {
+                self.open_key(address, file).into_iter().collect()
             }
             Gives::Access(_) => Vec::new(),
             Gives::Trust { bundle, before } => bundle
@@ -150,8 +148,9 @@ impl<'a> Judge<'a> {
         &self.survey.desired
     }
 
-    fn layout(&self, node: &NodeName) -> Option<&'a DesiredNode> {
-        self.desired().layout().get(node)
+    /// What the layout itself has where a thing is; it has nothing in the cluster.
+    fn layout(&self, address: &Address) -> Option<&'a DesiredNode> {
+        self.desired().layout().get(address.node()?)
     }
 
     fn facts(&self, node: &NodeName) -> Option<&'a NodeFacts> {
@@ -160,13 +159,13 @@ impl<'a> Judge<'a> {
 
     fn wanted(&self, address: &Address) -> Option<&'a DesiredIdentity> {
         let Target::Identity(identity) = &address.subject else { return None };
-        self.desired().nodes.get(&address.node)?.identities.get(identity)
+        self.desired().at(&address.place)?.identities.get(identity)
     }
 
     /// What the layout itself has at a place of a node.
-    fn own(&self, node: &NodeName, storage: &Storage) -> Option<&'a DesiredIdentity> {
+    fn own(&self, address: &Address, storage: &Storage) -> Option<&'a DesiredIdentity> {
         let path = storage.certificate_path();
-        let mut identities = self.layout(node)?.identities.values();
+        let mut identities = self.layout(address)?.identities.values();
         // What a kubelet has pointed its kubeconfig at is the place of the same certificate.
         let is_rotated = |place: &Storage| match place {
             Storage::Kubeconfig { rotated, .. } => rotated.as_deref() == Some(path),
@@ -178,7 +177,6 @@ impl<'a> Judge<'a> {
     }
 
     fn of_certificate(&self, address: &Address, new: &New<'_>, writes_key: bool) -> Vec<Privilege> {
-        let node = &address.node;
         let mut found = if writes_key { self.of_keys(address, new.storage) } else { Vec::new() };
         let before = new.before.filter(|before| self.is_vouched_for(new.authority, before));
         let had = before.map(subject_of);
@@ -188,7 +186,7 @@ impl<'a> Judge<'a> {
         }
         // What could be shown before can be shown after.
         let had = had.filter(|_| before.is_some_and(|before| usages_of(before).contains(&Usage::Client)));
-        let own = self.own(node, new.storage).filter(|own| {
+        let own = self.own(address, new.storage).filter(|own| {
             own.authority.as_ref() == Some(new.authority) && own.usages.contains(&Usage::Client)
         });
         let given: &[SubjectName] = own.map_or(&[], |own| &own.accepted_subjects);
@@ -221,7 +219,7 @@ impl<'a> Judge<'a> {
             found.push(Privilege::FrontProxy { authority: new.authority.clone() });
         }
         if own.is_none() {
-            found.extend(self.client_of_another_role(node, new.authority, user));
+            found.extend(self.client_of_another_role(address, new.authority, user));
         }
         found
     }
@@ -236,7 +234,7 @@ impl<'a> Judge<'a> {
     /// A client certificate under one of the layout's own CAs, for a user whom the layout has elsewhere, or on a node that could not sign it for itself.
     fn client_of_another_role(
         &self,
-        node: &NodeName,
+        address: &Address,
         authority: &AuthorityName,
         user: &str,
     ) -> Option<Privilege> {
@@ -244,7 +242,7 @@ impl<'a> Judge<'a> {
         if let Some(identity) = users.get(user) {
             return Some(Privilege::OtherRole { what: format!("a client certificate of {identity}'s user") });
         }
-        let copy = self.layout(node).and_then(|node| node.authorities.get(authority));
+        let copy = self.layout(address).and_then(|node| node.authorities.get(authority));
         let holds_key = copy.is_some_and(|copy| copy.may_hold_key);
         (!holds_key)
             .then(|| Privilege::OtherRole { what: format!("a further client certificate of ca/{authority}") })
@@ -252,9 +250,8 @@ impl<'a> Judge<'a> {
 
     fn key_of_another_role(&self, address: &Address) -> Option<Privilege> {
         let authority = address.subject.authority()?;
-        let layout = self.desired().layout();
-        let is_known = layout.values().any(|node| node.authorities.contains_key(authority));
-        let copy = layout.get(&address.node).and_then(|node| node.authorities.get(authority));
+        let is_known = self.desired().layout().values().any(|node| node.authorities.contains_key(authority));
+        let copy = self.layout(address).and_then(|node| node.authorities.get(authority));
         let is_given = copy.is_some_and(|copy| copy.may_hold_key);
         (is_known && !is_given).then(|| Privilege::OtherRole { what: format!("the key of ca/{authority}") })
     }
@@ -285,18 +282,19 @@ impl<'a> Judge<'a> {
 
     /// The privileges of the files in which a key lies.
     fn of_keys(&self, address: &Address, storage: &Storage) -> Vec<Privilege> {
-        self.open_key(&address.node, key_file(storage)).into_iter().collect()
+        self.open_key(address, key_file(storage)).into_iter().collect()
     }
 
     /// Whether a file is a private key or holds one.
-    fn is_key(&self, node: &NodeName, path: &str) -> bool {
-        let Some(wanted) = self.desired().nodes.get(node) else { return false };
+    fn is_key(&self, address: &Address, path: &str) -> bool {
+        let Some(wanted) = self.desired().at(&address.place) else { return false };
         key_files(wanted).any(|file| file.path == path)
     }
 
-    /// Bits for others, or an owner, that neither the layout gives nor the key there has.
-    fn open_key(&self, node: &NodeName, file: &FileSpec) -> Option<Privilege> {
-        let layout = self.layout(node);
+    /// Bits for others, or an owner, that neither the layout gives nor the key there has. Only files on nodes have any.
+    fn open_key(&self, address: &Address, file: &FileSpec) -> Option<Privilege> {
+        let node = address.node()?;
+        let layout = self.layout(address);
         let own = layout.and_then(|layout| own_key_file(layout, &file.path));
         // A key that could not be read vouches for no owner and no bits: then more is asked for, and never less.
         let there = self.facts(node).and_then(|facts| facts.files.get(&file.path)?.known().ok()?);
@@ -339,7 +337,7 @@ impl<'a> Judge<'a> {
         // A node that lacks what all others trust gains nothing that the cluster did not accept.
         let elsewhere = self.authorities.get(authority).map(|view| &view.certificates);
         let mut others =
-            elsewhere.into_iter().flatten().filter(|(node, _)| **node != address.node).peekable();
+            elsewhere.into_iter().flatten().filter(|(node, _)| !address.place.is(node)).peekable();
         let is_everywhere = others.peek().is_some() && others.all(|(_, held)| held.contains(one));
         (!is_known && !is_everywhere)
             .then(|| Privilege::TrustGained { fingerprint, subject: facts.subject.to_string() })

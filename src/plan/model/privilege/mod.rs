@@ -17,6 +17,7 @@ use crate::diagnostic::escaped;
 use crate::diff::AuthorityView;
 use crate::types::lookalike::spelled;
 use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Target};
+use crate::types::place::Place;
 use crate::types::scalars::FileMode;
 use crate::x509::Sha256;
 
@@ -166,12 +167,14 @@ pub(crate) fn privileges(
 pub(crate) fn runs_as_root(desired: &Desired, visits: &[PlannedTransaction]) -> Vec<RootCommand> {
     let mut found: Vec<RootCommand> = Vec::new();
     for action in visits.iter().flat_map(|visit| &visit.actions) {
-        let (Deed::Restart { how: RestartMethod::Command { argv }, .. }, Target::Service(service)) =
-            (&action.deed, &action.address.subject)
+        // Commands run on nodes and nowhere else.
+        let (
+            Deed::Restart { how: RestartMethod::Command { argv }, .. },
+            Address { subject: Target::Service(service), place: Place::Node(node) },
+        ) = (&action.deed, &action.address)
         else {
             continue;
         };
-        let node = &action.address.node;
         let own = desired.layout().get(node).and_then(|node| node.services.get(service));
         if own.and_then(|own| own.restart.as_ref()?.command.as_ref()) == Some(argv) {
             continue;

@@ -13,6 +13,7 @@ use crate::profile::{At, What};
 use crate::protocol::health_check::HealthCheck;
 use crate::spec::types::Restart;
 use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Target};
+use crate::types::place::Place;
 use crate::x509::Certificate;
 
 use crate::plan::known::builder::Builder;
@@ -30,15 +31,15 @@ pub(crate) fn assign_phases(builder: &mut Builder<'_>) {
     let domains: BTreeMap<NodeName, Domain> =
         desired.nodes.iter().map(|(name, node)| (name.clone(), Domain::of(node))).collect();
     let is_replaced = |deed: &DraftDeed| {
-        let domain = domains.get(&deed.address.node);
+        let domain = deed.address.node().and_then(|node| domains.get(node));
         deed.replaces && domain.is_some_and(|domain| domain.holds(&deed.address.subject))
     };
     // Where nothing was before, nothing has run, and nobody waits for it.
     if !builder.draft.deeds.values().flatten().any(is_replaced) {
         return;
     }
-    for (name, deeds) in &mut builder.draft.deeds {
-        let Some(domain) = domains.get(name) else { continue };
+    for (place, deeds) in &mut builder.draft.deeds {
+        let Some(domain) = place.node().and_then(|node| domains.get(node)) else { continue };
         for deed in deeds.iter_mut().filter(|deed| domain.holds(&deed.address.subject)) {
             deed.phase = Phase::Quorum;
             builder.is_cold = true;
@@ -107,7 +108,7 @@ fn has_had_one(builder: &Builder<'_>) -> bool {
 /// Whether everything that etcd has to show on a node is there and valid, or made by this plan: without it no member comes back, and nobody can wait for it.
 fn has_what_it_shows(builder: &Builder<'_>, name: &NodeName) -> bool {
     identities_of_etcd(builder, name).all(|identity| {
-        let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
+        let address = Address::on(Target::Identity(identity.clone()), name);
         let held = builder.held.identity(name, identity);
         let is_valid = |certificate: &Certificate| certificate.facts().not_after >= builder.input.now;
         let is_there =
@@ -214,17 +215,17 @@ impl Domain {
 
 /// The last node of the phase that brings etcd back waits for what all of them make together.
 pub(crate) fn await_quorum(
-    by_node: &mut BTreeMap<NodeName, Vec<DraftDeed>>,
-    order: &[NodeName],
+    by_place: &mut BTreeMap<Place, Vec<DraftDeed>>,
+    order: &[Place],
     input: &Input<'_>,
 ) {
     let desired = &input.survey.desired;
-    let member = |name: &&NodeName| desired.nodes.get(*name).and_then(|node| Some((node, etcd_gate(node)?)));
-    let last = order.iter().rev().find_map(|name| Some((name, member(&name)?)));
-    let Some((name, (node, gate))) = last else { return };
+    let member = |place: &Place| desired.at(place).and_then(|node| Some((node, etcd_gate(node)?)));
+    let last = order.iter().rev().find_map(|place| Some((place, member(place)?)));
+    let Some((place, (node, gate))) = last else { return };
     let Some(service) = node.services.keys().find(|service| quorum::is_member(service)) else { return };
-    let address = Address { subject: Target::Service(service.clone()), node: name.clone() };
-    let deeds = by_node.entry(name.clone()).or_default();
+    let address = Address { subject: Target::Service(service.clone()), place: place.clone() };
+    let deeds = by_place.entry(place.clone()).or_default();
     for deed in deeds.iter_mut().filter(|deed| deed.address == address) {
         if let Deed::AwaitHealthy { gates, .. } = &mut deed.deed {
             gates.insert(gate);

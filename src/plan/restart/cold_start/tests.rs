@@ -91,7 +91,7 @@ fn visits(plan: &PlanContent) -> Vec<String> {
         let actions = actions.filter(|action| !matches!(action.verb(), "snapshot" | "verify"));
         let actions: Vec<String> =
             actions.map(|action| format!("{} {}", action.verb(), action.address.subject)).collect();
-        format!("{:?} {}: {}", visit.phase, visit.node, actions.join(", "))
+        format!("{:?} {}: {}", visit.phase, visit.place, actions.join(", "))
     };
     plan.visits.iter().map(visit).collect()
 }

@@ -93,7 +93,7 @@ fn member_that_sends(builder: &Builder<'_>) -> Option<DraftDeed> {
             keep: survey.desired.snapshots.keep,
             timeout: survey.desired.rollout.timeout,
         };
-        let address = Address { subject: Target::Service(question.service), node: name.clone() };
+        let address = Address::on(Target::Service(question.service), name);
         let (phase, reasons) = (Phase::EtcdSnapshot, Vec::new());
         Some(DraftDeed { phase, address, deed, reasons, replaces: false })
     })

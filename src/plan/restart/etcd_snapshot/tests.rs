@@ -65,7 +65,7 @@ fn lead(survey: &mut Survey, leader: Option<EtcdId>) {
 /// The nodes on which etcd's data is saved.
 fn saved_on(plan: &PlanContent) -> Vec<&str> {
     let saves = plan.actions().filter(|action| matches!(action.deed, Deed::SnapshotEtcd { .. }));
-    saves.map(|action| action.address.node.as_str()).collect()
+    saves.map(|action| action.address.place.as_str()).collect()
 }
 
 fn restarts(plan: &PlanContent) -> usize {
@@ -79,7 +79,7 @@ fn before_a_ca_is_replaced_the_leader_sends_its_data_and_nothing_comes_before_th
         check(Draft::by_hand(plan_at(&survey, soon())), &survey, &Processes::of(&survey.observed)).unwrap();
     assert!(plan.applicable && restarts(&plan) > 0);
     let first = &plan.visits[0];
-    assert_eq!((first.phase, first.node.as_str(), first.actions.len()), (Phase::EtcdSnapshot, "cp-1", 1));
+    assert_eq!((first.phase, first.place.as_str(), first.actions.len()), (Phase::EtcdSnapshot, "cp-1", 1));
     assert_eq!(saved_on(&plan), ["cp-1"]);
     let action = &first.actions[0];
     assert_eq!(action.address.to_string(), "svc/etcd@cp-1");
@@ -202,7 +202,7 @@ fn a_saved_plan_is_as_good_when_another_member_leads_and_saves_again_until_all_a
     // The first of the others was restarted; then all were.
     let restarted = at(healthy(EtcdSnapshots::Always));
     let mut interrupted = survey.clone();
-    let name = plan.visits[1].node.as_str();
+    let name = plan.visits[1].place.as_str();
     let of_restarted = restarted.observed.nodes[name].clone();
     *interrupted.observed.nodes.get_mut(name).unwrap() = of_restarted;
     assert_eq!(told(&interrupted), [1, 3, 4]);

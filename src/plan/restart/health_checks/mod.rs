@@ -174,7 +174,7 @@ pub(crate) fn await_clients(
         if !changed(&shown) && !dial.trusts.iter().any(|trusts| changed(&what(trusts))) {
             continue;
         }
-        let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
+        let address = Address::on(Target::Identity(identity.clone()), name);
         let of_identity = builder.draft.on(name).iter().filter(|deed| deed.address == address);
         if is_torn(builder, dial) || of_identity.clone().any(|deed| deed.phase == Phase::Quorum) {
             continue;
@@ -187,7 +187,7 @@ pub(crate) fn await_clients(
         }
     }
     for (identity, awaited) in by_identity {
-        let address = Address { subject: Target::Identity(identity), node: name.clone() };
+        let address = Address::on(Target::Identity(identity), name);
         await_healthy(builder, phase, address, awaited, Duration::from_seconds(0));
     }
 }

@@ -20,7 +20,8 @@ use crate::plan::{
 };
 use crate::protocol::facts::{Answer, NodeFacts, Seen};
 use crate::types::format::instant;
-use crate::types::names::{Address, AuthorityName, NodeName, Target};
+use crate::types::names::{Address, AuthorityName, Target};
+use crate::types::place::Place;
 use crate::x509::CertificateRequest;
 
 impl PlanProgress {
@@ -41,11 +42,11 @@ impl SavedPlan {
 /// How each visit of a plan stands.
 pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) -> PlanProgress {
     let mut standings = PlanProgress::default();
-    let mut gone_on: BTreeSet<&NodeName> = BTreeSet::new();
+    let mut gone_on: BTreeSet<&Place> = BTreeSet::new();
     let mut are_restarted = true;
     for visit in plan.visits.iter().rev() {
         // One node is visited in one phase after the other: what it has been through it has been through.
-        let has_gone_on = gone_on.contains(&visit.node);
+        let has_gone_on = gone_on.contains(&visit.place);
         // A snapshot of etcd's data is there for those that are still to be restarted.
         let is_needless = visit.phase == Phase::EtcdSnapshot && are_restarted;
         let standing = if is_needless || visit.phase.is_of_replacement() && has_gone_on {
@@ -55,7 +56,7 @@ pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) 
         };
         // What is purged may have gone by itself, with its snapshot, before anything was done.
         if standing == TransactionProgress::Done && visit.phase != Phase::Purge {
-            gone_on.insert(&visit.node);
+            gone_on.insert(&visit.place);
         }
         are_restarted &= standing == TransactionProgress::Done || !visit.actions.iter().any(restarts_member);
         if standing == TransactionProgress::Done {
@@ -73,7 +74,13 @@ pub(crate) fn restarts_member(action: &Action) -> bool {
 }
 
 fn of_visit(visit: &PlannedTransaction, survey: &Survey, differences: &Differences) -> TransactionProgress {
-    match survey.observed.nodes.get(&visit.node) {
+    let node = match &visit.place {
+        Place::Node(node) => node,
+        Place::Cluster => {
+            return TransactionProgress::Unseen { reason: "nobody looks into it yet".to_owned() };
+        }
+    };
+    match survey.observed.nodes.get(node) {
         Some(Answer::Facts(_)) => {}
         Some(Answer::Unreachable { reason }) => {
             return TransactionProgress::Unseen { reason: reason.clone() };
@@ -116,7 +123,7 @@ fn is_reached(visit: &PlannedTransaction, survey: &Survey, differences: &Differe
 
 /// An authority counts as made only by what this very plan says: what comes after it was planned from its dates.
 fn is_as_made(action: &Action, survey: &Survey) -> bool {
-    let facts = facts_of(&survey.observed, &action.address.node);
+    let facts = survey.observed.facts_at(&action.address.place);
     let first = |path: &str| facts?.first_certificate(path);
     let digest = |path: &str| match fact(facts?, path) {
         Fact::Pem { certificates, .. } | Fact::Kubeconfig { certificates, .. } => {
@@ -151,14 +158,17 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
 
 /// The request that waits for the certificate that an action asked for.
 fn waiting(action: &Action, survey: &Survey) -> Option<CertificateRequest> {
-    let Address { subject: Target::Identity(identity), node } = &action.address else { return None };
+    // Requests wait on nodes.
+    let Address { subject: Target::Identity(identity), place: Place::Node(node) } = &action.address else {
+        return None;
+    };
     let wanted = survey.desired.nodes.get(node)?.identities.get(identity)?;
     waiting_request(wanted, facts_of(&survey.observed, node)?).ok().flatten().cloned()
 }
 
 /// Whether what an action of a replacement wrote is there as it left it.
 fn is_left(action: &Action, survey: &Survey) -> bool {
-    let facts = facts_of(&survey.observed, &action.address.node);
+    let facts = survey.observed.facts_at(&action.address.place);
     let held = |path: &str| facts.map_or(&[][..], |facts| facts.certificates(path));
     if let Deed::WriteBundle { file, bundle, .. } = &action.deed {
         let held = held(&file.path);
@@ -189,14 +199,14 @@ fn is_left(action: &Action, survey: &Survey) -> bool {
 
 /// The facts that an action needs and that are different now.
 fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
-    let own = &action.address.node;
+    let own = &action.address.place;
     let changed = action.preconditions.iter().filter_map(|precondition| match precondition {
         Precondition::File { expected: Expected::AsLeftBy(_), .. } => None,
         Precondition::File { node, path, expected: Expected::Fact(was) } => {
-            let node = node.as_ref().unwrap_or(own);
-            let Some(facts) = facts_of(&survey.observed, node) else {
+            let place = node.as_ref().map_or_else(|| own.clone(), Place::from);
+            let Some(facts) = survey.observed.facts_at(&place) else {
                 let is = "unknown, because the node cannot be seen".to_owned();
-                return Some(Changed { node: node.clone(), what: path.clone(), was: was.to_string(), is });
+                return Some(Changed { place, what: path.clone(), was: was.to_string(), is });
             };
             let now = fact(facts, path);
             if now == *was {
@@ -206,29 +216,29 @@ fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
             let written = facts.files.get(path).and_then(|seen| seen.known().ok()?);
             let written = written.map(|file| format!(" (written {})", instant(file.modified)));
             let is = format!("{now}{}", written.unwrap_or_default());
-            Some(Changed { node: node.clone(), what: path.clone(), was: was.to_string(), is })
+            Some(Changed { place, what: path.clone(), was: was.to_string(), is })
         }
         Precondition::Service { service, active } => {
             let words = |active: bool| if active { "active" } else { "not active" }.to_owned();
-            let now = facts_of(&survey.observed, own).and_then(|facts| is_active(facts, service));
+            let now = survey.observed.facts_at(own).and_then(|facts| is_active(facts, service));
             let is = now.map_or_else(|| "unknown".to_owned(), words);
             let what = format!("the service {service}");
-            (now != Some(*active)).then(|| Changed { node: own.clone(), what, was: words(*active), is })
+            (now != Some(*active)).then(|| Changed { place: own.clone(), what, was: words(*active), is })
         }
         Precondition::Members { names } => {
             let words = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
-            let now = facts_of(&survey.observed, own).and_then(members);
+            let now = survey.observed.facts_at(own).and_then(members);
             let is = now.as_ref().map_or_else(|| "unknown".to_owned(), words);
             let what = "the members of etcd".to_owned();
-            (now.as_ref() != Some(names)).then(|| Changed { node: own.clone(), what, was: words(names), is })
+            (now.as_ref() != Some(names)).then(|| Changed { place: own.clone(), what, was: words(names), is })
         }
     });
     changed.collect()
 }
 
 fn remember(made: &mut Made, visit: &PlannedTransaction, survey: &Survey) {
-    let Some(node) = survey.desired.nodes.get(&visit.node) else { return };
-    let facts = facts_of(&survey.observed, &visit.node);
+    let Some(node) = survey.desired.at(&visit.place) else { return };
+    let facts = survey.observed.facts_at(&visit.place);
     let first = |path: &str| facts?.first_certificate(path);
     // Once it is in use it is no longer where it was made.
     let in_use = |authority: &AuthorityName| first(&node.authorities.get(authority)?.certificate.path);

@@ -47,7 +47,7 @@ fn changed(plan: &PlanContent, survey: &Survey) -> Vec<String> {
     let differences = diff(&survey.desired, &survey.observed, soon());
     let standings = standing(plan, survey, &differences);
     let told = standings.changed().into_iter();
-    told.map(|one| format!("{} {} was {}, is {}", one.node, one.what, one.was, one.is)).collect()
+    told.map(|one| format!("{} {} was {}, is {}", one.place, one.what, one.was, one.is)).collect()
 }
 
 fn members(survey: &mut Survey, node: &str, change: impl FnOnce(&mut BTreeMap<EtcdId, MemberFacts>)) {
@@ -125,7 +125,7 @@ fn a_node_that_cannot_be_seen_is_not_stale_and_not_done() {
     let reason = "no answer in time".to_owned();
     survey.observed.nodes.insert("cp-3".parse().unwrap(), Answer::Unreachable { reason: reason.clone() });
     let standings = standing(&plan, &survey, &diff(&survey.desired, &survey.observed, soon()));
-    let of_node = |node: &str| plan.visits.iter().find(|visit| visit.node.as_str() == node).unwrap().number;
+    let of_node = |node: &str| plan.visits.iter().find(|visit| visit.place.as_str() == node).unwrap().number;
     assert_eq!(standings.visits[&of_node("cp-3")], TransactionProgress::Unseen { reason });
     assert_eq!(standings.visits[&of_node("cp-1")], TransactionProgress::ToDo);
 }

@@ -138,14 +138,14 @@ pub fn rollback(
             let unusable = unusable(input, name, node, &builder, kept);
             without_gates(&mut builder.draft, name, &unusable);
         }
-        let by_node = std::mem::take(&mut builder.draft.deeds);
-        stages.push(Stage { phase: Phase::Ordinary, by_node });
+        let by_place = std::mem::take(&mut builder.draft.deeds);
+        stages.push(Stage { phase: Phase::Ordinary, by_place });
     }
-    match etcd_snapshot::saving(&builder, stages.iter().flat_map(|stage| stage.by_node.values().flatten())) {
+    match etcd_snapshot::saving(&builder, stages.iter().flat_map(|stage| stage.by_place.values().flatten())) {
         Saving::Unwanted => {}
         Saving::Saved(deed) => {
-            let by_node = BTreeMap::from([(deed.address.node.clone(), vec![*deed])]);
-            stages.insert(0, Stage { phase: Phase::EtcdSnapshot, by_node });
+            let by_place = BTreeMap::from([(deed.address.place.clone(), vec![*deed])]);
+            stages.insert(0, Stage { phase: Phase::EtcdSnapshot, by_place });
         }
         Saving::Impossible(noted) => builder.draft.notes.push(noted),
     }
@@ -280,7 +280,7 @@ fn without_gates(work: &mut Worklist, node: &NodeName, files: &BTreeSet<String>)
     if files.is_empty() {
         return;
     }
-    let Some(deeds) = work.deeds.get_mut(node) else { return };
+    let Some(deeds) = work.deeds.get_mut(&node.into()) else { return };
     let can_hold = |gate: &HealthCheck| match gate {
         HealthCheck::Active { .. }
         | HealthCheck::Listens { .. }
@@ -342,7 +342,7 @@ fn put_back(
     let now = builder.input.now;
     // Of the places of one path, its own is what people know: there the link is, or the directory.
     let Some(changed) = all.iter().find(|changed| is_own_place(changed)).or(all.last()) else { return };
-    let address = Address { subject: subject_of(node, &changed.path), node: name.clone() };
+    let address = Address::on(subject_of(node, &changed.path), name);
     if !is_as_left {
         builder.draft.elsewhere.push(Blocked {
             address,

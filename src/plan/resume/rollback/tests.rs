@@ -58,7 +58,7 @@ fn way_back(cp_1: [SnapshotFacts; 2], cp_2: [SnapshotFacts; 2]) -> (Vec<String>,
     let restored = plan.visits.iter().flat_map(|visit| {
         let of_visit = visit.actions.iter().filter_map(|action| {
             let Deed::Restore { visit, .. } = &action.deed else { return None };
-            Some(format!("{} {visit}", action.address.node))
+            Some(format!("{} {visit}", action.address.place))
         });
         of_visit.collect::<Vec<_>>()
     });

@@ -8,6 +8,7 @@ use crate::desired::{AuthorityCopy, DesiredAuthority, UnwrittenTrust, unwritten_
 use crate::diff::{Effect, Reason, is_extension};
 use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use crate::types::non_empty::once;
+use crate::types::place::Place;
 use crate::x509::{Certificate, Sha256};
 
 use crate::plan::known::builder::Builder;
@@ -29,7 +30,7 @@ pub(crate) fn build(
         return None;
     }
     let ends = |node: &NodeName| {
-        let address = Address { subject: Target::Authority(name.clone()), node: node.clone() };
+        let address = Address::on(Target::Authority(name.clone()), node);
         let findings = builder.findings(&address).iter();
         let due = findings.filter(|finding| finding.effect == Effect::Due);
         let why = due.filter(|finding| matches!(finding.reason, Reason::ExpiresSoon { .. }));
@@ -48,7 +49,7 @@ pub(crate) fn build(
     let not_after = wanted.validity.value.after(now);
     let is_extended_already = now < wanted.renew_before.value.before(signer.facts().not_after);
     let chosen: Vec<(&NodeName, &AuthorityCopy)> =
-        ending.iter().map(|(copy, address, _)| (&address.node, *copy)).collect();
+        ending.iter().filter_map(|(copy, address, _)| Some((address.node()?, *copy))).collect();
     let maker = maker(builder, name, signer, &chosen);
     let maker = maker.or_else(|| chosen.first().copied().filter(|_| is_extended_already));
     let maker = maker.map(|(node, files)| (node.clone(), files.clone()));
@@ -71,9 +72,9 @@ pub(crate) fn build(
     let (node, files) = maker?;
     for (copy, address, why) in ending {
         let view = builder.held.authorities.get(name);
-        let held = view.and_then(|view| view.on_node(&address.node)).unwrap_or_default();
+        let held = view.zip(address.node()).and_then(|(view, node)| view.on_node(node)).unwrap_or_default();
         let others = once(held.iter().filter(|held| !is_extension(held, signer)).cloned());
-        let deed = match address.node == node && !is_extended_already {
+        let deed = match address.place.is(&node) && !is_extended_already {
             true => Deed::ExtendAuthority {
                 certificate: copy.certificate.clone(),
                 key: copy.key.clone(),
@@ -88,7 +89,7 @@ pub(crate) fn build(
                     true => Bundle::with_first(signer, others),
                     false => Bundle::with_made(Position::First, others),
                 },
-                before: held_at(builder, &address.node, &copy.certificate.path),
+                before: held_at(builder, &address.place, &copy.certificate.path),
             },
         };
         // Its further places get what this one does: see `copies`.
@@ -121,7 +122,7 @@ fn unready(
     is_made: bool,
 ) -> Option<(String, String)> {
     for (node, copy) in copies {
-        let address = Address { subject: Target::Authority(name.clone()), node: (*node).clone() };
+        let address = Address::on(Target::Authority(name.clone()), node);
         let findings = builder.input.differences.of(&address).iter();
         let mut due = findings.filter(|finding| finding.effect == Effect::Due);
         if let Some(first) = due.find(|finding| is_put_right(&finding.reason, copy)) {
@@ -202,10 +203,9 @@ fn is_named_by_serial(builder: &Builder<'_>, name: &AuthorityName, signer: &Cert
 }
 
 /// The certificates that lie at a path.
-pub(crate) fn held_at(builder: &Builder<'_>, node: &NodeName, path: &str) -> Vec<Sha256> {
-    let answer = builder.input.survey.observed.nodes.get(node);
-    let certificates =
-        answer.and_then(|answer| answer.facts()).map_or(&[][..], |facts| facts.certificates(path));
+pub(crate) fn held_at(builder: &Builder<'_>, place: &Place, path: &str) -> Vec<Sha256> {
+    let facts = builder.input.survey.observed.facts_at(place);
+    let certificates = facts.map_or(&[][..], |facts| facts.certificates(path));
     certificates.iter().map(|certificate| *certificate.fingerprint()).collect()
 }
 

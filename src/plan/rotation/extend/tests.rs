@@ -72,9 +72,9 @@ fn it_is_made_first_and_not_where_the_leader_is() {
         let plan = plan_where_leads(leader);
         assert!(plan.applicable);
         let mut made = plan.actions().filter(|action| matches!(action.deed, Deed::ExtendAuthority { .. }));
-        assert_eq!(made.next().unwrap().address.node.as_str(), maker, "{leader} leads");
+        assert_eq!(made.next().unwrap().address.place.as_str(), maker, "{leader} leads");
         assert!(made.next().is_none());
-        let visits: Vec<&str> = plan.visits.iter().map(|visit| visit.node.as_str()).collect();
+        let visits: Vec<&str> = plan.visits.iter().map(|visit| visit.place.as_str()).collect();
         assert_eq!((visits.len(), visits[0]), (3, maker), "{leader} leads");
     }
 }
@@ -88,7 +88,7 @@ fn what_is_missing_on_one_node_is_put_back_before_it_is_extended() {
         let plan = plan_of(survey, &Options::default());
         let written = plan.actions().filter(|action| action.address.to_string().starts_with("ca/"));
         let written: Vec<(&str, bool)> = written
-            .map(|action| (action.address.node.as_str(), matches!(action.deed, Deed::WriteBundle { .. })))
+            .map(|action| (action.address.place.as_str(), matches!(action.deed, Deed::WriteBundle { .. })))
             .collect();
         assert_eq!(written, [(node, true)]);
         let waits = format!("ca/etcd-ca@{node} comes first (missing); the next plan extends etcd-ca");
@@ -102,5 +102,5 @@ fn who_makes_it_is_one_of_the_nodes_that_get_it() {
     let only = vec!["@cp-2".parse().unwrap()];
     let plan = plan_of(ending(2), &Options { only, ..Options::default() });
     let made = plan.actions().filter(|action| matches!(action.deed, Deed::ExtendAuthority { .. }));
-    assert_eq!(made.map(|action| action.address.node.as_str()).collect::<Vec<_>>(), ["cp-2"]);
+    assert_eq!(made.map(|action| action.address.place.as_str()).collect::<Vec<_>>(), ["cp-2"]);
 }

@@ -106,7 +106,7 @@ fn unread_root(case: &RotationCase<'_, '_>) -> Option<Hold> {
 fn troubled(case: &RotationCase<'_, '_>) -> Option<Hold> {
     let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
     let (address, _) = findings(case).find(|(_, finding)| is_grave(finding))?;
-    Some(case.silent(&address.node, "a person has to look at something of it first"))
+    Some(case.silent(address.place.clone(), "a person has to look at something of it first"))
 }
 
 /// A member that does not work: without it none of the others can be restarted.
@@ -165,7 +165,7 @@ fn broken(case: &RotationCase<'_, '_>) -> Option<Hold> {
     let can_sign = view.keys.values().any(|key| *key == signer.facts().key.spki_sha256);
     let because = || format!("{address} comes first ({}); the next plan goes on", finding.reason);
     (is_authority(address) || can_sign)
-        .then(|| case.postponed(Phase::Prepare, &address.node, None, because()))
+        .then(|| case.postponed(Phase::Prepare, address.place.clone(), None, because()))
 }
 
 /// Whether something does not work as it is, so that it cannot wait for the one that comes.
@@ -197,7 +197,7 @@ fn findings<'c>(case: &'c RotationCase<'_, '_>) -> impl Iterator<Item = (&'c Add
     let of_authority = |address: &Address| match &address.subject {
         Target::Authority(authority) => authority == case.name,
         Target::Identity(identity) => {
-            let node = case.input.survey.desired.nodes.get(&address.node);
+            let node = case.input.survey.desired.at(&address.place);
             let wanted = node.and_then(|node| node.identities.get(identity));
             wanted.is_some_and(|wanted| wanted.authority.as_ref() == Some(case.name))
         }

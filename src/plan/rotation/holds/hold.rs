@@ -11,6 +11,7 @@ use crate::diff::CaRotation;
 use crate::plan::known::views::Known;
 use crate::plan::{Input, Phase};
 use crate::types::names::{Address, AuthorityName, NodeName, Target};
+use crate::types::place::Place;
 use crate::x509::Sha256;
 
 /// Something that has to be so before a phase is drawn.
@@ -77,8 +78,8 @@ impl RotationCase<'_, '_> {
         self.shown.is_empty()
     }
 
-    pub(super) fn at(&self, node: &NodeName) -> Address {
-        Address { subject: Target::Authority(self.name.clone()), node: node.clone() }
+    pub(super) fn at(&self, place: impl Into<Place>) -> Address {
+        Address { subject: Target::Authority(self.name.clone()), place: place.into() }
     }
 
     /// A hold for which somebody at a node has to do something.
@@ -93,8 +94,8 @@ impl RotationCase<'_, '_> {
     }
 
     /// A hold about which nothing is said here.
-    pub(super) fn silent(&self, node: &NodeName, because: &str) -> Hold {
-        let (who, because) = (self.at(node), because.to_owned());
+    pub(super) fn silent(&self, place: impl Into<Place>, because: &str) -> Hold {
+        let (who, because) = (self.at(place), because.to_owned());
         Hold { before: Phase::Prepare, who, because, help: None, until: None, effect: HoldEffect::Silent }
     }
 
@@ -102,10 +103,10 @@ impl RotationCase<'_, '_> {
     pub(super) fn postponed(
         &self,
         before: Phase,
-        node: &NodeName,
+        place: impl Into<Place>,
         until: Option<Timestamp>,
         because: String,
     ) -> Hold {
-        Hold { before, who: self.at(node), because, help: None, until, effect: HoldEffect::Postponed }
+        Hold { before, who: self.at(place), because, help: None, until, effect: HoldEffect::Postponed }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn still_showing(case: &RotationCase<'_, '_>) -> Vec<Hold> {
         What::Trust(_) | What::Signer(_) | What::KubeconfigTrust(_) | What::KeyPair(_) => false,
     };
     let is_behind = |node: &NodeName, service: &ServiceName| {
-        let address = Address { subject: Target::Service(service.clone()), node: node.clone() };
+        let address = Address::on(Target::Service(service.clone()), node);
         case.input.differences.of(&address).iter().any(|finding| finding.effect == Effect::Due)
     };
     let waits = |(node, service): &(&NodeName, &ServiceName)| !case.is_complete() || is_behind(node, service);

@@ -10,7 +10,7 @@ mod hold;
 pub(crate) mod manual_restarts;
 pub(crate) mod outsiders;
 mod soak;
-pub mod strangers;
+pub(crate) mod strangers;
 
 use std::collections::BTreeSet;
 
@@ -127,7 +127,7 @@ fn authority_at<'b>(builder: &'b Builder<'_>, address: &Address) -> Option<&'b A
             builder.input.survey.desired.authorities.get_key_value(authority).map(|(name, _)| name)
         }
         Target::Identity(identity) => {
-            let node = builder.input.survey.desired.nodes.get(&address.node)?;
+            let node = builder.input.survey.desired.at(&address.place)?;
             node.identities.get(identity)?.authority.as_ref()
         }
         Target::KeyPair(_) | Target::Directory(_) | Target::Service(_) | Target::Node => None,

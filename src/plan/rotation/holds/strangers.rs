@@ -50,7 +50,7 @@ pub(crate) fn drop_from_kubeconfigs(
             let before = held.iter().map(|held| *held.fingerprint()).collect();
             let trusted = CaCertificates::Certificates(left);
             let deed = Deed::UpdateKubeconfig { file: file.clone(), trusted, before };
-            let address = Address { subject: Target::Identity(identity.clone()), node: name.clone() };
+            let address = Address::on(Target::Identity(identity.clone()), name);
             let why = why_dropped(builder, &address);
             deeds.push((address, deed, why));
         }

@@ -101,7 +101,7 @@ struct PhaseWriter<'d, 'a> {
 
 impl PhaseWriter<'_, '_> {
     fn address(&self, place: &Place<'_>) -> Address {
-        Address { subject: Target::Authority(self.name.clone()), node: place.node.clone() }
+        Address::on(Target::Authority(self.name.clone()), place.node)
     }
 
     fn why(&self, place: &Place<'_>) -> Vec<Why> {
@@ -247,7 +247,7 @@ impl PhaseWriter<'_, '_> {
         let Some(left) = left.or_else(|| succession.successor.as_ref().map(Bundle::one)) else { return };
         let files = [&place.copy.certificate].into_iter().chain(place.copy.copies.values());
         let files: Vec<(FileSpec, Vec<Sha256>)> =
-            files.map(|file| (file.clone(), held_at(self.builder, place.node, &file.path))).collect();
+            files.map(|file| (file.clone(), held_at(self.builder, &place.node.into(), &file.path))).collect();
         let wanted = left.fingerprints();
         for (file, before) in files.into_iter().filter(|(_, before)| *before != wanted) {
             let deed = Deed::WriteBundle { file, bundle: left.clone(), before };
@@ -332,7 +332,7 @@ impl PhaseWriter<'_, '_> {
         for copy in place.copy.copies.values() {
             // What an earlier phase wrote is known; what was there before is not, for a copy may lag behind.
             let held = if phase == Phase::TrustBoth {
-                held_at(self.builder, place.node, &copy.path)
+                held_at(self.builder, &place.node.into(), &copy.path)
             } else {
                 before.clone()
             };

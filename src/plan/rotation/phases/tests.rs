@@ -102,7 +102,7 @@ fn a_key_that_only_snapshots_hold_is_purged_by_itself_and_not_without_the_upper_
     let on = |node: &str| Seen::Present(kept.clone().into_iter().filter(|_| node == "cp-2").collect());
     let plan = plan_of(&dropped(on));
     let phases: Vec<Phase> = plan.phases().map(|(phase, _)| phase).collect();
-    assert_eq!((phases, plan.visits.len(), plan.visits[0].node.as_str()), (vec![Phase::Purge], 1, "cp-2"));
+    assert_eq!((phases, plan.visits.len(), plan.visits[0].place.as_str()), (vec![Phase::Purge], 1, "cp-2"));
     let Approval::Upper { name, why } = plan.approval() else { panic!() };
     assert_eq!((name.as_str(), why.len()), ("prod-eu1/etcd-ca", 1));
     assert!(why[0].contains("is removed from the snapshots"), "{why:?}");
