@@ -4,6 +4,9 @@
 export LC_ALL=C
 umask 022
 
+# spec NAME: takes one of the specs that several scenarios have.
+spec() { cat "$(dirname "${BASH_SOURCE[0]}")/$1.yaml" >spec.yaml; }
+
 NODES=(cp-1 cp-2 cp-3)
 KUBERNETES=etc/kubernetes
 PKI=etc/kubernetes/pki

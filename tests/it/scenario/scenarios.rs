@@ -1,8 +1,9 @@
 //! Every fault that a person makes in a cluster is told as the golden text beside it says.
 //!
-//! A folder of `tests/scenarios` is one scenario: `change.sh` makes the fault in a fresh cluster with real commands, `spec.yaml` replaces the
-//! shared spec where one is needed, and `findings.txt` is what the report then says. `UPDATE=1` rewrites these texts; an engineer on call acts
-//! on them, so read the difference before it is committed. `SCENARIO=WORD` runs only those with this word in their names.
+//! A folder of `tests/scenarios` is one scenario: `change.sh` makes the fault in a fresh cluster with real commands, a spec of its own or
+//! one that `change.sh` names replaces `spec.yaml` where one is needed, `findings.txt` is what the report then says, and `plan.txt` the plan.
+//! `UPDATE=1` rewrites these texts; an engineer on call acts on them, so read the difference before it is committed. `SCENARIO=WORD` runs
+//! only those with this word in their names.
 #![expect(
     clippy::disallowed_methods,
     reason = "scenarios are folders, and their faults are made by programs"

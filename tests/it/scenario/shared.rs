@@ -202,7 +202,7 @@ fn asked_for_on_one_node_it_is_replaced_on_all() {
 #[test]
 fn a_key_that_is_not_shared_does_not_leave_its_node_whatever_a_plan_says() {
     let cluster = Cluster::unpack();
-    let scenario = std::path::Path::new(ROOT).join("tests/scenarios/shared-expiring/spec.yaml");
+    let scenario = std::path::Path::new(ROOT).join("tests/scenarios/copies.yaml");
     let shared = std::fs::read_to_string(scenario).unwrap();
     std::fs::write(cluster.path().join("spec.yaml"), &shared).unwrap();
     let plan = cluster.plan(&Options::default());

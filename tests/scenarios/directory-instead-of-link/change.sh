@@ -1,4 +1,5 @@
 # The upgrade made a real folder in the place of the link.
+spec linked-directory
 for node in "${NODES[@]}"; do
   mkdir -p "$node/data"
   mv "$node/$PKI" "$node/data/pki"

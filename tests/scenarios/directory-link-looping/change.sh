@@ -1,4 +1,5 @@
 # A second `ln -s` went round in a circle.
+spec linked-directory
 for node in "${NODES[@]}"; do
   mkdir -p "$node/data"
   mv "$node/$PKI" "$node/data/pki"

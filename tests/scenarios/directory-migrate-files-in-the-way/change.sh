@@ -1,4 +1,5 @@
 # An upgrade made a real folder in the place of the link: files are in both.
+spec migrated-directory
 for node in "${NODES[@]}"; do
   mkdir -p "$node/data"
   mv "$node/$PKI" "$node/data/pki"

@@ -1,4 +1,5 @@
 # A file stands where the directory should be moved.
+spec migrated-directory
 for node in cp-1 cp-3; do
   mkdir -p "$node/data"
   mv "$node/$PKI" "$node/data/pki"

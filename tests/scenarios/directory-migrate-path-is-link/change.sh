@@ -1,4 +1,5 @@
 # The link was made the wrong way round.
+spec migrated-directory
 for node in cp-1 cp-3; do
   mkdir -p "$node/data"
   mv "$node/$PKI" "$node/data/pki"

@@ -1,4 +1,5 @@
 # The new disk is mounted and its directory made, and nothing is in it yet.
+spec migrated-directory
 for node in cp-1 cp-3; do
   mkdir -p "$node/data"
   mv "$node/$PKI" "$node/data/pki"

@@ -1,1 +1,2 @@
 # The spec distrusts the CA of etcd.
+spec distrusted-etcd-ca

@@ -1,4 +1,5 @@
 # A replacement that was interrupted: the new CA waits on every node, two of three trust both, and one shows certificates of the new one already.
+spec distrusted-etcd-ca
 new_ca "$work/next" etcd-ca-20261130
 for node in "${NODES[@]}"; do
   install -m 644 "$work/next.crt" "$node/$PKI/etcd/ca-next.crt"

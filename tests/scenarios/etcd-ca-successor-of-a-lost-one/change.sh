@@ -1,4 +1,5 @@
 # The CA that was to come has issued what clients of one node show, and its key is gone; another one waits in its place.
+spec distrusted-etcd-ca
 new_ca "$work/lost" etcd-ca-20261129
 new_ca "$work/next" etcd-ca-20261130
 for node in "${NODES[@]}"; do

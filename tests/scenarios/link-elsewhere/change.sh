@@ -1,4 +1,5 @@
 # The link leads to the copy from before the move.
+spec linked-directory
 for node in "${NODES[@]}"; do
   mkdir -p "$node/data"
   mv "$node/$PKI" "$node/data/pki"

@@ -1,4 +1,5 @@
 # Somebody wrote a file where the link should be.
+spec migrated-directory
 for node in "${NODES[@]}"; do
   mkdir -p "$node/data"
   mv "$node/$PKI" "$node/data/pki"

@@ -1,4 +1,5 @@
 # The link was never made on one node, and a certificate ends soon: the rule of ACK's manual is to make the link before renewing.
+spec linked-directory
 for node in "${NODES[@]}"; do
   mkdir -p "$node/data"
   mv "$node/$PKI" "$node/data/pki"

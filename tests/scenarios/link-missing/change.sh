@@ -1,4 +1,5 @@
 # The link was taken away, the files are where they should be.
+spec linked-directory
 for node in "${NODES[@]}"; do
   mkdir -p "$node/data"
   mv "$node/$PKI" "$node/data/pki"

@@ -1,2 +1,3 @@
 # The shared pair is due: one is issued, and every other node gets a copy of it.
+spec copies
 front $SOON_ENDS
