@@ -241,9 +241,16 @@ fn place(loaded: &Loaded, path: &[String]) -> Option<String> {
     Some(format!("{}:{}", place.file, place.line))
 }
 
-/// A plan as text without what is another in every run: its name, and digests that are not among `ours` as numbers in their order.
+/// A plan as text without what is another in every run: its name, and digests that are not among `ours` as numbers in their order. Each of
+/// its lines has room in a hundred columns.
 pub(crate) fn plan_text(plan: &Plan, ours: &BTreeSet<String>) -> String {
-    normalised(&pki::output::plan(plan).replace(&plan.id, "<plan>"), ours)
+    let text = pki::output::plan(plan);
+    for line in text.lines() {
+        // What people copy is not broken.
+        let is_one_word = !line.trim().contains(' ');
+        assert!(line.chars().count() <= 100 || is_one_word, "{line}");
+    }
+    normalised(&text.replace(&plan.id, "<plan>"), ours)
 }
 
 /// Whether files can be given away.
@@ -257,16 +264,41 @@ pub(crate) fn left_out(name: &str, reason: &str) {
     println!("{name} left out: {reason}");
 }
 
-/// Compares a text with the golden file at `path`; `UPDATE=1` writes it anew.
+/// Compares a text with the golden file at `path`; `UPDATE=1` writes it anew, with the folds that it has, and `UPDATE=whole` without them.
 pub(crate) fn golden(path: &Path, found: &str) -> Result<(), String> {
-    if std::env::var_os("UPDATE").is_some() {
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    let update = std::env::var("UPDATE").ok();
+    if update.as_deref() == Some("whole") {
         std::fs::write(path, found).unwrap();
-    }
-    let expected = std::fs::read_to_string(path).unwrap_or_default();
-    if expected == found {
         return Ok(());
     }
-    Err(format!("{}\n--- expected\n{expected}\n--- found\n{found}", path.display()))
+    let shown = folded(found, &before);
+    if update.is_some() {
+        std::fs::write(path, &shown).unwrap();
+        return Ok(());
+    }
+    if before == shown {
+        return Ok(());
+    }
+    let whole = if shown == found { String::new() } else { format!("\n--- found, unfolded\n{found}") };
+    Err(format!("{}\n--- expected\n{before}\n--- found\n{shown}{whole}", path.display()))
+}
+
+/// A text in which the same blocks are folded as in another one: to their first line and a digest of the others, so that a change of
+/// what is not shown is still one.
+fn folded(text: &str, like: &str) -> String {
+    let head = |line| str::strip_suffix(line, "]")?.split_once(" lines more: ")?.0.rsplit_once("   [");
+    let folds: BTreeSet<&str> = like.lines().filter_map(head).map(|(head, _)| head).collect();
+    let body = text.trim_end_matches('\n');
+    let fold = |block: &str| match block.split_once('\n') {
+        Some((head, rest)) if folds.contains(head) => {
+            let digest = Sha256::of(rest.as_bytes());
+            format!("{head}   [{} lines more: {}]", rest.lines().count(), digest.short())
+        }
+        Some(_) | None => block.to_owned(),
+    };
+    let blocks: Vec<String> = body.split("\n\n").map(fold).collect();
+    blocks.join("\n\n") + text.strip_prefix(body).unwrap_or_default()
 }
 
 /// The text with digests that are others in every run replaced by numbers, in their order.

@@ -174,23 +174,3 @@ fn what_was_done_before_and_what_was_saved_counts_as_done() {
     let nothing_new = told(&[saved, VisitEnd::DoneBefore]);
     assert!(!nothing_new.contains("pki rollback"), "nothing of this run can be taken back: {nothing_new}");
 }
-
-#[test]
-fn every_line_of_a_plan_has_room_in_a_hundred_columns() {
-    let mut lines = 0;
-    for scenario in std::fs::read_dir(Path::new(ROOT).join("tests/scenarios")).unwrap() {
-        for file in ["plan.txt", "plan-accepted.txt", "status.txt"] {
-            let path = scenario.as_ref().unwrap().path().join(file);
-            let Ok(text) = std::fs::read_to_string(&path) else { continue };
-            for line in text.lines() {
-                lines += 1;
-                // What people copy is not broken, and a row of a table is one line.
-                let is_one_word = !line.trim().contains(' ');
-                // What stands for a digest is two longer than the eight characters of it that are shown.
-                let columns = line.chars().count() - 2 * line.matches("<digest-").count();
-                assert!(columns <= 100 || is_one_word, "{}: {line}", path.display());
-            }
-        }
-    }
-    assert!(lines > 1000, "{lines}");
-}
