@@ -30,7 +30,11 @@ use pki::types::names::NodeName;
 use pki::types::profile_name::ProfileName;
 use pki::x509::Sha256;
 
+use crate::support::kept::copy;
+
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// What it is unpacked from.
+pub(crate) const ARCHIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kubeadm-v1.20.2.tar");
 pub(crate) const NODES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 
 /// Ten days into the life of the fixture's certificates, on every clock.
@@ -43,16 +47,26 @@ pub(crate) struct Cluster {
     folder: tempfile::TempDir,
 }
 
+/// The real cluster with the shared spec.
+pub(crate) fn unpack(into: &Path) {
+    // As root, tar would give the files to whoever packed them.
+    let mut tar = Command::new("tar");
+    tar.arg("--no-same-owner").arg("-pxf").arg(ARCHIVE).arg("-C").arg(into);
+    assert!(tar.status().unwrap().success());
+    std::fs::copy(Path::new(ROOT).join("tests/scenarios/spec.yaml"), into.join("spec.yaml")).unwrap();
+}
+
 impl Cluster {
     pub(crate) fn unpack() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let archive = Path::new(ROOT).join("tests/fixtures/kubeadm-v1.20.2.tar");
-        // As root, tar would give the files to whoever packed them.
-        let mut tar = Command::new("tar");
-        tar.arg("--no-same-owner").arg("-pxf").arg(archive).arg("-C").arg(folder.path());
-        assert!(tar.status().unwrap().success());
-        std::fs::copy(Path::new(ROOT).join("tests/scenarios/spec.yaml"), folder.path().join("spec.yaml"))
-            .unwrap();
+        unpack(folder.path());
+        Self { folder }
+    }
+
+    /// One that was made before.
+    pub(crate) fn copy(made: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy(made, folder.path());
         Self { folder }
     }
 

@@ -21,7 +21,10 @@ use pki::simulate::Plan;
 
 use crate::contract::schema::conforms;
 use crate::contract::views;
-use crate::support::cluster::{Cluster, ROOT, golden, is_root, left_out, normalised, plan_text};
+use crate::support::cluster::{
+    ARCHIVE, Cluster, ROOT, golden, is_root, left_out, normalised, plan_text, unpack,
+};
+use crate::support::kept::kept;
 use crate::support::listing::{differing, listing};
 
 /// Scenarios at the same time.
@@ -110,27 +113,42 @@ fn run(folder: &Path, ours: &BTreeSet<String>) -> Result<(), String> {
     planned(folder, name, &cluster, ours)
 }
 
-/// A fresh cluster with the fault of a scenario in it.
+/// A fresh cluster with the fault of a scenario in it: a copy of the one that was made of the same files.
 pub(crate) fn set_up(folder: &Path) -> Result<Cluster, String> {
-    let name = folder.file_name().unwrap().to_str().unwrap();
-    let cluster = Cluster::unpack();
+    let parent = folder.parent().unwrap();
+    let mut parts = std::fs::read(ARCHIVE).unwrap();
+    for among in [parent, folder] {
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(among).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| file.is_file() && file.extension().is_none_or(|extension| extension != "txt"));
+        files.sort();
+        parts.extend(files.into_iter().flat_map(|file| std::fs::read(file).unwrap()));
+    }
+    let name = format!("scenarios/{}", folder.file_name().unwrap().to_str().unwrap());
+    let made = kept(&name, &parts, |cluster| make(folder, cluster))?;
+    Ok(Cluster::copy(&made))
+}
+
+fn make(folder: &Path, cluster: &Path) -> Result<(), String> {
+    unpack(cluster);
     let own_spec = folder.join("spec.yaml");
     if own_spec.exists() {
-        std::fs::copy(own_spec, cluster.path().join("spec.yaml")).unwrap();
+        std::fs::copy(own_spec, cluster.join("spec.yaml")).unwrap();
     }
     let change = Command::new("bash")
         .arg("-c")
         .arg("set -euo pipefail; source \"$1\"; source \"$2\"")
-        .arg(name)
+        .arg(folder.file_name().unwrap())
         .arg(folder.parent().unwrap().join("lib.sh"))
         .arg(folder.join("change.sh"))
-        .current_dir(cluster.path())
+        .current_dir(cluster)
         .output()
         .unwrap();
     if !change.status.success() {
-        return Err(format!("{name}: change.sh failed\n{}", String::from_utf8_lossy(&change.stderr)));
+        let said = String::from_utf8_lossy(&change.stderr);
+        return Err(format!("{}: change.sh failed\n{said}", folder.display()));
     }
-    Ok(cluster)
+    Ok(())
 }
 
 /// The plan is as `plan.txt` says. What can be done is done, and then nothing is left to do; what is blocked touches nothing.
