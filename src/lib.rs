@@ -33,6 +33,7 @@
 //!
 //! - A new form of output: a file in `output`, and its row in `cli/formats` with the commands that offer it.
 //! - A new layout: a YAML file in `profile`, and its row in `types/profile_name`.
+//! - A service of which the code has to know what it is: a kind in `types/service_kind`, said by the layouts in `profile`.
 //! - A new finding: a row of `diff/reason`, with its sentence and whether a new certificate mends it, made by the file of `diff` that looks at that thing.
 //! - A new deed: `plan/model/deed` with its row in `plan/model/deed_traits`, drawn in `plan/draft` or `plan/rotation`, played in `simulate/deeds`, done in
 //!   `apply/act`, told in `output/deed`.

@@ -254,7 +254,7 @@ impl Fitting {
             terminal::tell("  help: as the nodes are now, this cannot be planned. Nothing was touched.\n");
             return Err(Exit::Blocked);
         }
-        let rest = saved.rest(&standings, made, self.dates).map_err(|difference| {
+        let rest = saved.rest(&standings, made, &survey.desired, self.dates).map_err(|difference| {
             terminal::tell(&format!(
                 "error: stale: {difference}\n  help: the plan, the spec or the nodes were changed since it was made; make a new plan with `pki plan -o`. Nothing was touched.\n"
             ));

@@ -26,12 +26,13 @@ use crate::spec::types::{OnExpiry, Restart, Role, Rollout, Scheme, Snapshots, So
 use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
 use crate::types::duration::Duration;
 use crate::types::names::{
-    AuthorityName, ClusterName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName, NodeName,
-    ServiceName,
+    Address, AuthorityName, ClusterName, ConsumerName, CopyName, DirectoryName, IdentityName, KeyPairName,
+    NodeName, ServiceName, Target,
 };
 use crate::types::place::Place;
 use crate::types::profile_name::ProfileName;
 use crate::types::scalars::{FileMode, KubernetesVersion, UrlPath};
+use crate::types::service_kind::ServiceKind;
 use crate::x509::Sha256;
 
 /// The wanted state of one cluster.
@@ -64,6 +65,18 @@ impl Desired {
     /// What should be on the node at a place; none in the cluster, which is no node.
     pub fn at(&self, place: &Place) -> Option<&DesiredNode> {
         self.nodes.get(place.node()?)
+    }
+
+    /// The service that an address means; none where it means something else, or none that should be there.
+    pub fn service_at(&self, address: &Address) -> Option<&DesiredService> {
+        match &address.subject {
+            Target::Service(service) => self.at(&address.place)?.services.get(service),
+            Target::Authority(_)
+            | Target::Identity(_)
+            | Target::KeyPair(_)
+            | Target::Directory(_)
+            | Target::Node => None,
+        }
     }
 
     /// The custom root CAs with which it was resolved.
@@ -195,17 +208,26 @@ pub struct DesiredNode {
 }
 
 impl DesiredNode {
+    /// Its services of a kind.
+    pub fn services_of(&self, kind: ServiceKind) -> impl Iterator<Item = (&ServiceName, &DesiredService)> {
+        self.services.iter().filter(move |(_, service)| service.is(kind))
+    }
+
+    /// Whether it should have a service of a kind.
+    pub fn has(&self, kind: ServiceKind) -> bool {
+        self.services_of(kind).next().is_some()
+    }
+
     /// Whether its member of etcd trusts an authority.
     pub fn etcd_trusts(&self, authority: &AuthorityName) -> bool {
-        let members = self.services.iter().filter(|(service, _)| service.is_etcd());
-        let mut reads = members.flat_map(|(_, service)| &service.reads);
+        let mut reads = self.services_of(ServiceKind::Etcd).flat_map(|(_, service)| &service.reads);
         reads.any(|read| read.what == What::Trust(authority.clone()))
     }
 
     /// Whether something on it connects to etcd under an authority.
     pub fn connects_to_etcd_under(&self, authority: &AuthorityName) -> bool {
         let mut dials = self.services.values().flat_map(|service| &service.dials);
-        dials.any(|dial| dial.to.is_etcd() && dial.admits.as_ref() == Some(authority))
+        dials.any(|dial| dial.to_kind == Some(ServiceKind::Etcd) && dial.admits.as_ref() == Some(authority))
     }
 }
 
@@ -364,6 +386,8 @@ pub struct DesiredKeyPair {
 /// A service as it should be.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DesiredService {
+    /// What it is, where more has to be known of it than is said here.
+    pub kind: Option<ServiceKind>,
     /// How it is restarted.
     pub restart: Option<Restart>,
     /// Whether the spec, and not the profile, says how.
@@ -378,6 +402,13 @@ pub struct DesiredService {
     pub health: Vec<DesiredHealth>,
     /// What its instance here calls itself, where the layout fixes that: the name of a member of etcd.
     pub member_name: Option<String>,
+}
+
+impl DesiredService {
+    /// Whether it is of a kind.
+    pub fn is(&self, kind: ServiceKind) -> bool {
+        self.kind == Some(kind)
+    }
 }
 
 /// A path on the node that answers 200 while a service works.

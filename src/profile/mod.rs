@@ -32,6 +32,7 @@ use crate::types::names::{
 };
 use crate::types::profile_name::{ProfileName, profiles};
 use crate::types::scalars::{FileMode, KubernetesVersion, UrlPath};
+use crate::types::service_kind::ServiceKind;
 use crate::yaml::decode::{Decoded, decode};
 use crate::yaml::parse::{Parsed, parse};
 
@@ -358,6 +359,9 @@ pub struct KeyPairEntry {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceEntry {
+    /// What it is, where more is known of it than is said here.
+    #[serde(default)]
+    pub kind: Option<ServiceKind>,
     /// The roles of nodes that run it.
     pub on: BTreeSet<Role>,
     /// How it is restarted.
@@ -505,7 +509,7 @@ impl Profile {
             Some(base) => read.over(Profile::load(base)?),
             None => read,
         };
-        Ok(parsed.get_or_init(|| profile).clone())
+        Ok(parsed.get_or_init(|| profile.with_kinds()).clone())
     }
 }
 
@@ -522,6 +526,18 @@ impl Profile {
             (Some(problem), _) => Err(problem.message.clone()),
             (None, None) => Err("nothing can be made of it".to_owned()),
         }
+    }
+
+    /// With what each connection leads to, which is said of the service.
+    fn with_kinds(mut self) -> Profile {
+        let kinds = self.services.iter().filter_map(|(name, entry)| Some((name.clone(), entry.kind?)));
+        let kinds: BTreeMap<ServiceName, ServiceKind> = kinds.collect();
+        let of_services = self.services.values_mut().flat_map(|entry| &mut entry.dials);
+        let of_programs = self.programs.values_mut().flat_map(|entry| &mut entry.dials);
+        for dial in of_services.chain(of_programs) {
+            dial.to_kind = kinds.get(&dial.to).copied();
+        }
+        self
     }
 
     /// This profile together with what it takes from its base.

@@ -9,9 +9,7 @@ use super::judge::Verdict;
 use super::state::State;
 use super::topology::{InstanceId, Kind, LinkId, Topology};
 use crate::types::names::ServiceName;
-
-/// The service on whose instances everything in a Kubernetes cluster depends.
-const API_SERVER: &str = "kube-apiserver";
+use crate::types::service_kind::ServiceKind;
 
 /// The services that are counted, with what their instances need.
 #[derive(Debug, Default)]
@@ -52,7 +50,7 @@ impl Health {
         let mut groups: Vec<Group> = Vec::new();
         for service in &topology.peers {
             let members = members(topology, service);
-            let outside = if service.is_etcd() { outside } else { (0, 0) };
+            let outside = if topology.is(service, ServiceKind::Etcd) { outside } else { (0, 0) };
             let needed = (members.len() + outside.0) / 2 + 1;
             groups.push(Group {
                 service: service.clone(),
@@ -63,7 +61,8 @@ impl Health {
                 to_others: BTreeMap::new(),
             });
         }
-        if let Some((service, _)) = topology.by_service.get_key_value(API_SERVER) {
+        let mut api_servers = topology.kinds.iter().filter(|(_, kind)| **kind == ServiceKind::ApiServer);
+        if let Some((service, _)) = api_servers.next() {
             let members = members(topology, service);
             groups.push(Group {
                 service: service.clone(),

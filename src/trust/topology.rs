@@ -14,6 +14,7 @@ use crate::types::certificate::Usage;
 use crate::types::duration::Duration;
 use crate::types::names::{AuthorityName, NodeName, ServiceName};
 use crate::types::scalars::KubernetesVersion;
+use crate::types::service_kind::ServiceKind;
 use crate::types::storage::Storage;
 use crate::types::url::host_of;
 use crate::x509::chain::ServerName;
@@ -103,6 +104,8 @@ pub(crate) struct Topology {
     pub(crate) readers: BTreeMap<NodeName, BTreeMap<String, Vec<InputId>>>,
     /// The instances, by service.
     pub(crate) by_service: BTreeMap<ServiceName, BTreeMap<NodeName, InstanceId>>,
+    /// What the services are of which more is known.
+    pub(crate) kinds: BTreeMap<ServiceName, ServiceKind>,
     /// What is shown at each port of a node.
     pub(crate) served: BTreeMap<(NodeName, u16), InputId>,
     /// The services whose instances connect to each other: they need a quorum.
@@ -119,6 +122,11 @@ impl Topology {
 
     pub(crate) fn of(&self, service: &ServiceName, node: &NodeName) -> Option<InstanceId> {
         self.by_service.get(service)?.get(node).copied()
+    }
+
+    /// Whether a service is of a kind.
+    pub(crate) fn is(&self, service: &ServiceName, kind: ServiceKind) -> bool {
+        self.kinds.get(service) == Some(&kind)
     }
 
     /// The inputs of everything that runs on a node.
@@ -150,6 +158,9 @@ pub(crate) fn topology(desired: &Desired, observed: &Observed, disks: &Disks) ->
         for service in node.services.keys().chain(node.programs.keys()) {
             builder.add_instance(service, name);
         }
+        let kinds =
+            node.services.iter().filter_map(|(service, wanted)| Some((service.clone(), wanted.kind?)));
+        builder.topology.kinds.extend(kinds);
     }
     for (name, node) in &desired.nodes {
         for (service, wanted) in &node.services {

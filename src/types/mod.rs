@@ -10,5 +10,6 @@ pub mod place;
 pub mod profile_name;
 pub mod scalars;
 pub mod secret;
+pub mod service_kind;
 pub mod storage;
 pub(crate) mod url;

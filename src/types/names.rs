@@ -171,13 +171,6 @@ impl NodeName {
     }
 }
 
-impl ServiceName {
-    /// Whether its instances are members of etcd, by the name that every layout gives it.
-    pub fn is_etcd(&self) -> bool {
-        self.as_str() == "etcd"
-    }
-}
-
 impl ClusterName {
     /// What a cluster is called whose nodes tell no name.
     pub fn unnamed() -> Self {

@@ -9,22 +9,21 @@ use crate::desired::{DesiredIdentity, DesiredNode, DesiredService};
 use crate::profile::What;
 use crate::protocol::facts::{EndpointQuestion, EtcdQuestion, LiveRequest, ServiceQuestion};
 use crate::types::certificate::Usage;
-use crate::types::names::{AuthorityName, ServiceName};
+use crate::types::names::AuthorityName;
+use crate::types::service_kind::ServiceKind;
 use crate::types::storage::Storage;
 
-/// The service with a certificate in memory for its own calls to itself.
-const API_SERVER: &str = "kube-apiserver";
-/// The name under which it serves that one (apiserver `pkg/server/options`, all versions).
+/// The name under which an API server serves the certificate that it has in memory for its calls to itself (apiserver `pkg/server/options`, all versions).
 pub(crate) const LOOPBACK_NAME: &str = "apiserver-loopback-client";
-/// The service that is asked about its members.
-const ETCD: &str = "etcd";
-/// Its port for clients (IANA).
+/// How layouts begin the names of certificates that a member of etcd shows itself.
+const OF_MEMBER: &str = "etcd";
+/// The port of etcd for clients (IANA).
 const ETCD_CLIENT_PORT: u16 = 2379;
 
 /// What to ask a node about what runs on it.
 pub fn live_request(node: &DesiredNode) -> LiveRequest {
     let services = node.services.iter().filter_map(|(name, service)| {
-        let question = service_question(node, name, service);
+        let question = service_question(node, service);
         // Where something tells whether it works, it is known that the node is one on which things run.
         let is_of_use = question != ServiceQuestion::default() || !service.health.is_empty();
         is_of_use.then(|| (name.clone(), question))
@@ -48,7 +47,7 @@ fn addresses(node: &DesiredNode) -> Vec<IpAddr> {
     std::iter::once(IpAddr::V4(Ipv4Addr::LOCALHOST)).chain(own).collect()
 }
 
-fn service_question(node: &DesiredNode, name: &ServiceName, service: &DesiredService) -> ServiceQuestion {
+fn service_question(node: &DesiredNode, service: &DesiredService) -> ServiceQuestion {
     let addresses = addresses(node);
     let mut endpoints = Vec::new();
     for endpoint in &service.endpoints {
@@ -58,7 +57,7 @@ fn service_question(node: &DesiredNode, name: &ServiceName, service: &DesiredSer
             serves: endpoint.serves.clone(),
             server_name: None,
         };
-        if name.as_str() == API_SERVER {
+        if service.is(ServiceKind::ApiServer) {
             let server_name = Some(LOOPBACK_NAME.to_owned());
             endpoints.push(EndpointQuestion { serves: None, server_name, ..question.clone() });
         }
@@ -70,7 +69,7 @@ fn service_question(node: &DesiredNode, name: &ServiceName, service: &DesiredSer
 
 /// The member of the node is asked with a certificate that it accepts: one for clients, of an authority that it trusts.
 fn etcd_question(node: &DesiredNode) -> Option<EtcdQuestion> {
-    let (name, service) = node.services.iter().find(|(name, _)| name.as_str() == ETCD)?;
+    let (name, service) = node.services_of(ServiceKind::Etcd).next()?;
     let endpoint = service.endpoints.iter().find(|endpoint| endpoint.port == ETCD_CLIENT_PORT)?;
     let trusted: BTreeSet<&AuthorityName> = service
         .reads
@@ -87,7 +86,11 @@ fn etcd_question(node: &DesiredNode) -> Option<EtcdQuestion> {
     let candidates = node.identities.iter().filter(|(_, identity)| fits(identity));
     // One that is made for people and checks, else one that the member itself may show.
     let rank = |name: &str, identity: &DesiredIdentity| {
-        (identity.usages.contains(&Usage::Server), !name.contains("healthcheck"), !name.starts_with(ETCD))
+        (
+            identity.usages.contains(&Usage::Server),
+            !name.contains("healthcheck"),
+            !name.starts_with(OF_MEMBER),
+        )
     };
     let pairs = candidates.filter_map(|(name, identity)| match &identity.storage {
         Storage::Pair { certificate, key } => Some((rank(name.as_str(), identity), certificate, key)),

@@ -7,7 +7,7 @@ mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use parts::{first_service_address, owned_file, split_endpoint};
+use parts::{first_service_address, kind_by_name, owned_file, split_endpoint};
 
 use super::template::Values;
 use super::{
@@ -339,6 +339,7 @@ impl<'a> Resolver<'a> {
                     restart.static_pod = restart.static_pod.take().and_then(|path| values.fill(&path));
                 }
                 let service = DesiredService {
+                    kind: entry.kind,
                     restart,
                     restart_by: None,
                     endpoints: entry
@@ -359,7 +360,8 @@ impl<'a> Resolver<'a> {
             }
         }
         for name in self.spec.services.keys().filter(|name| !self.profile.services.contains_key(*name)) {
-            services.insert(name.clone(), self.with_declared(name, DesiredService::default()));
+            let service = DesiredService { kind: kind_by_name(name), ..DesiredService::default() };
+            services.insert(name.clone(), self.with_declared(name, service));
         }
         services
     }

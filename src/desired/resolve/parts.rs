@@ -6,8 +6,20 @@ use crate::desired::DesiredNames;
 use crate::desired::template::Values;
 use crate::spec::types::Files;
 use crate::types::certificate::SubjectName;
+use crate::types::names::ServiceName;
 use crate::types::scalars::FileMode;
+use crate::types::service_kind::ServiceKind;
 use crate::types::storage::FileSpec;
+
+/// What a service is that no layout knows: a spec says nothing of that, so it goes by the name that every distribution gives it.
+pub(crate) fn kind_by_name(service: &ServiceName) -> Option<ServiceKind> {
+    match service.as_str() {
+        "etcd" => Some(ServiceKind::Etcd),
+        "kubelet" => Some(ServiceKind::Kubelet),
+        "kube-apiserver" => Some(ServiceKind::ApiServer),
+        _ => None,
+    }
+}
 
 pub(super) fn fill_subject(subject: &SubjectName, values: &Values) -> Option<SubjectName> {
     Some(SubjectName {
@@ -71,6 +83,28 @@ pub(super) fn first_service_address(subnets: &str) -> Option<IpAddr> {
         IpAddr::V6(ip) => {
             let mask = u128::MAX.checked_shl(128_u32.checked_sub(length)?).unwrap_or(0);
             Some(IpAddr::V6(((u128::from(ip) & mask).checked_add(1)?).into()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Profile;
+    use crate::types::profile_name::ProfileName;
+
+    #[test]
+    fn every_layout_says_of_its_services_what_their_names_say() {
+        for name in ProfileName::ALL {
+            let profile = Profile::load(name).unwrap();
+            for (service, entry) in &profile.services {
+                assert_eq!(entry.kind, kind_by_name(service), "{service} of {name}");
+            }
+            let of_services = profile.services.values().flat_map(|entry| &entry.dials);
+            let of_programs = profile.programs.values().flat_map(|entry| &entry.dials);
+            for dial in of_services.chain(of_programs) {
+                assert_eq!(dial.to_kind, kind_by_name(&dial.to), "to {} in {name}", dial.to);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use crate::desired::{Desired, DesiredNode};
 use crate::protocol::facts::{NodeFacts, Observed};
 use crate::types::names::NodeName;
+use crate::types::service_kind::ServiceKind;
 use crate::types::storage::Storage;
 
 use super::{Finding, Form, Reason, identity_view};
@@ -124,7 +125,7 @@ fn member(facts: &NodeFacts) -> Option<Told> {
 }
 
 fn fixed_member_name(node: &DesiredNode) -> Option<&String> {
-    node.services.iter().find(|(service, _)| service.is_etcd())?.1.member_name.as_ref()
+    node.services_of(ServiceKind::Etcd).next()?.1.member_name.as_ref()
 }
 
 /// Whether two names can be those of one host: letters count without case, and a name without a domain is that of any domain.

@@ -18,10 +18,11 @@ use crate::diagnostic::escaped;
 use crate::formats::manifest::ContainerFacts;
 use crate::protocol::facts::{EtcdFacts, MemberFacts, NodeFacts, Observed};
 use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Target};
+use crate::types::service_kind::ServiceKind;
 use crate::types::url::host_of;
 use crate::x509::Certificate;
 
-/// The service that keeps its data in etcd, by the name that every layout gives it.
+/// The container of what keeps its data in etcd, whoever made its manifest.
 const API_SERVER: &str = "kube-apiserver";
 /// What etcd calls a member that is given no name (`--name`), so it tells no two of them apart.
 const NAMELESS: &str = "default";
@@ -148,8 +149,8 @@ impl<'a> Look<'a> {
         for (name, node) in desired.nodes.iter().filter(|(_, node)| is_member(node)) {
             nodes.insert(name, known(name, node, observed));
         }
-        let mut services = desired.nodes.values().flat_map(|node| node.services.keys());
-        let service = services.find(|service| service.is_etcd()).cloned();
+        let mut members = desired.nodes.values().flat_map(|node| node.services_of(ServiceKind::Etcd));
+        let service = members.next().map(|(service, _)| service.clone());
         Self { desired, observed, nodes, service }
     }
 
@@ -186,8 +187,8 @@ impl<'a> Look<'a> {
         let mut urls: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut first = None;
         for name in self.nodes.keys().copied() {
-            let Some(facts) = self.facts(name) else { continue };
-            let Some((path, flag)) = etcd_flag(facts, "initial-cluster") else { continue };
+            let Some((node, facts)) = self.desired.nodes.get(name).zip(self.facts(name)) else { continue };
+            let Some((path, flag)) = etcd_flag(node, facts, "initial-cluster") else { continue };
             let entries = flag.split(',');
             for (member, url) in entries.filter_map(|entry| entry.trim().split_once('=')) {
                 urls.entry(member.to_owned()).or_default().insert(url.to_owned());
@@ -206,7 +207,7 @@ impl<'a> Look<'a> {
 
     fn by_etcd_servers(&self) -> Option<Seen> {
         self.desired.nodes.iter().find_map(|(name, node)| {
-            let (service, _) = node.services.get_key_value(API_SERVER)?;
+            let (service, _) = node.services_of(ServiceKind::ApiServer).next()?;
             let (path, server) = container(self.facts(name)?, API_SERVER)?;
             let urls = server.flags.last("etcd-servers")?.split(',').map(str::trim);
             let elsewhere = urls.filter(|url| host_of(url.trim()).is_some_and(|host| !is_loopback(host)));
@@ -230,7 +231,7 @@ impl<'a> Look<'a> {
 
     fn serves_as(&self, name: &NodeName, host: &str) -> bool {
         let Some((node, facts)) = self.desired.nodes.get(name).zip(self.facts(name)) else { return false };
-        let members = node.services.iter().filter(|(service, _)| service.is_etcd());
+        let members = node.services_of(ServiceKind::Etcd);
         let served = members.flat_map(|(_, service)| &service.endpoints).filter_map(|endpoint| {
             let wanted = node.identities.get(endpoint.serves.as_ref()?)?;
             facts.first_certificate(wanted.storage.certificate_path())
@@ -316,9 +317,9 @@ fn known(name: &NodeName, node: &DesiredNode, observed: &Observed) -> Known {
         own.hosts.insert(hostname.to_ascii_lowercase());
     }
     let mut urls: Vec<&str> = Vec::new();
-    own.names.extend(etcd_flag(facts, "name").map(|(_, name)| name.to_ascii_lowercase()));
+    own.names.extend(etcd_flag(node, facts, "name").map(|(_, name)| name.to_ascii_lowercase()));
     for flag in ["initial-advertise-peer-urls", "advertise-client-urls"] {
-        urls.extend(etcd_flag(facts, flag).into_iter().flat_map(|(_, urls)| urls.split(',')));
+        urls.extend(etcd_flag(node, facts, flag).into_iter().flat_map(|(_, urls)| urls.split(',')));
     }
     // One that gave no answer goes by fewer names, so more are told as strangers to the spec, and never fewer.
     if let Ok(Some(etcd)) = facts.etcd.known()
@@ -336,7 +337,7 @@ fn known(name: &NodeName, node: &DesiredNode, observed: &Observed) -> Known {
 }
 
 fn is_member(node: &DesiredNode) -> bool {
-    node.services.keys().any(ServiceName::is_etcd)
+    node.has(ServiceKind::Etcd)
 }
 
 fn container<'f>(facts: &'f NodeFacts, program: &str) -> Option<(&'f str, &'f ContainerFacts)> {
@@ -344,9 +345,10 @@ fn container<'f>(facts: &'f NodeFacts, program: &str) -> Option<(&'f str, &'f Co
 }
 
 /// A flag of the member on a node, in its manifest or its unit, with what holds it.
-fn etcd_flag<'f>(facts: &'f NodeFacts, flag: &str) -> Option<(&'f str, &'f str)> {
+fn etcd_flag<'f>(node: &DesiredNode, facts: &'f NodeFacts, flag: &str) -> Option<(&'f str, &'f str)> {
     let by_unit = || {
-        let (_, live) = facts.services.iter().find(|(service, _)| service.is_etcd())?;
+        let (service, _) = node.services_of(ServiceKind::Etcd).next()?;
+        let live = facts.services.get(service)?;
         // What the flags of a unit say that could not be read is not known: only a list of members tells of who is named there.
         Some(("its unit", live.unit.as_ref()?.known().ok()??.flags.get(flag)?.as_str()))
     };

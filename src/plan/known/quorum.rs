@@ -3,19 +3,15 @@
 //! What enters is the facts of the nodes; what leaves is an answer. Restarting a member is safe only where the others keep a quorum without it, and
 //! costs an election only where it leads (etcd raft: an election takes from one to two election timeouts, a second or two by default).
 
-use crate::desired::Survey;
+use crate::desired::{Desired, Survey};
 use crate::diff::unlisted;
-use crate::protocol::facts::{EtcdFacts, MemberStatus, NodeFacts, Observed, Seen};
-use crate::types::names::{NodeName, ServiceName, Target};
+use crate::protocol::facts::{EtcdFacts, MemberStatus, NodeFacts, Observed, Seen, ServiceFacts};
+use crate::types::names::NodeName;
+use crate::types::service_kind::ServiceKind;
 
 use super::draft_deed::DraftDeed;
 use super::services;
 use crate::plan::Deed;
-
-/// Whether the instances of a service are members of one etcd cluster.
-pub(crate) fn is_member(service: &ServiceName) -> bool {
-    service.is_etcd()
-}
 
 /// Whether the members have a quorum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +29,14 @@ pub(crate) enum Quorum {
 /// The nodes that should have a member.
 pub(crate) fn members(survey: &Survey) -> impl Iterator<Item = &NodeName> {
     let nodes = survey.desired.nodes.iter();
-    nodes.filter(|(_, node)| node.services.keys().any(is_member)).map(|(name, _)| name)
+    nodes.filter(|(_, node)| node.has(ServiceKind::Etcd)).map(|(name, _)| name)
+}
+
+/// What was seen of the member that should run on a node.
+pub(crate) fn live<'a>(survey: &'a Survey, node: &NodeName) -> Option<&'a ServiceFacts> {
+    let mut members = survey.desired.nodes.get(node)?.services_of(ServiceKind::Etcd);
+    let facts = survey.observed.nodes.get(node)?.facts()?;
+    members.find_map(|(service, _)| facts.services.get(service))
 }
 
 /// How many members there are: those of the nodes, and those that no node of the spec stands for.
@@ -57,14 +60,13 @@ pub(crate) fn quorum(survey: &Survey) -> Quorum {
     // Who gave no answer neither follows nor is evidently down.
     let follows = |facts: &NodeFacts| matches!(facts.etcd.known(), Ok(Some(etcd)) if etcd.follows_leader());
     let (mut all, mut seen, mut down) = (0, 0, 0);
-    for facts in members(survey).map(facts) {
+    for name in members(survey) {
         all += 1;
-        let Some(facts) = facts else { continue };
+        let Some(facts) = facts(name) else { continue };
         if follows(facts) {
             return Quorum::Kept;
         }
-        let live = facts.services.iter().find(|(service, _)| is_member(service));
-        let Some((_, live)) = live else { continue };
+        let Some(live) = live(survey, name) else { continue };
         seen += 1;
         down += usize::from(matches!(facts.etcd.known(), Ok(Some(_))) || services::is_down(live));
     }
@@ -118,9 +120,9 @@ pub(crate) fn leader(observed: &Observed) -> Option<&NodeName> {
 }
 
 /// Whether a deed starts a member of etcd anew.
-pub(crate) fn restarts_member(deed: &DraftDeed) -> bool {
+pub(crate) fn restarts_member(deed: &DraftDeed, desired: &Desired) -> bool {
     let restarts = matches!(deed.deed, Deed::Restart { .. } | Deed::Restore { .. });
-    restarts && matches!(&deed.address.subject, Target::Service(service) if is_member(service))
+    restarts && desired.service_at(&deed.address).is_some_and(|service| service.is(ServiceKind::Etcd))
 }
 
 #[cfg(test)]

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use crate::desired::Survey;
 use crate::protocol::facts::{Seen, ServiceFacts, UnitFacts};
 use crate::types::names::{NodeName, ServiceName};
-
-/// The service that replaces static pods, by the name that every layout gives it.
-const KUBELET: &str = "kubelet";
+use crate::types::service_kind::ServiceKind;
 
 /// What runs on a node; none where it was not seen.
 pub(crate) fn live<'a>(
@@ -28,8 +26,8 @@ pub(crate) fn unit<'a>(survey: &'a Survey, node: &NodeName, service: &ServiceNam
 
 /// What runs the pods of a node.
 fn kubelet<'a>(survey: &'a Survey, node: &NodeName) -> Option<&'a UnitFacts> {
-    let (service, _) = live(survey, node)?.iter().find(|(service, _)| is_kubelet(service))?;
-    unit(survey, node, service)
+    let mut kubelets = survey.desired.nodes.get(node)?.services_of(ServiceKind::Kubelet);
+    kubelets.find_map(|(service, _)| unit(survey, node, service))
 }
 
 /// Whether a kubelet that runs, or would be started, replaces the pod of a manifest. Where the manifest is seen to be gone, somebody has ended the pod.
@@ -39,11 +37,6 @@ pub(crate) fn has_pod(survey: &Survey, node: &NodeName, manifest: &str) -> bool 
         facts.and_then(|facts| facts.files.get(manifest)).is_some_and(|seen| matches!(seen, Seen::Absent));
     let kubelet = kubelet(survey, node);
     !is_gone && kubelet.is_some_and(|kubelet| kubelet.is_active() || kubelet.is_wanted())
-}
-
-/// Whether this service replaces the static pods of its node.
-pub(crate) fn is_kubelet(service: &ServiceName) -> bool {
-    service.as_str() == KUBELET
 }
 
 /// Whether no port of a service answers.

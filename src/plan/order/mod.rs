@@ -11,13 +11,14 @@ pub(crate) mod preconditions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::desired::Desired;
 use crate::spec::types::Role;
 use crate::types::names::{Address, AuthorityName, Target};
 use crate::types::place::Place;
+use crate::types::service_kind::ServiceKind;
 
 use super::{Action, Bundle, CaCertificates, Deed, Input, Phase, PlannedTransaction, RestartMethod, Why};
 use crate::plan::known::draft_deed::DraftDeed;
-use crate::plan::known::services::is_kubelet;
 use crate::plan::known::{chosen, quorum};
 use crate::plan::model::deed_traits::Rank;
 use crate::plan::order::disruption::disruption;
@@ -50,13 +51,13 @@ pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Planne
     let mut visits: Vec<PlannedTransaction> = Vec::new();
     let bears = |place: &Place| {
         let wanted = input.survey.desired.at(place);
-        wanted.is_some_and(|wanted| wanted.services.keys().any(quorum::is_member))
+        wanted.is_some_and(|wanted| wanted.has(ServiceKind::Etcd))
     };
     let mut progress = Progress { next: 1, left_by: LeftBy::default() };
     for Stage { phase, mut by_place } in stages {
         let members: BTreeSet<&Place> = by_place.keys().filter(|place| bears(place)).collect();
         let leader = chosen::leader(input).map(Place::from);
-        let order = place_order(&by_place, &members, leader.as_ref())?;
+        let order = place_order(&by_place, &members, leader.as_ref(), &input.survey.desired)?;
         if phase == Phase::Quorum {
             cold_start::await_quorum(&mut by_place, &order, input);
         }
@@ -131,6 +132,7 @@ fn place_order(
     by_place: &BTreeMap<Place, Vec<DraftDeed>>,
     members: &BTreeSet<&Place>,
     leader: Option<&Place>,
+    desired: &Desired,
 ) -> Result<Vec<Place>, Cycle> {
     let mut graph = Graph::new(by_place.keys().cloned());
     let makers: BTreeSet<&Place> = by_place
@@ -182,7 +184,7 @@ fn place_order(
         graph = mended_first;
     }
     // Each of these orders is better than the next one, where what is copied leaves the choice.
-    let members = members_in_turn(by_place, members, leader);
+    let members = members_in_turn(by_place, members, leader, desired);
     let leader_last = leader.map(|leader| {
         let (last, others): (Vec<&Place>, Vec<&Place>) =
             members.iter().flatten().copied().partition(|place| *place == leader);
@@ -208,16 +210,18 @@ fn members_in_turn<'a>(
     by_place: &'a BTreeMap<Place, Vec<DraftDeed>>,
     members: &BTreeSet<&Place>,
     leader: Option<&Place>,
+    desired: &Desired,
 ) -> Vec<Vec<&'a Place>> {
+    let restarts_member = |deed: &DraftDeed| quorum::restarts_member(deed, desired);
     let issues = |deed: &DraftDeed| {
         matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_))
     };
     let mut turns = vec![Vec::new(); 4];
-    if !by_place.values().flatten().any(quorum::restarts_member) {
+    if !by_place.values().flatten().any(restarts_member) {
         return Vec::new();
     }
     for (place, deeds) in by_place.iter().filter(|(place, _)| members.contains(place)) {
-        let turn = match deeds.iter().any(quorum::restarts_member) {
+        let turn = match deeds.iter().any(restarts_member) {
             true if leader == Some(place) => 3,
             true if deeds.iter().any(issues) => 1,
             true => 2,
@@ -293,7 +297,7 @@ fn actions(
 ) -> Result<Vec<Action>, Cycle> {
     add_frame(&mut deeds, place);
     let deeds = keyed(deeds);
-    let graph = edges(&deeds);
+    let graph = edges(&deeds, &input.survey.desired);
     let order = graph.order()?;
     let numbers: BTreeMap<Key, u32> = order
         .iter()
@@ -307,7 +311,7 @@ fn actions(
     let mut actions = Vec::new();
     for key in order {
         let (Some(deed), Some(number)) = (deeds.get(&key), numbers.get(&key)) else { continue };
-        let preconditions = preconditions::preconditions(deed, &input.survey.observed, left_by);
+        let preconditions = preconditions::preconditions(deed, input.survey, left_by);
         match place {
             Place::Node(node) => {
                 deed.paths().into_iter().for_each(|path| left_by.insert(node.clone(), path, *number));
@@ -362,7 +366,7 @@ fn add_frame(deeds: &mut Vec<DraftDeed>, place: &Place) {
 
 /// What comes before what: everything after the snapshot and before the check; a directory before what lies in it; a link after what it leads to;
 /// an authority before what it issues; one path's deeds in the order of their ranks; restarts after every write.
-fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
+fn edges(deeds: &BTreeMap<Key, DraftDeed>, desired: &Desired) -> Graph<Key> {
     let mut graph = Graph::new(deeds.keys().cloned());
     let mut writers: BTreeMap<&str, Vec<&Key>> = BTreeMap::new();
     for (key, deed) in deeds {
@@ -370,7 +374,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
             writers.entry(path).or_default().push(key);
         }
     }
-    kubelet_first(deeds, &mut graph);
+    kubelet_first(deeds, desired, &mut graph);
     for (key, deed) in deeds {
         for (other, _) in deeds.range(..key.clone()).filter(|(other, _)| is_barrier(other.rank, key.rank)) {
             graph.edge(other, key);
@@ -407,11 +411,12 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>) -> Graph<Key> {
 }
 
 /// A kubelet that does not run is started before the pods that it is to replace.
-fn kubelet_first(deeds: &BTreeMap<Key, DraftDeed>, graph: &mut Graph<Key>) {
+fn kubelet_first(deeds: &BTreeMap<Key, DraftDeed>, desired: &Desired, graph: &mut Graph<Key>) {
     let is_started =
         |deed: &DraftDeed| matches!(&deed.deed, Deed::Restart { how: RestartMethod::Start { .. }, .. });
     let of_service = |key: &&Key| matches!(&key.address.subject, Target::Service(_));
-    let is_own = |key: &&Key| matches!(&key.address.subject, Target::Service(service) if is_kubelet(service));
+    let is_own =
+        |key: &&Key| desired.service_at(&key.address).is_some_and(|service| service.is(ServiceKind::Kubelet));
     if !deeds.iter().any(|(key, deed)| is_own(&key) && is_started(deed)) {
         return;
     }

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::desired::{DesiredNode, Survey};
 use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::paths::facts_of;
-use crate::plan::known::quorum;
 use crate::plan::{Deed, Expected, Fact, KeyCopy, Precondition, RestartMethod, fact};
-use crate::protocol::facts::{NodeFacts, Observed, Seen};
+use crate::protocol::facts::{NodeFacts, Seen};
 use crate::types::names::{NodeName, ServiceName, Target};
+use crate::types::service_kind::ServiceKind;
 
 /// Which action of the plan wrote a path last.
 #[derive(Debug, Default)]
@@ -28,8 +29,8 @@ impl LeftBy {
 }
 
 /// What a deed needs to find.
-pub(crate) fn preconditions(deed: &DraftDeed, observed: &Observed, left_by: &LeftBy) -> Vec<Precondition> {
-    let own = deed.address.node();
+pub(crate) fn preconditions(deed: &DraftDeed, survey: &Survey, left_by: &LeftBy) -> Vec<Precondition> {
+    let (own, observed) = (deed.address.node(), &survey.observed);
     let mut needed: BTreeSet<(&NodeName, &str)> = BTreeSet::new();
     let mut files = Vec::new();
     for (node, path) in places(deed) {
@@ -48,8 +49,9 @@ pub(crate) fn preconditions(deed: &DraftDeed, observed: &Observed, left_by: &Lef
     }
     if let (Deed::Restart { how, .. }, Target::Service(service)) = (&deed.deed, &deed.address.subject)
         && let Some(facts) = observed.facts_at(&deed.address.place)
+        && let Some(node) = survey.desired.at(&deed.address.place)
     {
-        files.extend(of_restart(how, service, facts));
+        files.extend(of_restart(how, (service, node), facts));
     }
     files
 }
@@ -86,7 +88,11 @@ fn places<'d>(draft: &'d DraftDeed) -> Vec<(&'d NodeName, &'d str)> {
 }
 
 /// A service is restarted because it ran, and a member of etcd because the others could do without it.
-fn of_restart(how: &RestartMethod, service: &ServiceName, facts: &NodeFacts) -> Vec<Precondition> {
+fn of_restart(
+    how: &RestartMethod,
+    (service, node): (&ServiceName, &DesiredNode),
+    facts: &NodeFacts,
+) -> Vec<Precondition> {
     let runs = |service: &ServiceName| {
         Some(Precondition::Service { service: service.clone(), active: is_active(facts, service)? })
     };
@@ -94,17 +100,13 @@ fn of_restart(how: &RestartMethod, service: &ServiceName, facts: &NodeFacts) -> 
         RestartMethod::Systemd { .. } => runs(service).into_iter().collect(),
         // Nobody else replaces the pod.
         RestartMethod::StaticPod { .. } => {
-            let mut names = facts.services.keys();
-            names
-                .find(|name| crate::plan::known::services::is_kubelet(name))
-                .and_then(runs)
-                .into_iter()
-                .collect()
+            let mut kubelets = node.services_of(ServiceKind::Kubelet);
+            kubelets.find_map(|(name, _)| runs(name)).into_iter().collect()
         }
         // What is dead is started however it died, and a program takes care of itself.
         RestartMethod::Start { .. } | RestartMethod::Command { .. } => Vec::new(),
     };
-    if quorum::is_member(service)
+    if node.services.get(service).is_some_and(|wanted| wanted.is(ServiceKind::Etcd))
         && let Some(names) = members(facts)
     {
         needs.push(Precondition::Members { names });

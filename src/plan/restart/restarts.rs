@@ -8,6 +8,7 @@ use crate::profile::{Reload, What};
 use crate::spec::types::Restart;
 use crate::types::duration::Duration;
 use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Target};
+use crate::types::service_kind::ServiceKind;
 
 use super::cause::{Cause, changes, is_read_again, what_name};
 use super::cold_start;
@@ -17,7 +18,7 @@ use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::foreign_cas::{self, loads_what_is_dropped, must_not_load};
 use crate::plan::known::paths::reads_below;
 use crate::plan::known::quorum;
-use crate::plan::known::services::{self, has_pod, is_kubelet, is_silent, live};
+use crate::plan::known::services::{self, has_pod, is_silent, live};
 use crate::plan::{Blocked, Deed, ManualRestart, Noted, Phase, RestartMethod, Why};
 
 /// How a service comes to use what is new.
@@ -68,7 +69,7 @@ fn restarts_in(builder: &mut Builder<'_>, of: Phase, name: &NodeName, node: &Des
     let goes_back = builder.draft.on(name).iter().any(|deed| matches!(deed.deed, Deed::Restore { .. }));
     // Which pods are replaced decides whether the kubelet has to be there.
     let (kubelets, others): (Vec<_>, Vec<_>) =
-        node.services.iter().partition(|(service, _)| is_kubelet(service));
+        node.services.iter().partition(|(_, wanted)| wanted.is(ServiceKind::Kubelet));
     for (service, wanted) in others.into_iter().chain(kubelets) {
         let runs = live(builder.input.survey, name).and_then(|services| services.get(service));
         let runs = runs.is_some_and(|facts| !facts.started().is_empty());
@@ -91,7 +92,7 @@ fn restarts_in(builder: &mut Builder<'_>, of: Phase, name: &NodeName, node: &Des
         let due: Vec<Why> = due.map(|finding| builder.why(finding)).collect();
         let put_back = put_back(builder, name, wanted.restart.as_ref());
         let is_put_back = put_back.is_some();
-        let phase = if of == Phase::Ordinary { cold_start::phase_of(builder, service, node) } else { of };
+        let phase = if of == Phase::Ordinary { cold_start::phase_of(builder, wanted, node) } else { of };
         let cause = Cause {
             service,
             node: name,
@@ -162,11 +163,11 @@ fn way(builder: &mut Builder<'_>, cause: &Cause<'_>) -> Way {
 
 fn way_of_unit(builder: &mut Builder<'_>, cause: &Cause<'_>, unit: &str) -> Way {
     let own = || unit.to_owned();
-    let is_cold = cause.phase == Phase::Quorum && quorum::is_member(cause.service);
+    let is_cold = cause.phase == Phase::Quorum && cause.wanted.is(ServiceKind::Etcd);
     let Some(facts) = services::unit(builder.input.survey, cause.node, cause.service) else {
         return if cause.is_stale { Way::ByHand(None) } else { Way::Needless };
     };
-    let is_needed = is_kubelet(cause.service) && replaces_pods(builder, cause.node);
+    let is_needed = cause.wanted.is(ServiceKind::Kubelet) && replaces_pods(builder, cause.node);
     if facts.is_active() {
         match is_safe(builder, cause) {
             _ if !cause.is_stale => Way::Needless,
@@ -212,7 +213,7 @@ fn way_of_pod(builder: &mut Builder<'_>, cause: &Cause<'_>, manifest: &str) -> W
 
 /// Whether the others can do without it, or have to for they cannot do anything as it is, or an outage was accepted.
 fn is_safe(builder: &mut Builder<'_>, cause: &Cause<'_>) -> bool {
-    if !quorum::is_member(cause.service)
+    if !cause.wanted.is(ServiceKind::Etcd)
         || cause.phase == Phase::Quorum
         || quorum::can_do_without(cause.node, &builder.input.survey.observed, builder.held.unlisted.count())
     {

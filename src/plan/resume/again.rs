@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::desired::Desired;
 use crate::diagnostic::escaped;
 use crate::plan::model::draft::Numbers;
 use crate::plan::resume::progress::restarts_member;
@@ -123,7 +124,13 @@ impl SavedPlan {
     ///
     /// # Errors
     /// They differ.
-    pub fn rest(&self, standings: &PlanProgress, made: Draft, dates: Dates) -> Result<Rest, Difference> {
+    pub fn rest(
+        &self,
+        standings: &PlanProgress,
+        made: Draft,
+        desired: &Desired,
+        dates: Dates,
+    ) -> Result<Rest, Difference> {
         let is_undo = |visit: &PlannedTransaction| {
             let own =
                 |action: &Action| matches!(&action.deed, Deed::UndoOpen { run, .. } if *run == self.says.id);
@@ -139,7 +146,7 @@ impl SavedPlan {
         };
         let visits = &made.as_planned().visits;
         let begun = standings.visits.values().any(|standing| *standing == TransactionProgress::Done);
-        let restarts = made.as_planned().actions().any(restarts_member);
+        let restarts = made.as_planned().actions().any(|action| restarts_member(action, desired));
         let saves = visits.iter().any(|visit| visit.phase == Phase::EtcdSnapshot);
         let to_do: Vec<(usize, &PlannedTransaction)> = self
             .says

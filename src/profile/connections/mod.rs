@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::spec::types::Role;
 use crate::types::names::{AuthorityName, CopyName, IdentityName, ServiceName};
+use crate::types::service_kind::ServiceKind;
 
 /// A TLS connection that a service or program makes.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -15,6 +16,9 @@ use crate::types::names::{AuthorityName, CopyName, IdentityName, ServiceName};
 pub struct TlsConnection {
     /// The service that is dialled.
     pub to: ServiceName,
+    /// What that service is. It need not run on any node of the cluster.
+    #[serde(skip)]
+    pub to_kind: Option<ServiceKind>,
     /// The port, which decides what the service shows. None for a connection of which only the client's side counts: servers that trust what `to`
     /// publishes (aggregated API servers).
     #[serde(default)]

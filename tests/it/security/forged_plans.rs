@@ -245,7 +245,9 @@ fn again(saved: &SavedPlan, survey: &Survey, kept: &KeptSnapshots) -> Result<Opt
     if saved.is_done(&standings, &made) {
         return Ok(None);
     }
-    let rest = saved.rest(&standings, made, Dates::Equal).map_err(|difference| difference.to_string())?;
+    let rest = saved
+        .rest(&standings, made, &survey.desired, Dates::Equal)
+        .map_err(|difference| difference.to_string())?;
     check(rest.into_draft(), survey, &Processes::default()).map(Some).map_err(|wrong| wrong.to_string())
 }
 

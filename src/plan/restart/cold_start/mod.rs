@@ -7,19 +7,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::desired::DesiredNode;
 use crate::desired::request::live_request;
+use crate::desired::{DesiredNode, DesiredService};
 use crate::profile::{At, What};
 use crate::protocol::health_check::HealthCheck;
 use crate::spec::types::Restart;
 use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, ServiceName, Target};
 use crate::types::place::Place;
+use crate::types::service_kind::ServiceKind;
 use crate::x509::Certificate;
 
 use crate::plan::known::builder::Builder;
 use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::quorum::{self, Quorum};
-use crate::plan::known::services::{self, has_pod, is_kubelet, live, unit};
+use crate::plan::known::services::{self, has_pod, live, unit};
 use crate::plan::{Deed, Input, Phase};
 
 /// Finds out whether this plan brings etcd back, and gives each deed its phase.
@@ -80,8 +81,7 @@ fn can_have_one(builder: &Builder<'_>) -> bool {
     let desired = &builder.input.survey.desired;
     let can_run = |name: &&&NodeName| {
         let node = desired.nodes.get(**name);
-        let mut runs = node.into_iter().flat_map(|node| &node.services);
-        let member = runs.find(|(service, _)| quorum::is_member(service));
+        let member = node.and_then(|node| node.services_of(ServiceKind::Etcd).next());
         let is_started = match member.and_then(|(service, wanted)| Some((service, wanted.restart.as_ref()?)))
         {
             Some((_, Restart { static_pod: Some(manifest), .. })) => {
@@ -129,7 +129,7 @@ fn identities_of_etcd<'b>(
     name: &NodeName,
 ) -> impl Iterator<Item = &'b IdentityName> {
     let node = builder.input.survey.desired.nodes.get(name).into_iter();
-    let services = node.flat_map(|node| &node.services).filter(|(service, _)| quorum::is_member(service));
+    let services = node.flat_map(|node| node.services_of(ServiceKind::Etcd));
     services.flat_map(|(_, wanted)| &wanted.reads).filter_map(|read| shown(&read.what))
 }
 
@@ -139,8 +139,8 @@ fn has_expired(builder: &Builder<'_>, name: &NodeName) -> bool {
 }
 
 /// The phase in which a service of a node is restarted.
-pub(crate) fn phase_of(builder: &Builder<'_>, service: &ServiceName, node: &DesiredNode) -> Phase {
-    let is_first = quorum::is_member(service) || is_kubelet(service) && etcd_is_a_pod(node);
+pub(crate) fn phase_of(builder: &Builder<'_>, service: &DesiredService, node: &DesiredNode) -> Phase {
+    let is_first = service.is(ServiceKind::Etcd) || service.is(ServiceKind::Kubelet) && etcd_is_a_pod(node);
     if builder.is_cold && is_first { Phase::Quorum } else { Phase::Ordinary }
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn address(node: &DesiredNode) -> Option<IpAddr> {
 }
 
 fn etcd_is_a_pod(node: &DesiredNode) -> bool {
-    let mut members = node.services.iter().filter(|(service, _)| quorum::is_member(service));
+    let mut members = node.services_of(ServiceKind::Etcd);
     members.any(|(_, wanted)| wanted.restart.as_ref().is_some_and(|restart| restart.static_pod.is_some()))
 }
 
@@ -180,7 +180,7 @@ struct Domain {
 impl Domain {
     fn of(node: &DesiredNode) -> Self {
         let mut domain = Self { authorities: BTreeSet::new(), identities: BTreeSet::new() };
-        let members = node.services.iter().filter(|(service, _)| quorum::is_member(service));
+        let members = node.services_of(ServiceKind::Etcd);
         for read in members.flat_map(|(_, wanted)| &wanted.reads) {
             if let What::Trust(authority) = &read.what {
                 domain.authorities.insert(authority.clone());
@@ -192,7 +192,7 @@ impl Domain {
         });
         domain.identities.extend(issued.map(|(identity, _)| identity.clone()));
         if etcd_is_a_pod(node) {
-            let kubelets = node.services.iter().filter(|(service, _)| is_kubelet(service));
+            let kubelets = node.services_of(ServiceKind::Kubelet);
             let read = kubelets.flat_map(|(_, wanted)| &wanted.reads);
             let own: Vec<&IdentityName> = read.filter_map(|read| shown(&read.what)).collect();
             let of_own =
@@ -223,7 +223,7 @@ pub(crate) fn await_quorum(
     let member = |place: &Place| desired.at(place).and_then(|node| Some((node, etcd_gate(node)?)));
     let last = order.iter().rev().find_map(|place| Some((place, member(place)?)));
     let Some((place, (node, gate))) = last else { return };
-    let Some(service) = node.services.keys().find(|service| quorum::is_member(service)) else { return };
+    let Some((service, _)) = node.services_of(ServiceKind::Etcd).next() else { return };
     let address = Address { subject: Target::Service(service.clone()), place: place.clone() };
     let deeds = by_place.entry(place.clone()).or_default();
     for deed in deeds.iter_mut().filter(|deed| deed.address == address) {

@@ -43,7 +43,7 @@ pub(crate) fn saving<'d>(
     deeds: impl Iterator<Item = &'d DraftDeed> + Clone,
 ) -> Saving {
     let desired = &builder.input.survey.desired;
-    let Some(restart) = deeds.clone().find(|deed| quorum::restarts_member(deed)) else {
+    let Some(restart) = deeds.clone().find(|deed| quorum::restarts_member(deed, desired)) else {
         return Saving::Unwanted;
     };
     let is_wanted = match desired.snapshots.etcd {

@@ -11,11 +11,11 @@ use crate::profile::{At, PresentedKey, TlsConnection, Trusts, What};
 use crate::protocol::facts::{EndpointFacts, EtcdFacts};
 use crate::protocol::health_check::{Call, Shown, Trusted};
 use crate::types::names::{NodeName, ServiceName};
+use crate::types::service_kind::ServiceKind;
 use crate::types::storage::Storage;
 use crate::types::url::tls_place;
 
 use crate::plan::known::builder::Builder;
-use crate::plan::known::quorum;
 use crate::plan::known::services::{is_silent, live};
 
 /// A node with its name.
@@ -103,7 +103,7 @@ pub(super) fn client_calls(
         At::Own | At::Nearest if has_own => vec![name],
         At::Own | At::Others | At::Kubeconfig => Vec::new(),
         // All members of etcd; of everything else one stands for all: there may be thousands.
-        At::Nearest | At::Every if quorum::is_member(&dial.to) => servers,
+        At::Nearest | At::Every if dial.to_kind == Some(ServiceKind::Etcd) => servers,
         At::Nearest | At::Every if has_own => vec![name],
         At::Nearest | At::Every => servers.into_iter().take(1).collect(),
     };

@@ -18,10 +18,10 @@ use crate::protocol::health_check::HealthCheck;
 use crate::spec::types::Scheme;
 use crate::types::duration::Duration;
 use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Target};
+use crate::types::service_kind::ServiceKind;
 
 use super::cause::Cause;
 use crate::plan::known::builder::Builder;
-use crate::plan::known::quorum;
 use crate::plan::known::services::{is_silent, live};
 use crate::plan::restart::cold_start;
 use crate::plan::{Deed, Phase, RestartMethod};
@@ -53,7 +53,7 @@ pub(crate) fn after_restart(
 ) -> Awaited {
     let (service, node) = ((cause.service, cause.wanted), (cause.node, node));
     let mut awaited = Awaited::default();
-    if cause.phase == Phase::Quorum && quorum::is_member(service.0) {
+    if cause.phase == Phase::Quorum && service.1.is(ServiceKind::Etcd) {
         awaited.gates.extend(match how {
             RestartMethod::Start { unit } => Some(HealthCheck::Started { unit: unit.clone() }),
             RestartMethod::StaticPod { .. }
@@ -87,7 +87,7 @@ pub(crate) fn after_restart(
         }
     }
     add_health(builder, service, node.0, &mut awaited);
-    if quorum::is_member(service.0) {
+    if service.1.is(ServiceKind::Etcd) {
         add_member(builder, node, &mut awaited);
         add_peers(builder, service, node, &|_| true, &mut awaited);
     }
@@ -126,7 +126,7 @@ pub(crate) fn after_reload(
     awaited.gates.extend(served.map(|(_, gate)| gate));
     if service.1.reads.iter().any(|read| renewed(&read.what)) {
         add_health(builder, service, node.0, &mut awaited);
-        if quorum::is_member(service.0) {
+        if service.1.is(ServiceKind::Etcd) {
             add_member(builder, node, &mut awaited);
             add_peers(builder, service, node, renewed, &mut awaited);
         }

@@ -8,10 +8,9 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use crate::desired::Survey;
+use crate::desired::{Desired, Survey};
 use crate::diff::{Differences, Effect, identity_view, waiting_request};
 use crate::plan::known::paths::facts_of;
-use crate::plan::known::quorum;
 use crate::plan::model::deed_traits::Proof;
 use crate::plan::order::preconditions::{is_active, members};
 use crate::plan::{
@@ -22,6 +21,7 @@ use crate::protocol::facts::{Answer, NodeFacts, Seen};
 use crate::types::format::instant;
 use crate::types::names::{Address, AuthorityName, Target};
 use crate::types::place::Place;
+use crate::types::service_kind::ServiceKind;
 use crate::x509::CertificateRequest;
 
 impl PlanProgress {
@@ -58,7 +58,8 @@ pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) 
         if standing == TransactionProgress::Done && visit.phase != Phase::Purge {
             gone_on.insert(&visit.place);
         }
-        are_restarted &= standing == TransactionProgress::Done || !visit.actions.iter().any(restarts_member);
+        are_restarted &= standing == TransactionProgress::Done
+            || !visit.actions.iter().any(|action| restarts_member(action, &survey.desired));
         if standing == TransactionProgress::Done {
             standings.count_as_done(visit, survey);
         } else {
@@ -69,8 +70,9 @@ pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) 
 }
 
 /// Whether an action starts a member of etcd anew.
-pub(crate) fn restarts_member(action: &Action) -> bool {
-    action.restarts().is_some_and(quorum::is_member)
+pub(crate) fn restarts_member(action: &Action, desired: &Desired) -> bool {
+    let service = action.restarts().and_then(|_| desired.service_at(&action.address));
+    service.is_some_and(|service| service.is(ServiceKind::Etcd))
 }
 
 fn of_visit(visit: &PlannedTransaction, survey: &Survey, differences: &Differences) -> TransactionProgress {

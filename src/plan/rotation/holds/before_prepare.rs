@@ -115,8 +115,7 @@ fn unhealthy(case: &RotationCase<'_, '_>) -> Option<Hold> {
     let is_down = |name: &&NodeName| {
         let facts = survey.observed.nodes.get(*name).and_then(|answer| answer.facts());
         let Some(facts) = facts else { return false };
-        let mut members = facts.services.iter().filter(|(service, _)| quorum::is_member(service));
-        let Some((_, live)) = members.next() else { return false };
+        let Some(live) = quorum::live(survey, name) else { return false };
         // One that was asked and gave no answer does not work.
         let follows = matches!(facts.etcd.known(), Ok(Some(etcd)) if etcd.follows_leader());
         let is_asked = !facts.etcd.is_unlooked();

@@ -8,10 +8,10 @@ use crate::desired::Survey;
 use crate::diff::Effect;
 use crate::profile::{Reload, What};
 use crate::types::names::{Address, IdentityName, NodeName, ServiceName, Target};
+use crate::types::service_kind::ServiceKind;
 
 use super::hold::{Hold, HoldEffect, RotationCase};
 use crate::plan::Phase;
-use crate::plan::known::services::is_kubelet;
 
 /// The services that run, read such a thing at their start only, and are started anew by nobody but a person.
 pub(crate) fn restarted(survey: &Survey, is_read: impl Fn(&What) -> bool) -> Vec<(&NodeName, &ServiceName)> {
@@ -24,7 +24,7 @@ pub(crate) fn restarted(survey: &Survey, is_read: impl Fn(&What) -> bool) -> Vec
             let is_once = reads.any(|read| read.reload(node.version) == Reload::Start);
             let is_seen = facts.services.get(service).is_some_and(|live| live.unit.is_some());
             let is_replaced = wanted.restart.as_ref().is_some_and(|restart| restart.static_pod.is_some())
-                && facts.services.keys().any(is_kubelet);
+                && node.services_of(ServiceKind::Kubelet).any(|(own, _)| facts.services.contains_key(own));
             let is_run = wanted.restart.as_ref().is_some_and(|restart| restart.command.is_some());
             if runs && is_once && !(is_seen || is_replaced || is_run) {
                 found.push((name, service));
