@@ -1,5 +1,6 @@
 //! What has one meaning everywhere: names, durations, secrets, lists that are never empty.
 
+pub mod address;
 pub mod certificate;
 pub mod duration;
 pub mod format;
