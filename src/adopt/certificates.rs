@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::{Draft, Evidence, Inventory, common};
 use crate::desired::DesiredNames;
 use crate::diagnostic::is_deceiving;
-use crate::diff::{AuthorityView, authority_views, identity_view};
+use crate::diff::{AuthorityView, Differences};
 use crate::spec::check::forms::dns_fault;
 use crate::spec::types::{Holders, OnlyNames};
 use crate::types::certificate::{SubjectName, Usage};
@@ -27,14 +27,14 @@ struct Own<'a> {
 }
 
 /// Declares what they say.
-pub(super) fn adopt(draft: &mut Draft, sight: &Evidence<'_>) {
-    let authorities = authority_views(&sight.survey.desired, &sight.survey.observed);
-    for (name, view) in &authorities {
+pub(super) fn adopt(draft: &mut Draft, sight: &Evidence<'_>, differences: &Differences) {
+    let authorities = differences.authorities();
+    for (name, view) in authorities {
         authority(draft, sight, name, view);
     }
     for (name, held) in sight.identities() {
         let certificates = held.iter().filter_map(|held| {
-            let certificate = identity_view(held.wanted, held.facts).certificate?;
+            let certificate = differences.identity(held.node, held.own)?.certificate.clone()?;
             Some(Own { held: *held, certificate })
         });
         let own: Vec<Own<'_>> = certificates.collect();
@@ -43,7 +43,7 @@ pub(super) fn adopt(draft: &mut Draft, sight: &Evidence<'_>) {
             continue;
         }
         let is_of_members = sight.is_of_members(&name);
-        issuer(draft, &name, &own, &authorities);
+        issuer(draft, &name, &own, authorities);
         usages(draft, &name, &own);
         if is_of_members {
             // Each member's says another name, and every setting counts for all of them.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{Draft, Evidence, Inventory};
-use crate::diff::{AuthorityView, authority_views, identity_view};
+use crate::diff::Differences;
 use crate::spec::types::Defaults;
 use crate::types::certificate::NewKeyAlgorithm;
 use crate::types::duration::Duration;
@@ -28,15 +28,15 @@ const BACKDATED: u64 = 2 * HOUR;
 const STARLINGX_WINDOW: Duration = Duration::from_days(15);
 
 /// Declares lifetimes and algorithms: the most common ones as defaults, and what differs.
-pub(super) fn adopt(draft: &mut Draft, sight: &Evidence<'_>) {
-    let views = authority_views(&sight.survey.desired, &sight.survey.observed);
+pub(super) fn adopt(draft: &mut Draft, sight: &Evidence<'_>, differences: &Differences) {
+    let views = differences.authorities();
     let mut leaves: BTreeMap<IdentityName, Leaf> = BTreeMap::new();
     for (name, held) in sight.identities() {
         // What kubelets renew by themselves follows the cluster's signer and not the spec.
         if held.iter().any(|held| held.wanted.rotated_by_kubelet) {
             continue;
         }
-        let seen: Vec<Seen> = held.iter().filter_map(|held| seen(held, &views)).collect();
+        let seen: Vec<Seen> = held.iter().filter_map(|held| seen(held, differences)).collect();
         if let Some(leaf) = Leaf::of(&seen) {
             leaves.insert(name, leaf);
         }
@@ -78,14 +78,14 @@ impl Leaf {
     }
 }
 
-fn seen(held: &Inventory<'_>, views: &BTreeMap<AuthorityName, AuthorityView>) -> Option<Seen> {
-    let certificate = identity_view(held.wanted, held.facts).certificate?;
+fn seen(held: &Inventory<'_>, differences: &Differences) -> Option<Seen> {
+    let certificate = differences.identity(held.node, held.own)?.certificate.as_ref()?;
     let path = held.wanted.storage.certificate_path();
     // The certificate was read, so its file was.
     let file = held.facts.files.get(path).and_then(|seen| seen.known().ok()?);
     let written = file.map(|file| file.modified);
     let authority = held.wanted.authority.clone();
-    let issuer = authority.as_ref().and_then(|name| views.get(name)?.signer());
+    let issuer = authority.as_ref().and_then(|name| differences.authorities().get(name)?.signer());
     let facts = certificate.facts();
     let begins_with_issuer = issuer.is_some_and(|issuer| {
         // kubeadm before 1.28 wrote the CA's own beginning, later ones five minutes before (k8s#118922).
@@ -93,7 +93,7 @@ fn seen(held: &Inventory<'_>, views: &BTreeMap<AuthorityName, AuthorityView>) ->
     });
     Some(Seen {
         validity: validity_of(facts.not_before, facts.not_after, written.filter(|_| begins_with_issuer)),
-        algorithm: algorithm_of(&certificate),
+        algorithm: algorithm_of(certificate),
         authority,
     })
 }

@@ -287,8 +287,8 @@ fn adapted(draft: &Draft, sight: &Evidence<'_>) -> Draft {
     }
     let differences = diff(&sight.survey.desired, &sight.survey.observed, sight.now);
     files::owned(&mut next, sight, &differences);
-    certificates::adopt(&mut next, sight);
-    lifetimes::adopt(&mut next, sight);
+    certificates::adopt(&mut next, sight, &differences);
+    lifetimes::adopt(&mut next, sight, &differences);
     let spec = &mut next.spec.spec;
     spec.certificates.retain(|_, own| *own != Certificate::default());
     spec.authorities.retain(|_, own| *own != Authority::default());

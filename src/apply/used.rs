@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::Hosts;
 use crate::desired::Survey;
+use crate::diff::Differences;
 use crate::observe::ask::at_once;
 use crate::plan::{PlanProgress, PlannedTransaction, SavedPlan, TransactionProgress};
 use crate::protocol::facts::VisitState;
@@ -61,6 +62,7 @@ pub fn settle(
     standings: &mut PlanProgress,
     kept: &KeptSnapshots,
     survey: &Survey,
+    differences: &Differences,
 ) -> Result<(), GoneBack> {
     for (node, own) in committed(saved, kept) {
         let is_own = |visit: &&PlannedTransaction| visit.number == own.id.visit && visit.place.is(node);
@@ -68,7 +70,7 @@ pub fn settle(
         // What it was for may be due again, such as the next step of a replacement: that is another plan's.
         if own.paths.iter().all(|changed| changed.unchanged_since) {
             standings.recorded.insert(visit.number);
-            standings.count_as_done(visit, survey);
+            standings.count_as_done(visit, survey, differences);
             continue;
         }
         if standings.visits.get(&visit.number) == Some(&TransactionProgress::Done) {

@@ -10,10 +10,9 @@ use pki::adopt::{
     Draft, Found, KubeadmConfig, Outlook, Reached, begin, first_look, known, read_back, settle, text,
 };
 use pki::agent::Local;
-use pki::desired::Survey;
 use pki::diagnostic::{escaped, shown};
 use pki::diff::signed::Signed;
-use pki::diff::{Differences, Reason, diff};
+use pki::diff::{Differences, Reason};
 use pki::files::named;
 use pki::observe::ask::{Question, observe_all};
 use pki::plan::Options;
@@ -27,7 +26,7 @@ use pki::types::names::NodeName;
 use pki::types::scalars::Port;
 use pki::x509::Sha256;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Compared};
 use super::nodes::{self, Hosts};
 use super::{Exit, Global, files, internal, terminal, written};
 
@@ -227,11 +226,10 @@ fn planned(
     let body = text(&draft, None);
     let loaded = read_back(&file_name(arguments), &body, &draft, now).map_err(|error| internal(&error))?;
     let cluster = Cluster { loaded: Some(loaded), ..cluster(&draft) };
-    let plan = cluster.plan(&survey, &Options::default(), &Signed::default(), now)?;
-    let Survey { desired, observed } = &survey;
-    let differences = diff(desired, observed, now);
-    refuse_other_machines(&differences)?;
-    let outlook = Outlook::new(&draft, &plan, &differences);
+    let compared = Compared::at(&survey, now);
+    let plan = cluster.plan(&compared, &Options::default(), &Signed::default())?;
+    refuse_other_machines(&compared.differences)?;
+    let outlook = Outlook::new(&draft, &plan, &compared.differences);
     Ok((draft, outlook))
 }
 

@@ -17,7 +17,7 @@ use pki::types::names::{Address, ClusterName};
 use pki::x509::CertificateRequest;
 use serde::Serialize;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Compared};
 use super::consent::Tied;
 use super::exit::Outcome;
 use super::external::{RequestsArguments, Written};
@@ -157,12 +157,13 @@ fn one(cluster: &Cluster, call: &Call<'_>) -> std::result::Result<Exit, Exit> {
         let mut nodes = cluster.nodes();
         let survey = cluster.survey(&nodes)?;
         let now = super::now();
-        let signed = call.arguments.plan.signed.read(&survey, now, call.global)?;
+        let compared = Compared::at(&survey, now);
+        let signed = call.arguments.plan.signed.read(&compared, now, call.global)?;
         let mut options = call.arguments.plan.options(false);
-        let mut plan = cluster.plan(&survey, &options, &signed, now)?;
+        let mut plan = cluster.plan(&compared, &options, &signed)?;
         // Nobody is there to look at what a person has to approve: it is left out, and the rest is done.
         while call.arguments.consent.is_unattended() && options.withhold(plan.waits_for_a_person()) {
-            plan = cluster.plan(&survey, &options, &signed, now)?;
+            plan = cluster.plan(&compared, &options, &signed)?;
         }
         let waits = if options.withheld.is_empty() { Exit::Done } else { Exit::NotApproved };
         call.show(&plan)?;

@@ -9,8 +9,8 @@ use pki::apply::root_files;
 use pki::desired::Survey;
 use pki::desired::{Desired, Hints, resolve};
 use pki::diagnostic::{Source, nearest};
-use pki::diff::diff;
 use pki::diff::signed::Signed;
+use pki::diff::{Differences, diff};
 use pki::observe::survey::survey_further;
 use pki::plan::{Draft, Input as PlanInput, NoSuchPhase, Options, PlanError};
 use pki::profile::Profile;
@@ -253,12 +253,11 @@ impl Cluster {
     /// The exit code, after an internal error was told, or that the plan does not have the phase that was named.
     pub(super) fn plan(
         &self,
-        survey: &Survey,
+        compared: &Compared<'_>,
         options: &Options,
         signed: &Signed,
-        now: Timestamp,
     ) -> Result<Plan, Exit> {
-        self.simulated(self.draft(survey, options, signed, now)?, survey)
+        self.simulated(self.draft(compared, options, signed)?, compared.survey)
     }
 
     /// The plan that a draft becomes, with what its simulation says.
@@ -276,18 +275,14 @@ impl Cluster {
     /// The exit code, after an internal error was told, or that the plan does not have the phase that was named.
     pub(super) fn draft(
         &self,
-        survey: &Survey,
+        compared: &Compared<'_>,
         options: &Options,
         signed: &Signed,
-        now: Timestamp,
     ) -> Result<Draft, Exit> {
-        // Certificates count in whole seconds, and a plan says exactly what they will say.
-        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-        let differences = diff(&survey.desired, &survey.observed, now);
         let input = PlanInput {
-            survey,
-            differences: &differences,
-            now,
+            survey: compared.survey,
+            differences: &compared.differences,
+            now: compared.now,
             spec: self.reference.clone(),
             options,
             signed,
@@ -297,5 +292,21 @@ impl Cluster {
             PlanError::Cycle(cycle) => internal(&cycle),
             PlanError::Phase(error) => no_such_phase(&error),
         })
+    }
+}
+
+/// What was found, compared with what should be at the instant for which it is planned.
+pub(super) struct Compared<'a> {
+    pub(super) survey: &'a Survey,
+    pub(super) differences: Differences,
+    now: Timestamp,
+}
+
+impl<'a> Compared<'a> {
+    pub(super) fn at(survey: &'a Survey, now: Timestamp) -> Self {
+        // Certificates count in whole seconds, and a plan says exactly what they will say.
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let differences = diff(&survey.desired, &survey.observed, now);
+        Self { survey, differences, now }
     }
 }

@@ -14,7 +14,6 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use pki::desired::Survey;
 use pki::diagnostic::{RenderStyle, render};
 use pki::diff::signed::{EXTENSIONS, FileContent, Signed, check};
 use pki::files::named;
@@ -24,6 +23,7 @@ use pki::x509::CertificateRequest;
 use pki::x509::pem::MAX_FILE_BYTES;
 use serde::Serialize;
 
+use super::cluster::Compared;
 use super::{Exit, Global, files, terminal};
 
 /// The most names that are read of a directory.
@@ -43,7 +43,12 @@ impl CertificatesArguments {
     ///
     /// # Errors
     /// The exit code, after everything that is wrong with any of them was told.
-    pub(super) fn read(&self, survey: &Survey, now: Timestamp, global: &Global) -> Result<Signed, Exit> {
+    pub(super) fn read(
+        &self,
+        compared: &Compared<'_>,
+        now: Timestamp,
+        global: &Global,
+    ) -> Result<Signed, Exit> {
         let Some(directory) = &self.certificates else { return Ok(Signed::default()) };
         let found = contents(directory).map_err(|error| {
             terminal::tell(&format!(
@@ -59,7 +64,7 @@ impl CertificatesArguments {
             ));
             return Err(Exit::Usage);
         }
-        check(&found, survey, now).map_err(|problems| {
+        check(&found, compared.survey, &compared.differences, now).map_err(|problems| {
             let style = terminal::stderr_style(global.color);
             let style = RenderStyle { color: style.color, ..RenderStyle::PLAIN };
             terminal::tell(&render(&problems, &[], style));

@@ -14,7 +14,7 @@ use pki::types::format::instant;
 use pki::x509::Sha256;
 use serde::Serialize;
 
-use super::cluster::{self, Cluster, SkipArguments};
+use super::cluster::{self, Cluster, Compared, SkipArguments};
 use super::clusters::Clusters;
 use super::exit::Outcome;
 use super::external::CertificatesArguments;
@@ -321,10 +321,11 @@ fn one(cluster: &Cluster, arguments: &Arguments, global: &Global, reported: &mut
         None => cluster.survey(&cluster.nodes())?,
     };
     let now = arguments.as_of.unwrap_or_else(super::now);
-    let signed = arguments.plan.signed.read(&survey, now, global)?;
+    let compared = Compared::at(&survey, now);
+    let signed = arguments.plan.signed.read(&compared, now, global)?;
     let options =
         Options { valid_for: arguments.valid_for, ..arguments.plan.options(arguments.as_of.is_some()) };
-    let plan = cluster.plan(&survey, &options, &signed, now)?;
+    let plan = cluster.plan(&compared, &options, &signed)?;
     let exit = exit_of(&*plan, arguments.exit_code);
     let saved = arguments.out.as_ref().filter(|_| plan.applicable).map(|path| (path, to_text(&plan)));
     let digest = saved.as_ref().map(|(_, text)| Sha256::of(text.as_bytes()));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pki::apply::Done;
 use pki::desired::Survey;
 use pki::diagnostic::{escaped, nearest};
+use pki::diff::Differences;
 use pki::diff::signed::Signed;
 use pki::observe::ask::at_once;
 use pki::output;
@@ -66,7 +67,8 @@ fn one(arguments: &Arguments, command: &str, global: &Global) -> Result<Exit, Ex
     let survey = cluster.survey(&nodes)?;
     let snapshots = snapshots(&nodes, &survey.desired.snapshots.directory)?;
     let now = super::now();
-    let differences = pki::diff::Differences::default();
+    // What is due is nobody's question: what was there comes back, whatever it is.
+    let differences = Differences::without_findings(&survey.desired, &survey.observed, now);
     let input = Input {
         survey: &survey,
         differences: &differences,

@@ -13,15 +13,15 @@ use jiff::{SignedDuration, Timestamp};
 use pki::apply::{Done, lock};
 use pki::desired::Survey;
 use pki::diagnostic::{RenderStyle, escaped, render};
-use pki::diff::diff;
 use pki::diff::signed::{Signed, check};
+use pki::diff::{Differences, diff};
 use pki::plan::{Approval, Dates, PlanProgress, Rest, SavedPlan, TransactionProgress};
 use pki::simulate::Plan;
 use pki::types::format::instant;
 use pki::x509::Sha256;
 
 use super::apply::{Arguments, Call, exit_of};
-use super::cluster::{Cluster, no_such_phase};
+use super::cluster::{Cluster, Compared, no_such_phase};
 use super::consent::Tied;
 use super::nodes::Hosts;
 use super::{Exit, Global, files, terminal, used_plan};
@@ -236,11 +236,11 @@ impl Fitting {
         let differences = diff(&survey.desired, &survey.observed, super::now());
         let mut standings = saved.standing(&survey, &differences);
         let kept = used_plan::kept(nodes, &survey);
-        used_plan::settle(saved, &mut standings, &kept, &survey)?;
-        let signed = self.signed(&standings, &survey, call.global)?;
+        used_plan::settle(saved, &mut standings, &kept, &survey, &differences)?;
+        let signed = self.signed(&standings, (&survey, &differences), call.global)?;
         let options = saved.options_again(&standings);
         stands(saved, &standings)?;
-        let made = cluster.draft(&survey, &options, &signed, self.at)?;
+        let made = cluster.draft(&Compared::at(&survey, self.at), &options, &signed)?;
         if saved.is_done(&standings, &made) {
             used_plan::tell_done(saved, &kept);
             let exit = call.hand_out(cluster.as_named(), made.waiting(), &standings.made.requests);
@@ -264,12 +264,17 @@ impl Fitting {
     }
 
     /// The certificates that came with `--certificates` when the plan was made and are not installed yet, judged again.
-    fn signed(&self, standings: &PlanProgress, survey: &Survey, global: &Global) -> Result<Signed, Exit> {
+    fn signed(
+        &self,
+        standings: &PlanProgress,
+        (survey, differences): (&Survey, &Differences),
+        global: &Global,
+    ) -> Result<Signed, Exit> {
         let found = self.saved.brought(standings);
         if found.is_empty() {
             return Ok(Signed::default());
         }
-        check(&found, survey, self.at).map_err(|problems| {
+        check(&found, survey, differences, self.at).map_err(|problems| {
             let style = terminal::stderr_style(global.color);
             let style = RenderStyle { color: style.color, ..RenderStyle::PLAIN };
             terminal::tell(&render(&problems, &[], style));

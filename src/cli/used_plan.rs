@@ -6,6 +6,7 @@ use pki::apply::used;
 use pki::apply::used::KeptSnapshots;
 use pki::desired::Survey;
 use pki::diagnostic::escaped;
+use pki::diff::Differences;
 use pki::plan::{PlanProgress, SavedPlan};
 use pki::types::format::instant;
 
@@ -42,8 +43,9 @@ pub(super) fn settle(
     standings: &mut PlanProgress,
     kept: &KeptSnapshots,
     survey: &Survey,
+    differences: &Differences,
 ) -> Result<(), Exit> {
-    used::settle(saved, standings, kept, survey).map_err(|gone| {
+    used::settle(saved, standings, kept, survey, differences).map_err(|gone| {
         terminal::tell(&format!(
             "error: stale: plan {} was applied on {} at {}, and {} since; make a new plan\n  help: pki plan -f {} -o plan.json. Nothing was touched.\n",
             saved.id(),

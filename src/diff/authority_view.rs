@@ -134,7 +134,10 @@ impl AuthorityView {
 }
 
 /// Gathers what all nodes hold of each authority.
-pub fn authority_views(desired: &Desired, observed: &Observed) -> BTreeMap<AuthorityName, AuthorityView> {
+pub(super) fn authority_views(
+    desired: &Desired,
+    observed: &Observed,
+) -> BTreeMap<AuthorityName, AuthorityView> {
     let mut views: BTreeMap<AuthorityName, AuthorityView> = BTreeMap::new();
     for (node, wanted) in &desired.nodes {
         let answer = observed.nodes.get(node);

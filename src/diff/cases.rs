@@ -2,9 +2,11 @@
 //!
 //! A case is put together once and handed to every check. It finds nothing itself; it only answers what several checks ask.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
-use crate::desired::{AuthorityCopy, DesiredAuthority, DesiredIdentity, DesiredNode};
+use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredIdentity, DesiredNode};
 use crate::protocol::facts::NodeFacts;
 use crate::types::names::{AuthorityName, NodeName};
 use crate::types::scalars::KubernetesVersion;
@@ -37,6 +39,26 @@ pub(super) struct IdentityCase<'a> {
     /// The Kubernetes version of the node, where known.
     pub(super) version: Option<KubernetesVersion>,
     pub(super) facts: &'a NodeFacts,
+}
+
+/// What all nodes hold of the authorities, and which of them are being replaced.
+#[derive(Clone, Copy)]
+pub(super) struct Authorities<'a> {
+    pub(super) views: &'a BTreeMap<AuthorityName, AuthorityView>,
+    pub(super) successions: &'a BTreeMap<AuthorityName, CaRotation>,
+}
+
+impl<'a> Authorities<'a> {
+    /// The authority of an identity.
+    pub(super) fn of(
+        self,
+        wanted: &'a DesiredIdentity,
+        desired: &'a Desired,
+    ) -> Option<IssuingAuthority<'a>> {
+        let name = wanted.authority.as_ref()?;
+        let (wanted, view) = (desired.authorities.get(name)?, self.views.get(name)?);
+        Some(IssuingAuthority { name, wanted, view, succession: self.successions.get(name) })
+    }
 }
 
 /// The authority of an identity.

@@ -1,8 +1,8 @@
 //! What differs between what should be and what is, and why.
 //!
 //! What enters is [`Desired`], [`Observed`] and the instant `now`; what leaves is [`Differences`]: for each thing on each node its findings, each
-//! a [`Reason`] with its [`Effect`]. Pure. Each check is one small function named after what it finds; facts are gathered once before (`view`), so that no
-//! check parses anything. What could not be seen is a finding of its own and never counts as absent.
+//! a [`Reason`] with its [`Effect`]. Pure. Each check is one small function named after what it finds; facts are gathered once before (`views`), so that no
+//! check parses anything, and who asks later what the nodes hold asks [`Differences`]. What could not be seen is a finding of its own and never counts as absent.
 
 mod alarm;
 mod authority;
@@ -32,28 +32,29 @@ mod trust;
 mod unlisted;
 mod verifiers;
 mod view;
+mod views;
 mod ways;
 mod wishes;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 pub use alarm::FindingAlarm;
-pub use authority_view::{AuthorityView, Staged, authority_views};
-pub use differences::Differences;
+pub use authority_view::{AuthorityView, Staged};
+pub use differences::{Differences, Findings};
 pub(crate) use directory::{hidden, own_hop, target};
 pub use finding::{Effect, Finding};
 pub use identity::CertificateHealth;
 pub use reason::{CopyHeld, Judges, KnownContent, MoveObstacle, NotAsDeclared, Reason, Stray};
 pub use request::waiting_request;
-pub use shared::{SharedView, shared_views};
+pub use shared::SharedView;
+pub use succession::CaRotation;
 pub(crate) use succession::successor_names;
-pub use succession::{CaRotation, successions};
 pub use trust::is_extension;
 pub use unlisted::{Outsider, Seen as SeenOutside, Sighting, Unlisted, unlisted, way_out};
-pub use view::{Form, IdentityView, identity_view, storage_view};
+pub use view::{Form, Identities, IdentityView, storage_view};
 pub(crate) use view::{foreign_content, in_the_way};
 pub(crate) use ways::{linked_key, safe_way};
 
@@ -61,7 +62,9 @@ use crate::desired::{Desired, DesiredNode};
 use crate::profile::{Keep, foreign};
 use crate::protocol::facts::{Answer, NodeFacts, Observed};
 use crate::types::duration::Duration;
-use crate::types::names::{Address, AuthorityName, NodeName, Target};
+use crate::types::names::{NodeName, Target};
+use differences::add;
+use views::Views;
 use ways::Ways;
 
 /// The largest difference between a node's clock and ours. Beyond it a certificate that we issue might not be valid yet on the node.
@@ -69,44 +72,45 @@ pub const MAX_CLOCK_SKEW: Duration = Duration::from_seconds(60);
 
 /// Compares what should be with what is at the instant `now`.
 pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differences {
-    let authorities = authority_views(desired, observed);
-    let successions = successions(desired, &authorities, now);
+    let mut differences = Differences::without_findings(desired, observed, now);
+    let views = &Arc::clone(differences.views());
+    let nothing_held = Identities::new();
     let of_node = |(name, node): (&NodeName, &DesiredNode)| {
-        let mut differences = Differences::default();
+        let mut found = Findings::new();
         match observed.nodes.get(name) {
             Some(Answer::Facts(facts)) => {
-                let known = (&authorities, &successions);
-                node_differences(&mut differences, desired, name, node, facts, known, now);
+                let held = views.identities.get(name).unwrap_or(&nothing_held);
+                node_differences(&mut found, desired, (name, node), facts, (views, held), now);
                 let of_node = [
                     clock_skew(facts, observed.observed_at),
                     takes_care_itself(facts),
-                    machine::other_machine(desired, name, node, facts),
+                    machine::other_machine(desired, (name, node), facts, held),
                     ways::of_state(facts, &desired.snapshots.directory),
                 ];
                 let of_node = of_node.into_iter().flatten().chain(declared::roles(node, facts));
-                differences.add(Target::Node, name, of_node.collect());
+                add(&mut found, Target::Node, name, of_node.collect());
             }
             Some(Answer::Unreachable { reason }) => {
-                differences.add(Target::Node, name, vec![unreachable(reason)])
+                add(&mut found, Target::Node, name, vec![unreachable(reason)]);
             }
             Some(Answer::Skipped) => {
-                differences.add(Target::Node, name, vec![Finding::note(Reason::Skipped)])
+                add(&mut found, Target::Node, name, vec![Finding::note(Reason::Skipped)]);
             }
-            None => differences.add(Target::Node, name, vec![unreachable("the node was not asked")]),
+            None => add(&mut found, Target::Node, name, vec![unreachable("the node was not asked")]),
         }
-        differences.findings
+        found
     };
     // Checking signatures is most of the work, and no node's checks need another's.
-    let by_node: Vec<BTreeMap<Address, Vec<Finding>>> = desired.nodes.par_iter().map(of_node).collect();
-    let mut differences = Differences { findings: by_node.into_iter().flatten().collect() };
-    let shared = shared::between_nodes(&shared::views(desired, observed, &authorities, &successions, now));
+    let by_node: Vec<Findings> = desired.nodes.par_iter().map(of_node).collect();
+    differences.findings = by_node.into_iter().flatten().collect();
+    let shared = shared::between_nodes(&views.shared);
     for (subject, node, findings) in key_pair::between_nodes(desired, observed).into_iter().chain(shared) {
         differences.add(subject, &node, findings);
     }
     for (node, finding) in machine::common_addresses(desired, observed) {
         differences.add(Target::Node, &node, vec![finding]);
     }
-    for (address, finding) in refused::findings(desired, observed, &authorities, &successions, &differences) {
+    for (address, finding) in refused::findings(desired, observed, &differences) {
         differences.add_at(address, vec![finding]);
     }
     if let Some((at, finding)) = unlisted(desired, observed).finding() {
@@ -116,15 +120,11 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
 }
 
 fn node_differences(
-    differences: &mut Differences,
+    found: &mut Findings,
     desired: &Desired,
-    name: &NodeName,
-    node: &DesiredNode,
+    (name, node): (&NodeName, &DesiredNode),
     facts: &NodeFacts,
-    (authorities, successions): (
-        &BTreeMap<AuthorityName, AuthorityView>,
-        &BTreeMap<AuthorityName, CaRotation>,
-    ),
+    (views, held): (&Views, &Identities),
     now: Timestamp,
 ) {
     for (directory, wanted) in &node.directories {
@@ -135,7 +135,7 @@ fn node_differences(
             Some(finding) => vec![finding],
             None => directory::findings(wanted, facts),
         };
-        differences.add(Target::Directory(directory.clone()), name, findings);
+        add(found, Target::Directory(directory.clone()), name, findings);
     }
     // What lies behind a step that somebody else decides is unknown, whatever was seen there.
     let by_unsafe_ways =
@@ -149,11 +149,12 @@ fn node_differences(
         Some(vec![hidden(directory, wanted, name)])
     };
     for (authority, copy) in &node.authorities {
-        let (Some(wanted), Some(view)) = (desired.authorities.get(authority), authorities.get(authority))
+        let (Some(wanted), Some(view)) =
+            (desired.authorities.get(authority), views.authorities.get(authority))
         else {
             continue;
         };
-        let succession = successions.get(authority);
+        let succession = views.successions.get(authority);
         let case = cases::AuthorityCase {
             now,
             name: authority,
@@ -173,12 +174,12 @@ fn node_differences(
         let copied = copy.copies.values().map(|file| file.path.as_str());
         let paths: Vec<&str> = [&*copy.certificate.path, &*copy.key.path].into_iter().chain(copied).collect();
         let findings = by_unsafe_ways(&paths, findings);
-        differences.add(Target::Authority(authority.clone()), name, findings);
+        add(found, Target::Authority(authority.clone()), name, findings);
     }
     for (identity, wanted) in &node.identities {
-        let view = identity_view(wanted, facts);
-        let authority = shared::authority_of(wanted, desired, authorities, successions);
-        let (version, view) = (node.version, &view);
+        let Some(view) = held.get(identity) else { continue };
+        let authority = views.known().of(wanted, desired);
+        let version = node.version;
         let case = cases::IdentityCase { now, wanted, view, authority, node: name, version, facts };
         let files: Vec<&str> = wanted.storage.files().into_iter().map(|file| file.path.as_str()).collect();
         let findings = hidden(&files).unwrap_or_else(|| {
@@ -189,18 +190,18 @@ fn node_differences(
         let copied = copied.flat_map(|copy| copy.storage.files()).map(|file| file.path.as_str());
         let files: Vec<&str> = files.into_iter().chain(copied).collect();
         let findings = by_unsafe_ways(&files, findings);
-        differences.add(Target::Identity(identity.clone()), name, findings);
+        add(found, Target::Identity(identity.clone()), name, findings);
     }
     for (pair, wanted) in &node.key_pairs {
         let findings = hidden(&[&wanted.private.path, &wanted.public.path]);
         let findings = findings.unwrap_or_else(|| key_pair::findings(wanted, facts));
         let findings = by_unsafe_ways(&[&wanted.private.path, &wanted.public.path], findings);
-        differences.add(Target::KeyPair(pair.clone()), name, findings);
+        add(found, Target::KeyPair(pair.clone()), name, findings);
     }
     for (service, wanted) in &node.services {
         let Some(live) = facts.services.get(service) else { continue };
-        let case = service::ServiceCase { version: node.version, node, wanted, live, facts };
-        differences.add(Target::Service(service.clone()), name, case.findings());
+        let case = service::ServiceCase { version: node.version, node, wanted, live, facts, held };
+        add(found, Target::Service(service.clone()), name, case.findings());
     }
 }
 

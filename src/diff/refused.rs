@@ -5,24 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AuthorityView, CaRotation, Differences, Effect, Finding, Reason, is_extension};
+use super::{Differences, Effect, Finding, Reason, is_extension};
 use crate::desired::Desired;
 use crate::protocol::facts::Observed;
 use crate::trust::refused::{CheckedWith, Refusal, refusals};
-use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Target};
+use crate::types::names::{Address, IdentityName, NodeName, Target};
 use crate::x509::Certificate;
 
 /// The findings, each with what it is about.
 pub(super) fn findings(
     desired: &Desired,
     observed: &Observed,
-    authorities: &BTreeMap<AuthorityName, AuthorityView>,
-    successions: &BTreeMap<AuthorityName, CaRotation>,
     known: &Differences,
 ) -> Vec<(Address, Finding)> {
     let mut of: BTreeMap<Address, Vec<Refusal>> = BTreeMap::new();
     for refusal in refusals(desired, observed) {
-        if is_of_what_it_is_checked_with(&refusal, desired) && !is_said(&refusal, successions, known) {
+        if is_of_what_it_is_checked_with(&refusal, desired) && !is_said(&refusal, known) {
             let subject = Target::Identity(refusal.identity.clone());
             of.entry(Address::on(subject, &refusal.node)).or_default().push(refusal);
         }
@@ -30,7 +28,7 @@ pub(super) fn findings(
     let finding = |(address, refusals): (Address, Vec<Refusal>)| {
         let Target::Identity(identity) = &address.subject else { return None };
         let wanted = desired.at(&address.place)?.identities.get(identity)?;
-        let view = wanted.authority.as_ref().and_then(|authority| authorities.get(authority));
+        let view = wanted.authority.as_ref().and_then(|authority| known.authorities().get(authority));
         let signer = view.filter(|view| !view.keys.is_empty()).and_then(|view| view.signer());
         let is_cured = |refusal: &Refusal| {
             let trusts = |signer: &Certificate| {
@@ -66,17 +64,13 @@ fn is_of_what_it_is_checked_with(refusal: &Refusal, desired: &Desired) -> bool {
 }
 
 /// Whether a finding about either end says it already, or a replacement on its way ends it.
-fn is_said(
-    refusal: &Refusal,
-    successions: &BTreeMap<AuthorityName, CaRotation>,
-    known: &Differences,
-) -> bool {
+fn is_said(refusal: &Refusal, known: &Differences) -> bool {
     let of = |subject: Target, node| known.of(&Address::on(subject, &node));
     let own = of(Target::Identity(refusal.identity.clone()), refusal.node.clone());
     let (file, is_replaced) = match &refusal.checked_with {
         CheckedWith::Authority(authority) => {
             let subject = Target::Authority(authority.clone());
-            (of(subject, refusal.refused_on.clone()), successions.contains_key(authority))
+            (of(subject, refusal.refused_on.clone()), known.successions().contains_key(authority))
         }
         CheckedWith::Kubeconfig(kubeconfig) => {
             (of(Target::Identity(kubeconfig.clone()), refusal.refused_on.clone()), false)

@@ -93,7 +93,7 @@ fn is_successor_name(own: &str, name: &str) -> bool {
 /// What takes the place of each authority that is being replaced.
 ///
 /// It takes a look at every node, so it is worked out once for all that ask.
-pub fn successions(
+pub(super) fn successions(
     desired: &Desired,
     authorities: &BTreeMap<AuthorityName, AuthorityView>,
     now: Timestamp,

@@ -505,3 +505,18 @@ fn the_odd_one_out_is_named_with_those_that_agree() {
 fn without_a_majority_every_node_that_differs_from_the_first_is_named() {
     assert_eq!(held(&[("cp-1", "a"), ("cp-2", "b")]), [("cp-2".to_owned(), vec!["cp-1".to_owned()])]);
 }
+
+#[test]
+fn what_the_nodes_hold_comes_with_the_findings_and_without_any() {
+    let world = agreement();
+    let (found, held) = (
+        diff(&world.desired, &world.observed, now()),
+        Differences::without_findings(&world.desired, &world.observed, now()),
+    );
+    assert!(held.findings.is_empty());
+    assert_eq!((found.authorities(), found.identities()), (held.authorities(), held.identities()));
+    assert_eq!((found.successions(), found.shared()), (held.successions(), held.shared()));
+    assert_eq!(found.identities().len(), world.desired.nodes.len());
+    let accepted = found.accepting(&["/etc/kubernetes/pki/ca.crt".to_owned()].into());
+    assert!(std::ptr::eq(found.authorities(), accepted.authorities()), "made once");
+}

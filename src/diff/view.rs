@@ -1,9 +1,13 @@
 //! What a node holds of an identity, gathered once from the facts of its files.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::desired::DesiredIdentity;
 use crate::formats::kubeconfig::{KubeconfigFacts, Material, OtherCredentials, UserFacts, beside};
 use crate::formats::pem_facts::{DefectKind, PemDefect, PemFacts};
 use crate::protocol::facts::{Content, FileFacts, FileKind, NodeFacts, Seen};
+use crate::types::names::IdentityName;
 use crate::types::storage::Storage;
 use crate::x509::{Certificate, Sha256};
 
@@ -28,6 +32,9 @@ pub struct IdentityView {
     pub reasons: Vec<Reason>,
 }
 
+/// What a node holds of its identities.
+pub type Identities = BTreeMap<IdentityName, Arc<IdentityView>>;
+
 /// How an identity is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -42,7 +49,7 @@ pub enum Form {
 }
 
 /// Gathers what a node holds of an identity.
-pub fn identity_view(wanted: &DesiredIdentity, facts: &NodeFacts) -> IdentityView {
+pub(super) fn identity_view(wanted: &DesiredIdentity, facts: &NodeFacts) -> IdentityView {
     storage_view(&wanted.storage, facts)
 }
 

@@ -65,7 +65,7 @@ pub fn draft(input: &Input<'_>) -> Result<Draft, PlanError> {
     let visits = order::visits(order::stages(work.deeds), input)?;
     let is_begun = order::content::is_begun(&input.survey.desired, &held);
     let mut plan = order::content::content(input, &held, visits, &work.blocked);
-    plan.privileges = model::privilege::privileges(input.survey, &held.authorities, &plan.visits);
+    plan.privileges = model::privilege::privileges(input.survey, held.authorities, &plan.visits);
     plan.runs_as_root = model::privilege::runs_as_root(&input.survey.desired, &plan.visits);
     plan.phases = model::phase_table::table(&plan.visits, is_begun);
     plan.applicable = work.blocked.is_empty() && !input.options.as_of;

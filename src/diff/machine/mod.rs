@@ -14,7 +14,7 @@ use crate::types::names::NodeName;
 use crate::types::service_kind::ServiceKind;
 use crate::types::storage::Storage;
 
-use super::{Finding, Form, Reason, identity_view};
+use super::{Finding, Form, Identities, Reason};
 
 /// A name that a machine has, and what tells it.
 struct Told {
@@ -25,16 +25,16 @@ struct Told {
 /// The machine is not the node that the spec takes it for.
 pub(super) fn other_machine(
     desired: &Desired,
-    own: &NodeName,
-    node: &DesiredNode,
+    (own, node): (&NodeName, &DesiredNode),
     facts: &NodeFacts,
+    held: &Identities,
 ) -> Option<Finding> {
     let differs = |told: Told| {
         let reason = Reason::OtherMachine { name: told.name, by: told.by, node: own.clone() };
         let by = ["spec", "nodes", own.as_str()].map(str::to_owned).to_vec();
         Finding::blocks(reason).decided_by(Some(&by))
     };
-    let mut of_kubelet = kubelets(own, node, facts).peekable();
+    let mut of_kubelet = kubelets(own, node, facts, held).peekable();
     if of_kubelet.peek().is_some() {
         // One that names the node is enough: what else was copied here is found by its own checks.
         let others: Option<Vec<Told>> =
@@ -53,7 +53,7 @@ pub(super) fn other_machine(
         .as_ref()
         .map(|name| Told { name: name.trim().to_ascii_lowercase(), by: "its host name".to_owned() });
     let names: Vec<Told> = member.into_iter().chain(host).collect();
-    if names.iter().any(|told| is_same_host(&told.name, own.as_str())) || bears_name(own, node, facts) {
+    if names.iter().any(|told| is_same_host(&told.name, own.as_str())) || bears_name(own, held) {
         return None;
     }
     let is_another = |told: &Told| desired.nodes.keys().any(|other| is_same_host(&told.name, other.as_str()));
@@ -84,11 +84,12 @@ fn kubelets<'a>(
     own: &'a NodeName,
     node: &'a DesiredNode,
     facts: &'a NodeFacts,
+    held: &'a Identities,
 ) -> impl Iterator<Item = Told> + 'a {
     let user = user_of(own);
-    let named = node.identities.values().filter(move |wanted| names_user(wanted, &user));
-    named.filter_map(|wanted| {
-        let view = identity_view(wanted, facts);
+    let named = node.identities.iter().filter(move |(_, wanted)| names_user(wanted, &user));
+    named.filter_map(|(identity, wanted)| {
+        let view = held.get(identity)?;
         let path = wanted.storage.certificate_path();
         let of_certificate = view.certificate.as_ref().and_then(|held| held.facts().subject.common_name());
         // Without a certificate the kubeconfig still names its user.
@@ -136,9 +137,8 @@ fn is_same_host(one: &str, other: &str) -> bool {
 }
 
 /// Whether a certificate on the machine is for this name.
-fn bears_name(own: &NodeName, node: &DesiredNode, facts: &NodeFacts) -> bool {
-    node.identities.values().any(|wanted| {
-        let view = identity_view(wanted, facts);
+fn bears_name(own: &NodeName, held: &Identities) -> bool {
+    held.values().any(|view| {
         let Some(held) = view.certificate.as_ref().map(|held| held.facts()) else { return false };
         let is_own = |name: &str| is_same_host(name, own.as_str());
         held.subject.common_name().is_some_and(is_own) || held.names.dns.iter().any(|name| is_own(name))

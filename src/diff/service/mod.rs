@@ -15,8 +15,8 @@ use crate::types::duration::Duration;
 use crate::types::names::IdentityName;
 use crate::types::scalars::KubernetesVersion;
 
-use super::view::{Form, file, identity_view};
-use super::{Finding, Reason};
+use super::view::{Form, file};
+use super::{Finding, Identities, Reason};
 
 /// How long before the end of an API server's own certificate in memory its restart is called for. It lives a year from the start (1.20; longer since k8s#130047).
 const LOOPBACK_WINDOW: Duration = Duration::from_days(30);
@@ -33,6 +33,8 @@ pub(super) struct ServiceCase<'a> {
     pub(super) wanted: &'a DesiredService,
     pub(super) live: &'a ServiceFacts,
     pub(super) facts: &'a NodeFacts,
+    /// What the node holds of its identities.
+    pub(super) held: &'a Identities,
 }
 
 impl ServiceCase<'_> {
@@ -47,8 +49,8 @@ impl ServiceCase<'_> {
         let identity = endpoint.serves.as_ref()?;
         let wanted = self.node.identities.get(identity)?;
         let served = &endpoint.probe.served()?.certificate;
-        let file = identity_view(wanted, self.facts).certificate?;
-        if *served == file {
+        let file = self.held.get(identity)?.certificate.as_ref()?;
+        if served == file {
             return None;
         }
         let address = endpoint.address?;
@@ -89,7 +91,7 @@ impl ServiceCase<'_> {
     /// The files behind something that is read, but for what is seen better in another way: what is served by a handshake, and what the reader writes itself.
     fn paths(&self, what: &What) -> Vec<&str> {
         let of_identity = |identity: &IdentityName| match self.node.identities.get(identity) {
-            Some(wanted) if !self.is_written_by_reader(wanted) => {
+            Some(wanted) if !self.is_written_by_reader(identity, wanted) => {
                 wanted.storage.files().into_iter().map(|file| file.path.as_str()).collect()
             }
             Some(_) | None => Vec::new(),
@@ -125,8 +127,8 @@ impl ServiceCase<'_> {
         self.live.endpoints.iter().any(serving)
     }
 
-    fn is_written_by_reader(&self, wanted: &DesiredIdentity) -> bool {
-        wanted.rotated_by_kubelet && identity_view(wanted, self.facts).form != Form::Embedded
+    fn is_written_by_reader(&self, identity: &IdentityName, wanted: &DesiredIdentity) -> bool {
+        wanted.rotated_by_kubelet && self.held.get(identity).is_some_and(|held| held.form != Form::Embedded)
     }
 
     /// When a file changed last. A copy that keeps the time of its original is no older than the certificate in it.

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::desired::{Desired, DesiredIdentity};
+use crate::desired::Desired;
 use crate::protocol::facts::Observed;
-use crate::types::names::{AuthorityName, IdentityName, NodeName, Target};
+use crate::types::names::{IdentityName, NodeName, Target};
 use crate::x509::Certificate;
 
-use super::cases::{IdentityCase, IssuingAuthority};
-use super::{AuthorityView, CaRotation, CertificateHealth, Finding, Reason, directory, identity_view};
+use super::cases::{Authorities, IdentityCase};
+use super::{CertificateHealth, Finding, Identities, Reason, directory};
 
 /// What the nodes that were seen hold of an identity that they share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,25 +86,12 @@ impl SharedView {
     }
 }
 
-/// Gathers what all nodes hold of each identity that they share.
-pub fn shared_views(
-    desired: &Desired,
-    observed: &Observed,
-    authorities: &BTreeMap<AuthorityName, AuthorityView>,
-    successions: &BTreeMap<AuthorityName, CaRotation>,
-    now: Timestamp,
-) -> BTreeMap<IdentityName, SharedView> {
-    if !desired.nodes.values().any(|node| node.identities.values().any(|identity| identity.shared)) {
-        return BTreeMap::new();
-    }
-    views(desired, observed, authorities, successions, now)
-}
-
+/// Gathers what all nodes hold of each identity that they share, from what each holds of its own.
 pub(super) fn views(
     desired: &Desired,
     observed: &Observed,
-    authorities: &BTreeMap<AuthorityName, AuthorityView>,
-    successions: &BTreeMap<AuthorityName, CaRotation>,
+    held: &BTreeMap<NodeName, Identities>,
+    authorities: Authorities<'_>,
     now: Timestamp,
 ) -> BTreeMap<IdentityName, SharedView> {
     let mut views: BTreeMap<IdentityName, BTreeMap<NodeName, (CertificateHealth, Option<Certificate>)>> =
@@ -114,9 +101,9 @@ pub(super) fn views(
         for (identity, wanted) in node.identities.iter().filter(|(_, wanted)| wanted.shared) {
             let files = wanted.storage.files();
             let hidden = files.iter().any(|file| directory::hiding(node, facts, &file.path).is_some());
-            let view = identity_view(wanted, facts);
-            let authority = authority_of(wanted, desired, authorities, successions);
-            let (version, view) = (node.version, &view);
+            let Some(view) = held.get(name).and_then(|held| held.get(identity)) else { continue };
+            let authority = authorities.of(wanted, desired);
+            let version = node.version;
             let case = IdentityCase { now, wanted, view, authority, node: name, version, facts };
             let standing = if hidden { CertificateHealth::Barred } else { case.standing() };
             let certificate = view.certificate.clone().filter(|_| !hidden);
@@ -124,18 +111,6 @@ pub(super) fn views(
         }
     }
     views.into_iter().map(|(identity, held)| (identity, SharedView::new(held))).collect()
-}
-
-/// The authority of an identity.
-pub(super) fn authority_of<'a>(
-    wanted: &'a DesiredIdentity,
-    desired: &'a Desired,
-    authorities: &'a BTreeMap<AuthorityName, AuthorityView>,
-    successions: &'a BTreeMap<AuthorityName, CaRotation>,
-) -> Option<IssuingAuthority<'a>> {
-    let name = wanted.authority.as_ref()?;
-    let (wanted, view) = (desired.authorities.get(name)?, authorities.get(name)?);
-    Some(IssuingAuthority { name, wanted, view, succession: successions.get(name) })
 }
 
 /// The nodes that hold another certificate than the right one.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::desired::Survey;
 use crate::desired::{DesiredIdentity, DesiredNode};
 use crate::diagnostic::{Code, Diagnostic, quoted};
-use crate::diff::{AuthorityView, authority_views, identity_view, waiting_request};
+use crate::diff::{Differences, IdentityView, waiting_request};
 use crate::protocol::facts::NodeFacts;
 use crate::types::names::{Address, AuthorityName, Target};
 use crate::types::place::Place;
@@ -59,12 +59,12 @@ pub type FileContent = Result<Secret, String>;
 pub fn check(
     files: &BTreeMap<String, FileContent>,
     survey: &Survey,
+    differences: &Differences,
     now: Timestamp,
 ) -> Result<Signed, Vec<Diagnostic>> {
-    let views = authority_views(&survey.desired, &survey.observed);
     let mut check = Check {
         survey,
-        views,
+        differences,
         now,
         waiting: waiting(survey),
         known: Vec::new(),
@@ -86,7 +86,8 @@ pub fn check(
 
 struct Check<'a> {
     survey: &'a Survey,
-    views: BTreeMap<AuthorityName, AuthorityView>,
+    /// What the nodes hold.
+    differences: &'a Differences,
     now: Timestamp,
     /// Every request that waits on any node.
     waiting: Vec<(Address, CertificateRequest)>,
@@ -112,7 +113,7 @@ struct Asked<'a> {
     now: Timestamp,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     /// The certificates in a file.
     fn read(&mut self, file: &str, content: &FileContent) -> Option<Vec<Certificate>> {
         let content = match content {
@@ -177,7 +178,7 @@ impl Check<'_> {
         let facts = survey.observed.facts_at(&address.place);
         let Some(facts) = facts else { return };
         let Some((leaf, rest)) = certificates.split_first() else { return };
-        let held = identity_view(wanted, facts);
+        let Some(held) = self.held(&address) else { return };
         let request = match waiting_request(wanted, facts) {
             Ok(Some(request)) => request,
             // It was installed by an earlier run.
@@ -190,8 +191,10 @@ impl Check<'_> {
             }
             Err(_) => return,
         };
-        let roots =
-            address.node().and_then(|node| self.views.get(authority)?.on_node(node)).unwrap_or_default();
+        let roots = address
+            .node()
+            .and_then(|node| self.differences.authorities().get(authority)?.on_node(node))
+            .unwrap_or_default();
         let asked = Asked {
             file,
             address: &address,
@@ -212,6 +215,12 @@ impl Check<'_> {
             }
             Err(problems) => self.problems.extend(problems),
         }
+    }
+
+    /// What the node holds of an identity.
+    fn held(&self, address: &Address) -> Option<&'a IdentityView> {
+        let Target::Identity(identity) = &address.subject else { return None };
+        self.differences.identity(address.node()?, identity).map(|held| &**held)
     }
 
     /// The way out for a file that belongs to nothing.

@@ -13,9 +13,7 @@ use serde::Serialize;
 pub use interrupted::InterruptedRun;
 
 use crate::desired::{Decided, Desired, DesiredIdentity};
-use crate::diff::{
-    AuthorityView, Differences, Effect, Finding, FindingAlarm, Form, Reason, authority_views, identity_view,
-};
+use crate::diff::{AuthorityView, Differences, Effect, Finding, FindingAlarm, Form, Reason};
 use crate::protocol::facts::{NodeFacts, Observed, VisitState};
 use crate::types::duration::Duration;
 use crate::types::names::{Address, AuthorityName, ClusterName, NodeName, Target};
@@ -310,13 +308,12 @@ pub struct FindingStatus {
 impl Status {
     /// Puts the report together.
     pub fn new(desired: &Desired, observed: &Observed, differences: &Differences, now: Timestamp) -> Self {
-        let authorities = authority_views(desired, observed);
+        let authorities = differences.authorities();
         let mut certificates = Vec::new();
         let mut others = Vec::new();
         for (node, wanted) in &desired.nodes {
-            let Some(facts) = observed.nodes.get(node).and_then(|answer| answer.facts()) else { continue };
             for (name, identity) in &wanted.identities {
-                let view = identity_view(identity, facts);
+                let Some(view) = differences.identity(node, name) else { continue };
                 if identity.optional && view.reasons == [Reason::Missing] {
                     continue;
                 }
@@ -355,7 +352,7 @@ impl Status {
             }
         }
         let mut certificate_authorities = Vec::new();
-        for (name, view) in &authorities {
+        for (name, view) in authorities {
             certificate_authorities.extend(authority_statuses(desired, name, view, differences, now));
         }
         let seen = observed.nodes.iter().filter(|(node, _)| desired.nodes.contains_key(*node));

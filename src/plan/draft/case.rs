@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::desired::{DesiredIdentity, DesiredNode, Dispute, Told};
 use crate::diff::{Effect, Finding, IdentityView, Reason, in_the_way, linked_key};
@@ -34,7 +34,7 @@ pub(crate) struct Case<'a> {
     pub(crate) storage: &'a Storage,
     pub(crate) facts: &'a NodeFacts,
     /// What is there.
-    pub(crate) view: Rc<IdentityView>,
+    pub(crate) view: Arc<IdentityView>,
     /// The certificate whose names, subject and usages a new one keeps.
     pub(crate) model: Option<Certificate>,
     pub(crate) address: Address,

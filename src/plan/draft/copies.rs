@@ -1,6 +1,6 @@
 //! Deeds about further places: files on the same node that hold what the main place holds, or will hold once this plan is done.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::desired::{DesiredIdentity, DesiredNode};
 use crate::diff::{CopyHeld, Effect, Finding, Reason, storage_view};
@@ -38,7 +38,7 @@ pub(crate) fn of_identity(
     let barred = findings.iter().any(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown));
     for copy in wanted.copies.values() {
         let storage = &copy.storage;
-        let view = Rc::new(storage_view(storage, facts));
+        let view = Arc::new(storage_view(storage, facts));
         if copy.keep == Keep::Report {
             let current = certificate.filter(|held| view.certificate.as_ref() == Some(held));
             if let (Some(held), Some(_)) = (current, &renewed) {

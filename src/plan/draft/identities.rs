@@ -1,7 +1,7 @@
 //! Deeds about identities: certificates with their keys.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::case::{Case, trust};
 use super::issue::write_new;
@@ -53,7 +53,7 @@ fn build_own(case: &Case<'_>, builder: &mut Builder<'_>) {
     } else if !case.is_blocked(builder, &findings) {
         match kubelets_own_file(case) {
             Some(storage) => {
-                let view = Rc::new(IdentityView::clone(&case.view));
+                let view = Arc::new(IdentityView::clone(&case.view));
                 let (model, address) = (case.model.clone(), case.address.clone());
                 let own = Case { storage: &storage, view, model, address, ..*case };
                 write_new(&own, builder, reasons);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::diff::{CertificateHealth, Effect, Finding, Reason, SharedView, shared_views};
+use crate::diff::{CertificateHealth, Effect, Finding, Reason, SharedView};
 use crate::types::names::{Address, IdentityName, NodeName, Target};
 use crate::x509::Certificate;
 
@@ -15,14 +15,12 @@ use crate::plan::{Blocked, Deed, Input, Why};
 
 /// The identities that their nodes share.
 pub(crate) fn find<'a>(builder: &Builder<'a>) -> BTreeMap<IdentityName, Shared<'a>> {
-    let (desired, observed) = (&builder.input.survey.desired, &builder.input.survey.observed);
-    let (authorities, successions) = (&builder.held.authorities, &builder.held.successions);
-    let views = shared_views(desired, observed, authorities, successions, builder.input.now);
-    let shared = views.into_iter().map(|(name, view)| {
-        let of_nodes = desired.nodes.values().filter_map(|node| node.identities.get(&name));
+    let input = builder.input;
+    let shared = input.differences.shared().iter().map(|(name, view)| {
+        let of_nodes = input.survey.desired.nodes.values().filter_map(|node| node.identities.get(name));
         let mut authorities = of_nodes.filter_map(|wanted| wanted.authority.as_ref());
         let goes_on = authorities.any(|authority| builder.replacements.waits(authority));
-        (name.clone(), Shared::new(builder.input, name, view, goes_on))
+        (name.clone(), Shared::new(input, name.clone(), view, goes_on))
     });
     shared.collect()
 }
@@ -44,7 +42,7 @@ pub(crate) fn build(
 pub(crate) struct Shared<'a> {
     input: &'a Input<'a>,
     identity: IdentityName,
-    view: SharedView,
+    view: &'a SharedView,
     /// Whether the user asked for a new one: on any node is on all.
     requested: bool,
     /// Whether another certificate mends anything on any node.
@@ -56,7 +54,7 @@ pub(crate) struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    fn new(input: &'a Input<'a>, identity: IdentityName, view: SharedView, goes_on: bool) -> Self {
+    fn new(input: &'a Input<'a>, identity: IdentityName, view: &'a SharedView, goes_on: bool) -> Self {
         let mut shared =
             Self { input, identity, view, requested: false, is_due: false, left_out: Vec::new(), goes_on };
         for node in shared.view.nodes() {

@@ -34,7 +34,7 @@ pub(crate) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(input: &'a Input<'a>) -> Self {
-        let held = Known::new(input.survey, input.now);
+        let held = Known::new(input);
         let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
         let findings = input.differences.findings.iter();
         let grave = findings.filter(|(_, findings)| findings.iter().any(is_grave));

@@ -101,7 +101,7 @@ fn summary(
         is_due && !input.options.selects(address)
     });
     summary.outside_only = outside.count();
-    for (name, view) in &held.authorities {
+    for (name, view) in held.authorities {
         summary.authorities += 1;
         if let Some(signer) = view.signer() {
             let expires = signer.facts().not_after;

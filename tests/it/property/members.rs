@@ -207,9 +207,9 @@ impl Cluster {
         let survey = self.survey();
         let snapshots =
             self.nodes.iter().map(|(name, node)| (name.clone(), node.snapshots("").unwrap())).collect();
-        let back = self.input(&survey, Differences::default(), |input| {
-            rollback(input, &snapshots, Some(run)).unwrap().draft
-        });
+        let differences = Differences::without_findings(&survey.desired, &survey.observed, (self.now)());
+        let back =
+            self.input(&survey, differences, |input| rollback(input, &snapshots, Some(run)).unwrap().draft);
         check_rollback(back, &survey, &Processes::of(&survey.observed), &snapshots)
     }
 

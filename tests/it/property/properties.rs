@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use jiff::Timestamp;
 use pki::agent::Memory;
 use pki::apply::{Locking, Settings, apply};
-use pki::desired::Survey;
+use pki::desired::{Desired, Survey};
 use pki::diagnostic::Source;
 use pki::diff::{Differences, diff};
 use pki::observe::survey::survey;
@@ -19,7 +19,7 @@ use pki::plan::{Deed, Input, Options, draft, rollback};
 use pki::profile::Profile;
 use pki::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, WriteCommand};
 use pki::protocol::error::HostError;
-use pki::protocol::facts::{NodeFacts, ObserveRequest};
+use pki::protocol::facts::{NodeFacts, ObserveRequest, Observed};
 use pki::protocol::file::SpecReference;
 use pki::protocol::lock::{Claim, LockState};
 use pki::protocol::node::{Host, Inspect, NodeError};
@@ -301,10 +301,14 @@ impl Cluster {
         survey(&self.spec, &profile(), &self.nodes, (self.now)(), &Default::default()).unwrap()
     }
 
-    fn input<T>(&self, differences: Option<Differences>, work: impl FnOnce(&Input<'_>) -> T) -> T {
+    fn input<T>(
+        &self,
+        compare: impl FnOnce(&Desired, &Observed, Timestamp) -> Differences,
+        work: impl FnOnce(&Input<'_>) -> T,
+    ) -> T {
         let survey = self.survey();
         let now = (self.now)();
-        let differences = differences.unwrap_or_else(|| diff(&survey.desired, &survey.observed, now));
+        let differences = compare(&survey.desired, &survey.observed, now);
         work(&Input {
             survey: &survey,
             differences: &differences,
@@ -322,7 +326,7 @@ impl Cluster {
     }
 
     fn plan(&self) -> Plan {
-        self.input(None, |input| check(draft(input).unwrap(), input.survey, &Processes::default()).unwrap())
+        self.input(diff, |input| check(draft(input).unwrap(), input.survey, &Processes::default()).unwrap())
     }
 
     fn apply(&self, plan: &Plan) -> Report {
@@ -353,7 +357,7 @@ impl Cluster {
             let draft = rollback(input, &snapshots, Some(run)).unwrap().draft;
             check_rollback(draft, input.survey, &Processes::default(), &snapshots)
         };
-        self.input(Some(Differences::default()), back)
+        self.input(Differences::without_findings, back)
     }
 
     fn copies(&self) -> BTreeMap<NodeName, Memory> {

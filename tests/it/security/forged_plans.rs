@@ -219,11 +219,11 @@ fn in_each(work: impl Fn(&Scenario) -> Result<(), String> + Sync) {
 fn again(saved: &SavedPlan, survey: &Survey, kept: &KeptSnapshots) -> Result<Option<Plan>, String> {
     let differences = pki::diff::diff(&survey.desired, &survey.observed, now());
     let mut standings = saved.standing(survey, &differences);
-    used::settle(saved, &mut standings, kept, survey).map_err(|gone| format!("{gone:?}"))?;
+    used::settle(saved, &mut standings, kept, survey, &differences).map_err(|gone| format!("{gone:?}"))?;
     if let Some(stale) = standings.changed().first() {
         return Err(format!("stale: {stale:?}"));
     }
-    let signed = pki::diff::signed::check(&saved.brought(&standings), survey, saved.created())
+    let signed = pki::diff::signed::check(&saved.brought(&standings), survey, &differences, saved.created())
         .map_err(|problems| format!("{problems:?}"))?;
     let differences = pki::diff::diff(&survey.desired, &survey.observed, saved.created());
     let options = saved.options_again(&standings);

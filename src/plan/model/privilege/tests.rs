@@ -237,8 +237,9 @@ fn the_key_of_a_ca_that_comes_may_be_as_open_as_the_layout_has_the_key_of_the_ca
 #[test]
 fn a_ca_that_one_node_alone_trusts_is_not_spread_without_an_approval() {
     let survey = world("");
-    let authorities = crate::diff::authority_views(&survey.desired, &survey.observed);
-    let judge = Judge::new(&survey, &authorities, &[]);
+    let differences = diff(&survey.desired, &survey.observed, now());
+    let authorities = differences.authorities();
+    let judge = Judge::new(&survey, authorities, &[]);
     let address: Address = "ca/ca@cp-1".parse().unwrap();
     let own = authorities[&"ca".parse::<AuthorityName>().unwrap()].signer().unwrap().clone();
     let foreign = authorities[&"etcd-ca".parse::<AuthorityName>().unwrap()].signer().unwrap().clone();

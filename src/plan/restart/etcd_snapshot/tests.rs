@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::desired::Survey;
-use crate::diff::diff;
+use crate::diff::{Differences, diff};
 use crate::observe::survey::tests::now;
 use crate::output;
 use crate::plan::restart::cold_start::tests::{everything_down, later};
@@ -27,8 +27,8 @@ fn healthy(policy: EtcdSnapshots) -> Survey {
 /// The CA of etcd has to go.
 fn distrusted(policy: EtcdSnapshots) -> Survey {
     let mut survey = healthy(policy);
-    let view = crate::diff::authority_views(&survey.desired, &survey.observed);
-    let old = view["etcd-ca"].signer().unwrap().fingerprint().to_string();
+    let held = Differences::without_findings(&survey.desired, &survey.observed, soon());
+    let old = held.authorities()["etcd-ca"].signer().unwrap().fingerprint().to_string();
     let authority = survey.desired.authorities.get_mut("etcd-ca").unwrap();
     authority.distrust.insert(format!("sha256:{old}"), "INC-2291, key exposed".to_owned());
     survey

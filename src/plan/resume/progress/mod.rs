@@ -9,7 +9,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use crate::desired::{Desired, Survey};
-use crate::diff::{Differences, Effect, identity_view, waiting_request};
+use crate::diff::{Differences, Effect, waiting_request};
 use crate::plan::known::paths::facts_of;
 use crate::plan::model::deed_traits::Proof;
 use crate::plan::order::preconditions::{is_active, members};
@@ -26,9 +26,9 @@ use crate::x509::CertificateRequest;
 
 impl PlanProgress {
     /// Counts a visit as done, and what it was to make as made.
-    pub fn count_as_done(&mut self, visit: &PlannedTransaction, survey: &Survey) {
+    pub fn count_as_done(&mut self, visit: &PlannedTransaction, survey: &Survey, differences: &Differences) {
         self.visits.insert(visit.number, TransactionProgress::Done);
-        remember(&mut self.made, visit, survey);
+        remember(&mut self.made, visit, survey, differences);
     }
 }
 
@@ -61,7 +61,7 @@ pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) 
         are_restarted &= standing == TransactionProgress::Done
             || !visit.actions.iter().any(|action| restarts_member(action, &survey.desired));
         if standing == TransactionProgress::Done {
-            standings.count_as_done(visit, survey);
+            standings.count_as_done(visit, survey, differences);
         } else {
             standings.visits.insert(visit.number, standing);
         }
@@ -238,7 +238,7 @@ fn changed(action: &Action, survey: &Survey) -> Vec<Changed> {
     changed.collect()
 }
 
-fn remember(made: &mut Made, visit: &PlannedTransaction, survey: &Survey) {
+fn remember(made: &mut Made, visit: &PlannedTransaction, survey: &Survey, differences: &Differences) {
     let Some(node) = survey.desired.at(&visit.place) else { return };
     let facts = survey.observed.facts_at(&visit.place);
     let first = |path: &str| facts?.first_certificate(path);
@@ -269,9 +269,8 @@ fn remember(made: &mut Made, visit: &PlannedTransaction, survey: &Survey) {
             Target::Identity(identity),
         ) = (&action.deed, &action.address.subject)
         {
-            let view =
-                node.identities.get(identity).zip(facts).map(|(wanted, facts)| identity_view(wanted, facts));
-            if let Some(certificate) = view.and_then(|view| view.certificate) {
+            let held = visit.place.node().and_then(|node| differences.identity(node, identity));
+            if let Some(certificate) = held.and_then(|held| held.certificate.clone()) {
                 made.identities.insert(action.address.clone(), certificate);
             }
         }

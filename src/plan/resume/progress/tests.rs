@@ -133,8 +133,8 @@ fn a_node_that_cannot_be_seen_is_not_stale_and_not_done() {
 #[test]
 fn what_is_purged_by_itself_is_no_sign_of_the_phases_before_it() {
     let mut survey = running(ClientCertificate::Required);
-    let views = crate::diff::authority_views(&survey.desired, &survey.observed);
-    let old = views["etcd-ca"].signer().unwrap().fingerprint().to_string();
+    let held = Differences::without_findings(&survey.desired, &survey.observed, soon());
+    let old = held.authorities()["etcd-ca"].signer().unwrap().fingerprint().to_string();
     let authority = survey.desired.authorities.get_mut("etcd-ca").unwrap();
     authority.distrust.insert(format!("sha256:{old}"), "INC-2291, key exposed".to_owned());
     let mut plan = plan_at(&survey, soon());

@@ -42,7 +42,8 @@ fn way_back(cp_1: [SnapshotFacts; 2], cp_2: [SnapshotFacts; 2]) -> (Vec<String>,
         commit: None,
         files: Default::default(),
     };
-    let (differences, options) = (&Differences::default(), &Options::default());
+    let options = &Options::default();
+    let differences = &Differences::without_findings(&survey.desired, &survey.observed, now());
     let input = Input {
         survey: &survey,
         differences,

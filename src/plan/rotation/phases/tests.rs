@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::desired::Survey;
 use crate::desired::{Decided, DesiredConsumer, DesiredService};
-use crate::diff::diff;
+use crate::diff::{Differences, diff};
 use crate::formats::pem_facts;
 use crate::observe::survey::tests::{SPEC, agreement, now, signed_again};
 use crate::plan::{Approval, Input, Options, Phase, draft};
@@ -20,8 +20,8 @@ use crate::x509::Sha256;
 
 fn distrusted() -> Survey {
     let mut survey = agreement();
-    let view = crate::diff::authority_views(&survey.desired, &survey.observed);
-    let old = view["etcd-ca"].signer().unwrap().fingerprint().to_string();
+    let held = Differences::without_findings(&survey.desired, &survey.observed, now());
+    let old = held.authorities()["etcd-ca"].signer().unwrap().fingerprint().to_string();
     let authority = survey.desired.authorities.get_mut("etcd-ca").unwrap();
     authority.distrust.insert(format!("sha256:{old}"), "INC-2291, key exposed".to_owned());
     survey

@@ -2,7 +2,7 @@
 
 use crate::desired::Decided;
 use crate::desired::Survey;
-use crate::diff::diff;
+use crate::diff::{Differences, diff};
 use crate::observe::survey::tests::{SPEC, agreement, now};
 use crate::plan::{Deed, Input, Options, draft};
 use crate::protocol::facts::{Answer, EtcdFacts, EtcdId, MemberFacts, MemberStatus, NodeFacts, Seen};
@@ -73,7 +73,8 @@ fn plan_of(survey: &Survey) -> Plan {
 }
 
 fn distrust(survey: &mut Survey) {
-    let old = crate::diff::authority_views(&survey.desired, &survey.observed)["etcd-ca"].signer().cloned();
+    let held = Differences::without_findings(&survey.desired, &survey.observed, now());
+    let old = held.authorities()["etcd-ca"].signer().cloned();
     let authority = survey.desired.authorities.get_mut("etcd-ca").unwrap();
     authority.distrust.insert(format!("sha256:{}", old.unwrap().fingerprint()), "INC-2291".to_owned());
 }
