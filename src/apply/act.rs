@@ -63,7 +63,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             };
             let made = certificate_of(perform(run, place, command)?)?;
             judge::authority(&made, Some(subject), (*not_before, *not_after), &certificate.path)?;
-            if let Target::Authority(authority) = &action.address.subject {
+            if let Target::Authority(authority) = &action.address.target {
                 run.made.insert(authority.clone(), made);
             }
             Ok(())
@@ -80,7 +80,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             judge::extended_authority(&made, of, *not_after, &certificate.path)?;
             let certificates = NonEmpty::with_first(made.clone(), others.clone());
             done(run, place, WriteCommand::WriteCertificates { file: certificate.clone(), certificates })?;
-            if let Target::Authority(authority) = &action.address.subject {
+            if let Target::Authority(authority) = &action.address.target {
                 run.made.insert(authority.clone(), made);
             }
             Ok(())
@@ -91,13 +91,13 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             done(run, place, WriteCommand::WriteShared { file: key.clone(), content, key: spki })?;
             let certificates = NonEmpty::one(root.clone());
             done(run, place, WriteCommand::WriteCertificates { file: certificate.clone(), certificates })?;
-            if let Target::Authority(authority) = &action.address.subject {
+            if let Target::Authority(authority) = &action.address.target {
                 run.made.insert(authority.clone(), root.clone());
             }
             Ok(())
         }
         Deed::CopyAuthorityCertificate { file, .. } => {
-            let Target::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
+            let Target::Authority(authority) = &action.address.target else { return Err(unanswered()) };
             let made = run.made.get(authority).cloned().ok_or_else(unanswered)?;
             done(
                 run,
@@ -115,7 +115,7 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             WriteCommand::WritePublicKey { private: private.clone(), public: public.clone() },
         ),
         Deed::WriteBundle { file, bundle, .. } => {
-            let made = action.address.subject.authority().and_then(|authority| run.made.get(authority));
+            let made = action.address.target.authority().and_then(|authority| run.made.get(authority));
             let certificates = bundle.whole(Certificate::clone, made.cloned()).ok_or_else(unanswered)?;
             done(run, place, WriteCommand::WriteCertificates { file: file.clone(), certificates })
         }
@@ -193,7 +193,7 @@ fn start(run: &mut Run<'_, '_>, place: &Place, unit: &str, timeout_seconds: u64)
 /// The key of the root that an action installs, as it is written.
 pub(super) fn root_key(run: &Run<'_, '_>, action: &Action) -> Result<Secret, HostError> {
     let Deed::InstallAuthority { key: file, root, .. } = &action.deed else { return Err(unanswered()) };
-    let Target::Authority(authority) = &action.address.subject else { return Err(unanswered()) };
+    let Target::Authority(authority) = &action.address.target else { return Err(unanswered()) };
     let key = run.settings.root_keys.get(authority);
     let key = key.filter(|key| key.certificate() == root.fingerprint());
     let key = key.ok_or_else(|| HostError::PairMismatch { path: file.path.clone() })?;
@@ -337,8 +337,8 @@ impl Run<'_, '_> {
 /// On its own node a key goes from place to place without leaving it. From another node it comes through memory, and only if the layout shares it:
 /// that is looked up once more, because a saved plan is somebody else's word.
 fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(), HostError> {
-    let Address { subject, place } = &action.address;
-    let at_source = Address::on(subject.clone(), copy.from());
+    let Address { target: identity, place } = &action.address;
+    let at_source = Address::on(identity.clone(), copy.from());
     let issued = run.issued.get(&at_source).map(|certificate| *certificate.fingerprint());
     let planned = copy.certificate.as_ref().map(|certificate| *certificate.fingerprint());
     let certificate = planned.or(issued).ok_or_else(unanswered)?;
@@ -353,8 +353,8 @@ fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(
         );
     }
     let source_place = Place::from(copy.from());
-    if ![&source_place, place].into_iter().all(|place| is_shared(run, subject, place)) {
-        let reason = format!("{subject} is not shared between nodes, so its key stays where it is");
+    if ![&source_place, place].into_iter().all(|place| is_shared(run, identity, place)) {
+        let reason = format!("{identity} is not shared between nodes, so its key stays where it is");
         return Err(HostError::Refused { path: target.certificate_path().to_owned(), reason });
     }
     let command = ReadCommand::ReadSharedIdentity { storage: source, links: run.links_on(&source_place) };
@@ -388,7 +388,7 @@ fn verify(
     let checks: Vec<IdentityCheck> = visit
         .into_iter()
         .flat_map(|visit| &visit.actions)
-        .filter(|action| match &action.address.subject {
+        .filter(|action| match &action.address.target {
             Target::Identity(identity) => identities.contains(identity),
             Target::Authority(_)
             | Target::KeyPair(_)

@@ -14,7 +14,7 @@ use super::answers::{ask, done, perform, public_key, shared};
 
 /// From memory to memory. The node that receives it compares it with what the plan says before it writes: the one that gave it may lie.
 pub(super) fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &KeyCopy) -> Result<(), HostError> {
-    let Some(key) = bound(run, &action.address.subject, copy.spki) else {
+    let Some(key) = bound(run, &action.address.target, copy.spki) else {
         let reason = format!(
             "the plan does not say which key {} gives, and this run has not made it; make a new plan",
             copy.from
@@ -47,7 +47,7 @@ pub(super) fn create_pair(
 ) -> Result<(), HostError> {
     let command = WriteCommand::CreateKeyPair { private: private.clone(), public: public.clone(), algorithm };
     let made = public_key(perform(run, &action.address.place, command)?)?;
-    if let Target::KeyPair(pair) = &action.address.subject {
+    if let Target::KeyPair(pair) = &action.address.target {
         run.pairs.insert(pair.clone(), made.spki_sha256);
     }
     Ok(())
@@ -67,7 +67,7 @@ pub(super) fn verify(run: &mut Run<'_, '_>, verify: &Action) -> Result<(), HostE
 }
 
 fn check(run: &Run<'_, '_>, action: &Action) -> Option<WriteCommand> {
-    let subject = &action.address.subject;
+    let subject = &action.address.target;
     let (path, planned, beside) = if let Deed::CopyKey(copy) = &action.deed {
         (&copy.file.path, copy.spki, None)
     } else if let Deed::CreateAuthority { certificate, key, .. } = &action.deed {

@@ -148,7 +148,7 @@ pub fn keys(plan: &Plan, folder: Option<&Path>) -> Result<Keys, Vec<RootError>> 
     let mut errors = Vec::new();
     for action in plan.actions() {
         let (Deed::InstallAuthority { root, source, .. }, Target::Authority(authority)) =
-            (&action.deed, &action.address.subject)
+            (&action.deed, &action.address.target)
         else {
             continue;
         };

@@ -69,7 +69,7 @@ impl Desired {
 
     /// The service that an address means; none where it means something else, or none that should be there.
     pub fn service_at(&self, address: &Address) -> Option<&DesiredService> {
-        match &address.subject {
+        match &address.target {
             Target::Service(service) => self.at(&address.place)?.services.get(service),
             Target::Authority(_)
             | Target::Identity(_)

@@ -17,7 +17,7 @@ use crate::types::names::Target;
 
 /// An action in a few words, as the order and progress name it.
 pub fn deed(action: &Action) -> String {
-    let subject = &action.address.subject;
+    let subject = &action.address.target;
     match &action.deed {
         Deed::UndoOpen { run, visit } => {
             format!("undo visit {visit} of the interrupted run {}", escaped(run))
@@ -76,7 +76,7 @@ pub fn deed(action: &Action) -> String {
 
 /// The sign of an action's block and what it changes, line by line; none for what frames the others.
 pub(super) fn body(action: &Action, now: Timestamp) -> Option<(char, Lines)> {
-    let subject = &action.address.subject;
+    let subject = &action.address.target;
     let mut body = Lines::default();
     let sign = match &action.deed {
         Deed::Snapshot { .. } | Deed::Verify { .. } => return None,

@@ -179,7 +179,7 @@ fn why(members: &[&Action]) -> Vec<String> {
 
 /// Title and body of an action's block; `None` for what frames the others.
 fn block(action: &Action, plan: &PlanContent) -> Option<(String, String)> {
-    let subject = &action.address.subject;
+    let subject = &action.address.target;
     let (sign, mut body) = body(action, plan.created)?;
     match &action.disruption {
         Disruption::None => {}
@@ -188,7 +188,7 @@ fn block(action: &Action, plan: &PlanContent) -> Option<(String, String)> {
             let services: Vec<&str> = services.iter().map(|service| service.as_str()).collect();
             let services = services.join(", ");
             // Whatever is put back at the address of a directory and has to be restarted for is a directory.
-            let is_directory = matches!(action.address.subject, Target::Directory(_));
+            let is_directory = matches!(action.address.target, Target::Directory(_));
             let is_removed = is_directory && matches!(action.deed, Deed::Restore { .. });
             let when = match (is_directory, is_removed) {
                 (_, true) => {

@@ -79,7 +79,7 @@ pub(super) fn refusal(state: &mut State<'_>, visit: &PlannedTransaction, action:
         Deed::CopyKey(copy) => missing(world, &copy.from, &copy.source),
         Deed::WritePublicKey { private, .. } => no_key(world, node, &private.path),
         Deed::CopyAuthorityCertificate { .. } | Deed::WriteBundle { bundle: Bundle::WithMade { .. }, .. } => {
-            let authority = action.address.subject.authority()?;
+            let authority = action.address.target.authority()?;
             not_made(world, Some(authority))
         }
         Deed::WriteBundle { bundle: Bundle::Known(_), .. } => None,
@@ -149,7 +149,7 @@ impl ClusterModel {
                 };
                 Effect::Awaited { served: gates.iter().filter_map(served).collect(), settled: *settle }
             }
-            Deed::Restart { how, .. } => match &action.address.subject {
+            Deed::Restart { how, .. } => match &action.address.target {
                 Target::Service(service) => Effect::Restarted {
                     service: service.clone(),
                     by_manifest: matches!(how, RestartMethod::StaticPod { .. }),
@@ -182,20 +182,20 @@ impl ClusterModel {
                     issuer: Issuer::Itself,
                     key: Key::Made(number),
                 });
-                self.remember(&action.address.subject, made);
+                self.remember(&action.address.target, made);
                 self.pair(node, (&certificate.path, &key.path), made, Key::Made(number))
             }
             // It vouches for just what it vouched for before.
             Deed::ExtendAuthority { certificate, of, others, .. } => {
                 let own = self.material.real(of);
-                self.remember(&action.address.subject, own);
+                self.remember(&action.address.target, own);
                 let others: Vec<CertificateId> =
                     others.iter().map(|other| self.material.real(other)).collect();
                 self.write(node, &certificate.path, certificates([vec![own], others].concat()))
             }
             Deed::InstallAuthority { certificate, key, root, .. } => {
                 let made = self.material.real(root);
-                self.remember(&action.address.subject, made);
+                self.remember(&action.address.target, made);
                 let own = Key::Known(root.facts().key.spki_sha256);
                 self.pair(node, (&certificate.path, &key.path), made, own)
             }
@@ -220,7 +220,7 @@ impl ClusterModel {
             Deed::WriteBundle { file, bundle, .. } => {
                 let mut held: Vec<CertificateId> =
                     bundle.certificates().iter().map(|certificate| self.material.real(certificate)).collect();
-                let own = match &action.address.subject {
+                let own = match &action.address.target {
                     Target::Authority(authority) => self.made.get(authority).copied(),
                     Target::Identity(_)
                     | Target::KeyPair(_)

@@ -213,7 +213,7 @@ fn left(
     topology: &Topology,
     survey: &Survey,
 ) -> Option<(When, Counterexample)> {
-    let concerned = plan.actions().filter_map(|action| match &action.address.subject {
+    let concerned = plan.actions().filter_map(|action| match &action.address.target {
         Target::Authority(authority) => Some(authority.clone()),
         Target::Identity(_)
         | Target::KeyPair(_)

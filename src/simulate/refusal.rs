@@ -138,7 +138,7 @@ pub(super) fn source(
 /// Everything that the visit wrote is read afresh before it is kept.
 pub(super) fn verify(state: &mut State<'_>, visit: &PlannedTransaction, action: &Action) -> Option<String> {
     let Deed::Verify { identities } = &action.deed else { return None };
-    let is_checked = |written: &&Action| match &written.address.subject {
+    let is_checked = |written: &&Action| match &written.address.target {
         Target::Identity(identity) => identities.contains(identity),
         Target::Authority(_)
         | Target::KeyPair(_)

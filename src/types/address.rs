@@ -67,20 +67,20 @@ pub const NODE: &str = "node";
 )]
 pub struct Address {
     /// What is meant.
-    pub subject: Target,
+    pub target: Target,
     /// Where it is.
     pub place: Place,
 }
 
 impl Address {
     /// A thing on a node.
-    pub fn on(subject: Target, node: &NodeName) -> Self {
-        Self { subject, place: node.into() }
+    pub fn on(target: Target, node: &NodeName) -> Self {
+        Self { target, place: node.into() }
     }
 
     /// Another thing at the same place.
-    pub fn beside(&self, subject: Target) -> Self {
-        Self { subject, place: self.place.clone() }
+    pub fn beside(&self, target: Target) -> Self {
+        Self { target, place: self.place.clone() }
     }
 
     /// The node that it is on; none for what is in the cluster.
@@ -92,8 +92,8 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Node(node) => write!(f, "{}@{node}", self.subject),
-            Place::Cluster => write!(f, "{}", self.subject),
+            Place::Node(node) => write!(f, "{}@{node}", self.target),
+            Place::Cluster => write!(f, "{}", self.target),
         }
     }
 }
@@ -113,21 +113,21 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (subject, place) = match text.split_once('@') {
-            Some((subject, node)) => (subject, Some(node)),
+        let (target, place) = match text.split_once('@') {
+            Some((target, node)) => (target, Some(node)),
             None if text.is_empty() || text == NODE => return Err(AddressError::Shape(shown(text))),
             None => (text, None),
         };
-        let subject = match subject.split_once('/') {
+        let target = match target.split_once('/') {
             Some(("ca", name)) => Target::Authority(name.parse()?),
             Some(("key", name)) => Target::KeyPair(name.parse()?),
             Some(("dir", name)) => Target::Directory(name.parse()?),
             Some(("svc", name)) => Target::Service(name.parse()?),
-            None if subject == NODE => Target::Node,
-            Some(_) | None => Target::Identity(subject.parse()?),
+            None if target == NODE => Target::Node,
+            Some(_) | None => Target::Identity(target.parse()?),
         };
         let place = place.map(|node| node.parse().map(Place::Node)).transpose()?;
-        Ok(Self { subject, place: place.unwrap_or(Place::Cluster) })
+        Ok(Self { target, place: place.unwrap_or(Place::Cluster) })
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn addresses_read_as_the_contract_writes_them() {
         let node: NodeName = "cp-2".parse().unwrap();
-        let subject = Target::Authority("etcd-ca".parse().unwrap());
-        assert_eq!(Address::on(subject, &node).to_string(), "ca/etcd-ca@cp-2");
+        let target = Target::Authority("etcd-ca".parse().unwrap());
+        assert_eq!(Address::on(target, &node).to_string(), "ca/etcd-ca@cp-2");
     }
 }

@@ -219,7 +219,7 @@ impl<'a> Check<'a> {
 
     /// What the node holds of an identity.
     fn held(&self, address: &Address) -> Option<&'a IdentityView> {
-        let Target::Identity(identity) = &address.subject else { return None };
+        let Target::Identity(identity) = &address.target else { return None };
         self.differences.identity(address.node()?, identity).map(|held| &**held)
     }
 
@@ -240,11 +240,11 @@ impl<'a> Check<'a> {
 fn address_of(file: &str) -> Option<Address> {
     let (stem, extension) = file.rsplit_once('.')?;
     let address: Address = EXTENSIONS.contains(&extension).then(|| stem.parse().ok())??;
-    matches!(address, Address { subject: Target::Identity(_), place: Place::Node(_) }).then_some(address)
+    matches!(address, Address { target: Target::Identity(_), place: Place::Node(_) }).then_some(address)
 }
 
 fn identity<'a>(node: Option<&'a DesiredNode>, address: &Address) -> Option<&'a DesiredIdentity> {
-    let Target::Identity(identity) = &address.subject else { return None };
+    let Target::Identity(identity) = &address.target else { return None };
     node?.identities.get(identity)
 }
 

@@ -341,7 +341,7 @@ impl Status {
             }
         }
         for address in differences.findings.keys() {
-            match address.subject {
+            match address.target {
                 Target::Directory(_) | Target::KeyPair(_) | Target::Service(_) | Target::Node => {
                     let findings = findings_of(differences, address);
                     let facts = observed.facts_at(&address.place);

@@ -144,7 +144,7 @@ impl Case<'_> {
     pub(crate) fn can_be_written(&self) -> Result<(), NotIssued> {
         let mut files = self.storage.files().into_iter();
         if let Some(lies_there) = files.find_map(|file| in_the_way(self.facts, &file.path)) {
-            let (because, help) = not_mended(&lies_there, &self.address.subject);
+            let (because, help) = not_mended(&lies_there, &self.address.target);
             return Err(NotIssued::Elsewhere(format!("{because}: {lies_there}"), help));
         }
         if let Some(Finding { reason, .. }) = linked_key(self.storage, self.facts).first() {

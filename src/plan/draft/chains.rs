@@ -78,7 +78,7 @@ pub(crate) fn build(
 pub(crate) fn extended(builder: &Builder<'_>) -> BTreeSet<AuthorityName> {
     let deeds = builder.draft.deeds.values().flatten();
     let extensions = deeds.filter(|deed| matches!(deed.deed, Deed::ExtendAuthority { .. }));
-    extensions.filter_map(|deed| deed.address.subject.authority().cloned()).collect()
+    extensions.filter_map(|deed| deed.address.target.authority().cloned()).collect()
 }
 
 /// A chain with the authority's certificate in the place of its former ones.

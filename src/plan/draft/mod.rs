@@ -192,7 +192,7 @@ fn what_is_left(builder: &mut Builder<'_>) {
         let deeds: Vec<&DraftDeed> = here.filter(|deed| deed.address == *address).collect();
         let is_mended = |finding: &Finding| {
             // The deeds of a directory follow from what is put into it.
-            matches!(address.subject, Target::Directory(_)) && !deeds.is_empty()
+            matches!(address.target, Target::Directory(_)) && !deeds.is_empty()
                 || deeds.iter().flat_map(|deed| &deed.reasons).any(|why| why.finding == *finding)
         };
         let left: Vec<&Finding> = findings
@@ -201,7 +201,7 @@ fn what_is_left(builder: &mut Builder<'_>) {
             .filter(|finding| !holds::is_waited_for(builder, address, finding))
             .collect();
         let Some(first) = left.first() else { continue };
-        let (because, help) = not_mended(&first.reason, &address.subject);
+        let (because, help) = not_mended(&first.reason, &address.target);
         let findings = left.iter().map(|finding| builder.why(finding)).collect();
         let address = address.clone();
         builder.draft.elsewhere.push(Blocked { address, because, help: Some(help), findings });

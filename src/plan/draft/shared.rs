@@ -121,7 +121,7 @@ impl<'a> Shared<'a> {
             return;
         }
         let deeds = builder.draft.on(home);
-        let mut deeds = deeds.iter().filter(|deed| deed.address.subject == case.address.subject);
+        let mut deeds = deeds.iter().filter(|deed| deed.address.target == case.address.target);
         let issued = deeds.find_map(|deed| Some((deed.copied()?, deed.reasons.clone())));
         let why = self.why(builder, &due, &findings);
         match issued {

@@ -51,7 +51,7 @@ fn by_hand(authority: &str) -> String {
 
 /// The way out of what blocks.
 pub(crate) fn help(reason: &Reason, address: &Address) -> Option<String> {
-    let Address { subject, place: node } = address;
+    let Address { target, place: node } = address;
     if matches!(reason, Reason::WrongIssuer { .. }) {
         return Some(format!(
             "find out which CA the cluster really uses; if the CA on {node} is right, reissue: `pki plan --replace {address} --only {address}`"
@@ -92,7 +92,7 @@ pub(crate) fn help(reason: &Reason, address: &Address) -> Option<String> {
             escaped(path)
         ));
     }
-    if *subject == Target::Node && matches!(reason, Reason::Unknown { .. }) {
+    if *target == Target::Node && matches!(reason, Reason::Unknown { .. }) {
         return Some(format!("leave it out with --skip-node {node}, or make it reachable"));
     }
     if let Reason::OtherMachine { name, by, .. } = reason {

@@ -38,7 +38,7 @@ impl<'a> Builder<'a> {
         let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
         let findings = input.differences.findings.iter();
         let grave = findings.filter(|(_, findings)| findings.iter().any(is_grave));
-        let troubled = grave.filter_map(|(address, _)| address.subject.authority().cloned()).collect();
+        let troubled = grave.filter_map(|(address, _)| address.target.authority().cloned()).collect();
         Self {
             input,
             held,

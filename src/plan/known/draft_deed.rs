@@ -39,7 +39,7 @@ impl DraftDeed {
 
     /// The directory in whose place another one comes with it. Going back does so too.
     pub(crate) fn moved(&self) -> Option<&str> {
-        match (&self.deed, &self.address.subject) {
+        match (&self.deed, &self.address.target) {
             (Deed::MoveDirectory { link, .. }, _) => Some(link),
             (Deed::Restore { path, .. }, Target::Directory(_)) if self.replaces => Some(path),
             _ => None,

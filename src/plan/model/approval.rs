@@ -41,7 +41,7 @@ impl PlanContent {
         let strays: BTreeSet<&AuthorityName> = dropped.difference(&own).copied().collect();
         let kubeconfigs = drops().filter(|action| matches!(action.deed, Deed::UpdateKubeconfig { .. }));
         let kubeconfigs: BTreeSet<String> =
-            kubeconfigs.map(|action| action.address.subject.to_string()).collect();
+            kubeconfigs.map(|action| action.address.target.to_string()).collect();
         if dropped.is_empty() && !kubeconfigs.is_empty() {
             what.extend(kubeconfigs.iter().map(String::as_str));
             why.push(
@@ -79,7 +79,7 @@ impl PlanContent {
     pub fn privileged(&self) -> Vec<(String, String)> {
         let mut found: Vec<(String, String, Vec<&str>)> = Vec::new();
         for Privileged { address, privilege, .. } in &self.privileges {
-            let (words, subject) = (privilege.to_string(), address.subject.to_string());
+            let (words, subject) = (privilege.to_string(), address.target.to_string());
             let node = address.place.as_str();
             match found.iter_mut().find(|(known, of, _)| *known == words && *of == subject) {
                 Some((.., nodes)) if nodes.contains(&node) => {}

@@ -44,7 +44,7 @@ impl Choices {
     pub(crate) fn of(visits: &[PlannedTransaction], leader: Option<&NodeName>) -> Self {
         let mut choices = Self { leader: leader.cloned(), ..Self::default() };
         for action in visits.iter().flat_map(|visit| &visit.actions) {
-            match (&action.deed, &action.address.subject) {
+            match (&action.deed, &action.address.target) {
                 (Deed::IssueIdentity(issue), _) => {
                     choices.signers.insert(issue.authority.clone(), issue.signer.clone());
                 }

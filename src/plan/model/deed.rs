@@ -357,7 +357,7 @@ pub enum Undo {
 impl Action {
     /// The service that it starts anew, be it by putting back the manifest of its static pod.
     pub fn restarts(&self) -> Option<&ServiceName> {
-        match (&self.deed, &self.address.subject) {
+        match (&self.deed, &self.address.target) {
             (Deed::Restart { .. } | Deed::Restore { .. }, Target::Service(service)) => Some(service),
             (_, _) => None,
         }
@@ -365,7 +365,7 @@ impl Action {
 
     /// The authority that it is about.
     pub(crate) fn authority(&self) -> Option<&AuthorityName> {
-        self.address.subject.authority()
+        self.address.target.authority()
     }
 
     /// Whether it takes CAs out of a file of trust that belong to nobody of the cluster, and no others.

@@ -414,7 +414,7 @@ impl Deed {
                 }
             }
             Deed::AwaitHealthy { .. } => {
-                let is_client = matches!(at.subject, Target::Identity(_));
+                let is_client = matches!(at.target, Target::Identity(_));
                 let rank = if is_client { Rank::Clients } else { Rank::Restart };
                 row("await-healthy", rank, Undo::None, Gives::Nothing, [])
             }
@@ -425,7 +425,7 @@ impl Deed {
             },
             // Nothing but the run itself says what a snapshot holds.
             Deed::Restore { path, .. } => {
-                let is_pod = matches!(at.subject, Target::Service(_));
+                let is_pod = matches!(at.target, Target::Service(_));
                 let rank = if is_pod { Rank::Restart } else { Rank::Restored };
                 DeedTraits {
                     counter: Some(Counter::Restore),

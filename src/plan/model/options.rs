@@ -154,7 +154,7 @@ impl Selector {
 
     /// Whether an address is meant.
     pub fn matches(&self, address: &Address) -> bool {
-        let subject: &Target = &address.subject;
+        let subject: &Target = &address.target;
         self.subject.as_ref().is_none_or(|wanted| *wanted == subject.to_string())
             && self.node.as_ref().is_none_or(|wanted| is_on(address, wanted))
     }

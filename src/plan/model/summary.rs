@@ -97,7 +97,7 @@ impl Summary {
         }
         let (kept, left) = (touched(kept), touched(left));
         let certificates =
-            left.difference(&kept).filter(|address| matches!(address.subject, Target::Identity(_)));
+            left.difference(&kept).filter(|address| matches!(address.target, Target::Identity(_)));
         summary.unchanged += certificates.count();
         summary
     }

@@ -67,7 +67,7 @@ impl PlanContent {
         let is_written = |names: &[String], node: &NodeName| {
             written
                 .iter()
-                .any(|address| address.place.is(node) && names.contains(&address.subject.to_string()))
+                .any(|address| address.place.is(node) && names.contains(&address.target.to_string()))
         };
         // What is not written yet needs no restart yet.
         for manual in &mut self.restart_yourself {

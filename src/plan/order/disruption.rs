@@ -23,7 +23,7 @@ pub(crate) fn disruption(
         return Disruption::None;
     }
     if let (Deed::Restart { .. } | Deed::Restore { .. }, Target::Service(service)) =
-        (&deed.deed, &deed.address.subject)
+        (&deed.deed, &deed.address.target)
     {
         return Disruption::Restart { services: [service.clone()].into() };
     }

@@ -111,7 +111,7 @@ fn together(
 /// The authority that this plan makes, or signs again, and whose certificate a deed writes.
 fn holds_made(deed: &DraftDeed) -> Option<&AuthorityName> {
     if let Deed::WriteBundle { bundle: Bundle::WithMade { .. }, .. } = &deed.deed {
-        return deed.address.subject.authority();
+        return deed.address.target.authority();
     }
     if let Deed::WriteChain { chain: CaCertificates::Made(authority), .. } = &deed.deed {
         return Some(authority);
@@ -145,14 +145,14 @@ fn place_order(
             // Its own kind of making: other nodes wait only for the identity that they copy.
             if let Some(copy) = deed.deed.copy() {
                 let source = Place::from(copy.from());
-                if source != *place && issues(by_place, &source, &deed.address.subject) {
+                if source != *place && issues(by_place, &source, &deed.address.target) {
                     graph.edge(&source, place);
                 }
                 continue;
             }
             if let Some(authority) = holds_made(deed) {
                 let is_made = |other: &&DraftDeed| {
-                    other.traits().makes && other.address.subject.authority() == Some(authority)
+                    other.traits().makes && other.address.target.authority() == Some(authority)
                 };
                 let makers = by_place.iter().filter(|(_, deeds)| deeds.iter().any(|deed| is_made(&deed)));
                 makers.filter(|(maker, _)| *maker != place).for_each(|(maker, _)| graph.edge(maker, place));
@@ -238,7 +238,7 @@ fn members_in_turn<'a>(
 fn issues(by_place: &BTreeMap<Place, Vec<DraftDeed>>, place: &Place, subject: &Target) -> bool {
     let mut deeds = by_place.get(place).into_iter().flatten();
     let is_new = |deed: &Deed| matches!(deed, Deed::IssueIdentity(_) | Deed::InstallIdentity(_));
-    deeds.any(|deed| deed.address.subject == *subject && is_new(&deed.deed))
+    deeds.any(|deed| deed.address.target == *subject && is_new(&deed.deed))
 }
 
 /// What a deed is called inside one visit: its rank, its address, its path and its turn, in this order of precedence.
@@ -345,7 +345,7 @@ fn add_frame(deeds: &mut Vec<DraftDeed>, place: &Place) {
     }
     let address = Address::on(Target::Node, node);
     let paths: BTreeSet<String> = deeds.iter().flat_map(|deed| deed.paths()).map(str::to_owned).collect();
-    let identities = deeds.iter().filter_map(|deed| match (&deed.deed, &deed.address.subject) {
+    let identities = deeds.iter().filter_map(|deed| match (&deed.deed, &deed.address.target) {
         (
             Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_),
             Target::Identity(identity),
@@ -414,7 +414,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>, desired: &Desired) -> Graph<Key> {
 fn kubelet_first(deeds: &BTreeMap<Key, DraftDeed>, desired: &Desired, graph: &mut Graph<Key>) {
     let is_started =
         |deed: &DraftDeed| matches!(&deed.deed, Deed::Restart { how: RestartMethod::Start { .. }, .. });
-    let of_service = |key: &&Key| matches!(&key.address.subject, Target::Service(_));
+    let of_service = |key: &&Key| matches!(&key.address.target, Target::Service(_));
     let is_own =
         |key: &&Key| desired.service_at(&key.address).is_some_and(|service| service.is(ServiceKind::Kubelet));
     if !deeds.iter().any(|(key, deed)| is_own(&key) && is_started(deed)) {

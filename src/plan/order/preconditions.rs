@@ -47,7 +47,7 @@ pub(crate) fn preconditions(deed: &DraftDeed, survey: &Survey, left_by: &LeftBy)
             files.push(Precondition::File { node, path: path.to_owned(), expected });
         }
     }
-    if let (Deed::Restart { how, .. }, Target::Service(service)) = (&deed.deed, &deed.address.subject)
+    if let (Deed::Restart { how, .. }, Target::Service(service)) = (&deed.deed, &deed.address.target)
         && let Some(facts) = observed.facts_at(&deed.address.place)
         && let Some(node) = survey.desired.at(&deed.address.place)
     {

@@ -22,7 +22,7 @@ pub(crate) struct Cause<'a> {
 
 /// What a deed changes, as services name what they read.
 pub(crate) fn changes(deed: &DraftDeed) -> Vec<What> {
-    match (&deed.deed, &deed.address.subject) {
+    match (&deed.deed, &deed.address.target) {
         (Deed::Restore { .. }, Target::Identity(identity)) => {
             vec![What::Identity(identity.clone()), What::KubeconfigTrust(identity.clone())]
         }

@@ -86,7 +86,7 @@ impl SavedPlan {
         // What is shared was issued once for all of its nodes.
         for action in self.says.actions() {
             if let Deed::CopyIdentity(copy) = &action.deed {
-                let from = Address::on(action.address.subject.clone(), copy.from());
+                let from = Address::on(action.address.target.clone(), copy.from());
                 if replaced.contains(&from) {
                     replaced.insert(action.address.clone());
                 }
@@ -286,7 +286,7 @@ impl Compare<'_> {
     /// the rest of a plan, and never allows what it does not say.
     fn resolved(&self, action: &Action, now: &Deed) -> Deed {
         let mut deed = action.deed.clone();
-        let own = action.address.subject.authority().and_then(|name| self.authority(name));
+        let own = action.address.target.authority().and_then(|name| self.authority(name));
         match (&mut deed, now) {
             (Deed::CopyAuthorityCertificate { file, .. }, _) => {
                 if let (Some(made), Deed::WriteBundle { before, .. }) = (own, now) {
@@ -330,12 +330,12 @@ impl Compare<'_> {
                 }
             }
             (Deed::CopyKey(copy), _) if copy.spki.is_none() => {
-                let of_pair = || self.made.pairs.get(action.address.subject.key_pair()?).copied();
+                let of_pair = || self.made.pairs.get(action.address.target.key_pair()?).copied();
                 copy.spki = own.map(|made| made.facts().key.spki_sha256).or_else(of_pair);
             }
             (Deed::CopyIdentity(copy), _) => {
                 if let (None, Deed::CopyIdentity(now)) = (&copy.certificate, now) {
-                    copy.certificate = self.made_as(&action.address.subject, now.certificate.as_ref());
+                    copy.certificate = self.made_as(&action.address.target, now.certificate.as_ref());
                 }
                 copy.trusted.iter_mut().for_each(|ca| self.certificates(ca));
             }
@@ -346,7 +346,7 @@ impl Compare<'_> {
 
     /// A certificate, if it is one of those that were made for this, on whichever node: what is shared was made on one of them.
     fn made_as(&self, subject: &Target, certificate: Option<&Certificate>) -> Option<Certificate> {
-        let made = self.made.identities.iter().filter(|(address, _)| address.subject == *subject);
+        let made = self.made.identities.iter().filter(|(address, _)| address.target == *subject);
         made.map(|(_, made)| made).find(|made| Some(*made) == certificate).cloned()
     }
 

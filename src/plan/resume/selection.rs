@@ -32,8 +32,8 @@ pub fn selects_nothing(
     let only = options.only.iter().filter_map(|selector| known.fault(selector, "--only", &|_| None));
     let replace = options.replace.iter().filter_map(|selector| {
         known.fault(selector, "--replace", &|address| {
-            if !matches!(address.subject, Target::Identity(_)) {
-                return Some(no_certificate(selector, &address.subject));
+            if !matches!(address.target, Target::Identity(_)) {
+                return Some(no_certificate(selector, &address.target));
             }
             let only: Vec<String> = options.only.iter().map(ToString::to_string).collect();
             let outside = format!("{} is outside --only {}", quoted(&selector.to_string()), only.join(", "));

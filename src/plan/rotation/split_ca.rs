@@ -45,7 +45,7 @@ fn is_about_two(
     finding: &Finding,
     is_it: impl Fn(&AuthorityName) -> bool,
 ) -> bool {
-    match &address.subject {
+    match &address.target {
         Target::Authority(authority) => {
             let follows = matches!(
                 finding.reason,

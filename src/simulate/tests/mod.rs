@@ -133,7 +133,7 @@ fn issue(identity: &str, node: &str, change: impl Fn(&mut Issue)) -> (Target, De
     let action = plan.actions().find(|action| matches!(action.deed, Deed::IssueIdentity(_))).unwrap().clone();
     let Deed::IssueIdentity(mut issue) = action.deed else { panic!() };
     change(&mut issue);
-    (action.address.subject, Deed::IssueIdentity(issue))
+    (action.address.target, Deed::IssueIdentity(issue))
 }
 
 /// The number of the first action that issues this.

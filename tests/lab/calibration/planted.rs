@@ -273,7 +273,7 @@ fn trusting(survey: &Survey, node: &Node, other: &Certificate, restarts: bool) -
         deeds.push((Target::Service("etcd".parse().unwrap()), restart));
     }
     let actions = deeds.into_iter().map(|(subject, deed)| {
-        let address = Address::on(subject, name);
+        let address = Address::on(subject, &name);
         Action {
             number: 0,
             undo: deed.traits(&address).undo,
@@ -289,7 +289,7 @@ fn trusting(survey: &Survey, node: &Node, other: &Certificate, restarts: bool) -
         number: 0,
         phase: Phase::Ordinary,
         with_previous: false,
-        node: name.clone(),
+        place: name.clone().into(),
         actions: actions.collect(),
     }
 }

@@ -111,7 +111,7 @@ impl<'a> Judge<'a> {
                 self.of_certificate(address, &new, true)
             }
             Gives::Copied(copy) => {
-                let at_home = Address::on(address.subject.clone(), copy.from());
+                let at_home = Address::on(address.target.clone(), copy.from());
                 let known = copy.certificate.as_ref().map(subject_of);
                 let subject = known.or_else(|| self.issued.get(&at_home).cloned());
                 let authority = self.wanted(address).and_then(|wanted| wanted.authority.as_ref());
@@ -158,7 +158,7 @@ impl<'a> Judge<'a> {
     }
 
     fn wanted(&self, address: &Address) -> Option<&'a DesiredIdentity> {
-        let Target::Identity(identity) = &address.subject else { return None };
+        let Target::Identity(identity) = &address.target else { return None };
         self.desired().at(&address.place)?.identities.get(identity)
     }
 
@@ -249,7 +249,7 @@ impl<'a> Judge<'a> {
     }
 
     fn key_of_another_role(&self, address: &Address) -> Option<Privilege> {
-        let authority = address.subject.authority()?;
+        let authority = address.target.authority()?;
         let is_known = self.desired().layout().values().any(|node| node.authorities.contains_key(authority));
         let copy = self.layout(address).and_then(|node| node.authorities.get(authority));
         let is_given = copy.is_some_and(|copy| copy.may_hold_key);
@@ -330,7 +330,7 @@ impl<'a> Judge<'a> {
     ) -> Option<Privilege> {
         let fingerprint = *one.fingerprint();
         let facts = one.facts();
-        let authority = address.subject.authority()?;
+        let authority = address.target.authority()?;
         let is_known = before.contains(&fingerprint)
             || self.made.contains(&fingerprint)
             || self.held.contains(&facts.key.spki_sha256);

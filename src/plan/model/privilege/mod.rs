@@ -170,7 +170,7 @@ pub(crate) fn runs_as_root(desired: &Desired, visits: &[PlannedTransaction]) -> 
         // Commands run on nodes and nowhere else.
         let (
             Deed::Restart { how: RestartMethod::Command { argv }, .. },
-            Address { subject: Target::Service(service), place: Place::Node(node) },
+            Address { target: Target::Service(service), place: Place::Node(node) },
         ) = (&action.deed, &action.address)
         else {
             continue;

@@ -33,7 +33,7 @@ pub(crate) fn assign_phases(builder: &mut Builder<'_>) {
         desired.nodes.iter().map(|(name, node)| (name.clone(), Domain::of(node))).collect();
     let is_replaced = |deed: &DraftDeed| {
         let domain = deed.address.node().and_then(|node| domains.get(node));
-        deed.replaces && domain.is_some_and(|domain| domain.holds(&deed.address.subject))
+        deed.replaces && domain.is_some_and(|domain| domain.holds(&deed.address.target))
     };
     // Where nothing was before, nothing has run, and nobody waits for it.
     if !builder.draft.deeds.values().flatten().any(is_replaced) {
@@ -41,14 +41,14 @@ pub(crate) fn assign_phases(builder: &mut Builder<'_>) {
     }
     for (place, deeds) in &mut builder.draft.deeds {
         let Some(domain) = place.node().and_then(|node| domains.get(node)) else { continue };
-        for deed in deeds.iter_mut().filter(|deed| domain.holds(&deed.address.subject)) {
+        for deed in deeds.iter_mut().filter(|deed| domain.holds(&deed.address.target)) {
             deed.phase = Phase::Quorum;
             builder.is_cold = true;
         }
         if deeds.iter().any(|deed| deed.phase == Phase::Quorum) {
             // Whatever is written lies in them.
             let directories =
-                deeds.iter_mut().filter(|deed| matches!(deed.address.subject, Target::Directory(_)));
+                deeds.iter_mut().filter(|deed| matches!(deed.address.target, Target::Directory(_)));
             directories.for_each(|deed| deed.phase = Phase::Quorum);
         }
     }
@@ -224,7 +224,7 @@ pub(crate) fn await_quorum(
     let last = order.iter().rev().find_map(|place| Some((place, member(place)?)));
     let Some((place, (node, gate))) = last else { return };
     let Some((service, _)) = node.services_of(ServiceKind::Etcd).next() else { return };
-    let address = Address { subject: Target::Service(service.clone()), place: place.clone() };
+    let address = Address { target: Target::Service(service.clone()), place: place.clone() };
     let deeds = by_place.entry(place.clone()).or_default();
     for deed in deeds.iter_mut().filter(|deed| deed.address == address) {
         if let Deed::AwaitHealthy { gates, .. } = &mut deed.deed {

@@ -90,7 +90,7 @@ fn visits(plan: &PlanContent) -> Vec<String> {
         let actions = visit.actions.iter();
         let actions = actions.filter(|action| !matches!(action.verb(), "snapshot" | "verify"));
         let actions: Vec<String> =
-            actions.map(|action| format!("{} {}", action.verb(), action.address.subject)).collect();
+            actions.map(|action| format!("{} {}", action.verb(), action.address.target)).collect();
         format!("{:?} {}: {}", visit.phase, visit.place, actions.join(", "))
     };
     plan.visits.iter().map(visit).collect()

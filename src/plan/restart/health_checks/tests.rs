@@ -192,7 +192,7 @@ fn a_client_certificate_is_tried_at_what_it_is_for_once_everything_runs() {
     let verbs: Vec<String> = plan.visits[0]
         .actions
         .iter()
-        .map(|action| format!("{} {}", action.verb(), action.address.subject))
+        .map(|action| format!("{} {}", action.verb(), action.address.target))
         .collect();
     let last = verbs.iter().rposition(|verb| verb.contains("svc/")).unwrap();
     let first = verbs.iter().position(|verb| verb == "await-healthy admin.conf").unwrap();

@@ -161,7 +161,7 @@ fn is_as_made(action: &Action, survey: &Survey) -> bool {
 /// The request that waits for the certificate that an action asked for.
 fn waiting(action: &Action, survey: &Survey) -> Option<CertificateRequest> {
     // Requests wait on nodes.
-    let Address { subject: Target::Identity(identity), place: Place::Node(node) } = &action.address else {
+    let Address { target: Target::Identity(identity), place: Place::Node(node) } = &action.address else {
         return None;
     };
     let wanted = survey.desired.nodes.get(node)?.identities.get(identity)?;
@@ -250,13 +250,13 @@ fn remember(made: &mut Made, visit: &PlannedTransaction, survey: &Survey, differ
             | Deed::ExtendAuthority { certificate, .. }
             | Deed::InstallAuthority { certificate, .. },
             Target::Authority(authority),
-        ) = (&action.deed, &action.address.subject)
+        ) = (&action.deed, &action.address.target)
             && let Some(certificate) = first(&certificate.path).or_else(|| in_use(authority))
         {
             made.authorities.insert(authority.clone(), certificate.clone());
         }
         if let (Deed::CreateKeyPair { private, .. }, Target::KeyPair(pair)) =
-            (&action.deed, &action.address.subject)
+            (&action.deed, &action.address.target)
             && let Some(Fact::Pem { keys, .. }) = facts.map(|facts| fact(facts, &private.path))
         {
             made.pairs.extend(keys.first().map(|key| (pair.clone(), *key)));
@@ -267,7 +267,7 @@ fn remember(made: &mut Made, visit: &PlannedTransaction, survey: &Survey, differ
         if let (
             Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_),
             Target::Identity(identity),
-        ) = (&action.deed, &action.address.subject)
+        ) = (&action.deed, &action.address.target)
         {
             let held = visit.place.node().and_then(|node| differences.identity(node, identity));
             if let Some(certificate) = held.and_then(|held| held.certificate.clone()) {

@@ -152,7 +152,7 @@ fn by_hand(case: &RotationCase<'_, '_>) -> Option<Hold> {
 
 /// Something of it that is broken is mended first, with the CA that is there.
 fn broken(case: &RotationCase<'_, '_>) -> Option<Hold> {
-    let is_authority = |address: &Address| matches!(address.subject, Target::Authority(_));
+    let is_authority = |address: &Address| matches!(address.target, Target::Authority(_));
     // The key of an authority that goes is not put back anywhere.
     let is_broken = |address: &Address, finding: &Finding| {
         does_not_work(finding, case.input.differences.of(address))
@@ -193,7 +193,7 @@ fn does_not_work(finding: &Finding, beside: &[Finding]) -> bool {
 
 /// The findings about the authority itself and what it issued.
 fn findings<'c>(case: &'c RotationCase<'_, '_>) -> impl Iterator<Item = (&'c Address, &'c Finding)> {
-    let of_authority = |address: &Address| match &address.subject {
+    let of_authority = |address: &Address| match &address.target {
         Target::Authority(authority) => authority == case.name,
         Target::Identity(identity) => {
             let node = case.input.survey.desired.at(&address.place);

@@ -79,7 +79,7 @@ impl RotationCase<'_, '_> {
     }
 
     pub(super) fn at(&self, place: impl Into<Place>) -> Address {
-        Address { subject: Target::Authority(self.name.clone()), place: place.into() }
+        Address { target: Target::Authority(self.name.clone()), place: place.into() }
     }
 
     /// A hold for which somebody at a node has to do something.

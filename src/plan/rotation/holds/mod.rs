@@ -105,7 +105,7 @@ fn tell_hold(builder: &mut Builder<'_>, hold: Hold) {
         HoldEffect::Blocked => &mut builder.draft.blocked,
         HoldEffect::Outside => &mut builder.draft.held,
         HoldEffect::Postponed => {
-            if let Some(authority) = address.subject.authority().cloned() {
+            if let Some(authority) = address.target.authority().cloned() {
                 builder.draft.postponed.push(Postponed { authority, until, because });
             }
             return;
@@ -122,7 +122,7 @@ fn tell_hold(builder: &mut Builder<'_>, hold: Hold) {
 
 /// The authority to which a thing belongs.
 fn authority_at<'b>(builder: &'b Builder<'_>, address: &Address) -> Option<&'b AuthorityName> {
-    match &address.subject {
+    match &address.target {
         Target::Authority(authority) => {
             builder.input.survey.desired.authorities.get_key_value(authority).map(|(name, _)| name)
         }
@@ -137,7 +137,7 @@ fn authority_at<'b>(builder: &'b Builder<'_>, address: &Address) -> Option<&'b A
 /// Whether a finding belongs to a replacement that waits, about which everything is said.
 pub(crate) fn is_waited_for(builder: &Builder<'_>, address: &Address, finding: &Finding) -> bool {
     let Some(authority) = authority_at(builder, address) else { return false };
-    let is_authority = matches!(address.subject, Target::Authority(_));
+    let is_authority = matches!(address.target, Target::Authority(_));
     let is_told = builder.replacements.soaks(authority) || builder.replacements.waits(authority);
     builder.replacements.waits_for(finding, authority) || is_authority && is_told
 }

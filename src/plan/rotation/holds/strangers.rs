@@ -17,7 +17,7 @@ use crate::plan::{Blocked, CaCertificates, Deed, Phase, Why};
 
 /// Tells of a CA of somebody else, which no plan drops by itself.
 pub(crate) fn tell_stranger(builder: &mut Builder<'_>, address: &Address, finding: &Finding) {
-    let Target::Authority(authority) = &address.subject else { return };
+    let Target::Authority(authority) = &address.target else { return };
     let blocked = Blocked {
         address: address.clone(),
         because: "trust is never dropped by itself, and while this CA is there nobody is restarted to load that file and nothing is signed with it".to_owned(),

@@ -378,7 +378,7 @@ pub(crate) fn assign_replacement_phases(builder: &mut Builder<'_>) {
     for name in going {
         let phases = phases(desired, &name);
         for deed in builder.draft.deeds.values_mut().flatten() {
-            let Target::Identity(identity) = &deed.address.subject else { continue };
+            let Target::Identity(identity) = &deed.address.target else { continue };
             let writes = matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_));
             if let Some(phase) = phases.get(identity).filter(|_| writes) {
                 deed.phase = *phase;

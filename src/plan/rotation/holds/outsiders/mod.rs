@@ -36,7 +36,7 @@ pub(crate) fn is_held(
 /// The same for a key pair, which API servers share.
 pub(crate) fn is_pair_held(builder: &mut Builder<'_>, at: &Address, findings: Vec<Why>) -> bool {
     let Some(seen) = &builder.held.unlisted.members else { return false };
-    let (because, help) = held_by(seen, builder.input, &at.subject.to_string());
+    let (because, help) = held_by(seen, builder.input, &at.target.to_string());
     builder.draft.held.push(Blocked { address: at.clone(), because, help: Some(help), findings });
     true
 }
@@ -75,7 +75,7 @@ pub(crate) fn tell_held(builder: &mut Builder<'_>) {
 
 /// The authority whose trust a deed changes.
 fn changes_trust(builder: &Builder<'_>, draft: &DraftDeed) -> Option<(Address, AuthorityName)> {
-    let Target::Authority(authority) = &draft.address.subject else { return None };
+    let Target::Authority(authority) = &draft.address.target else { return None };
     let changes = match draft.traits().gives {
         Gives::Authority(_) => true,
         Gives::Trust { bundle, before } => {
