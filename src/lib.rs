@@ -40,6 +40,9 @@
 //! - A new command to a node: its row in `protocol/command`, carried out by `agent/transaction/perform`, given by a deed in `apply/act`.
 //! - A new phase: its row in `plan/model/phase`, at its place in the order.
 //! - A reason to wait with a rotation: a function in `plan/rotation/holds` that gives a `Hold`.
+//! - A step inside the cluster: a deed like any other whose address has [`types::place::Place::Cluster`]; what it needs to know becomes a field of
+//!   `protocol/facts::Observed` beside the nodes; `simulate/deeds` plays it, and `apply` gives it to the node through which the API is asked. Each match on a place
+//!   says today that nothing is there yet, so the compiler lists where something has to be said.
 //! - What a node tells: `protocol/facts`, seen by `agent/inspect` or, of what runs, by `agent/probe`.
 //!
 //! # What holds the promises
@@ -60,7 +63,7 @@
 //! | spec, desired | what was typed; what it means for each node, with the layout's part |
 //! | layout, profile | how a distribution arranges its files; the catalogue that says so |
 //! | facts, observed | what one node says; what all of them say |
-//! | target, address | what something is about: a CA, a certificate, a service; that with its place |
+//! | target, place, address | what something is about: a CA, a certificate, a service; a node, or the cluster behind its API; both together |
 //! | authority, identity | a CA; a certificate with its key, in files or in a kubeconfig |
 //! | trust bundle | the CA certificates that a component accepts |
 //! | to present, to serve | what a client, what a server does with its certificate |
@@ -74,6 +77,14 @@
 //! | staged | made, and not in use yet |
 //! | health check | what must hold on a node before a run goes on; `gates` in JSON |
 //! | snapshot, journal | the files before and after a transaction; what a node writes down about one |
+//! | survey | the wanted state and the observed one, side by side |
+//! | kind of a service | what a layout says it is, where more has to be known of it: etcd, a kubelet, an API server |
+//! | run, wave | one apply with its name; nodes that are worked on at the same time |
+//! | to replace, to extend a CA | another key in its place; the same key with another end |
+//! | undo, roll back | what a node does with a transaction that failed; what a person asks for later, from snapshots |
+//! | soak | how long an old and a new CA are both trusted before the old one is dropped |
+//! | consumer, waiver | who uses a CA and is not managed here; that nobody waits for him, with the reason |
+//! | selector | an address of which parts may be left open, as `--only` takes it |
 //! | external | signed by a CA whose key is on no node |
 //! | stranger, outsider | a CA that is none of the cluster's; a member or server that is in no node of the spec |
 //! | privilege | more rights in a certificate than its layout gives, which needs a name on the command line |

@@ -1,6 +1,6 @@
 //! Gates looked for on a node.
 //!
-//! What enters is [gates](Gate) and the node; what leaves is that they hold, or which do not and why. It only looks: handshakes, one request on each
+//! What enters is [health checks](HealthCheck) and the node; what leaves is that they hold, or which do not and why. It only looks: handshakes, one request on each
 //! connection, questions to etcd that need no quorum. Files are read first, one after the other; then all health checks are looked for at the same time. Every wait has an end.
 
 mod call;
