@@ -146,7 +146,7 @@ fn a_port_on_which_nothing_listens_refuses() {
 fn a_server_that_is_silent_is_given_up_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let deadline = Instant::now() + Duration::from_millis(100);
+    let deadline = Instant::now() + Duration::from_secs(1);
     assert_eq!(unknown(tls::probe(address, None, deadline)), format!("{address}: no answer in time"));
 }
 
@@ -165,7 +165,7 @@ fn a_server_that_answers_drop_by_drop_is_given_up_in_time() {
             }
         }
     });
-    let deadline = Instant::now() + Duration::from_millis(200);
+    let deadline = Instant::now() + Duration::from_secs(1);
     assert!(unknown(tls::probe(address, None, deadline)).starts_with(&format!("{address}: ")));
     assert!(Instant::now() < deadline + Duration::from_secs(5));
 }
