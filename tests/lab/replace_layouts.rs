@@ -69,7 +69,7 @@ const WITH_USERS: &str = ". /var/lib/tests/client; export ETCDCTL_ENDPOINTS=$own
     etcdctl user grant-role apiserver-etcd-client apiserver && etcdctl auth enable";
 
 #[test]
-fn a_running_starlingx_gets_an_custom_root() {
+fn a_running_starlingx_gets_a_custom_root() {
     let nodes = Node::take(3);
     let floating = Floating::on(&nodes[0]);
     let layout = Layout::starlingx(&nodes, &floating.address);

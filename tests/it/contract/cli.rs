@@ -7,10 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use pki::agent::Local;
-use pki::protocol::command::{Begin, VisitId, WriteCommand};
+use pki::protocol::command::{Begin, WriteCommand};
 use pki::protocol::node::Host as _;
 use serde_json::Value;
 
+use crate::support::begin::begin;
 use crate::support::cluster::{Cluster, NODES, left_out};
 use crate::support::program::{code, command, pki, stderr, stdout, words};
 
@@ -419,17 +420,9 @@ fn what_a_reboot_interrupted_is_undone_by_a_command_of_its_own() {
     assert_eq!((code(&nothing), stdout(&nothing), stderr(&nothing)), (0, String::new(), String::new()));
     let mut local = Local::new(Some(root.clone()), jiff::Timestamp::now);
     let begin = Begin {
-        id: VisitId { run: "7f3a-91c2".to_owned(), visit: 1 },
-        paths: ["/data/link".to_owned()].into(),
-        state_directory: "/var/lib/pki".to_owned(),
-        keep: 3,
-        note: "a test".to_owned(),
         units: ["etcd.service".to_owned()].into(),
-        gates: std::collections::BTreeSet::new(),
-        gates_seconds: 0,
-        links: Default::default(),
-        leads: Default::default(),
         replace_foreign: ["/data/link".to_owned()].into(),
+        ..begin("7f3a-91c2", &["/data/link"])
     };
     local.begin(&begin).unwrap();
     let busy = pki(folder.path(), &undo);

@@ -4,11 +4,12 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use pki::agent::Local;
-use pki::protocol::command::{Begin, VisitId, WriteCommand};
+use pki::protocol::command::WriteCommand;
 use pki::protocol::node::Host as _;
 use serde_json::Value;
 
 use crate::security::forged_plans::named;
+use crate::support::begin::begin;
 use crate::support::made::{Made, Spec};
 use crate::support::program;
 
@@ -124,19 +125,7 @@ fn what_a_plan_only_undoes_may_undo_itself_before_it_is_applied() {
 fn interrupted(made: &Made) {
     let mut local = Local::new(Some(made.at("cp-2")), jiff::Timestamp::now);
     let path = "/etc/kubernetes/half-done".to_owned();
-    let begin = Begin {
-        id: VisitId { run: "7f3a-91c2".to_owned(), visit: 1 },
-        paths: [path.clone()].into(),
-        state_directory: "/var/lib/pki".to_owned(),
-        keep: 3,
-        note: "a test".to_owned(),
-        units: Default::default(),
-        gates: Default::default(),
-        gates_seconds: 0,
-        links: Default::default(),
-        leads: Default::default(),
-        replace_foreign: Default::default(),
-    };
+    let begin = begin("7f3a-91c2", &[&path]);
     local.begin(&begin).unwrap();
     local.perform(WriteCommand::MakeLink { path, target: "pki".to_owned() }).unwrap();
 }

@@ -1,13 +1,12 @@
 //! That a cluster matches its spec, and how much of it there is, is said only of what was wholly looked at; and every view knows the same states.
 #![expect(clippy::disallowed_methods, reason = "the tests run the program on real files")]
 
-use std::collections::BTreeSet;
-
 use pki::agent::Local;
-use pki::protocol::command::{Begin, VisitId};
+use pki::protocol::command::Begin;
 use pki::protocol::node::Host as _;
 use serde_json::Value;
 
+use crate::support::begin::begin;
 use crate::support::made::{Made, Spec};
 use crate::support::program::{stdout, words};
 
@@ -135,17 +134,8 @@ fn an_interrupted_run_is_in_every_view() {
     let with = |more: &[&'static str]| [&status[..], more].concat();
     made.ends(0, &with(&["--exit-code"]));
     let begin = Begin {
-        id: VisitId { run: "7f3a-91c2".to_owned(), visit: 1 },
-        paths: ["/etc/kubernetes/admin.conf".to_owned()].into(),
-        state_directory: "/var/lib/pki".to_owned(),
-        keep: 3,
-        note: "a test".to_owned(),
-        units: BTreeSet::new(),
-        gates: BTreeSet::new(),
-        gates_seconds: 0,
-        links: Default::default(),
-        leads: Default::default(),
         replace_foreign: ["/data/link".to_owned()].into(),
+        ..begin("7f3a-91c2", &["/etc/kubernetes/admin.conf"])
     };
     let mut local = Local::new(Some(made.at("cp-2")), jiff::Timestamp::now);
     local.begin(&begin).unwrap();

@@ -379,8 +379,8 @@ fn what_haproxy_shows_on_starlingx_follows_admin_conf() {
 }
 
 #[test]
-fn a_controller_of_starlingx_starts_with_an_custom_root() {
-    let name = "a_controller_of_starlingx_starts_with_an_custom_root";
+fn a_controller_of_starlingx_starts_with_a_custom_root() {
+    let name = "a_controller_of_starlingx_starts_with_a_custom_root";
     let Some(layout) = Layout::make(name, "starlingx", &["300", "300"], "starlingx/own-root.yaml") else {
         return;
     };

@@ -152,13 +152,13 @@ impl Etcd {
 }
 
 #[test]
-fn a_new_cluster_is_issued_from_an_custom_root_of_rsa() {
-    new_cluster("a_new_cluster_is_issued_from_an_custom_root_of_rsa", RSA);
+fn a_new_cluster_is_issued_from_a_custom_root_of_rsa() {
+    new_cluster("a_new_cluster_is_issued_from_a_custom_root_of_rsa", RSA);
 }
 
 #[test]
-fn a_new_cluster_is_issued_from_an_custom_root_of_p384() {
-    new_cluster("a_new_cluster_is_issued_from_an_custom_root_of_p384", P384);
+fn a_new_cluster_is_issued_from_a_custom_root_of_p384() {
+    new_cluster("a_new_cluster_is_issued_from_a_custom_root_of_p384", P384);
 }
 
 fn new_cluster(test: &str, key: &[&str]) {

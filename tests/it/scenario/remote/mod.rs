@@ -16,7 +16,7 @@ use pki::agent::Local;
 use pki::apply::Hosts;
 use pki::plan::Options;
 use pki::plan::model::outcome::{Outcome, Report, VisitEnd};
-use pki::protocol::command::{Begin, VisitId, WriteCommand};
+use pki::protocol::command::{Begin, WriteCommand};
 use pki::protocol::error::HostError;
 use pki::protocol::facts::{ObserveRequest, Seen, VisitState};
 use pki::protocol::lock::{Claim, LockState};
@@ -25,6 +25,7 @@ use pki::remote::session::{Remote, Session};
 use pki::simulate::Plan;
 use serde_json::Value;
 
+use crate::support::begin::begin;
 use crate::support::cluster::NODES;
 use crate::support::listing::{Listing, differing, without_contents};
 use crate::support::made;
@@ -174,19 +175,7 @@ impl Due {
     /// Opens a transaction and writes in it.
     fn begin_by_hand(&self, remote: &mut Remote) {
         let path = "/etc/kubernetes/link".to_owned();
-        let begin = Begin {
-            id: VisitId { run: self.plan.id.clone(), visit: 1 },
-            paths: BTreeSet::from([path.clone()]),
-            state_directory: STATE.to_owned(),
-            keep: 3,
-            note: "a test".to_owned(),
-            units: BTreeSet::new(),
-            gates: BTreeSet::new(),
-            gates_seconds: 0,
-            links: Default::default(),
-            leads: Default::default(),
-            replace_foreign: [path.clone()].into(),
-        };
+        let begin = Begin { replace_foreign: [path.clone()].into(), ..begin(&self.plan.id, &[&path]) };
         remote.begin(&begin).unwrap();
         remote.perform(WriteCommand::MakeLink { path, target: "x".to_owned() }).unwrap();
         assert_ne!(self.made.listing(), self.before);
