@@ -353,7 +353,7 @@ fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(
         );
     }
     let source_place = Place::from(copy.from());
-    if ![&source_place, place].into_iter().all(|place| is_shared(run, identity, place)) {
+    if ![&at_source, &action.address].into_iter().all(|address| is_shared(run, address)) {
         let reason = format!("{identity} is not shared between nodes, so its key stays where it is");
         return Err(HostError::Refused { path: target.certificate_path().to_owned(), reason });
     }
@@ -370,10 +370,8 @@ fn copy(run: &mut Run<'_, '_>, action: &Action, copy: &IdentityCopy) -> Result<(
     Ok(())
 }
 
-fn is_shared(run: &Run<'_, '_>, subject: &Target, place: &Place) -> bool {
-    let Target::Identity(identity) = subject else { return false };
-    let wanted = run.settings.desired.at(place).and_then(|node| node.identities.get(identity));
-    wanted.is_some_and(|wanted| wanted.shared)
+fn is_shared(run: &Run<'_, '_>, address: &Address) -> bool {
+    run.settings.desired.identity_at(address).is_some_and(|wanted| wanted.shared)
 }
 
 /// Every identity that the visit wrote is read afresh and judged as the components would judge it.
@@ -388,14 +386,7 @@ fn verify(
     let checks: Vec<IdentityCheck> = visit
         .into_iter()
         .flat_map(|visit| &visit.actions)
-        .filter(|action| match &action.address.target {
-            Target::Identity(identity) => identities.contains(identity),
-            Target::Authority(_)
-            | Target::KeyPair(_)
-            | Target::Directory(_)
-            | Target::Service(_)
-            | Target::Node => false,
-        })
+        .filter(|action| action.address.target.identity().is_some_and(|name| identities.contains(name)))
         .filter_map(|action| check(&action.deed, now))
         .collect();
     for identity in checks {

@@ -79,6 +79,19 @@ impl Desired {
         }
     }
 
+    /// The certificate that an address means; none where it means something else, or none that should be there.
+    pub fn identity_at(&self, address: &Address) -> Option<&DesiredIdentity> {
+        self.at(&address.place)?.identities.get(address.target.identity()?)
+    }
+
+    /// The authority to which the thing at an address belongs: a CA, or a certificate of it.
+    pub fn authority_at(&self, address: &Address) -> Option<&AuthorityName> {
+        match address.target.authority() {
+            Some(authority) => self.authorities.get_key_value(authority).map(|(name, _)| name),
+            None => self.identity_at(address)?.authority.as_ref(),
+        }
+    }
+
     /// The custom root CAs with which it was resolved.
     pub fn roots(&self) -> Roots {
         let known = |(name, authority): (&AuthorityName, &DesiredAuthority)| {

@@ -26,8 +26,7 @@ pub(super) fn findings(
         }
     }
     let finding = |(address, refusals): (Address, Vec<Refusal>)| {
-        let Target::Identity(identity) = &address.target else { return None };
-        let wanted = desired.at(&address.place)?.identities.get(identity)?;
+        let wanted = desired.identity_at(&address)?;
         let view = wanted.authority.as_ref().and_then(|authority| known.authorities().get(authority));
         let signer = view.filter(|view| !view.keys.is_empty()).and_then(|view| view.signer());
         let is_cured = |refusal: &Refusal| {

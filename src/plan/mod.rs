@@ -61,11 +61,11 @@ pub enum PlanError {
 pub fn draft(input: &Input<'_>) -> Result<Draft, PlanError> {
     let differences = input.differences.accepting(&input.options.replace_foreign);
     let input = &Input { differences: &differences, spec: input.spec.clone(), ..*input };
-    let (work, held) = draft::worklist(input);
+    let work = draft::worklist(input);
     let visits = order::visits(order::stages(work.deeds), input)?;
-    let is_begun = order::content::is_begun(&input.survey.desired, &held);
-    let mut plan = order::content::content(input, &held, visits, &work.blocked);
-    plan.privileges = model::privilege::privileges(input.survey, held.authorities, &plan.visits);
+    let is_begun = order::content::is_begun(&input.survey.desired, input.differences);
+    let mut plan = order::content::content(input, visits, &work.blocked);
+    plan.privileges = model::privilege::privileges(input.survey, differences.authorities(), &plan.visits);
     plan.runs_as_root = model::privilege::runs_as_root(&input.survey.desired, &plan.visits);
     plan.phases = model::phase_table::table(&plan.visits, is_begun);
     plan.applicable = work.blocked.is_empty() && !input.options.as_of;

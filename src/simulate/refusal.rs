@@ -18,7 +18,7 @@ use crate::trust::material::{CertificateId, Holding, Key, Known};
 use crate::trust::model::ClusterModel;
 use crate::trust::state::State;
 use crate::types::certificate::Usage;
-use crate::types::names::{AuthorityName, NodeName, Target};
+use crate::types::names::{AuthorityName, NodeName};
 use crate::types::storage::Storage;
 
 /// The actions that need to find what is not there, and why that is so. A visit looks at its node once, before it begins.
@@ -138,14 +138,8 @@ pub(super) fn source(
 /// Everything that the visit wrote is read afresh before it is kept.
 pub(super) fn verify(state: &mut State<'_>, visit: &PlannedTransaction, action: &Action) -> Option<String> {
     let Deed::Verify { identities } = &action.deed else { return None };
-    let is_checked = |written: &&Action| match &written.address.target {
-        Target::Identity(identity) => identities.contains(identity),
-        Target::Authority(_)
-        | Target::KeyPair(_)
-        | Target::Directory(_)
-        | Target::Service(_)
-        | Target::Node => false,
-    };
+    let is_checked =
+        |written: &&Action| written.address.target.identity().is_some_and(|name| identities.contains(name));
     let written = visit.actions.iter().filter(is_checked);
     let places: Vec<Place<'_>> = written.filter_map(|written| place(&written.deed)).collect();
     let node = action.address.node()?;

@@ -37,6 +37,11 @@ impl Target {
         if let Self::Authority(name) = self { Some(name) } else { None }
     }
 
+    /// The certificate with its key, if it is one.
+    pub fn identity(&self) -> Option<&IdentityName> {
+        if let Self::Identity(name) = self { Some(name) } else { None }
+    }
+
     /// The key pair without certificate, if it is one.
     pub fn key_pair(&self) -> Option<&KeyPairName> {
         if let Self::KeyPair(name) = self { Some(name) } else { None }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::desired::DesiredIdentity;
 use crate::desired::Survey;
-use crate::desired::{DesiredIdentity, DesiredNode};
 use crate::diagnostic::{Code, Diagnostic, quoted};
 use crate::diff::{Differences, IdentityView, waiting_request};
 use crate::protocol::facts::NodeFacts;
@@ -157,8 +157,7 @@ impl<'a> Check<'a> {
             self.refuse(Code::SignedUnasked, file, "is not called after any certificate", &help);
             return;
         };
-        let node = survey.desired.at(&address.place);
-        let Some(wanted) = identity(node, &address) else {
+        let Some(wanted) = survey.desired.identity_at(&address) else {
             let help = self.names_that_wait();
             self.refuse(
                 Code::SignedUnasked,
@@ -219,8 +218,7 @@ impl<'a> Check<'a> {
 
     /// What the node holds of an identity.
     fn held(&self, address: &Address) -> Option<&'a IdentityView> {
-        let Target::Identity(identity) = &address.target else { return None };
-        self.differences.identity(address.node()?, identity).map(|held| &**held)
+        self.differences.identity(address.node()?, address.target.identity()?).map(|held| &**held)
     }
 
     /// The way out for a file that belongs to nothing.
@@ -241,11 +239,6 @@ fn address_of(file: &str) -> Option<Address> {
     let (stem, extension) = file.rsplit_once('.')?;
     let address: Address = EXTENSIONS.contains(&extension).then(|| stem.parse().ok())??;
     matches!(address, Address { target: Target::Identity(_), place: Place::Node(_) }).then_some(address)
-}
-
-fn identity<'a>(node: Option<&'a DesiredNode>, address: &Address) -> Option<&'a DesiredIdentity> {
-    let Target::Identity(identity) = &address.target else { return None };
-    node?.identities.get(identity)
 }
 
 /// Every request that waits on any node.

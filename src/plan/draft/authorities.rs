@@ -35,7 +35,7 @@ pub(crate) fn build(builder: &mut Builder<'_>) {
 }
 
 fn authority(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAuthority) {
-    let Some(view) = builder.held.authorities.get(name).cloned() else { return };
+    let Some(view) = builder.input.differences.authorities().get(name) else { return };
     let desired = &builder.input.survey.desired;
     let copies: Vec<(&NodeName, &AuthorityCopy)> = desired
         .nodes
@@ -116,8 +116,9 @@ fn repair(
     let why = reasons(builder, &about_certificate);
     if !why.is_empty() {
         let held = builder
-            .held
-            .authorities
+            .input
+            .differences
+            .authorities()
             .get(name)
             .and_then(|view| view.on_node(node))
             .unwrap_or_default()
@@ -131,7 +132,12 @@ fn repair(
     let missing_whole = due.iter().any(|finding| finding.reason == Reason::Missing);
     let mut why = reasons(builder, &about_key);
     if missing_whole && why.is_empty() && copy.may_hold_key {
-        let keyless = builder.held.authorities.get(name).is_some_and(|view| !view.keys.contains_key(node));
+        let keyless = builder
+            .input
+            .differences
+            .authorities()
+            .get(name)
+            .is_some_and(|view| !view.keys.contains_key(node));
         if keyless {
             why = reasons(builder, &about_certificate);
         }
@@ -211,12 +217,13 @@ fn create(
     let orphans = certificates_of(builder, name, root);
     let spki = root.map(|root| root.facts().key.spki_sha256);
     let keys = builder
-        .held
-        .authorities
+        .input
+        .differences
+        .authorities()
         .get(name)
         .is_some_and(|view| view.keys.values().any(|key| Some(*key) != spki));
     let unreadable = due.len() < copies.len();
-    let not_asked = builder.held.authorities.get(name).filter(|view| !view.skipped.is_empty());
+    let not_asked = builder.input.differences.authorities().get(name).filter(|view| !view.skipped.is_empty());
     if let Some(view) = not_asked.filter(|_| !keys && orphans.is_empty()) {
         let because = format!(
             "whether {} holds {name} is not known, and a new authority would not be trusted where another one is",
@@ -283,7 +290,7 @@ fn certificates_of(builder: &Builder<'_>, name: &AuthorityName, root: Option<&Ce
     let mut found = Vec::new();
     for (node, wanted) in &survey.desired.nodes {
         for (identity, wanted) in &wanted.identities {
-            let held = builder.held.identity(node, identity);
+            let held = builder.input.differences.identity(node, identity);
             let belongs = wanted.authority.as_ref() == Some(name);
             let is_other = |held: Certificate| !root.is_some_and(|root| is_issued_by(&held, root));
             if belongs && held.and_then(|held| held.certificate.clone()).is_some_and(is_other) {

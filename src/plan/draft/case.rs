@@ -103,7 +103,8 @@ impl Case<'_> {
             return Some(CaCertificates::Certificates(NonEmpty::one(stays.clone())));
         }
         let signer = builder.sources.signers.get(authority);
-        match (builder.held.authorities.get(authority).and_then(|view| view.signer()), signer) {
+        match (builder.input.differences.authorities().get(authority).and_then(|view| view.signer()), signer)
+        {
             (Some(certificate), _) => {
                 // What the kubeconfig trusts besides is somebody's decision: trust is never dropped by itself.
                 let held = self.view.trusted.iter().flatten().filter(|held| *held != certificate);
@@ -289,7 +290,7 @@ impl Case<'_> {
     /// Whether a certificate was issued under a CA that is in use: the one that signs, one that goes, or one that every node trusts.
     fn is_vouched_for(&self, builder: &Builder<'_>, old: &Certificate) -> bool {
         let Some(authority) = &self.wanted.authority else { return true };
-        let Some(view) = builder.held.authorities.get(authority) else { return false };
+        let Some(view) = builder.input.differences.authorities().get(authority) else { return false };
         let are_mixed = builder.stays(authority).is_some();
         let everywhere = view.certificates.values().flatten().filter(|certificate| {
             are_mixed || view.certificates.values().all(|held| held.contains(certificate))

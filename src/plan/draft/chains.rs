@@ -48,7 +48,7 @@ pub(crate) fn build(
         else {
             continue;
         };
-        let view = builder.held.authorities.get(authority);
+        let view = builder.input.differences.authorities().get(authority);
         let Some(signer) = view.and_then(|view| view.signer()).cloned() else { continue };
         let is_made = extended.contains(authority);
         let kept = wanted.copies.values().filter(|copy| copy.keep != Keep::Report);

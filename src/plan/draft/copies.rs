@@ -28,7 +28,7 @@ pub(crate) fn of_identity(
         return;
     }
     let address = Address::on(Target::Identity(identity.clone()), name);
-    let Some(main) = builder.held.identity(name, identity).cloned() else { return };
+    let Some(main) = builder.input.differences.identity(name, identity).cloned() else { return };
     let renewed = renewed(builder, &address, wanted);
     // What stands in a main place without its own key is no model for anything.
     let certificate = main.certificate.as_ref().filter(|certificate| {
@@ -167,8 +167,9 @@ pub(crate) fn of_authorities(
             let due: Vec<Why> =
                 findings.iter().filter(is_about).map(|finding| builder.why(finding)).collect();
             let held = builder
-                .held
-                .authorities
+                .input
+                .differences
+                .authorities()
                 .get(authority)
                 .and_then(|view| view.on_node(name))
                 .map(<[_]>::to_vec);

@@ -26,7 +26,7 @@ pub(crate) fn build(
 ) {
     for (identity, wanted) in &node.identities {
         let address = Address::on(Target::Identity(identity.clone()), name);
-        let Some(view) = builder.held.identity(name, identity).cloned() else { continue };
+        let Some(view) = builder.input.differences.identity(name, identity).cloned() else { continue };
         let model = view.certificate.clone();
         let case = Case { name, node, wanted, storage: &wanted.storage, facts, view, model, address };
         if wanted.shared {

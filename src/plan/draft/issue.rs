@@ -104,7 +104,7 @@ fn signer(builder: &Builder<'_>, authority: &AuthorityName) -> Result<Signer, No
     }
     let external =
         builder.input.survey.desired.authorities.get(authority).is_some_and(|authority| authority.external);
-    let view = builder.held.authorities.get(authority);
+    let view = builder.input.differences.authorities().get(authority);
     if external || view.is_some_and(|view| view.key_is_nowhere() && !view.certificates.is_empty()) {
         return Err(NotIssued::Elsewhere(
             format!("no node holds the key of {authority}, so its certificates are signed elsewhere"),

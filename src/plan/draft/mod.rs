@@ -22,7 +22,6 @@ use crate::diff::{Effect, Finding, Reason};
 use crate::plan::known::advice::{help, not_mended};
 use crate::plan::known::builder::Builder;
 use crate::plan::known::draft_deed::DraftDeed;
-use crate::plan::known::views::Known;
 use crate::plan::known::worklist::Worklist;
 use crate::plan::restart::{cold_start, etcd_snapshot, restarts};
 use crate::plan::rotation::holds::{self, outsiders, strangers};
@@ -35,12 +34,12 @@ use crate::types::names::{Address, NodeName, Target};
 use crate::types::storage::FileSpec;
 
 /// Works out every deed.
-pub(super) fn worklist<'a>(input: &'a Input<'a>) -> (Worklist, Known<'a>) {
+pub(super) fn worklist(input: &Input<'_>) -> Worklist {
     let mut builder = Builder::new(input);
     if !undo_what_is_open(&mut builder) && !is_of_other_machines(&mut builder) {
         draw(&mut builder);
     }
-    (builder.draft, builder.held)
+    builder.draft
 }
 
 /// Draws the deeds of each part, those that others build on first.

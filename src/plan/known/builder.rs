@@ -11,9 +11,8 @@ use super::input::Input;
 use super::recovery::Recovery;
 use super::rotations::Rotations;
 use super::signer::Sources;
-use super::views::Known;
 use super::worklist::Worklist;
-use crate::diff::{Effect, Finding, Reason, foreign_content};
+use crate::diff::{Effect, Finding, Reason, Unlisted, foreign_content, unlisted};
 use crate::plan::{Blocked, Deed, Phase, Why};
 use crate::types::names::{Address, AuthorityName};
 use crate::x509::Certificate;
@@ -21,7 +20,8 @@ use crate::x509::Certificate;
 /// What every part of planning looks at and fills.
 pub(crate) struct Builder<'a> {
     pub(crate) input: &'a Input<'a>,
-    pub(crate) held: Known<'a>,
+    /// Who takes part and is in no node of the spec.
+    pub(crate) unlisted: Unlisted,
     /// The authorities about which a person has to look first, or too little is known, on any node.
     pub(crate) troubled: BTreeSet<AuthorityName>,
     pub(crate) sources: Sources,
@@ -34,14 +34,13 @@ pub(crate) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(input: &'a Input<'a>) -> Self {
-        let held = Known::new(input);
         let is_grave = |finding: &Finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown);
         let findings = input.differences.findings.iter();
         let grave = findings.filter(|(_, findings)| findings.iter().any(is_grave));
         let troubled = grave.filter_map(|(address, _)| address.target.authority().cloned()).collect();
         Self {
             input,
-            held,
+            unlisted: unlisted(&input.survey.desired, &input.survey.observed),
             troubled,
             sources: Sources::default(),
             recovery: Recovery::default(),

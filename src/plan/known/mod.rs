@@ -12,5 +12,4 @@ pub(crate) mod recovery;
 pub(crate) mod rotations;
 pub(crate) mod services;
 pub(crate) mod signer;
-pub(crate) mod views;
 pub(crate) mod worklist;

@@ -4,9 +4,8 @@
 //! is told by whoever found it. Pure.
 
 use crate::desired::Desired;
-use crate::diff::{CaRotation, Effect};
+use crate::diff::{CaRotation, Differences, Effect};
 use crate::plan::known::chosen;
-use crate::plan::known::views::Known;
 use crate::plan::model::life;
 use crate::plan::model::linked::linked;
 use crate::plan::model::summary::touched;
@@ -18,11 +17,10 @@ use crate::types::names::{Address, AuthorityName, Target};
 /// A plan with nothing but its work in it. Whatever is blocked does not stay as it is.
 pub(crate) fn content(
     input: &Input<'_>,
-    held: &Known<'_>,
     visits: Vec<PlannedTransaction>,
     blocked: &[Blocked],
 ) -> PlanContent {
-    let summary = summary(input, held, &visits, blocked);
+    let summary = summary(input, &visits, blocked);
     let observed = &input.survey.observed;
     let links = linked(&visits, input.survey);
     let skipped = observed.nodes.iter().filter(|(_, answer)| matches!(answer, Answer::Skipped));
@@ -59,29 +57,24 @@ pub(crate) fn content(
 }
 
 /// How many things there are, and what happens to them.
-fn summary(
-    input: &Input<'_>,
-    held: &Known<'_>,
-    visits: &[PlannedTransaction],
-    blocked: &[Blocked],
-) -> Summary {
+fn summary(input: &Input<'_>, visits: &[PlannedTransaction], blocked: &[Blocked]) -> Summary {
     let mut summary = Summary::default();
     for action in visits.iter().flat_map(|visit| &visit.actions) {
         summary.count(action);
     }
     let mut touched = touched(visits);
     touched.extend(blocked.iter().map(|blocked| &blocked.address));
-    let survey = input.survey;
+    let (survey, differences) = (input.survey, input.differences);
     for (name, node) in &survey.desired.nodes {
         summary.nodes += 1;
-        if !held.identities.contains_key(name) {
+        if !differences.identities().contains_key(name) {
             summary.not_seen += node.identities.values().filter(|identity| !identity.optional).count();
             summary.unseen.push(name.clone());
             continue;
         }
         summary.nodes_seen += 1;
         for (identity, wanted) in &node.identities {
-            let view = held.identity(name, identity);
+            let view = differences.identity(name, identity);
             let certificate = view.and_then(|view| view.certificate.as_ref());
             let has_none = view.is_some_and(|view| view.other_credentials.is_some());
             let kept = (!wanted.optional || certificate.is_some()) && !has_none;
@@ -96,12 +89,12 @@ fn summary(
             }
         }
     }
-    let outside = input.differences.findings.iter().filter(|(address, findings)| {
+    let outside = differences.findings.iter().filter(|(address, findings)| {
         let is_due = findings.iter().any(|finding| finding.effect == Effect::Due);
         is_due && !input.options.selects(address)
     });
     summary.outside_only = outside.count();
-    for (name, view) in held.authorities {
+    for (name, view) in differences.authorities() {
         summary.authorities += 1;
         if let Some(signer) = view.signer() {
             let expires = signer.facts().not_after;
@@ -121,13 +114,14 @@ fn keep_first(first: &mut Option<Upcoming>, next: Upcoming) {
 }
 
 /// Whether somebody shows what a CA signed that is only coming, since the replacement began earlier.
-pub(crate) fn is_begun(desired: &Desired, held: &Known<'_>) -> bool {
+pub(crate) fn is_begun(desired: &Desired, differences: &Differences) -> bool {
     let shows_new = |(authority, succession): (&AuthorityName, &CaRotation)| {
         desired.nodes.iter().any(|(node, wanted)| {
             let mut own = wanted.identities.iter();
             own.any(|(identity, wanted)| {
-                let view =
-                    held.identity(node, identity).filter(|_| wanted.authority.as_ref() == Some(authority));
+                let view = differences
+                    .identity(node, identity)
+                    .filter(|_| wanted.authority.as_ref() == Some(authority));
                 view.is_some_and(|view| {
                     let certificate = view.certificate.as_ref();
                     certificate.is_some_and(|own| succession.is_of_what_comes(own, &view.chain))
@@ -135,5 +129,5 @@ pub(crate) fn is_begun(desired: &Desired, held: &Known<'_>) -> bool {
             })
         })
     };
-    held.successions.iter().filter(|(_, succession)| !succession.is_only_dropping()).any(shows_new)
+    differences.successions().iter().filter(|(_, succession)| !succession.is_only_dropping()).any(shows_new)
 }

@@ -215,7 +215,7 @@ fn way_of_pod(builder: &mut Builder<'_>, cause: &Cause<'_>, manifest: &str) -> W
 fn is_safe(builder: &mut Builder<'_>, cause: &Cause<'_>) -> bool {
     if !cause.wanted.is(ServiceKind::Etcd)
         || cause.phase == Phase::Quorum
-        || quorum::can_do_without(cause.node, &builder.input.survey.observed, builder.held.unlisted.count())
+        || quorum::can_do_without(cause.node, &builder.input.survey.observed, builder.unlisted.count())
     {
         return true;
     }

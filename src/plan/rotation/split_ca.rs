@@ -45,22 +45,15 @@ fn is_about_two(
     finding: &Finding,
     is_it: impl Fn(&AuthorityName) -> bool,
 ) -> bool {
-    match &address.target {
-        Target::Authority(authority) => {
-            let follows = matches!(
-                finding.reason,
-                Reason::DiffersBetweenNodes { .. } | Reason::RootDiffers { .. } | Reason::KeyMismatch { .. }
-            );
-            follows && is_it(authority)
-        }
-        Target::Identity(identity) => {
-            let node = builder.input.survey.desired.at(&address.place);
-            let wanted = node.and_then(|node| node.identities.get(identity));
-            let authority = wanted.and_then(|wanted| wanted.authority.as_ref());
-            matches!(finding.reason, Reason::WrongIssuer { .. }) && authority.is_some_and(is_it)
-        }
+    let follows = match address.target {
+        Target::Authority(_) => matches!(
+            finding.reason,
+            Reason::DiffersBetweenNodes { .. } | Reason::RootDiffers { .. } | Reason::KeyMismatch { .. }
+        ),
+        Target::Identity(_) => matches!(finding.reason, Reason::WrongIssuer { .. }),
         Target::KeyPair(_) | Target::Directory(_) | Target::Service(_) | Target::Node => false,
-    }
+    };
+    follows && builder.input.survey.desired.authority_at(address).is_some_and(is_it)
 }
 
 /// Looks for authorities that have become two and do not work any more.
@@ -86,11 +79,14 @@ pub(crate) fn find_mixed(builder: &mut Builder<'_>) {
 /// Whether nodes hold different certificates of it, or certificates that another one issued. Where that is not known of each node, nobody can say what
 /// stays.
 fn is_mixed(builder: &Builder<'_>, name: &AuthorityName) -> bool {
-    let Some(view) = builder.held.authorities.get(name).filter(|view| view.unknown.is_empty()) else {
+    let Some(view) = builder.input.differences.authorities().get(name).filter(|view| view.unknown.is_empty())
+    else {
         return false;
     };
     // Where everybody trusts whatever is shown, one only takes the place of the other.
-    if builder.held.successions.contains_key(name) && all_trust_what_is_shown(builder, name, view) {
+    if builder.input.differences.successions().contains_key(name)
+        && all_trust_what_is_shown(builder, name, view)
+    {
         return false;
     }
     let firsts: BTreeSet<&Certificate> =
@@ -109,7 +105,7 @@ fn all_trust_what_is_shown(builder: &Builder<'_>, name: &AuthorityName, view: &A
     builder.input.survey.desired.nodes.iter().all(|(node, wanted)| {
         let own = wanted.identities.iter();
         let own = own.filter(|(_, identity)| identity.authority.as_ref() == Some(name));
-        let mut held = own.filter_map(|(identity, _)| builder.held.identity(node, identity));
+        let mut held = own.filter_map(|(identity, _)| builder.input.differences.identity(node, identity));
         held.all(|held| held.certificate.as_ref().is_none_or(issued))
     })
 }
@@ -137,7 +133,7 @@ fn issued_otherwise(builder: &Builder<'_>, name: &AuthorityName, stays: &Certifi
     for (node, wanted) in &builder.input.survey.desired.nodes {
         let own = wanted.identities.iter().filter(|(_, identity)| identity.authority.as_ref() == Some(name));
         for (identity, _) in own {
-            let held = builder.held.identity(node, identity);
+            let held = builder.input.differences.identity(node, identity);
             let certificate = held.and_then(|held| held.certificate.as_ref());
             if certificate.is_some_and(|certificate| !is_issued_by(certificate, stays)) {
                 found.push(Address::on(Target::Identity(identity.clone()), node));
@@ -148,7 +144,7 @@ fn issued_otherwise(builder: &Builder<'_>, name: &AuthorityName, stays: &Certifi
 }
 
 fn choose(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAuthority) {
-    let Some(view) = builder.held.authorities.get(name).cloned() else { return };
+    let Some(view) = builder.input.differences.authorities().get(name) else { return };
     let holder = view.certificates.keys().next();
     let at = holder.map(|node| Address::on(Target::Authority(name.clone()), node));
     // Which CA stays cannot be decided while it is not known which one they hold.
@@ -156,19 +152,19 @@ fn choose(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAutho
         builder.recovery.told.insert(name.clone());
         return;
     }
-    let choice = choice(&view, wanted, builder.input.now);
+    let choice = choice(view, wanted, builder.input.now);
     let firsts = view.certificates.values().filter_map(|held| held.first());
     let broken = match firsts.collect::<BTreeSet<_>>().len() {
         0 | 1 => {
-            format!("certificates of {name} were signed by another CA, and are refused: {}", whose(&view))
+            format!("certificates of {name} were signed by another CA, and are refused: {}", whose(view))
         }
         2 => format!(
             "{name} has become two CAs, and what one of them signed is refused by those who hold the other: {}",
-            whose(&view)
+            whose(view)
         ),
         many => format!(
             "{name} has become {many} CAs, and what one of them signed is refused by those who hold another: {}",
-            whose(&view)
+            whose(view)
         ),
     };
     let stays = match choice {
@@ -183,8 +179,7 @@ fn choose(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAutho
         }
         Choice::None => return,
     };
-    let others: Vec<&NodeName> =
-        view.certificates.keys().filter(|node| !holds(&view, node, &stays)).collect();
+    let others: Vec<&NodeName> = view.certificates.keys().filter(|node| !holds(view, node, &stays)).collect();
     let reissued = issued_otherwise(builder, name, &stays);
     if builder.input.options.accept_outage {
         builder.recovery.told.insert(name.clone());
@@ -206,7 +201,7 @@ fn choose(builder: &mut Builder<'_>, name: &AuthorityName, wanted: &DesiredAutho
     }
     let how = match wanted.source {
         Some(_) => "which spec.authorities declares".to_owned(),
-        None => format!("which is held with its key on {}", holders(&view, &stays).join(", ")),
+        None => format!("which is held with its key on {}", holders(view, &stays).join(", ")),
     };
     let because = format!("{broken}. No order of steps mends that without an outage");
     let help = format!(
@@ -241,7 +236,7 @@ pub(crate) fn holder_of(
     copies: &[(&NodeName, &AuthorityCopy)],
     stays: &Certificate,
 ) -> Option<Signer> {
-    let view = builder.held.authorities.get(name)?;
+    let view = builder.input.differences.authorities().get(name)?;
     let able = copies.iter().copied();
     let able = able.filter(|(node, _)| holds(view, node, stays) && holds_key(view, node, stays));
     let held = chosen::first_of(able, chosen::signer(builder.input, name));
@@ -278,7 +273,7 @@ pub(crate) fn replace_authority(
     signer: &Signer,
     stays: &Certificate,
 ) {
-    let Some(view) = builder.held.authorities.get(name).cloned() else { return };
+    let Some(view) = builder.input.differences.authorities().get(name) else { return };
     let address = Address::on(Target::Authority(name.clone()), node);
     let why = mixed_reasons(builder, &address);
     let held = view.on_node(node).unwrap_or_default();
@@ -288,7 +283,7 @@ pub(crate) fn replace_authority(
         let deed = Deed::WriteBundle { file: copy.certificate.clone(), bundle: Bundle::one(stays), before };
         builder.add(address.clone(), deed, why.clone(), replaces);
     }
-    if copy.may_hold_key && !holds_key(&view, node, stays) {
+    if copy.may_hold_key && !holds_key(view, node, stays) {
         let replaces = view.keys.contains_key(node);
         let deed = signer.key_for(&copy.key);
         builder.add(address, deed, why, replaces);

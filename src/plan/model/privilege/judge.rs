@@ -7,7 +7,7 @@ use crate::diff::AuthorityView;
 use crate::protocol::facts::{FileFacts, NodeFacts};
 use crate::types::certificate::{SubjectName, Usage};
 use crate::types::lookalike::mixes_scripts;
-use crate::types::names::{Address, AuthorityName, NodeName, Target};
+use crate::types::names::{Address, AuthorityName, NodeName};
 use crate::types::storage::{FileSpec, Storage};
 use crate::x509::chain::is_issued_by;
 use crate::x509::{Certificate, ExtendedKeyUsage, Sha256};
@@ -158,8 +158,7 @@ impl<'a> Judge<'a> {
     }
 
     fn wanted(&self, address: &Address) -> Option<&'a DesiredIdentity> {
-        let Target::Identity(identity) = &address.target else { return None };
-        self.desired().at(&address.place)?.identities.get(identity)
+        self.desired().identity_at(address)
     }
 
     /// What the layout itself has at a place of a node.

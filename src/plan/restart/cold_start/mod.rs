@@ -109,7 +109,7 @@ fn has_had_one(builder: &Builder<'_>) -> bool {
 fn has_what_it_shows(builder: &Builder<'_>, name: &NodeName) -> bool {
     identities_of_etcd(builder, name).all(|identity| {
         let address = Address::on(Target::Identity(identity.clone()), name);
-        let held = builder.held.identity(name, identity);
+        let held = builder.input.differences.identity(name, identity);
         let is_valid = |certificate: &Certificate| certificate.facts().not_after >= builder.input.now;
         let is_there =
             held.is_some_and(|held| held.certificate.as_ref().is_some_and(is_valid) && held.key.is_some());
@@ -120,7 +120,7 @@ fn has_what_it_shows(builder: &Builder<'_>, name: &NodeName) -> bool {
 /// The certificates that etcd has to show on a node, as far as they are there.
 fn shown_by_etcd<'b>(builder: &'b Builder<'_>, name: &'b NodeName) -> impl Iterator<Item = &'b Certificate> {
     identities_of_etcd(builder, name)
-        .filter_map(|identity| builder.held.identity(name, identity)?.certificate.as_ref())
+        .filter_map(|identity| builder.input.differences.identity(name, identity)?.certificate.as_ref())
 }
 
 /// What etcd has to show on a node.

@@ -151,7 +151,7 @@ fn is_served(builder: &Builder<'_>, dial: &TlsConnection, server: &NodeName, por
 /// Whether what a client shows now is outside its time, so that no server could have accepted it.
 fn is_out_of_date(builder: &Builder<'_>, name: &NodeName, held: &PresentedKey) -> bool {
     let now = builder.input.now;
-    let view = builder.held.identity(name, &held.identity);
+    let view = builder.input.differences.identity(name, &held.identity);
     let certificate = view.and_then(|view| view.certificate.as_ref());
     certificate.is_some_and(|certificate| {
         let facts = certificate.facts();

@@ -151,7 +151,7 @@ pub fn rollback(
     }
     let visits = order::visits(stages, input)?;
     let work = builder.draft;
-    let mut plan = order::content::content(input, &builder.held, visits, &[]);
+    let mut plan = order::content::content(input, visits, &[]);
     plan.elsewhere = work.elsewhere;
     plan.restart_yourself = work.restart_yourself;
     plan.notes = work.notes;
@@ -169,7 +169,7 @@ fn dropped(
     let mut dropped = BTreeSet::new();
     let words = |gone: &Certificate| format!("{} ({})", gone.facts().subject, gone.fingerprint().short());
     dropped.extend(issuers_dropped(builder, snapshots, run).into_iter().map(words));
-    for view in builder.held.authorities.values() {
+    for view in builder.input.differences.authorities().values() {
         let held: BTreeSet<&Certificate> = view.certificates.values().flatten().collect();
         let of_run = snapshots.values().flatten().filter(|kept| kept.id.run == run);
         for changed in of_run.flat_map(|kept| &kept.paths) {
@@ -195,7 +195,7 @@ fn issuers_dropped<'s>(
     snapshots: &'s BTreeMap<NodeName, Vec<SnapshotFacts>>,
     run: &str,
 ) -> BTreeSet<&'s Certificate> {
-    let views = builder.held.authorities.values().filter(|view| view.domain.is_replaceable());
+    let views = builder.input.differences.authorities().values().filter(|view| view.domain.is_replaceable());
     let held: BTreeSet<&Certificate> = views.flat_map(|view| view.certificates.values().flatten()).collect();
     let kept = || snapshots.values().flatten();
     let file = |brief: &'s Brief| match brief {

@@ -71,7 +71,7 @@ pub(crate) fn build(
     }
     let (node, files) = maker?;
     for (copy, address, why) in ending {
-        let view = builder.held.authorities.get(name);
+        let view = builder.input.differences.authorities().get(name);
         let held = view.zip(address.node()).and_then(|(view, node)| view.on_node(node)).unwrap_or_default();
         let others = once(held.iter().filter(|held| !is_extension(held, signer)).cloned());
         let deed = match address.place.is(&node) && !is_extended_already {
@@ -106,7 +106,7 @@ fn maker<'c>(
     signer: &Certificate,
     copies: &[(&'c NodeName, &'c AuthorityCopy)],
 ) -> Option<(&'c NodeName, &'c AuthorityCopy)> {
-    let view = builder.held.authorities.get(name)?;
+    let view = builder.input.differences.authorities().get(name)?;
     let leader = chosen::leader(builder.input);
     let spki = signer.facts().key.spki_sha256;
     let holds = |(node, _): &(&NodeName, &AuthorityCopy)| view.keys.get(*node) == Some(&spki);
@@ -143,7 +143,7 @@ fn obstacle(
     wanted: &DesiredAuthority,
     signer: &Certificate,
 ) -> Option<(String, String)> {
-    let view = builder.held.authorities.get(name)?;
+    let view = builder.input.differences.authorities().get(name)?;
     let mut unwritten = unwritten_trust(&builder.input.survey.desired, name);
     let unwritten = unwritten.find(|file| !wanted.waive.contains_key(file.consumer));
     let stranger = view.certificates.keys().find(|node| trusts_stranger(builder, name, node));
@@ -197,7 +197,9 @@ fn is_named_by_serial(builder: &Builder<'_>, name: &AuthorityName, signer: &Cert
     let nodes = builder.input.survey.desired.nodes.iter();
     let mut issued = nodes.flat_map(|(node, wanted)| {
         let own = wanted.identities.iter().filter(|(_, wanted)| wanted.authority.as_ref() == Some(name));
-        own.filter_map(move |(identity, _)| builder.held.identity(node, identity)?.certificate.as_ref())
+        own.filter_map(move |(identity, _)| {
+            builder.input.differences.identity(node, identity)?.certificate.as_ref()
+        })
     });
     names(signer) || issued.any(names)
 }

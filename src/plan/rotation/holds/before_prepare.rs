@@ -51,7 +51,7 @@ fn not_asked_for(case: &RotationCase<'_, '_>) -> Option<Hold> {
 
 /// A node of which it is not known what it trusts.
 fn unseen(case: &RotationCase<'_, '_>) -> Option<Hold> {
-    let view = case.held.authorities.get(case.name)?;
+    let view = case.input.differences.authorities().get(case.name)?;
     let node = view.unknown.first()?;
     let because = format!(
         "what {} trusts is not known, so no CA of {} is replaced: nobody shows a new one, and no old one is dropped, before every node is known to trust both",
@@ -91,7 +91,7 @@ fn external(case: &RotationCase<'_, '_>) -> Option<Hold> {
 
 /// Somebody who trusts it and is not in the spec.
 fn outsiders(case: &RotationCase<'_, '_>) -> Option<Hold> {
-    let seen = case.held.unlisted.holding(case.name)?;
+    let seen = case.unlisted.holding(case.name)?;
     let (because, help) = held_by(seen, case.input, case.name.as_str());
     Some(case.hold((Phase::Prepare, HoldEffect::Outside), case.first, because, help))
 }
@@ -131,7 +131,8 @@ fn unhealthy(case: &RotationCase<'_, '_>) -> Option<Hold> {
 }
 
 fn unhealthy_of_etcd(case: &RotationCase<'_, '_>) -> Option<Hold> {
-    let is_of_etcd = case.held.authorities.get(case.name).is_some_and(|view| view.domain.is_extendable());
+    let is_of_etcd =
+        case.input.differences.authorities().get(case.name).is_some_and(|view| view.domain.is_extendable());
     unhealthy(case).filter(|_| is_of_etcd)
 }
 
@@ -159,7 +160,7 @@ fn broken(case: &RotationCase<'_, '_>) -> Option<Hold> {
             || !is_authority(address) && finding.reason == Reason::KeyMissing
     };
     let (address, finding) = findings(case).find(|(address, finding)| is_broken(address, finding))?;
-    let view = case.held.authorities.get(case.name)?;
+    let view = case.input.differences.authorities().get(case.name)?;
     let signer = view.signer()?;
     let can_sign = view.keys.values().any(|key| *key == signer.facts().key.spki_sha256);
     let because = || format!("{address} comes first ({}); the next plan goes on", finding.reason);
@@ -193,15 +194,7 @@ fn does_not_work(finding: &Finding, beside: &[Finding]) -> bool {
 
 /// The findings about the authority itself and what it issued.
 fn findings<'c>(case: &'c RotationCase<'_, '_>) -> impl Iterator<Item = (&'c Address, &'c Finding)> {
-    let of_authority = |address: &Address| match &address.target {
-        Target::Authority(authority) => authority == case.name,
-        Target::Identity(identity) => {
-            let node = case.input.survey.desired.at(&address.place);
-            let wanted = node.and_then(|node| node.identities.get(identity));
-            wanted.is_some_and(|wanted| wanted.authority.as_ref() == Some(case.name))
-        }
-        Target::KeyPair(_) | Target::Directory(_) | Target::Service(_) | Target::Node => false,
-    };
+    let of_authority = |address: &Address| case.input.survey.desired.authority_at(address) == Some(case.name);
     let all = case.input.differences.findings.iter();
     all.filter(move |(address, _)| of_authority(address))
         .flat_map(|(address, findings)| findings.iter().map(move |finding| (address, finding)))

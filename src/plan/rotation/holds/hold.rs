@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::desired::DesiredAuthority;
-use crate::diff::CaRotation;
-use crate::plan::known::views::Known;
+use crate::diff::{CaRotation, Unlisted};
 use crate::plan::{Input, Phase};
 use crate::types::names::{Address, AuthorityName, NodeName, Target};
 use crate::types::place::Place;
@@ -62,7 +61,8 @@ impl Hold {
 /// One replacement and everything that may hold it.
 pub(crate) struct RotationCase<'l, 'a> {
     pub(super) input: &'l Input<'a>,
-    pub(super) held: &'l Known<'a>,
+    /// Who takes part and is in no node of the spec.
+    pub(super) unlisted: &'l Unlisted,
     pub(super) name: &'l AuthorityName,
     pub(super) wanted: &'l DesiredAuthority,
     pub(super) succession: &'l CaRotation,

@@ -14,14 +14,13 @@ pub(crate) mod strangers;
 
 use std::collections::BTreeSet;
 
-use crate::diff::{CaRotation, Finding, Reason};
+use crate::diff::{CaRotation, Finding, Reason, Unlisted};
 use crate::types::names::{Address, AuthorityName, Target};
 use crate::x509::Sha256;
 
 use super::split_ca::is_mixed_up;
 use crate::plan::known::builder::Builder;
 use crate::plan::known::rotations::{RotationProgress, Rotations};
-use crate::plan::known::views::Known;
 use crate::plan::{Blocked, Input, Noted, Phase, Postponed};
 use hold::{Hold, HoldEffect, RotationCase};
 
@@ -43,17 +42,12 @@ fn holds(case: &RotationCase<'_, '_>) -> Vec<Hold> {
 }
 
 /// The certificates that go and that issued something which is still held.
-fn shown(
-    held: &Known<'_>,
-    input: &Input<'_>,
-    name: &AuthorityName,
-    succession: &CaRotation,
-) -> BTreeSet<Sha256> {
+fn shown(input: &Input<'_>, name: &AuthorityName, succession: &CaRotation) -> BTreeSet<Sha256> {
     let mut shown = BTreeSet::new();
     for (node, wanted) in &input.survey.desired.nodes {
         let own = wanted.identities.iter();
         for (identity, _) in own.filter(|(_, wanted)| wanted.authority.as_ref() == Some(name)) {
-            let Some(held) = held.identity(node, identity) else { continue };
+            let Some(held) = input.differences.identity(node, identity) else { continue };
             let certificate = held.certificate.as_ref();
             let issuer = certificate.and_then(|own| succession.issuer_that_goes(own, &held.chain));
             shown.extend(issuer.map(|issuer| *issuer.fingerprint()));
@@ -65,7 +59,7 @@ fn shown(
 /// Looks at every authority: how far this plan goes with each replacement, and everything that holds one.
 fn find(
     input: &Input<'_>,
-    held: &Known<'_>,
+    unlisted: &Unlisted,
     is_mixed_up: &dyn Fn(&AuthorityName) -> bool,
 ) -> (Rotations, Vec<Hold>) {
     let mut replacements = Rotations::default();
@@ -73,13 +67,13 @@ fn find(
     let authorities = input.survey.desired.authorities.iter();
     // Where two refuse each other no order of steps helps.
     for (name, wanted) in authorities.filter(|(name, _)| !is_mixed_up(name)) {
-        let Some(succession) = held.successions.get(name) else { continue };
+        let Some(succession) = input.differences.successions().get(name) else { continue };
         let nodes = &input.survey.desired.nodes;
         let first = nodes.iter().find(|(_, node)| node.authorities.contains_key(name));
         // Nothing is known of one that no node has.
         let Some((first, _)) = first else { continue };
-        let shown = shown(held, input, name, succession);
-        let case = RotationCase { input, held, name, wanted, succession, first, shown };
+        let shown = shown(input, name, succession);
+        let case = RotationCase { input, unlisted, name, wanted, succession, first, shown };
         let mut holds = holds(&case);
         let is_held_outside = holds.iter().any(|hold| hold.effect == HoldEffect::Outside);
         let (succession, shown, last) = (succession.clone(), case.shown, last(&holds));
@@ -91,7 +85,7 @@ fn find(
 
 /// Finds out which replacements this plan works on, and tells why the others wait.
 pub(crate) fn find_replacements(builder: &mut Builder<'_>) {
-    let (replacements, holds) = find(builder.input, &builder.held, &|name| is_mixed_up(builder, name));
+    let (replacements, holds) = find(builder.input, &builder.unlisted, &|name| is_mixed_up(builder, name));
     builder.replacements = replacements;
     for hold in holds {
         tell_hold(builder, hold);
@@ -120,23 +114,9 @@ fn tell_hold(builder: &mut Builder<'_>, hold: Hold) {
     list.push(Blocked { address, because, help, findings: Vec::new() });
 }
 
-/// The authority to which a thing belongs.
-fn authority_at<'b>(builder: &'b Builder<'_>, address: &Address) -> Option<&'b AuthorityName> {
-    match &address.target {
-        Target::Authority(authority) => {
-            builder.input.survey.desired.authorities.get_key_value(authority).map(|(name, _)| name)
-        }
-        Target::Identity(identity) => {
-            let node = builder.input.survey.desired.at(&address.place)?;
-            node.identities.get(identity)?.authority.as_ref()
-        }
-        Target::KeyPair(_) | Target::Directory(_) | Target::Service(_) | Target::Node => None,
-    }
-}
-
 /// Whether a finding belongs to a replacement that waits, about which everything is said.
 pub(crate) fn is_waited_for(builder: &Builder<'_>, address: &Address, finding: &Finding) -> bool {
-    let Some(authority) = authority_at(builder, address) else { return false };
+    let Some(authority) = builder.input.survey.desired.authority_at(address) else { return false };
     let is_authority = matches!(address.target, Target::Authority(_));
     let is_told = builder.replacements.soaks(authority) || builder.replacements.waits(authority);
     builder.replacements.waits_for(finding, authority) || is_authority && is_told

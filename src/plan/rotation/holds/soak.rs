@@ -34,7 +34,8 @@ fn last_written(case: &RotationCase<'_, '_>) -> Option<Timestamp> {
         let facts = case.input.survey.observed.nodes.get(name).and_then(|answer| answer.facts());
         let own = node.identities.iter();
         for (identity, wanted) in own.filter(|(_, wanted)| wanted.authority.as_ref() == Some(case.name)) {
-            let certificate = case.held.identity(name, identity).and_then(|held| held.certificate.as_ref());
+            let certificate =
+                case.input.differences.identity(name, identity).and_then(|held| held.certificate.as_ref());
             last = last.max(certificate.map(|certificate| certificate.facts().not_before));
             for place in wanted.places() {
                 let file = facts.and_then(|facts| facts.files.get(place.certificate_path()));

@@ -55,8 +55,8 @@ pub(crate) fn build(
     copies: &[(&NodeName, &AuthorityCopy)],
 ) -> Option<Signer> {
     let replacement = builder.replacements.get(name).cloned()?;
-    let view = builder.held.authorities.get(name).cloned()?;
-    let places: Vec<Place<'_>> = copies.iter().map(|(node, copy)| place(node, copy, &view)).collect();
+    let view = builder.input.differences.authorities().get(name)?;
+    let places: Vec<Place<'_>> = copies.iter().map(|(node, copy)| place(node, copy, view)).collect();
     let mut drawing = PhaseWriter { builder, name, wanted, replacement: &replacement };
     if replacement.succession.is_only_dropping() {
         if replacement.drops() {
@@ -211,7 +211,7 @@ impl PhaseWriter<'_, '_> {
 
     /// Another subject than that of every CA that is there: of two with the same name some verifiers try the first one only (eks, containers-roadmap#2638).
     fn subject(&self, now: Timestamp) -> SubjectName {
-        let view = self.builder.held.authorities.get(self.name);
+        let view = self.builder.input.differences.authorities().get(self.name);
         let held = view
             .into_iter()
             .flat_map(|view| view.certificates.values().flatten().chain(view.staged.certificates.values()));

@@ -27,7 +27,7 @@ pub(crate) fn is_held(
     at: &Address,
     findings: Vec<Why>,
 ) -> bool {
-    let Some(seen) = builder.held.unlisted.holding(authority) else { return false };
+    let Some(seen) = builder.unlisted.holding(authority) else { return false };
     let (because, help) = held_by(seen, builder.input, authority.as_str());
     builder.draft.held.push(Blocked { address: at.clone(), because, help: Some(help), findings });
     true
@@ -35,7 +35,7 @@ pub(crate) fn is_held(
 
 /// The same for a key pair, which API servers share.
 pub(crate) fn is_pair_held(builder: &mut Builder<'_>, at: &Address, findings: Vec<Why>) -> bool {
-    let Some(seen) = &builder.held.unlisted.members else { return false };
+    let Some(seen) = &builder.unlisted.members else { return false };
     let (because, help) = held_by(seen, builder.input, &at.target.to_string());
     builder.draft.held.push(Blocked { address: at.clone(), because, help: Some(help), findings });
     true
@@ -47,7 +47,7 @@ pub(crate) fn tell_held(builder: &mut Builder<'_>) {
     let slipped: Vec<(Address, AuthorityName)> =
         builder.draft.deeds.values().flatten().filter_map(|deed| changes_trust(builder, deed)).collect();
     for (address, authority) in slipped {
-        let Some(seen) = builder.held.unlisted.holding(&authority) else { continue };
+        let Some(seen) = builder.unlisted.holding(&authority) else { continue };
         let (because, help) = held_by(seen, builder.input, authority.as_str());
         builder.draft.blocked.push(Blocked { address, because, help: Some(help), findings: Vec::new() });
     }
@@ -59,7 +59,7 @@ pub(crate) fn tell_held(builder: &mut Builder<'_>) {
         true => builder.draft.blocked.append(&mut held),
         false => builder.draft.elsewhere.append(&mut held),
     }
-    let Some(seen) = builder.held.unlisted.members.clone().filter(|_| !is_named) else { return };
+    let Some(seen) = builder.unlisted.members.clone().filter(|_| !is_named) else { return };
     if !builder.input.options.selects(&seen.at) {
         return;
     }
@@ -79,7 +79,7 @@ fn changes_trust(builder: &Builder<'_>, draft: &DraftDeed) -> Option<(Address, A
     let changes = match draft.traits().gives {
         Gives::Authority(_) => true,
         Gives::Trust { bundle, before } => {
-            let view = builder.held.authorities.get(authority)?;
+            let view = builder.input.differences.authorities().get(authority)?;
             let held: BTreeSet<&Sha256> =
                 view.certificates.values().flatten().map(|held| held.fingerprint()).collect();
             let after = bundle.certificates().iter().map(|after| after.fingerprint());
