@@ -11,7 +11,7 @@ use super::trust_files::{Watch, certificates};
 use crate::desired::Desired;
 use crate::plan::model::checked::{Counterexample, Heals, When};
 use crate::profile::Keep;
-use crate::trust::disk::Source;
+use crate::trust::disk::{DiskEntry, Source};
 use crate::trust::judge::Verdict;
 use crate::trust::material::HoldingId;
 use crate::trust::topology::{Half, Input, InputId, Kind, LinkId, Topology};
@@ -55,10 +55,14 @@ fn lagging(watch: &Watch, play: &Play<'_>) -> Vec<(When, Counterexample)> {
             let Some(step) = watch.last(node, path).max(watch.last(node, main)) else { continue };
             let held = |path: &str| certificates(disk, &Source::Bundle(path.to_owned()));
             let (Some(copy), Some(main_holds)) = (held(path), held(main)) else { continue };
-            // One that held something else before, such as somebody's own CA, is a finding, and is not brought up by itself.
+            // One that held something else before, such as somebody's own CA or bytes that nobody knows, is a finding, and is not brought up by itself.
             let was = |path: &str| certificates(watch.first.get(node)?, &Source::Bundle(path.to_owned()));
             let lagged = match (was(path), was(main)) {
-                (Some(copy), Some(main)) => main.iter().any(|certificate| !copy.contains(certificate)),
+                (Some(copy), Some(main)) => {
+                    let is_other = copy.is_empty() || copy.iter().any(|held| !main_holds.contains(held));
+                    main.iter().any(|certificate| !copy.contains(certificate))
+                        || main.is_empty() && is_other && is_left_alone(watch, node, path)
+                }
                 (None, _) | (_, None) => false,
             };
             let lacks = !lagged && main_holds.iter().any(|certificate| !copy.contains(certificate));
@@ -70,6 +74,12 @@ fn lagging(watch: &Watch, play: &Play<'_>) -> Vec<(When, Counterexample)> {
         }
     }
     faults
+}
+
+/// Whether a file was there before the plan, and is not written by it.
+fn is_left_alone(watch: &Watch, node: &NodeName, path: &str) -> bool {
+    let lay = watch.first.get(node).map(|disk| disk.at(path));
+    matches!(lay, Some(DiskEntry::File(_))) && watch.last(node, path).is_none()
 }
 
 /// What was held before the plan and what is held after it, by the node and path where it is.

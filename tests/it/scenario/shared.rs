@@ -13,6 +13,7 @@ use pki::plan::model::outcome::Outcome;
 use crate::support::cluster::{Cluster, NODES, ROOT};
 use crate::support::listing::differing;
 use crate::support::made::{Made, Spec};
+use crate::support::openssl::{Openssl, Recipe};
 
 /// A pair that all nodes share, with a combined file and a second pair; a user of his own with a second kubeconfig; a second file of the CA.
 const SHARED: &str = r#"  authorities:
@@ -251,6 +252,22 @@ fn what_lies_in_a_further_place_and_is_nothing_known_goes_only_by_an_explicit_wo
     assert_eq!(refused.status.code(), Some(3));
     made.ends(0, &[&APPLY[..], &["--replace-foreign", "/etc/ops/ops.conf"]].concat());
     is_alike(&made);
+}
+
+#[test]
+fn what_lies_in_a_further_place_does_not_keep_a_ca_from_coming_back() {
+    let made = made();
+    let kept = read(&made, "cp-1/etc/ssl/kubernetes-ca.pem");
+    let openssl = Openssl::new();
+    openssl.issue("stranger", None, &Recipe { subject: "CN=stranger", ..Recipe::default() });
+    for lies in [b"something of somebody else\n".to_vec(), openssl.read("stranger.crt")] {
+        std::fs::write(made.at("cp-1/etc/kubernetes/pki/ca.crt"), "").unwrap();
+        std::fs::write(made.at("cp-1/etc/ssl/kubernetes-ca.pem"), &lies).unwrap();
+        let text = made.ends(0, &APPLY);
+        assert!(read(&made, "cp-1/etc/kubernetes/pki/ca.crt") == kept, "{text}");
+        assert!(read(&made, "cp-1/etc/ssl/kubernetes-ca.pem") == lies, "{text}");
+        assert!(text.contains("/etc/ssl/kubernetes-ca.pem"), "{text}");
+    }
 }
 
 #[test]
