@@ -111,7 +111,8 @@ impl Cluster {
     }
 
     /// These connections of members stand at no time, and each other one does: a member whose messages have to take another way now and then gives up one that
-    /// stands, and makes it anew.
+    /// stands, and makes it anew. What a member says of another is how its last message to it ended, and one that was under way while the network was cut may
+    /// fail long after the streams stand again: so another member leads now and then, for only a member that leads or follows has something to say.
     #[track_caller]
     fn only_these_are_broken(&self, expected: &BTreeSet<Pair>) {
         const LOOKS: usize = 5;
@@ -126,9 +127,21 @@ impl Cluster {
                 .into_iter()
                 .filter(|pair| !latest.clone().any(|standing| standing.contains(pair)))
                 .collect();
-            looks.len() >= LOOKS && found == *expected
+            let is_so = looks.len() >= LOOKS && found == *expected;
+            if !is_so && looks.len().is_multiple_of(2 * LOOKS) {
+                self.may_lead(&self.nodes[looks.len() / (2 * LOOKS) % self.nodes.len()]);
+            }
+            is_so
         });
         assert!(as_expected, "not {expected:?} are broken but {found:?}");
+    }
+
+    /// The member of a node leads, where the others can make it.
+    fn may_lead(&self, node: &Node) {
+        node.ssh(
+            ". /var/lib/tests/client; etcdctl --endpoints $all --command-timeout 3s move-leader \
+             $(etcdctl --endpoints $own endpoint status | cut -d, -f2)",
+        );
     }
 
     /// Every client reaches every member, whatever the members think of each other.
