@@ -2,7 +2,8 @@
 //!
 //! What enters is what should be and what the nodes hold; what leaves takes part in every change of a CA. A file that holds nothing but certificates of one
 //! authority is a further place of it: it is written whenever the authority's own file is. One that holds other CAs besides is not ours to write; whoever
-//! reads it is a consumer, for whom a replacement waits and without whom no CA is extended. Only the flag decides what a process reads (kube-apiserver
+//! reads it is a consumer, for whom a replacement waits and without whom no CA is extended; and where nobody could read it, whoever reads it is a consumer of
+//! every authority, since it may hold any of them. Only the flag decides what a process reads (kube-apiserver
 //! `--etcd-cafile`, for one, need not be the file that kubeadm makes), so a restart alone fixes nothing there. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,10 +35,18 @@ impl Desired {
             // Several flags may name one file, by one path or by two.
             let mut elsewhere: BTreeMap<&str, Named> = BTreeMap::new();
             for named in named(facts) {
-                // Of one that could not be read it is not known whose certificates it holds, so it is nobody's: it is not written, and no rotation waits for it.
-                let file = facts.files.get(&named.path).and_then(|seen| seen.known().ok()?);
-                if let Some(file) = file.filter(|_| !is_managed(node, facts, &named.path)) {
-                    elsewhere.entry(&file.resolved).or_insert(named);
+                if is_managed(node, facts, &named.path) {
+                    continue;
+                }
+                match facts.files.get(&named.path).map(Seen::known) {
+                    // Nothing is there to be written, and who reads it does not start before that is put right.
+                    Some(Ok(None)) => {}
+                    Some(Ok(Some(file))) if !facts.certificates(&named.path).is_empty() => {
+                        elsewhere.entry(&file.resolved).or_insert(named);
+                    }
+                    Some(Ok(Some(_)) | Err(_)) | None => {
+                        keys.keys().for_each(|any| consumer(node, any, &named));
+                    }
                 }
             }
             for named in elsewhere.into_values() {

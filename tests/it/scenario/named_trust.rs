@@ -121,3 +121,18 @@ fn one_that_holds_other_cas_too_is_nobodys_to_write_and_holds_both() {
         accepts(&cluster);
     }
 }
+
+#[test]
+fn one_that_cannot_be_read_may_hold_any_ca_and_holds_each() {
+    for wish in [DISTRUST, EXTEND] {
+        let cluster = with_named(&[OWN], wish);
+        let named = at(&cluster, "cp-2", NAMED);
+        std::fs::remove_file(&named).unwrap();
+        std::os::unix::net::UnixListener::bind(&named).unwrap();
+        let plan = cluster.plan(&Options::default());
+        let text = pki::output::plan(&plan).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("Not by this plan: ca/etcd-ca") && text.contains(NAMED), "{wish}: {text}");
+        assert!(text.contains("spec.authorities.etcd-ca.waive.kube-apiserver-etcd-cafile"), "{wish}: {text}");
+        assert!(!plan.phases().any(|(phase, _)| phase == Phase::DropOld), "{wish}: {text}");
+    }
+}

@@ -170,12 +170,19 @@ fn obstacle(
             "have it extended there, or declare `onExpiry: replace`".to_owned(),
         )
     } else if let Some(UnwrittenTrust { node, consumer, path, named_by }) = unwritten {
+        let facts = builder.input.survey.observed.nodes.get(node).and_then(|answer| answer.facts());
+        let is_read = facts.is_some_and(|facts| !facts.certificates(path).is_empty());
+        let (what, help) = if is_read {
+            (format!("holds {name} and other CAs"), format!("give it a file with {name} alone"))
+        } else {
+            ("could not be read".to_owned(), "let it be read".to_owned())
+        };
         (
             format!(
-                "{path} on {node} ({named_by}) holds {name} and other CAs, so pki does not write it, and what reads it would keep the old certificate"
+                "{path} on {node} ({named_by}) {what}, so pki does not write it, and what reads it would keep the old certificate"
             ),
             format!(
-                "give it a file with {name} alone, or declare that you replace the certificate there yourself: spec.authorities.{name}.waive.{consumer}: WHY"
+                "{help}, or declare that you replace the certificate there yourself: spec.authorities.{name}.waive.{consumer}: WHY"
             ),
         )
     } else if !view.unknown.is_empty() {
