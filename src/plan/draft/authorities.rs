@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::desired::{AuthorityCopy, DesiredAuthority};
 use crate::diff::{Effect, Finding, Reason};
 use crate::formats::pem_facts::PemFacts;
-use crate::protocol::facts::{Answer, Content, NodeFacts};
+use crate::protocol::facts::{Answer, Content, NodeFacts, Seen};
 use crate::types::certificate::NewKeyAlgorithm;
 use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName, Target};
 use crate::types::storage::FileSpec;
@@ -309,6 +309,7 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
     let mut remnants = false;
     let is_skipped = |node: &NodeName| survey.observed.nodes.get(node) == Some(&Answer::Skipped);
     let mut skipped: Vec<&str> = Vec::new();
+    let mut unread: Option<(&NodeName, &str)> = None;
     for (node, wanted) in &survey.desired.nodes {
         let (Some(pair), Some(facts)) =
             (wanted.key_pairs.get(name), survey.observed.nodes.get(node).and_then(|answer| answer.facts()))
@@ -324,6 +325,9 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
             holder = Some((node.clone(), pair.private.clone(), Some(key.spki_sha256)));
         }
         remnants |= pem(facts, &pair.public.path).is_some_and(|pem| !pem.public_keys.is_empty());
+        if may_hold_key(facts, &pair.private.path) {
+            unread.get_or_insert((node, &pair.private.path));
+        }
         let address = Address::on(Target::KeyPair(name.clone()), node);
         let why = |about: &dyn Fn(&Reason) -> bool| -> Vec<Why> {
             let findings = builder.findings(&address).iter();
@@ -349,14 +353,19 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
     }
     let address = |node: &NodeName| Address::on(Target::KeyPair(name.clone()), node);
     if holder.is_none()
-        && remnants
+        && (remnants || unread.is_some())
         && let Some((node, _, _)) = due.first()
     {
-        let because = match skipped.as_slice() {
-            [] => format!(
+        let because = match (unread, skipped.as_slice()) {
+            (Some((holder, path)), _) => {
+                format!(
+                    "the private key of {name} is on no node where it can be read, and {path} on {holder} may hold it"
+                )
+            }
+            (None, []) => format!(
                 "the private key of {name} is on no node that was seen, but its public key or an unseen node is"
             ),
-            skipped => format!(
+            (None, skipped) => format!(
                 "the private key of {name} is on no node that was seen, and {} may hold it (skipped, by --skip-node)",
                 skipped.join(", ")
             ),
@@ -398,6 +407,15 @@ fn key_pair(builder: &mut Builder<'_>, name: &KeyPairName) {
         }
         let deed = Deed::WritePublicKey { private: pair.private.clone(), public: pair.public.clone() };
         builder.add(address(&node), deed, why, false);
+    }
+}
+
+/// Whether a file holds a key for all that is known: a look at it failed, or it lies behind a link whose end is not there now, such as a disk that is not mounted.
+fn may_hold_key(facts: &NodeFacts, path: &str) -> bool {
+    match facts.file(path) {
+        Seen::Absent => false,
+        Seen::Present(file) => file.content != Content::Empty,
+        Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. } => true,
     }
 }
 

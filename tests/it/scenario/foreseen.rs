@@ -8,7 +8,7 @@ use pki::simulate::Plan;
 
 use crate::property::members::{Cluster, MADE, Place, etcd, shown};
 use crate::property::properties::CLOCKS;
-use crate::support::cluster::Cluster as Kubeadm;
+use crate::support::cluster::{Cluster as Kubeadm, NODES};
 
 const CA: &str = "cp-1/etc/kubernetes/pki/ca.crt";
 const FRONT: &str = "cp-1/etc/haproxy/front.pem";
@@ -76,6 +76,27 @@ fn a_ca_that_can_be_read_on_another_node_is_put_back_before_it_is_needed() {
     assert_eq!(std::fs::read(cluster.path().join(CA)).unwrap(), ca);
     assert!(cluster.path().join(FRONT).exists());
     assert!(cluster.plan(&Options::default()).visits.is_empty());
+}
+
+#[test]
+fn a_key_that_cannot_be_read_on_one_node_is_not_made_anew_on_another() {
+    let socket = |path: &std::path::Path| drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+    let unmounted = |path: &std::path::Path| std::os::unix::fs::symlink("/mnt/keys/sa.key", path).unwrap();
+    for hidden in [&socket as &dyn Fn(&std::path::Path), &unmounted] {
+        let cluster = Kubeadm::unpack();
+        for node in NODES {
+            for file in ["sa.key", "sa.pub"] {
+                std::fs::remove_file(cluster.path().join(node).join("etc/kubernetes/pki").join(file))
+                    .unwrap();
+            }
+        }
+        hidden(&cluster.path().join("cp-1/etc/kubernetes/pki/sa.key"));
+        let plan =
+            cluster.plan(&Options { only: vec!["key/sa@cp-2".parse().unwrap()], ..Options::default() });
+        let text = pki::output::plan(&plan).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(!plan.applicable, "{text}");
+        assert!(text.contains("/etc/kubernetes/pki/sa.key on cp-1 may hold it"), "{text}");
+    }
 }
 
 /// One change of a member's files: `None` removes one, an empty text empties it, else it gets what another one holds.
