@@ -18,11 +18,16 @@ SOON_ENDS=20261220000000Z
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# new_key PATH [ALGORITHM...]: an RSA-2048 key as kubeadm's, or another one.
+# What keys are made of: P-256 is made in no time.
+algorithm=(-algorithm EC -pkeyopt ec_paramgen_curve:P-256)
+# rsa_keys: from here on they are of RSA-2048, as kubeadm's are, for what is told of them.
+rsa_keys() { algorithm=(-algorithm RSA -pkeyopt rsa_keygen_bits:2048); }
+
+# new_key PATH [ALGORITHM...]: a key like the others, or of another algorithm.
 new_key() {
   local path=$1
   shift
-  if [ $# -eq 0 ]; then set -- -algorithm RSA -pkeyopt rsa_keygen_bits:2048; fi
+  if [ $# -eq 0 ]; then set -- "${algorithm[@]}"; fi
   (umask 077 && openssl genpkey "$@" -out "$path.key" 2>/dev/null)
 }
 

@@ -392,7 +392,7 @@ fn etcd_on_other_machines_is_what_the_api_servers_are_told() {
 
 #[test]
 fn workers_are_adopted_too() {
-    let cluster = kubeadm("add_worker w-1");
+    let cluster = kubeadm("rsa_keys; add_worker w-1");
     let text = agrees(cluster.path(), &["cp-1", "w-1"], &THEN);
     assert!(
         text.contains("    w-1: { roles: [worker], connection: { local: { root: ./w-1 } } }\n"),

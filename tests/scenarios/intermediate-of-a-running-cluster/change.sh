@@ -1,4 +1,5 @@
 # The spec names an intermediate CA of the organisation for etcd, with the root above it: nodes are to trust the intermediate alone.
+rsa_keys
 spec own-root
 mkdir roots
 new_ca roots/organisation "Example root"
