@@ -165,12 +165,13 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
             run.await_elsewhere(elsewhere, *timeout)
         }
         Deed::Verify { identities } => verify(run, action, identities),
-        Deed::Restore { run: earlier, visit, path, .. } => done(
+        Deed::Restore { run: earlier, visit, path, with, .. } => done(
             run,
             place,
             WriteCommand::Restore {
                 from: VisitId { run: earlier.clone(), visit: *visit },
                 path: path.clone(),
+                with: with.iter().map(|other| other.path.clone()).collect(),
             },
         ),
     }

@@ -455,7 +455,7 @@ impl<'h> Run<'_, 'h> {
         let on = |error| Failure::on(&visit.place, None, error);
         host.begin(&begin).map_err(on)?;
         for path in back {
-            let command = WriteCommand::Restore { from: from.clone(), path: path.clone() };
+            let command = WriteCommand::Restore { from: from.clone(), path: path.clone(), with: Vec::new() };
             match host.perform(command) {
                 Ok(_) | Err(HostError::NoSnapshot { .. }) => {}
                 Err(error) => {

@@ -10,11 +10,11 @@ use pki::diff::signed::Signed;
 use pki::observe::ask::at_once;
 use pki::output;
 use pki::plan::model::outcome::Event;
-use pki::plan::{Approval, Input, Options, Rollback, RollbackError, rollback, runs};
+use pki::plan::{Input, Options, Rollback, RollbackError, rollback, runs};
 use pki::protocol::error::HostError;
 use pki::protocol::node::Host;
 use pki::protocol::snapshots::SnapshotFacts;
-use pki::simulate::{Plan, check_rollback};
+use pki::simulate::check_rollback;
 use pki::spec::custom_root::RootKeys;
 use pki::trust::processes::Processes;
 use pki::types::format::with_causes;
@@ -102,7 +102,8 @@ fn one(arguments: &Arguments, command: &str, global: &Global) -> Result<Exit, Ex
         Some(_) => Tied::Named,
         None => Tied::Anything { help: "name the run" },
     };
-    arguments.consent.ask(&plan, &approval(&plan, &expired, &survey), tied)?;
+    let approval = plan.approval_of_way_back(&expired, is_anything_running(&survey));
+    arguments.consent.ask(&plan, &approval, tied)?;
     let on_failure = survey.desired.rollout.on_failure;
     let (root_keys, locking) = (RootKeys::default(), arguments.locking.locking());
     let policy = Policy { on_failure, root_keys: &root_keys, locking, done: Done::default() };
@@ -128,25 +129,10 @@ pub(super) fn no_such_run(run: &str, known: &[String]) -> Exit {
     Exit::Usage
 }
 
-/// What a way back needs to be approved. Where nothing is seen to run, as on nodes that are directories, nothing is interrupted for certain.
-fn approval(plan: &Plan, expired: &[String], survey: &Survey) -> Approval {
+/// Whether anything is seen to run.
+fn is_anything_running(survey: &Survey) -> bool {
     let mut facts = survey.observed.nodes.values().filter_map(|answer| answer.facts());
-    let runs = facts.any(|facts| facts.services.values().any(|service| !service.started().is_empty()));
-    let interruptions = plan.checked.iter().flat_map(|checked| &checked.interruptions);
-    let outages = interruptions.filter(|interruption| runs && interruption.is_outage()).count();
-    let mut why = Vec::new();
-    if !expired.is_empty() {
-        why.push(format!("This brings back certificates that have expired: {}.", expired.join(", ")));
-    }
-    match outages {
-        0 => {}
-        1 => why.push("This interrupts what works now, as the plan says.".to_owned()),
-        outages => why.push(format!("This interrupts {outages} things that work now, as the plan says.")),
-    }
-    if why.is_empty() {
-        return Approval::Ordinary;
-    }
-    Approval::Upper { name: format!("{}/rollback", plan.cluster), why }
+    facts.any(|facts| facts.services.values().any(|service| !service.started().is_empty()))
 }
 
 /// The snapshots of every node.

@@ -1,4 +1,5 @@
-//! What the simulation of a plan says, as text: one line that can be read at a glance, and one for each thing that the plan interrupts.
+//! What the simulation of a plan says, as text: one line that can be read at a glance, and one for each thing that the plan interrupts. Connections
+//! that break alike on a way back are told together.
 
 use std::fmt::Write as _;
 
@@ -21,10 +22,12 @@ pub(super) fn checked(checked: Option<&Checked>) -> String {
         parts.push("no process was seen on these nodes, so nothing was checked live".to_owned());
     }
     let mut text = format!("\n  Checked: {}\n", parts.join("; "));
-    for interruption in checked.interruptions.iter().take(MOST_LINES) {
-        text.push_str(&line(interruption));
+    let mut told = 0;
+    for block in blocks(&checked.interruptions) {
+        let room = MOST_LINES.saturating_sub(told);
+        told += block.write(&mut text, room);
     }
-    let more = checked.interruptions.len().saturating_sub(MOST_LINES);
+    let more = checked.interruptions.len().saturating_sub(told);
     if more > 0 {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "    and {more} more");
@@ -66,6 +69,83 @@ fn at_least(least: &Least) -> String {
         0 => format!("no {service} is known to work before this plan"),
         before if before < of && before == least => format!("{service} {least} of {of}, as before"),
         _ => format!("{service} {least} of {of} at least"),
+    }
+}
+
+/// What is told at once.
+enum Block<'a> {
+    Line(String),
+    /// Connections that break on a way back, at the same step and until the same end, for the same reason.
+    Breaks {
+        step: u32,
+        heals: &'a str,
+        why: &'a str,
+        /// Each with who refuses whom, where that is said.
+        connections: Vec<(&'a str, Option<&'a str>)>,
+    },
+}
+
+/// The interruptions in order. What breaks alike on a way back is told with the first of its kind; what a person has to mend by hand is told one by one.
+fn blocks(interruptions: &[Interruption]) -> Vec<Block<'_>> {
+    let mut blocks: Vec<Block<'_>> = Vec::new();
+    for interruption in interruptions {
+        let (connection, step, reason, heals) = match interruption {
+            Interruption::Breaks { connection, step, reason, heals } => (connection, *step, reason, heals),
+            Interruption::Restart { .. }
+            | Interruption::Outage { .. }
+            | Interruption::UntilRestarted { .. }
+            | Interruption::TooFew { .. } => {
+                blocks.push(Block::Line(line(interruption)));
+                continue;
+            }
+        };
+        let (who, why) = match reason.split_once(": ") {
+            Some((who, why)) if who.contains(" refuses ") => (Some(who), why),
+            Some(_) | None => (None, reason.as_str()),
+        };
+        let alike = blocks.iter_mut().find_map(|block| match block {
+            Block::Breaks { step: known, heals: until, why: same, connections }
+                if (*known, *until, *same) == (step, heals.as_str(), why) =>
+            {
+                Some(connections)
+            }
+            Block::Breaks { .. } | Block::Line(_) => None,
+        });
+        match alike {
+            Some(connections) => connections.push((connection, who)),
+            None => blocks.push(Block::Breaks { step, heals, why, connections: vec![(connection, who)] }),
+        }
+    }
+    blocks
+}
+
+impl Block<'_> {
+    /// Writes it with at most so many interruptions, and says how many it has told.
+    fn write(&self, text: &mut String, room: usize) -> usize {
+        // Writing to a String cannot fail.
+        match self {
+            _ if room == 0 => 0,
+            Self::Line(line) => {
+                text.push_str(line);
+                1
+            }
+            Self::Breaks { step, heals, why, connections } => {
+                if let [(connection, who)] = connections.as_slice() {
+                    let who = who.map(|who| format!("{who}: ")).unwrap_or_default();
+                    let _ = writeln!(text, "    {connection} breaks at step {step}; {heals}");
+                    let _ = writeln!(text, "      {}{}", escaped(&who), escaped(why));
+                    return 1;
+                }
+                let count = connections.len();
+                let _ = writeln!(text, "    {count} connections break at step {step}; {heals}");
+                let _ = writeln!(text, "      {}", escaped(why));
+                for (connection, who) in connections.iter().take(room) {
+                    let who = who.map(|who| format!("   {}", escaped(who))).unwrap_or_default();
+                    let _ = writeln!(text, "        {connection}{who}");
+                }
+                count.min(room)
+            }
+        }
     }
 }
 

@@ -70,8 +70,22 @@ pub fn deed(action: &Action) -> String {
         Deed::Verify { identities } => {
             format!("verify {}, commit", counted(identities.len(), "certificate", "certificates"))
         }
-        Deed::Restore { path, .. } => format!("put back {}", escaped(path)),
+        Deed::Restore { .. } => {
+            let paths: Vec<_> = beside_each_other(&action.paths()).into_iter().map(escaped).collect();
+            let restarts = action.restarts().map(|_| format!(", which restarts {subject}"));
+            format!("put back {}{}", paths.join(" and "), restarts.unwrap_or_default())
+        }
     }
+}
+
+/// Paths, of which those in the directory of the first one are told by their names.
+fn beside_each_other<'a>(paths: &[&'a str]) -> Vec<&'a str> {
+    let directory = paths.first().and_then(|first| first.rsplit_once('/')).map(|(directory, _)| directory);
+    let short = |(index, path): (usize, &'a str)| match path.rsplit_once('/') {
+        Some((own, name)) if index > 0 && Some(own) == directory => name,
+        Some(_) | None => path,
+    };
+    paths.iter().copied().enumerate().map(short).collect()
 }
 
 /// The sign of an action's block and what it changes, line by line; none for what frames the others.
@@ -82,6 +96,8 @@ pub(super) fn body(action: &Action, now: Timestamp) -> Option<(char, Lines)> {
         Deed::Snapshot { .. } | Deed::Verify { .. } => return None,
         Deed::UndoOpen { run, visit } => {
             body.add("undo", format!("visit {visit} of run {}, which was interrupted", escaped(run)));
+            // What that was only the journal on the node says.
+            body.add("restarts", "what that visit had restarted, which no counter counts".to_owned());
             '!'
         }
         Deed::SnapshotEtcd { .. } => {
@@ -229,10 +245,13 @@ pub(super) fn body(action: &Action, now: Timestamp) -> Option<(char, Lines)> {
             body.add("waits", format!("at most {timeout}{settled}"));
             '!'
         }
-        Deed::Restore { run, visit, path, now, then } => {
-            body.add("path", escaped(path));
-            body.add("now", escaped(now));
-            body.add("then", format!("{} (before visit {visit} of run {})", escaped(then), escaped(run)));
+        Deed::Restore { run, visit, path, now, then, with } => {
+            let others = with.iter().map(|other| (&other.path, &other.now, &other.then));
+            for (path, now, then) in [(path, now, then)].into_iter().chain(others) {
+                body.add("path", escaped(path));
+                body.add("now", escaped(now));
+                body.add("then", format!("{} (before visit {visit} of run {})", escaped(then), escaped(run)));
+            }
             '~'
         }
     };

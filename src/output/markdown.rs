@@ -142,7 +142,7 @@ fn disruption(action: &Action) -> String {
     match &action.disruption {
         Disruption::None => "none".to_owned(),
         Disruption::Reload { when } => when.clone(),
-        Disruption::Restart { services } if matches!(action.deed, Deed::Restart { .. }) => {
+        Disruption::Restart { services } if action.restarts().is_some() => {
             format!("restart of {}", names(services))
         }
         Disruption::Restart { services } => format!("when {} is restarted", names(services)),

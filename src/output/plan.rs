@@ -184,7 +184,11 @@ fn block(action: &Action, plan: &PlanContent) -> Option<(String, String)> {
     match &action.disruption {
         Disruption::None => {}
         Disruption::Reload { when } => body.add("takes effect", format!("{when}; no restart")),
-        Disruption::Restart { services } if !matches!(action.deed, Deed::Restart { .. }) => {
+        Disruption::Restart { .. } if matches!(action.deed, Deed::Restart { .. }) => {}
+        Disruption::Restart { .. } if action.restarts().is_some() => {
+            body.add("takes effect", "at once: the kubelet replaces the pod".to_owned());
+        }
+        Disruption::Restart { services } => {
             let services: Vec<&str> = services.iter().map(|service| service.as_str()).collect();
             let services = services.join(", ");
             // Whatever is put back at the address of a directory and has to be restarted for is a directory.
@@ -201,7 +205,6 @@ fn block(action: &Action, plan: &PlanContent) -> Option<(String, String)> {
             };
             body.add("takes effect", when);
         }
-        Disruption::Restart { .. } => {}
     }
     Some((format!("{sign} {}{subject}", made_of(&action.deed)), body.0))
 }

@@ -19,7 +19,7 @@ pub use model::approval::Approval;
 pub use model::bundle::{Bundle, Position};
 pub use model::choices::{Again, Choices};
 pub use model::csr::{CsrRequest, Install, Waiting};
-pub use model::deed::{Action, Deed, Disruption, RestartMethod, RootSource, Undo, Why};
+pub use model::deed::{Action, Deed, Disruption, PutBack, RestartMethod, RootSource, Undo, Why};
 pub use model::draft::Draft;
 pub use model::fact::{Expected, Fact, Precondition, fact};
 pub use model::identity_copy::{IdentityCopy, KeyCopy};

@@ -462,6 +462,9 @@ commands! {
             from: VisitId,
             /// The path, as that visit's commands named it.
             path: String,
+            /// Paths that go back in the same step, before it; all of them or none.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            with: Vec<String>,
         } -> Done;
     }
 }

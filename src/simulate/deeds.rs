@@ -167,8 +167,20 @@ impl ClusterModel {
                 paths.iter().for_each(|path| disk.put(path, DiskEntry::Unknown));
                 Effect::Wrote(paths)
             }
-            Deed::Restore { run, visit, path, .. } => {
-                self.restore(node, VisitId { run: run.clone(), visit: *visit }, path)
+            Deed::Restore { run, visit, path, with, .. } => {
+                let visit = VisitId { run: run.clone(), visit: *visit };
+                let mut wrote = Vec::new();
+                for path in with.iter().map(|other| &other.path).chain([path]) {
+                    match self.restore(node, visit.clone(), path) {
+                        Effect::None => {}
+                        Effect::Wrote(paths) => wrote.extend(paths),
+                        // A pair is two files; what is more than a file goes back alone.
+                        alone @ (Effect::Moved(_) | Effect::Restarted { .. } | Effect::Awaited { .. }) => {
+                            return alone;
+                        }
+                    }
+                }
+                if wrote.is_empty() { Effect::None } else { Effect::Wrote(wrote) }
             }
             Deed::MakeLink { path, target } => self.link(node, path, target),
             Deed::MoveDirectory { link, .. } => Effect::Moved(link.clone()),

@@ -11,9 +11,10 @@
 //! what the snapshots tell, and names what breaks instead of refusing it. A process that polls has what is new once a health check has seen it serve that, or once
 //! an action has waited as long as it takes.
 //!
-//! What it does not model: the instant between the two renames of a pair of files, name constraints on certificates that do not exist yet, time that passes
-//! unasked (a process that polls may have read a change or not, until then or its restart), tokens, what kubelets renew by themselves meanwhile, and that a
-//! way back waits for its own health checks.
+//! What it does not model: the milliseconds between the two files of a pair, for a reader that reads them just then; name constraints on certificates that do not
+//! exist yet, time that passes unasked (a process that polls may have read a change or not, until then or its restart), tokens, what kubelets renew by themselves
+//! meanwhile, that a way back waits for its own health checks, and what an interrupted run had restarted. A pair is one step wherever it changes: where it is
+//! written and where a rollback puts it back a node stages both files and renames one right after the other, and an undo puts back one file after the other.
 
 mod deeds;
 mod plan;

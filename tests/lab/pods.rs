@@ -95,7 +95,8 @@ fn a_pod_is_replaced_by_an_annotation_and_no_other_pod_is() {
     controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code", "--only", "scheduler.conf@cp-1"]);
     // On the way back the manifest is the restart: it is what it was, to the byte, and so is the pod.
     let said = controller.ends(0, &["rollback", "-f", "spec.yaml", "--yes"]);
-    assert!(said.contains("restart 0, repair 0, restore 2."), "{said}");
+    assert!(said.contains("restart 1, repair 0, restore 2."), "{said}");
+    assert!(crate::words(&said).contains("kube-scheduler.yaml, which restarts svc/kube-scheduler"), "{said}");
     assert_eq!(read(&manifest), text);
     assert_ne!(process(node, 10259), now[2]);
     node.is_left_clean("afterwards");

@@ -305,27 +305,30 @@ impl Transaction {
         self.change(objects, vec![(PathChange::new(&file.path, location), image)])
     }
 
-    /// Puts back what an earlier visit changed at a path, all of it or nothing.
+    /// Puts back what an earlier visit changed at these paths, all of it or nothing: all files are staged before the first takes its place.
     pub(super) fn restore(
         &mut self,
         objects: &mut impl Filesystem,
         from: &VisitId,
-        path: &str,
+        paths: &[&str],
     ) -> Result<(), HostError> {
-        self.check_listed(path)?;
         let mut changes = Vec::new();
-        for Earlier { location, before, after, starts } in objects.earlier(from, path)?.into_iter().rev() {
-            let is_whole = matches!((&before, &after), (FileState::Tree(_), _) | (_, FileState::Tree(_)));
-            let current =
-                if is_whole { objects.capture_tree(&location)? } else { objects.capture(&location)? };
-            if current.same_as(&before) {
-                continue;
+        for path in paths.iter().copied() {
+            self.check_listed(path)?;
+            for Earlier { location, before, after, starts } in objects.earlier(from, path)?.into_iter().rev()
+            {
+                let is_whole = matches!((&before, &after), (FileState::Tree(_), _) | (_, FileState::Tree(_)));
+                let current =
+                    if is_whole { objects.capture_tree(&location)? } else { objects.capture(&location)? };
+                if current.same_as(&before) {
+                    continue;
+                }
+                if !current.same_as(&after) {
+                    return Err(HostError::ChangedSince { path: path.to_owned(), visit: from.clone() });
+                }
+                let touch = PathChange { path: path.to_owned(), location, starts };
+                changes.push(Wanted { touch, image: before, found: is_whole.then_some(current) });
             }
-            if !current.same_as(&after) {
-                return Err(HostError::ChangedSince { path: path.to_owned(), visit: from.clone() });
-            }
-            let touch = PathChange { path: path.to_owned(), location, starts };
-            changes.push(Wanted { touch, image: before, found: is_whole.then_some(current) });
         }
         self.change_all(objects, changes, false)
     }

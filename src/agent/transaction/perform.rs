@@ -142,9 +142,12 @@ pub(crate) fn perform(
             objects.replacing(&visit.begin.gates, Replaced::Program { argv: &argv })?;
             objects.run(&argv, Duration::from_secs(timeout_seconds)).map(done)
         }
-        WriteCommand::Restore { from, path } => {
-            objects.replacing(&visit.begin.gates, Replaced::By { path: &path })?;
-            visit.restore(objects, &from, &path).map(done)
+        WriteCommand::Restore { from, path, with } => {
+            let paths: Vec<&str> = with.iter().chain([&path]).map(String::as_str).collect();
+            for path in &paths {
+                objects.replacing(&visit.begin.gates, Replaced::By { path })?;
+            }
+            visit.restore(objects, &from, &paths).map(done)
         }
     }
 }

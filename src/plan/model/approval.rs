@@ -75,6 +75,26 @@ impl PlanContent {
         }
     }
 
+    /// What it needs to be approved as a way back, which brings back certificates that have `expired`. Where nothing is seen to run, as on nodes that are directories,
+    /// nothing is interrupted for certain.
+    pub fn approval_of_way_back(&self, expired: &[String], runs: bool) -> Approval {
+        let interruptions = self.checked.iter().flat_map(|checked| &checked.interruptions);
+        let outages = interruptions.filter(|interruption| runs && interruption.is_outage()).count();
+        let mut why = Vec::new();
+        if !expired.is_empty() {
+            why.push(format!("This brings back certificates that have expired: {}.", expired.join(", ")));
+        }
+        match outages {
+            0 => {}
+            1 => why.push("This interrupts what works now, as the plan says.".to_owned()),
+            outages => why.push(format!("This interrupts {outages} things that work now, as the plan says.")),
+        }
+        match why.is_empty() {
+            true => Approval::Ordinary,
+            false => Approval::Upper { name: format!("{}/rollback", self.cluster), why },
+        }
+    }
+
     /// Each privilege that it gives, in words, with the names of what is given it: those on several nodes once.
     pub fn privileged(&self) -> Vec<(String, String)> {
         let mut found: Vec<(String, String, Vec<&str>)> = Vec::new();

@@ -311,7 +311,22 @@ pub enum Deed {
         now: String,
         /// What it will hold, in words.
         then: String,
+        /// What goes back in the same step, before it: the other file of a pair.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        with: Vec<PutBack>,
     },
+}
+
+/// A path that is put back together with another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PutBack {
+    /// The path.
+    pub path: String,
+    /// What it holds now, in words.
+    pub now: String,
+    /// What it will hold, in words.
+    pub then: String,
 }
 
 /// The files of an own root CA, as the spec writes them.

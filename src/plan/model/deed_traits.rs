@@ -29,7 +29,7 @@ pub struct DeedTraits<'d> {
     pub gives: Gives<'d>,
     /// The paths that it may write, make or remove.
     pub writes: Vec<&'d str>,
-    /// The number of the summary that it adds to.
+    /// The number of the summary that it adds to, besides that of what it starts anew.
     pub counter: Option<Counter>,
     /// Whether its visit is a transaction. One that is none consists of this deed alone.
     pub transaction: bool,
@@ -95,8 +95,6 @@ pub enum Counter {
     Trust,
     /// Things that are removed.
     Remove,
-    /// Restarts.
-    Restart,
     /// Links, directories, owners and permission bits.
     Repair,
     /// Paths that are put back.
@@ -408,10 +406,7 @@ impl Deed {
                     | RestartMethod::Systemd { .. }
                     | RestartMethod::Start { .. } => None,
                 };
-                DeedTraits {
-                    counter: Some(Counter::Restart),
-                    ..row("restart", Rank::Restart, Undo::Inverse, Gives::Nothing, manifest)
-                }
+                row("restart", Rank::Restart, Undo::Inverse, Gives::Nothing, manifest)
             }
             Deed::AwaitHealthy { .. } => {
                 let is_client = matches!(at.target, Target::Identity(_));
@@ -424,13 +419,14 @@ impl Deed {
                 ..row("purge-snapshots", Rank::Leftover, Undo::None, Gives::Nothing, [])
             },
             // Nothing but the run itself says what a snapshot holds.
-            Deed::Restore { path, .. } => {
+            Deed::Restore { path, with, .. } => {
+                let writes = [path].into_iter().chain(with.iter().map(|other| &other.path));
                 let is_pod = matches!(at.target, Target::Service(_));
                 let rank = if is_pod { Rank::Restart } else { Rank::Restored };
                 DeedTraits {
                     counter: Some(Counter::Restore),
                     proof: Proof::Never,
-                    ..row("restore", rank, Undo::Restore, Gives::Nothing, [path])
+                    ..row("restore", rank, Undo::Restore, Gives::Nothing, writes)
                 }
             }
         }

@@ -24,7 +24,7 @@ pub struct Summary {
     pub trust: usize,
     /// Things that are removed.
     pub remove: usize,
-    /// Restarts.
+    /// Restarts, those by putting back the manifest of a static pod among them.
     pub restart: usize,
     /// Links, directories, owners and permission bits that are put right.
     pub repair: usize,
@@ -102,20 +102,20 @@ impl Summary {
         summary
     }
 
-    /// Counts an action.
+    /// Counts an action. What starts a service anew counts as a restart however it does that: putting back the manifest of a static pod is one.
     pub(crate) fn count(&mut self, action: &Action) {
+        self.restart += usize::from(action.restarts().is_some());
         let Some(counter) = action.traits().counter else { return };
         *match counter {
             Counter::Renew => &mut self.renew,
             Counter::Issue => &mut self.issue,
             Counter::Trust => &mut self.trust,
             Counter::Remove => &mut self.remove,
-            Counter::Restart => &mut self.restart,
             Counter::Repair => &mut self.repair,
             Counter::Restore => &mut self.restore,
             Counter::Copy => &mut self.copy,
             Counter::Request => &mut self.request,
-        } += 1;
+        } += if counter == Counter::Restore { action.paths().len() } else { 1 };
     }
 }
 

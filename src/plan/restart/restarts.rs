@@ -141,7 +141,9 @@ fn restarts_in(builder: &mut Builder<'_>, of: Phase, name: &NodeName, node: &Des
 /// Whether the manifest of a static pod goes back to what it was, upon which the kubelet replaces the pod. An annotation would make it another one again.
 fn put_back(builder: &Builder<'_>, node: &NodeName, restart: Option<&Restart>) -> Option<RestartMethod> {
     let manifest = restart?.static_pod.as_ref()?;
-    let restores = |deed: &DraftDeed| matches!(&deed.deed, Deed::Restore { path, .. } if path == manifest);
+    let restores = |deed: &DraftDeed| {
+        matches!(deed.deed, Deed::Restore { .. }) && deed.paths().contains(&manifest.as_str())
+    };
     let is_put_back = builder.draft.on(node).iter().any(restores);
     is_put_back.then(|| RestartMethod::StaticPod { manifest: manifest.clone() })
 }

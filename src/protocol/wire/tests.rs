@@ -208,6 +208,12 @@ fn commands() -> Vec<Command> {
         Command::Write(WriteCommand::Restore {
             from: VisitId { run: "7f3a-91c2".to_owned(), visit: 3 },
             path: path.clone(),
+            with: Vec::new(),
+        }),
+        Command::Write(WriteCommand::Restore {
+            from: VisitId { run: "7f3a-91c2".to_owned(), visit: 3 },
+            path: "/a.crt".to_owned(),
+            with: vec!["/a.key".to_owned()],
         }),
         Command::Write(WriteCommand::RemoveCopy { path: path.clone(), of: "/ca.crt".to_owned() }),
         Command::Write(WriteCommand::PurgeSnapshots { key: Sha256::of(b"k") }),

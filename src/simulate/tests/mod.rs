@@ -8,8 +8,8 @@ use super::*;
 use crate::diff::diff;
 use crate::observe::survey::tests::{SPEC, agreement, nothing, now};
 use crate::plan::{
-    Action, Bundle, Deed, Disruption, Draft, Input as PlanInput, Issue, ManualRestart, Options, Phase,
-    RestartMethod, draft,
+    Action, Approval, Bundle, Deed, Disruption, Draft, Input as PlanInput, Issue, ManualRestart, Options,
+    Phase, RestartMethod, draft,
 };
 use crate::protocol::facts::Answer;
 use crate::protocol::file::SpecReference;

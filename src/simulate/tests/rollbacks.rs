@@ -47,7 +47,8 @@ fn snapshots(paths: Vec<ChangedPath>) -> Snapshots {
 fn restores(paths: &[ChangedPath]) -> PlanContent {
     let restore = |changed: &ChangedPath| {
         let (now, then) = (String::new(), String::new());
-        let deed = Deed::Restore { run: RUN.to_owned(), visit: 1, path: changed.path.clone(), now, then };
+        let (path, with) = (changed.path.clone(), Vec::new());
+        let deed = Deed::Restore { run: RUN.to_owned(), visit: 1, path, now, then, with };
         (Target::Node, deed)
     };
     by_hand(vec![("cp-2", paths.iter().map(restore).collect())])
@@ -65,6 +66,56 @@ fn peer(certificate: &str, key: &str) -> Vec<ChangedPath> {
         changed(&format!("{pki}/etcd/peer.key"), Brief::File(brief(&format!("{pki}/{key}")))),
         changed(&format!("{pki}/etcd/peer.crt"), Brief::File(brief(&format!("{pki}/{certificate}")))),
     ]
+}
+
+/// The planner's own way back.
+fn planned_back(paths: Vec<ChangedPath>) -> Plan {
+    let (survey, snapshots) = (agreement(), snapshots(paths));
+    let differences = &crate::diff::Differences::without_findings(&survey.desired, &survey.observed, now());
+    let spec = SpecReference {
+        file: "spec.yaml".to_owned(),
+        sha256: Sha256::of(SPEC.as_bytes()),
+        commit: None,
+        files: Default::default(),
+    };
+    let (options, place) = (&Options::default(), &|_: &[String]| None);
+    let input = PlanInput {
+        survey: &survey,
+        differences,
+        now: now(),
+        spec,
+        options,
+        signed: &Default::default(),
+        place,
+    };
+    let back = crate::plan::rollback(&input, &snapshots, None).unwrap();
+    check_rollback(back.draft, &survey, &Processes::default(), &snapshots)
+}
+
+#[test]
+fn another_pair_that_works_comes_back_whole_and_breaks_nothing() {
+    // It is in force for the same names, and signed by the same CA, with a key of its own.
+    let plan = planned_back(peer("etcd/server.crt", "etcd/server.key"));
+    assert_eq!(plan.checked.clone().unwrap().interruptions, []);
+    assert_eq!(plan.approval_of_way_back(&[], true), Approval::Ordinary);
+}
+
+#[test]
+fn the_upper_approval_is_for_what_breaks_and_for_nothing_else() {
+    let upper = |plan: &Plan| match plan.approval_of_way_back(&[], true) {
+        Approval::Upper { name, why } => Some((name, why)),
+        Approval::Ordinary => None,
+    };
+    let breaks = planned_back(peer("front-proxy-client.crt", "front-proxy-client.key"));
+    let found = breaks.checked.clone().unwrap().interruptions.len();
+    assert!(found > 1);
+    let why = format!("This interrupts {found} things that work now, as the plan says.");
+    assert_eq!(upper(&breaks), Some(("prod-eu1/rollback".to_owned(), vec![why])));
+    assert_eq!(breaks.approval_of_way_back(&[], false), Approval::Ordinary, "nothing runs that could break");
+    // A member of three may be replaced.
+    let manifest = "/etc/kubernetes/manifests/etcd.yaml";
+    let restarts = planned_back(vec![changed(manifest, Brief::File(brief("/etc/kubernetes/pki/ca.crt")))]);
+    assert_eq!((restarts.summary.restart, upper(&restarts)), (1, None));
 }
 
 #[test]
@@ -85,10 +136,21 @@ fn what_comes_back_and_is_refused_is_named_with_its_step_and_reason() {
     assert!(found.iter().all(Interruption::is_outage));
     let text = crate::output::plan(&plan);
     assert!(text.contains("  Checked: 4 connections break; etcd 2 of 3 at least"), "{text}");
-    assert!(
-        text.contains("etcd@cp-1 -> etcd@cp-2:2380 breaks at step 1; nothing in the plan mends it"),
-        "{text}"
-    );
+    assert!(text.contains("    4 connections break at step 1; nothing in the plan mends it\n"), "{text}");
+    assert!(text.contains("        etcd@cp-1 -> etcd@cp-2:2380   etcd@cp-1 refuses etcd@cp-2\n"), "{text}");
+}
+
+#[test]
+fn connections_that_break_alike_are_told_once_with_their_names() {
+    let plan = gone_back(vec![changed("/etc/kubernetes/admin.conf", Brief::Absent)]);
+    let found = plan.checked.clone().unwrap().interruptions;
+    assert!(found.len() > 2, "{found:?}");
+    let text = crate::output::plan(&plan);
+    assert_eq!(text.matches(" break at step 1; nothing in the plan mends it").count(), 1, "{text}");
+    for one in &found {
+        let Interruption::Breaks { connection, .. } = one else { panic!("{one:?}") };
+        assert_eq!(text.matches(connection.as_str()).count(), 1, "{text}");
+    }
 }
 
 #[test]

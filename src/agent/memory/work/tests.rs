@@ -92,7 +92,8 @@ fn a_committed_visit_can_be_rolled_back_by_another() {
     let from = VisitId { run: "r".into(), visit: 1 };
     node.begin(&begin("back")).unwrap();
     for path in ["/data/a", "/data/c"] {
-        node.perform(WriteCommand::Restore { from: from.clone(), path: path.into() }).unwrap();
+        node.perform(WriteCommand::Restore { from: from.clone(), path: path.into(), with: Vec::new() })
+            .unwrap();
     }
     node.commit().unwrap();
     assert!(node.has_files_of(&memory()));
@@ -172,7 +173,7 @@ fn a_directory_is_moved_with_everything_in_it_and_comes_back() {
     assert!(moved.snapshots("").unwrap()[0].paths.iter().all(|path| path.unchanged_since));
     moved.begin(&begin("back")).unwrap();
     let from = VisitId { run: "r".to_owned(), visit: 1 };
-    moved.perform(WriteCommand::Restore { from, path: "/etc/pki".to_owned() }).unwrap();
+    moved.perform(WriteCommand::Restore { from, path: "/etc/pki".to_owned(), with: Vec::new() }).unwrap();
     assert!(moved.has_files_of(&before));
     moved.undo().unwrap();
     assert_eq!(moved.bytes("/data/pki/new"), Some(b"new".as_slice()));

@@ -20,7 +20,7 @@ use crate::plan::known::worklist::Worklist;
 use crate::plan::order::Stage;
 use crate::plan::restart::etcd_snapshot::{self, Saving};
 use crate::plan::restart::restarts;
-use crate::plan::{Blocked, Cycle, Deed, Draft, Input, Phase, order};
+use crate::plan::{Blocked, Cycle, Deed, Draft, Input, Phase, PutBack, order};
 
 /// A way back.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,18 +120,17 @@ pub fn rollback(
     for visits in backwards(snapshots, &run) {
         for (name, snapshot) in visits {
             let Some(node) = input.survey.desired.nodes.get(name) else { continue };
-            for all in by_path(&snapshot.paths) {
+            for step in steps(node, &snapshot.paths) {
                 let is_as_left = |changed: &&ChangedPath| {
                     let then = then.get(&(name, changed.location.as_str()));
                     changed.unchanged_since || then.is_some_and(|then| changed.after.as_ref() == Some(then))
                 };
-                let is_as_left = all.iter().all(is_as_left);
-                put_back(&mut builder, (name, node), snapshot, (&all, is_as_left), &mut expired);
-                if is_as_left {
-                    then.extend(
-                        all.iter().map(|changed| ((name, changed.location.as_str()), &changed.before)),
-                    );
-                }
+                let (back, left): (Vec<_>, Vec<_>) =
+                    step.into_iter().partition(|all| all.iter().all(is_as_left));
+                left.iter().for_each(|all| leave(&mut builder, (name, node), snapshot, all));
+                put_back(&mut builder, (name, node), snapshot, &back, &mut expired);
+                let back = back.iter().flatten();
+                then.extend(back.map(|changed| ((name, changed.location.as_str()), &changed.before)));
             }
             restarts::restarts(&mut builder, name, node);
             let kept = snapshots.get(name).map_or(&[][..], Vec::as_slice);
@@ -237,8 +236,8 @@ fn unusable(
     let restored = |path: &str| {
         let deeds = builder.draft.on(name).iter();
         let visits = deeds.filter_map(|draft| {
-            let Deed::Restore { run, visit, path: restored, .. } = &draft.deed else { return None };
-            (restored == path).then_some((run, *visit))
+            let Deed::Restore { run, visit, .. } = &draft.deed else { return None };
+            draft.paths().contains(&path).then_some((run, *visit))
         });
         // Of several visits the first one knows what was there before all of them.
         let (run, visit) = visits.min_by_key(|(_, visit)| *visit)?;
@@ -332,50 +331,98 @@ fn by_path(changes: &[ChangedPath]) -> Vec<Vec<&ChangedPath>> {
     paths
 }
 
+/// What goes back in one step: a path by itself, or both files of a pair, whose readers would find neither the old nor the new one between two steps. As where a
+/// pair is written, the one that is read with the other is the last; here it is the first, as the one that people know.
+fn steps<'a>(node: &DesiredNode, changes: &'a [ChangedPath]) -> Vec<Vec<Vec<&'a ChangedPath>>> {
+    let pairs = pairs(node);
+    let path_of = |all: &[&'a ChangedPath]| all.first().map(|changed| changed.path.as_str());
+    let mut steps: Vec<Vec<Vec<&ChangedPath>>> = Vec::new();
+    for all in by_path(changes) {
+        let Some(path) = path_of(&all) else { continue };
+        let is_beside = |known: Option<&str>| {
+            let pair = |known| pairs.iter().any(|pair| pair.contains(&path) && pair.contains(&known));
+            known.is_some_and(|known| pair(known) && subject_of(node, known) == subject_of(node, path))
+        };
+        match steps.iter_mut().find(|step| step.iter().any(|known| is_beside(path_of(known)))) {
+            Some(step) if pairs.iter().any(|[first, _]| *first == path) => step.insert(0, all),
+            Some(step) => step.push(all),
+            None => steps.push(vec![all]),
+        }
+    }
+    steps
+}
+
+/// The two files of each pair of a node, that which is written last first.
+fn pairs(node: &DesiredNode) -> Vec<[&str; 2]> {
+    let places = node.identities.values().flat_map(|wanted| wanted.places());
+    let identities = places.filter_map(|place| match place {
+        Storage::Pair { certificate, key } => Some([certificate, key]),
+        Storage::Combined { .. } | Storage::Kubeconfig { .. } => None,
+    });
+    let authorities = node.authorities.values().map(|copy| [&copy.certificate, &copy.key]);
+    let key_pairs = node.key_pairs.values().map(|pair| [&pair.public, &pair.private]);
+    let pairs = identities.chain(authorities).chain(key_pairs);
+    pairs.map(|pair| pair.map(|file| file.path.as_str())).collect()
+}
+
+/// Of the places of one path, its own is what people know: there the link is, or the directory.
+fn known_place<'a>(all: &[&'a ChangedPath]) -> Option<&'a ChangedPath> {
+    all.iter().find(|changed| is_own_place(changed)).or(all.last()).copied()
+}
+
+/// Names what somebody has changed since.
+fn leave(
+    builder: &mut Builder<'_>,
+    (name, node): (&NodeName, &DesiredNode),
+    snapshot: &SnapshotFacts,
+    all: &[&ChangedPath],
+) {
+    let Some(changed) = known_place(all) else { return };
+    builder.draft.elsewhere.push(Blocked {
+        address: Address::on(subject_of(node, &changed.path), name),
+        because: format!(
+            "{} was changed after run {}, so it is left as it is",
+            changed.path, snapshot.id.run
+        ),
+        help: Some(
+            "compare it with the snapshot on the node, and put it back by hand if that is right".to_owned(),
+        ),
+        findings: Vec::new(),
+    });
+}
+
+/// Drafts one step.
 fn put_back(
     builder: &mut Builder<'_>,
     (name, node): (&NodeName, &DesiredNode),
     snapshot: &SnapshotFacts,
-    (all, is_as_left): (&[&ChangedPath], bool),
+    step: &[Vec<&ChangedPath>],
     expired: &mut Vec<String>,
 ) {
     let now = builder.input.now;
-    // Of the places of one path, its own is what people know: there the link is, or the directory.
-    let Some(changed) = all.iter().find(|changed| is_own_place(changed)).or(all.last()) else { return };
-    let address = Address::on(subject_of(node, &changed.path), name);
-    if !is_as_left {
-        builder.draft.elsewhere.push(Blocked {
-            address,
-            because: format!(
-                "{} was changed after run {}, so it is left as it is",
-                changed.path, snapshot.id.run
-            ),
-            help: Some(
-                "compare it with the snapshot on the node, and put it back by hand if that is right"
-                    .to_owned(),
-            ),
-            findings: Vec::new(),
-        });
-        return;
-    }
-    for file in files(&changed.before) {
+    let changes: Vec<&ChangedPath> = step.iter().filter_map(|all| known_place(all)).collect();
+    let Some((first, others)) = changes.split_first() else { return };
+    let address = Address::on(subject_of(node, &first.path), name);
+    for file in changes.iter().flat_map(|changed| files(&changed.before)) {
         let gone = file.certificates.iter().filter(|certificate| certificate.facts().not_after < now);
         expired.extend(
             gone.map(|certificate| format!("{address} (expired {})", instant(certificate.facts().not_after))),
         );
     }
-    let deed = Deed::Restore {
-        run: snapshot.id.run.clone(),
-        visit: snapshot.id.visit,
+    let told = |changed: &ChangedPath| PutBack {
         path: changed.path.clone(),
         now: changed.after.as_ref().map_or_else(|| "unknown".to_owned(), brief),
         then: brief(&changed.before),
     };
-    let replaces = [Some(&changed.before), changed.after.as_ref()]
-        .into_iter()
-        .flatten()
-        .any(|brief| matches!(brief, Brief::Tree { .. }))
-        || matches!(changed.before, Brief::File(_));
+    let PutBack { path, now, then } = told(first);
+    let with = others.iter().map(|changed| told(changed)).collect();
+    let deed =
+        Deed::Restore { run: snapshot.id.run.clone(), visit: snapshot.id.visit, path, now, then, with };
+    let is_tree = |brief: &Brief| matches!(brief, Brief::Tree { .. });
+    let replaces = changes.iter().any(|changed| {
+        [Some(&changed.before), changed.after.as_ref()].into_iter().flatten().any(is_tree)
+            || matches!(changed.before, Brief::File(_))
+    });
     builder.add(address, deed, Vec::new(), replaces);
 }
 

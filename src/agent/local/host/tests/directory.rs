@@ -60,7 +60,11 @@ fn back(local: &mut Local) -> Result<(), HostError> {
     local.begin(&begin("back", 1, &["/data/made", LINK]))?;
     let from = VisitId { run: "7f3a-91c2".to_owned(), visit: 1 };
     for path in [LINK, "/data/made"] {
-        match local.perform(WriteCommand::Restore { from: from.clone(), path: path.to_owned() }) {
+        match local.perform(WriteCommand::Restore {
+            from: from.clone(),
+            path: path.to_owned(),
+            with: Vec::new(),
+        }) {
             // It was there before.
             Ok(_) | Err(HostError::NoSnapshot { .. }) => {}
             Err(error) => return Err(error),
@@ -152,7 +156,9 @@ fn it_goes_back_and_forth() {
     let mut local = node.begun_as("forth", &["/data/made", LINK]);
     let from = VisitId { run: "back".to_owned(), visit: 1 };
     for path in ["/data/made", LINK] {
-        local.perform(WriteCommand::Restore { from: from.clone(), path: path.to_owned() }).unwrap();
+        local
+            .perform(WriteCommand::Restore { from: from.clone(), path: path.to_owned(), with: Vec::new() })
+            .unwrap();
     }
     local.commit().unwrap();
     assert_eq!(node.everything(), moved);
@@ -410,7 +416,7 @@ fn what_others_put_where_a_link_was_is_never_removed() {
     whole(&mut node.local()).unwrap();
     let mut local = node.begun_as("back", &[LINK]);
     let from = VisitId { run: "7f3a-91c2".to_owned(), visit: 1 };
-    local.perform(WriteCommand::Restore { from, path: LINK.to_owned() }).unwrap();
+    local.perform(WriteCommand::Restore { from, path: LINK.to_owned(), with: Vec::new() }).unwrap();
     node.file("/etc/kubernetes/pki/etcd/of-another", "x", 0o600);
     drop(local);
     let undone = node.local().undo_open(STATE).unwrap().unwrap();
@@ -427,7 +433,7 @@ fn what_others_put_where_a_link_was_is_never_removed() {
     local.commit().unwrap();
     let mut local = node.begun_as("back", &["/data/link"]);
     let from = VisitId { run: "made".to_owned(), visit: 1 };
-    local.perform(WriteCommand::Restore { from, path: "/data/link".to_owned() }).unwrap();
+    local.perform(WriteCommand::Restore { from, path: "/data/link".to_owned(), with: Vec::new() }).unwrap();
     fs::create_dir(node.at("/data/link")).unwrap();
     node.file("/data/link/of-another", "x", 0o600);
     drop(local);

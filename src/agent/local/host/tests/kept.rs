@@ -18,7 +18,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 fn restored(node: &Node, from: &str, path: &str) {
     let mut local = node.begun_as("bbbb-0001", &[path]);
     let from = VisitId { run: from.into(), visit: 1 };
-    local.perform(WriteCommand::Restore { from, path: path.into() }).unwrap();
+    local.perform(WriteCommand::Restore { from, path: path.into(), with: Vec::new() }).unwrap();
     local.commit().unwrap();
 }
 
@@ -50,6 +50,30 @@ fn nothing_of_what_was_left_is_copied_and_it_is_known_again_all_the_same() {
     node.file(KEY, &text, 0o600);
     restored(&node, "aaaa-0001", KEY);
     assert_eq!(node.text(KEY), "old");
+}
+
+#[test]
+fn both_files_of_a_pair_go_back_or_neither_does() {
+    let node = Node::new();
+    let paths = ["/data/a.crt", "/data/a.key"];
+    paths.iter().for_each(|path| node.file(path, "old", 0o600));
+    let mut local = node.begun_as("aaaa-0001", &paths);
+    paths.iter().for_each(|path| drop(local.perform(write(path, "new")).unwrap()));
+    local.commit().unwrap();
+    let from = VisitId { run: "aaaa-0001".into(), visit: 1 };
+    let pair =
+        || WriteCommand::Restore { from: from.clone(), path: paths[0].into(), with: vec![paths[1].into()] };
+    node.file(paths[0], "of somebody", 0o600);
+    let mut local = node.begun_as("bbbb-0001", &paths);
+    let changed = HostError::ChangedSince { path: paths[0].into(), visit: from.clone() };
+    assert_eq!(local.perform(pair()).unwrap_err(), changed);
+    assert_eq!(paths.map(|path| node.text(path)), ["of somebody", "new"]);
+    node.file(paths[0], "new", 0o600);
+    local.undo().unwrap();
+    let mut local = node.begun_as("bbbb-0002", &paths);
+    local.perform(pair()).unwrap();
+    local.commit().unwrap();
+    assert_eq!(paths.map(|path| node.text(path)), ["old", "old"]);
 }
 
 #[test]

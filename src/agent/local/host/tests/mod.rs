@@ -403,7 +403,8 @@ fn a_rollback_takes_back_exactly_what_a_run_did_and_nothing_that_came_later() {
     node.file("/data/b", "by kubeadm", 0o600);
     assert!(!local.snapshots(STATE).unwrap()[0].paths[1].unchanged_since);
     let from = VisitId { run: "7f3a-91c2".into(), visit: 1 };
-    let restore = |path: &str| WriteCommand::Restore { from: from.clone(), path: path.into() };
+    let restore =
+        |path: &str| WriteCommand::Restore { from: from.clone(), path: path.into(), with: Vec::new() };
     local.begin(&begin("bbbb-0001", 1, &["/data/a", "/data/b", "/data/c", "/data/d"])).unwrap();
     local.perform(restore("/data/a")).unwrap();
     local.perform(restore("/data/c")).unwrap();

@@ -49,7 +49,9 @@ fn and_that_of_a_rollback_which_had_put_it_back() {
     let mut local = node.begun_as("0000-0001", &PATHS);
     let from = VisitId { run: "7f3a-91c2".to_owned(), visit: 1 };
     for path in [CERTIFICATE, MANIFEST, KEY] {
-        local.perform(WriteCommand::Restore { from: from.clone(), path: path.to_owned() }).unwrap();
+        local
+            .perform(WriteCommand::Restore { from: from.clone(), path: path.to_owned(), with: Vec::new() })
+            .unwrap();
     }
     assert_eq!(node.text(MANIFEST), POD);
     let undone = local.undo().unwrap();

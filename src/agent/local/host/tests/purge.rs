@@ -101,7 +101,8 @@ fn a_snapshot_tells_what_was_purged_puts_the_rest_back_and_can_be_pruned() {
     assert!(told[1].paths.iter().any(|changed| changed.path == "/data/a" && changed.unchanged_since));
     let from = VisitId { run: "run-2".to_owned(), visit: 1 };
     local.begin(&begin("run-4", 1, &PATHS)).unwrap();
-    let restore = |path: &str| WriteCommand::Restore { from: from.clone(), path: path.to_owned() };
+    let restore =
+        |path: &str| WriteCommand::Restore { from: from.clone(), path: path.to_owned(), with: Vec::new() };
     let refused = local.perform(restore(KEY)).unwrap_err();
     assert_eq!(refused, HostError::Purged { path: KEY.to_owned(), visit: from.clone() });
     local.perform(restore("/data/a")).unwrap();
