@@ -1,11 +1,13 @@
-//! What the simulation of a plan says, as text: one line that can be read at a glance, and one for each thing that the plan interrupts. Connections
-//! that break alike on a way back are told together.
+//! What the simulation of a plan says, as text: one line that can be read at a glance, one for each thing that the plan interrupts, and what would break if
+//! a node undid its changes. Connections that break alike on a way back are told together.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::deed::counted;
 use crate::diagnostic::escaped;
-use crate::plan::model::checked::{Checked, Interruption, Least};
+use crate::plan::model::checked::{Checked, Interruption, Least, UndoRisk};
+use crate::types::names::NodeName;
 
 /// So many interruptions are told one by one; the JSON form has all of them.
 const MOST_LINES: usize = 40;
@@ -27,12 +29,51 @@ pub(super) fn checked(checked: Option<&Checked>) -> String {
         let room = MOST_LINES.saturating_sub(told);
         told += block.write(&mut text, room);
     }
-    let more = checked.interruptions.len().saturating_sub(told);
-    if more > 0 {
+    text.push_str(&more(checked.interruptions.len(), told, "    "));
+    text.push_str(&if_undone(&checked.if_undone));
+    text
+}
+
+/// How many of so many are left out.
+fn more(count: usize, told: usize, indent: &str) -> String {
+    match count.saturating_sub(told) {
+        0 => String::new(),
+        more => format!("{indent}and {more} more\n"),
+    }
+}
+
+/// What would not work if nodes undid their changes: for each node what comes from its disk, and what comes from the plan.
+fn if_undone(risks: &[UndoRisk]) -> String {
+    let mut groups: BTreeMap<(&NodeName, bool), Vec<&UndoRisk>> = BTreeMap::new();
+    for risk in risks {
+        groups.entry((risk.node(), risk.is_also_without_plan())).or_default().push(risk);
+    }
+    let mut text = String::new();
+    for ((node, also_without_plan), risks) in groups {
+        let why = match also_without_plan {
+            true => format!(
+                "the files on {node} do not work now and would be read again; that breaks it without this plan too, sooner or later"
+            ),
+            false => "it works now and after each step, and the undo itself breaks it".to_owned(),
+        };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "    and {more} more");
+        let _ = writeln!(text, "    if the changes on {node} have to be undone, this breaks: {why}");
+        risks.iter().take(MOST_LINES).for_each(|risk| text.push_str(&undo_line(risk)));
+        text.push_str(&more(risks.len(), MOST_LINES, "      "));
     }
     text
+}
+
+fn undo_line(risk: &UndoRisk) -> String {
+    match risk {
+        UndoRisk::Breaks { step, connection, reason, passing, .. } => {
+            let until = if *passing { ", until the undo has ended" } else { "" };
+            format!("      {connection}, if undone after step {step}{until}\n        {}\n", escaped(reason))
+        }
+        UndoRisk::TooFew { step, service, left, of, needed, .. } => format!(
+            "      {service}, if undone after step {step}: {left} of {of} are left, and {needed} are needed\n"
+        ),
+    }
 }
 
 fn connections(checked: &Checked) -> String {

@@ -2,8 +2,8 @@
 //!
 //! What enters is a [`Draft`](crate::plan::Draft), what should be, what is, and what is known of running processes; what leaves is a [`Plan`], or a
 //! [`Counterexample`]: the first step at which a connection between components that worked stops working without the plan saying so, or at which
-//! too few members of etcd or API servers are left. The model is written apart from the planner: it reads of a plan only what the deeds do, in
-//! their order. Pure.
+//! too few members of etcd or API servers are left. What breaks only where a node undoes its changes bars no plan and is declared with it (`undone`). The model
+//! is written apart from the planner: it reads of a plan only what the deeds do, in their order. Pure.
 //!
 //! Of each instance of a service it knows what lies on disk, what it may have loaded (by the catalogue's reload table, in the worst case) and whether it
 //! is up; after each action every connection that the action can affect is verified again, each way, and so at each instant of the ways back that undo the
@@ -24,6 +24,7 @@ mod refusal;
 mod tests;
 mod trust;
 mod trust_files;
+mod undone;
 
 use std::collections::BTreeSet;
 
@@ -31,7 +32,7 @@ pub use plan::{Plan, check, check_rollback};
 
 use crate::desired::Survey;
 use crate::diff::unlisted;
-use crate::plan::model::checked::{Checked, Counterexample, Heals, Interruption, Least, When};
+use crate::plan::model::checked::{Checked, Counterexample, Heals, Interruption, Least, UndoRisk, When};
 use crate::plan::{Blocked, PlanContent, PlannedTransaction};
 use crate::trust::broken_authorities::authorities_of;
 use crate::trust::disk::Disk;
@@ -73,7 +74,8 @@ fn first((checked, faults): (Checked, Vec<Counterexample>)) -> Result<Checked, C
     faults.into_iter().next().map_or(Ok(checked), Err)
 }
 
-/// Everything that a plan breaks without saying so, the first first; what a connection does on the ways back once it is broken is not said again.
+/// Everything that a plan breaks without saying so, the first first, also what only an undo breaks, for which [`check`] refuses no plan; what a connection does on
+/// the ways back once it is broken is not said again.
 pub fn counterexamples(plan: &PlanContent, survey: &Survey, processes: &Processes) -> Vec<Counterexample> {
     let (_, faults) = played(plan, &waves(plan), survey, &Before::known(processes));
     once(faults)
@@ -82,13 +84,7 @@ pub fn counterexamples(plan: &PlanContent, survey: &Survey, processes: &Processe
 /// Of each connection and each service the first fault.
 fn once(faults: Vec<Counterexample>) -> Vec<Counterexample> {
     let mut named: BTreeSet<String> = BTreeSet::new();
-    let what = |fault: &Counterexample| match fault {
-        Counterexample::Broken { connection, .. } => connection.clone(),
-        Counterexample::TooFew { service, .. } => service.to_string(),
-        Counterexample::Trust { node, path, .. } => format!("{path} on {node}"),
-        Counterexample::Refused { when, .. } => when.to_string(),
-    };
-    faults.into_iter().filter(|fault| named.insert(what(fault))).collect()
+    faults.into_iter().filter(|fault| named.insert(fault.what())).collect()
 }
 
 /// What blocks a plan with a step that its node would refuse: nobody begins what cannot be ended.
@@ -150,7 +146,8 @@ fn played(
     let topology = topology(&survey.desired, &survey.observed, &world.disks);
     let loaded_otherwise =
         |input: &Input, world: &mut ClusterModel| otherwise(input, world, &topology, survey, processes);
-    let state = State::new(world, &topology, plan.created, loaded_otherwise);
+    let mut state = State::new(world, &topology, plan.created, loaded_otherwise);
+    let broken_on_disk = undone::broken_on_disk(&mut state);
     let connections =
         (0..topology.links.len()).filter(|index| *state.link(LinkId(*index)) == Verdict::Holds).count();
     let down = processes.down.iter().filter_map(|(service, node)| topology.of(service, node)).collect();
@@ -161,6 +158,7 @@ fn played(
         play.wave(wave);
     }
     let mut interruptions = BTreeSet::new();
+    let mut if_undone: Vec<UndoRisk> = Vec::new();
     let mut faults: Vec<(When, Counterexample)> = Vec::new();
     for shortage in std::mem::take(&mut play.shortages) {
         match shortage_of(shortage, &topology, processes) {
@@ -169,11 +167,15 @@ fn played(
         }
     }
     for found in std::mem::take(&mut play.breaks) {
+        let link = found.link;
         match break_of(found, &mut play, &topology, processes) {
             Ok(named) => {
                 interruptions.insert(named);
             }
-            Err((when, fault)) => faults.push((when, fault)),
+            Err((when, fault)) => match undone::also_without_plan(&broken_on_disk, link, &fault, plan) {
+                Some(risk) => if_undone.push(risk),
+                None => faults.push((when, fault)),
+            },
         }
     }
     if judges_end {
@@ -203,6 +205,7 @@ fn played(
         processes: Some(processes.known.keys().chain(&processes.down).collect::<BTreeSet<_>>().len()),
         least: least.collect(),
         interruptions: interruptions.into_iter().collect(),
+        if_undone: undone::once(if_undone),
     };
     (checked, faults.into_iter().map(|(_, fault)| fault).collect())
 }

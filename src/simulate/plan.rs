@@ -8,9 +8,9 @@ use std::ops::Deref;
 use serde::Serialize;
 
 use super::play::waves;
-use super::{Before, cannot_be_done, once, played, too_few_already};
+use super::{Before, cannot_be_done, once, played, too_few_already, undone};
 use crate::desired::Survey;
-use crate::plan::model::checked::{Counterexample, Interruption};
+use crate::plan::model::checked::{Checked, Counterexample, Interruption, UndoRisk};
 use crate::plan::{Draft, Passed, PlanContent, PlannedTransaction};
 use crate::trust::processes::Processes;
 use crate::trust::restored::Snapshots;
@@ -30,6 +30,13 @@ impl Deref for Plan {
 }
 
 impl Plan {
+    /// The same, of which no undo breaks what works: what every plan of the planner is like where no disk is broken already.
+    #[cfg(test)]
+    pub(crate) fn in_order(self) -> Self {
+        assert_eq!(self.undo_risks().collect::<Vec<_>>(), Vec::<&UndoRisk>::new());
+        self
+    }
+
     /// The same, for a run that passes over what is done of a longer plan: of that it holds nothing but the places.
     pub fn passing_over(self, passed: &[Passed]) -> Self {
         let Self(mut content) = self;
@@ -46,10 +53,10 @@ impl Plan {
 }
 
 /// The plan that a draft becomes, with what its simulation says. Where so much is down already that it would leave too little, that blocks it: no order could do
-/// better.
+/// better. What only an undo breaks is declared: the plan is made, and asks for the approval that fits ([`PlanContent::approval`]).
 ///
 /// # Errors
-/// It breaks something without saying so.
+/// A step of it breaks something without saying so.
 pub fn check(draft: Draft, survey: &Survey, processes: &Processes) -> Result<Plan, Counterexample> {
     let plan = draft.as_planned();
     if plan.visits.is_empty() {
@@ -58,8 +65,10 @@ pub fn check(draft: Draft, survey: &Survey, processes: &Processes) -> Result<Pla
     let outage_accepted = processes.outage_accepted || !plan.accepted_outages.is_empty();
     let processes = Processes { outage_accepted, ..processes.clone() };
     let (checked, faults) = played(plan, &waves(plan), survey, &Before::known(&processes));
+    let (risks, faults) = undone::apart(plan, faults);
     let Some(fault) = faults.into_iter().next() else {
-        return Ok(Plan(PlanContent { checked: Some(checked), ..draft.into_planned() }));
+        let checked = Some(declaring(checked, risks));
+        return Ok(Plan(PlanContent { checked, ..draft.into_planned() }));
     };
     let blocked = cannot_be_done(&fault).or_else(|| too_few_already(plan, &checked, &fault));
     match blocked {
@@ -76,7 +85,18 @@ pub fn check_rollback(draft: Draft, survey: &Survey, processes: &Processes, snap
     }
     let before = Before { snapshots, judges_end: false, ..Before::known(processes) };
     let (mut checked, faults) = played(plan, &waves(plan), survey, &before);
-    checked.interruptions.extend(once(faults).into_iter().map(Interruption::of));
+    let (mut risks, faults) = undone::apart(plan, faults);
+    let faults = once(faults);
+    // What it breaks is broken when it is undone, and is not said again.
+    let broken: Vec<String> = faults.iter().map(Counterexample::what).collect();
+    risks.retain(|risk| !broken.iter().any(|broken| broken == risk.what()));
+    checked.interruptions.extend(faults.into_iter().map(Interruption::of));
     checked.interruptions.sort();
-    Plan(PlanContent { checked: Some(checked), ..draft.into_planned() })
+    Plan(PlanContent { checked: Some(declaring(checked, risks)), ..draft.into_planned() })
+}
+
+/// The same with these risks besides those that what lies on the disks brings.
+fn declaring(mut checked: Checked, risks: Vec<UndoRisk>) -> Checked {
+    checked.if_undone = undone::once(checked.if_undone.into_iter().chain(risks).collect());
+    checked
 }

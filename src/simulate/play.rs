@@ -5,6 +5,7 @@
 //! all orders are covered by trying every state that one node passes through against every one of the other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::deeds::{Effect, UNPLAYED, refusal};
 use super::trust_files::Watch;
@@ -13,7 +14,7 @@ use crate::plan::{Action, Deed, PlanContent, PlannedTransaction};
 use crate::trust::health::{Count, Health};
 use crate::trust::judge::Verdict;
 use crate::trust::state::{Before, Loaded, State};
-use crate::trust::topology::{InputId, InstanceId, Kind, LinkId};
+use crate::trust::topology::{Half, InputId, InstanceId, Kind, LinkId};
 use crate::types::names::{Address, NodeName};
 use crate::types::place::Place;
 
@@ -27,6 +28,14 @@ pub(super) struct Break {
     pub(super) mended: Option<u32>,
     /// It holds as soon as these are restarted, which the plan tells a person to do.
     pub(super) told: BTreeSet<InstanceId>,
+}
+
+/// A state through which an input passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Passed {
+    loaded: Loaded,
+    /// Whether it passes through it only when its visit is undone.
+    is_undo: bool,
 }
 
 /// An instance that a visit has restarted.
@@ -62,7 +71,7 @@ pub(super) struct Play<'a> {
     /// The steps that cannot be done, and why.
     pub(super) refusals: Vec<(When, Address, String)>,
     /// Every state that the inputs of the visit pass through.
-    passed: BTreeMap<InputId, Vec<Loaded>>,
+    passed: BTreeMap<InputId, Vec<Passed>>,
     /// The counts before the visit.
     at_visit: Vec<Count>,
     /// How links stood before the visit, of those that stand otherwise since.
@@ -101,7 +110,7 @@ impl<'a> Play<'a> {
             self.forth(visit, true);
             return;
         }
-        let mut all: Vec<BTreeMap<InputId, Vec<Loaded>>> = Vec::new();
+        let mut all: Vec<BTreeMap<InputId, Vec<Passed>>> = Vec::new();
         let mut restarted: Vec<Restarted> = Vec::new();
         for visit in visits {
             // What is done in the cluster is not played, so nothing has to go back.
@@ -218,9 +227,13 @@ impl<'a> Play<'a> {
     fn changed(&mut self, inputs: &BTreeSet<InputId>, when: When) {
         for input in inputs {
             let passed = self.passed.entry(*input).or_default();
-            let loaded = self.state.loaded(*input);
-            passed
-                .extend(loaded.iter().filter(|loaded| !passed.contains(loaded)).copied().collect::<Vec<_>>());
+            let is_undo = matches!(when, When::WayBack(_));
+            for loaded in self.state.loaded(*input) {
+                match passed.iter_mut().find(|known| known.loaded == *loaded) {
+                    Some(known) => known.is_undo &= is_undo,
+                    None => passed.push(Passed { loaded: *loaded, is_undo }),
+                }
+            }
         }
         let mut counts = false;
         for (link, was, _) in self.state.look_again(inputs) {
@@ -325,7 +338,7 @@ impl<'a> Play<'a> {
     }
 
     /// Every state of one node of a wave against every state of each other one.
-    fn at_once(&mut self, visits: &[BTreeMap<InputId, Vec<Loaded>>]) {
+    fn at_once(&mut self, visits: &[BTreeMap<InputId, Vec<Passed>>]) {
         let topology = self.state.topology;
         let mut visit_of: BTreeMap<InputId, usize> = BTreeMap::new();
         for (index, passed) in visits.iter().enumerate() {
@@ -349,19 +362,47 @@ impl<'a> Play<'a> {
                     continue;
                 }
                 let states = |play: &Self, visit: &usize, input: InputId| {
-                    let mut states = play.state.loaded(input).to_vec();
+                    let stands = play.state.loaded(input).iter();
+                    let mut states: Vec<Passed> =
+                        stands.map(|loaded| Passed { loaded: *loaded, is_undo: false }).collect();
                     states.extend(
                         visits.get(*visit).and_then(|passed| passed.get(&input)).into_iter().flatten(),
                     );
                     states
                 };
                 let (shown, checked) = (states(self, one, half.shows), states(self, other, checks));
-                if let (Verdict::Fails(reason), since) = self.state.half(half, &shown, Some(&checked)) {
-                    self.broken(id, When::Step(since), &reason);
+                if let Some((when, reason)) = self.fails(half, &shown, &checked) {
+                    self.broken(id, when, &reason);
                     break;
                 }
             }
         }
+    }
+
+    /// Whether one side refuses the other in any of these states: on the way forth, or else where one of them is undone.
+    fn fails(&mut self, half: &Half, shown: &[Passed], checked: &[Passed]) -> Option<(When, Arc<str>)> {
+        let loaded = |states: &[Passed], of_undo: bool| -> Vec<Loaded> {
+            states.iter().filter(|state| of_undo || !state.is_undo).map(|state| state.loaded).collect()
+        };
+        let (forth, checked_forth) = (loaded(shown, false), loaded(checked, false));
+        if let (Verdict::Fails(reason), since) = self.state.half(half, &forth, Some(&checked_forth)) {
+            return Some((When::Step(since), reason));
+        }
+        let (all, all_checked) = (loaded(shown, true), loaded(checked, true));
+        let undone = |states: &[Passed]| -> Vec<Loaded> {
+            states.iter().filter(|state| state.is_undo).map(|state| state.loaded).collect()
+        };
+        for shown in undone(shown) {
+            if let (Verdict::Fails(reason), _) = self.state.half(half, &[shown], Some(&all_checked)) {
+                return Some((When::WayBack(shown.since), reason));
+            }
+        }
+        for checked in undone(checked) {
+            if let (Verdict::Fails(reason), _) = self.state.half(half, &all, Some(&[checked])) {
+                return Some((When::WayBack(checked.since), reason));
+            }
+        }
+        None
     }
 
     /// Whether what a person is told to restart mends a link that is still broken at the end.

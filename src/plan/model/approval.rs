@@ -1,11 +1,12 @@
 //! Who has to say yes to a plan, and how.
 //!
 //! What enters is a finished plan; what leaves is its tier. The upper tier is for what cannot be rolled back or takes a cluster down: dropping trust, removing a
-//! key from the snapshots, a loss of quorum of a cluster of several members, bringing back what has expired, and giving a certificate or file more than the layout
-//! gives it. Nothing else is in it, so that nobody gets used to it.
+//! key from the snapshots, a loss of quorum of a cluster of several members, an undo that would break what works now, bringing back what has expired, and giving a
+//! certificate or file more than the layout gives it. Nothing else is in it, so that nobody gets used to it.
 
 use std::collections::BTreeSet;
 
+use crate::plan::model::checked::UndoRisk;
 use crate::plan::{Action, Deed, Phase, PlanContent, Privileged};
 use crate::types::names::AuthorityName;
 
@@ -28,6 +29,7 @@ impl PlanContent {
     pub fn approval(&self) -> Approval {
         let mut what: Vec<&str> = Vec::new();
         let mut why = self.accepted_outages.clone();
+        why.extend(self.undo_breaks());
         if !why.is_empty() {
             what.push("outage");
         }
@@ -89,10 +91,35 @@ impl PlanContent {
             1 => why.push("This interrupts what works now, as the plan says.".to_owned()),
             outages => why.push(format!("This interrupts {outages} things that work now, as the plan says.")),
         }
+        if runs && self.undo_risks().next().is_some() {
+            why.push(
+                "If a step or a health check fails, undoing the rollback interrupts what works now, as the plan says."
+                    .to_owned(),
+            );
+        }
         match why.is_empty() {
             true => Approval::Ordinary,
             false => Approval::Upper { name: format!("{}/rollback", self.cluster), why },
         }
+    }
+
+    /// What would not work if a node undid its changes, and works for as long as the plan is left alone.
+    ///
+    /// A run undoes changes by itself, where a step or a health check fails and nobody is asked any more: so an outage that may come of it is approved before, by the
+    /// same name as one that is planned. What breaks without the plan as well, as soon as a node's disk is read again, is shown and needs no more than a yes: it is no
+    /// outage that the plan brings, and the plan is what ends that danger. A timer that had to wait for a person with it would leave the cluster in it.
+    pub fn undo_risks(&self) -> impl Iterator<Item = &UndoRisk> {
+        let all = self.checked.iter().flat_map(|checked| &checked.if_undone);
+        all.filter(|risk| !risk.is_also_without_plan())
+    }
+
+    fn undo_breaks(&self) -> Option<String> {
+        let nodes: BTreeSet<&str> = self.undo_risks().map(|risk| risk.node().as_str()).collect();
+        let nodes: Vec<&str> = nodes.into_iter().collect();
+        (!nodes.is_empty()).then(|| {
+            let nodes = nodes.join(", ");
+            format!("if a step or a health check fails, undoing the changes on {nodes} breaks what works now")
+        })
     }
 
     /// Each privilege that it gives, in words, with the names of what is given it: those on several nodes once.

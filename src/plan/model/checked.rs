@@ -24,6 +24,9 @@ pub struct Checked {
     /// What the plan interrupts, as it says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interruptions: Vec<Interruption>,
+    /// What would not work if the changes on a node had to be undone, although every step of the plan is in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub if_undone: Vec<UndoRisk>,
 }
 
 /// How many instances of a service work at the worst moment.
@@ -138,6 +141,93 @@ impl Interruption {
     }
 }
 
+/// Something that would not work if a node undid its changes, as it does where a step or a health check fails.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum UndoRisk {
+    /// A connection does not work.
+    Breaks {
+        /// The node that undoes its changes.
+        node: NodeName,
+        /// The last action that was done before.
+        step: u32,
+        /// The connection.
+        connection: String,
+        /// Why.
+        reason: String,
+        /// Whether it works again when the undo has ended.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        passing: bool,
+        /// Whether it would not work without the plan either, as soon as what is on this node's disk is read again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        also_without_plan: bool,
+    },
+    /// Too few instances of a service are left while one is restarted.
+    TooFew {
+        /// The node that undoes its changes.
+        node: NodeName,
+        /// The last action that was done before.
+        step: u32,
+        /// The service.
+        service: ServiceName,
+        /// How many are left.
+        left: usize,
+        /// How many there are.
+        of: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+}
+
+impl UndoRisk {
+    /// What only undoing a node's changes breaks; nothing where a step breaks it, or leaves it wrong.
+    pub(crate) fn of(fault: &Counterexample, node: &NodeName, also_without_plan: bool) -> Option<Self> {
+        let When::WayBack(step) = fault.when() else { return None };
+        let node = node.clone();
+        match fault {
+            Counterexample::Broken { connection, reason, heals, .. } => {
+                let passing = match heals {
+                    Heals::Step(_) => true,
+                    // By these it is said how the plan's end is mended, to which an undo does not lead.
+                    Heals::Restart(_) | Heals::Never => false,
+                };
+                let (connection, reason) = (connection.clone(), reason.clone());
+                Some(Self::Breaks { node, step, connection, reason, passing, also_without_plan })
+            }
+            Counterexample::TooFew { service, left, of, needed, .. } => {
+                let (service, left, of, needed) = (service.clone(), *left, *of, *needed);
+                Some(Self::TooFew { node, step, service, left, of, needed })
+            }
+            // Both are judged after steps only.
+            Counterexample::Trust { .. } | Counterexample::Refused { .. } => None,
+        }
+    }
+
+    /// What breaks: a connection, or a service.
+    pub fn what(&self) -> &str {
+        match self {
+            Self::Breaks { connection, .. } => connection,
+            Self::TooFew { service, .. } => service.as_str(),
+        }
+    }
+
+    /// The node that undoes its changes.
+    pub fn node(&self) -> &NodeName {
+        match self {
+            Self::Breaks { node, .. } | Self::TooFew { node, .. } => node,
+        }
+    }
+
+    /// Whether it comes from what is on the node's disk already, and not from the plan.
+    pub fn is_also_without_plan(&self) -> bool {
+        match self {
+            Self::Breaks { also_without_plan, .. } => *also_without_plan,
+            // It takes the restart of an instance, and that is part of the undo.
+            Self::TooFew { .. } => false,
+        }
+    }
+}
+
 /// A plan that breaks something without saying so: a fault of the planner, never of the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Counterexample {
@@ -191,6 +281,28 @@ pub enum Counterexample {
         /// How many are needed.
         needed: usize,
     },
+}
+
+impl Counterexample {
+    /// When it shows.
+    pub fn when(&self) -> When {
+        match self {
+            Self::Broken { when, .. }
+            | Self::Trust { when, .. }
+            | Self::Refused { when, .. }
+            | Self::TooFew { when, .. } => *when,
+        }
+    }
+
+    /// What breaks: a connection, a service, a file, or the step itself.
+    pub(crate) fn what(&self) -> String {
+        match self {
+            Self::Broken { connection, .. } => connection.clone(),
+            Self::TooFew { service, .. } => service.to_string(),
+            Self::Trust { node, path, .. } => format!("{path} on {node}"),
+            Self::Refused { when, .. } => when.to_string(),
+        }
+    }
 }
 
 /// A moment of a run.

@@ -23,6 +23,7 @@ mod faults;
 mod random;
 mod rollbacks;
 mod trust;
+mod undone;
 mod ways_back;
 
 const NODES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];

@@ -30,7 +30,7 @@ fn facts_of<'s>(survey: &'s mut Survey, node: &str) -> &'s mut crate::protocol::
     facts
 }
 
-fn file_of<'s>(survey: &'s mut Survey, node: &str, path: &str) -> &'s mut FileFacts {
+pub(super) fn file_of<'s>(survey: &'s mut Survey, node: &str, path: &str) -> &'s mut FileFacts {
     let Some(Seen::Present(file)) = facts_of(survey, node).files.get_mut(path) else { panic!("{path}") };
     file
 }

@@ -31,6 +31,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::property::properties::{CLOCKS, Shared, Trouble, trouble};
+use crate::support::cluster::in_order;
 
 pub(crate) const MOST: usize = 7;
 
@@ -200,7 +201,7 @@ impl Cluster {
         let survey = self.survey();
         let differences = diff(&survey.desired, &survey.observed, (self.now)());
         let draft = self.input(&survey, differences, |input| draft(input).unwrap());
-        check(cut(draft), &survey, &Processes::of(&survey.observed))
+        check(cut(draft), &survey, &Processes::of(&survey.observed)).map(in_order)
     }
 
     pub(crate) fn way_back(&self, run: &str) -> Plan {

@@ -35,6 +35,8 @@ use pki::x509::Sha256;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::support::cluster::in_order;
+
 const HEAD: &str = "apiVersion: pki/v1alpha1
 kind: ClusterPKI
 metadata: { name: random }
@@ -326,7 +328,9 @@ impl Cluster {
     }
 
     fn plan(&self) -> Plan {
-        self.input(diff, |input| check(draft(input).unwrap(), input.survey, &Processes::default()).unwrap())
+        self.input(diff, |input| {
+            in_order(check(draft(input).unwrap(), input.survey, &Processes::default()).unwrap())
+        })
     }
 
     fn apply(&self, plan: &Plan) -> Report {

@@ -1,6 +1,7 @@
 //! What people and time do to a cluster, on real files: what is said of it, what an apply makes of it, and the way back.
 
 pub(crate) mod as_declared;
+pub(crate) mod broken_on_disk;
 pub(crate) mod directories;
 pub(crate) mod etcd_snapshots;
 pub(crate) mod external;

@@ -235,7 +235,7 @@ fn a_plan_ends_with_the_phase_that_was_named_and_counts_no_more_than_it_does() {
     assert_eq!((whole.summary.renew, first.summary.renew), (33, 15));
     assert_eq!((whole.summary.restart, first.summary.restart), (15, 6));
     assert_eq!(first.summary.unchanged, whole.summary.unchanged + 18);
-    let checked = check(Draft::by_hand(first), &survey, &Processes::of(&survey.observed)).unwrap();
+    let checked = check(Draft::by_hand(first), &survey, &Processes::of(&survey.observed)).unwrap().in_order();
     let text = crate::output::plan(&checked);
     assert!(text.contains("    Left for a later run: phase ordinary, to do everything else.\n"), "{text}");
     let last = "Plan: renew 15, issue 0, trust 0, remove 0, restart 6, repair 0. Phases 1 of 2.";

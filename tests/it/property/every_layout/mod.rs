@@ -34,6 +34,7 @@ use proptest::sample::Index;
 
 use crate::property::members::{address, name};
 use crate::property::properties::{CLOCKS, Shared, Trouble, trouble};
+use crate::support::cluster::in_order;
 
 use judge::{Node, bundles, filled, leaves, missing};
 use layouts::{Can, LAYOUTS, Layout};
@@ -187,7 +188,7 @@ impl Cluster {
             signed: &Default::default(),
             place: &|_| None,
         });
-        check(draft.unwrap(), &survey, &Processes::of(&survey.observed))
+        check(draft.unwrap(), &survey, &Processes::of(&survey.observed)).map(in_order)
     }
 
     /// Carries out a plan, and judges after each of its events.

@@ -36,6 +36,8 @@ use pki::types::names::NodeName;
 use pki::types::profile_name::ProfileName;
 use pki::x509::Sha256;
 
+use crate::support::cluster::in_order;
+
 /// How long anything may take that should take no time.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -266,7 +268,7 @@ impl Spec {
             place: &|_| None,
         };
         let draft = pki::plan::draft(&input).unwrap();
-        check(draft, &survey, &Processes::default()).unwrap()
+        in_order(check(draft, &survey, &Processes::default()).unwrap())
     }
 
     /// Does what a plan says. What should be is not asked of the nodes again, so that what is said is the run's.

@@ -69,7 +69,7 @@ fn plan_of(survey: &Survey) -> Plan {
         signed: &Default::default(),
         place: &|_| None,
     });
-    check(draft.unwrap(), survey, &Processes::of(&survey.observed)).unwrap()
+    check(draft.unwrap(), survey, &Processes::of(&survey.observed)).unwrap().in_order()
 }
 
 fn distrust(survey: &mut Survey) {
