@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# What the lab's scripts share: names, the lock, nodes' life, and removal. Sourced by them, never run by itself.
+# What the scripts of labs share: names, the lock, bases, nodes' life, and removal. Sourced by them, never run by itself.
 #
-# Everything that a lab makes is found again by its name, so that `down` needs no memory of an `up` that was killed:
+# Everything that a lab makes is found again by its name, so that `down` needs no memory of an `up` that was killed. These are the names
+# of the lab beside this file; one of another kind, which may be up at the same time, has others (`name_lab`).
 #
 #   $LAB/base-SUITE          the Debian that nodes of that suite start from; kept by `down`
 #   $LAB/lock                taken by each script while it changes the lab
@@ -13,10 +14,22 @@
 #   pkilabINDEX              the host's end of a node's veth pair
 #   CGROUP/pki-lab/NODE      a node's processes, in each hierarchy in which systemd keeps its units
 
-LAB=${PKI_LAB:-/var/lib/pki-lab}
-LAB_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-NODES=$LAB/nodes
-BRIDGE=pki-lab
+LAB_SCRIPTS=$(cd "$(dirname "$0")" && pwd)
+
+# name_lab VARIABLE DIRECTORY NAME NETWORK SCRIPTS: the variable that names the directory, or else DIRECTORY; the name of the bridge, with
+# which other names begin; the network, in which this machine is .1 and the nodes are .11, .12, ...; where the scripts are in the project.
+name_lab() {
+  LAB_VARIABLE=$1
+  LAB=${!1:-$2}
+  NODES=$LAB/nodes
+  BRIDGE=$3
+  # The kernel allows 15 characters.
+  LINK=${3//-/}
+  NETWORK=$4
+  SCRIPTS=$5
+}
+
+name_lab PKI_LAB /var/lib/pki-lab pki-lab 10.77.0 tests/lab
 INOTIFY_LIMIT=/proc/sys/fs/inotify/max_user_instances
 # How long nodes may take to shut down before they are killed, and to start before that is a failure.
 STOP_SECONDS=${PKI_LAB_STOP_SECONDS:-10}
@@ -26,7 +39,7 @@ START_SECONDS=${PKI_LAB_START_SECONDS:-60}
 NOT_POSSIBLE=77
 
 complain() {
-  echo "tests/lab/${0##*/}: $*" >&2
+  echo "$SCRIPTS/${0##*/}: $*" >&2
 }
 
 fail() {
@@ -40,14 +53,14 @@ not_possible() {
 }
 
 usage() {
-  echo "usage: tests/lab/${0##*/} $*" >&2
+  echo "usage: $SCRIPTS/${0##*/} $*" >&2
   exit 2
 }
 
 require_root() {
   [ "$(id -u)" -eq 0 ] || not_possible "only root makes machines and networks"
   # Overlay mounts separate paths by ':' and ',', mountinfo escapes spaces, and what is under the path is removed.
-  [[ $LAB =~ ^(/[A-Za-z0-9_][A-Za-z0-9._-]*){2,}$ ]] || fail "PKI_LAB is no plain absolute path at least two deep: $LAB"
+  [[ $LAB =~ ^(/[A-Za-z0-9_][A-Za-z0-9._-]*){2,}$ ]] || fail "$LAB_VARIABLE is no plain absolute path at least two deep: $LAB"
   # Modes of files in nodes are part of what is tested.
   umask 022
 }
@@ -78,6 +91,141 @@ seconds_since() {
   printf '%d.%d s' $((spent / 1000)) $((spent % 1000 / 100))
 }
 
+# ---- what is needed -----------------------------------------------------------------------------------------------------------------
+
+install_missing() {
+  install_missing_programs debootstrap=debootstrap systemd-nspawn=systemd-container ssh=openssh-client ip=iproute2
+  grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || not_possible "the kernel has no overlayfs"
+  [ -n "$(cgroup_roots)" ] || not_possible "no cgroup hierarchy for systemd is mounted"
+}
+
+# install_missing_programs PROGRAM=PACKAGE...: by Debian's package that brings it.
+install_missing_programs() {
+  local program missing=()
+  for program in "$@"; do
+    command -v "${program%%=*}" >/dev/null || missing+=("${program#*=}")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  [ -e /etc/debian_version ] || not_possible "not installed: ${missing[*]} (only on Debian this installs them)"
+  if ! (apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}") >"$LAB/install.log" 2>&1; then
+    not_possible "${missing[*]} cannot be installed; see $LAB/install.log"
+  fi
+  rm -f "$LAB/install.log"
+}
+
+# raise_limits NODES INSTANCES: the root users of all nodes count as one. A node whose systemd gets no inotify instance stops, or its
+# services fail.
+raise_limits() {
+  local limit needed
+  limit=$(cat "$INOTIFY_LIMIT")
+  needed=$((128 + $1 * $2))
+  # What another lab has asked for is for its nodes.
+  [ -z "$(other_lab)" ] || needed=$((limit + $1 * $2))
+  if [ "$limit" -lt "$needed" ]; then
+    echo "$limit" >"$LAB/limit-before"
+    echo "$needed" >"$INOTIFY_LIMIT" || not_possible "no more than $limit inotify instances are allowed"
+  fi
+}
+
+# ---- what nodes are made of ---------------------------------------------------------------------------------------------------------
+
+# keep_base SUITE RECIPE: the base is there as `build_base SUITE DIRECTORY` makes it; made anew where it was made by another recipe.
+keep_base() {
+  local suite=$1 recipe=$2 began
+  [ "$(cat "$LAB/base-$suite.recipe" 2>/dev/null)" != "$recipe" ] || return 0
+  began=$(milliseconds)
+  echo "building the base of $suite, once"
+  rm -rf --one-file-system "$LAB/base-$suite" "$LAB/base-$suite.recipe"
+  build_base "$suite" "$LAB/base-$suite.new"
+  mv "$LAB/base-$suite.new" "$LAB/base-$suite"
+  echo "$recipe" >"$LAB/base-$suite.recipe"
+  echo "base of $suite built in $(seconds_since "$began")"
+}
+
+make_keys() {
+  ssh-keygen -q -t ed25519 -N '' -C "$BRIDGE" -f "$LAB/id_ed25519"
+  : >"$LAB/known_hosts"
+  : >"$LAB/ssh_config"
+}
+
+make_nodes_directory() {
+  mkdir -m 0700 "$NODES"
+  mount -t tmpfs -o mode=0700 "$BRIDGE-nodes" "$NODES" || not_possible "no tmpfs can be mounted"
+}
+
+make_node_directory() {
+  local node=$1 index=$2
+  mkdir -p "$NODES/$node"/{upper,work,root}
+  echo "$index" >"$NODES/$node/index"
+  echo "$NETWORK.$((10 + index))" >"$NODES/$node/address"
+}
+
+# make_root NODE BASE HOSTS: a root of its own over the base (several are separated by colons, the uppermost first), with its name, the
+# names of others and our key.
+make_root() {
+  local node=$1 hosts=$3 root=$NODES/$1/root
+  # With redirect_dir a directory of the base can be renamed, as on a disk.
+  mount -t overlay -o "lowerdir=$2,upperdir=$NODES/$node/upper,workdir=$NODES/$node/work,redirect_dir=on" \
+    "$BRIDGE-$node" "$root" || not_possible "no overlayfs can be mounted"
+  echo "$node" >"$root/etc/hostname"
+  printf '%s' "$hosts" >"$root/etc/hosts"
+  # A machine without an id counts as new and enables every unit.
+  tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
+  install -m 0600 "$LAB/id_ed25519.pub" "$root/root/.ssh/authorized_keys"
+}
+
+make_host_keys() {
+  local node=$1 root=$NODES/$1/root address public
+  address=$(cat "$NODES/$node/address")
+  ssh-keygen -q -t ed25519 -N '' -C "$node" -f "$root/etc/ssh/ssh_host_ed25519_key"
+  ssh-keygen -q -t ecdsa -N '' -C "$node" -f "$root/etc/ssh/ssh_host_ecdsa_key"
+  for public in "$root"/etc/ssh/ssh_host_*_key.pub; do
+    echo "$node,$address $(cat "$public")" >>"$LAB/known_hosts"
+  done
+  printf 'Host %s\n  HostName %s\n' "$node" "$address" >>"$LAB/ssh_config"
+}
+
+# What is said of all hosts comes after what is said of one.
+finish_ssh_config() {
+  cat >>"$LAB/ssh_config" <<END
+Host *
+  User root
+  IdentityFile $LAB/id_ed25519
+  IdentitiesOnly yes
+  UserKnownHostsFile $LAB/known_hosts
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+  BatchMode yes
+END
+}
+
+# make_network NODE...: the bridge, and a network namespace with an address for each node.
+make_network() {
+  local node index
+  if ip -4 route show table all | grep -qE "(^| )$NETWORK\.[0-9]"; then
+    not_possible "this machine already uses $NETWORK.0/24"
+  fi
+  mountpoint -q /run/netns || : >"$LAB/made-netns-mount"
+  {
+    echo "link add $BRIDGE type bridge"
+    echo "link set $BRIDGE alias $LAB addrgenmode none up"
+    echo "address add $NETWORK.1/24 dev $BRIDGE"
+    for node in "$@"; do
+      index=$(cat "$NODES/$node/index")
+      echo "netns add $BRIDGE-$node"
+      echo "link add $LINK$index type veth peer name eth0 netns $BRIDGE-$node"
+      echo "link set $LINK$index addrgenmode none master $BRIDGE up"
+    done
+  } | ip -batch - || not_possible "the kernel refuses a bridge, a network namespace or a veth pair"
+  for node in "$@"; do
+    ip -n "$BRIDGE-$node" -batch - <<END || not_possible "the kernel refuses an address in a network namespace"
+link set lo up
+link set eth0 addrgenmode none up
+address add $(cat "$NODES/$node/address")/24 dev eth0
+END
+  done
+}
+
 # ---- processes ----------------------------------------------------------------------------------------------------------------------
 
 # The roots of the cgroup hierarchies in which systemd keeps its units. Nodes that shared one cgroup would stop each other's services.
@@ -88,7 +236,7 @@ cgroup_roots() {
 node_cgroups() {
   local root
   for root in $(cgroup_roots); do
-    [ ! -d "$root/pki-lab/$1" ] || echo "$root/pki-lab/$1"
+    [ ! -d "$root/$BRIDGE/$1" ] || echo "$root/$BRIDGE/$1"
   done
 }
 
@@ -105,7 +253,7 @@ node_processes() {
 nodes_with_cgroups() {
   local root cgroup
   for root in $(cgroup_roots); do
-    for cgroup in "$root"/pki-lab/*/; do
+    for cgroup in "$root/$BRIDGE"/*/; do
       [ ! -d "$cgroup" ] || basename "$cgroup"
     done
   done | sort -u
@@ -115,12 +263,46 @@ nodes_with_cgroups() {
 start_node() {
   local node=$1 root
   for root in $(cgroup_roots); do
-    mkdir -p "$root/pki-lab/$node" || not_possible "no cgroup can be made in $root"
+    mkdir -p "$root/$BRIDGE/$node" || not_possible "no cgroup can be made in $root"
   done
   setsid "$LAB_SCRIPTS/boot" "$node" </dev/null >>"$NODES/$node/console" 2>&1 9>&- &
   echo $! >"$NODES/$node/pid"
   # Its end is found out by looking, not reported by the shell.
   disown $!
+}
+
+# run_node NODE ARGUMENT...: as this process and its children, until the node is off; the arguments are further ones for nspawn.
+run_node() {
+  local node=$1 cgroups cgroup arguments rebooting code child
+  shift
+  # From here on each process of the node is in its own cgroup.
+  mapfile -t cgroups < <(node_cgroups "$node")
+  [ ${#cgroups[@]} -gt 0 ] || fail "$node has been removed"
+  for cgroup in "${cgroups[@]}"; do
+    echo $$ >"$cgroup/cgroup.procs"
+  done
+  arguments=(
+    --quiet --boot --directory="$NODES/$node/root" --machine="$node"
+    # Without these two a systemd on the host would be needed.
+    --register=no --keep-unit
+    --network-namespace-path="/run/netns/$BRIDGE-$node"
+    --resolv-conf=off --timezone=off --link-journal=no --console=read-only
+    "$@"
+  )
+  # The code with which nspawn asks its supervisor to start the machine again.
+  rebooting=133
+  code=$rebooting
+  while [ "$code" -eq "$rebooting" ]; do
+    systemd-nspawn "${arguments[@]}" &
+    child=$!
+    trap 'kill -TERM "$child" 2>/dev/null || true' TERM
+    # A signal ends `wait` before the child has ended.
+    while kill -0 "$child" 2>/dev/null; do
+      code=0
+      wait "$child" || code=$?
+    done
+  done
+  exit "$code"
 }
 
 # Whether what supervises the node lives. A stale pid may be another program's: it counts only from the node's cgroup.
@@ -187,13 +369,52 @@ wait_for_node() {
   return 1
 }
 
+# wait_for_all BEGAN NODE...: until all of them answer; says after how long each did. Where none can run, that ends this script.
+wait_for_all() {
+  local began=$1 node process waiting=() probe
+  shift
+  for node in "$@"; do
+    (
+      if output=$(wait_for_node "$node" 2>&1); then
+        echo "$node $(cat "$NODES/$node/address") $(cat "$NODES/$node/suite") $output after $(seconds_since "$began")" >"$NODES/$node/ready"
+      else
+        echo "$output" >"$NODES/$node/complaint"
+        exit 1
+      fi
+    ) 2>/dev/null 9>&- &
+    waiting+=($!)
+  done
+  for process in "${waiting[@]}"; do
+    # Each by its number: `wait -n` may forget one of several that end at the same time.
+    wait "$process" && continue
+    kill "${waiting[@]}" 2>/dev/null || true
+    cat "$NODES"/*/complaint >&2 || echo "$SCRIPTS/up: a node failed without a word" >&2
+    # A node that fails is the lab's fault only where nspawn can run at all.
+    if ! probe=$(systemd-nspawn --quiet --register=no --keep-unit --read-only --directory="$LAB/base-$(cat "$NODES/$1/suite")" true 2>&1 </dev/null); then
+      not_possible "systemd-nspawn cannot run: $(tail -n 1 <<<"$probe")"
+    fi
+    exit 1
+  done
+  for node in "$@"; do
+    cat "$NODES/$node/ready"
+  done
+}
+
 # ---- removal ------------------------------------------------------------------------------------------------------------------------
+
+clean_up_after_failure() {
+  local code=$1
+  trap - EXIT INT TERM
+  [ "$code" -eq "$NOT_POSSIBLE" ] || complain "failed: removing what was made"
+  (remove_lab) || complain "not all of it could be removed: run $SCRIPTS/down"
+  exit "$code"
+}
 
 # Removes whatever is left of a lab, complete or not, except the bases and the lock.
 remove_lab() {
   local owner nodes node
   owner=$(bridge_owner)
-  [ -z "$owner" ] || [ "$owner" = "$LAB" ] || fail "the lab that is up belongs to another directory: PKI_LAB=$owner tests/lab/down"
+  [ -z "$owner" ] || [ "$owner" = "$LAB" ] || fail "the lab that is up belongs to another directory: $LAB_VARIABLE=$owner $SCRIPTS/down"
 
   mapfile -t nodes < <(nodes_with_cgroups)
   for node in "${nodes[@]}"; do
@@ -202,7 +423,7 @@ remove_lab() {
   done
   shut_down_nodes "${nodes[@]}"
   for node in $(cgroup_roots); do
-    [ ! -d "$node/pki-lab" ] || rmdir "$node/pki-lab"
+    [ ! -d "$node/$BRIDGE" ] || rmdir "$node/$BRIDGE"
   done
 
   remove_network
@@ -212,10 +433,34 @@ remove_lab() {
     rmdir "/run/systemd/nspawn/propagate/$node" 2>/dev/null || true
   done
   rm -rf --one-file-system "$NODES" "$LAB"/base-*.new "$LAB"/base-*.disk
-  if [ -e "$LAB/limit-before" ]; then
-    cat "$LAB/limit-before" >"$INOTIFY_LIMIT"
-  fi
+  restore_limits
   rm -f "$LAB"/{limit-before,wanted,ssh_config,known_hosts,id_ed25519,id_ed25519.pub}
+}
+
+# Sets the limit back, or leaves that to another lab that needs it: the lowest that any of them found was there before all of them.
+restore_limits() {
+  local before other theirs
+  [ -e "$LAB/limit-before" ] || return 0
+  before=$(cat "$LAB/limit-before")
+  other=$(other_lab)
+  if [ -z "$other" ]; then
+    echo "$before" >"$INOTIFY_LIMIT"
+    return
+  fi
+  theirs=$(cat "$other/limit-before" 2>/dev/null || echo "$before")
+  echo $((before < theirs ? before : theirs)) >"$other/limit-before"
+}
+
+# The directory of a lab of another kind that is up; empty without one.
+other_lab() {
+  local alias
+  for alias in /sys/class/net/pki-*/ifalias; do
+    # Without any, the pattern stands for itself.
+    if [ "$alias" != "/sys/class/net/$BRIDGE/ifalias" ] && [ -d "$(cat "$alias" 2>/dev/null)" ]; then
+      cat "$alias"
+      return
+    fi
+  done
 }
 
 # The directory of the lab that the bridge belongs to; empty without a bridge.
@@ -227,17 +472,21 @@ bridge_owner() {
 remove_network() {
   local link namespace
   # A namespace that a process still holds open keeps its veth: that one is removed by its end on the host.
-  for link in /sys/class/net/pkilab*; do
+  for link in /sys/class/net/"$LINK"*; do
     [ ! -e "$link" ] || ip link delete "${link##*/}"
   done
-  for namespace in /run/netns/pki-lab-*; do
+  for namespace in /run/netns/"$BRIDGE"-*; do
     [ ! -e "$namespace" ] || ip netns delete "${namespace##*/}"
   done
   [ ! -e "/sys/class/net/$BRIDGE" ] || ip link delete "$BRIDGE"
   # `ip netns add` mounts this directory upon itself when it makes the machine's first namespace.
-  if [ -e "$LAB/made-netns-mount" ] && [ -z "$(ls -A /run/netns 2>/dev/null)" ]; then
-    ! mountpoint -q /run/netns || umount /run/netns
-    rmdir /run/netns 2>/dev/null || true
+  if [ -e "$LAB/made-netns-mount" ]; then
+    if [ -n "$(other_lab)" ]; then
+      : >"$(other_lab)/made-netns-mount"
+    elif [ -z "$(ls -A /run/netns 2>/dev/null)" ]; then
+      ! mountpoint -q /run/netns || umount /run/netns
+      rmdir /run/netns 2>/dev/null || true
+    fi
   fi
   rm -f "$LAB/made-netns-mount"
 }
