@@ -329,6 +329,10 @@ shut_down_nodes() {
 kill_nodes() {
   local node processes cgroup deadline=$((SECONDS + STOP_SECONDS))
   for node in "$@"; do
+    # What is killed has to run once more to end, which a lab of little weight might not for long.
+    for cgroup in $(node_cgroups "$node"); do
+      [ ! -e "${cgroup%/*}/cpu.shares" ] || echo 1024 >"${cgroup%/*}/cpu.shares"
+    done
     while processes=$(node_processes "$node") && [ -n "$processes" ]; do
       # shellcheck disable=SC2086 # One process a word.
       kill -KILL $processes 2>/dev/null || true
