@@ -272,7 +272,9 @@ fn what_a_killed_node_left_open_is_undone_by_the_next_run() {
 #[test]
 fn a_silent_controller_is_taken_for_dead() {
     let due = Due::new();
-    let session = Session { silence: Duration::from_secs(1), ..Session::default() };
+    // A machine that is busy with other tests may hold up a heartbeat, each of which comes after a quarter of it.
+    let silence = Duration::from_secs(4);
+    let session = Session { silence, ..Session::default() };
     let (heartbeat, heartbeats) = std::sync::mpsc::channel();
     let tell = move |message: &[u8]| {
         if message == b"\"heartbeat\"" {
@@ -285,10 +287,9 @@ fn a_silent_controller_is_taken_for_dead() {
     due.begin_by_hand(&mut remote);
     // As long as heartbeats come, nothing else has to.
     let begun = Instant::now();
-    for _ in 0..5 {
+    while begun.elapsed() <= silence {
         heartbeats.recv_timeout(DEADLINE).unwrap();
     }
-    assert!(begun.elapsed() >= Duration::from_secs(1));
     assert!(remote.observe(&ObserveRequest::default()).is_ok());
     // Whoever is stopped says nothing, and its end of the connection stays open.
     let silent = Arc::clone(&served.tap);
