@@ -33,7 +33,7 @@ impl Desired {
         for (name, node) in &mut self.nodes {
             let Some(facts) = observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
             // Several flags may name one file, by one path or by two.
-            let mut elsewhere: BTreeMap<&str, Named> = BTreeMap::new();
+            let mut elsewhere: BTreeMap<&str, (Named, &FileFacts)> = BTreeMap::new();
             for named in named(facts) {
                 if is_managed(node, facts, &named.path) {
                     continue;
@@ -42,15 +42,14 @@ impl Desired {
                     // Nothing is there to be written, and who reads it does not start before that is put right.
                     Some(Ok(None)) => {}
                     Some(Ok(Some(file))) if !facts.certificates(&named.path).is_empty() => {
-                        elsewhere.entry(&file.resolved).or_insert(named);
+                        elsewhere.entry(&file.resolved).or_insert((named, file));
                     }
                     Some(Ok(Some(_)) | Err(_)) | None => {
                         keys.keys().for_each(|any| consumer(node, any, &named));
                     }
                 }
             }
-            for named in elsewhere.into_values() {
-                let Some(Ok(Some(file))) = facts.files.get(&named.path).map(Seen::known) else { continue };
+            for (named, file) in elsewhere.into_values() {
                 let held = facts.certificates(&named.path);
                 // Behind a leaf stands its chain, which nobody trusts for standing there.
                 if held.first().is_none_or(|first| !first.facts().is_ca()) {
