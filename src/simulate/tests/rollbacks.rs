@@ -1,6 +1,7 @@
 //! Going back is simulated with what the snapshots tell, and what breaks on it is named.
 
 use super::*;
+use crate::plan::resume::rollback::tests::back;
 use crate::protocol::facts::VisitState;
 use crate::protocol::snapshots::{Brief, ChangedPath, FileBrief, SnapshotFacts, VisitId};
 
@@ -71,24 +72,7 @@ fn peer(certificate: &str, key: &str) -> Vec<ChangedPath> {
 /// The planner's own way back.
 fn planned_back(paths: Vec<ChangedPath>) -> Plan {
     let (survey, snapshots) = (agreement(), snapshots(paths));
-    let differences = &crate::diff::Differences::without_findings(&survey.desired, &survey.observed, now());
-    let spec = SpecReference {
-        file: "spec.yaml".to_owned(),
-        sha256: Sha256::of(SPEC.as_bytes()),
-        commit: None,
-        files: Default::default(),
-    };
-    let (options, place) = (&Options::default(), &|_: &[String]| None);
-    let input = PlanInput {
-        survey: &survey,
-        differences,
-        now: now(),
-        spec,
-        options,
-        signed: &Default::default(),
-        place,
-    };
-    let back = crate::plan::rollback(&input, &snapshots, None).unwrap();
+    let back = back(&survey, &snapshots);
     check_rollback(back.draft, &survey, &Processes::default(), &snapshots)
 }
 

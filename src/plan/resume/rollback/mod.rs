@@ -502,4 +502,4 @@ fn brief(brief: &Brief) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

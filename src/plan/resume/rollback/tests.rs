@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use crate::desired::Survey;
 use crate::diff::Differences;
 use crate::observe::survey::tests::{agreement, now};
-use crate::plan::{Deed, Expected, Input, Options, PlanContent, rollback};
+use crate::plan::{Deed, Expected, Input, Options, PlanContent, Rollback, rollback};
 use crate::protocol::facts::VisitState;
 use crate::protocol::file::SpecReference;
 use crate::protocol::snapshots::{Brief, ChangedPath, FileBrief, SnapshotFacts, VisitId};
 use crate::types::names::NodeName;
 use crate::x509::Sha256;
+
+type Snapshots = BTreeMap<NodeName, Vec<SnapshotFacts>>;
 
 const PATH: &str = "/etc/kubernetes/pki/etcd/ca.crt";
 
@@ -43,9 +46,8 @@ fn of_paths(visit: u32, paths: Vec<ChangedPath>) -> SnapshotFacts {
     }
 }
 
-/// The way back from what the nodes keep.
-fn planned(snapshots: &BTreeMap<NodeName, Vec<SnapshotFacts>>) -> PlanContent {
-    let survey = agreement();
+/// The planner's own way back from what the nodes keep.
+pub(crate) fn back(survey: &Survey, snapshots: &Snapshots) -> Rollback {
     let spec = SpecReference {
         file: "spec.yaml".to_owned(),
         sha256: Sha256::of(b""),
@@ -55,7 +57,7 @@ fn planned(snapshots: &BTreeMap<NodeName, Vec<SnapshotFacts>>) -> PlanContent {
     let options = &Options::default();
     let differences = &Differences::without_findings(&survey.desired, &survey.observed, now());
     let input = Input {
-        survey: &survey,
+        survey,
         differences,
         now: now(),
         spec,
@@ -63,7 +65,11 @@ fn planned(snapshots: &BTreeMap<NodeName, Vec<SnapshotFacts>>) -> PlanContent {
         signed: &Default::default(),
         place: &|_| None,
     };
-    rollback(&input, snapshots, None).unwrap().draft.into_planned()
+    rollback(&input, snapshots, None).unwrap()
+}
+
+fn planned(snapshots: &Snapshots) -> PlanContent {
+    back(&agreement(), snapshots).draft.into_planned()
 }
 
 /// `NODE VISIT` of what each visit of the way back puts back, and how many things it leaves.
@@ -106,7 +112,7 @@ fn what_somebody_has_changed_between_the_phases_is_left() {
 }
 
 /// The manifests of two static pods, and a file that no pod has for its manifest.
-fn restarted() -> BTreeMap<NodeName, Vec<SnapshotFacts>> {
+fn restarted() -> Snapshots {
     let visit = |visit: u32| {
         let paths = ["manifests/etcd.yaml", "manifests/kube-apiserver.yaml", "pki/etcd/ca.crt"];
         let changed = |path: &str| changed(&format!("/etc/kubernetes/{path}"), (2, 3), true);
