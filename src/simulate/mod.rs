@@ -159,11 +159,11 @@ fn played(
     }
     let mut interruptions = BTreeSet::new();
     let mut if_undone: Vec<UndoRisk> = Vec::new();
-    let mut faults: Vec<(When, Counterexample)> = Vec::new();
+    let mut faults: Vec<Counterexample> = Vec::new();
     for shortage in std::mem::take(&mut play.shortages) {
         match shortage_of(shortage, &topology, processes) {
             Ok(named) => interruptions.extend(named),
-            Err((when, fault)) => faults.push((when, fault)),
+            Err(fault) => faults.push(fault),
         }
     }
     for found in std::mem::take(&mut play.breaks) {
@@ -172,19 +172,19 @@ fn played(
             Ok(named) => {
                 interruptions.insert(named);
             }
-            Err((when, fault)) => match undone::also_without_plan(&broken_on_disk, link, &fault, plan) {
+            Err(fault) => match undone::also_without_plan(&broken_on_disk, link, &fault, plan) {
                 Some(risk) => if_undone.push(risk),
-                None => faults.push((when, fault)),
+                None => faults.push(fault),
             },
         }
     }
     if judges_end {
         for (when, address, reason) in std::mem::take(&mut play.refusals) {
-            faults.push((when, Counterexample::Refused { when, address, reason }));
+            faults.push(Counterexample::Refused { when, address, reason });
         }
         for (action, reason) in refusal::unmet(plan, &survey.observed) {
             let (when, address) = (When::Step(action.number), action.address.clone());
-            faults.push((when, Counterexample::Refused { when, address, reason }));
+            faults.push(Counterexample::Refused { when, address, reason });
         }
         faults.extend(trust::faults(&mut play, &topology, &survey.desired));
     }
@@ -192,7 +192,7 @@ fn played(
         faults.extend(left(plan, &mut play, &topology, survey));
     }
     // Of two faults of one step the shortage comes first: it was found first.
-    faults.sort_by_key(|(when, _)| (when.step(), *when));
+    faults.sort_by_key(|fault| (fault.when().step(), fault.when()));
     let least = play.before.iter().zip(&play.lowest).map(|(before, lowest)| Least {
         service: before.service.clone(),
         of: before.of,
@@ -207,7 +207,7 @@ fn played(
         interruptions: interruptions.into_iter().collect(),
         if_undone: undone::once(if_undone),
     };
-    (checked, faults.into_iter().map(|(_, fault)| fault).collect())
+    (checked, faults)
 }
 
 /// The links that do not work at the end, of the authorities that the plan writes or signs with.
@@ -216,7 +216,7 @@ fn left(
     play: &mut Play<'_>,
     topology: &Topology,
     survey: &Survey,
-) -> Option<(When, Counterexample)> {
+) -> Option<Counterexample> {
     let concerned = plan.actions().filter_map(|action| match &action.address.target {
         Target::Authority(authority) => Some(authority.clone()),
         Target::Identity(_)
@@ -235,7 +235,7 @@ fn left(
         let id = LinkId(index);
         if let (Verdict::Fails(reason), _) = play.state.verdict(id, &told) {
             let (connection, reason) = (topology.words(id), reason.to_string());
-            return Some((when, Counterexample::Broken { when, connection, reason, heals: Heals::Never }));
+            return Some(Counterexample::Broken { when, connection, reason, heals: Heals::Never });
         }
     }
     None
@@ -252,7 +252,7 @@ fn shortage_of(
     Shortage { when, count, down }: Shortage,
     topology: &Topology,
     processes: &Processes,
-) -> Result<Vec<Interruption>, (When, Counterexample)> {
+) -> Result<Vec<Interruption>, Counterexample> {
     let accepted = processes.outage_accepted;
     if !count.inherent && !accepted {
         let fault = Counterexample::TooFew {
@@ -262,7 +262,7 @@ fn shortage_of(
             of: count.of,
             needed: count.needed,
         };
-        return Err((when, fault));
+        return Err(fault);
     }
     // The way back restarts what the way forth restarted, which is named already.
     let down = if matches!(when, When::WayBack(_)) { BTreeSet::new() } else { down };
@@ -284,7 +284,7 @@ fn break_of(
     play: &mut Play<'_>,
     topology: &Topology,
     processes: &Processes,
-) -> Result<Interruption, (When, Counterexample)> {
+) -> Result<Interruption, Counterexample> {
     let connection = topology.words(found.link);
     let names = |instances: &BTreeSet<InstanceId>| {
         instances.iter().filter_map(|id| topology.instance(*id)).map(ToString::to_string).collect::<Vec<_>>()
@@ -319,5 +319,5 @@ fn break_of(
             (When::Step(_), Heals::Restart(_) | Heals::Never) => {}
         }
     }
-    Err((found.when, Counterexample::Broken { when: found.when, connection, reason: found.reason, heals }))
+    Err(Counterexample::Broken { when: found.when, connection, reason: found.reason, heals })
 }

@@ -19,19 +19,14 @@ use crate::types::certificate::Usage;
 use crate::types::names::{AuthorityName, NodeName};
 
 /// Everything that is wrong with trust files after the steps, and at the end.
-pub(super) fn faults(
-    play: &mut Play<'_>,
-    topology: &Topology,
-    desired: &Desired,
-) -> Vec<(When, Counterexample)> {
+pub(super) fn faults(play: &mut Play<'_>, topology: &Topology, desired: &Desired) -> Vec<Counterexample> {
     let watch = std::mem::take(&mut play.watch);
     let mut faults = lagging(&watch, play);
     faults.extend(refused_leaves(&watch, play, desired));
     faults.extend(refused_links(&watch, play, topology));
     // What a step has left empty explains whatever else is wrong with that file at the end.
-    let told: BTreeSet<(NodeName, String)> =
-        watch.faults.iter().filter_map(|(_, fault)| trust_file(fault)).collect();
-    faults.retain(|(_, fault)| trust_file(fault).is_none_or(|file| !told.contains(&file)));
+    let told: BTreeSet<(NodeName, String)> = watch.faults.iter().filter_map(trust_file).collect();
+    faults.retain(|fault| trust_file(fault).is_none_or(|file| !told.contains(&file)));
     faults.splice(0..0, watch.faults);
     faults
 }
@@ -46,7 +41,7 @@ fn trust_file(fault: &Counterexample) -> Option<(NodeName, String)> {
 }
 
 /// Copies that were to follow their file and hold something else at the end.
-fn lagging(watch: &Watch, play: &Play<'_>) -> Vec<(When, Counterexample)> {
+fn lagging(watch: &Watch, play: &Play<'_>) -> Vec<Counterexample> {
     let mut faults = Vec::new();
     for (node, files) in &watch.files {
         let Some(disk) = play.state.world.disks.get(node) else { continue };
@@ -69,7 +64,7 @@ fn lagging(watch: &Watch, play: &Play<'_>) -> Vec<(When, Counterexample)> {
             if lacks && !main_holds.is_empty() {
                 let (when, fault) = (When::Step(step), format!("without a CA certificate that {main} holds"));
                 let (node, path) = (node.clone(), path.clone());
-                faults.push((when, Counterexample::Trust { when, node, path, fault }));
+                faults.push(Counterexample::Trust { when, node, path, fault });
             }
         }
     }
@@ -86,7 +81,7 @@ fn is_left_alone(watch: &Watch, node: &NodeName, path: &str) -> bool {
 type Groups = BTreeMap<(HoldingId, HoldingId), (NodeName, String)>;
 
 /// Certificates that an authority's trust file accepted before the plan, and does not at its end.
-fn refused_leaves(watch: &Watch, play: &mut Play<'_>, desired: &Desired) -> Vec<(When, Counterexample)> {
+fn refused_leaves(watch: &Watch, play: &mut Play<'_>, desired: &Desired) -> Vec<Counterexample> {
     let mut faults = Vec::new();
     let mut bundles: BTreeMap<&AuthorityName, Groups> = BTreeMap::new();
     for (node, files) in &watch.files {
@@ -117,7 +112,7 @@ fn refused_leaves(watch: &Watch, play: &mut Play<'_>, desired: &Desired) -> Vec<
                         "where it does not verify {identity}@{node}, which it verified before: {reason}"
                     );
                     let (node, path) = (bundle_node.clone(), path.clone());
-                    faults.push((when, Counterexample::Trust { when, node, path, fault }));
+                    faults.push(Counterexample::Trust { when, node, path, fault });
                 }
             }
         }
@@ -153,7 +148,7 @@ fn refused(
 }
 
 /// Connections that work with what lay on the disks before the plan, and do not with what lies there at its end: they break at the next restart.
-fn refused_links(watch: &Watch, play: &mut Play<'_>, topology: &Topology) -> Vec<(When, Counterexample)> {
+fn refused_links(watch: &Watch, play: &mut Play<'_>, topology: &Topology) -> Vec<Counterexample> {
     let mut inputs: BTreeMap<InputId, u32> = BTreeMap::new();
     for (node, paths) in &watch.wrote {
         let Some(readers) = topology.readers.get(node) else { continue };
@@ -181,7 +176,7 @@ fn refused_links(watch: &Watch, play: &mut Play<'_>, topology: &Topology) -> Vec
         let step = ends.filter_map(|input| inputs.get(&input)).max().copied().unwrap_or_default();
         let (when, connection) = (When::Step(step), topology.words(id));
         let reason = format!("as soon as its ends are restarted, {reason}");
-        faults.push((when, Counterexample::Broken { when, connection, reason, heals: Heals::Never }));
+        faults.push(Counterexample::Broken { when, connection, reason, heals: Heals::Never });
     }
     faults
 }

@@ -31,7 +31,7 @@ pub(super) struct Watch {
     /// The action that wrote a path last.
     pub(super) wrote: BTreeMap<NodeName, BTreeMap<String, u32>>,
     /// What the steps have left wrong.
-    pub(super) faults: Vec<(When, Counterexample)>,
+    pub(super) faults: Vec<Counterexample>,
 }
 
 impl Watch {
@@ -58,7 +58,7 @@ impl Watch {
                 Some(_) | None => continue,
             };
             let (when, node, path) = (When::Step(action), node.clone(), path.clone());
-            self.faults.push((when, Counterexample::Trust { when, node, path, fault }));
+            self.faults.push(Counterexample::Trust { when, node, path, fault });
         }
     }
 
