@@ -107,10 +107,16 @@ install_missing_programs() {
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   [ -e /etc/debian_version ] || not_possible "not installed: ${missing[*]} (only on Debian this installs them)"
-  if ! (apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}") >"$LAB/install.log" 2>&1; then
+  if ! install_packages "${missing[@]}" >"$LAB/install.log" 2>&1; then
     not_possible "${missing[*]} cannot be installed; see $LAB/install.log"
   fi
   rm -f "$LAB/install.log"
+}
+
+# One script at a time: labs of several kinds are made side by side, and apt waits for nobody.
+install_packages() {
+  flock /run/lock/pki-lab-packages env DEBIAN_FRONTEND=noninteractive bash -c \
+    'apt-get update && apt-get install -y --no-install-recommends "$@"' - "$@"
 }
 
 # raise_limits NODES INSTANCES: the root users of all nodes count as one. A node whose systemd gets no inotify instance stops, or its
@@ -259,11 +265,16 @@ nodes_with_cgroups() {
   done | sort -u
 }
 
+# make_cgroup PARENT NODE
+make_cgroup() {
+  mkdir -p "$1/$2"
+}
+
 # Starts a node in its own session and returns at once.
 start_node() {
   local node=$1 root
   for root in $(cgroup_roots); do
-    mkdir -p "$root/$BRIDGE/$node" || not_possible "no cgroup can be made in $root"
+    make_cgroup "$root/$BRIDGE" "$node" || not_possible "no cgroup can be made in $root"
   done
   setsid "$LAB_SCRIPTS/boot" "$node" </dev/null >>"$NODES/$node/console" 2>&1 9>&- &
   echo $! >"$NODES/$node/pid"
@@ -323,6 +334,25 @@ shut_down_nodes() {
     done
   done
   kill_nodes "$@"
+}
+
+# switch_node off|kill|shutdown|on NODE: what `power` does.
+switch_node() {
+  local state
+  [ $# -eq 2 ] || usage "off|kill|shutdown|on NODE"
+  require_root
+  lock_lab
+  require_node "$2"
+  case $1 in
+    off | kill) kill_nodes "$2" ;;
+    shutdown) shut_down_nodes "$2" ;;
+    on)
+      node_is_on "$2" || start_node "$2"
+      state=$(wait_for_node "$2")
+      echo "$2 $state"
+      ;;
+    *) usage "off|kill|shutdown|on NODE" ;;
+  esac
 }
 
 # Kills each process of the nodes as a loss of power would, and returns when none is left.

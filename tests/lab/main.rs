@@ -19,6 +19,7 @@ mod etcd_snapshots;
 mod expired;
 mod extend;
 mod layouts;
+#[expect(dead_code, reason = "shared with the lab of Kubernetes")]
 mod nodes;
 mod outcomes;
 mod outsiders;
@@ -42,6 +43,13 @@ mod walk;
 pub(crate) use nodes::well;
 pub(crate) use support::cluster::ROOT;
 pub(crate) use support::program::words;
+
+pub(crate) const LAB: nodes::Lab = nodes::Lab {
+    variable: "PKI_LAB",
+    directory: "/var/lib/pki-lab",
+    cgroup: "pki-lab",
+    scripts: "tests/lab",
+};
 
 /// Everything that a run said.
 pub(crate) fn both(output: &std::process::Output) -> String {

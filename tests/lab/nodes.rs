@@ -1,6 +1,6 @@
 //! The machines of the running lab, for tests to take for themselves.
 //!
-//! Enters: the directory of a lab that `tests/lab/up` has started (`PKI_LAB`, or its default). Leaves: nodes that hold nothing of earlier tests, and that no other
+//! Enters: which lab it is ([`crate::LAB`]), and its directory, which its `up` has filled. Leaves: nodes that hold nothing of earlier tests, and that no other
 //! test uses until they are dropped. What is on a node is looked at from outside: its disk below the lab's directory, its processes by its cgroups.
 //! Never touches a process or file outside the lab.
 
@@ -11,7 +11,19 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::ROOT;
+use crate::{LAB, ROOT};
+
+/// What the scripts of a lab call what is theirs: see `name_lab` in `tests/lab/lib.sh`.
+pub(crate) struct Lab {
+    /// The variable that names its directory.
+    pub(crate) variable: &'static str,
+    /// The directory where the variable is not set.
+    pub(crate) directory: &'static str,
+    /// What its cgroups are below.
+    pub(crate) cgroup: &'static str,
+    /// Where its scripts are.
+    pub(crate) scripts: &'static str,
+}
 
 /// How long anything may take that should take a few seconds.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -38,7 +50,7 @@ pub(crate) fn within(deadline: Duration, mut holds: impl FnMut() -> bool) -> boo
 
 /// Where the lab is.
 pub(crate) fn lab() -> PathBuf {
-    std::env::var_os("PKI_LAB").map_or_else(|| "/var/lib/pki-lab".into(), PathBuf::from)
+    std::env::var_os(LAB.variable).map_or_else(|| LAB.directory.into(), PathBuf::from)
 }
 
 /// Says in a node's folder that a test failed on it.
@@ -98,6 +110,11 @@ impl Node {
     /// Takes a machine with this Debian.
     pub(crate) fn of_suite(wanted: &str) -> Self {
         Self::take_if(1, |_, suite| suite == wanted).remove(0)
+    }
+
+    /// Takes this machine as it is.
+    pub(crate) fn called(name: &str) -> Self {
+        take_named(name).expect("nobody else uses it")
     }
 
     fn take_if(count: usize, fits: impl Fn(&BTreeSet<String>, &str) -> bool) -> Vec<Self> {
@@ -194,18 +211,18 @@ impl Node {
         well(&self.ssh(command))
     }
 
-    /// `tests/lab/power` for this node.
+    /// The lab's `power` for this node.
     pub(crate) fn power(&self, what: &str) {
         self.script("power", what);
     }
 
-    /// `tests/lab/net` for this node.
+    /// The lab's `net` for this node.
     pub(crate) fn net(&self, what: &str) {
         self.script("net", what);
     }
 
     fn script(&self, script: &str, what: &str) {
-        let path = Path::new(ROOT).join("tests/lab").join(script);
+        let path = Path::new(ROOT).join(LAB.scripts).join(script);
         well(&Command::new(path).args([what, &self.name]).output().unwrap());
     }
 
@@ -305,7 +322,7 @@ impl Drop for Node {
         if std::thread::panicking() {
             // Before the power goes: a node that comes up again would go on with what it undoes.
             let _ = std::fs::write(self.folder.join(FAILED), "");
-            let power = Path::new(ROOT).join("tests/lab/power");
+            let power = Path::new(ROOT).join(LAB.scripts).join("power");
             // Whatever it comes to, the test has failed already.
             let _ = Command::new(power).args(["kill", &self.name]).status();
         }
@@ -317,14 +334,16 @@ fn take_free(names: &BTreeSet<String>, count: usize) -> Option<Vec<Node>> {
     let _choosing = CHOOSING.lock().unwrap_or_else(PoisonError::into_inner);
     let nodes = File::open(lab().join("nodes")).unwrap();
     nodes.lock().unwrap();
-    let free = names.iter().filter_map(|name| {
-        let folder = lab().join("nodes").join(name);
-        let taken = File::create(folder.join("taken")).unwrap();
-        taken.try_lock().ok()?;
-        Some(Node { name: name.clone(), folder, _taken: taken })
-    });
-    let free: Vec<Node> = free.take(count).collect();
+    let free: Vec<Node> = names.iter().filter_map(|name| take_named(name)).take(count).collect();
     (free.len() == count).then_some(free)
+}
+
+/// This node, unless somebody has it.
+fn take_named(name: &str) -> Option<Node> {
+    let folder = lab().join("nodes").join(name);
+    let taken = File::create(folder.join("taken")).unwrap();
+    taken.try_lock().ok()?;
+    Some(Node { name: name.to_owned(), folder, _taken: taken })
 }
 
 /// Whether something at this path is neither the cluster's nor what is kept of runs.
@@ -384,7 +403,7 @@ fn cgroups(name: &str) -> Vec<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     let places =
         mounts.lines().filter(|line| line.split(' ').nth(2).is_some_and(|kind| kind.starts_with("cgroup")));
-    let cgroup = |line: &str| Path::new(line.split(' ').nth(1).unwrap()).join("pki-lab").join(name);
+    let cgroup = |line: &str| Path::new(line.split(' ').nth(1).unwrap()).join(LAB.cgroup).join(name);
     places.map(cgroup).filter(|cgroup| cgroup.is_dir()).collect()
 }
 

@@ -22,6 +22,18 @@ cgroup_roots() {
   awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts
 }
 
+# A child of a cpuset is empty, and nothing can run in it, until it is told what it has of its parent's.
+make_cgroup() {
+  local cgroup name
+  mkdir -p "$1/$2" || return
+  [ -e "$1/cpuset.cpus" ] || return 0
+  for cgroup in "$1" "$1/$2"; do
+    for name in cpuset.cpus cpuset.mems; do
+      cat "${cgroup%/*}/$name" >"$cgroup/$name" || return
+    done
+  done
+}
+
 # Nothing in a node is kept: the order in which things stop is of no use.
 shut_down_nodes() {
   kill_nodes "$@"
