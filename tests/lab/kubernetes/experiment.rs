@@ -1,0 +1,66 @@
+//! A run of pki on the live cluster, with everything that judges it beside it.
+
+use std::time::Instant;
+
+use serde_json::Value;
+
+use pki::x509::Sha256;
+
+use crate::cluster::Cluster;
+use crate::judges::{Running, listed, restarted, running};
+use crate::load::{Load, Used};
+
+/// Something that is done to the cluster while clients use it.
+pub(crate) struct Experiment<'a> {
+    cluster: &'a Cluster,
+    what: &'a str,
+    load: Load,
+    before: Running,
+    begun: Instant,
+}
+
+impl<'a> Experiment<'a> {
+    pub(crate) fn begin(cluster: &'a Cluster, what: &'a str) -> Self {
+        let (load, before) = (Load::on(cluster), running(cluster));
+        Self { cluster, what, load, before, begun: Instant::now() }
+    }
+
+    /// Ends the load; exactly what the plan lists was restarted.
+    #[track_caller]
+    pub(crate) fn end(self, plan: &Value) -> Used {
+        let took = self.begun.elapsed();
+        let after = running(self.cluster);
+        let (found, wanted) = (restarted(&self.before, &after), listed(plan));
+        let used = self.load.end();
+        used.tell(&format!("{} in {:.0} s; {} restarts listed", self.what, took.as_secs_f64(), wanted.len()));
+        let unlisted: Vec<&String> = found.difference(&wanted).collect();
+        assert!(unlisted.is_empty(), "{}: restarted and not listed: {unlisted:?}", self.what);
+        let missing: Vec<&String> = wanted.difference(&found).collect();
+        assert!(missing.is_empty(), "{}: listed and not restarted: {missing:?}", self.what);
+        used
+    }
+}
+
+/// A plan that is saved, as people approve it.
+pub(crate) struct Saved {
+    pub(crate) plan: Value,
+    file: &'static str,
+    digest: String,
+}
+
+impl Saved {
+    pub(crate) fn make(cluster: &Cluster, file: &'static str, more: &[&str]) -> Self {
+        let words = [&["plan", "-f", "spec.yaml", "-o", file], more].concat();
+        cluster.controller.ends(0, &words);
+        let bytes = std::fs::read(cluster.controller.at(file)).unwrap();
+        let saved: Value = serde_json::from_slice(&bytes).unwrap();
+        let plan = if saved["plan"].is_object() { saved["plan"].clone() } else { saved };
+        Self { plan, file, digest: format!("sha256:{}", Sha256::of(&bytes)) }
+    }
+
+    /// How it is applied, with everything that its approval needs.
+    pub(crate) fn apply<'a>(&'a self, confirm: &'a [&'a str]) -> Vec<&'a str> {
+        let words = ["apply", self.file, "--yes", "--expect-digest", &self.digest, "--lock-timeout", "1m"];
+        [&words[..], confirm].concat()
+    }
+}
