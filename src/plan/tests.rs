@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use super::*;
 use crate::desired::Survey;
 use crate::diff::diff;
+use crate::formats::kubelet::KubeletFacts;
 use crate::observe::survey::tests::{SPEC, agreement, nothing, now};
-use crate::protocol::facts::{Answer, OpenTransaction, Seen};
+use crate::protocol::facts::{Answer, Content, OpenTransaction, Seen};
 use crate::protocol::file::SpecReference;
 use crate::x509::Sha256;
 
@@ -94,6 +95,41 @@ fn a_plan_reads_back_from_its_json() {
         assert_eq!(serde_json::to_string(&back).unwrap(), text);
         assert_eq!(*back.shown(), plan);
     }
+}
+
+fn replacing(selectors: &[&str]) -> Options {
+    Options { replace: selectors.iter().map(|text| text.parse().unwrap()).collect(), ..Options::default() }
+}
+
+#[test]
+fn whoever_replaces_everything_on_a_node_gets_nothing_that_it_need_not_have() {
+    let mut survey = agreement();
+    let node = survey.desired.nodes.values_mut().next().unwrap();
+    node.identities.get_mut("admin.conf").unwrap().optional = true;
+    lose(&mut survey, "cp-1", &["/etc/kubernetes/admin.conf"]);
+    let everything = plan_of(&survey, &replacing(&["@cp-1"]));
+    assert_eq!((everything.summary.renew, everything.summary.issue), (10, 0), "{:?}", deeds(&everything));
+    let named = plan_of(&survey, &replacing(&["admin.conf@cp-1"]));
+    assert_eq!((named.summary.renew, named.summary.issue), (0, 1), "{:?}", deeds(&named));
+}
+
+#[test]
+fn a_kubelet_gets_a_certificate_to_serve_only_where_it_would_read_it() {
+    let mut survey = agreement();
+    let named = replacing(&["kubelet-serving@cp-1"]);
+    let plan = plan_of(&survey, &named);
+    assert!(deeds(&plan).is_empty() && !plan.applicable, "{:?}", deeds(&plan));
+    assert_eq!(
+        plan.blocked[0].because,
+        "no kubelet on cp-1 reads /var/lib/kubelet/pki/kubelet-server-current.pem: its configuration has no `serverTLSBootstrap: true`"
+    );
+    let files = &mut facts(&mut survey, "cp-1").files;
+    let mut file = files["/etc/kubernetes/admin.conf"].known().unwrap().unwrap().clone();
+    let kubelet = KubeletFacts { server_tls_bootstrap: true, ..KubeletFacts::default() };
+    file.content = Content::Kubelet(kubelet);
+    files.insert("/var/lib/kubelet/config.yaml".to_owned(), Seen::Present(file));
+    let plan = plan_of(&survey, &named);
+    assert_eq!(place(&deeds(&plan), "issue-identity kubelet-serving@cp-1"), 1);
 }
 
 #[test]

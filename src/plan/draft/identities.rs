@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::case::{Case, trust};
+use super::case::{Case, NotIssued, trust};
 use super::issue::write_new;
 use super::shared::Shared;
 use super::{copies, shared};
@@ -13,7 +13,7 @@ use crate::formats::kubeconfig::{KubeconfigFacts, Material};
 use crate::plan::known::builder::Builder;
 use crate::plan::rotation::holds::is_waited_for;
 use crate::plan::rotation::split_ca::issued_by_the_other;
-use crate::protocol::facts::{NodeFacts, Seen};
+use crate::protocol::facts::{Content, NodeFacts, Seen};
 use crate::types::names::{Address, IdentityName, NodeName, Target};
 use crate::types::storage::{FileSpec, Storage};
 
@@ -50,6 +50,13 @@ fn build_own(case: &Case<'_>, builder: &mut Builder<'_>) {
     reasons.extend(builder.input.asked_for(&case.address));
     if reasons.is_empty() {
         case.update_trust(builder, &trust(&findings));
+    } else if is_read_by_no_kubelet(case, builder) {
+        let (path, node) = (case.storage.certificate_path(), case.name);
+        let because =
+            format!("no kubelet on {node} reads {path}: its configuration has no `serverTLSBootstrap: true`");
+        let help = "set it in the kubelet's configuration first, or name only nodes whose kubelet has it";
+        let reasons = reasons.iter().map(|finding| builder.why(finding)).collect();
+        case.stopped(builder, NotIssued::Blocked(because, Some(help.to_owned())), reasons);
     } else if !case.is_blocked(builder, &findings) {
         match kubelets_own_file(case) {
             Some(storage) => {
@@ -65,6 +72,17 @@ fn build_own(case: &Case<'_>, builder: &mut Builder<'_>) {
             }
         }
     }
+}
+
+/// Whether a kubelet's own file is not there, and its kubelet would not look for it. One without `serverTLSBootstrap` serves a certificate that it signs itself
+/// (Kubernetes 1.20, cmd/kubelet/app/server.go `InitializeTLS`, and pkg/kubelet/certificate/kubelet.go).
+fn is_read_by_no_kubelet(case: &Case<'_>, builder: &Builder<'_>) -> bool {
+    let asks_for_one =
+        |content: &Content| matches!(content, Content::Kubelet(own) if own.server_tls_bootstrap);
+    let seen = case.facts.files.values().filter_map(|seen| seen.known().ok().flatten());
+    case.wanted.rotated_by_kubelet
+        && builder.input.is_rightly_absent(&case.address)
+        && !seen.map(|file| &file.content).any(asks_for_one)
 }
 
 /// The file to which a kubelet has pointed its kubeconfig. With what lies there it cannot ask for another certificate any more, else it would be left to it; with a

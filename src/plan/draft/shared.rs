@@ -61,7 +61,7 @@ impl<'a> Shared<'a> {
             let address = shared.address(node);
             let is_selected = input.options.selects(&address);
             shared.requested |=
-                is_selected && (input.options.replaces(&address) || input.signed.has(&address));
+                is_selected && (input.is_to_be_replaced(&address) || input.signed.has(&address));
             shared.is_due |= !shared.due_on(node).is_empty();
             if !is_selected {
                 shared.left_out.push(node.clone());

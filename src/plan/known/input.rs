@@ -33,9 +33,24 @@ impl Input<'_> {
         if !self.options.selects(address) {
             return Vec::new();
         }
-        let replaced = self.options.replaces(address).then_some(Reason::Requested);
+        let replaced = self.is_to_be_replaced(address).then_some(Reason::Requested);
         let brought = self.signed.certificates.get(address);
         let brought = brought.map(|signed| Reason::Signed { file: signed.file.clone() });
         replaced.into_iter().chain(brought).map(Finding::due).collect()
+    }
+    /// Whether the user asked that a thing be replaced. What a node need not have, and has not, is made for those alone who name it: whoever asks for
+    /// everything on a node means what is there.
+    pub(crate) fn is_to_be_replaced(&self, address: &Address) -> bool {
+        let is_named = || self.options.names_to_replace(address);
+        self.options.replaces(address) && (!self.is_rightly_absent(address) || is_named())
+    }
+
+    /// Whether a certificate is not there, and need not be.
+    pub(crate) fn is_rightly_absent(&self, address: &Address) -> bool {
+        let wanted = self.survey.desired.identity_at(address);
+        let view = address.node().zip(address.target.identity());
+        let view = view.and_then(|(node, identity)| self.differences.identity(node, identity));
+        wanted.is_some_and(|wanted| wanted.optional)
+            && view.is_some_and(|view| view.reasons == [Reason::Missing])
     }
 }
