@@ -1,6 +1,7 @@
 //! From one action to the commands that carry it out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
@@ -138,6 +139,22 @@ pub(super) fn act(run: &mut Run<'_, '_>, action: &Action) -> Result<(), HostErro
         }
         Deed::SetPermissions { file, .. } => {
             done(run, place, WriteCommand::SetPermissions { file: file.clone() })
+        }
+        Deed::MoveLeader { address, port, certificate, key, timeout } => {
+            let command = WriteCommand::MoveLeader {
+                address: SocketAddr::new(*address, *port),
+                certificate: certificate.clone(),
+                key: key.clone(),
+                timeout_seconds: timeout.seconds(),
+            };
+            match perform(run, place, command) {
+                Ok(_) => Ok(()),
+                Err(error @ HostError::LeaderNotMoved { .. }) => {
+                    run.report.remarks.insert(action.number, error.to_string());
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            }
         }
         Deed::Restart { how: RestartMethod::Command { argv }, timeout } => {
             done(run, place, WriteCommand::Run { argv: argv.clone(), timeout_seconds: timeout.seconds() })

@@ -274,7 +274,12 @@ impl<'h> Run<'_, 'h> {
                 false => self.act(action),
             };
             match done {
-                Ok(()) => tell(&Event::StepEnds { action }),
+                Ok(()) => {
+                    if let Some(words) = self.report.remarks.get(&action.number) {
+                        tell(&Event::StepRemarks { action, words });
+                    }
+                    tell(&Event::StepEnds { action });
+                }
                 Err(failure) => {
                     tell(&Event::StepFails { action, failure: &failure });
                     return self.undo(visit, failure);
@@ -451,9 +456,16 @@ impl<'h> Run<'_, 'h> {
             leads: BTreeMap::new(),
             replace_foreign: BTreeSet::new(),
         };
-        let mut host = self.host(&visit.place)?;
         let on = |error| Failure::on(&visit.place, None, error);
-        host.begin(&begin).map_err(on)?;
+        self.host(&visit.place)?.begin(&begin).map_err(on)?;
+        // The way back restarts the same members, one of which may lead by now.
+        for action in visit.actions.iter().filter(|action| matches!(action.deed, Deed::MoveLeader { .. })) {
+            if let Err(failure) = self.act(action) {
+                self.host(&visit.place)?.undo().map_err(on)?;
+                return Err(failure);
+            }
+        }
+        let mut host = self.host(&visit.place)?;
         for path in back {
             let command = WriteCommand::Restore { from: from.clone(), path: path.clone(), with: Vec::new() };
             match host.perform(command) {

@@ -29,7 +29,7 @@ impl Run<'_, '_> {
                             // Nobody listens any more only where the run itself has ended.
                             let _heard = StepEvent::of(event).map(|word| say.send(word));
                         });
-                        (end, run.issued, run.requests)
+                        (end, run.issued, run.requests, run.report.remarks)
                     })
                 })
                 .collect();
@@ -45,7 +45,8 @@ impl Run<'_, '_> {
         let mut told = Vec::new();
         for (visit, end) in visits.iter().zip(ends) {
             told.push(match end {
-                Ok((end, issued, requests)) => {
+                Ok((end, issued, requests, remarks)) => {
+                    self.report.remarks.extend(remarks);
                     self.issued.extend(issued);
                     self.requests.extend(requests);
                     end
@@ -81,6 +82,7 @@ struct StepEvent {
 
 enum Kind {
     Begins,
+    Remarks(String),
     Ends,
     Fails(Failure),
 }
@@ -90,6 +92,7 @@ impl StepEvent {
     fn of(event: &Event<'_>) -> Option<Self> {
         let (action, kind) = match event {
             Event::StepBegins { action } => (action, Kind::Begins),
+            Event::StepRemarks { action, words } => (action, Kind::Remarks((*words).to_owned())),
             Event::StepEnds { action } => (action, Kind::Ends),
             Event::StepFails { action, failure } => (action, Kind::Fails((*failure).clone())),
             Event::VisitBegins { .. } | Event::VisitEnds { .. } => return None,
@@ -106,6 +109,7 @@ impl StepEvent {
     fn event<'a>(&'a self, action: &'a Action) -> Event<'a> {
         match &self.kind {
             Kind::Begins => Event::StepBegins { action },
+            Kind::Remarks(words) => Event::StepRemarks { action, words },
             Kind::Ends => Event::StepEnds { action },
             Kind::Fails(failure) => Event::StepFails { action, failure },
         }

@@ -32,6 +32,9 @@ impl Progress {
                 terminal::tell(&format!("\r\u{1b}[K  {:>4}  {} ...", action.number, deed(action)));
             }
             Event::StepBegins { .. } => {}
+            Event::StepRemarks { action, words } => {
+                self.line(&format!("  {:>4}  {}: {}", action.number, deed(action), escaped(words)));
+            }
             Event::StepEnds { action } => self.line(&format!("  {:>4}  {}", action.number, deed(action))),
             Event::StepFails { action, failure } => {
                 self.line(&format!(

@@ -72,7 +72,10 @@ pub(super) fn happened(event: &Event<'_>) {
         Event::VisitBegins { visit, .. } => nodes.push(visit.place.to_string()),
         Event::VisitEnds { visit, .. } => nodes.retain(|node| node != visit.place.as_str()),
         Event::StepBegins { action } if touches(action) => RUN.touched.store(true, Ordering::SeqCst),
-        Event::StepBegins { .. } | Event::StepEnds { .. } | Event::StepFails { .. } => {}
+        Event::StepBegins { .. }
+        | Event::StepRemarks { .. }
+        | Event::StepEnds { .. }
+        | Event::StepFails { .. } => {}
     }
 }
 

@@ -1,5 +1,7 @@
 //! An action in words: a few, as the order of a plan and the progress of its apply name it, or line by line, as the block of a plan shows what it changes.
 
+use std::net::SocketAddr;
+
 use jiff::Timestamp;
 
 use super::external::{install_lines, request_lines};
@@ -61,6 +63,7 @@ pub fn deed(action: &Action) -> String {
         Deed::InstallIdentity(_) => format!("install {subject}, signed elsewhere"),
         Deed::UpdateKubeconfig { .. } => format!("update the CA data of {subject}"),
         Deed::SetPermissions { file, .. } => format!("set owner and mode of {}", escaped(&file.path)),
+        Deed::MoveLeader { .. } => format!("move the leadership away from {subject}"),
         Deed::Restart { .. } => format!("restart {subject}"),
         Deed::AwaitHealthy { .. } if matches!(subject, Target::Identity(_)) => {
             format!("wait until {subject} is accepted")
@@ -212,6 +215,16 @@ pub(super) fn body(action: &Action, now: Timestamp) -> Option<(char, Lines)> {
             }
             body.add("file", escaped(&file.path));
             '~'
+        }
+        Deed::MoveLeader { address, port, certificate, timeout, .. } => {
+            let member = format!("the member at {}", SocketAddr::new(*address, *port));
+            body.add("if it leads", "leadership is moved to another member first".to_owned());
+            body.add("asks", format!("{member}, as {}", escaped(certificate)));
+            body.add(
+                "waits",
+                format!("at most {timeout}; if it cannot be moved, the restart costs an election"),
+            );
+            '!'
         }
         Deed::Restart { how, timeout } => {
             match how {

@@ -1,7 +1,7 @@
 //! What happens during a run, one JSON object a line, for programs that follow it.
 //!
-//! What enters is an event; what leaves is its line. Kinds are `version` (always the first), `visit_start`, `step_start`, `step_done`, `verify` (a check that held),
-//! `undo`, `etcd_snapshot`, `visit_done`, `request` (one that was handed out), `diagnostic` and
+//! What enters is an event; what leaves is its line. Kinds are `version` (always the first), `visit_start`, `step_start`, `step_done`, `remark` (what a step
+//! did not do, and the run goes on without), `verify` (a check that held), `undo`, `etcd_snapshot`, `visit_done`, `request` (one that was handed out), `diagnostic` and
 //! `outcome` (always the last). Later minor formats add kinds and names: readers pass over what they do not know.
 
 use schemars::JsonSchema;
@@ -45,6 +45,15 @@ pub(crate) enum Line<'a> {
     StepStart(Step<'a>),
     /// A step is done.
     StepDone(Step<'a>),
+    /// A step did not do all that it was for, and the run goes on.
+    Remark {
+        /// The node.
+        node: &'a str,
+        /// The number of the step.
+        step: u32,
+        /// What it did not do, and why, in words.
+        message: &'a str,
+    },
     /// A check has held.
     Verify(Step<'a>),
     /// A node was put back as it was before the visit, or could not be.
@@ -187,6 +196,10 @@ pub fn event(event: &Event<'_>) -> String {
             line(&Line::VisitStart { visit: visit.number, of: *of, node: visit.place.as_str() })
         }
         Event::StepBegins { action } => line(&Line::StepStart(Step::of(action))),
+        Event::StepRemarks { action, words } => {
+            let (node, step) = (action.address.place.as_str(), action.number);
+            line(&Line::Remark { node, step, message: words })
+        }
         Event::StepEnds { action }
             if matches!(action.deed, Deed::Verify { .. } | Deed::AwaitHealthy { .. }) =>
         {

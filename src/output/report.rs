@@ -39,7 +39,13 @@ pub(super) fn verdict(outcome: Outcome) -> &'static str {
 
 /// Why it ended so, and what comes next, a line each.
 pub(super) fn what_follows(plan: &PlanContent, report: &Report) -> Vec<String> {
-    let mut lines = Vec::new();
+    let remark = |(number, words): (&u32, &String)| {
+        let place =
+            plan.actions().find(|action| action.number == *number).map(|action| &action.address.place);
+        let on = place.map(|place| format!(" on {place}")).unwrap_or_default();
+        format!("Note: step {number}{on}: {}; the run went on", escaped(words))
+    };
+    let mut lines: Vec<String> = report.remarks.iter().map(remark).collect();
     if report.outcome == Outcome::Done {
         for manual in &plan.restart_yourself {
             let nodes: Vec<&str> = manual.nodes.iter().map(|node| node.as_str()).collect();

@@ -129,7 +129,7 @@ fn a_kubelet_gets_a_certificate_to_serve_only_where_it_would_read_it() {
     file.content = Content::Kubelet(kubelet);
     files.insert("/var/lib/kubelet/config.yaml".to_owned(), Seen::Present(file));
     let plan = plan_of(&survey, &named);
-    assert_eq!(place(&deeds(&plan), "issue-identity kubelet-serving@cp-1"), 1);
+    assert!(place(&deeds(&plan), "issue-identity kubelet-serving@cp-1") > 0);
 }
 
 #[test]

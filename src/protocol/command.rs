@@ -441,6 +441,18 @@ commands! {
             /// What the annotation is to say: letters, digits and hyphens.
             word: String,
         } -> Done;
+        /// Has the member of etcd that listens here hand its leadership to another one that has caught up, and waits until that one leads. One that does not
+        /// lead is only asked. Where it cannot be done, everything is as it was.
+        MoveLeader {
+            /// Where the member listens for clients.
+            address: SocketAddr,
+            /// The file with a client certificate that it accepts.
+            certificate: String,
+            /// The file with its key.
+            key: String,
+            /// The longest wait for it.
+            timeout_seconds: u64,
+        } -> Done;
         /// Runs a program without a shell. Output is discarded but for its end, which goes into the error.
         ///
         /// On a node that is a directory of this machine the program must be an absolute path, is taken from inside that directory and runs in it:

@@ -137,6 +137,9 @@ pub enum HostError {
         Code::EtcdNotSaved
     )]
     EtcdNotSaved { reason: String },
+    /// A member of etcd still leads that was to hand its leadership on.
+    #[error("etcd's leadership was not moved: {reason}")]
+    LeaderNotMoved { reason: String },
     /// A program failed.
     #[error("{program} {reason}{}", if output.is_empty() { String::new() } else { format!("; it said: {output}") })]
     Program { program: String, reason: String, output: String },

@@ -118,6 +118,7 @@ pub(super) fn refusal(state: &mut State<'_>, visit: &PlannedTransaction, action:
         | Deed::CreateKeyPair { .. }
         | Deed::WriteCsr(_)
         | Deed::SetPermissions { .. }
+        | Deed::MoveLeader { .. }
         | Deed::Restart { .. }
         | Deed::AwaitHealthy { .. }
         | Deed::PurgeSnapshots { .. }
@@ -140,6 +141,7 @@ impl ClusterModel {
             | Deed::MakeDirectory { .. }
             | Deed::SetPermissions { .. }
             | Deed::WriteCsr(_)
+            | Deed::MoveLeader { .. }
             | Deed::PurgeSnapshots { .. }
             | Deed::Verify { .. } => Effect::None,
             Deed::AwaitHealthy { gates, settle, .. } => {

@@ -14,6 +14,8 @@ pub enum Failure {
     AfterOrder(u32),
     /// Instead of saving etcd's data.
     SnapshotEtcd,
+    /// Instead of handing etcd's leadership on.
+    MoveLeader,
     /// Instead of committing.
     Commit,
     /// Instead of undoing.

@@ -86,8 +86,19 @@ pub(crate) trait Filesystem: Checks {
     /// Runs a program.
     fn run(&mut self, argv: &[String], timeout: std::time::Duration) -> Result<(), HostError>;
 
+    /// Has a member of etcd hand its leadership on, if it leads.
+    fn move_leader(&mut self, member: Member<'_>, timeout: std::time::Duration) -> Result<(), HostError>;
+
     /// What an earlier, committed visit changed when it was told to change `path`, in the order in which it did.
     fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError>;
+}
+
+/// A member of etcd on the node, and the files of a client that it accepts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Member<'a> {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) certificate: &'a str,
+    pub(crate) key: &'a str,
 }
 
 /// A location and what it is to become.

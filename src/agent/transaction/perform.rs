@@ -14,7 +14,7 @@ use super::{bound, shared};
 use crate::agent::fs::lookup::{Lookup, existing, read};
 use crate::agent::probe::health_checks::{Checks, Replaced};
 use crate::agent::transaction::identity_check;
-use crate::agent::transaction::{Filesystem, Known, Transaction};
+use crate::agent::transaction::{Filesystem, Known, Member, Transaction};
 use crate::formats::kubeconfig::edit;
 use crate::protocol::command::{
     AuthorityFiles, ReadCommand, Reply, RequestContent, SignRequest, Slot, WriteCommand,
@@ -137,6 +137,10 @@ pub(crate) fn perform(
         WriteCommand::AnnotatePod { manifest, word } => {
             objects.replacing(&visit.begin.gates, Replaced::By { path: &manifest })?;
             annotate(visit, objects, &manifest, &word)
+        }
+        WriteCommand::MoveLeader { address, certificate, key, timeout_seconds } => {
+            let member = Member { address, certificate: &certificate, key: &key };
+            objects.move_leader(member, Duration::from_secs(timeout_seconds)).map(done)
         }
         WriteCommand::Run { argv, timeout_seconds } => {
             objects.replacing(&visit.begin.gates, Replaced::Program { argv: &argv })?;

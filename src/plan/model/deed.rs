@@ -265,6 +265,20 @@ pub enum Deed {
         /// The owner that it has, `USER:GROUP`.
         owner_before: String,
     },
+    /// Has a member of etcd hand its leadership to another one before it is restarted, if it leads by then. Where it cannot be moved the plan goes on: an
+    /// election costs seconds, and no safety.
+    MoveLeader {
+        /// Where the member listens for clients.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+        /// The file with a client certificate that it accepts.
+        certificate: String,
+        /// The file with its key.
+        key: String,
+        /// The longest wait for another leader.
+        timeout: Duration,
+    },
     /// Restarts a service.
     Restart {
         /// How.

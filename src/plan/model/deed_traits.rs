@@ -74,7 +74,7 @@ pub enum Rank {
     Permissions,
     /// What is put back.
     Restored,
-    /// Restarts. A service is awaited before the next one is restarted, and what comes back with a pod's manifest starts too, and reads what is there then.
+    /// Restarts, each behind what has to be said to the service before it. A service is awaited before the next one is restarted, and what comes back with a pod's manifest starts too, and reads what is there then.
     Restart,
     /// What clients show is tried once everything runs that they show it to.
     Clients,
@@ -399,6 +399,7 @@ impl Deed {
                 counter: Some(Counter::Repair),
                 ..row("set-permissions", Rank::Permissions, Undo::Restore, Gives::Access(file), [&file.path])
             },
+            Deed::MoveLeader { .. } => row("move-leader", Rank::Restart, Undo::None, Gives::Nothing, []),
             Deed::Restart { how, .. } => {
                 let manifest = match how {
                     RestartMethod::StaticPod { manifest } => Some(manifest),

@@ -26,6 +26,13 @@ pub enum Event<'a> {
         /// The action.
         action: &'a Action,
     },
+    /// An action did not do all that it was for, and the run goes on.
+    StepRemarks {
+        /// The action.
+        action: &'a Action,
+        /// What it did not do, and why.
+        words: &'a str,
+    },
     /// An action is done.
     StepEnds {
         /// The action.
@@ -241,6 +248,8 @@ pub struct Report {
     pub failure: Option<Failure>,
     /// The requests for certificates that are signed elsewhere, as they wait on their nodes.
     pub requests: BTreeMap<Address, CertificateRequest>,
+    /// What actions did not do, without which the run went on all the same, by their numbers.
+    pub remarks: BTreeMap<u32, String>,
 }
 
 impl Report {
@@ -255,6 +264,7 @@ impl Report {
             visits: plan.visits.iter().map(not_started).collect(),
             failure: None,
             requests: BTreeMap::new(),
+            remarks: BTreeMap::new(),
         }
     }
 

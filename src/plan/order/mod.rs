@@ -205,7 +205,8 @@ fn place_order(
 }
 
 /// Which members of etcd come when: what one can be given without a restart, so that it works, the others have before any of them is restarted; then those that
-/// get new certificates with their restart, whose old ones may not work; then the others, and the leader last, since its restart costs an election.
+/// get new certificates with their restart, whose old ones may not work; then the others, and the leader last: it hands on once then,
+/// and where it cannot, its restart costs the only election.
 fn members_in_turn<'a>(
     by_place: &'a BTreeMap<Place, Vec<DraftDeed>>,
     members: &BTreeSet<&Place>,

@@ -4,4 +4,5 @@ pub(crate) mod cause;
 pub(crate) mod cold_start;
 pub(crate) mod etcd_snapshot;
 pub(crate) mod health_checks;
+pub(crate) mod leadership;
 pub(crate) mod restarts;

@@ -13,6 +13,7 @@ use crate::types::service_kind::ServiceKind;
 use super::cause::{Cause, changes, is_read_again, what_name};
 use super::cold_start;
 use super::health_checks::{after_reload, after_restart, await_clients, await_healthy};
+use super::leadership;
 use crate::plan::known::builder::Builder;
 use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::foreign_cas::{self, loads_what_is_dropped, must_not_load};
@@ -119,6 +120,9 @@ fn restarts_in(builder: &mut Builder<'_>, of: Phase, name: &NodeName, node: &Des
             Way::Restart(how) => {
                 let awaited = after_restart(builder, &cause, node, &how);
                 let timeout = builder.input.survey.desired.rollout.timeout;
+                if wanted.is(ServiceKind::Etcd) {
+                    leadership::hand_on(builder, phase, (name, node), &address);
+                }
                 if !is_put_back {
                     builder.add_in(phase, address.clone(), Deed::Restart { how, timeout }, due, true);
                 }

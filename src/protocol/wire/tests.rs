@@ -218,6 +218,12 @@ fn commands() -> Vec<Command> {
         Command::Write(WriteCommand::RemoveCopy { path: path.clone(), of: "/ca.crt".to_owned() }),
         Command::Write(WriteCommand::PurgeSnapshots { key: Sha256::of(b"k") }),
         Command::Write(WriteCommand::AnnotatePod { manifest: path.clone(), word: "7f3a-91c2-1".to_owned() }),
+        Command::Write(WriteCommand::MoveLeader {
+            address: "127.0.0.1:2379".parse().unwrap(),
+            certificate: "/a.crt".to_owned(),
+            key: "/a.key".to_owned(),
+            timeout_seconds: 8,
+        }),
         Command::Read(ReadCommand::Await {
             gates: [gate("etcd")].into(),
             kept: [gate("kubelet")].into(),

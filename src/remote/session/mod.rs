@@ -42,7 +42,7 @@ pub struct Deadlines {
     pub observe: Duration,
     /// For the lock, and what else takes no time.
     pub lock: Duration,
-    /// For a command, beyond the time that a program of [`WriteCommand::Run`] may take; also for beginning, committing and what concerns snapshots.
+    /// For a command, beyond the time that a program of [`WriteCommand::Run`] or a [`WriteCommand::MoveLeader`] may take; also for beginning, committing and what concerns snapshots.
     pub perform: Duration,
     /// For an undo, which may have to run programs again.
     pub undo: Duration,
@@ -317,8 +317,13 @@ impl Host for Remote {
     }
 
     fn perform(&mut self, command: WriteCommand) -> Result<Reply, HostError> {
-        let runs =
-            if let WriteCommand::Run { timeout_seconds, .. } = &command { *timeout_seconds } else { 0 };
+        let runs = if let WriteCommand::Run { timeout_seconds, .. }
+        | WriteCommand::MoveLeader { timeout_seconds, .. } = &command
+        {
+            *timeout_seconds
+        } else {
+            0
+        };
         let expected = command.expected();
         self.command(command.into(), &expected, runs)
     }

@@ -135,6 +135,7 @@ fn ended(plan: &Plan, ends: &[VisitEnd], because: String) -> Report {
         visits: visits.map(|(visit, end)| VisitReport { place: visit.place.clone(), end }).collect(),
         failure: Some(Failure { place, step: None, kind: FailureKind::Step, because }),
         requests: Default::default(),
+        remarks: Default::default(),
     }
 }
 

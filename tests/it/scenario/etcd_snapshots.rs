@@ -20,7 +20,7 @@ use crate::property::members::{Cluster, MADE, Place, etcd, name, shown};
 use crate::property::properties::CLOCKS;
 
 /// Whose member leads.
-const LEADER: usize = 1;
+pub(super) const LEADER: usize = 1;
 
 /// What the member of a node says: all follow the leader.
 fn says(number: usize) -> Seen<EtcdFacts> {
@@ -45,7 +45,7 @@ fn says(number: usize) -> Seen<EtcdFacts> {
 }
 
 /// Three members whose CA the spec distrusts.
-fn distrusted(policy: EtcdSnapshots, memory: impl Fn(usize, Memory) -> Memory) -> Cluster {
+pub(super) fn distrusted(policy: EtcdSnapshots, memory: impl Fn(usize, Memory) -> Memory) -> Cluster {
     let made = |number: usize| {
         let made = MADE[&Place::Usual][number].clone().running("etcd".parse().unwrap(), etcd(number));
         memory(number, made.etcd(says(number)))

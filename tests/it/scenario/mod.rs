@@ -9,6 +9,7 @@ pub(crate) mod failures;
 pub(crate) mod foreseen;
 pub(crate) mod late_failures;
 pub(crate) mod layouts;
+pub(crate) mod leadership;
 pub(crate) mod named_trust;
 pub(crate) mod observe;
 pub(crate) mod phases;

@@ -15,7 +15,7 @@ use super::{Entry, Failure, Memory, Object, is_below, services::same_file};
 use crate::agent::fs::file_state::{Access, FileImage, FileState, TreeImage};
 use crate::agent::transaction::perform;
 use crate::agent::transaction::{
-    Change, Earlier, Filesystem, PathChange, Transaction, backwards, made_below,
+    Change, Earlier, Filesystem, Member, PathChange, Transaction, backwards, made_below,
 };
 use crate::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, VisitId, WriteCommand};
 use crate::protocol::error::HostError;
@@ -488,6 +488,10 @@ impl Filesystem for Memory {
             kept.ran.push(argv.to_vec());
         }
         self.ran_program(argv)
+    }
+
+    fn move_leader(&mut self, _: Member<'_>, _: Duration) -> Result<(), HostError> {
+        self.hand_on_leadership().map_err(|reason| HostError::LeaderNotMoved { reason })
     }
 
     fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError> {

@@ -70,6 +70,17 @@ pub(super) struct StatusResponse {
     pub(super) errors: Vec<String>,
 }
 
+/// Asks the member that leads to hand its leadership on. Since 3.3.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct MoveLeaderRequest {
+    #[prost(uint64, tag = "1")]
+    pub(super) target_id: u64,
+}
+
+/// Another member leads.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct MoveLeaderResponse {}
+
 /// Asks a member for its database.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct SnapshotRequest {}

@@ -1,9 +1,10 @@
 //! What an etcd member says of itself and of its cluster.
 //!
-//! What enters is the addresses of the node's member and the files of a client certificate; what leaves is [`EtcdFacts`], asked over gRPC. Only calls that read
-//! and need no quorum are made, so alarms are taken from the status: asking for them would write to the log. The server's certificate
+//! What enters is the addresses of the node's member and the files of a client certificate; what leaves is [`EtcdFacts`], asked over gRPC. To learn them, only calls
+//! that read and need no quorum are made, so alarms are taken from the status: asking for them would write to the log. The server's certificate
 //! is not judged, so that a member with an expired one still tells how it is; that it holds its key is checked.
 
+pub(crate) mod leadership;
 mod messages;
 pub(crate) mod snapshot;
 #[cfg(test)]

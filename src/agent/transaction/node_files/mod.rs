@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -18,11 +18,12 @@ use crate::agent::fs::accounts::served_by;
 use crate::agent::fs::disk::{Beside, Dir, Removal};
 use crate::agent::fs::file_state::{FileState, TreeImage};
 use crate::agent::fs::lookup::{Detail, Lookup, LookupResult};
+use crate::agent::probe::etcd::EtcdClient;
 use crate::agent::probe::health_checks;
 use crate::agent::probe::health_checks::{Checks, Replaced};
 use crate::agent::probe::program;
 use crate::agent::transaction::state_dir::StateDir;
-use crate::agent::transaction::{Change, Earlier, Filesystem, PathChange};
+use crate::agent::transaction::{Change, Earlier, Filesystem, Member, PathChange};
 use crate::files::confined::Tree;
 use crate::protocol::command::{Begin, VisitId};
 use crate::protocol::error::HostError;
@@ -33,6 +34,9 @@ use crate::x509::Sha256;
 use step::{Staged, Step, stage_file};
 
 mod step;
+
+/// The longest wait for another leader that a node accepts.
+const LONGEST_ELECTION: Duration = Duration::from_secs(60);
 
 /// The files of a node during one transaction.
 #[derive(Debug)]
@@ -101,6 +105,15 @@ impl Filesystem for NodeFilesystem {
         self.note(Event::Running { argv: argv.to_vec(), timeout_seconds: timeout.as_secs() })?;
         self.start(argv, timeout)?;
         self.note(Event::Ran { argv: argv.to_vec() })
+    }
+
+    fn move_leader(&mut self, member: Member<'_>, timeout: Duration) -> Result<(), HostError> {
+        let Member { address, certificate, key } = member;
+        let start = Instant::now();
+        let deadline = start.checked_add(timeout.min(LONGEST_ELECTION)).unwrap_or(start);
+        EtcdClient::prepare(certificate, key, self)
+            .and_then(|client| client.hand_on_leadership(address, deadline))
+            .map_err(|reason| HostError::LeaderNotMoved { reason })
     }
 
     fn purge(&mut self, key: &Sha256) -> Result<(), HostError> {
