@@ -11,12 +11,14 @@ use super::deeds::{Effect, UNPLAYED, refusal};
 use super::trust_files::Watch;
 use crate::plan::model::checked::When;
 use crate::plan::{Action, Deed, PlanContent, PlannedTransaction};
+use crate::trust::disk::DiskEntry;
 use crate::trust::health::{Count, Health};
 use crate::trust::judge::Verdict;
 use crate::trust::state::{Before, Loaded, State};
 use crate::trust::topology::{Half, InputId, InstanceId, Kind, LinkId};
-use crate::types::names::{Address, NodeName};
+use crate::types::names::{Address, NodeName, ServiceName};
 use crate::types::place::Place;
+use crate::types::service_kind::ServiceKind;
 
 /// A link that worked and does not.
 #[derive(Debug, Clone)]
@@ -184,7 +186,13 @@ impl<'a> Play<'a> {
                     }
                     self.down(&BTreeSet::from([instance]), When::Step(action.number));
                     self.health.lives(instance);
-                    self.state.start(instance, action.number)
+                    let mut changed = self.state.start(instance, action.number);
+                    for pod in self.dead_pods(&service, node) {
+                        restarted.push(Restarted { instance: pod, step: action.number, by_manifest: false });
+                        self.health.lives(pod);
+                        changed.extend(self.state.start(pod, action.number));
+                    }
+                    changed
                 }
             };
             self.changed(&changed, When::Step(action.number));
@@ -193,6 +201,19 @@ impl<'a> Play<'a> {
             self.back(node, &visit.actions, &before, &restarted);
         }
         restarted
+    }
+
+    /// The pods of a node that do not run, where this service is the kubelet that starts them.
+    fn dead_pods(&self, service: &ServiceName, node: &NodeName) -> Vec<InstanceId> {
+        let topology = self.state.topology;
+        if !topology.is(service, ServiceKind::Kubelet) {
+            return Vec::new();
+        }
+        let world = &self.state.world;
+        let is_there = |manifest: &str| !matches!(world.lies(node, manifest), DiskEntry::Nothing);
+        let pods = world.pods.iter().filter(|((on, manifest), _)| on == node && is_there(manifest));
+        let pods = pods.filter_map(|(_, pod)| topology.of(pod, node));
+        pods.filter(|pod| self.health.is_dead(*pod)).collect()
     }
 
     /// The snapshot is put back, last write first, and what was restarted is restarted again: pods by their manifests, which come last, then the others in

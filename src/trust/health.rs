@@ -97,6 +97,11 @@ impl Health {
         self.dead.remove(&instance);
     }
 
+    /// Whether an instance has not worked since before the plan.
+    pub(crate) fn is_dead(&self, instance: InstanceId) -> bool {
+        self.dead.contains(&instance)
+    }
+
     /// Whether a restart of this instance changes a count.
     pub(crate) fn counts_on(&self, instance: InstanceId) -> bool {
         self.groups.iter().any(|group| group.members.contains(&instance))

@@ -20,6 +20,9 @@ use crate::x509::{Certificate, pem};
 /// The clock of a node in memory goes on so far with whatever is done.
 const MOMENT: SignedDuration = SignedDuration::from_millis(1);
 
+/// The unit that runs the pods of a node.
+const KUBELET: &str = "kubelet.service";
+
 /// What a service of a node in memory is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Running {
@@ -126,11 +129,28 @@ impl Memory {
         let ["systemctl", "restart", options @ .., unit] = words.as_slice() else { return Ok(()) };
         let unit = *unit;
         let Some(name) = self.named(|what| what.unit.as_deref() == Some(unit)) else { return Ok(()) };
-        match self.start(&name) || options.contains(&"--no-block") {
+        let starts = self.start(&name);
+        if starts && unit == KUBELET {
+            self.start_dead_pods();
+        }
+        match starts || options.contains(&"--no-block") {
             true => Ok(()),
             false => {
                 Err(HostError::Refused { path: unit.to_owned(), reason: "it does not start".to_owned() })
             }
+        }
+    }
+
+    /// A kubelet that starts begins with every pod of its manifests that does not run.
+    fn start_dead_pods(&mut self) {
+        let is_dead = |(_, model): &(&ServiceName, &Modelled)| {
+            let manifest = model.what.manifest.as_ref();
+            model.process.is_none() && manifest.is_some_and(|path| self.entries.contains_key(path))
+        };
+        let dead: Vec<ServiceName> =
+            self.models.iter().filter(is_dead).map(|(name, _)| name.clone()).collect();
+        for name in &dead {
+            self.start(name);
         }
     }
 

@@ -123,7 +123,14 @@ fn restarts_in(builder: &mut Builder<'_>, of: Phase, name: &NodeName, node: &Des
                 if wanted.is(ServiceKind::Etcd) {
                     leadership::hand_on(builder, phase, (name, node), &address);
                 }
-                if !is_put_back {
+                let survey = builder.input.survey;
+                // A kubelet that has been started before these leaves are written has to replace the pod once more.
+                let is_first = phase == Phase::Quorum || cold_start::nothing_runs(survey, name, node);
+                let comes_with_kubelet = builder.is_cold
+                    && is_first
+                    && matches!(how, RestartMethod::StaticPod { .. })
+                    && cold_start::comes_with_kubelet(survey, (name, node), service);
+                if !is_put_back && !comes_with_kubelet {
                     builder.add_in(phase, address.clone(), Deed::Restart { how, timeout }, due, true);
                 }
                 await_healthy(builder, phase, address, awaited, builder.input.survey.desired.rollout.settle);
@@ -173,7 +180,7 @@ fn way_of_unit(builder: &mut Builder<'_>, cause: &Cause<'_>, unit: &str) -> Way 
     let Some(facts) = services::unit(builder.input.survey, cause.node, cause.service) else {
         return if cause.is_stale { Way::ByHand(None) } else { Way::Needless };
     };
-    let is_needed = cause.wanted.is(ServiceKind::Kubelet) && replaces_pods(builder, cause.node);
+    let is_needed = cause.wanted.is(ServiceKind::Kubelet) && has_to_start_pods(builder, cause.node);
     if facts.is_active() {
         match is_safe(builder, cause) {
             _ if !cause.is_stale => Way::Needless,
@@ -238,11 +245,17 @@ fn is_safe(builder: &mut Builder<'_>, cause: &Cause<'_>) -> bool {
     false
 }
 
-/// Whether static pods of a node are replaced.
-fn replaces_pods(builder: &Builder<'_>, node: &NodeName) -> bool {
+/// Whether static pods of a node are replaced, or come with its kubelet.
+fn has_to_start_pods(builder: &Builder<'_>, node: &NodeName) -> bool {
     let by_manifest =
         |deed: &DraftDeed| matches!(deed.deed, Deed::Restart { how: RestartMethod::StaticPod { .. }, .. });
+    let survey = builder.input.survey;
+    let come_with_it = |wanted: &DesiredNode| {
+        let mut services = wanted.services.keys();
+        services.any(|service| cold_start::comes_with_kubelet(survey, (node, wanted), service))
+    };
     builder.draft.on(node).iter().any(by_manifest)
+        || builder.is_cold && survey.desired.nodes.get(node).is_some_and(come_with_it)
 }
 
 fn restart_by_hand(

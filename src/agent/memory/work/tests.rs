@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::agent::Local;
+use crate::agent::memory::Running;
 use crate::protocol::facts::{Content, Expect, ObserveRequest};
 use crate::protocol::node::Inspect as _;
 use crate::types::storage::FileSpec;
@@ -77,6 +78,25 @@ fn a_node_in_memory_fails_where_it_is_told_and_can_be_put_back() {
     failing.undo().unwrap();
     assert!(failing.has_files_of(&memory()));
     assert!(matches!(memory().locked_by("other").begin(&begin("r")), Err(HostError::Locked { .. })));
+}
+
+#[test]
+fn a_kubelet_that_starts_begins_with_the_pods_that_do_not_run() {
+    let manifest = |name: &str| format!("/etc/kubernetes/manifests/{name}.yaml");
+    let pod = |name: &str| Running { manifest: Some(manifest(name)), ..Running::default() };
+    let kubelet = Running { unit: Some("kubelet.service".to_owned()), ..Running::default() };
+    let mut node = memory().file(&manifest("etcd"), "", 0o600).file(&manifest("kube-apiserver"), "", 0o600);
+    node = node.running("kubelet".parse().unwrap(), kubelet);
+    node = node.running("kube-apiserver".parse().unwrap(), pod("kube-apiserver"));
+    for dead in ["etcd", "kube-scheduler"] {
+        node = node.failing(Failure::Start).running(dead.parse().unwrap(), pod(dead));
+    }
+    node.begin(&begin("r")).unwrap();
+    let argv = ["systemctl", "restart", "--no-block", "--", "kubelet.service"].map(str::to_owned).to_vec();
+    node.perform(WriteCommand::Run { argv, timeout_seconds: 1 }).unwrap();
+    let starts = ["kubelet", "kube-apiserver", "etcd", "kube-scheduler"].map(|name| node.is_running(name));
+    // The last one has no manifest.
+    assert_eq!(starts, [Some(2), Some(1), Some(2), None]);
 }
 
 #[test]

@@ -2,13 +2,14 @@
 //!
 //! What enters is the draft of a plan and what runs; what leaves is which deeds come in the phase that brings etcd back, and what shows that it is back. While
 //! there is no quorum, no member can be waited for before the last one has its new certificates (systemd counts an etcd as started once it has a leader),
-//! and a static pod is started by a kubelet alone, whose own certificate comes first then.
+//! and a static pod is started by a kubelet alone, whose own certificate comes first then. Where neither a kubelet nor any of its pods runs, everything on the
+//! node is written before the kubelet is started, once: it starts every pod with what lies there then, and remembers none of their failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::desired::request::live_request;
-use crate::desired::{DesiredNode, DesiredService};
+use crate::desired::{DesiredNode, DesiredService, Survey};
 use crate::profile::{At, What};
 use crate::protocol::health_check::HealthCheck;
 use crate::spec::types::Restart;
@@ -40,8 +41,13 @@ pub(crate) fn assign_phases(builder: &mut Builder<'_>) {
         return;
     }
     for (place, deeds) in &mut builder.draft.deeds {
-        let Some(domain) = place.node().and_then(|node| domains.get(node)) else { continue };
-        for deed in deeds.iter_mut().filter(|deed| domain.holds(&deed.address.target)) {
+        let Some((name, domain)) = place.node().and_then(|node| domains.get_key_value(node)) else {
+            continue;
+        };
+        let is_dark =
+            desired.nodes.get(name).is_some_and(|node| nothing_runs(builder.input.survey, name, node));
+        let is_first = |target: &Target| domain.holds(target) || is_dark && is_read_by_pods(target);
+        for deed in deeds.iter_mut().filter(|deed| is_first(&deed.address.target)) {
             deed.phase = Phase::Quorum;
             builder.is_cold = true;
         }
@@ -136,6 +142,44 @@ fn identities_of_etcd<'b>(
 /// Whether a certificate that etcd shows has expired on a node.
 fn has_expired(builder: &Builder<'_>, name: &NodeName) -> bool {
     shown_by_etcd(builder, name).any(|certificate| certificate.facts().not_after < builder.input.now)
+}
+
+/// Whether the members of a node are pods, and neither they nor its other pods nor their kubelet run, which would be started.
+pub(crate) fn nothing_runs(survey: &Survey, name: &NodeName, node: &DesiredNode) -> bool {
+    let is_pod =
+        |wanted: &DesiredService| wanted.restart.as_ref().is_some_and(|restart| restart.static_pod.is_some());
+    let mut pods = node.services.iter().filter(|(_, wanted)| is_pod(wanted));
+    etcd_is_a_pod(node) && pods.all(|(service, _)| comes_with_kubelet(survey, (name, node), service))
+}
+
+/// Whether a service that does not run comes back with the kubelet of its node, which does not run either and would be started. A kubelet that starts begins with
+/// every pod anew: how often one has failed it keeps in memory (Kubernetes 1.20, pkg/kubelet/kubelet.go, `backOff`).
+pub(crate) fn comes_with_kubelet(
+    survey: &Survey,
+    (name, node): (&NodeName, &DesiredNode),
+    service: &ServiceName,
+) -> bool {
+    let mut kubelets = node.services_of(ServiceKind::Kubelet);
+    let is_started = kubelets.any(|(kubelet, _)| {
+        unit(survey, name, kubelet).is_some_and(|unit| !unit.is_active() && unit.is_wanted())
+    });
+    let restart = node.services.get(service).and_then(|wanted| wanted.restart.as_ref());
+    let is_pod = restart.is_some_and(|restart| restart.static_pod.is_some());
+    let live = live(survey, name).and_then(|services| services.get(service));
+    is_started && is_pod && live.is_some_and(|live| services::is_silent(live) && live.started().is_empty())
+}
+
+/// Whether a thing is one of those that pods read.
+fn is_read_by_pods(target: &Target) -> bool {
+    match target {
+        Target::Authority(_) | Target::Identity(_) | Target::KeyPair(_) | Target::Directory(_) => true,
+        Target::Service(_) | Target::Node => false,
+    }
+}
+
+/// Whether an identity must work for etcd to be asked, so that it is one of those that nobody can wait for before there is a quorum.
+pub(crate) fn is_of_quorum(node: &DesiredNode, target: &Target) -> bool {
+    Domain::of(node).holds(target)
 }
 
 /// The phase in which a service of a node is restarted.

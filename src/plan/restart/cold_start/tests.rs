@@ -6,7 +6,9 @@ use crate::desired::Survey;
 use crate::diff::diff;
 use crate::observe::survey::tests::{SPEC, agreement};
 use crate::output::schema::Document;
-use crate::plan::{Draft, Input, NoSuchPhase, Options, Phase, PlanContent, PlanError, SavedPlan, draft};
+use crate::plan::{
+    Draft, Input, NoSuchPhase, Options, Phase, PlanContent, PlanError, SavedPlan, draft, standing,
+};
 use crate::protocol::facts::{
     Answer, ClientCertificate, EndpointFacts, NodeFacts, Probe, Seen, Served, ServiceFacts, UnitFacts,
 };
@@ -84,6 +86,34 @@ pub(crate) fn everything_down() -> Survey {
     survey
 }
 
+/// The ports of a service show these certificates.
+fn answers(survey: &mut Survey, node: &str, service: &str, shown: &[&str]) {
+    let served = agreement();
+    let files = &served.observed.nodes[node].facts().unwrap().files;
+    let service = facts(survey, node).services.get_mut(service).unwrap();
+    for (endpoint, name) in service.endpoints.iter_mut().zip(shown) {
+        let file = files[&format!("/etc/kubernetes/pki/{name}.crt")].shown().unwrap();
+        endpoint.address = Some("127.0.0.1".parse().unwrap());
+        endpoint.probe = Probe::Served(Box::new(Served {
+            certificate: file.content.pem().unwrap().certificates[0].clone(),
+            chain: Vec::new(),
+            version: None,
+            client: ClientCertificate::Required,
+            accepts: Vec::new(),
+            trouble: None,
+        }));
+    }
+}
+
+/// The same where the schedulers have outlived their kubelets.
+fn nearly_everything_down() -> Survey {
+    let mut survey = everything_down();
+    ["cp-1", "cp-2", "cp-3"]
+        .iter()
+        .for_each(|node| answers(&mut survey, node, "kube-scheduler", &["apiserver"]));
+    survey
+}
+
 /// `PHASE NODE: ACTION, ACTION` of each visit, snapshots and checks left out.
 fn visits(plan: &PlanContent) -> Vec<String> {
     let visit = |visit: &crate::plan::PlannedTransaction| {
@@ -97,22 +127,44 @@ fn visits(plan: &PlanContent) -> Vec<String> {
 }
 
 #[test]
-fn when_everything_has_expired_etcd_comes_first_on_all_nodes_behind_their_kubelets() {
+fn where_nothing_runs_all_leaves_of_a_node_come_first_and_then_its_kubelet_once() {
     let plan = plan_of(&everything_down());
     assert!(plan.applicable && plan.elsewhere.is_empty(), "{:?}", plan.elsewhere);
     let visits = visits(&plan);
-    let first = "issue-identity apiserver-etcd-client, issue-identity etcd-healthcheck-client, issue-identity etcd-peer, \
-                 issue-identity etcd-server, issue-identity kubelet.conf, restart svc/kubelet, await-healthy svc/kubelet, \
-                 restart svc/etcd, await-healthy svc/etcd";
-    let second = "issue-identity admin.conf, issue-identity apiserver, issue-identity apiserver-kubelet-client, \
-                  issue-identity controller-manager.conf, issue-identity front-proxy-client, issue-identity scheduler.conf, \
-                  restart svc/kube-apiserver, await-healthy svc/kube-apiserver, restart svc/kube-controller-manager, \
-                  await-healthy svc/kube-controller-manager, restart svc/kube-scheduler, await-healthy svc/kube-scheduler";
+    // All leaves of a node, then its kubelet, which starts every pod, once.
+    let first = "issue-identity admin.conf, issue-identity apiserver, issue-identity apiserver-etcd-client, \
+                 issue-identity apiserver-kubelet-client, issue-identity controller-manager.conf, \
+                 issue-identity etcd-healthcheck-client, issue-identity etcd-peer, issue-identity etcd-server, \
+                 issue-identity front-proxy-client, issue-identity kubelet.conf, issue-identity scheduler.conf, \
+                 restart svc/kubelet, await-healthy svc/kubelet, await-healthy svc/etcd";
+    let second = "await-healthy svc/kube-apiserver, await-healthy svc/kube-controller-manager, await-healthy svc/kube-scheduler";
     let expected: Vec<String> = [("Quorum", first), ("Ordinary", second)]
         .into_iter()
         .flat_map(|(phase, deeds)| ["cp-1", "cp-2", "cp-3"].map(|node| format!("{phase} {node}: {deeds}")))
         .collect();
     assert_eq!(visits, expected);
+}
+
+#[test]
+fn a_visit_that_only_waits_is_to_do_as_long_as_what_it_waits_for() {
+    let survey = everything_down();
+    let plan = plan_of(&survey);
+    let standings = standing(&plan, &survey, &diff(&survey.desired, &survey.observed, later()));
+    assert_eq!(standings.to_do().collect::<Vec<u32>>(), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn where_a_pod_has_outlived_its_kubelet_only_what_etcd_needs_is_brought_forward() {
+    let visits = visits(&plan_of(&nearly_everything_down()));
+    let (first, second) = visits.split_at(3);
+    let restarts = |visit: &String, pod: &str| visit.contains(&format!("restart svc/{pod}"));
+    for visit in first {
+        assert!(restarts(visit, "kubelet") && !restarts(visit, "etcd"), "{visits:#?}");
+        assert!(!visit.contains("scheduler.conf"), "{visits:#?}");
+    }
+    // Their kubelets have started them with what lay there before.
+    let pods = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+    assert!(second.iter().all(|visit| pods.iter().all(|pod| restarts(visit, pod))), "{visits:#?}");
 }
 
 #[test]
@@ -130,24 +182,10 @@ fn only_the_last_member_is_waited_for_with_the_others() {
 #[test]
 fn members_that_run_and_lead_nobody_get_their_certificates_first_and_are_not_restarted() {
     let mut survey = everything_down();
-    let served = agreement();
     for node in ["cp-1", "cp-2", "cp-3"] {
-        let files = &served.observed.nodes[node].facts().unwrap().files;
-        let facts = facts(&mut survey, node);
-        facts.etcd = Seen::Unknown { reason: "etcd does not accept the client certificate".to_owned() };
-        let etcd = facts.services.get_mut("etcd").unwrap();
-        for (endpoint, name) in etcd.endpoints.iter_mut().zip(["server", "peer"]) {
-            let file = files[&format!("/etc/kubernetes/pki/etcd/{name}.crt")].shown().unwrap();
-            endpoint.address = Some("127.0.0.1".parse().unwrap());
-            endpoint.probe = Probe::Served(Box::new(Served {
-                certificate: file.content.pem().unwrap().certificates[0].clone(),
-                chain: Vec::new(),
-                version: None,
-                client: ClientCertificate::Required,
-                accepts: Vec::new(),
-                trouble: None,
-            }));
-        }
+        facts(&mut survey, node).etcd =
+            Seen::Unknown { reason: "etcd does not accept the client certificate".to_owned() };
+        answers(&mut survey, node, "etcd", &["etcd/server", "etcd/peer"]);
     }
     let visits = visits(&plan_of(&survey));
     assert!(visits[..3].iter().all(|visit| visit.starts_with("Quorum")), "{visits:#?}");
@@ -191,17 +229,17 @@ fn a_kubelet_that_was_switched_off_is_left_alone_and_so_are_its_pods() {
 }
 
 #[test]
-fn a_pod_whose_manifest_is_gone_is_not_restarted_by_an_annotation_in_it() {
+fn a_pod_whose_manifest_is_gone_is_waited_for_by_nobody() {
     let mut survey = everything_down();
     facts(&mut survey, "cp-2").files.insert("/etc/kubernetes/manifests/etcd.yaml".to_owned(), Seen::Absent);
     let plan = plan_of(&survey);
-    let restarted = |node: &str| {
+    let awaited = |node: &str| {
         let is_etcd = |action: &&crate::plan::Action| {
-            action.verb() == "restart" && action.address.to_string() == format!("svc/etcd@{node}")
+            action.verb() == "await-healthy" && action.address.to_string() == format!("svc/etcd@{node}")
         };
         plan.actions().find(is_etcd).is_some()
     };
-    assert_eq!(["cp-1", "cp-2", "cp-3"].map(restarted), [true, false, true]);
+    assert_eq!(["cp-1", "cp-2", "cp-3"].map(awaited), [true, false, true]);
 }
 
 #[test]
@@ -227,21 +265,21 @@ fn the_plan_for_an_expired_cluster_is_told_as_its_golden_text_says() {
 
 #[test]
 fn a_plan_ends_with_the_phase_that_was_named_and_counts_no_more_than_it_does() {
-    let survey = everything_down();
+    let survey = nearly_everything_down();
     let (whole, first) = (plan_of(&survey), plan_until(&survey, Some(Phase::Quorum)).unwrap());
     assert_eq!((first.visits.len(), first.later.as_slice()), (3, [Phase::Ordinary].as_slice()));
     assert_eq!(first.visits, whole.visits[..3]);
     assert!(first.is_as_made() && first.id != whole.id);
     assert_eq!((whole.summary.renew, first.summary.renew), (33, 15));
-    assert_eq!((whole.summary.restart, first.summary.restart), (15, 6));
+    assert_eq!((whole.summary.restart, first.summary.restart), (12, 3));
     assert_eq!(first.summary.unchanged, whole.summary.unchanged + 18);
     let checked = check(Draft::by_hand(first), &survey, &Processes::of(&survey.observed)).unwrap().in_order();
     let text = crate::output::plan(&checked);
     assert!(text.contains("    Left for a later run: phase ordinary, to do everything else.\n"), "{text}");
-    let last = "Plan: renew 15, issue 0, trust 0, remove 0, restart 6, repair 0. Phases 1 of 2.";
+    let last = "Plan: renew 15, issue 0, trust 0, remove 0, restart 3, repair 0. Phases 1 of 2.";
     assert!(text.ends_with(&format!("{last}\n")), "{text}");
     let markdown = crate::output::markdown(&checked, None, 4096);
-    assert!(markdown.contains("### pki plan: renew 15, restart 6\n"), "{markdown}");
+    assert!(markdown.contains("### pki plan: renew 15, restart 3\n"), "{markdown}");
     assert!(markdown.ends_with(&format!("**{last}**\n")), "{markdown}");
 }
 

@@ -9,13 +9,14 @@ use crate::diff::{Finding, Reason};
 use crate::profile::What;
 use crate::spec::types::EtcdSnapshots;
 use crate::types::names::{Address, NodeName, Target};
+use crate::types::service_kind::ServiceKind;
 
 use super::cause::changes;
 use super::health_checks;
 use crate::plan::known::builder::Builder;
 use crate::plan::known::chosen;
 use crate::plan::known::draft_deed::DraftDeed;
-use crate::plan::known::quorum;
+use crate::plan::known::{quorum, services};
 use crate::plan::{Deed, Noted, Phase};
 
 /// What becomes of etcd's data before a plan.
@@ -43,9 +44,9 @@ pub(crate) fn saving<'d>(
     deeds: impl Iterator<Item = &'d DraftDeed> + Clone,
 ) -> Saving {
     let desired = &builder.input.survey.desired;
-    let Some(restart) = deeds.clone().find(|deed| quorum::restarts_member(deed, desired)) else {
-        return Saving::Unwanted;
-    };
+    let restarts =
+        |deed: &&DraftDeed| quorum::restarts_member(deed, desired) || waits_for_dead(builder, deed);
+    let Some(restart) = deeds.clone().find(restarts) else { return Saving::Unwanted };
     let is_wanted = match desired.snapshots.etcd {
         EtcdSnapshots::Always => true,
         EtcdSnapshots::Rotation => deeds.clone().any(|deed| is_of_rotation(builder, deed)),
@@ -61,6 +62,15 @@ pub(crate) fn saving<'d>(
             Saving::Impossible(Noted { address: restart.address.clone(), finding: Finding::note(reason) })
         }
     }
+}
+
+/// Whether a deed waits for a member that does not run and that its kubelet starts.
+fn waits_for_dead(builder: &Builder<'_>, deed: &DraftDeed) -> bool {
+    let survey = builder.input.survey;
+    let is_member =
+        survey.desired.service_at(&deed.address).is_some_and(|service| service.is(ServiceKind::Etcd));
+    let live = deed.address.node().and_then(|node| quorum::live(survey, node));
+    matches!(deed.deed, Deed::AwaitHealthy { .. }) && is_member && live.is_some_and(services::is_down)
 }
 
 /// Whether a deed changes which CAs etcd trusts. The way back from such a plan does not count: the data was saved before the plan.

@@ -174,7 +174,7 @@ fn where_nobody_can_be_asked_the_plan_says_so_and_goes_on_without() {
             .iter()
             .for_each(|node| facts(&mut survey, node).etcd = Seen::Unknown { reason: said.to_owned() });
         let plan = plan_at(&survey, later());
-        assert!(plan.applicable && restarts(&plan) == 3 && saved_on(&plan).is_empty());
+        assert!(plan.applicable && saved_on(&plan).is_empty());
         let notes: Vec<String> = plan.notes.iter().map(|note| note.finding.reason.to_string()).collect();
         let saved = "etcd's data is not saved before its members are restarted";
         assert!(notes.iter().any(|note| note.contains(saved) && note.contains(because)), "{notes:?}");

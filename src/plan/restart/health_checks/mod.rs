@@ -176,7 +176,10 @@ pub(crate) fn await_clients(
         }
         let address = Address::on(Target::Identity(identity.clone()), name);
         let of_identity = builder.draft.on(name).iter().filter(|deed| deed.address == address);
-        if is_torn(builder, dial) || of_identity.clone().any(|deed| deed.phase == Phase::Quorum) {
+        let is_for_quorum = cold_start::is_of_quorum(node, &address.target);
+        if is_torn(builder, dial)
+            || is_for_quorum && of_identity.clone().any(|deed| deed.phase == Phase::Quorum)
+        {
             continue;
         }
         let awaited = by_identity.entry(identity.clone()).or_default();

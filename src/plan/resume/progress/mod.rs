@@ -44,7 +44,8 @@ pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) 
     let mut standings = PlanProgress::default();
     let mut gone_on: BTreeSet<&Place> = BTreeSet::new();
     let mut are_restarted = true;
-    for visit in plan.visits.iter().rev() {
+    let (waiting, working): (Vec<_>, Vec<_>) = plan.visits.iter().rev().partition(|visit| only_waits(visit));
+    for visit in working {
         // One node is visited in one phase after the other: what it has been through it has been through.
         let has_gone_on = gone_on.contains(&visit.place);
         // A snapshot of etcd's data is there for those that are still to be restarted.
@@ -66,7 +67,20 @@ pub fn standing(plan: &PlanContent, survey: &Survey, differences: &Differences) 
             standings.visits.insert(visit.number, standing);
         }
     }
+    // What only waits leaves nothing by which it could be seen that it has: it is over with what it waits for.
+    let is_over = standings.visits.values().all(|standing| *standing == TransactionProgress::Done);
+    for visit in waiting {
+        let standing = if is_over { TransactionProgress::Done } else { TransactionProgress::ToDo };
+        standings.visits.insert(visit.number, standing);
+    }
     standings
+}
+
+/// Whether a visit waits for what earlier ones do, and does nothing itself.
+fn only_waits(visit: &PlannedTransaction) -> bool {
+    let waits = |action: &Action| matches!(action.deed, Deed::AwaitHealthy { .. });
+    let frames = |action: &Action| matches!(action.deed, Deed::Snapshot { .. } | Deed::Verify { .. });
+    visit.actions.iter().any(waits) && visit.actions.iter().all(|action| waits(action) || frames(action))
 }
 
 /// Whether an action starts a member of etcd anew.
