@@ -172,9 +172,23 @@ fn blocks(plan: &PlanContent) -> String {
     text
 }
 
-/// The reasons of a group, each once.
+/// The reasons of a group, each once; one that is not that of all its members says on which nodes it is.
 fn why(members: &[&Action]) -> Vec<String> {
-    reasons(members.iter().flat_map(|action| &action.reasons))
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for action in members {
+        let node = action.address.place.as_str();
+        for line in reasons(&action.reasons) {
+            match lines.iter_mut().find(|(known, _)| *known == line) {
+                Some((_, nodes)) => nodes.push(node),
+                None => lines.push((line, vec![node])),
+            }
+        }
+    }
+    let line = |(line, nodes): (String, Vec<&str>)| match nodes.len() < members.len() {
+        true => format!("{}: {line}", nodes.join(", ")),
+        false => line,
+    };
+    lines.into_iter().map(line).collect()
 }
 
 /// Title and body of an action's block; `None` for what frames the others.

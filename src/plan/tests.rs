@@ -14,7 +14,11 @@ use crate::protocol::file::SpecReference;
 use crate::x509::Sha256;
 
 pub(super) fn plan_of(survey: &Survey, options: &Options) -> PlanContent {
-    let differences = diff(&survey.desired, &survey.observed, now());
+    plan_at(survey, options, now())
+}
+
+fn plan_at(survey: &Survey, options: &Options, now: Timestamp) -> PlanContent {
+    let differences = diff(&survey.desired, &survey.observed, now);
     let spec = SpecReference {
         file: "spec.yaml".to_owned(),
         sha256: Sha256::of(SPEC.as_bytes()),
@@ -22,7 +26,7 @@ pub(super) fn plan_of(survey: &Survey, options: &Options) -> PlanContent {
         files: Default::default(),
     };
     let (differences, place) = (&differences, &|_: &[String]| None);
-    draft(&Input { survey, differences, now: now(), spec, options, signed: &Default::default(), place })
+    draft(&Input { survey, differences, now, spec, options, signed: &Default::default(), place })
         .unwrap()
         .into_planned()
 }
@@ -157,6 +161,23 @@ fn a_missing_certificate_is_issued_between_snapshot_and_check() {
     ]);
     assert_eq!(needed.collect::<BTreeSet<_>>(), expected);
     assert_eq!(plan.visits[0].actions[2].after, [1, 2]);
+}
+
+#[test]
+fn reasons_that_differ_between_the_nodes_of_a_block_say_whose_they_are() {
+    let mut survey = agreement();
+    for (node, before) in [("cp-1", "400d"), ("cp-2", "400d"), ("cp-3", "500d")] {
+        let node = survey.desired.nodes.get_mut(node).unwrap();
+        node.identities.get_mut("apiserver").unwrap().renew_before.value = before.parse().unwrap();
+    }
+    let text = crate::output::plan(&plan_of(&survey, &Options::default()));
+    assert!(text.contains("  ~ apiserver @ cp-1, cp-2, cp-3\n"), "{text}");
+    for whose in [
+        "cp-1, cp-2: expires 2027-11-21 and renewBefore is 400d",
+        "cp-3: expires 2027-11-21 and renewBefore is 500d",
+    ] {
+        assert!(text.contains(&format!("      because       {whose}\n")), "{text}");
+    }
 }
 
 #[test]
