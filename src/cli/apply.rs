@@ -222,7 +222,7 @@ impl Call<'_> {
             locking: self.arguments.locking.locking(),
             done,
         };
-        let mut progress = Progress::new(self.global);
+        let mut progress = Progress::new(plan, self.global);
         let mut unwritten = Exit::Done;
         let tells_events = self.arguments.format == ApplyForm::Ndjson;
         let tell = &mut |event: &Event<'_>| match self.arguments.format {

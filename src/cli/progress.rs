@@ -4,20 +4,22 @@ use std::io::{IsTerminal, stderr};
 
 use pki::diagnostic::escaped;
 use pki::output::deed;
+use pki::plan::PlanContent;
 use pki::plan::model::outcome::{Event, VisitEnd};
 
 use super::{Global, terminal};
 
 /// Tells what happens.
-pub(super) struct Progress {
+pub(super) struct Progress<'p> {
+    plan: &'p PlanContent,
     quiet: bool,
     live: bool,
 }
 
-impl Progress {
-    pub(super) fn new(global: &Global) -> Self {
+impl<'p> Progress<'p> {
+    pub(super) fn new(plan: &'p PlanContent, global: &Global) -> Self {
         let dumb = !terminal::stderr_style(global.color).is_live;
-        Self { quiet: global.quiet, live: stderr().is_terminal() && !dumb }
+        Self { plan, quiet: global.quiet, live: stderr().is_terminal() && !dumb }
     }
 
     pub(super) fn tell(&mut self, event: &Event<'_>) {
@@ -26,7 +28,8 @@ impl Progress {
         }
         match event {
             Event::VisitBegins { visit, of } => {
-                self.line(&format!("{} ({} of {of})", visit.place, visit.number));
+                let phase = self.plan.phase_of(visit).map(|phase| format!(", {phase}")).unwrap_or_default();
+                self.line(&format!("{} ({} of {of}{phase})", visit.place, visit.number));
             }
             Event::StepBegins { action } if self.live => {
                 terminal::tell(&format!("\r\u{1b}[K  {:>4}  {} ...", action.number, deed(action)));
@@ -44,7 +47,13 @@ impl Progress {
                     escaped(&failure.because)
                 ));
             }
-            Event::VisitEnds { visit, end } => self.line(&format!("  {} {}", visit.place, word(end))),
+            Event::VisitEnds { visit, end } => {
+                let whose = match self.plan.phase_of(visit) {
+                    Some(phase) => format!("{}, {phase}:", visit.place),
+                    None => visit.place.to_string(),
+                };
+                self.line(&format!("  {whose} {}", word(end)));
+            }
         }
     }
 

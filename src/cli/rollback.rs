@@ -107,7 +107,7 @@ fn one(arguments: &Arguments, command: &str, global: &Global) -> Result<Exit, Ex
     let on_failure = survey.desired.rollout.on_failure;
     let (root_keys, locking) = (RootKeys::default(), arguments.locking.locking());
     let policy = Policy { on_failure, root_keys: &root_keys, locking, done: Done::default() };
-    let mut progress = Progress::new(global);
+    let mut progress = Progress::new(&plan, global);
     let tell = &mut |event: &Event<'_>| progress.tell(event);
     let report = carry_out(&plan, &mut nodes, &survey.desired, policy, false, tell);
     let exit = exit_of(report.outcome).max(written(terminal::print(&output::report(&plan, &report))));

@@ -276,8 +276,7 @@ pub(super) fn last_line(plan: &PlanContent) -> String {
     }
     let mut text = format!("Plan: {}.", counters(plan));
     if !plan.later.is_empty() {
-        let done = plan.phases().count();
-        let _ = write!(text, " Phases {done} of {}.", done + plan.later.len());
+        let _ = write!(text, " Phases {} of {}.", plan.phases().count(), plan.phase_count());
     }
     text.push('\n');
     text

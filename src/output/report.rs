@@ -13,9 +13,12 @@ use crate::protocol::snapshots::EtcdSnapshot;
 pub fn report(plan: &PlanContent, report: &Report) -> String {
     let mut text = format!("\napply {}{}\n", report.run, verdict(report.outcome));
     let width = report.visits.iter().map(|visit| visit.place.as_str().len()).max().unwrap_or(0);
-    for visit in &report.visits {
+    for (position, visit) in report.visits.iter().enumerate() {
+        // A node is visited once in each phase.
+        let phase = plan.visits.get(position).and_then(|planned| plan.phase_of(planned));
+        let phase = phase.map(|phase| format!("{phase}: ")).unwrap_or_default();
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {:<width$}  {}", visit.place, end(plan, &visit.end));
+        let _ = writeln!(text, "  {:<width$}  {phase}{}", visit.place, end(plan, &visit.end));
     }
     for line in what_follows(plan, report) {
         let _ = writeln!(text, "{line}");

@@ -38,7 +38,7 @@ pub fn report_markdown(plan: &PlanContent, report: &Report, max_bytes: usize) ->
             "| {} | {} | {} | {} |\n",
             visit.number,
             cell(ended.place.as_str()),
-            visit.phase,
+            plan.phase_of(visit).unwrap_or_else(|| visit.phase.to_string()),
             cell(&end(plan, &ended.end))
         )
     });

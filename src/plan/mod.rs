@@ -28,7 +28,7 @@ pub use model::life::{Life, PLAN_LIFE};
 pub use model::linked::LinkedPath;
 pub use model::options::{Options, Selector, SelectorError, Withheld};
 pub use model::phase::{Phase, PhaseError, Side};
-pub use model::phase_table::PhaseLine;
+pub use model::phase_table::{PhaseLine, restarts};
 pub use model::plan::PlanContent;
 pub use model::postponed::Postponed;
 pub use model::privilege::{Privilege, Privileged, RootCommand};

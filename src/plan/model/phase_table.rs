@@ -42,12 +42,18 @@ pub(crate) fn table(visits: &[PlannedTransaction], is_begun: bool) -> Vec<PhaseL
         }
         let sides = phase.sides()?;
         let (trusted, shown) = (sides.trusted, sides.shown.unwrap_or(first));
-        let mut restarts: BTreeMap<ServiceName, usize> = BTreeMap::new();
-        for service in visits.iter().flat_map(|visit| &visit.actions).filter_map(|action| action.restarts()) {
-            *restarts.entry(service.clone()).or_default() += 1;
-        }
+        let restarts = restarts(visits);
         let can_go_back = phase.has_way_back();
         Some(PhaseLine { phase, visits: visits.len(), trusted, shown, restarts, can_go_back })
     });
     lines.collect()
+}
+
+/// How many instances of each service visits restart.
+pub fn restarts(visits: &[PlannedTransaction]) -> BTreeMap<ServiceName, usize> {
+    let mut restarts: BTreeMap<ServiceName, usize> = BTreeMap::new();
+    for service in visits.iter().flat_map(|visit| &visit.actions).filter_map(|action| action.restarts()) {
+        *restarts.entry(service.clone()).or_default() += 1;
+    }
+    restarts
 }

@@ -140,6 +140,20 @@ impl PlanContent {
         phases.filter_map(|visits| Some((visits.first()?.phase, visits)))
     }
 
+    /// How many phases there are, with those that are left for a later run.
+    pub fn phase_count(&self) -> usize {
+        self.phases().count() + self.later.len()
+    }
+
+    /// Which phase a visit belongs to, such as `phase 3 of 7 (clients)`, counted as the plan's table and its order count; none where it has the ordinary one alone.
+    pub fn phase_of(&self, visit: &PlannedTransaction) -> Option<String> {
+        let count = self.phase_count();
+        let is_in = |visits: &[PlannedTransaction]| visits.iter().any(|own| own.number == visit.number);
+        let (number, _) = (1..).zip(self.phases()).find(|(_, (_, visits))| is_in(visits))?;
+        let phase = visit.phase;
+        (count > 1 || !phase.is_ordinary()).then(|| format!("phase {number} of {count} ({phase})"))
+    }
+
     /// The visits in waves: those of a wave are made at the same time, and a wave begins when the one before it has ended.
     pub fn waves(&self) -> impl Iterator<Item = &[PlannedTransaction]> {
         self.visits.chunk_by(|one, next| next.with_previous && one.phase == next.phase)

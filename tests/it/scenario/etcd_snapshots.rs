@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::contract::schema::conforms;
 use crate::property::members::{Cluster, MADE, Place, etcd, name, shown};
 use crate::property::properties::CLOCKS;
+use crate::support::program::words;
 
 /// Whose member leads.
 pub(super) const LEADER: usize = 1;
@@ -91,11 +92,11 @@ fn the_leader_saves_its_data_before_the_first_member_is_restarted_and_the_report
     );
     let text = pki::output::report(&plan, &report);
     let line = format!(
-        "  {}  etcd's data saved: revision 1, 40 bytes; no rollback restores it\n      {}\n      sha256 ",
+        "{} phase 1 of 8 (etcd-snapshot): etcd's data saved: revision 1, 40 bytes; no rollback restores it {} sha256 ",
         name(LEADER),
         snapshot.path
     );
-    assert!(text.contains(&line), "{text}");
+    assert!(words(&text).contains(&line), "{text}");
     let ended = Event::VisitEnds { visit: &plan.visits[0], end: &report.visits[0].end };
     let lines: Vec<Value> =
         pki::output::event(&ended).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
