@@ -10,9 +10,11 @@ use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::diff::{Effect, Reason};
 use crate::output::status_report::{
-    AlarmState, CertificateFields, FailedRenewal, FindingStatus, InterruptedRun, NotInUse, Status, residual,
+    AlarmState, CertificateFields, FailedRenewal, FindingStatus, InterruptedRun, NotInUse, PhaseStatus,
+    Status, residual,
 };
 use crate::types::format::instant;
+use crate::types::names::NodeName;
 use crate::x509::Sha256;
 
 /// How the text is laid out.
@@ -55,7 +57,7 @@ pub fn status(status: &Status, style: StatusStyle, place: Place<'_>) -> String {
         let nodes = row.nodes.iter().map(|node| node.as_str()).collect::<Vec<_>>().join(", ");
         let fingerprint = row.certificate.as_ref().map_or_else(|| "-".to_owned(), |c| c.fingerprint.short());
         authorities.add_row(vec![
-            Cell::new(row.name.as_str()),
+            Cell::new(if row.successor { format!("{} (successor)", row.name) } else { row.name.to_string() }),
             Cell::new(nodes),
             Cell::new(expires),
             Cell::new(residual),
@@ -70,10 +72,41 @@ pub fn status(status: &Status, style: StatusStyle, place: Place<'_>) -> String {
             text.push_str(&lines(&mut table));
         }
     }
+    text.push_str(&wrapped(&replacements(status)));
     text.push_str(&wrapped(&alarms(status, place)));
     text.push_str(&wrapped(&findings(status, place)));
     text.push_str(&last_line(status));
     text
+}
+
+/// Which CAs are being replaced, how far that is, and what continues it.
+fn replacements(status: &Status) -> String {
+    let mut text = String::new();
+    for rotation in &status.rotations {
+        let leaving: Vec<String> = rotation.leaving.iter().map(Sha256::short).collect();
+        let successor = &rotation.successor;
+        text.push_str(&format!(
+            "\nReplacement under way\n  ca/{}  {} is being replaced by {}, which ends {}\n",
+            rotation.authority,
+            leaving.join(", "),
+            successor.fingerprint.short(),
+            instant(successor.expires)
+        ));
+        for PhaseStatus { phase, done, left } in &rotation.phases {
+            let how_far = match (done.as_slice(), left.as_slice()) {
+                (_, []) => "done".to_owned(),
+                ([], _) => "not started".to_owned(),
+                (done, left) => format!("done on {}; not on {}", names(done), names(left)),
+            };
+            text.push_str(&format!("    {:<10}  {how_far}\n", phase.name()));
+        }
+        text.push_str("    `pki plan` shows what is left of it; `pki apply` continues it.\n");
+    }
+    text
+}
+
+fn names(nodes: &[NodeName]) -> String {
+    nodes.iter().map(|node| node.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn head(status: &Status) -> String {

@@ -42,6 +42,7 @@ pub use resume::again::{Dates, Difference, Passed, Rest};
 pub use resume::progress::standing;
 pub use resume::rollback::{Rollback, RollbackError, rollback, runs};
 pub use resume::selection::{SelectsNothing, selects_nothing};
+pub use rotation::reached::{PhaseReached, RotationReached, reached};
 
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,7 @@
 //! `pki status --format json`. Pure, and free of secrets: it shows certificates, and of keys the digest of the public half.
 
 mod interrupted;
+mod rotation;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 pub use interrupted::InterruptedRun;
+pub use rotation::{PhaseStatus, RotationStatus};
 
 use crate::desired::{Decided, Desired, DesiredIdentity};
 use crate::diff::{AuthorityView, Differences, Effect, Finding, FindingAlarm, Form, Reason};
@@ -44,6 +46,9 @@ pub struct Status {
     pub certificates: Vec<CertificateStatus>,
     /// CAs. One that differs between nodes occurs once for each difference.
     pub certificate_authorities: Vec<AuthorityStatus>,
+    /// The CAs that are being replaced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<RotationStatus>,
     /// What is wrong with other things: directories, key pairs, nodes.
     pub others: Vec<OtherStatus>,
     /// The nodes on which the last run failed.
@@ -231,6 +236,9 @@ pub struct AuthorityStatus {
     pub signers: Vec<NodeName>,
     /// No node holds its key, or the spec says that it is elsewhere.
     pub externally_managed: bool,
+    /// It is to take the place of the CA of this name, and is first in no file yet: it waits beside them, or is trusted besides.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub successor: bool,
     /// The certificate, where one could be read.
     pub certificate: Option<CertificateFields>,
     /// The alarm about its end.
@@ -355,6 +363,10 @@ impl Status {
         for (name, view) in authorities {
             certificate_authorities.extend(authority_statuses(desired, name, view, differences, now));
         }
+        let (rotations, successors) =
+            rotation::rotations(desired, differences, &certificate_authorities, now);
+        certificate_authorities.extend(successors);
+        certificate_authorities.sort_by(|one, other| one.name.cmp(&other.name));
         let seen = observed.nodes.iter().filter(|(node, _)| desired.nodes.contains_key(*node));
         let failed_renewals =
             seen.clone().filter_map(|(node, answer)| failed_renewal(node, answer.facts()?)).collect();
@@ -368,6 +380,7 @@ impl Status {
             as_of: now,
             certificates,
             certificate_authorities,
+            rotations,
             others,
             failed_renewals,
             interrupted,
@@ -445,6 +458,7 @@ fn authority_statuses(
             path: first.map(|copy| copy.certificate.path.clone()).unwrap_or_default(),
             signers: signers.collect(),
             externally_managed: is_external(desired, name, Some(view)),
+            successor: false,
             certificate: certificate.map(|certificate| fields(certificate, now)),
             alarm: certificate
                 .zip(desired.authorities.get(name))

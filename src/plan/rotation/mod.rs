@@ -4,4 +4,5 @@ pub(crate) mod extend;
 pub mod holds;
 pub mod phases;
 pub(crate) mod purge;
+pub(crate) mod reached;
 pub(crate) mod split_ca;

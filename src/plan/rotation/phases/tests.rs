@@ -7,16 +7,22 @@ use crate::desired::{Decided, DesiredConsumer, DesiredService};
 use crate::diff::{Differences, diff};
 use crate::formats::pem_facts;
 use crate::observe::survey::tests::{SPEC, agreement, now, signed_again};
+use crate::output;
+use crate::output::StatusStyle;
+use crate::output::status_report::Status;
 use crate::plan::{Approval, Input, Options, Phase, draft};
 use crate::profile::{Read, Reload, What};
 use crate::protocol::facts::{
-    Answer, ClientCertificate, Content, EndpointFacts, KeptKey, NodeFacts, Probe, ProcessFacts, Seen, Served,
+    Answer, ClientCertificate, Content, EndpointFacts, FileFacts, KeptKey, NodeFacts, Probe, ProcessFacts,
+    Seen, Served,
 };
 use crate::protocol::file::SpecReference;
 use crate::simulate::{Plan, check};
 use crate::spec::types::OnExpiry;
 use crate::trust::processes::Processes;
-use crate::x509::Sha256;
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName};
+use crate::x509::issue::{RootRequest, issue_root};
+use crate::x509::{PrivateKey, SerialNumber, Sha256};
 
 fn distrusted() -> Survey {
     let mut survey = agreement();
@@ -117,6 +123,70 @@ fn snapshots_of_which_nothing_is_known_are_told_and_never_taken_for_purged() {
     assert!(
         plan.elsewhere.iter().all(|left| left.because == "a key that may be there is not taken for gone")
     );
+}
+
+/// Writes files of the CA of etcd on a node.
+fn put(survey: &mut Survey, node: &str, files: &[(&str, String)]) {
+    let Some(Answer::Facts(facts)) = survey.observed.nodes.get_mut(node) else { panic!("{node}") };
+    let Some(Seen::Present(like)) = facts.files.get(CA).cloned() else { panic!("{CA}") };
+    for (path, text) in files {
+        let content = Content::Pem(pem_facts::PemFacts::read(text.as_bytes()));
+        let file = FileFacts { content, resolved: (*path).to_owned(), ..like.clone() };
+        facts.files.insert((*path).to_owned(), Seen::Present(file));
+    }
+}
+
+#[test]
+fn status_says_how_far_a_replacement_is_and_shows_the_ca_that_comes() {
+    let mut survey = distrusted();
+    let status = |survey: &Survey| {
+        let Survey { desired, observed } = survey;
+        Status::new(desired, observed, &diff(desired, observed, now()), now())
+    };
+    assert!(status(&survey).rotations.is_empty(), "what nobody has begun is only due");
+    let key = PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap();
+    let request = RootRequest {
+        subject: SubjectName { common_name: "etcd-ca-20261201".to_owned(), organizations: Vec::new() },
+        serial: SerialNumber::random().unwrap(),
+        not_before: now(),
+        not_after: "2036-12-01T00:00:00Z".parse().unwrap(),
+    };
+    let root = issue_root(&request, &key).unwrap();
+    let copy = &survey.desired.nodes["cp-1"].authorities["etcd-ca"];
+    let (waits, old) = (copy.successor(), copy.certificate.path.clone());
+    let pem = key.to_pem().unwrap().as_str().to_owned();
+    for node in ["cp-1", "cp-2", "cp-3"] {
+        let files =
+            [(waits.certificate.path.as_str(), root.to_pem()), (waits.key.path.as_str(), pem.clone())];
+        put(&mut survey, node, &files);
+    }
+    let facts = survey.observed.nodes["cp-1"].facts().unwrap();
+    let both = format!("{}{}", facts.first_certificate(&old).unwrap().to_pem(), root.to_pem());
+    put(&mut survey, "cp-1", &[(&old, both)]);
+
+    let status = status(&survey);
+    let [rotation] = status.rotations.as_slice() else { panic!("{:?}", status.rotations) };
+    assert_eq!((rotation.authority.as_str(), rotation.phase), ("etcd-ca", Some(Phase::TrustBoth)));
+    assert_eq!(rotation.successor.fingerprint, *root.fingerprint());
+    let shown = status.certificate_authorities.iter().find(|row| row.successor).unwrap();
+    assert_eq!(
+        (shown.nodes.len(), shown.signers.len(), shown.path.as_str()),
+        (3, 3, waits.certificate.path.as_str())
+    );
+    let text = output::status(&status, StatusStyle { color: false, unicode: false }, &|_| None);
+    for said in [
+        "etcd-ca (successor)  cp-1, cp-2, cp-3  2036-12-01 00:00",
+        "Replacement under way\n  ca/etcd-ca",
+        "    prepare     done\n    trust-both  done on cp-1; not on cp-2, cp-3\n    clients     not started\n",
+        "`pki plan` shows what is left of it; `pki apply` continues it.",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let json = serde_json::to_value(&status).unwrap();
+    assert_eq!(json["rotations"][0]["phase"], "trust-both");
+    assert_eq!(json["rotations"][0]["phases"][1]["left"], serde_json::json!(["cp-2", "cp-3"]));
+    // What the plan draws next is what the status says.
+    assert_eq!(plan_of(&survey).phases().next().map(|(phase, _)| phase), rotation.phase);
 }
 
 /// Where a consumer of the CA looks.
