@@ -372,6 +372,22 @@ fn another_algorithm_is_wrong_only_when_one_is_declared() {
     assert!(world.findings().is_empty());
 }
 
+#[test]
+fn what_the_kubelet_renews_is_not_measured_by_the_algorithm_of_what_is_issued_here() {
+    let mut world = agreement();
+    let key = world.file("cp-1", KEY).content.pem().unwrap().keys.clone();
+    let Content::Pem(both) = &mut world.file("cp-1", CERTIFICATE).content else { panic!() };
+    both.keys = key;
+    let own = world.identity("cp-1", "apiserver");
+    let Storage::Pair { certificate, .. } = own.storage.clone() else { panic!() };
+    own.storage = Storage::Combined { file: certificate };
+    own.key_algorithm =
+        Some(Decided::declared(crate::types::certificate::NewKeyAlgorithm::EcdsaP256, &["spec"]));
+    assert_eq!(world.findings(), ["apiserver@cp-1 Due KeyAlgorithmDiffers"]);
+    world.identity("cp-1", "apiserver").rotated_by_kubelet = true;
+    assert_eq!(world.findings(), ["apiserver@cp-1 Note KubeletRotates"]);
+}
+
 /// A directory that should be a link, seen through these hops.
 fn linked(target: &str, seen: impl Fn(Vec<Hop>, FileFacts) -> Seen<FileFacts>) -> Vec<String> {
     let mut world = agreement();
