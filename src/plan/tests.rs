@@ -164,6 +164,25 @@ fn a_missing_certificate_is_issued_between_snapshot_and_check() {
 }
 
 #[test]
+fn a_certificate_begins_no_earlier_than_the_ca_that_issues_it() {
+    let mut survey = agreement();
+    lose(&mut survey, "cp-1", &PAIR);
+    let issuer = facts(&mut survey, "cp-1").first_certificate("/etc/kubernetes/pki/ca.crt").unwrap();
+    let from = issuer.facts().not_before;
+    // A minute and an hour after the CA was made: a new certificate is dated back by five minutes.
+    for (minutes, earlier) in [(1, 1), (60, 5)] {
+        let now = from + jiff::SignedDuration::from_mins(minutes);
+        let plan = plan_at(&survey, &Options::default(), now);
+        let issued = |action: &Action| {
+            let Deed::IssueIdentity(issue) = &action.deed else { return None };
+            (issue.authority.as_str() == "ca").then_some(issue.not_before)
+        };
+        let issued: Vec<Timestamp> = plan.actions().filter_map(issued).collect();
+        assert_eq!(issued, [now - jiff::SignedDuration::from_mins(earlier)], "{minutes}");
+    }
+}
+
+#[test]
 fn reasons_that_differ_between_the_nodes_of_a_block_say_whose_they_are() {
     let mut survey = agreement();
     for (node, before) in [("cp-1", "400d"), ("cp-2", "400d"), ("cp-3", "500d")] {

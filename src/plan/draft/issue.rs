@@ -64,7 +64,10 @@ fn issue(case: &Case<'_>, builder: &Builder<'_>, reasons: &[Finding]) -> Result<
         .and_then(|authority| authority.reissue_issued_before.as_ref())
         .map(|cut_off| cut_off.value)
         .filter(|cut_off| *cut_off <= now);
-    let back_dated = BACKDATE.before(now);
+    // Not before its issuer: some verifiers refuse such a chain, and people take it for a fault.
+    let issuer_from = signer.certificate.as_ref().map(|issuer| issuer.facts().not_before);
+    let from = [cut_off, issuer_from.filter(|from| *from <= now)];
+    let not_before = from.into_iter().flatten().fold(BACKDATE.before(now), Ord::max);
     let (dns, ip) = case.names(builder, old)?;
     let is_one_of_two = builder.stays(&authority).is_some();
     let lacks = reasons.iter().any(|finding| matches!(finding.reason, Reason::BundleLacks { .. }));
@@ -76,7 +79,7 @@ fn issue(case: &Case<'_>, builder: &Builder<'_>, reasons: &[Finding]) -> Result<
         told: case.told((&dns, &ip)),
         dns,
         ip,
-        not_before: cut_off.map_or(back_dated, |cut_off| back_dated.max(cut_off)),
+        not_before,
         not_after,
         clamped: signer.not_after < declared_end,
         key: case.key(old, reasons),
