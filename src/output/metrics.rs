@@ -114,6 +114,13 @@ impl Metrics {
                 self.raise(status, row.node.as_str(), &row.address, word(alarm.state));
             }
         }
+        for row in &status.unmanaged {
+            let seen_at = row.seen_at.first().map_or("", String::as_str);
+            self.certificate(status, &row.certificate, seen_at, row.node.as_str(), &row.address);
+            if let Some(alarm) = &row.alarm {
+                self.raise(status, row.node.as_str(), &row.address, word(alarm.state));
+            }
+        }
         for (state, finding) in status.alarming() {
             self.raise(status, node_of(&finding.address), &finding.address, word(state));
         }

@@ -66,7 +66,7 @@ pub fn status(status: &Status, style: StatusStyle, place: Place<'_>) -> String {
             counts(&row.findings, style),
         ]);
     }
-    for mut table in [certificates, authorities] {
+    for mut table in [certificates, authorities, unmanaged(status, style)] {
         if table.row_count() > 0 {
             text.push('\n');
             text.push_str(&lines(&mut table));
@@ -77,6 +77,24 @@ pub fn status(status: &Status, style: StatusStyle, place: Place<'_>) -> String {
     text.push_str(&wrapped(&findings(status, place)));
     text.push_str(&last_line(status));
     text
+}
+
+/// What no plan renews; an empty table where nothing of the kind was seen.
+fn unmanaged(status: &Status, style: StatusStyle) -> Table {
+    let mut table = table(style);
+    table.set_header(header(["NOT MANAGED", "NODE", "EXPIRES (UTC)", "LEFT", "SEEN AT"], style));
+    for row in &status.unmanaged {
+        let (expires, residual) = dates(Some(&row.certificate), status.as_of);
+        let name = row.address.rsplit_once('@').map_or(row.address.as_str(), |(name, _)| name);
+        table.add_row(vec![
+            Cell::new(name),
+            Cell::new(row.node.as_str()),
+            Cell::new(expires),
+            Cell::new(residual),
+            Cell::new(row.seen_at.join(", ")),
+        ]);
+    }
+    table
 }
 
 /// Which CAs are being replaced, how far that is, and what continues it.
@@ -127,7 +145,7 @@ fn table(style: StatusStyle) -> Table {
     table
 }
 
-fn header(titles: [&str; 7], style: StatusStyle) -> Vec<Cell> {
+fn header<const N: usize>(titles: [&str; N], style: StatusStyle) -> Vec<Cell> {
     let cell = |title: &str| {
         let cell = Cell::new(title);
         if style.color { cell.add_attribute(Attribute::Bold) } else { cell }
@@ -217,6 +235,20 @@ fn alarms(status: &Status, place: Place<'_>) -> String {
         Some((address, row.alarm.as_ref()?, row.certificate.as_ref()?.expires))
     });
     let mut grouped = Grouped::default();
+    for row in &status.unmanaged {
+        let Some(alarm) = &row.alarm else { continue };
+        let (end, before) = (row.certificate.expires, alarm.before);
+        let message = match alarm.state == AlarmState::Expired {
+            true => format!("ended {}; {}", instant(end), escaped(&row.renewal)),
+            false => format!(
+                "ends {}, {} left; alarm from {before} before the end; {}",
+                instant(end),
+                left(end, status.as_of),
+                escaped(&row.renewal)
+            ),
+        };
+        grouped.add(alarm.state, message, row.address.clone());
+    }
     for (address, alarm, end) in certificates.chain(authorities) {
         let from = format!(
             "alarm from {} before the end{}",
@@ -361,6 +393,7 @@ fn last_line(status: &Status) -> String {
     let alarms = status.certificates.iter().filter(|row| row.alarm.is_some()).count()
         + status.certificate_authorities.iter().filter(|row| row.alarm.is_some()).count()
         + status.others.iter().map(|row| row.alarms.len()).sum::<usize>()
+        + status.unmanaged.iter().filter(|row| row.alarm.is_some()).count()
         + status.failed_renewals.len()
         + status.interrupted.len()
         + status.alarming().count();

@@ -12,10 +12,14 @@ pub use live::live_request;
 use crate::desired::DesiredNode;
 use crate::profile::FOREIGN;
 use crate::protocol::facts::{Expect, FileFacts, FileKind, NodeFacts, ObserveRequest, Seen};
+use crate::types::service_kind::ServiceKind;
 use crate::types::storage::Storage;
 
 /// The kubelet's configuration file, where kubeadm puts it (1.11 and later).
 const KUBELET_CONFIGURATION: &str = "/var/lib/kubelet/config.yaml";
+
+/// Where the kubelet keeps the certificate that it makes for its own port, where nobody gave it one (kubelet 1.20, `--cert-dir`).
+pub(crate) const KUBELET_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet.crt";
 
 /// The request for one node, whose snapshots are kept in `state_directory`. Files behind a link are asked for at their real place too: should the
 /// link be missing, [`see_through_missing_links`] tells from there what it will lead to.
@@ -105,6 +109,9 @@ fn as_known(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
         request.files.insert(path.to_owned(), expect);
     };
     ask(KUBELET_CONFIGURATION, Expect::KubeletConfiguration);
+    if node.services_of(ServiceKind::Kubelet).next().is_some() {
+        ask(KUBELET_CERTIFICATE, Expect::Certificates);
+    }
     for directory in node.directories.values() {
         ask(directory.known_as(), Expect::Directory);
         ask(&directory.path, Expect::Directory);

@@ -6,16 +6,17 @@ use jiff::Timestamp;
 
 use super::super::diff;
 use crate::desired::Survey;
+use crate::formats::pem_facts::PemFacts;
 use crate::observe::survey::tests::{agreement, now};
 use crate::output;
 use crate::output::StatusStyle;
-use crate::output::status_report::Status;
+use crate::output::status_report::{AlarmState, Status};
 use crate::protocol::facts::{
-    Answer, ClientCertificate, EndpointFacts, NodeFacts, Probe, ProcessFacts, Seen, Served, ServiceFacts,
-    UnitFacts,
+    Answer, ClientCertificate, Content, EndpointFacts, NodeFacts, Probe, ProcessFacts, Seen, Served,
+    ServiceFacts, UnitFacts,
 };
-use crate::types::certificate::{NewKeyAlgorithm, SubjectName};
-use crate::x509::issue::{RootRequest, issue_root};
+use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
+use crate::x509::issue::{LeafRequest, RootRequest, issue, issue_root};
 use crate::x509::{Certificate, PrivateKey, SerialNumber};
 
 const ETCD: &str = "/etc/kubernetes/pki/etcd/server.crt";
@@ -229,4 +230,73 @@ fn status_says_what_is_not_in_use() {
     assert!(alarms.contains("  unused   svc/etcd@cp-1\n") && words.contains(&said), "{alarms}");
     let count = json["others"].as_array().unwrap().iter().map(|row| row["alarms"].as_array().unwrap().len());
     assert!(text.ends_with(&format!("alarms {}.\n", count.sum::<usize>())), "{text}");
+}
+
+/// A certificate as client-go makes one for a server that was given none: of a CA whose key is thrown away.
+fn self_made(host: &str, not_after: &str) -> Certificate {
+    let ca_key = PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap();
+    let subject = |name: String| SubjectName { common_name: name, organizations: Vec::new() };
+    let (not_before, not_after) = (instant("2026-01-01T00:00:00Z"), instant(not_after));
+    let serial = || SerialNumber::random().unwrap();
+    let name = subject(format!("{host}-ca@1764547200"));
+    let ca = issue_root(&RootRequest { subject: name, serial: serial(), not_before, not_after }, &ca_key);
+    let request = LeafRequest {
+        subject: subject(format!("{host}@1764547200")),
+        public_key: PrivateKey::generate(NewKeyAlgorithm::EcdsaP256).unwrap().public_key().clone(),
+        serial: serial(),
+        not_before,
+        not_after,
+        usages: [Usage::Server].into(),
+        dns: [host.to_owned()].into(),
+        ip: [].into(),
+    };
+    issue(&request, &ca.unwrap(), &ca_key).unwrap()
+}
+
+#[test]
+fn what_programs_make_for_themselves_is_shown_with_its_end_and_the_way_to_a_new_one() {
+    let mut world = World::running();
+    let own = self_made("cp-1", "2027-11-01T00:00:00Z");
+    world.run("kubelet", endpoint(10250, None, own.clone()));
+    let Some(Seen::Present(mut file)) = world.node("cp-1").files.get(APISERVER).cloned() else { panic!() };
+    file.content = Content::Pem(PemFacts::read(own.to_pem().as_bytes()));
+    world.node("cp-1").files.insert("/var/lib/kubelet/pki/kubelet.crt".to_owned(), Seen::Present(file));
+    let of_manager = self_made("localhost", "2026-12-20T00:00:00Z");
+    world.run("kube-controller-manager", endpoint(10257, None, of_manager));
+    world
+        .run("kube-scheduler", endpoint(10259, None, in_memory("scheduler.example", "2026-11-30T00:00:00Z")));
+    // What is one of the node's files has a row of its own.
+    let apiserver = world.certificate("cp-1", APISERVER);
+    world.run("kube-scheduler", endpoint(10260, None, apiserver));
+    assert_eq!(world.findings(), Vec::<String>::new(), "no plan is made of it");
+
+    let Survey { desired, observed } = &world.0;
+    let status = Status::new(desired, observed, &diff(desired, observed, now()), now());
+    let rows: Vec<(&str, String, Option<AlarmState>)> = status
+        .unmanaged
+        .iter()
+        .map(|row| (row.address.as_str(), row.seen_at.join(" "), row.alarm.as_ref().map(|alarm| alarm.state)))
+        .collect();
+    let at = |text: &str| text.to_owned();
+    assert_eq!(
+        rows,
+        [
+            ("svc/kube-controller-manager@cp-1", at("127.0.0.1:10257"), Some(AlarmState::Expiring)),
+            ("svc/kube-scheduler@cp-1", at("127.0.0.1:10259"), Some(AlarmState::Expired)),
+            ("svc/kubelet@cp-1", at("127.0.0.1:10250 /var/lib/kubelet/pki/kubelet.crt"), None),
+        ]
+    );
+    assert!(status.is_alarming());
+    let text = output::status(&status, StatusStyle { color: false, unicode: false }, &|_| None);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "NOT MANAGED NODE EXPIRES (UTC) LEFT SEEN AT",
+        "svc/kubelet cp-1 2027-11-01 00:00 335d 127.0.0.1:10250, /var/lib/kubelet/pki/kubelet.crt",
+        "expiring svc/kube-controller-manager@cp-1 ends 2026-12-20 00:00Z, 19d left; alarm from 30d before the end; nothing renews it; restart the pod of /etc/kubernetes/manifests/kube-controller-manager.yaml",
+        "expired svc/kube-scheduler@cp-1 ended 2026-11-30 00:00Z; it comes from elsewhere; renew it there",
+        "alarms 2.",
+    ] {
+        assert!(words.contains(said), "{said}: {text}");
+    }
+    assert!(status.unmanaged[2].renewal.contains("remove /var/lib/kubelet/pki/kubelet.crt and its key"));
 }

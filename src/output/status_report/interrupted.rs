@@ -47,6 +47,7 @@ impl Status {
             || self.others.iter().any(|row| !row.alarms.is_empty())
             || !self.failed_renewals.is_empty()
             || !self.interrupted.is_empty()
+            || self.unmanaged.iter().any(|row| row.alarm.is_some())
             || self.alarming().next().is_some()
     }
 }

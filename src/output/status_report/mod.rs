@@ -5,6 +5,7 @@
 
 mod interrupted;
 mod rotation;
+mod unmanaged;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 pub use interrupted::InterruptedRun;
 pub use rotation::{PhaseStatus, RotationStatus};
+pub use unmanaged::UnmanagedStatus;
 
 use crate::desired::{Decided, Desired, DesiredIdentity};
 use crate::diff::{AuthorityView, Differences, Effect, Finding, FindingAlarm, Form, Reason};
@@ -49,6 +51,9 @@ pub struct Status {
     /// The CAs that are being replaced.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rotations: Vec<RotationStatus>,
+    /// Certificates that programs make for themselves, which no plan renews.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmanaged: Vec<UnmanagedStatus>,
     /// What is wrong with other things: directories, key pairs, nodes.
     pub others: Vec<OtherStatus>,
     /// The nodes on which the last run failed.
@@ -367,6 +372,7 @@ impl Status {
             rotation::rotations(desired, differences, &certificate_authorities, now);
         certificate_authorities.extend(successors);
         certificate_authorities.sort_by(|one, other| one.name.cmp(&other.name));
+        let unmanaged = unmanaged::unmanaged(desired, observed, differences, now);
         let seen = observed.nodes.iter().filter(|(node, _)| desired.nodes.contains_key(*node));
         let failed_renewals =
             seen.clone().filter_map(|(node, answer)| failed_renewal(node, answer.facts()?)).collect();
@@ -381,6 +387,7 @@ impl Status {
             certificates,
             certificate_authorities,
             rotations,
+            unmanaged,
             others,
             failed_renewals,
             interrupted,
@@ -394,6 +401,7 @@ impl Status {
         let expires =
             |status: &AuthorityStatus| status.certificate.as_ref().map(|certificate| certificate.expires);
         self.certificate_authorities.sort_by_key(expires);
+        self.unmanaged.sort_by_key(|row| row.certificate.expires);
     }
 
     /// The findings that raise an alarm, each with it.

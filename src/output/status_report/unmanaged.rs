@@ -1,0 +1,126 @@
+//! Certificates that programs make for themselves and nobody renews: what they serve, and when it ends.
+//!
+//! The kubelet writes `kubelet.crt` for itself when it starts and the file is missing, valid for a year (Kubernetes 1.20.2, cmd/kubelet/app/server.go
+//! InitializeTLS, client-go util/cert GenerateSelfSignedCertKey); kube-controller-manager and kube-scheduler make one in memory at each start (staging/src/k8s.io/apiserver
+//! pkg/server/options/serving.go MaybeDefaultWithSelfSignedCerts). No plan touches them, so all that is done here is to tell of them.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Alarm, CertificateFields, alarm, fields};
+use crate::desired::request::KUBELET_CERTIFICATE;
+use crate::desired::{Decided, Desired, DesiredNode, DesiredService};
+use crate::diff::{Differences, Identities};
+use crate::protocol::facts::{NodeFacts, Observed};
+use crate::types::duration::Duration;
+use crate::types::names::{Address, NodeName, Target};
+use crate::types::service_kind::ServiceKind;
+use crate::x509::Certificate;
+
+/// How long before the end an alarm is raised: no setting of a certificate is about these.
+const ALARM_BEFORE: Duration = Duration::from_days(30);
+
+/// A certificate that a service serves, or keeps for that, and that no plan renews.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnmanagedStatus {
+    /// The service, as `svc/kubelet@cp-1`.
+    pub address: String,
+    /// The node.
+    pub node: NodeName,
+    /// Where it was seen: ports that serve it, and its file.
+    pub seen_at: Vec<String>,
+    /// The certificate.
+    pub certificate: CertificateFields,
+    /// How to get a new one.
+    pub renewal: String,
+    /// The alarm about its end.
+    pub alarm: Option<Alarm>,
+}
+
+/// Those of every node that answered.
+pub(super) fn unmanaged(
+    desired: &Desired,
+    observed: &Observed,
+    differences: &Differences,
+    now: Timestamp,
+) -> Vec<UnmanagedStatus> {
+    let mut rows = Vec::new();
+    for (name, node) in &desired.nodes {
+        let Some(facts) = observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
+        let held: Identities = node
+            .identities
+            .keys()
+            .filter_map(|identity| Some((identity.clone(), differences.identity(name, identity)?.clone())))
+            .collect();
+        for (service, wanted) in &node.services {
+            let address = Address::on(Target::Service(service.clone()), name).to_string();
+            let live = facts.services.get(service);
+            let served = live.into_iter().flat_map(|live| &live.endpoints).filter_map(|endpoint| {
+                // By another name an API server shows what it calls itself with, which has a finding of its own.
+                let is_own = endpoint.serves.is_none() && endpoint.server_name.is_none();
+                let certificate = &endpoint.probe.served().filter(|_| is_own)?.certificate;
+                let at = std::net::SocketAddr::new(endpoint.address?, endpoint.port).to_string();
+                Some((certificate, at))
+            });
+            let kept = kept(wanted, facts).map(|certificate| (certificate, KUBELET_CERTIFICATE.to_owned()));
+            let mut own: Vec<(&Certificate, Vec<String>)> = Vec::new();
+            for (certificate, at) in served.chain(kept) {
+                if is_managed(certificate, &held) {
+                    continue;
+                }
+                match own.iter_mut().find(|(known, _)| *known == certificate) {
+                    Some((_, seen_at)) => seen_at.push(at),
+                    None => own.push((certificate, vec![at])),
+                }
+            }
+            rows.extend(own.into_iter().map(|(certificate, seen_at)| UnmanagedStatus {
+                address: address.clone(),
+                node: name.clone(),
+                seen_at,
+                certificate: fields(certificate, now),
+                renewal: renewal(certificate, (node, wanted)),
+                alarm: alarm(certificate, &Decided::built_in(ALARM_BEFORE), now),
+            }));
+        }
+    }
+    rows
+}
+
+/// What the kubelet keeps for its port. With a serving certificate of the cluster's CA it makes none.
+fn kept<'f>(wanted: &DesiredService, facts: &'f NodeFacts) -> Option<&'f Certificate> {
+    wanted.is(ServiceKind::Kubelet).then(|| facts.first_certificate(KUBELET_CERTIFICATE))?
+}
+
+fn is_managed(certificate: &Certificate, held: &Identities) -> bool {
+    held.values().any(|view| view.certificate.as_ref() == Some(certificate))
+}
+
+/// How somebody gets a new one.
+fn renewal(certificate: &Certificate, (_, wanted): (&DesiredNode, &DesiredService)) -> String {
+    if !is_self_made(certificate) {
+        return "it comes from elsewhere; renew it there".to_owned();
+    }
+    if wanted.is(ServiceKind::Kubelet) {
+        return format!(
+            "nothing renews it; remove {KUBELET_CERTIFICATE} and its key, kubelet.key, then restart the kubelet, which makes new ones"
+        );
+    }
+    match wanted.restart.as_ref().and_then(|restart| restart.static_pod.as_ref()) {
+        Some(manifest) => {
+            format!("nothing renews it; restart the pod of {manifest}, which makes a new one at its start")
+        }
+        None => "nothing renews it; restart the service, which makes a new one at its start".to_owned(),
+    }
+}
+
+/// Whether its program made it for itself: client-go names it `HOST@TIME`, and its issuer `HOST-ca@TIME`.
+fn is_self_made(certificate: &Certificate) -> bool {
+    let facts = certificate.facts();
+    let host = |name: Option<&str>| {
+        let (host, time) = name?.rsplit_once('@')?;
+        (!time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit())).then(|| host.to_owned())
+    };
+    let (own, issuer) = (host(facts.subject.common_name()), host(facts.issuer.common_name()));
+    own.zip(issuer).is_some_and(|(own, issuer)| issuer == format!("{own}-ca"))
+}
