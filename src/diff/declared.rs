@@ -28,6 +28,7 @@ impl Reason {
                 | Reason::Skipped
                 | Reason::Waived { .. }
                 | Reason::EtcdNotSaved { .. }
+                | Reason::KeyForJoining
                 | Reason::StoppedByHand { .. }
                 | Reason::AwaitsCertificate { .. }
         )

@@ -6,6 +6,13 @@
 macro_rules! authorities {
     ([$next:ident $($after:ident)*] $($before:tt)*) => {
         $next! { [$($after)*] $($before)*
+            /// kubeadm may still keep the key of a CA that is being replaced for control planes that join.
+            KeyForJoining, reissues: false, |f| f.write_str(
+                "for two hours after `kubeadm init --upload-certs` (or `kubeadm init phase upload-certs`) the Secret kubeadm-certs holds the old CA with its key, \
+                 and a control plane that joins brings both back; first delete it with `kubectl -n kube-system delete secret kubeadm-certs`, and the \
+                 bootstrap-token Secret that owns it (`kubectl -n kube-system get secret kubeadm-certs -o yaml` names it under ownerReferences); \
+                 let no control plane join while the replacement runs",
+            );
             /// A trust bundle lacks a certificate of its authority.
             BundleLacks {
                 /// The certificate.

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority};
-use crate::diff::{AuthorityView, Effect, Reason, successor_names};
+use crate::diff::{AuthorityView, Effect, Finding, Reason, successor_names};
 use crate::profile::At;
 use crate::types::certificate::{NewKeyAlgorithm, SubjectName};
 use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Target};
+use crate::types::profile_name::ProfileName;
 use crate::types::storage::FileSpec;
 use crate::x509::{Certificate, Sha256};
 
@@ -23,7 +24,7 @@ use crate::plan::known::paths::facts_of;
 use crate::plan::known::rotations::RotationProgress;
 use crate::plan::known::signer::Signer;
 use crate::plan::rotation::holds::strangers;
-use crate::plan::{BACKDATE, Bundle, Deed, KeyCopy, Phase, Position, RootSource, Why};
+use crate::plan::{BACKDATE, Bundle, Deed, KeyCopy, Noted, Phase, Position, RootSource, Why};
 
 /// One node's part.
 struct Place<'a> {
@@ -69,6 +70,7 @@ pub(crate) fn build(
         return None;
     }
     let signer = drawing.prepare(&places)?;
+    drawing.warn_of_joining(&places);
     for place in &places {
         let both = drawing.both(place);
         drawing.write(place, Phase::TrustBoth, (&place.held, None), &both);
@@ -113,6 +115,15 @@ impl PhaseWriter<'_, '_> {
     fn add(&mut self, place: &Place<'_>, phase: Phase, deed: Deed, replaces: bool) {
         let (address, why) = (self.address(place), self.why(place));
         self.builder.add_in(phase, address, deed, why, replaces);
+    }
+
+    /// Nodes do not show what the cluster keeps for those who join (kubeadm 1.15 and later, app/phases/copycerts), so it is said whenever it could be there.
+    fn warn_of_joining(&mut self, places: &[Place<'_>]) {
+        let is_kubeadm = self.builder.input.survey.desired.profile == ProfileName::Kubeadm;
+        if let Some(first) = places.iter().find(|place| is_kubeadm && place.copy.may_hold_key) {
+            let (address, finding) = (self.address(first), Finding::note(Reason::KeyForJoining));
+            self.builder.draft.notes.push(Noted { address, finding });
+        }
     }
 
     /// The one that comes lies, with its key, beside the files of every node that may sign. Says where it signs.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::desired::Survey;
 use crate::desired::{Decided, DesiredConsumer, DesiredService};
-use crate::diff::{Differences, diff};
+use crate::diff::{Differences, Reason, diff};
 use crate::formats::pem_facts;
 use crate::observe::survey::tests::{SPEC, agreement, now, signed_again};
 use crate::output;
@@ -123,6 +123,25 @@ fn snapshots_of_which_nothing_is_known_are_told_and_never_taken_for_purged() {
     assert!(
         plan.elsewhere.iter().all(|left| left.because == "a key that may be there is not taken for gone")
     );
+}
+
+#[test]
+fn a_plan_that_replaces_a_ca_of_kubeadm_says_what_may_bring_the_old_one_back() {
+    let noted = |survey: &Survey| -> Vec<String> {
+        let plan = plan_of(survey);
+        let notes = plan.notes.iter().filter(|note| note.finding.reason == Reason::KeyForJoining);
+        notes.map(|note| note.address.to_string()).collect()
+    };
+    assert_eq!(noted(&distrusted()), ["ca/etcd-ca@cp-1"]);
+    assert!(noted(&agreement()).is_empty());
+    let text = output::plan(&plan_of(&distrusted()));
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "kubectl -n kube-system delete secret kubeadm-certs",
+        "let no control plane join while the replacement runs",
+    ] {
+        assert!(words.contains(said), "{text}");
+    }
 }
 
 /// Writes files of the CA of etcd on a node.
