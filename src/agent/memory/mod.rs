@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::agent::fs::lookup::{Detail, Lookup, LookupResult, Payload};
 use crate::agent::inspect::observe;
 use crate::agent::inspect::snapshot_keys::SnapshotKeys;
-use crate::agent::probe::health_checks::Checks;
+use crate::agent::probe::health_checks::{Checks, Glance};
 use crate::files::confined::{Listing, Status};
 use crate::protocol::facts::{
     EtcdFacts, FileFacts, FileKind, Hop, KeptKey, NodeFacts, ObserveRequest, Seen, ServedBy, ServiceFacts,
@@ -242,9 +242,9 @@ impl SnapshotKeys for Memory {
 }
 
 impl Checks for Memory {
-    fn failing(&self, gates: &BTreeSet<HealthCheck>) -> Vec<(HealthCheck, String)> {
+    fn look_at(&self, gates: &BTreeSet<HealthCheck>) -> Glance {
         let failing = |gate: &HealthCheck| Some((gate.clone(), self.gate_holds(gate).err()?));
-        gates.iter().filter_map(failing).collect()
+        Glance { failing: gates.iter().filter_map(failing).collect(), running: BTreeMap::new() }
     }
 
     fn changes_by_itself(&self) -> bool {

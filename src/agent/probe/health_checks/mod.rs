@@ -9,9 +9,8 @@ mod replaced;
 #[expect(clippy::disallowed_methods, reason = "the tests make certificates and start servers")]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,6 @@ use http::StatusCode;
 use jiff::Timestamp;
 use rustls::ClientConfig;
 
-use super::program;
 use crate::agent::fs::lookup::{Lookup, read};
 use crate::agent::probe::etcd::EtcdClient;
 use crate::agent::probe::http_request::{Answer, Failure, Request};
@@ -29,7 +27,7 @@ use crate::protocol::error::HostError;
 use crate::protocol::facts::{EtcdFacts, MemberStatus, Probe, Seen};
 use crate::protocol::health_check::HealthCheck;
 use crate::x509::{Sha256, pem};
-pub(crate) use replaced::{Before, Replaced, before};
+pub(crate) use replaced::{Before, Replaced, Running, before};
 
 /// How long one look may take.
 pub(crate) const LOOK: Duration = Duration::from_secs(5);
@@ -45,9 +43,9 @@ const TOLD: usize = 200;
 
 /// A node on which gates can be looked for.
 pub(crate) trait Checks: Lookup + Sized {
-    /// The gates that do not hold, and why.
-    fn failing(&self, gates: &BTreeSet<HealthCheck>) -> Vec<(HealthCheck, String)> {
-        failing(self, gates, &[])
+    /// Looks once whether gates hold.
+    fn look_at(&self, gates: &BTreeSet<HealthCheck>) -> Glance {
+        look_at(self, gates, &[])
     }
 
     /// Whether a gate that does not hold may hold a little later, so that waiting makes sense.
@@ -58,27 +56,33 @@ pub(crate) trait Checks: Lookup + Sized {
 
 impl Checks for Tree {}
 
+/// What one look at gates has shown.
+#[derive(Debug, Default)]
+pub(crate) struct Glance {
+    /// The gates that do not hold, and why.
+    pub(crate) failing: Vec<(HealthCheck, String)>,
+    /// What runs behind those that hold, where that is seen.
+    pub(crate) running: BTreeMap<HealthCheck, Running>,
+}
+
 /// The gates that hold now.
 pub(crate) fn holding(node: &impl Checks, gates: &BTreeSet<HealthCheck>) -> BTreeSet<HealthCheck> {
-    let failing: BTreeSet<HealthCheck> = node.failing(gates).into_iter().map(|(gate, _)| gate).collect();
+    let failing: BTreeSet<HealthCheck> =
+        node.look_at(gates).failing.into_iter().map(|(gate, _)| gate).collect();
     gates.difference(&failing).cloned().collect()
 }
 
-/// A look for which nothing has to be read any more.
-type Ready = Box<dyn FnOnce() -> Result<(), String> + Send>;
+/// A look for which nothing has to be read any more. Of a gate that holds it says what runs behind it, where that is seen.
+type Ready = Box<dyn FnOnce() -> Result<Option<Running>, String> + Send>;
 
-/// The gates that do not hold, and why. `restarts` is what was there before what this transaction has restarted so far, the last word about each gate.
-pub(crate) fn failing(
-    node: &impl Lookup,
-    gates: &BTreeSet<HealthCheck>,
-    restarts: &[Before],
-) -> Vec<(HealthCheck, String)> {
-    let mut failing = Vec::new();
+/// Looks once whether gates hold. `restarts` is what was there before what this transaction has restarted so far, the last word about each gate.
+pub(crate) fn look_at(node: &impl Lookup, gates: &BTreeSet<HealthCheck>, restarts: &[Before]) -> Glance {
+    let mut glance = Glance::default();
     let mut ready: Vec<(&HealthCheck, Ready)> = Vec::new();
     for gate in gates {
         match prepare(node, gate, restarts) {
             Ok(look) => ready.push((gate, look)),
-            Err(reason) => failing.push((gate.clone(), reason)),
+            Err(reason) => glance.failing.push((gate.clone(), reason)),
         }
     }
     while !ready.is_empty() {
@@ -86,13 +90,15 @@ pub(crate) fn failing(
         std::thread::scope(|scope| {
             let looks: Vec<_> = ready.into_iter().map(|(gate, look)| (gate, scope.spawn(look))).collect();
             for (gate, look) in looks {
-                let held = look.join().unwrap_or_else(|_| Err("the look at it broke off".to_owned()));
-                failing.extend(held.err().map(|reason| (gate.clone(), reason)));
+                match look.join().unwrap_or_else(|_| Err("the look at it broke off".to_owned())) {
+                    Ok(running) => glance.running.extend(running.map(|running| (gate.clone(), running))),
+                    Err(reason) => glance.failing.push((gate.clone(), reason)),
+                }
             }
         });
         ready = rest;
     }
-    failing
+    glance
 }
 
 /// Reads what a gate needs of the node's files.
@@ -100,38 +106,41 @@ fn prepare(node: &impl Lookup, gate: &HealthCheck, restarts: &[Before]) -> Resul
     let last = || restarts.iter().rev().find(|before| before.gate == *gate).cloned();
     let not_restarted = || "nothing was restarted".to_owned();
     match gate.clone() {
-        HealthCheck::Active { unit } => Ok(Box::new(move || {
-            let arguments = ["is-active", "--quiet", "--", &unit].map(str::to_owned);
-            program::run(Path::new("systemctl"), &arguments, None, LOOK).map_err(|error| error.to_string())
-        })),
-        HealthCheck::Started { unit } => Ok(Box::new(move || started(&unit))),
-        HealthCheck::Listens { address, port } => Ok(Box::new(move || shown(address, port).map(|_| ()))),
+        HealthCheck::Active { unit } => Ok(Box::new(move || Running::of_unit(&unit, LOOK))),
+        // Where members of etcd wait for each other it is no fault to give up and be started once more.
+        HealthCheck::Started { unit } => Ok(Box::new(move || started(&unit).map(|()| None))),
+        HealthCheck::Listens { address, port } => {
+            Ok(Box::new(move || shown(address, port).map(|_| Running::behind(address, port))))
+        }
         HealthCheck::Serves { address, port, certificate } => {
             let wanted = first_certificate(node, &certificate)?;
             Ok(Box::new(move || match shown(address, port)? {
-                shown if shown == wanted => Ok(()),
+                shown if shown == wanted => Ok(Running::behind(address, port)),
                 shown => Err(format!("it shows sha256:{shown}, and the file has sha256:{wanted}")),
             }))
         }
         HealthCheck::Restarted { unit } => {
             let before = last().ok_or_else(not_restarted)?;
-            Ok(Box::new(move || replaced::is_restarted(&before, &unit, LOOK)))
+            Ok(Box::new(move || replaced::is_restarted(&before, &unit, LOOK).map(Some)))
         }
         HealthCheck::Replaced { address, port, .. } => {
             let before = last().ok_or_else(not_restarted)?;
-            Ok(Box::new(move || replaced::is_replaced(&before, (address, port))))
+            Ok(Box::new(move || replaced::is_replaced(&before, (address, port)).map(Some)))
         }
         HealthCheck::Etcd { address, port, certificate, key } => {
             let asker = EtcdClient::prepare(&certificate, &key, node)?;
-            Ok(Box::new(move || keeps_up(&asker, SocketAddr::new(address, port))))
+            Ok(Box::new(move || {
+                keeps_up(&asker, SocketAddr::new(address, port)).map(|()| Running::behind(address, port))
+            }))
         }
         HealthCheck::Http { tls, address, port, path } => {
             let config = if tls { Some(any_server()?) } else { None };
-            Ok(Box::new(move || answers(config, address, port, &path)))
+            // It may be the address of another machine, as a user declares it.
+            Ok(Box::new(move || answers(config, address, port, &path).map(|()| None)))
         }
         HealthCheck::Accepts(call) => {
             let call = call::prepare(node, &call)?;
-            Ok(Box::new(move || call.make(LOOK)))
+            Ok(Box::new(move || call.make(LOOK).map(|()| None)))
         }
     }
 }
@@ -236,7 +245,8 @@ fn status(etcd: &EtcdFacts) -> Result<&MemberStatus, String> {
     }
 }
 
-/// Waits until all gates hold and have held for `settle`.
+/// Waits until all gates hold and have held for `settle`, all that time with the same processes: one that is started again and again answers at most
+/// looks too. A process that is followed by another one begins the time anew, and is named should the wait end without success.
 pub(crate) fn wait(
     node: &impl Checks,
     gates: &BTreeSet<HealthCheck>,
@@ -245,13 +255,22 @@ pub(crate) fn wait(
 ) -> Result<(), HostError> {
     let start = Instant::now();
     let mut since = None;
+    let mut known: BTreeMap<HealthCheck, Running> = BTreeMap::new();
+    let mut followed: BTreeMap<HealthCheck, String> = BTreeMap::new();
     loop {
-        let reasons: Vec<String> = node
-            .failing(gates)
-            .into_iter()
-            .map(|(gate, reason)| format!("not so: {gate} ({reason})"))
-            .collect();
-        if reasons.is_empty() {
+        let Glance { failing, running } = node.look_at(gates);
+        let mut is_as_before = true;
+        // What serves before all of it holds may be what was to be replaced.
+        for (gate, now) in running.into_iter().filter(|_| failing.is_empty()) {
+            let before = known.get(&gate);
+            let same = before.map_or(Some(now.clone()), |before| before.common_with(&now));
+            if let (Some(before), None) = (before, &same) {
+                is_as_before = false;
+                followed.insert(gate.clone(), format!("it does not last: {before} was followed by {now}"));
+            }
+            known.insert(gate, same.unwrap_or(now));
+        }
+        if failing.is_empty() && is_as_before {
             if !node.changes_by_itself() {
                 return Ok(());
             }
@@ -262,6 +281,8 @@ pub(crate) fn wait(
         } else {
             since = None;
             if start.elapsed() >= timeout || !node.changes_by_itself() {
+                let reasons = failing.into_iter().chain(followed);
+                let reasons = reasons.map(|(gate, reason)| format!("not so: {gate} ({reason})")).collect();
                 return Err(HostError::NotHealthy { reasons, seconds: timeout.as_secs() });
             }
         }

@@ -1,9 +1,11 @@
-//! Whether what was to be restarted is another process than before.
+//! Whether what was to be restarted is another process than before, and stays the same one from then on.
 //!
-//! What enters is what was seen just before the restart, which the journal keeps; what leaves is that the old process is gone and a newer one is in its place. Processes are known by their
-//! number and their start, counted by a clock that nobody sets. It only looks.
+//! What enters is what was seen just before the restart, which the journal keeps; what leaves is that the old process is gone and a newer one is in its place,
+//! and which one that is. Processes are known by their number and their start, counted by a clock that nobody sets. It only looks.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -100,15 +102,65 @@ pub(crate) fn before(gate: &HealthCheck, there: Option<&Before>, patience: Durat
     }
 }
 
-/// Whether a process is a new one.
-pub(super) fn is_replaced(before: &Before, (address, port): (std::net::IpAddr, u16)) -> Result<(), String> {
+/// What runs behind a gate that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Running {
+    /// The processes that hold a port.
+    Processes(BTreeSet<Instance>),
+    /// The invocation of a unit.
+    Invocation(String),
+}
+
+impl Running {
+    /// What holds a port; none where it cannot be seen.
+    pub(super) fn behind(address: IpAddr, port: u16) -> Option<Self> {
+        let holders = listeners::holders(address, port).ok()?;
+        (!holders.is_empty()).then_some(Self::Processes(holders))
+    }
+
+    /// The invocation of a unit, which must be active.
+    pub(super) fn of_unit(unit: &str, patience: Duration) -> Result<Option<Self>, String> {
+        let facts = facts(unit, patience)?;
+        match facts.is_active() {
+            true => Ok(facts.invocation_id.map(Self::Invocation)),
+            false => Err(format!("it is {} ({})", facts.active_state, facts.sub_state)),
+        }
+    }
+
+    /// What is still the same; none where something else runs. A server may exchange some of the processes that work for it.
+    pub(super) fn common_with(&self, now: &Self) -> Option<Self> {
+        match (self, now) {
+            (Self::Processes(before), Self::Processes(now)) => {
+                let common: BTreeSet<Instance> = before.intersection(now).copied().collect();
+                (!common.is_empty()).then_some(Self::Processes(common))
+            }
+            (Self::Invocation(before), Self::Invocation(now)) => (before == now).then(|| self.clone()),
+            (Self::Processes(_), Self::Invocation(_)) | (Self::Invocation(_), Self::Processes(_)) => None,
+        }
+    }
+}
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Processes(processes) => {
+                let numbers: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
+                write!(f, "process {}", numbers.join(", "))
+            }
+            Self::Invocation(invocation) => write!(f, "invocation {invocation}"),
+        }
+    }
+}
+
+/// Whether a process is a new one, and which.
+pub(super) fn is_replaced(before: &Before, (address, port): (IpAddr, u16)) -> Result<Running, String> {
     let (boot, _) = listeners::moment()?;
     let found = listeners::holders(address, port)?;
     if found.is_empty() {
         return Err("nothing listens".to_owned());
     }
     if boot != before.boot {
-        return Ok(());
+        return Ok(Running::Processes(found));
     }
     let is_old = |process: &Instance| process.ticks < before.ticks && !before.may_stay.contains(process);
     if let Some(Instance { pid, .. }) =
@@ -118,22 +170,18 @@ pub(super) fn is_replaced(before: &Before, (address, port): (std::net::IpAddr, u
     }
     match before.processes.iter().find(|process| process.is_alive()) {
         Some(Instance { pid, .. }) => Err(format!("process {pid} from before the change still runs")),
-        None => Ok(()),
+        None => Ok(Running::Processes(found)),
     }
 }
 
-/// Whether a unit has been started anew.
-pub(super) fn is_restarted(before: &Before, unit: &str, patience: Duration) -> Result<(), String> {
-    let facts = facts(unit, patience)?;
-    if !facts.is_active() {
-        return Err(format!("it is {} ({})", facts.active_state, facts.sub_state));
-    }
-    match facts.invocation_id {
+/// Whether a unit has been started anew, and as which invocation.
+pub(super) fn is_restarted(before: &Before, unit: &str, patience: Duration) -> Result<Running, String> {
+    match Running::of_unit(unit, patience)? {
         None => Err("systemd tells no invocation".to_owned()),
-        Some(now) if before.invocation.as_ref() == Some(&now) => {
+        Some(Running::Invocation(now)) if before.invocation.as_ref() == Some(&now) => {
             Err(format!("it is still the invocation {now}"))
         }
-        Some(_) => Ok(()),
+        Some(running) => Ok(running),
     }
 }
 

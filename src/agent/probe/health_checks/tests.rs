@@ -233,17 +233,67 @@ fn a_process_is_replaced_when_the_old_one_is_gone_and_a_newer_one_listens() {
     assert!(told.ends_with("from before the change still serves it"), "{told}");
     // On the way back the process of the time before may stay.
     let back = before(&gate, Some(&first), LOOK).unwrap();
-    assert_eq!(replaced::is_replaced(&back, (LOOPBACK, port)), Ok(()));
+    let running = Running::behind(LOOPBACK, port).unwrap();
+    assert_eq!(replaced::is_replaced(&back, (LOOPBACK, port)), Ok(running));
     drop(old);
     assert_eq!(replaced::is_replaced(&first, (LOOPBACK, port)).unwrap_err(), "nothing listens");
     let new = Server::start_at(&folder, port, &[]);
-    assert_eq!(replaced::is_replaced(&first, (LOOPBACK, port)), Ok(()));
+    assert_eq!(
+        replaced::is_replaced(&first, (LOOPBACK, port)).unwrap(),
+        Running::behind(LOOPBACK, port).unwrap()
+    );
     // A process that has the new files must go when they are taken back.
     let back = before(&gate, Some(&first), LOOK).unwrap();
     assert!(replaced::is_replaced(&back, (LOOPBACK, port)).is_err());
     drop(new);
     let text = serde_json::to_string(&back).unwrap();
     assert_eq!(serde_json::from_str::<Before>(&text).unwrap(), back);
+}
+
+#[test]
+fn a_server_that_is_started_again_and_again_does_not_hold_however_fast_it_is_back() {
+    let folder = certificates();
+    let port = 30_000 + u16::try_from(std::process::id() % 2_000).unwrap();
+    let mut server = Some(Server::start_at(&folder, port, &[]));
+    let gate = HealthCheck::Listens { address: LOOPBACK, port };
+    let waiting = std::thread::spawn({
+        let gates: BTreeSet<HealthCheck> = [gate.clone()].into();
+        move || {
+            let tree = Local::new(None, Timestamp::now).tree().unwrap();
+            wait(&tree, &gates, Duration::from_secs(4), Duration::from_secs(2))
+        }
+    });
+    while !waiting.is_finished() {
+        std::thread::sleep(Duration::from_millis(900));
+        drop(server.take());
+        server = Some(Server::start_at(&folder, port, &[]));
+    }
+    let error = waiting.join().unwrap().unwrap_err().to_string();
+    assert!(
+        error.contains(&format!("not so: {gate} (it does not last: process "))
+            && error.contains("was followed by process "),
+        "{error}"
+    );
+    // The one that is there now stays.
+    let tree = Local::new(None, Timestamp::now).tree().unwrap();
+    wait(&tree, &[gate].into(), Duration::from_secs(1), Duration::from_secs(2)).unwrap();
+}
+
+#[test]
+fn of_a_server_that_exchanges_its_workers_the_rest_stays_the_same() {
+    let processes = |numbers: &[u32]| {
+        Running::Processes(
+            numbers
+                .iter()
+                .map(|pid| serde_json::from_value(serde_json::json!({ "pid": pid, "ticks": 7 })).unwrap())
+                .collect(),
+        )
+    };
+    assert_eq!(processes(&[1, 2]).common_with(&processes(&[1, 3])), Some(processes(&[1])));
+    assert_eq!(processes(&[1, 2]).common_with(&processes(&[3])), None);
+    let invocation = |word: &str| Running::Invocation(word.to_owned());
+    assert_eq!(invocation("a").common_with(&invocation("a")), Some(invocation("a")));
+    assert_eq!(invocation("a").common_with(&invocation("b")), None);
 }
 
 #[test]

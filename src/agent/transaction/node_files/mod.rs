@@ -20,7 +20,7 @@ use crate::agent::fs::file_state::{FileState, TreeImage};
 use crate::agent::fs::lookup::{Detail, Lookup, LookupResult};
 use crate::agent::probe::etcd::EtcdClient;
 use crate::agent::probe::health_checks;
-use crate::agent::probe::health_checks::{Checks, Replaced};
+use crate::agent::probe::health_checks::{Checks, Glance, Replaced};
 use crate::agent::probe::program;
 use crate::agent::transaction::state_dir::StateDir;
 use crate::agent::transaction::{Change, Earlier, Filesystem, Member, PathChange};
@@ -158,8 +158,8 @@ impl Lookup for NodeFilesystem {
 }
 
 impl Checks for NodeFilesystem {
-    fn failing(&self, gates: &BTreeSet<HealthCheck>) -> Vec<(HealthCheck, String)> {
-        health_checks::failing(&self.tree, gates, &journal::replaced(self.lines()))
+    fn look_at(&self, gates: &BTreeSet<HealthCheck>) -> Glance {
+        health_checks::look_at(&self.tree, gates, &journal::replaced(self.lines()))
     }
 }
 
