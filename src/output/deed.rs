@@ -242,9 +242,10 @@ pub(super) fn body(action: &Action, now: Timestamp) -> Option<(char, Lines)> {
                     body.add("runs", format!("systemctl restart --no-block {unit}"));
                 }
                 RestartMethod::StaticPod { manifest } => {
+                    body.add("annotates", escaped(manifest));
                     body.add(
-                        "annotates",
-                        format!("{}, upon which the kubelet replaces the pod", escaped(manifest)),
+                        "restarts",
+                        "its pod, by the manifest: aside until it has stopped, then back".to_owned(),
                     );
                 }
             }

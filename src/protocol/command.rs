@@ -51,7 +51,7 @@ pub struct Begin {
     /// What is looked at before anything is touched: of these gates, those that hold then must hold again after an undo.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub gates: BTreeSet<HealthCheck>,
-    /// How long an undo waits for them.
+    /// How long an undo waits for them, and a static pod may take to stop.
     #[serde(default)]
     pub gates_seconds: u64,
     /// The links that the spec declares, each with the directory that it must lead to.
@@ -434,7 +434,8 @@ commands! {
             /// What is there, and what it should be.
             file: FileSpec,
         } -> Done;
-        /// Changes an annotation in the manifest of a static pod, so that the kubelet replaces the pod. All else in it stays as it is.
+        /// Has the kubelet stop a static pod, and start it with another annotation in its manifest: the manifest waits beside its place, under a name with a
+        /// dot, until what the pod ran is gone. All else in it stays as it is. Where the pod does not stop, the undo puts the manifest back.
         AnnotatePod {
             /// The manifest.
             manifest: String,
@@ -468,7 +469,7 @@ commands! {
             /// The key, by its public half (SHA-256 of SubjectPublicKeyInfo).
             key: Sha256,
         } -> Done;
-        /// Puts back one path as it was before a visit of an earlier run, if it still is what that run left there.
+        /// Puts back one path as it was before a visit of an earlier run, if it still is what that run left there. The pod of a manifest stops in between.
         Restore {
             /// The visit whose changes are taken back.
             from: VisitId,

@@ -128,6 +128,11 @@ pub enum HostError {
     /// What had to hold did not, in time.
     #[error("not healthy within {seconds} s: {}", reasons.join("; "))]
     NotHealthy { reasons: Vec<String>, seconds: u64 },
+    /// What the pod of a manifest ran is still there, although the manifest is not.
+    #[error(
+        "the pod of {manifest} has not stopped within {seconds} s, while the manifest was moved aside: {reason}. Only a kubelet stops it: one that runs, and that has reached an API server since its own start"
+    )]
+    NotStopped { manifest: String, reason: String, seconds: u64 },
     /// The disk has not enough room for a snapshot of etcd's data.
     #[error("{}: a snapshot of etcd's data needs {} MiB below {path}, and {} MiB are free there; nothing else was begun. Free some, or declare `snapshots: {{ etcd: never }}`", Code::EtcdNoRoom, mebibytes(*needed, true), mebibytes(*free, false))]
     EtcdNoRoom { path: String, needed: u64, free: u64 },

@@ -150,7 +150,8 @@ fn a_member_that_the_others_have_left_behind_with_their_new_ca_is_healed_where_a
     is_healed_where_an_outage_is_accepted(&cluster);
 }
 
-/// As a real kubelet it does nothing with a certificate that has expired, and replaces a pod whose manifest has changed. Where it ends, its pods end.
+/// As a real kubelet it does nothing with a certificate that has expired, replaces a pod whose manifest has changed, and ends one whose manifest is gone. Where it
+/// ends, its pods end.
 const KUBELET: &str = r#"#!/bin/bash
 cd /etc/kubernetes
 own=/var/lib/kubelet/pki/kubelet-client-current.pem
@@ -163,7 +164,8 @@ declare -A known pids
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=own -keyout /run/own.key -out /run/own.crt 2>/dev/null
 while :; do
   for manifest in manifests/*.yaml; do
-    content=$(sha256sum <"$manifest")
+    content=$(sha256sum "$manifest" 2>/dev/null)
+    [ -n "$content" ] || continue
     [ "$content" != "${known[$manifest]}" ] || continue
     known[$manifest]=$content
     [ -z "${pids[$manifest]}" ] || { kill "${pids[$manifest]}"; wait "${pids[$manifest]}"; }
@@ -175,6 +177,12 @@ while :; do
     esac
     openssl s_server -quiet -accept $port -cert $pair.crt -key $pair.key </dev/null >/dev/null 2>&1 &
     pids[$manifest]=$!
+  done
+  for manifest in "${!pids[@]}"; do
+    [ ! -e "$manifest" ] || continue
+    kill ${pids[$manifest]}
+    wait ${pids[$manifest]}
+    unset "pids[$manifest]" "known[$manifest]"
   done
   sleep 0.1
 done

@@ -1,4 +1,4 @@
-//! Static pods: a unit in the place of the kubelet, which starts a program for each manifest and replaces it when the manifest changes.
+//! Static pods: a unit in the place of the kubelet, which runs a program for each manifest that is there.
 
 use std::path::Path;
 
@@ -9,29 +9,43 @@ use crate::same::without_connections;
 use crate::specs::give;
 use crate::support::cluster::Cluster as Fixture;
 
-/// As a real kubelet it passes over names that begin with a dot and knows a pod by its manifest's content. Every program serves TLS at the port of its component, with
-/// the certificate that the component has at its start.
+/// As a real kubelet it passes over names that begin with a dot, knows a pod by its manifest's content, and takes a while to end one. As that of 1.20 it starts a pod
+/// whose manifest has changed before the old one is gone, and one that has failed only after a while. Every program serves TLS at the port of its component,
+/// with the certificate that the component has at its start.
 const KUBELET: &str = r#"#!/bin/bash
 cd /etc/kubernetes
-declare -A known pids
+declare -A known pids again
+run() {
+  case $1 in
+    */kube-scheduler.yaml) port=10259 pair=/run/own ;;
+    */kube-controller-manager.yaml) port=10257 pair=/run/own ;;
+    # Its own copies: it knows what it found at its start.
+    */kube-apiserver.yaml) cp pki/apiserver.crt pki/apiserver.key /run/; port=6443 pair=/run/apiserver ;;
+    *) return ;;
+  esac
+  openssl s_server -quiet -accept $port -cert $pair.crt -key $pair.key </dev/null >/dev/null 2>&1 &
+  pids[$1]=$! again[$1]=$((SECONDS + 24))
+}
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=own -keyout /run/own.key -out /run/own.crt 2>/dev/null
 while :; do
   for manifest in manifests/*.yaml; do
-    content=$(sha256sum <"$manifest")
-    [ "$content" != "${known[$manifest]}" ] || continue
-    known[$manifest]=$content
-    # A real one looks at the directory every 20 seconds, and takes a while to end a pod.
-    [ -z "${pids[$manifest]}" ] || sleep 2
-    [ -z "${pids[$manifest]}" ] || { kill "${pids[$manifest]}"; wait "${pids[$manifest]}"; }
-    case $manifest in
-      */kube-scheduler.yaml) port=10259 pair=/run/own ;;
-      */kube-controller-manager.yaml) port=10257 pair=/run/own ;;
-      # Its own copies: it knows what it found at its start.
-      */kube-apiserver.yaml) cp pki/apiserver.crt pki/apiserver.key /run/; port=6443 pair=/run/apiserver ;;
-      *) continue ;;
-    esac
-    openssl s_server -quiet -accept $port -cert $pair.crt -key $pair.key </dev/null >/dev/null 2>&1 &
-    pids[$manifest]=$!
+    content=$(sha256sum "$manifest" 2>/dev/null)
+    [ -n "$content" ] || continue
+    pid=${pids[$manifest]}
+    if [ "$content" != "${known[$manifest]}" ]; then
+      known[$manifest]=$content
+      [ -z "$pid" ] || { (sleep 1; kill $pid) & }
+      run "$manifest"
+    elif [ -n "$pid" ] && ! kill -0 $pid 2>/dev/null && [ $SECONDS -ge ${again[$manifest]} ]; then
+      run "$manifest"
+    fi
+  done
+  for manifest in "${!pids[@]}"; do
+    [ ! -e "$manifest" ] || continue
+    sleep 1
+    kill ${pids[$manifest]}
+    wait ${pids[$manifest]}
+    unset "pids[$manifest]" "known[$manifest]"
   done
   sleep 0.1
 done

@@ -20,6 +20,8 @@ pub enum Failure {
     Commit,
     /// Instead of undoing.
     Undo,
+    /// When the manifest of a pod is aside: what the pod ran does not stop.
+    Stop,
     /// When a service is to start: it does not.
     Start,
     /// When a service has started: it serves nothing.

@@ -154,10 +154,13 @@ impl Memory {
         }
     }
 
-    /// What a change of a file does that was made: a manifest starts its pod.
-    pub(super) fn wrote_manifest(&mut self, location: &str) {
-        if let Some(name) = self.named(|what| what.manifest.as_deref() == Some(location)) {
+    /// What a change of a file does that was made: a manifest starts its pod, and ends it where it is gone.
+    pub(super) fn changed_manifest(&mut self, location: &str) {
+        let Some(name) = self.named(|what| what.manifest.as_deref() == Some(location)) else { return };
+        if self.entries.contains_key(location) {
             self.start(&name);
+        } else if let Some(model) = self.models.get_mut(&name) {
+            model.process = None;
         }
     }
 

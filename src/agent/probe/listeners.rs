@@ -175,9 +175,16 @@ pub(crate) struct Instance {
 impl Instance {
     /// Whether it still runs.
     pub(crate) fn is_alive(self) -> bool {
-        let stat = text(&Path::new("/proc").join(self.pid.to_string()).join("stat"), STAT_LIMIT);
-        let started = stat.ok().as_deref().and_then(name_and_start).map(|(_, ticks)| ticks);
-        started == Some(self.ticks)
+        self.name().is_some()
+    }
+
+    /// The name of its program while it runs. One that has ended and was not waited for holds nothing any more (proc(5): Z, X).
+    pub(crate) fn name(self) -> Option<String> {
+        let stat = text(&Path::new("/proc").join(self.pid.to_string()).join("stat"), STAT_LIMIT).ok()?;
+        let (name, ticks) = name_and_start(&stat)?;
+        let has_ended = stat.rsplit_once(')')?.1.trim_start().starts_with(['Z', 'X']);
+        let shown = name.chars().filter(|one| !one.is_control()).take(NAME_LIMIT).collect();
+        (ticks == self.ticks && !has_ended).then_some(shown)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::agent::fs::accounts::Accounts;
 use crate::agent::fs::file_state::{Access, FileImage, FileState, TreeImage};
@@ -78,16 +79,29 @@ pub(crate) trait Filesystem: Checks {
         BTreeSet::new()
     }
 
+    /// Has a static pod stop before its manifest, which is `found` there, changes: the manifest waits beside its place until what these gates are about is gone.
+    /// Gives the name under which it waits, if there was one.
+    fn stop_pod(
+        &mut self,
+        touch: &PathChange,
+        found: &FileState,
+        gates: &BTreeSet<HealthCheck>,
+        timeout: Duration,
+    ) -> Result<Option<String>, HostError>;
+
+    /// Removes a manifest that waits beside its place, where another one is by now.
+    fn remove_waiting(&mut self, location: &str, name: &str) -> Result<(), HostError>;
+
     /// Records what runs of these gates before something is done upon which it is replaced. After a change of mind what was recorded first may stay.
     fn replacing(&mut self, _: &BTreeSet<HealthCheck>, _: Replaced<'_>) -> Result<(), HostError> {
         Ok(())
     }
 
     /// Runs a program.
-    fn run(&mut self, argv: &[String], timeout: std::time::Duration) -> Result<(), HostError>;
+    fn run(&mut self, argv: &[String], timeout: Duration) -> Result<(), HostError>;
 
     /// Has a member of etcd hand its leadership on, if it leads.
-    fn move_leader(&mut self, member: Member<'_>, timeout: std::time::Duration) -> Result<(), HostError>;
+    fn move_leader(&mut self, member: Member<'_>, timeout: Duration) -> Result<(), HostError>;
 
     /// What an earlier, committed visit changed when it was told to change `path`, in the order in which it did.
     fn earlier(&self, visit: &VisitId, path: &str) -> Result<Vec<Earlier>, HostError>;
@@ -377,11 +391,19 @@ impl Transaction {
             }
         }
         let mut replacements = Vec::new();
-        for (touch, image, current, is_unrecorded) in needed {
+        let mut stopped = Vec::new();
+        for (touch, image, mut current, is_unrecorded) in needed {
             let is_announced = self.touched.iter().any(|before| before.location == touch.location);
             if !is_announced && self.tree_around(&touch.location).is_none() {
                 objects.announce(&touch, is_unrecorded.then_some(&current))?;
                 self.touched.push(touch.clone());
+            }
+            if touch.starts && matches!(current, FileState::File(_)) {
+                // Should it not stop, the undo puts the manifest back, after the files that the pod would read.
+                let timeout = Duration::from_secs(self.begin.gates_seconds);
+                let waits = objects.stop_pod(&touch, &current, &self.begin.gates, timeout)?;
+                stopped.extend(waits.map(|name| (touch.location.clone(), name)));
+                current = FileState::Absent;
             }
             let mut takes = BTreeSet::new();
             let found = Some(current.clone());
@@ -407,7 +429,8 @@ impl Transaction {
             }
             self.know(location, left.printed(&self.salt));
         }
-        outcome
+        outcome?;
+        stopped.iter().try_for_each(|(location, name)| objects.remove_waiting(location, name))
     }
 
     /// The directory with everything in it that this transaction has made around a location, and the location's path below it.

@@ -7,7 +7,8 @@
 pub(crate) struct PathChange {
     pub(crate) path: String,
     pub(crate) location: String,
-    /// Something starts as soon as this is there, as a static pod does by its manifest, so on the way back it comes after everything that is read then.
+    /// Something starts as soon as this is there, as a static pod does by its manifest. So it stops before this changes, and on the way back this comes after
+    /// everything that is read then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) starts: bool,
 }

@@ -134,10 +134,7 @@ pub(crate) fn perform(
             identity_check::check_key(objects, &path, key, beside.as_deref()).map(done)
         }
         WriteCommand::SetPermissions { file } => visit.set_permissions(objects, &file).map(done),
-        WriteCommand::AnnotatePod { manifest, word } => {
-            objects.replacing(&visit.begin.gates, Replaced::By { path: &manifest })?;
-            annotate(visit, objects, &manifest, &word)
-        }
+        WriteCommand::AnnotatePod { manifest, word } => annotate(visit, objects, &manifest, &word),
         WriteCommand::MoveLeader { address, certificate, key, timeout_seconds } => {
             let member = Member { address, certificate: &certificate, key: &key };
             objects.move_leader(member, Duration::from_secs(timeout_seconds)).map(done)
@@ -148,9 +145,6 @@ pub(crate) fn perform(
         }
         WriteCommand::Restore { from, path, with } => {
             let paths: Vec<&str> = with.iter().chain([&path]).map(String::as_str).collect();
-            for path in &paths {
-                objects.replacing(&visit.begin.gates, Replaced::By { path })?;
-            }
             visit.restore(objects, &from, &paths).map(done)
         }
     }

@@ -4,7 +4,7 @@
 //! again and as healthy as it was, or the error that a person must see to. It goes by what is on the disk alone: the memory of the process that did it may be gone.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::agent::fs::file_state::FileState;
 use crate::agent::probe::health_checks;
@@ -67,16 +67,20 @@ pub(crate) fn undo(
     let mut seen = BTreeSet::new();
     let restarted: BTreeSet<HealthCheck> =
         journal::replaced(&lines).into_iter().map(|before| before.gate).collect();
+    let (healthy, timeout) = journal::healthy(&lines);
+    let begun = Instant::now();
     for (touch, before) in backwards(journal::touched(&lines).into_iter(), |(touch, _)| touch) {
         if !seen.insert(&touch.location) {
             continue;
         }
         let outcome = before_image(site, &touch.location, before).and_then(|image| {
-            let is_read_by_kubelet = restarts == Restarts::Repeated
-                && restarted.iter().any(|gate| Replaced::By { path: &touch.path }.is_of(gate));
-            if is_read_by_kubelet && !site.capture_as(&touch.location, &image)?.same_as(&image) {
-                // Files count for more than lines about what runs.
-                let _noted = site.replacing(&restarted, Replaced::By { path: &touch.path });
+            if touch.starts && restarts == Restarts::Repeated {
+                let found = site.capture_as(&touch.location, &image)?;
+                if !found.same_as(&image) {
+                    // Files count for more than what runs. All pods together have this time; one that does not stop in it is seen by the gates below.
+                    let rest = timeout.saturating_sub(begun.elapsed());
+                    let _stopped = site.stop_pod(touch, &found, &restarted, rest);
+                }
             }
             put_back(site, &touch.location, image, made_below(touch, &trees, &paths))
         });
@@ -106,7 +110,7 @@ pub(crate) fn undo(
         }
     }
     if restarts == Restarts::Repeated {
-        let (mut gates, timeout) = journal::healthy(&lines);
+        let mut gates = healthy;
         gates.extend(journal::taken_back(site.lines()));
         if let Err(error) = health_checks::wait(site, &gates, Duration::ZERO, timeout) {
             return Err(not_healthy(site, &error));

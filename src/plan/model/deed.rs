@@ -79,7 +79,7 @@ pub enum RestartMethod {
         /// The unit.
         unit: String,
     },
-    /// By the kubelet, which replaces a static pod whose manifest has changed: an annotation in it is.
+    /// By the kubelet: the manifest of a static pod is moved aside until the pod has stopped, and is then back with another annotation.
     StaticPod {
         /// The manifest.
         manifest: String,

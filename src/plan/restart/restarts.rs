@@ -149,7 +149,7 @@ fn restarts_in(builder: &mut Builder<'_>, of: Phase, name: &NodeName, node: &Des
     await_clients(builder, of, (name, node), &|what| changed.contains_key(what));
 }
 
-/// Whether the manifest of a static pod goes back to what it was, upon which the kubelet replaces the pod. An annotation would make it another one again.
+/// Whether the manifest of a static pod goes back to what it was, by which the pod is restarted. An annotation would make it another one again.
 fn put_back(builder: &Builder<'_>, node: &NodeName, restart: Option<&Restart>) -> Option<RestartMethod> {
     let manifest = restart?.static_pod.as_ref()?;
     let restores = |deed: &DraftDeed| {
@@ -268,7 +268,7 @@ fn restart_by_hand(
     let how = match &cause.wanted.restart {
         Some(Restart { systemd: Some(unit), .. }) => format!("systemctl restart {unit}"),
         Some(Restart { static_pod: Some(manifest), .. }) => {
-            format!("its static pod {manifest}, by a changed annotation in the manifest")
+            format!("its static pod, by its manifest {manifest}: aside until it has stopped, then back")
         }
         Some(Restart { systemd: None, static_pod: None, .. }) | None => "as it was started".to_owned(),
     };

@@ -42,7 +42,8 @@ pub struct Deadlines {
     pub observe: Duration,
     /// For the lock, and what else takes no time.
     pub lock: Duration,
-    /// For a command, beyond the time that a program of [`WriteCommand::Run`] or a [`WriteCommand::MoveLeader`] may take; also for beginning, committing and what concerns snapshots.
+    /// For a command, beyond the time that a program of [`WriteCommand::Run`], a [`WriteCommand::MoveLeader`] or a pod that stops may take; also for beginning,
+    /// committing and what concerns snapshots.
     pub perform: Duration,
     /// For an undo, which may have to run programs again.
     pub undo: Duration,
@@ -92,6 +93,8 @@ impl Default for Session {
 pub struct Remote {
     hello: Hello,
     deadlines: Deadlines,
+    /// How long a static pod may take to stop in the transaction that is open.
+    pod_seconds: u64,
     link: Mutex<Link>,
     /// What the facts cost that were taken from it, the most of any answer.
     cost: Mutex<Option<Cost>>,
@@ -145,6 +148,7 @@ impl Remote {
         Ok(Self {
             hello,
             deadlines: *deadlines,
+            pod_seconds: 0,
             link: Mutex::new(link),
             cost: Mutex::default(),
             _carrier: Mutex::new(carrier),
@@ -306,6 +310,7 @@ impl Host for Remote {
     }
 
     fn begin(&mut self, begin: &Begin) -> Result<(), HostError> {
+        self.pod_seconds = begin.gates_seconds;
         self.order(&Request::Begin(begin.clone()), self.deadlines.perform)
     }
 
@@ -317,15 +322,17 @@ impl Host for Remote {
     }
 
     fn perform(&mut self, command: WriteCommand) -> Result<Reply, HostError> {
-        let runs = if let WriteCommand::Run { timeout_seconds, .. }
+        let takes = if let WriteCommand::Run { timeout_seconds, .. }
         | WriteCommand::MoveLeader { timeout_seconds, .. } = &command
         {
             *timeout_seconds
+        } else if matches!(command, WriteCommand::AnnotatePod { .. } | WriteCommand::Restore { .. }) {
+            self.pod_seconds
         } else {
             0
         };
         let expected = command.expected();
-        self.command(command.into(), &expected, runs)
+        self.command(command.into(), &expected, takes)
     }
 
     fn commit(&mut self) -> Result<(), HostError> {

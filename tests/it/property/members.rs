@@ -76,6 +76,8 @@ pub(crate) enum Blow {
     Start,
     /// It starts and serves nothing.
     Serve,
+    /// The next pod there that is to be restarted does not stop.
+    Stop,
 }
 
 pub(crate) fn damage() -> impl Strategy<Value = Damage> {
@@ -92,7 +94,12 @@ pub(crate) fn damage() -> impl Strategy<Value = Damage> {
 }
 
 pub(crate) fn blow() -> impl Strategy<Value = Blow> {
-    prop_oneof![3 => trouble().prop_map(Blow::Trouble), 1 => Just(Blow::Start), 1 => Just(Blow::Serve)]
+    prop_oneof![
+        3 => trouble().prop_map(Blow::Trouble),
+        1 => Just(Blow::Start),
+        1 => Just(Blow::Serve),
+        1 => Just(Blow::Stop),
+    ]
 }
 
 pub(crate) fn name(number: usize) -> String {
@@ -363,6 +370,7 @@ proptest! {
             Blow::Trouble(trouble) => node.state().trouble = trouble,
             Blow::Start => failing(Failure::Start),
             Blow::Serve => failing(Failure::Serve),
+            Blow::Stop => failing(Failure::Stop),
         }
         let (report, least) = cluster.apply(&plan);
         node.heal();

@@ -189,6 +189,7 @@ proptest! {
                 (Some(node), Some((_, Blow::Trouble(trouble)))) => node.state().trouble = *trouble,
                 (Some(node), Some((_, Blow::Start))) => fail(node, pki::agent::Failure::Start),
                 (Some(node), Some((_, Blow::Serve))) => fail(node, pki::agent::Failure::Serve),
+                (Some(node), Some((_, Blow::Stop))) => fail(node, pki::agent::Failure::Stop),
                 (_, _) => {}
             }
             let (report, least) = cluster.apply(&plan);

@@ -11,7 +11,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{Dir, effect, host_error};
+use super::{Dir, Identity, effect, host_error};
 use crate::agent::fs::print::Salt;
 use crate::protocol::error::HostError;
 use crate::protocol::snapshots::temporary_name;
@@ -68,7 +68,7 @@ impl Dir {
             match effect(|| make(self, &temporary)) {
                 Ok(made) => return Ok((temporary, made)),
                 Err(Errno::EXIST) => {}
-                Err(error) => return Err(host_error(self.path_of(&temporary), error)),
+                Err(error) => return Err(host_error(self.path_of(name), error)),
             }
         }
         let reason = "somebody has taken every name for a temporary file beside it".to_owned();
@@ -102,6 +102,20 @@ impl Dir {
         let make =
             |here: &Self, name: &str| rustix::fs::mkdirat(&here.handle, name, Mode::from_raw_mode(0o700));
         Ok(self.make_beside(name, beside, make)?.0)
+    }
+
+    /// Gives what is under a name one of the names beside it, if it still is what was looked at; the name that it has then.
+    pub(crate) fn move_beside(
+        &self,
+        name: &str,
+        beside: &Beside,
+        known: Option<&Identity>,
+    ) -> Result<String, HostError> {
+        self.check_is(name, known)?;
+        let rename = |here: &Self, temporary: &str| here.rename_exclusively(name, temporary);
+        let (temporary, ()) = self.make_beside(name, beside, rename)?;
+        self.sync()?;
+        Ok(temporary)
     }
 
     /// Removes whatever this transaction may have left beside a name; nothing is no error.

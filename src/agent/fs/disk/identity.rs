@@ -59,22 +59,21 @@ impl Dir {
 
     /// Gives an object a name that is free. Whatever takes the name in between stays.
     pub(crate) fn rename_to_free(&self, from: &str, to: &str) -> Result<(), HostError> {
+        match effect(|| self.rename_exclusively(from, to)) {
+            Err(Errno::EXIST) => Err(HostError::Changed { path: self.path_of(to) }),
+            other => other.map_err(|error| host_error(self.path_of(to), error)),
+        }
+    }
+
+    pub(super) fn rename_exclusively(&self, from: &str, to: &str) -> Result<(), Errno> {
         use rustix::fs::RenameFlags;
-        let path = || self.path_of(to);
-        let renamed = effect(|| {
-            let exclusive =
-                rustix::fs::renameat_with(&self.handle, from, &self.handle, to, RenameFlags::NOREPLACE);
-            match exclusive {
-                // The kernel or the file system has no such rename.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                    rustix::fs::renameat(&self.handle, from, &self.handle, to)
-                }
-                other => other,
+        match rustix::fs::renameat_with(&self.handle, from, &self.handle, to, RenameFlags::NOREPLACE) {
+            // The kernel or the file system has no such rename.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if self.is_free(to) => {
+                rustix::fs::renameat(&self.handle, from, &self.handle, to)
             }
-        });
-        match renamed {
-            Err(Errno::EXIST) => Err(HostError::Changed { path: path() }),
-            other => other.map_err(|error| host_error(path(), error)),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Err(Errno::EXIST),
+            other => other,
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::agent::transaction::{
 use crate::protocol::command::{Begin, ReadCommand, Reply, SnapshotEtcd, VisitId, WriteCommand};
 use crate::protocol::error::HostError;
 use crate::protocol::facts::{NodeFacts, OpenTransaction, PastTransaction, Seen, ServedBy, VisitState};
+use crate::protocol::health_check::HealthCheck;
 use crate::protocol::lock::{Claim, Holder, LockState};
 use crate::protocol::node::Host;
 use crate::protocol::snapshots::{ChangedPath, EtcdSnapshot, SnapshotFacts, Undone};
@@ -206,7 +207,7 @@ impl Memory {
         };
         let now = self.entries.get(location);
         if !same_file(before.as_ref().map(|entry| &entry.object), now.map(|entry| &entry.object)) {
-            self.wrote_manifest(location);
+            self.changed_manifest(location);
         }
     }
 
@@ -465,6 +466,26 @@ impl Filesystem for Memory {
         for change in changes {
             self.become_like(change);
         }
+        Ok(())
+    }
+
+    fn stop_pod(
+        &mut self,
+        touch: &PathChange,
+        _: &FileState,
+        _: &BTreeSet<HealthCheck>,
+        timeout: Duration,
+    ) -> Result<Option<String>, HostError> {
+        self.put(&touch.location, &FileState::Absent);
+        let stopped = self.fails(Failure::Stop).map_err(|error| HostError::NotStopped {
+            manifest: touch.path.clone(),
+            reason: error.to_string(),
+            seconds: timeout.as_secs(),
+        });
+        stopped.map(|()| None)
+    }
+
+    fn remove_waiting(&mut self, _: &str, _: &str) -> Result<(), HostError> {
         Ok(())
     }
 

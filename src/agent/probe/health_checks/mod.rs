@@ -27,13 +27,13 @@ use crate::protocol::error::HostError;
 use crate::protocol::facts::{EtcdFacts, MemberStatus, Probe, Seen};
 use crate::protocol::health_check::HealthCheck;
 use crate::x509::{Sha256, pem};
-pub(crate) use replaced::{Before, Replaced, Running, before};
+pub(crate) use replaced::{Before, Replaced, Running, before, remains};
 
 /// How long one look may take.
 pub(crate) const LOOK: Duration = Duration::from_secs(5);
 
 /// How often a gate that does not hold is looked for again.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(crate) const PAUSE: Duration = Duration::from_millis(200);
 
 /// Most gates that are looked for at the same time.
 const AT_ONCE: usize = 32;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -36,6 +36,13 @@ pub(crate) struct Before {
     /// The invocation of the unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     invocation: Option<String>,
+}
+
+impl Before {
+    /// Whether there was a process that must go.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.processes.is_empty()
+    }
 }
 
 /// What is done so that something is started anew.
@@ -99,6 +106,23 @@ pub(crate) fn before(gate: &HealthCheck, there: Option<&Before>, patience: Durat
         | HealthCheck::Etcd { .. }
         | HealthCheck::Http { .. }
         | HealthCheck::Accepts(_) => None,
+    }
+}
+
+/// What still listens at the port of a pod, in words; none when the port is free. A process that does not listen any more is in nobody's way, and may stay for
+/// long: kube-apiserver 1.20 goes on with its watches until the kubelet kills it, 30 s after it asked it to end (`terminationGracePeriodSeconds`). Waiting for its end
+/// took 36 s without an API server on a kubeadm node, waiting for its port 7 s, of which 6 are its start. That it is gone is asked after the restart.
+pub(crate) fn remains(before: &Before) -> Option<String> {
+    let HealthCheck::Replaced { address, port, .. } = &before.gate else { return None };
+    let at = SocketAddr::new(*address, *port);
+    match listeners::holders(*address, *port) {
+        // One that was started again before its manifest was missed is in the way as well.
+        Ok(holders) => {
+            let told = |process: &Instance| Some(format!("process {} ({})", process.pid, process.name()?));
+            let process = holders.difference(&before.may_stay).find_map(told)?;
+            Some(format!("{process} still listens on {at}"))
+        }
+        Err(reason) => Some(format!("{at} is still in use: {reason}")),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::agent::fs::file_state::{FileState, TreeImage};
 use crate::agent::fs::lookup::{Detail, Lookup, LookupResult};
 use crate::agent::probe::etcd::EtcdClient;
 use crate::agent::probe::health_checks;
-use crate::agent::probe::health_checks::{Checks, Glance, Replaced};
+use crate::agent::probe::health_checks::{Before, Checks, Glance, Replaced};
 use crate::agent::probe::program;
 use crate::agent::transaction::state_dir::StateDir;
 use crate::agent::transaction::{Change, Earlier, Filesystem, Member, PathChange};
@@ -33,6 +33,7 @@ use crate::protocol::tree_error::TreeError;
 use crate::x509::Sha256;
 use step::{Staged, Step, stage_file};
 
+mod pod;
 mod step;
 
 /// The longest wait for another leader that a node accepts.
@@ -91,14 +92,25 @@ impl Filesystem for NodeFilesystem {
     }
 
     fn replacing(&mut self, gates: &BTreeSet<HealthCheck>, what: Replaced<'_>) -> Result<(), HostError> {
-        let there = journal::replaced(self.lines());
-        for gate in gates.iter().filter(|gate| what.is_of(gate)) {
-            let first = there.iter().find(|before| before.gate == *gate);
-            if let Some(before) = health_checks::before(gate, first, health_checks::LOOK) {
-                self.note(Event::Replacing { before })?;
-            }
-        }
-        Ok(())
+        self.look_before(gates, what)
+            .into_iter()
+            .try_for_each(|before| self.note(Event::Replacing { before }))
+    }
+
+    fn stop_pod(
+        &mut self,
+        touch: &PathChange,
+        found: &FileState,
+        gates: &BTreeSet<HealthCheck>,
+        timeout: Duration,
+    ) -> Result<Option<String>, HostError> {
+        self.move_until_stopped(touch, found, gates, timeout)
+    }
+
+    fn remove_waiting(&mut self, location: &str, name: &str) -> Result<(), HostError> {
+        let (directory, _) = self.place(location)?;
+        directory.remove_file(name)?;
+        directory.sync()
     }
 
     fn run(&mut self, argv: &[String], timeout: Duration) -> Result<(), HostError> {
@@ -164,6 +176,16 @@ impl Checks for NodeFilesystem {
 }
 
 impl NodeFilesystem {
+    /// What runs of these gates.
+    fn look_before(&self, gates: &BTreeSet<HealthCheck>, what: Replaced<'_>) -> Vec<Before> {
+        let there = journal::replaced(self.lines());
+        let look = |gate: &HealthCheck| {
+            let first = there.iter().find(|before| before.gate == *gate);
+            health_checks::before(gate, first, health_checks::LOOK)
+        };
+        gates.iter().filter(|gate| what.is_of(gate)).filter_map(look).collect()
+    }
+
     /// What the journal says so far.
     pub(crate) fn lines(&self) -> &[journal::Line] {
         self.visit.as_ref().map_or(&[], |(_, journal)| &journal.lines)

@@ -72,6 +72,34 @@ fn who_takes_every_name_is_told_of_and_nothing_is_changed() {
 }
 
 #[test]
+fn a_manifest_is_moved_over_nothing_of_anybody_else_and_stays_where_no_name_is_free() {
+    let manifest = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: etcd\n";
+    let annotate =
+        |word: &str| WriteCommand::AnnotatePod { manifest: "/data/etcd.yaml".into(), word: word.into() };
+    let node = node();
+    node.file("/data/etcd.yaml", manifest, 0o600);
+    let mut local = node.begun(&["/data/etcd.yaml"]);
+    // It needs two: for what was there, and for what comes in its place.
+    take(&node, "/data", names(&local, "etcd.yaml").get(..14).unwrap());
+    let before = node.everything();
+    local.perform(annotate("first")).unwrap();
+    local.commit().unwrap();
+    assert!(node.text("/data/etcd.yaml").contains("pki/restarted-by"));
+    let mut now = node.everything();
+    now.retain(|path, facts| before.get(path) != Some(facts));
+    assert!(
+        now.keys().all(|path| path.ends_with("data/etcd.yaml")),
+        "what is somebody else's stays: {now:?}"
+    );
+    let mut local = node.begun_as("0000-0001", &["/data/etcd.yaml"]);
+    take(&node, "/data", &names(&local, "etcd.yaml"));
+    let before = node.everything();
+    let error = local.perform(annotate("second")).unwrap_err();
+    assert!(matches!(&error, HostError::Refused { reason, .. } if reason.contains("every name")), "{error}");
+    assert_eq!(node.everything(), before);
+}
+
+#[test]
 fn the_names_of_two_transactions_of_one_run_have_nothing_in_common() {
     let node = node();
     let mut local = node.begun(&["/data/a"]);
