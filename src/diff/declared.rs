@@ -30,6 +30,7 @@ impl Reason {
                 | Reason::EtcdNotSaved { .. }
                 | Reason::KeyForJoining
                 | Reason::StoppedByHand { .. }
+                | Reason::KeepsFailing { .. }
                 | Reason::AwaitsCertificate { .. }
         )
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::desired::DesiredIdentity;
 use crate::formats::kubeconfig::{KubeconfigFacts, Material, OtherCredentials, UserFacts, beside};
 use crate::formats::pem_facts::{DefectKind, PemDefect, PemFacts};
@@ -90,6 +92,15 @@ impl IdentityView {
     /// Whether nothing of it is there, so that it has to be made from nothing.
     pub fn form_is_absent(&self) -> bool {
         self.certificate.is_none() && self.trusted.is_none()
+    }
+
+    /// Whether it can be shown at an instant: its certificate and the key to it are there, and it is neither too early nor too late for it.
+    pub(crate) fn is_usable(&self, now: Timestamp) -> bool {
+        let facts = self.certificate.as_ref().map(Certificate::facts);
+        facts.is_some_and(|facts| {
+            let is_in_time = facts.not_before <= now && now <= facts.not_after;
+            is_in_time && self.key == Some(facts.key.spki_sha256)
+        })
     }
 
     fn take_certificate_file(&mut self, facts: &NodeFacts, path: &str) {

@@ -218,6 +218,15 @@ pub struct UnitFacts {
     /// `ExecMainStartTimestamp`: when the main process started, by the node's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
+    /// `NRestarts`: how often systemd has started it again by itself since it was last started otherwise (systemd 235 and later).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<u32>,
+    /// For how many whole seconds it had been up when it was looked at, where it was (`ActiveEnterTimestamp`, `ExecMainStartTimestamp`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_seconds: Option<u32>,
+    /// `Result`: how its last process ended, such as `exit-code`; `success` while none has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
     /// `UnitFileState`, such as `enabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_file_state: Option<String>,
@@ -227,10 +236,29 @@ pub struct UnitFacts {
     pub flags: BTreeMap<String, String>,
 }
 
+/// How long a unit that systemd has started again has to be up before it counts as running. A kubelet whose certificate has expired ends within a second of its
+/// start (1.20), and systemd starts it again ten seconds later (kubeadm's kubelet.service, `RestartSec=10`).
+const STEADY_SECONDS: u32 = 10;
+
 impl UnitFacts {
-    /// Whether it runs.
+    /// Whether it runs. One that fails again and again does not, whichever moment of that was seen.
     pub fn is_active(&self) -> bool {
+        self.is_up() && !self.keeps_failing()
+    }
+
+    /// Whether systemd says at this moment that it is active. Who waits looks again and again; who decides asks [`is_active`](Self::is_active).
+    pub fn is_up(&self) -> bool {
         self.active_state == "active"
+    }
+
+    /// Whether it ends by itself and is started again: systemd is about to do so, or has just done it. Where systemd does not count, one that is up counts as running.
+    pub fn keeps_failing(&self) -> bool {
+        let is_again = self.restarts.is_some_and(|restarts| restarts > 0);
+        match self.active_state.as_str() {
+            "active" => is_again && self.up_seconds.is_some_and(|seconds| seconds < STEADY_SECONDS),
+            "activating" => is_again || self.sub_state.starts_with("auto-restart"),
+            _ => false,
+        }
     }
 
     /// Whether it should run though it does not: it has failed, is being started, again and again perhaps, or is started with the node. Nobody wants
@@ -239,7 +267,7 @@ impl UnitFacts {
         let state = self.unit_file_state.as_deref().unwrap_or_default();
         match self.active_state.as_str() {
             _ if state.starts_with("masked") => false,
-            "failed" | "activating" => true,
+            "active" | "failed" | "activating" => true,
             _ => ["enabled", "enabled-runtime", "alias", "generated"].contains(&state),
         }
     }

@@ -187,6 +187,9 @@ impl Memory {
                 invocation_id: Some(format!("{:032x}", model.starts)),
                 main_pid: started.map(|_| model.starts),
                 started,
+                restarts: None,
+                up_seconds: None,
+                result: None,
                 unit_file_state: Some("enabled".to_owned()),
                 flags: std::collections::BTreeMap::new(),
             })

@@ -15,7 +15,7 @@ use crate::protocol::facts::{Seen, UnitFacts};
 
 /// Longest word of systemd's that is told.
 const WORD_LIMIT: usize = 64;
-const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,InvocationID,MainPID,ExecMainStartTimestampMonotonic,UnitFileState,ExecStart,Environment,EnvironmentFiles";
+const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,InvocationID,MainPID,ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic,NRestarts,Result,UnitFileState,ExecStart,Environment,EnvironmentFiles";
 /// The flags of etcd that tell who takes part; no other word of a command line or an environment is kept.
 const TOLD: [&str; 4] = ["name", "initial-cluster", "initial-advertise-peer-urls", "advertise-client-urls"];
 /// The largest file with an environment that is read.
@@ -25,13 +25,20 @@ const ENVIRONMENT_LIMIT: u64 = 64 * 1024;
 pub(crate) fn observe(unit: &str, patience: Duration, clock: fn() -> Timestamp) -> Seen<UnitFacts> {
     let arguments = ["show", "--no-pager", PROPERTIES, "--", unit].map(str::to_owned);
     match program::read(Path::new("systemctl"), &arguments, patience) {
-        Ok(text) => facts(&text, before(clock(), ClockId::Monotonic), &environment_file),
+        Ok(text) => {
+            let now = clock();
+            facts(&text, (before(now, ClockId::Monotonic), now), &environment_file)
+        }
         Err(error) => Seen::Unknown { reason: error.to_string() },
     }
 }
 
 /// Reads the properties. Systemd counts from `origin`.
-fn facts(text: &str, origin: Timestamp, file: &dyn Fn(&str) -> Option<String>) -> Seen<UnitFacts> {
+fn facts(
+    text: &str,
+    (origin, now): (Timestamp, Timestamp),
+    file: &dyn Fn(&str) -> Option<String>,
+) -> Seen<UnitFacts> {
     let properties: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
     let word = |name: &str| {
         let word: String = properties.get(name)?.trim().chars().take(WORD_LIMIT).collect();
@@ -43,18 +50,24 @@ fn facts(text: &str, origin: Timestamp, file: &dyn Fn(&str) -> Option<String>) -
     let (Some(active_state), Some(sub_state)) = (word("ActiveState"), word("SubState")) else {
         return Seen::Unknown { reason: "systemctl tells no state".to_owned() };
     };
-    let started = word("ExecMainStartTimestampMonotonic").and_then(|number| number.parse::<i64>().ok());
-    let started = started.filter(|microseconds| *microseconds > 0);
-    let started = started.and_then(|microseconds| {
+    let moment = |name: &str| {
+        let microseconds: i64 = word(name)?.parse().ok().filter(|microseconds| *microseconds > 0)?;
         let since = SignedDuration::from_micros(microseconds);
         origin.checked_add(since).ok()?.round(jiff::Unit::Millisecond).ok()
-    });
+    };
+    let started = moment("ExecMainStartTimestampMonotonic");
+    // One that was reloaded has been active for longer than its process runs, and one that says itself when it is ready for less.
+    let up_since = moment("ActiveEnterTimestampMonotonic").max(started).filter(|_| active_state == "active");
+    let up = up_since.map(|since| now.duration_since(since).as_secs());
     Seen::Present(UnitFacts {
         active_state,
         sub_state,
         invocation_id: word("InvocationID"),
         main_pid: word("MainPID").and_then(|pid| pid.parse().ok()).filter(|pid| *pid != 0),
         started,
+        restarts: word("NRestarts").and_then(|number| number.parse().ok()),
+        up_seconds: up.map(|seconds| u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)),
+        result: word("Result"),
         unit_file_state: word("UnitFileState"),
         flags: flags(text, file),
     })
@@ -118,10 +131,12 @@ mod tests {
 
     const RUNNING: &str = "MainPID=812\nExecMainStartTimestampMonotonic=2000000\nLoadState=loaded\nActiveState=active\nSubState=running\nInvocationID=3aa0b7c1\n";
 
+    const EPOCH: (Timestamp, Timestamp) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+
     #[test]
     fn a_running_unit_is_told_with_its_start() {
         let origin: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
-        let facts = facts(RUNNING, origin, &|_| None);
+        let facts = facts(RUNNING, (origin, origin), &|_| None);
         let unit = facts.shown().unwrap();
         assert!(unit.is_active());
         assert_eq!((unit.main_pid, unit.sub_state.as_str()), (Some(812), "running"));
@@ -132,7 +147,7 @@ mod tests {
     #[test]
     fn a_unit_that_never_ran_has_no_process() {
         let text = "MainPID=0\nExecMainStartTimestampMonotonic=0\nLoadState=loaded\nActiveState=inactive\nSubState=dead\nInvocationID=\n";
-        let facts = facts(text, Timestamp::UNIX_EPOCH, &|_| None);
+        let facts = facts(text, EPOCH, &|_| None);
         let unit = facts.shown().unwrap();
         assert_eq!((unit.main_pid, unit.started, unit.invocation_id.as_ref()), (None, None, None));
         assert!(!unit.is_active());
@@ -154,17 +169,44 @@ mod tests {
             let text = format!(
                 "LoadState=loaded\nActiveState={state}\nSubState={sub_state}\nUnitFileState={file}\n"
             );
-            let unit = facts(&text, Timestamp::UNIX_EPOCH, &|_| None);
+            let unit = facts(&text, EPOCH, &|_| None);
             assert_eq!(unit.shown().unwrap().is_wanted(), wanted, "{text}");
         }
     }
 
     #[test]
+    fn a_unit_that_systemd_starts_again_and_again_never_counts_as_running() {
+        let origin: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
+        // What `systemctl show` says of a kubelet (1.20.2) whose client certificate has expired, at two moments of eleven seconds.
+        let moments = |restarts: u32, active: bool| {
+            let state = if active { "active\nSubState=running" } else { "activating\nSubState=auto-restart" };
+            let result = if active { "success" } else { "exit-code" };
+            format!(
+                "MainPID=9\nExecMainStartTimestampMonotonic=70000000\nActiveEnterTimestampMonotonic=70000000\n\
+                 NRestarts={restarts}\nResult={result}\nLoadState=loaded\nActiveState={state}\nUnitFileState=enabled\n"
+            )
+        };
+        let seen = |text: &str, second: i64| {
+            let now = origin + SignedDuration::from_secs(second);
+            let facts = facts(text, (origin, now), &|_| None);
+            let unit = facts.shown().unwrap().clone();
+            (unit.is_up(), unit.is_active(), unit.keeps_failing(), unit.is_wanted())
+        };
+        assert_eq!(seen(&moments(512, true), 70), (true, false, true, true));
+        assert_eq!(seen(&moments(512, false), 75), (false, false, true, true));
+        assert_eq!(seen(&moments(512, true), 80), (true, true, false, true), "it has come to stay");
+        assert_eq!(seen(&moments(0, true), 70), (true, true, false, true), "somebody has just started it");
+        // Before 235 systemd does not count.
+        let old = moments(1, true).replace("NRestarts=1\n", "");
+        assert_eq!(seen(&old, 70), (true, true, false, true));
+    }
+
+    #[test]
     fn no_unit_is_absent_and_no_answer_is_unknown() {
         let missing = RUNNING.replace("loaded", "not-found");
-        assert_eq!(facts(&missing, Timestamp::UNIX_EPOCH, &|_| None), Seen::Absent);
-        assert!(matches!(facts("", Timestamp::UNIX_EPOCH, &|_| None), Seen::Unknown { .. }));
-        assert!(matches!(facts("ActiveState", Timestamp::UNIX_EPOCH, &|_| None), Seen::Unknown { .. }));
+        assert_eq!(facts(&missing, EPOCH, &|_| None), Seen::Absent);
+        assert!(matches!(facts("", EPOCH, &|_| None), Seen::Unknown { .. }));
+        assert!(matches!(facts("ActiveState", EPOCH, &|_| None), Seen::Unknown { .. }));
     }
 
     #[test]
@@ -178,7 +220,7 @@ mod tests {
             let text = "# ETCD_NAME=none\nETCD_INITIAL_CLUSTER=\"n1=https://10.0.0.1:2380,n2=https://10.0.0.2:2380\"\nSECRET=hunter2\n";
             Some(text.to_owned())
         };
-        let facts = facts(&text, Timestamp::UNIX_EPOCH, &file);
+        let facts = facts(&text, EPOCH, &file);
         let flags = &facts.shown().unwrap().flags;
         assert_eq!(flags["name"], "n1", "the command line wins");
         assert_eq!(flags["initial-cluster"], "n1=https://10.0.0.1:2380,n2=https://10.0.0.2:2380");

@@ -100,6 +100,10 @@ fn services(names: &[ServiceName]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+fn counted_times(times: u32) -> String {
+    if times == 1 { "once".to_owned() } else { format!("{times} times") }
+}
+
 fn weak_signature(hash: WeakHash, is_certain: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let who = match hash {
         WeakHash::Sha1 => "which Go 1.18 and later refuse (Kubernetes 1.24 and later)",

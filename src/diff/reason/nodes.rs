@@ -146,6 +146,27 @@ macro_rules! nodes {
                 }
                 f.write_str(", so it is not started here either")
             };
+            /// A unit ends by itself, and systemd starts it again and again.
+            KeepsFailing {
+                /// The unit.
+                unit: String,
+                /// How often systemd has started it again; none where it does not count.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                restarts: Option<u32>,
+                /// How its last process ended, in systemd's word, such as `exit-code`.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                result: Option<String>,
+            }, reissues: false, |f| {
+                write!(f, "{} keeps failing", escaped(unit))?;
+                if let Some(restarts) = restarts {
+                    write!(f, ": systemd has started it again {}", counted_times(*restarts))?;
+                }
+                match result.as_deref() {
+                    // While it is up for a moment, the process before it is not told.
+                    None | Some("success") => Ok(()),
+                    Some(result) => write!(f, ", last result {}", escaped(result)),
+                }
+            };
             /// etcd's data is not saved before its members are restarted, although the spec wants that.
             EtcdNotSaved {
                 /// Why.

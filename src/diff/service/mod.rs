@@ -1,7 +1,7 @@
 //! The checks of a running service: whether it uses what lies in its files.
 //!
 //! What enters is a service as it should be, the facts of its files and what was seen of it while it runs; what leaves is findings. A service that was not
-//! looked at, or does not run, has none here. Pure.
+//! looked at has none here, and of one that does not run it is only said that it fails again and again. Pure.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,17 @@ impl ServiceCase<'_> {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let served = self.live.endpoints.iter().filter_map(|endpoint| self.served_differs(endpoint));
         let loopback = self.live.endpoints.iter().filter_map(|endpoint| self.loopback_ends(endpoint));
-        served.chain(loopback).chain(self.started_before_files()).collect()
+        served.chain(loopback).chain(self.started_before_files()).chain(self.keeps_failing()).collect()
+    }
+
+    /// Its unit is started again and again.
+    fn keeps_failing(&self) -> Option<Finding> {
+        let unit = self.live.unit.as_ref().and_then(|unit| unit.known().ok()?)?;
+        let name = self.wanted.restart.as_ref()?.systemd.clone()?;
+        unit.keeps_failing().then(|| {
+            let result = unit.result.clone();
+            Finding::note(Reason::KeepsFailing { unit: name, restarts: unit.restarts, result })
+        })
     }
 
     /// The certificate that is served is not the one in the file.

@@ -48,6 +48,9 @@ impl World {
             invocation_id: None,
             main_pid: Some(7),
             started: Some(started()),
+            restarts: None,
+            up_seconds: None,
+            result: None,
             unit_file_state: None,
             flags: std::collections::BTreeMap::new(),
         };

@@ -298,7 +298,7 @@ fn actions(
 ) -> Result<Vec<Action>, Cycle> {
     add_frame(&mut deeds, place);
     let deeds = keyed(deeds);
-    let graph = edges(&deeds, &input.survey.desired);
+    let graph = edges(&deeds, input);
     let order = graph.order()?;
     let numbers: BTreeMap<Key, u32> = order
         .iter()
@@ -367,7 +367,7 @@ fn add_frame(deeds: &mut Vec<DraftDeed>, place: &Place) {
 
 /// What comes before what: everything after the snapshot and before the check; a directory before what lies in it; a link after what it leads to;
 /// an authority before what it issues; one path's deeds in the order of their ranks; restarts after every write.
-fn edges(deeds: &BTreeMap<Key, DraftDeed>, desired: &Desired) -> Graph<Key> {
+fn edges(deeds: &BTreeMap<Key, DraftDeed>, input: &Input<'_>) -> Graph<Key> {
     let mut graph = Graph::new(deeds.keys().cloned());
     let mut writers: BTreeMap<&str, Vec<&Key>> = BTreeMap::new();
     for (key, deed) in deeds {
@@ -375,7 +375,7 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>, desired: &Desired) -> Graph<Key> {
             writers.entry(path).or_default().push(key);
         }
     }
-    kubelet_first(deeds, desired, &mut graph);
+    kubelet_first(deeds, input, &mut graph);
     for (key, deed) in deeds {
         for (other, _) in deeds.range(..key.clone()).filter(|(other, _)| is_barrier(other.rank, key.rank)) {
             graph.edge(other, key);
@@ -411,14 +411,17 @@ fn edges(deeds: &BTreeMap<Key, DraftDeed>, desired: &Desired) -> Graph<Key> {
     graph
 }
 
-/// A kubelet that does not run is started before the pods that it is to replace.
-fn kubelet_first(deeds: &BTreeMap<Key, DraftDeed>, desired: &Desired, graph: &mut Graph<Key>) {
-    let is_started =
-        |deed: &DraftDeed| matches!(&deed.deed, Deed::Restart { how: RestartMethod::Start { .. }, .. });
+/// A kubelet that does not run, or is about to end for it cannot show its certificate, is started before the pods that it is to replace.
+fn kubelet_first(deeds: &BTreeMap<Key, DraftDeed>, input: &Input<'_>, graph: &mut Graph<Key>) {
+    let desired = &input.survey.desired;
+    let is_first = |key: &Key, deed: &DraftDeed| {
+        let Deed::Restart { how, .. } = &deed.deed else { return false };
+        matches!(how, RestartMethod::Start { .. }) || cannot_call(&key.address, input)
+    };
     let of_service = |key: &&Key| matches!(&key.address.target, Target::Service(_));
     let is_own =
         |key: &&Key| desired.service_at(&key.address).is_some_and(|service| service.is(ServiceKind::Kubelet));
-    if !deeds.iter().any(|(key, deed)| is_own(&key) && is_started(deed)) {
+    if !deeds.iter().any(|(key, deed)| is_own(&key) && is_first(key, deed)) {
         return;
     }
     for own in deeds.keys().filter(is_own) {
@@ -426,6 +429,16 @@ fn kubelet_first(deeds: &BTreeMap<Key, DraftDeed>, desired: &Desired, graph: &mu
             graph.edge(own, other);
         }
     }
+}
+
+/// Whether a service cannot show what it presents to others: it has expired, or is broken.
+fn cannot_call(service: &Address, input: &Input<'_>) -> bool {
+    let wanted = input.survey.desired.service_at(service);
+    let mut presented = wanted.into_iter().flat_map(|wanted| &wanted.dials).flat_map(|dial| &dial.shows);
+    presented.any(|held| {
+        let view = service.node().and_then(|node| input.differences.identity(node, &held.identity));
+        view.is_some_and(|view| !view.is_usable(input.now))
+    })
 }
 
 /// The snapshot comes before everything, the check after everything, restarts after all writes.

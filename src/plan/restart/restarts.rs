@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::desired::DesiredNode;
 use crate::diff::{Effect, Finding, Reason};
 use crate::profile::{Reload, What};
+use crate::protocol::facts::EtcdFacts;
 use crate::spec::types::Restart;
 use crate::types::duration::Duration;
 use crate::types::names::{Address, AuthorityName, NodeName, ServiceName, Target};
@@ -181,7 +182,7 @@ fn way_of_unit(builder: &mut Builder<'_>, cause: &Cause<'_>, unit: &str) -> Way 
         return if cause.is_stale { Way::ByHand(None) } else { Way::Needless };
     };
     let is_needed = cause.wanted.is(ServiceKind::Kubelet) && has_to_start_pods(builder, cause.node);
-    if facts.is_active() {
+    if facts.is_active() || facts.is_up() && follows_leader(builder, cause) {
         match is_safe(builder, cause) {
             _ if !cause.is_stale => Way::Needless,
             _ if is_cold => Way::Restart(RestartMethod::Start { unit: own() }),
@@ -245,16 +246,27 @@ fn is_safe(builder: &mut Builder<'_>, cause: &Cause<'_>) -> bool {
     false
 }
 
-/// Whether static pods of a node are replaced, or come with its kubelet.
+/// Whether it is a member that follows a leader: though it may have been started again a moment ago, the others count on it.
+fn follows_leader(builder: &Builder<'_>, cause: &Cause<'_>) -> bool {
+    let answer = builder.input.survey.observed.nodes.get(cause.node);
+    // One that gave no answer is not counted on.
+    let etcd = answer.and_then(|answer| answer.facts()?.etcd.known().ok()?);
+    cause.wanted.is(ServiceKind::Etcd) && etcd.is_some_and(EtcdFacts::follows_leader)
+}
+
+/// Whether static pods of a node are replaced, be it that their manifests go back to what they were, or come with its kubelet.
 fn has_to_start_pods(builder: &Builder<'_>, node: &NodeName) -> bool {
     let by_manifest =
         |deed: &DraftDeed| matches!(deed.deed, Deed::Restart { how: RestartMethod::StaticPod { .. }, .. });
+    let by_going_back = |deed: &DraftDeed| {
+        matches!((&deed.deed, &deed.address.target), (Deed::Restore { .. }, Target::Service(_)))
+    };
     let survey = builder.input.survey;
     let come_with_it = |wanted: &DesiredNode| {
         let mut services = wanted.services.keys();
         services.any(|service| cold_start::comes_with_kubelet(survey, (node, wanted), service))
     };
-    builder.draft.on(node).iter().any(by_manifest)
+    builder.draft.on(node).iter().any(|deed| by_manifest(deed) || by_going_back(deed))
         || builder.is_cold && survey.desired.nodes.get(node).is_some_and(come_with_it)
 }
 

@@ -148,7 +148,7 @@ fn prepare(node: &impl Lookup, gate: &HealthCheck, restarts: &[Before]) -> Resul
 /// Whether systemd has started a unit or is about to. One that is to be started again because it failed is neither.
 fn started(unit: &str) -> Result<(), String> {
     match unit::observe(unit, LOOK, || Timestamp::UNIX_EPOCH) {
-        Seen::Present(facts) if facts.is_active() => Ok(()),
+        Seen::Present(facts) if facts.is_up() => Ok(()),
         Seen::Present(facts) if facts.active_state == "activating" && facts.sub_state != "auto-restart" => {
             Ok(())
         }

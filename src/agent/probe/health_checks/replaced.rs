@@ -145,7 +145,7 @@ impl Running {
     /// The invocation of a unit, which must be active.
     pub(super) fn of_unit(unit: &str, patience: Duration) -> Result<Option<Self>, String> {
         let facts = facts(unit, patience)?;
-        match facts.is_active() {
+        match facts.is_up() {
             true => Ok(facts.invocation_id.map(Self::Invocation)),
             false => Err(format!("it is {} ({})", facts.active_state, facts.sub_state)),
         }

@@ -55,6 +55,9 @@ pub(crate) fn unit(active: &str, sub: &str, file: &str) -> UnitFacts {
         invocation_id: None,
         main_pid: None,
         started: None,
+        restarts: None,
+        up_seconds: None,
+        result: None,
         unit_file_state: Some(file.to_owned()),
         flags: std::collections::BTreeMap::new(),
     }

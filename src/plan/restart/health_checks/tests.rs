@@ -244,3 +244,69 @@ fn a_member_that_is_not_healthy_now_is_required_to_be_no_worse_and_nothing_is_ca
     assert!(!plan.is_empty());
     assert!(plan.actions().all(|action| !matches!(action.deed, Deed::AwaitHealthy { .. })));
 }
+
+/// What is done about services on cp-1, in order.
+fn service_actions(plan: &PlanContent) -> Vec<&crate::plan::Action> {
+    let own = plan.actions().filter(|action| action.address.to_string().ends_with("@cp-1"));
+    own.filter(|action| matches!(action.address.target, Target::Service(_))).collect()
+}
+
+#[test]
+fn a_kubelet_that_fails_again_and_again_comes_first_and_its_plan_is_the_same_at_every_moment() {
+    let later: Timestamp = "2027-12-01T00:00:00Z".parse().unwrap();
+    let failing = |active: bool| {
+        let mut kubelet = match active {
+            true => unit("active", "running", "enabled"),
+            false => unit("activating", "auto-restart", "enabled"),
+        };
+        kubelet.restarts = Some(512);
+        kubelet.up_seconds = active.then_some(0);
+        kubelet.result = Some(if active { "success" } else { "exit-code" }.to_owned());
+        let mut survey = running(ClientCertificate::Asked);
+        survey.observed.observed_at = later;
+        for node in ["cp-1", "cp-2", "cp-3"] {
+            let found = facts(&mut survey, node);
+            found.clock = later;
+            let kubelet = ServiceFacts { unit: Some(Seen::Present(kubelet.clone())), endpoints: Vec::new() };
+            found.services.insert("kubelet".parse().unwrap(), kubelet);
+        }
+        survey
+    };
+    let plans = [true, false].map(|active| plan_at(&failing(active), later));
+    let actions = plans.each_ref().map(service_actions);
+    let verbs: Vec<String> =
+        actions[0].iter().map(|action| format!("{} {}", action.verb(), action.address.target)).collect();
+    assert_eq!(verbs[..2], ["restart svc/kubelet", "await-healthy svc/kubelet"], "{verbs:?}");
+    assert!(verbs.iter().any(|verb| verb == "restart svc/kube-scheduler"), "{verbs:?}");
+    assert_eq!(actions[0], actions[1], "no moment decides, and none makes a saved plan stale");
+    let note = |plan: &PlanContent| {
+        let about = plan.notes.iter().find(|note| note.address.to_string() == "svc/kubelet@cp-1").unwrap();
+        about.finding.reason.to_string()
+    };
+    assert_eq!(note(&plans[0]), "kubelet.service keeps failing: systemd has started it again 512 times");
+    assert_eq!(
+        note(&plans[1]),
+        "kubelet.service keeps failing: systemd has started it again 512 times, last result exit-code"
+    );
+}
+
+#[test]
+fn a_kubelet_that_runs_on_with_an_expired_certificate_comes_first_and_one_with_a_valid_one_in_its_turn() {
+    let first = |now: Timestamp| {
+        let mut survey = running(ClientCertificate::Asked);
+        survey.observed.observed_at = now;
+        for node in ["cp-1", "cp-2", "cp-3"] {
+            facts(&mut survey, node).clock = now;
+        }
+        let plan = plan_at(&survey, now);
+        let restarts: Vec<String> = service_actions(&plan)
+            .iter()
+            .filter(|action| action.verb() == "restart")
+            .map(|action| action.address.target.to_string())
+            .collect();
+        assert!(restarts.contains(&"svc/kubelet".to_owned()), "{restarts:?}");
+        restarts[0].clone()
+    };
+    assert_eq!(first("2027-12-01T00:00:00Z".parse().unwrap()), "svc/kubelet");
+    assert_eq!(first(soon()), "svc/kube-controller-manager");
+}

@@ -133,6 +133,44 @@ fn a_manifest_that_is_put_back_is_counted_as_the_restart_that_it_is() {
 }
 
 #[test]
+fn a_dead_kubelet_is_started_before_manifests_go_back_whichever_moment_of_it_was_seen() {
+    use crate::plan::restart::cold_start::tests::{everything_down, unit};
+    use crate::protocol::facts::{Answer, Seen, UnitFacts};
+    let moments = [
+        unit("activating", "auto-restart", "enabled"),
+        unit("failed", "failed", "enabled"),
+        UnitFacts {
+            restarts: Some(7),
+            up_seconds: Some(0),
+            result: Some("success".to_owned()),
+            ..unit("active", "running", "enabled")
+        },
+    ];
+    for moment in moments {
+        let mut survey = everything_down();
+        for answer in survey.observed.nodes.values_mut() {
+            let Answer::Facts(facts) = answer else { continue };
+            facts.services.get_mut("kubelet").unwrap().unit = Some(Seen::Present(moment.clone()));
+        }
+        let plan = back(&survey, &restarted()).draft.into_planned();
+        for visit in &plan.visits {
+            let verbs: Vec<String> = visit
+                .actions
+                .iter()
+                .filter(|action| matches!(action.address.target, crate::types::names::Target::Service(_)))
+                .map(|action| format!("{} {}", action.verb(), action.address.target))
+                .filter(|verb| !verb.starts_with("await-healthy"))
+                .collect();
+            assert_eq!(
+                verbs,
+                ["restart svc/kubelet", "restore svc/etcd", "restore svc/kube-apiserver"],
+                "{moment:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn each_visit_says_which_pods_are_replaced_with_their_manifests() {
     let text = unwrapped(&planned(&restarted()));
     for service in ["etcd", "kube-apiserver"] {
