@@ -68,6 +68,9 @@ pub fn deed(action: &Action) -> String {
         Deed::AwaitHealthy { .. } if matches!(subject, Target::Identity(_)) => {
             format!("wait until {subject} is accepted")
         }
+        Deed::AwaitHealthy { .. } if matches!(subject, Target::Node) => {
+            "wait until the cluster works as a whole".to_owned()
+        }
         Deed::AwaitHealthy { .. } => format!("wait until {subject} works"),
         Deed::Verify { identities } if identities.is_empty() => "commit".to_owned(),
         Deed::Verify { identities } => {

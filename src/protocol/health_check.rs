@@ -80,6 +80,16 @@ pub enum HealthCheck {
         /// The path, with the slash that it begins with.
         path: String,
     },
+    /// An API server says that it is ready: a path answers 200. One without anonymous access answers 401 or 403 to strangers, and then no more is known than that it
+    /// serves requests. Its certificate is not judged.
+    Ready {
+        /// Where.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+        /// The path, with the slash that it begins with.
+        path: String,
+    },
     /// A server accepts a client certificate on a fresh connection, with one request on it, and its own certificate is accepted.
     Accepts(Box<Call>),
 }
@@ -184,6 +194,10 @@ impl fmt::Display for HealthCheck {
             HealthCheck::Http { tls, address, port, path } => {
                 write!(f, "{} answers 200", HealthCheck::url(*tls, *address, *port, path))
             }
+            HealthCheck::Ready { address, port, path } => {
+                let url = HealthCheck::url(true, *address, *port, path);
+                write!(f, "{url} answers 200 (401, 403 without anonymous access)")
+            }
             HealthCheck::Accepts(call) => write!(f, "{} accepts {}", call.url(), call.shows.file()),
         }
     }
@@ -203,7 +217,8 @@ pub fn lines(gates: &BTreeSet<HealthCheck>) -> Vec<String> {
             | HealthCheck::Restarted { .. }
             | HealthCheck::Replaced { .. }
             | HealthCheck::Etcd { .. }
-            | HealthCheck::Http { .. } => lines.push(gate.to_string()),
+            | HealthCheck::Http { .. }
+            | HealthCheck::Ready { .. } => lines.push(gate.to_string()),
         }
     }
     for (file, urls) in accepted {

@@ -169,13 +169,14 @@ while :; do
     [ "$content" != "${known[$manifest]}" ] || continue
     known[$manifest]=$content
     [ -z "${pids[$manifest]}" ] || { kill "${pids[$manifest]}"; wait "${pids[$manifest]}"; }
+    answers=
     case $manifest in
       */etcd.yaml) (set -a; . /etc/default/etcd; exec /usr/bin/etcd) >/dev/null 2>&1 & pids[$manifest]=$!; continue ;;
       */kube-scheduler.yaml) port=10259 pair=/run/own ;;
       */kube-controller-manager.yaml) port=10257 pair=/run/own ;;
-      */kube-apiserver.yaml) cp pki/apiserver.crt pki/apiserver.key /run/; port=6443 pair=/run/apiserver ;;
+      */kube-apiserver.yaml) cp pki/apiserver.crt pki/apiserver.key /run/; port=6443 pair=/run/apiserver answers=-www ;;
     esac
-    openssl s_server -quiet -accept $port -cert $pair.crt -key $pair.key </dev/null >/dev/null 2>&1 &
+    openssl s_server -quiet $answers -accept $port -cert $pair.crt -key $pair.key </dev/null >/dev/null 2>&1 &
     pids[$manifest]=$!
   done
   for manifest in "${!pids[@]}"; do

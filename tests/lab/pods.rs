@@ -16,14 +16,15 @@ const KUBELET: &str = r#"#!/bin/bash
 cd /etc/kubernetes
 declare -A known pids again
 run() {
+  local port pair answers=
   case $1 in
     */kube-scheduler.yaml) port=10259 pair=/run/own ;;
     */kube-controller-manager.yaml) port=10257 pair=/run/own ;;
     # Its own copies: it knows what it found at its start.
-    */kube-apiserver.yaml) cp pki/apiserver.crt pki/apiserver.key /run/; port=6443 pair=/run/apiserver ;;
+    */kube-apiserver.yaml) cp pki/apiserver.crt pki/apiserver.key /run/; port=6443 pair=/run/apiserver answers=-www ;;
     *) return ;;
   esac
-  openssl s_server -quiet -accept $port -cert $pair.crt -key $pair.key </dev/null >/dev/null 2>&1 &
+  openssl s_server -quiet $answers -accept $port -cert $pair.crt -key $pair.key </dev/null >/dev/null 2>&1 &
   pids[$1]=$! again[$1]=$((SECONDS + 24))
 }
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=own -keyout /run/own.key -out /run/own.crt 2>/dev/null

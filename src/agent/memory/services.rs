@@ -250,7 +250,7 @@ impl Memory {
                 if is_it { Ok(()) } else { Err("it shows another one".to_owned()) }
             }
             // Nobody calls anybody here.
-            HealthCheck::Http { .. } | HealthCheck::Accepts(_) => Ok(()),
+            HealthCheck::Http { .. } | HealthCheck::Ready { .. } | HealthCheck::Accepts(_) => Ok(()),
         }
     }
 }

@@ -19,6 +19,11 @@ pub(crate) struct DraftDeed {
 }
 
 impl DraftDeed {
+    /// Whether it writes a certificate with its key.
+    pub(crate) fn gives_identity(&self) -> bool {
+        matches!(self.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_))
+    }
+
     /// What is known of its deed.
     pub(crate) fn traits(&self) -> DeedTraits<'_> {
         self.deed.traits(&self.address)

@@ -410,8 +410,9 @@ impl Deed {
                 row("restart", Rank::Restart, Undo::Inverse, Gives::Nothing, manifest)
             }
             Deed::AwaitHealthy { .. } => {
-                let is_client = matches!(at.target, Target::Identity(_));
-                let rank = if is_client { Rank::Clients } else { Rank::Restart };
+                // The cluster as a whole is looked at from a node.
+                let is_last = matches!(at.target, Target::Identity(_) | Target::Node);
+                let rank = if is_last { Rank::Clients } else { Rank::Restart };
                 row("await-healthy", rank, Undo::None, Gives::Nothing, [])
             }
             Deed::Verify { .. } => row("verify", Rank::Check, Undo::None, Gives::Nothing, []),

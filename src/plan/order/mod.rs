@@ -24,7 +24,7 @@ use crate::plan::model::deed_traits::Rank;
 use crate::plan::order::disruption::disruption;
 use crate::plan::order::graph::{Cycle, Graph};
 use crate::plan::order::preconditions::LeftBy;
-use crate::plan::restart::cold_start;
+use crate::plan::restart::{cold_start, recovered};
 
 /// What is done at several places before anything of the next stage is done on any.
 pub(super) struct Stage {
@@ -54,12 +54,20 @@ pub(super) fn visits(stages: Vec<Stage>, input: &Input<'_>) -> Result<Vec<Planne
         wanted.is_some_and(|wanted| wanted.has(ServiceKind::Etcd))
     };
     let mut progress = Progress { next: 1, left_by: LeftBy::default() };
+    let all = stages.iter().flat_map(|stage| stage.by_place.values().flatten());
+    let written: BTreeSet<Address> =
+        all.filter(|deed| deed.gives_identity()).map(|deed| deed.address.clone()).collect();
+    let recovers = stages.iter().any(|stage| stage.phase == Phase::Quorum);
+    let last = stages.iter().map(|stage| stage.phase).filter(|phase| *phase <= Phase::Ordinary).max();
     for Stage { phase, mut by_place } in stages {
         let members: BTreeSet<&Place> = by_place.keys().filter(|place| bears(place)).collect();
         let leader = chosen::leader(input).map(Place::from);
         let order = place_order(&by_place, &members, leader.as_ref(), &input.survey.desired)?;
         if phase == Phase::Quorum {
             cold_start::await_quorum(&mut by_place, &order, input);
+        }
+        if recovers && last == Some(phase) {
+            recovered::await_cluster(&mut by_place, (&order, phase), &written, input);
         }
         let together = together(&order, &by_place, input);
         for place in order {
@@ -214,9 +222,6 @@ fn members_in_turn<'a>(
     desired: &Desired,
 ) -> Vec<Vec<&'a Place>> {
     let restarts_member = |deed: &DraftDeed| quorum::restarts_member(deed, desired);
-    let issues = |deed: &DraftDeed| {
-        matches!(deed.deed, Deed::IssueIdentity(_) | Deed::CopyIdentity(_) | Deed::InstallIdentity(_))
-    };
     let mut turns = vec![Vec::new(); 4];
     if !by_place.values().flatten().any(restarts_member) {
         return Vec::new();
@@ -224,7 +229,7 @@ fn members_in_turn<'a>(
     for (place, deeds) in by_place.iter().filter(|(place, _)| members.contains(place)) {
         let turn = match deeds.iter().any(restarts_member) {
             true if leader == Some(place) => 3,
-            true if deeds.iter().any(issues) => 1,
+            true if deeds.iter().any(DraftDeed::gives_identity) => 1,
             true => 2,
             false => 0,
         };

@@ -5,4 +5,5 @@ pub(crate) mod cold_start;
 pub(crate) mod etcd_snapshot;
 pub(crate) mod health_checks;
 pub(crate) mod leadership;
+pub(crate) mod recovered;
 pub(crate) mod restarts;

@@ -119,7 +119,7 @@ fn restarts_in(builder: &mut Builder<'_>, of: Phase, name: &NodeName, node: &Des
                 }
             }
             Way::Restart(how) => {
-                let awaited = after_restart(builder, &cause, node, &how);
+                let awaited = after_restart(builder, &cause, node, &how, &|what| written.contains(what));
                 let timeout = builder.input.survey.desired.rollout.timeout;
                 if wanted.is(ServiceKind::Etcd) {
                     leadership::hand_on(builder, phase, (name, node), &address);
@@ -143,11 +143,12 @@ fn restarts_in(builder: &mut Builder<'_>, of: Phase, name: &NodeName, node: &Des
             Way::ByHand(_) | Way::Needless => {}
         }
         // It takes up by itself what is new; that it does is seen before the node counts as done.
-        let renewed = |what: &What| changed.contains_key(what) && is_read_again((node, wanted), what);
+        let is_new = |what: &What| changed.contains_key(what) || runs && made.contains(what);
+        let renewed = |what: &What| is_new(what) && is_read_again((node, wanted), what);
         let awaited = after_reload(builder, (service, wanted), (name, node), &renewed);
         await_healthy(builder, phase, address, awaited, Duration::from_seconds(0));
     }
-    await_clients(builder, of, (name, node), &|what| changed.contains_key(what));
+    await_clients(builder, of, (name, node), &|what| written.contains(what));
 }
 
 /// Whether the manifest of a static pod goes back to what it was, by which the pod is restarted. An annotation would make it another one again.

@@ -41,6 +41,9 @@ const AT_ONCE: usize = 32;
 /// Longest part of an answer that is told.
 const TOLD: usize = 200;
 
+/// What an API server answers who is nobody, where anonymous access is switched off (`--anonymous-auth=false`) or given no right to ask.
+const STRANGERS_REFUSED: [StatusCode; 2] = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+
 /// A node on which gates can be looked for.
 pub(crate) trait Checks: Lookup + Sized {
     /// Looks once whether gates hold.
@@ -136,7 +139,11 @@ fn prepare(node: &impl Lookup, gate: &HealthCheck, restarts: &[Before]) -> Resul
         HealthCheck::Http { tls, address, port, path } => {
             let config = if tls { Some(any_server()?) } else { None };
             // It may be the address of another machine, as a user declares it.
-            Ok(Box::new(move || answers(config, address, port, &path).map(|()| None)))
+            Ok(Box::new(move || answers(config, (address, port), &path, &[]).map(|()| None)))
+        }
+        HealthCheck::Ready { address, port, path } => {
+            let config = Some(any_server()?);
+            Ok(Box::new(move || answers(config, (address, port), &path, &STRANGERS_REFUSED).map(|()| None)))
         }
         HealthCheck::Accepts(call) => {
             let call = call::prepare(node, &call)?;
@@ -191,11 +198,17 @@ fn any_server() -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
-/// Whether a path answers 200.
-fn answers(tls: Option<Arc<ClientConfig>>, address: IpAddr, port: u16, path: &str) -> Result<(), String> {
+/// Whether a path answers 200, or what else is as good.
+fn answers(
+    tls: Option<Arc<ClientConfig>>,
+    (address, port): (IpAddr, u16),
+    path: &str,
+    as_good: &[StatusCode],
+) -> Result<(), String> {
     let host = address.to_string();
     match crate::agent::probe::http_request::get(&Request { host: &host, port, path, tls }, LOOK) {
         Ok(Answer { status: StatusCode::OK, .. }) => Ok(()),
+        Ok(Answer { status, .. }) if as_good.contains(&status) => Ok(()),
         Ok(Answer { status, body }) => Err(format!("it answers {status}{}", troubles(&body))),
         Err(
             Failure::Unreached(cause) | Failure::Handshake { cause, .. } | Failure::NoAnswer { cause, .. },

@@ -69,6 +69,7 @@ impl Replaced<'_> {
                 | HealthCheck::Replaced { .. }
                 | HealthCheck::Etcd { .. }
                 | HealthCheck::Http { .. }
+                | HealthCheck::Ready { .. }
                 | HealthCheck::Accepts(_),
                 Self::By { .. } | Self::Program { .. },
             ) => false,
@@ -105,6 +106,7 @@ pub(crate) fn before(gate: &HealthCheck, there: Option<&Before>, patience: Durat
         | HealthCheck::Started { .. }
         | HealthCheck::Etcd { .. }
         | HealthCheck::Http { .. }
+        | HealthCheck::Ready { .. }
         | HealthCheck::Accepts(_) => None,
     }
 }

@@ -79,6 +79,22 @@ fn a_path_that_answers_200_holds_and_any_other_answer_is_told() {
 }
 
 #[test]
+fn an_api_server_is_ready_when_it_says_so_and_when_strangers_may_not_ask_it() {
+    for (status, held) in [
+        ("200 OK", None),
+        ("401 Unauthorized", None),
+        ("403 Forbidden", None),
+        ("500 Internal Server Error", Some("it answers 500 Internal Server Error")),
+        ("404 Not Found", Some("it answers 404 Not Found")),
+    ] {
+        let answer = format!("HTTP/1.1 {status}\r\n\r\n");
+        let port = answering(Box::leak(answer.into_boxed_str()), false);
+        let asked = answers(None, (LOOPBACK, port), "/healthz", &STRANGERS_REFUSED);
+        assert_eq!(asked.err().as_deref(), held);
+    }
+}
+
+#[test]
 fn what_held_before_a_transaction_counts_in_it_and_not_beside_it() {
     let node = Node::new();
     // It answers once, which is before anything is touched.

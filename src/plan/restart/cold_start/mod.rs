@@ -290,7 +290,7 @@ pub(crate) fn await_quorum(
 pub(crate) mod tests;
 
 /// What shows that the members have a quorum: the one on this node follows a leader.
-fn etcd_gate(node: &DesiredNode) -> Option<HealthCheck> {
+pub(crate) fn etcd_gate(node: &DesiredNode) -> Option<HealthCheck> {
     let question = live_request(node).etcd?;
     let endpoint = node.services.get(&question.service)?.endpoints.iter();
     let mut endpoint = endpoint.filter(|endpoint| endpoint.port == question.port);

@@ -141,11 +141,54 @@ fn where_nothing_runs_all_leaves_of_a_node_come_first_and_then_its_kubelet_once(
                  issue-identity front-proxy-client, issue-identity kubelet.conf, issue-identity scheduler.conf, \
                  restart svc/kubelet, await-healthy svc/kubelet, await-healthy svc/etcd";
     let second = "await-healthy svc/kube-apiserver, await-healthy svc/kube-controller-manager, await-healthy svc/kube-scheduler";
-    let expected: Vec<String> = [("Quorum", first), ("Ordinary", second)]
+    let mut expected: Vec<String> = [("Quorum", first), ("Ordinary", second)]
         .into_iter()
         .flat_map(|(phase, deeds)| ["cp-1", "cp-2", "cp-3"].map(|node| format!("{phase} {node}: {deeds}")))
         .collect();
+    expected[5].push_str(", await-healthy node");
     assert_eq!(visits, expected);
+}
+
+/// What the last gate of a plan waits for, and where.
+fn last_gate(plan: &PlanContent) -> (String, Vec<String>) {
+    let mut awaited = plan.actions().filter_map(|action| match (&action.deed, &action.address.target) {
+        (crate::plan::Deed::AwaitHealthy { gates, .. }, crate::types::names::Target::Node) => {
+            Some((action.address.place.to_string(), crate::protocol::health_check::lines(gates)))
+        }
+        _ => None,
+    });
+    let found = awaited.next().unwrap();
+    assert_eq!(awaited.next(), None);
+    found
+}
+
+#[test]
+fn a_recovery_ends_with_a_look_at_the_whole_cluster_as_far_as_it_can_be_whole() {
+    let ready = |node: u8| {
+        format!("https://10.0.0.{node}:6443/readyz answers 200 (401, 403 without anonymous access)")
+    };
+    let accept = |nodes: &[u8], file: &str| {
+        let urls: Vec<String> = nodes.iter().map(|node| format!("https://10.0.0.{node}:6443")).collect();
+        let verb = if urls.len() == 1 { "accepts" } else { "accept" };
+        format!("{} {verb} /etc/kubernetes/{file}", urls.join(", "))
+    };
+    let etcd = "etcd at 127.0.0.1:2379 follows a leader, without alarm, and keeps up".to_owned();
+    let gate = |nodes: &[u8]| {
+        let mut lines = vec![etcd.clone()];
+        lines.extend(nodes.iter().map(|node| ready(*node)));
+        let files = ["admin.conf", "controller-manager.conf", "kubelet.conf", "scheduler.conf"];
+        lines.extend(files.map(|file| accept(nodes, file)));
+        lines
+    };
+    assert_eq!(last_gate(&plan_of(&everything_down())), ("cp-3".to_owned(), gate(&[11, 12, 13])));
+    // Nobody waits for what is down for repair, nor for what cannot be reached or is switched off.
+    let off = Some(Seen::Present(unit("inactive", "dead", "disabled")));
+    let mut survey = everything_down();
+    facts(&mut survey, "cp-3").services.get_mut("kubelet").unwrap().unit = off;
+    assert_eq!(last_gate(&plan_of(&survey)), ("cp-2".to_owned(), gate(&[11, 12])));
+    let mut survey = everything_down();
+    survey.observed.nodes.insert("cp-2".parse().unwrap(), Answer::Skipped);
+    assert_eq!(last_gate(&plan_of(&survey)), ("cp-3".to_owned(), gate(&[11, 13])));
 }
 
 #[test]

@@ -10,13 +10,15 @@ use crate::desired::DesiredNode;
 use crate::profile::{At, PresentedKey, TlsConnection, Trusts, What};
 use crate::protocol::facts::{EndpointFacts, EtcdFacts};
 use crate::protocol::health_check::{Call, Shown, Trusted};
-use crate::types::names::{NodeName, ServiceName};
+use crate::types::names::{IdentityName, NodeName, ServiceName, Target};
 use crate::types::service_kind::ServiceKind;
 use crate::types::storage::Storage;
 use crate::types::url::tls_place;
 
 use crate::plan::known::builder::Builder;
+use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::services::{is_silent, live};
+use crate::plan::{Deed, Input};
 
 /// A node with its name.
 pub(super) type Node<'a> = (&'a NodeName, &'a DesiredNode);
@@ -49,6 +51,30 @@ pub(super) fn peers(
     calls.map(|call| Call { is_peer: true, ..call }).collect()
 }
 
+/// The calls of a member to all others, and whether each is required even if it does not work before: what the member could not show is mended, and the other one is
+/// as it should be.
+pub(super) fn peer_calls(
+    builder: &Builder<'_>,
+    dial: &TlsConnection,
+    service: &ServiceName,
+    (name, node): Node<'_>,
+) -> Vec<(Call, bool)> {
+    let is_mended = dial.shows.as_ref().is_some_and(|held| is_mended(builder, name, held));
+    let is_sound = |call: &Call| {
+        let mut others = builder.input.survey.desired.nodes.keys().filter(|other| *other != name);
+        others.any(|other| {
+            let is_it = peer_places(builder, dial, service, other).contains(&(call.host.clone(), call.port));
+            is_it && is_served(builder, dial, (other, call.port), name)
+        })
+    };
+    let calls = peers(builder, dial, service, name, node).into_iter();
+    let required = |call: Call| {
+        let is_required = is_mended && is_sound(&call);
+        (call, is_required)
+    };
+    calls.map(required).collect()
+}
+
 /// Where the member of a node is reached by others: as it says, else by the node's address; nowhere if it is seen not to answer.
 pub(super) fn peer_places(
     builder: &Builder<'_>,
@@ -79,18 +105,25 @@ pub(super) fn client_calls(
     else {
         return Vec::new();
     };
-    let is_expired = dial.shows.as_ref().is_some_and(|held| is_out_of_date(builder, name, held));
+    // A kubelet asks an API server about who calls it, and the one that it knows may come back after this node.
+    let may_wait = builder.is_cold && dial.to_kind == Some(ServiceKind::Kubelet);
+    let is_mended = !may_wait && dial.shows.as_ref().is_some_and(|held| is_mended(builder, name, held));
+    // What was not there nobody has accepted before.
+    let is_there = dial.shows.as_ref().is_some_and(|held| has_certificate(builder, name, held));
+    let is_sensible = |(_, is_required): &(Call, bool)| is_there || *is_required;
     if dial.at == At::Kubeconfig {
-        // Behind whatever it names are the servers of the spec: where all are seen to be silent, nobody can be called.
-        if is_silent_everywhere(builder, dial) {
-            return Vec::new();
-        }
-        let Some((place, server_name)) = kubeconfig_server(builder, dial, (name, node)) else {
+        let Some((place, server_name)) = kubeconfig_server(builder.input, dial, (name, node)) else {
             return Vec::new();
         };
         let own = node.address.as_deref() == Some(place.0.as_str());
-        let is_required = is_expired && own && is_served(builder, dial, name, place.1);
-        return call(dial, node, place, server_name).map(|call| (call, is_required)).into_iter().collect();
+        let is_back = own && is_brought_back(builder, dial, name);
+        // Behind whatever it names are the servers of the spec: where all are seen to be silent, nobody can be called.
+        if !is_back && is_silent_everywhere(builder, dial) {
+            return Vec::new();
+        }
+        let is_required = is_mended && own && (is_back || is_served(builder, dial, (name, place.1), name));
+        let call = call(dial, node, place, server_name).map(|call| (call, is_required));
+        return call.into_iter().filter(is_sensible).collect();
     }
     let servers = builder.input.survey.desired.nodes.iter();
     let servers: Vec<&NodeName> = servers
@@ -116,10 +149,20 @@ pub(super) fn client_calls(
             false => address,
         };
         let Some(host) = dial.name.clone().or(host) else { continue };
-        let is_required = is_expired && is_served(builder, dial, server, port);
+        let is_required = is_mended && is_served(builder, dial, (server, port), name);
         calls.extend(call(dial, node, (host, port), None).map(|call| (call, is_required)));
     }
+    calls.retain(is_sensible);
     calls
+}
+
+/// Whether the API server of a node, which does not answer now, is started by this plan.
+fn is_brought_back(builder: &Builder<'_>, dial: &TlsConnection, name: &NodeName) -> bool {
+    let is_started = |deed: &DraftDeed| {
+        matches!(deed.deed, Deed::Restart { .. }) && deed.address.target == Target::Service(dial.to.clone())
+    };
+    let is_api_server = dial.to_kind == Some(ServiceKind::ApiServer);
+    is_api_server && is_seen_silent(builder, &dial.to, name) && builder.draft.on(name).iter().any(is_started)
 }
 
 fn is_silent_everywhere(builder: &Builder<'_>, dial: &TlsConnection) -> bool {
@@ -136,32 +179,45 @@ fn is_answered(builder: &Builder<'_>, dial: &TlsConnection, server: &NodeName, p
     answering(builder, &dial.to, server).any(|(_, endpoint)| endpoint.port == port)
 }
 
-/// Whether a server answers with a certificate that is valid now.
-fn is_served(builder: &Builder<'_>, dial: &TlsConnection, server: &NodeName, port: u16) -> bool {
+/// Whether a server answers with a certificate that is valid now, or, on the node that is worked on, with one that is renewed there.
+fn is_served(
+    builder: &Builder<'_>,
+    dial: &TlsConnection,
+    (server, port): (&NodeName, u16),
+    own: &NodeName,
+) -> bool {
     let now = builder.input.now;
     let mut served = answering(builder, &dial.to, server).filter(|(_, endpoint)| endpoint.port == port);
     served.any(|(_, endpoint)| {
-        endpoint.probe.served().is_some_and(|served| {
+        let is_in_time = endpoint.probe.served().is_some_and(|served| {
             let facts = served.certificate.facts();
             facts.not_before <= now && now <= facts.not_after
-        })
+        });
+        let is_renewed = || endpoint.serves.as_ref().is_some_and(|identity| is_given(builder, own, identity));
+        is_in_time || server == own && is_renewed()
     })
 }
 
-/// Whether what a client shows now is outside its time, so that no server could have accepted it.
-fn is_out_of_date(builder: &Builder<'_>, name: &NodeName, held: &PresentedKey) -> bool {
-    let now = builder.input.now;
+/// Whether what a client has to show is missing, broken or outside its time, so that no server could have accepted it, and comes anew.
+fn is_mended(builder: &Builder<'_>, name: &NodeName, held: &PresentedKey) -> bool {
     let view = builder.input.differences.identity(name, &held.identity);
-    let certificate = view.and_then(|view| view.certificate.as_ref());
-    certificate.is_some_and(|certificate| {
-        let facts = certificate.facts();
-        now < facts.not_before || facts.not_after < now
-    })
+    view.is_some_and(|view| !view.is_usable(builder.input.now)) && is_given(builder, name, &held.identity)
+}
+
+/// Whether this plan writes a certificate on a node.
+fn is_given(builder: &Builder<'_>, name: &NodeName, identity: &IdentityName) -> bool {
+    let target = Target::Identity(identity.clone());
+    builder.draft.on(name).iter().any(|deed| deed.address.target == target && deed.gives_identity())
+}
+
+fn has_certificate(builder: &Builder<'_>, name: &NodeName, held: &PresentedKey) -> bool {
+    let view = builder.input.differences.identity(name, &held.identity);
+    view.is_some_and(|view| view.certificate.is_some())
 }
 
 /// The server that a kubeconfig names, the one on the node before the wanted one, and the name that it must prove.
-fn kubeconfig_server(
-    builder: &Builder<'_>,
+pub(crate) fn kubeconfig_server(
+    input: &Input<'_>,
     dial: &TlsConnection,
     (name, node): Node<'_>,
 ) -> Option<((String, u16), Option<String>)> {
@@ -169,7 +225,7 @@ fn kubeconfig_server(
     let Storage::Kubeconfig { file, server, .. } = &node.identities.get(&held.identity)?.storage else {
         return None;
     };
-    let facts = builder.input.survey.observed.nodes.get(name)?.facts()?;
+    let facts = input.survey.observed.nodes.get(name)?.facts()?;
     // Of one that could not be read the server is called that the spec gives it; nothing is written into it.
     let seen = facts.files.get(&file.path).and_then(|seen| seen.known().ok()?);
     let current = seen.and_then(|file| file.content.kubeconfig()).and_then(|config| config.current());
@@ -194,6 +250,22 @@ pub(super) fn answering<'b>(
     })
 }
 
+/// The ports of a service at which a process listens that did not get as far as showing a certificate.
+pub(super) fn listening_in_vain<'b>(
+    builder: &'b Builder<'_>,
+    service: &ServiceName,
+    name: &NodeName,
+) -> impl Iterator<Item = (IpAddr, &'b EndpointFacts)> {
+    let facts = live(builder.input.survey, name).and_then(|services| services.get(service));
+    let endpoints = facts.into_iter().flat_map(|facts| &facts.endpoints);
+    endpoints.filter_map(|endpoint| {
+        let is_in_vain = endpoint.probe.served().is_none() && endpoint.server_name.is_none();
+        // Where no process was seen to listen, nobody may be there at all.
+        let listens = matches!(endpoint.process.known(), Ok(Some(_)));
+        if is_in_vain && listens { Some((endpoint.address?, endpoint)) } else { None }
+    })
+}
+
 /// What the member of a node says of itself.
 pub(super) fn etcd<'b>(builder: &'b Builder<'_>, node: &NodeName) -> Option<&'b EtcdFacts> {
     // A member that gave no answer is waited for as one that is not healthy: it must be no worse.
@@ -201,7 +273,7 @@ pub(super) fn etcd<'b>(builder: &'b Builder<'_>, node: &NodeName) -> Option<&'b 
 }
 
 /// A call with the files that a client uses; none where it uses other places than are known.
-fn call(
+pub(crate) fn call(
     dial: &TlsConnection,
     node: &DesiredNode,
     (host, port): (String, u16),

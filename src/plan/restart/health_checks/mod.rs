@@ -1,11 +1,15 @@
 //! What is waited for before a node's work is kept, and from where it is looked at.
 //!
-//! What must hold in any case is what the plan itself brings about: a new process, the new certificate, a member of etcd that is healthy now. What a cluster may have
-//! switched off, or what may not work for other reasons, must hold if it does before the node is touched: anonymous health checks, connections of peers
-//! and clients. A client whose certificate has expired cannot connect before; its connection is required where the server answers and its own certificate is
-//! valid. Nothing is called of nodes that are directories: on those nothing runs.
+//! What must hold in any case is what the plan itself brings about: a new process, the new certificate, an API server that is ready after its restart, a member of etcd
+//! that is healthy now. What a cluster may have switched off, or what may not work for other reasons, must hold if it does before the node is touched: other health
+//! checks, connections of peers and clients. What is missing, broken or expired works for nobody before: where the plan mends that, the port must serve it if a
+//! process listens there or is started, and those who present it must be accepted by every server that answers with a valid certificate of its own.
+//! Nothing is called of nodes that are directories: on those nothing runs.
+//!
+//! That a controller manager or a scheduler answers 200 says nothing about leading: one that waits for the lease does so too (client-go
+//! `leaderelection.NewLeaderHealthzAdaptor`, 1.20), and the lease itself is in the cluster, where no node looks.
 
-mod calls;
+pub(crate) mod calls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,7 +29,7 @@ use crate::plan::known::builder::Builder;
 use crate::plan::known::services::{is_silent, live};
 use crate::plan::restart::cold_start;
 use crate::plan::{Deed, Phase, RestartMethod};
-use calls::{Node, answering, client_calls, etcd, peer_places, peers, what};
+use calls::{Node, answering, client_calls, etcd, listening_in_vain, peer_calls, peer_places, peers, what};
 
 /// What is waited for.
 #[derive(Debug, Default, PartialEq)]
@@ -50,6 +54,7 @@ pub(crate) fn after_restart(
     cause: &Cause<'_>,
     node: &DesiredNode,
     how: &RestartMethod,
+    written: &dyn Fn(&What) -> bool,
 ) -> Awaited {
     let (service, node) = ((cause.service, cause.wanted), (cause.node, node));
     let mut awaited = Awaited::default();
@@ -62,7 +67,7 @@ pub(crate) fn after_restart(
         });
         return awaited;
     }
-    awaited.gates.extend(served(builder, service.0, node).into_iter().map(|(_, gate)| gate));
+    awaited.gates.extend(served(builder, service.0, node, written).into_iter().map(|(_, gate)| gate));
     match how {
         RestartMethod::Systemd { unit } => {
             awaited.gates.insert(HealthCheck::Active { unit: unit.clone() });
@@ -70,13 +75,18 @@ pub(crate) fn after_restart(
         }
         RestartMethod::Start { unit } => {
             awaited.gates.insert(HealthCheck::Active { unit: unit.clone() });
+            // Who knows whether it has its other ports switched off.
+            let is_mended = |identity: &IdentityName| written(&What::Identity(identity.clone()));
+            let silent = silent(builder, cause, node.1).into_iter();
+            let mended = silent.filter(|(endpoint, _)| endpoint.serves.as_ref().is_some_and(is_mended));
+            awaited.gates.extend(mended.map(|(_, gate)| gate));
         }
         RestartMethod::StaticPod { manifest } => {
             let sockets = answering(builder, service.0, node.0);
             awaited.gates.extend(sockets.map(|(address, EndpointFacts { port, .. })| {
                 HealthCheck::Replaced { manifest: manifest.clone(), address, port: *port }
             }));
-            awaited.gates.extend(silent(builder, cause, node.1));
+            awaited.gates.extend(silent(builder, cause, node.1).into_iter().map(|(_, gate)| gate));
         }
         // Whether it restarts anything only it knows.
         RestartMethod::Command { .. } => {}
@@ -87,6 +97,9 @@ pub(crate) fn after_restart(
         }
     }
     add_health(builder, service, node.0, &mut awaited);
+    if service.1.is(ServiceKind::ApiServer) {
+        require_ready(builder, service, node, &mut awaited);
+    }
     if service.1.is(ServiceKind::Etcd) {
         add_member(builder, node, &mut awaited);
         add_peers(builder, service, node, &|_| true, &mut awaited);
@@ -94,20 +107,49 @@ pub(crate) fn after_restart(
     awaited
 }
 
-/// The ports of a pod that is dead, as they should answer once it runs.
-fn silent(builder: &Builder<'_>, cause: &Cause<'_>, node: &DesiredNode) -> Vec<HealthCheck> {
+/// An API server that was started anew has to be ready, whatever it was before. Of one that was not looked at nothing is asked.
+fn require_ready(builder: &Builder<'_>, service: Service<'_>, node: Node<'_>, awaited: &mut Awaited) {
+    let seen = live(builder.input.survey, node.0).and_then(|services| services.get(service.0));
+    if seen.is_none_or(|seen| seen.endpoints.is_empty()) {
+        return;
+    }
+    let by_layout: Vec<&DesiredHealth> = service.1.health.iter().filter(|asked| !asked.is_declared).collect();
+    for asked in by_layout.into_iter().filter(|asked| asked.scheme == Scheme::Https) {
+        let found = answers_at(builder, service, node.0, asked.port);
+        if found.as_ref().is_some_and(turns_strangers_away) {
+            continue;
+        }
+        let where_it_answers = found.map(|(address, endpoint)| (address, endpoint.port));
+        let as_declared = cold_start::address(node.1).map(|address| (address, asked.port));
+        let Some((address, port)) = where_it_answers.or(as_declared) else { continue };
+        let path = asked.path.as_str();
+        // The same question twice would be two answers.
+        awaited.kept.retain(
+            |gate| !matches!(gate, HealthCheck::Http { port: of, path: at, .. } if *of == port && at == path),
+        );
+        awaited.gates.insert(HealthCheck::Ready { address, port, path: path.to_owned() });
+    }
+}
+
+/// The ports of a service that is dead, as they should answer once it runs.
+fn silent<'b>(
+    builder: &'b Builder<'_>,
+    cause: &Cause<'_>,
+    node: &DesiredNode,
+) -> Vec<(&'b EndpointFacts, HealthCheck)> {
     let live = live(builder.input.survey, cause.node).and_then(|services| services.get(cause.service));
     let Some(live) = live.filter(|live| is_silent(live)) else { return Vec::new() };
-    let gate = |endpoint: &EndpointFacts| {
+    let gate = |endpoint: &'b EndpointFacts| {
         let wanted = cause.wanted.endpoints.iter().find(|wanted| wanted.serves == endpoint.serves);
         let bound = wanted.and_then(|wanted| wanted.bind.iter().find_map(|bind| bind.parse().ok()));
         let (address, port) =
             (endpoint.address.or(bound).or_else(|| cold_start::address(node))?, endpoint.port);
         let served = endpoint.serves.as_ref().and_then(|identity| node.identities.get(identity));
-        Some(match served.map(|identity| identity.storage.certificate_path().to_owned()) {
+        let gate = match served.map(|identity| identity.storage.certificate_path().to_owned()) {
             Some(certificate) => HealthCheck::Serves { address, port, certificate },
             None => HealthCheck::Listens { address, port },
-        })
+        };
+        Some((endpoint, gate))
     };
     let own = live.endpoints.iter().filter(|endpoint| endpoint.server_name.is_none());
     own.filter_map(gate).collect()
@@ -121,7 +163,7 @@ pub(crate) fn after_reload(
     renewed: &dyn Fn(&What) -> bool,
 ) -> Awaited {
     let mut awaited = Awaited::default();
-    let served = served(builder, service.0, node).into_iter();
+    let served = served(builder, service.0, node, renewed).into_iter();
     let served = served.filter(|(identity, _)| renewed(&What::Identity(identity.clone())));
     awaited.gates.extend(served.map(|(_, gate)| gate));
     if service.1.reads.iter().any(|read| renewed(&read.what)) {
@@ -143,8 +185,9 @@ pub(crate) fn await_healthy(
 ) {
     if !awaited.is_empty() {
         let timeout = builder.input.survey.desired.rollout.timeout;
-        let Awaited { gates, mut kept, mut elsewhere } = awaited;
+        let Awaited { mut gates, mut kept, mut elsewhere } = awaited;
         if phase == Phase::Quorum {
+            gates.retain(|gate| !matches!(gate, HealthCheck::Accepts(_)));
             // While members start and give up again nothing that works by chance can be asked to go on.
             (kept, elsewhere) = (BTreeSet::new(), BTreeMap::new());
         }
@@ -204,13 +247,19 @@ fn is_torn(builder: &Builder<'_>, dial: &TlsConnection) -> bool {
     trusted.into_iter().chain(&dial.admits).any(|authority| builder.stays(authority).is_some())
 }
 
-/// The ports at which a service serves certificates of the node's files, with the identities.
+/// The ports at which a service serves certificates of the node's files, with the identities: those that answer, and those at which somebody listens who could not
+/// serve what is written now.
 fn served(
     builder: &Builder<'_>,
     service: &ServiceName,
     (name, node): Node<'_>,
+    written: &dyn Fn(&What) -> bool,
 ) -> Vec<(IdentityName, HealthCheck)> {
+    let is_written = |(_, endpoint): &(IpAddr, &EndpointFacts)| {
+        endpoint.serves.as_ref().is_some_and(|identity| written(&What::Identity(identity.clone())))
+    };
     let endpoints = answering(builder, service, name);
+    let endpoints = endpoints.chain(listening_in_vain(builder, service, name).filter(is_written));
     let served = endpoints.filter_map(|(address, endpoint)| {
         let identity = endpoint.serves.clone()?;
         let certificate = node.identities.get(&identity)?.storage.certificate_path().to_owned();
@@ -242,11 +291,7 @@ fn add_health(builder: &Builder<'_>, service: Service<'_>, name: &NodeName, awai
             continue;
         }
         let found = answers_at(builder, service, name, *port);
-        let closed = |(_, endpoint): &(IpAddr, &EndpointFacts)| {
-            let served = endpoint.probe.served();
-            served.is_some_and(|served| served.client == ClientCertificate::Required)
-        };
-        if !is_declared && found.as_ref().is_some_and(closed) {
+        if !is_declared && found.as_ref().is_some_and(turns_strangers_away) {
             continue;
         }
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -260,6 +305,12 @@ fn add_health(builder: &Builder<'_>, service: Service<'_>, name: &NodeName, awai
         let set = if *is_declared { &mut awaited.gates } else { &mut awaited.kept };
         set.insert(gate);
     }
+}
+
+/// Whether a port ends the connection of everybody who shows no certificate.
+fn turns_strangers_away((_, endpoint): &(IpAddr, &EndpointFacts)) -> bool {
+    let served = endpoint.probe.served();
+    served.is_some_and(|served| served.client == ClientCertificate::Required)
 }
 
 /// How the member of a node is asked where it answers now.
@@ -295,8 +346,10 @@ fn add_peers(
         if is_torn(builder, dial) || !shown.chain(dial.trusts.iter().map(what)).any(|what| changed(&what)) {
             continue;
         }
-        let own_calls = peers(builder, dial, service, name, node);
-        awaited.kept.extend(own_calls.into_iter().map(|call| HealthCheck::Accepts(Box::new(call))));
+        for (call, is_required) in peer_calls(builder, dial, service, (name, node)) {
+            let set = if is_required { &mut awaited.gates } else { &mut awaited.kept };
+            set.insert(HealthCheck::Accepts(Box::new(call)));
+        }
         for (other, wanted) in &builder.input.survey.desired.nodes {
             let Some(theirs) = wanted.services.get(service).filter(|_| other != name) else { continue };
             let theirs = theirs.dials.iter().filter(|dial| dial.to == *service && dial.at == At::Others);

@@ -9,7 +9,8 @@ use crate::observe::survey::tests::{SPEC, agreement};
 use crate::plan::restart::cold_start::tests::unit;
 use crate::plan::{Input, Options, PlanContent, draft};
 use crate::protocol::facts::{
-    Answer, EtcdId, MemberFacts, MemberStatus, NodeFacts, Probe, ProcessFacts, Seen, Served, ServiceFacts,
+    Answer, Content, EtcdId, MemberFacts, MemberStatus, NodeFacts, Probe, ProcessFacts, Seen, Served,
+    ServiceFacts,
 };
 use crate::protocol::file::SpecReference;
 use crate::protocol::health_check;
@@ -205,8 +206,8 @@ fn a_client_that_could_not_connect_because_its_certificate_has_expired_must_afte
     let later: Timestamp = "2027-12-01T00:00:00Z".parse().unwrap();
     survey.observed.observed_at = later;
     let accepted = "https://127.0.0.1:2379 accepts /etc/kubernetes/pki/apiserver-etcd-client.crt";
-    // What etcd shows has expired with it: the client may fail for that.
-    assert_eq!(awaited(&plan_at(&survey, later), "apiserver-etcd-client")[1], [accepted]);
+    // What etcd shows has expired with it, and is renewed with it.
+    assert_eq!(awaited(&plan_at(&survey, later), "apiserver-etcd-client")[0], [accepted]);
     // The CA stands for a certificate that is still valid.
     for node in ["cp-1", "cp-2", "cp-3"] {
         let found = facts(&mut survey, node);
@@ -309,4 +310,78 @@ fn a_kubelet_that_runs_on_with_an_expired_certificate_comes_first_and_one_with_a
     };
     assert_eq!(first("2027-12-01T00:00:00Z".parse().unwrap()), "svc/kubelet");
     assert_eq!(first(soon()), "svc/kube-controller-manager");
+}
+
+/// Puts something else into a file of cp-1.
+fn put(survey: &mut Survey, path: &str, content: Content) {
+    let Some(Seen::Present(file)) = facts(survey, "cp-1").files.get_mut(path) else { panic!("{path}") };
+    file.content = content;
+}
+
+#[test]
+fn what_was_empty_must_be_served_afterwards_by_who_runs_on_with_what_was_there_before() {
+    let today: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
+    let mut survey = running(ClientCertificate::Asked);
+    survey.observed.observed_at = today;
+    for node in ["cp-1", "cp-2", "cp-3"] {
+        facts(&mut survey, node).clock = today;
+    }
+    put(&mut survey, "/etc/kubernetes/pki/apiserver.crt", Content::Empty);
+    let plan = plan_at(&survey, today);
+    assert_eq!((plan.summary.issue, plan.summary.renew), (1, 0));
+    let [required, kept, _] = awaited(&plan, "svc/kube-apiserver");
+    assert_eq!(required, ["127.0.0.1:6443 shows the certificate of /etc/kubernetes/pki/apiserver.crt"]);
+    assert_eq!(kept, ["https://127.0.0.1:6443/readyz answers 200"]);
+    // A client whose certificate was empty could not call anybody.
+    put(&mut survey, "/etc/kubernetes/pki/apiserver-etcd-client.crt", Content::Empty);
+    let [required, kept, _] = awaited(&plan_at(&survey, today), "apiserver-etcd-client");
+    assert_eq!(required, ["https://127.0.0.1:2379 accepts /etc/kubernetes/pki/apiserver-etcd-client.crt"]);
+    assert_eq!(kept, [""; 0]);
+}
+
+#[test]
+fn a_mended_pair_must_be_served_where_nobody_could_connect_and_be_accepted_by_the_others() {
+    let today: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
+    let mut survey = running(ClientCertificate::Required);
+    survey.observed.observed_at = today;
+    for node in ["cp-1", "cp-2", "cp-3"] {
+        facts(&mut survey, node).clock = today;
+    }
+    // The key of another pair: etcd reads both at each handshake, and ends it.
+    let other = facts(&mut survey, "cp-1").files["/etc/kubernetes/pki/etcd/server.key"].shown().unwrap();
+    let other = other.content.clone();
+    put(&mut survey, "/etc/kubernetes/pki/etcd/peer.key", other);
+    let etcd = facts(&mut survey, "cp-1").services.get_mut("etcd").unwrap();
+    let peer = etcd.endpoints.iter_mut().find(|endpoint| endpoint.port == 2380).unwrap();
+    peer.probe = Probe::Unknown { reason: "the handshake failed".to_owned() };
+    let [required, kept, _] = awaited(&plan_at(&survey, today), "svc/etcd");
+    assert_eq!(
+        required,
+        [
+            "127.0.0.1:2380 shows the certificate of /etc/kubernetes/pki/etcd/peer.crt",
+            "etcd at 127.0.0.1:2379 follows a leader, without alarm, and keeps up",
+            "https://10.0.0.12:2380, https://10.0.0.13:2380 accept /etc/kubernetes/pki/etcd/peer.crt",
+        ]
+    );
+    assert_eq!(kept, ["http://127.0.0.1:2381/health answers 200"]);
+}
+
+#[test]
+fn an_api_server_that_is_restarted_must_be_ready_though_strangers_may_not_ask() {
+    let mut survey = running(ClientCertificate::Asked);
+    let later: Timestamp = "2027-11-01T01:00:00Z".parse().unwrap();
+    let found = facts(&mut survey, "cp-1");
+    found.clock = later;
+    let Some(Seen::Present(file)) = found.files.get_mut("/etc/kubernetes/pki/etcd/ca.crt") else { panic!() };
+    file.modified = later;
+    let [required, kept, _] = awaited(&plan_at(&survey, later), "svc/kube-apiserver");
+    assert_eq!(
+        required,
+        [
+            "127.0.0.1:6443 shows the certificate of /etc/kubernetes/pki/apiserver.crt",
+            "127.0.0.1:6443 is served by a new process",
+            "https://127.0.0.1:6443/readyz answers 200 (401, 403 without anonymous access)",
+        ]
+    );
+    assert_eq!(kept, [""; 0]);
 }

@@ -287,7 +287,10 @@ fn without_gates(work: &mut Worklist, node: &NodeName, files: &BTreeSet<String>)
         | HealthCheck::Restarted { .. }
         | HealthCheck::Replaced { .. } => true,
         HealthCheck::Serves { certificate, .. } => !files.contains(certificate),
-        HealthCheck::Etcd { .. } | HealthCheck::Http { .. } | HealthCheck::Accepts(_) => false,
+        HealthCheck::Etcd { .. }
+        | HealthCheck::Http { .. }
+        | HealthCheck::Ready { .. }
+        | HealthCheck::Accepts(_) => false,
     };
     deeds.retain_mut(|draft| {
         let Deed::AwaitHealthy { gates, kept, elsewhere, .. } = &mut draft.deed else { return true };
