@@ -60,6 +60,15 @@ impl Storage {
         }
     }
 
+    /// Whether a path is one of its files, or the one that a kubelet goes on with after its first rotation.
+    pub fn is_at(&self, path: &str) -> bool {
+        let goes_on_with = match self {
+            Storage::Kubeconfig { rotated, .. } => rotated.as_deref(),
+            Storage::Pair { .. } | Storage::Combined { .. } => None,
+        };
+        goes_on_with == Some(path) || self.files().iter().any(|file| file.path == path)
+    }
+
     /// Every file of the identity.
     pub fn files(&self) -> Vec<&FileSpec> {
         match self {

@@ -77,7 +77,7 @@ fn the_leader_sends_its_data_before_any_member_is_restarted_and_etcdctl_accepts_
         &snapshot.path,
         &format!("sha256 {digest}"),
     ] {
-        assert!(text.contains(words), "{words}: {text}");
+        assert!(crate::words(&text).contains(words), "{words}: {text}");
     }
     assert!(cluster.starts().iter().zip(&starts).all(|(one, other)| one != other));
     let listed = cluster.controller.ends(0, &["snapshot", "list", "-f", "spec.yaml"]);

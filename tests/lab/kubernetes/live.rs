@@ -13,8 +13,11 @@ use crate::nodes::{Node, well};
 #[test]
 fn all_certificates_are_renewed_and_rolled_back_and_no_request_fails() {
     let cluster = Cluster::up();
+    // What was planned for a manifest as it was is not done to another one.
+    let stale = Saved::make(&cluster, "stale.json", &["--replace", "scheduler.conf@cp-1"]);
+    cluster.planes[0].run("echo '# by hand' >>/etc/kubernetes/manifests/kube-scheduler.yaml");
+    cluster.controller.ends(4, &stale.apply(&[]));
     let before = files(&cluster);
-    let stale = Saved::make(&cluster, "stale.json", &["--replace", "apiserver@cp-1"]);
     let all = ["--replace", "@cp-1", "--replace", "@cp-2", "--replace", "@cp-3"];
     let saved = Saved::make(&cluster, "plan.json", &all);
     assert_eq!(saved.plan["summary"]["renew"], 33, "{}", saved.plan["summary"]);
@@ -29,8 +32,6 @@ fn all_certificates_are_renewed_and_rolled_back_and_no_request_fails() {
     let again = cluster.controller.pki(&saved.apply(&[]));
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(again.status.success() && said.contains("is already applied"), "{again:?}");
-    // What was planned for other files is not done to these.
-    cluster.controller.ends(4, &stale.apply(&[]));
 
     let back = cluster.controller.ends(0, &["rollback", "-f", "spec.yaml", "--plan"]);
     assert!(back.contains(", restart 9, "), "{back}");

@@ -449,10 +449,7 @@ fn files(brief: &Brief) -> Vec<&FileBrief> {
 
 /// The thing to which a file belongs.
 fn subject_of(node: &DesiredNode, path: &str) -> Target {
-    let identity = node
-        .identities
-        .iter()
-        .find(|(_, wanted)| wanted.places().any(|place| place.files().iter().any(|file| file.path == path)));
+    let identity = node.identities.iter().find(|(_, wanted)| wanted.places().any(|place| place.is_at(path)));
     if let Some((identity, _)) = identity {
         return Target::Identity(identity.clone());
     }

@@ -171,6 +171,25 @@ fn a_dead_kubelet_is_started_before_manifests_go_back_whichever_moment_of_it_was
 }
 
 #[test]
+fn a_kubelet_is_restarted_where_the_certificate_that_it_has_rotated_to_goes_back() {
+    use crate::plan::restart::cold_start::tests::{everything_down, unit};
+    use crate::protocol::facts::{Answer, Seen};
+    let mut survey = everything_down();
+    for answer in survey.observed.nodes.values_mut() {
+        let Answer::Facts(facts) = answer else { continue };
+        let unit = unit("active", "running", "enabled");
+        facts.services.get_mut("kubelet").unwrap().unit = Some(Seen::Present(unit));
+    }
+    let path = changed("/var/lib/kubelet/pki/kubelet-client-current.pem", (1, 2), true);
+    let snapshots = BTreeMap::from([("cp-1".parse().unwrap(), vec![of_paths(1, vec![path])])]);
+    let plan = back(&survey, &snapshots).draft.into_planned();
+    let deeds: Vec<String> =
+        plan.actions().map(|action| format!("{} {}", action.verb(), action.address.target)).collect();
+    assert!(deeds.contains(&"restore kubelet.conf".to_owned()), "{deeds:?}");
+    assert!(deeds.contains(&"restart svc/kubelet".to_owned()), "{deeds:?}");
+}
+
+#[test]
 fn each_visit_says_which_pods_are_replaced_with_their_manifests() {
     let text = unwrapped(&planned(&restarted()));
     for service in ["etcd", "kube-apiserver"] {
