@@ -254,8 +254,7 @@ impl AuthorityView {
         let can_come = |known: &&Certificate| {
             let facts = known.facts();
             facts.is_ca()
-                && facts.not_before <= now
-                && now <= facts.not_after
+                && facts.is_in_time(now)
                 && !leaving.contains_key(known.fingerprint())
                 && self.holds_key_of(known)
         };

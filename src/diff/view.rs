@@ -97,10 +97,7 @@ impl IdentityView {
     /// Whether it can be shown at an instant: its certificate and the key to it are there, and it is neither too early nor too late for it.
     pub(crate) fn is_usable(&self, now: Timestamp) -> bool {
         let facts = self.certificate.as_ref().map(Certificate::facts);
-        facts.is_some_and(|facts| {
-            let is_in_time = facts.not_before <= now && now <= facts.not_after;
-            is_in_time && self.key == Some(facts.key.spki_sha256)
-        })
+        facts.is_some_and(|facts| facts.is_in_time(now) && self.key == Some(facts.key.spki_sha256))
     }
 
     fn take_certificate_file(&mut self, facts: &NodeFacts, path: &str) {

@@ -160,8 +160,7 @@ impl Judge {
                 let (facts, issuer) = (candidate.facts(), issuer.facts());
                 facts.is_ca()
                     && facts.defects.is_empty()
-                    && facts.not_before <= self.at
-                    && self.at <= facts.not_after
+                    && facts.is_in_time(self.at)
                     && facts.subject == issuer.subject
                     && facts.key.spki_sha256 == issuer.key.spki_sha256
             }

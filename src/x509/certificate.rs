@@ -94,6 +94,11 @@ impl CertificateFacts {
     pub fn is_ca(&self) -> bool {
         self.basic_constraints.map_or(self.version < 3 && self.self_issued, |constraints| constraints.ca)
     }
+
+    /// Whether it is neither too early nor too late for it; the first and the last second count (RFC 5280, 4.1.2.5).
+    pub fn is_in_time(&self, at: Timestamp) -> bool {
+        self.not_before <= at && at <= self.not_after
+    }
 }
 
 impl Certificate {

@@ -120,10 +120,7 @@ fn answers(name: &NodeName, service: &ServiceName, input: &Input<'_>) -> bool {
     let endpoints = live(input.survey, name).and_then(|services| services.get(service)).into_iter();
     let mut served =
         endpoints.flat_map(|live| &live.endpoints).filter_map(|endpoint| endpoint.probe.served());
-    served.any(|served| {
-        let facts = served.certificate.facts();
-        facts.not_before <= input.now && input.now <= facts.not_after
-    })
+    served.any(|served| served.certificate.facts().is_in_time(input.now))
 }
 
 /// Whether every certificate that a service reads on a node can be shown, or is written by this plan.

@@ -13,6 +13,7 @@ use crate::types::service_kind::ServiceKind;
 
 use super::cause::{Cause, changes, is_read_again, what_name};
 use super::cold_start;
+use super::health_checks::calls;
 use super::health_checks::{after_reload, after_restart, await_clients, await_healthy};
 use super::leadership;
 use crate::plan::known::builder::Builder;
@@ -249,10 +250,9 @@ fn is_safe(builder: &mut Builder<'_>, cause: &Cause<'_>) -> bool {
 
 /// Whether it is a member that follows a leader: though it may have been started again a moment ago, the others count on it.
 fn follows_leader(builder: &Builder<'_>, cause: &Cause<'_>) -> bool {
-    let answer = builder.input.survey.observed.nodes.get(cause.node);
     // One that gave no answer is not counted on.
-    let etcd = answer.and_then(|answer| answer.facts()?.etcd.known().ok()?);
-    cause.wanted.is(ServiceKind::Etcd) && etcd.is_some_and(EtcdFacts::follows_leader)
+    cause.wanted.is(ServiceKind::Etcd)
+        && calls::etcd(builder, cause.node).is_some_and(EtcdFacts::follows_leader)
 }
 
 /// Whether static pods of a node are replaced, be it that their manifests go back to what they were, or come with its kubelet.

@@ -319,7 +319,7 @@ fn choice(view: &AuthorityView, wanted: &DesiredAuthority, now: jiff::Timestamp)
     for (node, certificates) in &view.certificates {
         let Some(first) = certificates.first() else { continue };
         let facts = first.facts();
-        let signs = facts.is_ca() && facts.not_before <= now && now <= facts.not_after;
+        let signs = facts.is_ca() && facts.is_in_time(now);
         if signs && holds_key(view, node, first) {
             *votes.entry(first).or_default() += 1;
         }

@@ -189,10 +189,8 @@ fn is_served(
     let now = builder.input.now;
     let mut served = answering(builder, &dial.to, server).filter(|(_, endpoint)| endpoint.port == port);
     served.any(|(_, endpoint)| {
-        let is_in_time = endpoint.probe.served().is_some_and(|served| {
-            let facts = served.certificate.facts();
-            facts.not_before <= now && now <= facts.not_after
-        });
+        let served = endpoint.probe.served();
+        let is_in_time = served.is_some_and(|served| served.certificate.facts().is_in_time(now));
         let is_renewed = || endpoint.serves.as_ref().is_some_and(|identity| is_given(builder, own, identity));
         is_in_time || server == own && is_renewed()
     })
@@ -241,13 +239,7 @@ pub(super) fn answering<'b>(
     service: &ServiceName,
     name: &NodeName,
 ) -> impl Iterator<Item = (IpAddr, &'b EndpointFacts)> {
-    let facts = live(builder.input.survey, name).and_then(|services| services.get(service));
-    let endpoints = facts.into_iter().flat_map(|facts| &facts.endpoints);
-    endpoints.filter_map(|endpoint| {
-        endpoint.probe.served()?;
-        // What is served under a name of its own no file holds.
-        if endpoint.server_name.is_some() { None } else { Some((endpoint.address?, endpoint)) }
-    })
+    own_ports(builder, service, name).filter(|(_, endpoint)| endpoint.probe.served().is_some())
 }
 
 /// The ports of a service at which a process listens that did not get as far as showing a certificate.
@@ -256,18 +248,25 @@ pub(super) fn listening_in_vain<'b>(
     service: &ServiceName,
     name: &NodeName,
 ) -> impl Iterator<Item = (IpAddr, &'b EndpointFacts)> {
+    // Where no process was seen to listen, nobody may be there at all.
+    let listens = |endpoint: &EndpointFacts| matches!(endpoint.process.known(), Ok(Some(_)));
+    own_ports(builder, service, name)
+        .filter(move |(_, endpoint)| endpoint.probe.served().is_none() && listens(endpoint))
+}
+
+/// The ports of a service at which it shows what a file holds, if anything: what is served under a name of its own no file holds.
+fn own_ports<'b>(
+    builder: &'b Builder<'_>,
+    service: &ServiceName,
+    name: &NodeName,
+) -> impl Iterator<Item = (IpAddr, &'b EndpointFacts)> {
     let facts = live(builder.input.survey, name).and_then(|services| services.get(service));
-    let endpoints = facts.into_iter().flat_map(|facts| &facts.endpoints);
-    endpoints.filter_map(|endpoint| {
-        let is_in_vain = endpoint.probe.served().is_none() && endpoint.server_name.is_none();
-        // Where no process was seen to listen, nobody may be there at all.
-        let listens = matches!(endpoint.process.known(), Ok(Some(_)));
-        if is_in_vain && listens { Some((endpoint.address?, endpoint)) } else { None }
-    })
+    let own = facts.into_iter().flat_map(|facts| &facts.endpoints).filter(|own| own.server_name.is_none());
+    own.filter_map(|endpoint| Some((endpoint.address?, endpoint)))
 }
 
 /// What the member of a node says of itself.
-pub(super) fn etcd<'b>(builder: &'b Builder<'_>, node: &NodeName) -> Option<&'b EtcdFacts> {
+pub(crate) fn etcd<'b>(builder: &'b Builder<'_>, node: &NodeName) -> Option<&'b EtcdFacts> {
     // A member that gave no answer is waited for as one that is not healthy: it must be no worse.
     builder.input.survey.observed.nodes.get(node)?.facts()?.etcd.known().ok()?
 }
