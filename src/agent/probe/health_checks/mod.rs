@@ -64,7 +64,7 @@ impl Checks for Tree {}
 pub(crate) struct Glance {
     /// The gates that do not hold, and why.
     pub(crate) failing: Vec<(HealthCheck, String)>,
-    /// What runs behind those that hold, where that is seen.
+    /// What runs behind them, where that is seen; looked for only where all of them hold.
     pub(crate) running: BTreeMap<HealthCheck, Running>,
 }
 
@@ -75,8 +75,8 @@ pub(crate) fn holding(node: &impl Checks, gates: &BTreeSet<HealthCheck>) -> BTre
     gates.difference(&failing).cloned().collect()
 }
 
-/// A look for which nothing has to be read any more. Of a gate that holds it says what runs behind it, where that is seen.
-type Ready = Box<dyn FnOnce() -> Result<Option<Running>, String> + Send>;
+/// A look for which nothing has to be read any more.
+type Ready = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
 /// Looks once whether gates hold. `restarts` is what was there before what this transaction has restarted so far, the last word about each gate.
 pub(crate) fn look_at(node: &impl Lookup, gates: &BTreeSet<HealthCheck>, restarts: &[Before]) -> Glance {
@@ -93,15 +93,34 @@ pub(crate) fn look_at(node: &impl Lookup, gates: &BTreeSet<HealthCheck>, restart
         std::thread::scope(|scope| {
             let looks: Vec<_> = ready.into_iter().map(|(gate, look)| (gate, scope.spawn(look))).collect();
             for (gate, look) in looks {
-                match look.join().unwrap_or_else(|_| Err("the look at it broke off".to_owned())) {
-                    Ok(running) => glance.running.extend(running.map(|running| (gate.clone(), running))),
-                    Err(reason) => glance.failing.push((gate.clone(), reason)),
-                }
+                let held = look.join().unwrap_or_else(|_| Err("the look at it broke off".to_owned()));
+                glance.failing.extend(held.err().map(|reason| (gate.clone(), reason)));
             }
         });
         ready = rest;
     }
+    if glance.failing.is_empty() {
+        glance.running = gates.iter().filter_map(|gate| Some((gate.clone(), behind(gate)?))).collect();
+    }
     glance
+}
+
+/// What runs behind a gate that holds, where that is seen.
+fn behind(gate: &HealthCheck) -> Option<Running> {
+    match gate {
+        HealthCheck::Active { unit } | HealthCheck::Restarted { unit } => {
+            Running::of_unit(unit, LOOK).ok()?
+        }
+        HealthCheck::Listens { address, port }
+        | HealthCheck::Serves { address, port, .. }
+        | HealthCheck::Replaced { address, port, .. }
+        | HealthCheck::Etcd { address, port, .. } => Running::behind(*address, *port),
+        // Where members of etcd wait for each other it is no fault to give up and be started once more; what is called may be another machine.
+        HealthCheck::Started { .. }
+        | HealthCheck::Http { .. }
+        | HealthCheck::Ready { .. }
+        | HealthCheck::Accepts(_) => None,
+    }
 }
 
 /// Reads what a gate needs of the node's files.
@@ -109,45 +128,39 @@ fn prepare(node: &impl Lookup, gate: &HealthCheck, restarts: &[Before]) -> Resul
     let last = || restarts.iter().rev().find(|before| before.gate == *gate).cloned();
     let not_restarted = || "nothing was restarted".to_owned();
     match gate.clone() {
-        HealthCheck::Active { unit } => Ok(Box::new(move || Running::of_unit(&unit, LOOK))),
-        // Where members of etcd wait for each other it is no fault to give up and be started once more.
-        HealthCheck::Started { unit } => Ok(Box::new(move || started(&unit).map(|()| None))),
-        HealthCheck::Listens { address, port } => {
-            Ok(Box::new(move || shown(address, port).map(|_| Running::behind(address, port))))
-        }
+        HealthCheck::Active { unit } => Ok(Box::new(move || Running::of_unit(&unit, LOOK).map(drop))),
+        HealthCheck::Started { unit } => Ok(Box::new(move || started(&unit))),
+        HealthCheck::Listens { address, port } => Ok(Box::new(move || shown(address, port).map(drop))),
         HealthCheck::Serves { address, port, certificate } => {
             let wanted = first_certificate(node, &certificate)?;
             Ok(Box::new(move || match shown(address, port)? {
-                shown if shown == wanted => Ok(Running::behind(address, port)),
+                shown if shown == wanted => Ok(()),
                 shown => Err(format!("it shows sha256:{shown}, and the file has sha256:{wanted}")),
             }))
         }
         HealthCheck::Restarted { unit } => {
             let before = last().ok_or_else(not_restarted)?;
-            Ok(Box::new(move || replaced::is_restarted(&before, &unit, LOOK).map(Some)))
+            Ok(Box::new(move || replaced::is_restarted(&before, &unit, LOOK)))
         }
         HealthCheck::Replaced { address, port, .. } => {
             let before = last().ok_or_else(not_restarted)?;
-            Ok(Box::new(move || replaced::is_replaced(&before, (address, port)).map(Some)))
+            Ok(Box::new(move || replaced::is_replaced(&before, (address, port))))
         }
         HealthCheck::Etcd { address, port, certificate, key } => {
             let asker = EtcdClient::prepare(&certificate, &key, node)?;
-            Ok(Box::new(move || {
-                keeps_up(&asker, SocketAddr::new(address, port)).map(|()| Running::behind(address, port))
-            }))
+            Ok(Box::new(move || keeps_up(&asker, SocketAddr::new(address, port))))
         }
         HealthCheck::Http { tls, address, port, path } => {
             let config = if tls { Some(any_server()?) } else { None };
-            // It may be the address of another machine, as a user declares it.
-            Ok(Box::new(move || answers(config, (address, port), &path, &[]).map(|()| None)))
+            Ok(Box::new(move || answers(config, (address, port), &path, &[])))
         }
         HealthCheck::Ready { address, port, path } => {
             let config = Some(any_server()?);
-            Ok(Box::new(move || answers(config, (address, port), &path, &STRANGERS_REFUSED).map(|()| None)))
+            Ok(Box::new(move || answers(config, (address, port), &path, &STRANGERS_REFUSED)))
         }
         HealthCheck::Accepts(call) => {
             let call = call::prepare(node, &call)?;
-            Ok(Box::new(move || call.make(LOOK).map(|()| None)))
+            Ok(Box::new(move || call.make(LOOK)))
         }
     }
 }
@@ -273,8 +286,7 @@ pub(crate) fn wait(
     loop {
         let Glance { failing, running } = node.look_at(gates);
         let mut is_as_before = true;
-        // What serves before all of it holds may be what was to be replaced.
-        for (gate, now) in running.into_iter().filter(|_| failing.is_empty()) {
+        for (gate, now) in running {
             let before = known.get(&gate);
             let same = before.map_or(Some(now.clone()), |before| before.common_with(&now));
             if let (Some(before), None) = (before, &same) {

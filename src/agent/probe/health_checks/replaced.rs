@@ -178,15 +178,15 @@ impl fmt::Display for Running {
     }
 }
 
-/// Whether a process is a new one, and which.
-pub(super) fn is_replaced(before: &Before, (address, port): (IpAddr, u16)) -> Result<Running, String> {
+/// Whether a process is a new one.
+pub(super) fn is_replaced(before: &Before, (address, port): (IpAddr, u16)) -> Result<(), String> {
     let (boot, _) = listeners::moment()?;
     let found = listeners::holders(address, port)?;
     if found.is_empty() {
         return Err("nothing listens".to_owned());
     }
     if boot != before.boot {
-        return Ok(Running::Processes(found));
+        return Ok(());
     }
     let is_old = |process: &Instance| process.ticks < before.ticks && !before.may_stay.contains(process);
     if let Some(Instance { pid, .. }) =
@@ -196,18 +196,18 @@ pub(super) fn is_replaced(before: &Before, (address, port): (IpAddr, u16)) -> Re
     }
     match before.processes.iter().find(|process| process.is_alive()) {
         Some(Instance { pid, .. }) => Err(format!("process {pid} from before the change still runs")),
-        None => Ok(Running::Processes(found)),
+        None => Ok(()),
     }
 }
 
-/// Whether a unit has been started anew, and as which invocation.
-pub(super) fn is_restarted(before: &Before, unit: &str, patience: Duration) -> Result<Running, String> {
+/// Whether a unit has been started anew.
+pub(super) fn is_restarted(before: &Before, unit: &str, patience: Duration) -> Result<(), String> {
     match Running::of_unit(unit, patience)? {
         None => Err("systemd tells no invocation".to_owned()),
         Some(Running::Invocation(now)) if before.invocation.as_ref() == Some(&now) => {
             Err(format!("it is still the invocation {now}"))
         }
-        Some(running) => Ok(running),
+        Some(_) => Ok(()),
     }
 }
 

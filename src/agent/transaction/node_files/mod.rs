@@ -92,9 +92,7 @@ impl Filesystem for NodeFilesystem {
     }
 
     fn replacing(&mut self, gates: &BTreeSet<HealthCheck>, what: Replaced<'_>) -> Result<(), HostError> {
-        self.look_before(gates, what)
-            .into_iter()
-            .try_for_each(|before| self.note(Event::Replacing { before }))
+        self.note_before(gates, what).map(drop)
     }
 
     fn stop_pod(
@@ -176,14 +174,22 @@ impl Checks for NodeFilesystem {
 }
 
 impl NodeFilesystem {
-    /// What runs of these gates.
-    fn look_before(&self, gates: &BTreeSet<HealthCheck>, what: Replaced<'_>) -> Vec<Before> {
+    /// Looks at what runs of these gates, and records it.
+    fn note_before(
+        &mut self,
+        gates: &BTreeSet<HealthCheck>,
+        what: Replaced<'_>,
+    ) -> Result<Vec<Before>, HostError> {
         let there = journal::replaced(self.lines());
-        let look = |gate: &HealthCheck| {
+        let mut noted = Vec::new();
+        for gate in gates.iter().filter(|gate| what.is_of(gate)) {
             let first = there.iter().find(|before| before.gate == *gate);
-            health_checks::before(gate, first, health_checks::LOOK)
-        };
-        gates.iter().filter(|gate| what.is_of(gate)).filter_map(look).collect()
+            if let Some(before) = health_checks::before(gate, first, health_checks::LOOK) {
+                self.note(Event::Replacing { before: before.clone() })?;
+                noted.push(before);
+            }
+        }
+        Ok(noted)
     }
 
     /// What the journal says so far.

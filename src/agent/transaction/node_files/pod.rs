@@ -13,7 +13,6 @@ use super::NodeFilesystem;
 use crate::agent::fs::file_state::FileState;
 use crate::agent::probe::health_checks::{Before, PAUSE, Replaced, remains};
 use crate::agent::transaction::PathChange;
-use crate::agent::transaction::journal::Event;
 use crate::protocol::error::HostError;
 use crate::protocol::health_check::HealthCheck;
 
@@ -31,10 +30,7 @@ impl NodeFilesystem {
         timeout: Duration,
     ) -> Result<Option<String>, HostError> {
         let begun = Instant::now();
-        let there = self.look_before(gates, Replaced::By { path: &touch.path });
-        for before in &there {
-            self.note(Event::Replacing { before: before.clone() })?;
-        }
+        let there = self.note_before(gates, Replaced::By { path: &touch.path })?;
         let mut waits = None;
         if matches!(found, FileState::File(_)) {
             let (directory, name) = self.place(&touch.location)?;
