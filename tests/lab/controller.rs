@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::Mutex;
 
+use pki::x509::Sha256;
+use serde_json::Value;
+
 use crate::PLACES;
 use crate::nodes::{DEADLINE, Node, below, lab, wait_until, within};
 
@@ -117,6 +120,16 @@ impl Controller {
     #[track_caller]
     pub(crate) fn ends(&self, code: i32, arguments: &[&str]) -> String {
         ended_with(code, &self.pki(arguments))
+    }
+
+    /// Saves a plan, as people approve it; the plan, and the digest by which it is approved.
+    #[track_caller]
+    pub(crate) fn save_plan(&self, file: &str, more: &[&str]) -> (Value, String) {
+        self.ends(0, &[&["plan", "-f", "spec.yaml", "-o", file], more].concat());
+        let bytes = std::fs::read(self.at(file)).unwrap();
+        let saved: Value = serde_json::from_slice(&bytes).unwrap();
+        let plan = if saved["plan"].is_object() { saved["plan"].clone() } else { saved };
+        (plan, format!("sha256:{}", Sha256::of(&bytes)))
     }
 
     /// Everything that was said by runs so far.

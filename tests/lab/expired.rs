@@ -1,21 +1,9 @@
 //! Clusters that have died of their certificates: one run brings them back.
 
-use std::path::Path;
-use std::process::Command;
-
-use crate::ROOT;
 use crate::controller::Controller;
 use crate::etcd::Cluster;
 use crate::nodes::{Node, wait_until};
-use crate::well;
-
-/// Runs commands as a person would by hand, with what the scenarios share, on the disk of a node.
-fn by_hand(node: &Node, commands: &str) {
-    let library = Path::new(ROOT).join("tests/scenarios/lib.sh");
-    let mut bash = Command::new("bash");
-    bash.args(["-c", "set -euo pipefail; source \"$0\"; eval \"$1\""]).arg(library).arg(commands);
-    well(&bash.current_dir(node.disk("")).output().unwrap());
-}
+use crate::support::by_hand::by_hand;
 
 /// The same certificates, issued in the past.
 const EXPIRE: &str = "for name in server peer client; do \
@@ -47,7 +35,7 @@ fn each_port_shows_what_is_in_its_file(cluster: &Cluster) {
 fn etcd_whose_certificates_have_all_expired_comes_back_with_one_run() {
     let cluster = Cluster::new();
     cluster.write();
-    cluster.nodes.iter().for_each(|node| by_hand(node, EXPIRE));
+    cluster.nodes.iter().for_each(|node| by_hand(&node.disk(""), EXPIRE));
     all_are_started_again(&cluster);
     // As after so many failures that systemd has given up.
     let folder = cluster.nodes[1].disk("etc/systemd/system/etcd.service.d");
@@ -78,9 +66,9 @@ const BELOW_IT: &str = "for name in server peer client; do \
 
 /// Two of three members have a CA that the third one has not.
 fn two_have_another_ca(cluster: &Cluster) {
-    by_hand(&cluster.nodes[1], ANOTHER_CA);
+    by_hand(&cluster.nodes[1].disk(""), ANOTHER_CA);
     let from = cluster.nodes[1].disk("etc/etcd/pki");
-    by_hand(&cluster.nodes[2], &format!("cp {0}/ca.crt {0}/ca.key etc/etcd/pki/", from.display()));
+    by_hand(&cluster.nodes[2].disk(""), &format!("cp {0}/ca.crt {0}/ca.key etc/etcd/pki/", from.display()));
 }
 
 /// Without the flag it is said what is broken and what would be done, and nothing is touched; with it one run heals everything.
@@ -103,9 +91,7 @@ fn is_healed_where_an_outage_is_accepted(cluster: &Cluster) {
     let text = cluster.controller.ends(6, &plain);
     assert!(text.contains("Needs --confirm etcd-1/outage"), "{text}");
     assert_eq!(cluster.starts(), starts);
-    cluster.controller.ends(0, &["plan", "-f", "spec.yaml", "--accept-outage", "-o", "plan.json"]);
-    let saved = std::fs::read(cluster.controller.at("plan.json")).unwrap();
-    let digest = format!("sha256:{}", pki::x509::Sha256::of(&saved));
+    let (_, digest) = cluster.controller.save_plan("plan.json", &["--accept-outage"]);
     let approved = ["apply", "plan.json", "--confirm", "etcd-1/outage", "--expect-digest", &digest];
     let text = cluster.controller.ends(0, &approved);
     assert!(crate::words(&text).contains("Outage, accepted: etcd-ca has become two CAs"), "{text}");
@@ -140,7 +126,7 @@ fn a_member_that_the_others_have_left_behind_with_their_new_ca_is_healed_where_a
         node.run("systemctl stop etcd");
     });
     for node in &cluster.nodes[1..] {
-        by_hand(node, BELOW_IT);
+        by_hand(&node.disk(""), BELOW_IT);
     }
     cluster.nodes.iter().for_each(|node| {
         node.run("systemctl start --no-block etcd");
@@ -261,9 +247,9 @@ fn a_control_plane_whose_certificates_have_all_expired_comes_back_with_one_run()
     etcd_is_healthy(&nodes);
     controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
     for (node, rotates) in nodes.iter().zip([false, false, true]) {
-        by_hand(node, EXPIRE_ALL);
+        by_hand(&node.disk(""), EXPIRE_ALL);
         by_hand(
-            node,
+            &node.disk(""),
             match rotates {
                 true => "kubelet_rotated . 20250101000000Z 20260101000000Z",
                 false => {

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use pki::x509::{Certificate, Sha256};
+use pki::x509::Certificate;
 
 use crate::controller::Run;
 use crate::etcd::Cluster;
@@ -97,9 +97,7 @@ impl Replacement {
 
     /// Saves a plan and says how it is applied with everything that its approval needs.
     pub(crate) fn approved(&self) -> Vec<String> {
-        self.cluster.controller.ends(0, &["plan", "-f", "spec.yaml", "-o", "plan.json"]);
-        let saved = std::fs::read(self.cluster.controller.at("plan.json")).unwrap();
-        let digest = format!("sha256:{}", Sha256::of(&saved));
+        let (_, digest) = self.cluster.controller.save_plan("plan.json", &[]);
         let authorities: Vec<&str> = self.going.iter().map(|going| going.authority).collect();
         let confirm = format!("etcd-1/{}", authorities.join("+"));
         let words = ["apply", "plan.json", "--yes", "--confirm", &confirm, "--expect-digest", &digest];

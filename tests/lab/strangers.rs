@@ -1,7 +1,5 @@
 //! A CA of somebody else among those that a running etcd trusts: nobody is restarted to load it, and only `distrust` takes it out of the files and of what runs.
 
-use pki::x509::Sha256;
-
 use crate::etcd::Cluster;
 use crate::layouts::Pair;
 use crate::nodes::Node;
@@ -69,9 +67,7 @@ fn a_strangers_ca_is_loaded_by_nobody_and_distrust_takes_it_out_of_files_and_mem
     // No timer drops it.
     let text = words(&cluster.controller.ends(6, &["apply", "-f", "spec.yaml", "--unattended"]));
     assert!(text.contains("none of this cluster's"), "{text}");
-    cluster.controller.ends(0, &["plan", "-f", "spec.yaml", "-o", "plan.json"]);
-    let saved = std::fs::read(cluster.controller.at("plan.json")).unwrap();
-    let digest = format!("sha256:{}", Sha256::of(&saved));
+    let (_, digest) = cluster.controller.save_plan("plan.json", &[]);
     cluster.write();
     let text = cluster
         .controller

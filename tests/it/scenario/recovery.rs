@@ -2,7 +2,6 @@
 #![expect(clippy::disallowed_methods, reason = "clusters are folders, and their faults are made by programs")]
 
 use std::path::Path;
-use std::process::Command;
 
 use pki::plan::model::outcome::{Outcome, VisitEnd};
 use pki::plan::{Options, PlanContent};
@@ -10,6 +9,7 @@ use pki::simulate::Plan;
 use pki::x509::Certificate;
 
 use crate::scenario::scenarios::set_up;
+use crate::support::by_hand::by_hand;
 use crate::support::cluster::{Cluster, ROOT, golden, plan_text};
 
 fn accepting() -> Options {
@@ -32,13 +32,6 @@ for node in cp-2 cp-3; do
   done
 done
 "#;
-
-fn by_hand(cluster: &Cluster, commands: &str) {
-    let library = Path::new(ROOT).join("tests/scenarios/lib.sh");
-    let mut bash = Command::new("bash");
-    bash.args(["-c", "set -euo pipefail; source \"$0\"; eval \"$1\""]).arg(library).arg(commands);
-    assert!(bash.current_dir(cluster.path()).status().unwrap().success());
-}
 
 fn authority(cluster: &Cluster, node: &str) -> Certificate {
     let text = std::fs::read(cluster.path().join(node).join("etc/kubernetes/pki/etcd/ca.crt")).unwrap();
@@ -69,7 +62,7 @@ fn the_ca_that_most_nodes_hold_with_its_key_stays_and_everything_else_is_replace
 #[test]
 fn the_ca_that_the_spec_names_stays_whoever_holds_it() {
     let cluster = Cluster::unpack();
-    by_hand(&cluster, EACH_ITS_OWN);
+    by_hand(cluster.path(), EACH_ITS_OWN);
     let plan = cluster.plan(&accepting());
     assert!(!plan.applicable, "nobody knows which one is right");
     let blocked = &plan.blocked[0];

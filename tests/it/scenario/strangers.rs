@@ -14,6 +14,7 @@ use pki::plan::{Approval, Options, Phase};
 use pki::protocol::facts::Observed;
 use serde_json::Value;
 
+use crate::support::by_hand;
 use crate::support::cluster::{Cluster, NODES, ROOT, now};
 use crate::support::listing::listing;
 
@@ -27,12 +28,9 @@ const LEAVES: [(&str, &str); 6] = [
     ("front-proxy-ca.crt", "front-proxy-client.crt"),
 ];
 
+/// Commands for which a folder is there to put things aside.
 fn by_hand(cluster: &Cluster, commands: &str) {
-    let mut bash = Command::new("bash");
-    bash.args(["-c", "set -euo pipefail; source \"$0\"; mkdir -p aside; eval \"$1\""]);
-    bash.arg(Path::new(ROOT).join("tests/scenarios/lib.sh")).arg(commands);
-    let output = bash.current_dir(cluster.path()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    by_hand::by_hand(cluster.path(), &format!("mkdir -p aside; {commands}"));
 }
 
 fn pki_of(cluster: &Cluster, node: &str) -> PathBuf {

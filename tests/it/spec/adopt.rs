@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
+use crate::support::by_hand::by_hand;
 use crate::support::cluster::{Cluster, NODES, ROOT, golden, is_root, left_out};
 use crate::support::listing::listing;
 use crate::support::program::{code, pki, stderr, stdout};
@@ -24,14 +25,6 @@ fn kubeadm(commands: &str) -> Cluster {
     std::fs::remove_file(cluster.path().join("spec.yaml")).unwrap();
     by_hand(cluster.path(), commands);
     cluster
-}
-
-fn by_hand(folder: &Path, commands: &str) {
-    let mut bash = Command::new("bash");
-    bash.args(["-c", "set -euo pipefail; source \"$0\"; eval \"$1\""]);
-    bash.arg(Path::new(ROOT).join("tests/scenarios/lib.sh")).arg(commands);
-    let output = bash.current_dir(folder).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Adopts the nodes in these folders, without touching any of them; what is in the file, and what was said.

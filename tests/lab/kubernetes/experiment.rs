@@ -5,8 +5,6 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use pki::x509::Sha256;
-
 use crate::cluster::Cluster;
 use crate::judges::{Running, listed, restarted, running};
 use crate::load::{Load, Used};
@@ -60,12 +58,8 @@ pub(crate) struct Saved {
 
 impl Saved {
     pub(crate) fn make(cluster: &Cluster, file: &'static str, more: &[&str]) -> Self {
-        let words = [&["plan", "-f", "spec.yaml", "-o", file], more].concat();
-        cluster.controller.ends(0, &words);
-        let bytes = std::fs::read(cluster.controller.at(file)).unwrap();
-        let saved: Value = serde_json::from_slice(&bytes).unwrap();
-        let plan = if saved["plan"].is_object() { saved["plan"].clone() } else { saved };
-        Self { plan, file, digest: format!("sha256:{}", Sha256::of(&bytes)) }
+        let (plan, digest) = cluster.controller.save_plan(file, more);
+        Self { plan, file, digest }
     }
 
     /// How it is applied, with everything that its approval needs.

@@ -94,10 +94,8 @@ fn shown(node: &Node, port: u16) -> String {
 pub(crate) fn kubeadm_sees_a_year(cluster: &Cluster) {
     for node in &cluster.planes {
         let said = node.run("kubeadm certs check-expiration");
-        let leaves: Vec<&str> =
-            said.lines().filter(|line| line.trim_end().ends_with(" no") && !line.contains('y')).collect();
         let days = |line: &&str| line.contains(" 364d ") || line.contains(" 365d ");
-        assert_eq!(said.lines().filter(days).count(), 10, "{}: {leaves:?}\n{said}", node.name);
+        assert_eq!(said.lines().filter(days).count(), 10, "{}: {said}", node.name);
     }
 }
 

@@ -1,14 +1,11 @@
 //! Everything that pki does to a cluster, done to a live one under load.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
-use crate::ROOT;
+use crate::by_hand::by_hand;
 use crate::cluster::Cluster;
 use crate::experiment::{Experiment, Saved};
 use crate::judges::{each_port_shows_its_file, files, kubeadm_sees_a_year};
-use crate::nodes::{Node, well};
 
 #[test]
 fn all_certificates_are_renewed_and_rolled_back_and_no_request_fails() {
@@ -65,14 +62,6 @@ reissue $work/kubelet $CA 20250101000000Z 20260101000000Z
 cat $work/kubelet.crt $work/kubelet.key >$current
 "#;
 
-/// Runs commands as a person would by hand, with what the scenarios share, on the disk of a node.
-fn by_hand(node: &Node, commands: &str) {
-    let library = Path::new(ROOT).join("tests/scenarios/lib.sh");
-    let mut bash = Command::new("bash");
-    bash.args(["-c", "set -euo pipefail; source \"$0\"; eval \"$1\""]).arg(library).arg(commands);
-    well(&bash.current_dir(node.disk("")).output().unwrap());
-}
-
 #[test]
 fn a_cluster_that_was_off_until_everything_had_expired_comes_back_with_one_run() {
     let cluster = Cluster::up();
@@ -81,11 +70,11 @@ fn a_cluster_that_was_off_until_everything_had_expired_comes_back_with_one_run()
     );
     power(&cluster, "kill");
     for node in &cluster.planes {
-        by_hand(node, EXPIRE_PLANE);
+        by_hand(&node.disk(""), EXPIRE_PLANE);
     }
     let ca = cluster.planes[0].disk("etc/kubernetes/pki/ca");
     for node in cluster.all() {
-        by_hand(node, &format!("CA={}\n{EXPIRE_KUBELET}", ca.display()));
+        by_hand(&node.disk(""), &format!("CA={}\n{EXPIRE_KUBELET}", ca.display()));
     }
     power(&cluster, "on");
 

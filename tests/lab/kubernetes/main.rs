@@ -11,6 +11,8 @@
     reason = "tests on real machines; one that meets what it does not expect has failed"
 )]
 
+#[path = "../../support/by_hand.rs"]
+mod by_hand;
 mod cluster;
 #[expect(dead_code, reason = "shared with the other lab")]
 #[path = "../controller.rs"]
