@@ -1,5 +1,6 @@
 //! Progress on standard error: one live line on a terminal, one line for each finished step elsewhere.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
 
 use pki::diagnostic::escaped;
@@ -10,16 +11,17 @@ use pki::plan::model::outcome::{Event, VisitEnd};
 use super::{Global, terminal};
 
 /// Tells what happens.
-pub(super) struct Progress<'p> {
-    plan: &'p PlanContent,
+pub(super) struct Progress {
+    /// To which phase a visit belongs, by its number.
+    phases: BTreeMap<u32, String>,
     quiet: bool,
     live: bool,
 }
 
-impl<'p> Progress<'p> {
-    pub(super) fn new(plan: &'p PlanContent, global: &Global) -> Self {
+impl Progress {
+    pub(super) fn new(plan: &PlanContent, global: &Global) -> Self {
         let dumb = !terminal::stderr_style(global.color).is_live;
-        Self { plan, quiet: global.quiet, live: stderr().is_terminal() && !dumb }
+        Self { phases: plan.phase_names(), quiet: global.quiet, live: stderr().is_terminal() && !dumb }
     }
 
     pub(super) fn tell(&mut self, event: &Event<'_>) {
@@ -28,7 +30,8 @@ impl<'p> Progress<'p> {
         }
         match event {
             Event::VisitBegins { visit, of } => {
-                let phase = self.plan.phase_of(visit).map(|phase| format!(", {phase}")).unwrap_or_default();
+                let phase = self.phases.get(&visit.number).map(|phase| format!(", {phase}"));
+                let phase = phase.unwrap_or_default();
                 self.line(&format!("{} ({} of {of}{phase})", visit.place, visit.number));
             }
             Event::StepBegins { action } if self.live => {
@@ -48,7 +51,7 @@ impl<'p> Progress<'p> {
                 ));
             }
             Event::VisitEnds { visit, end } => {
-                let whose = match self.plan.phase_of(visit) {
+                let whose = match self.phases.get(&visit.number) {
                     Some(phase) => format!("{}, {phase}:", visit.place),
                     None => visit.place.to_string(),
                 };

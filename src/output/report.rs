@@ -13,10 +13,10 @@ use crate::protocol::snapshots::EtcdSnapshot;
 pub fn report(plan: &PlanContent, report: &Report) -> String {
     let mut text = format!("\napply {}{}\n", report.run, verdict(report.outcome));
     let width = report.visits.iter().map(|visit| visit.place.as_str().len()).max().unwrap_or(0);
-    for (position, visit) in report.visits.iter().enumerate() {
+    let phases = plan.phase_names();
+    for (planned, visit) in plan.visits.iter().zip(&report.visits) {
         // A node is visited once in each phase.
-        let phase = plan.visits.get(position).and_then(|planned| plan.phase_of(planned));
-        let phase = phase.map(|phase| format!("{phase}: ")).unwrap_or_default();
+        let phase = phases.get(&planned.number).map(|phase| format!("{phase}: ")).unwrap_or_default();
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {:<width$}  {phase}{}", visit.place, end(plan, &visit.end));
     }

@@ -32,13 +32,14 @@ pub fn report_markdown(plan: &PlanContent, report: &Report, max_bytes: usize) ->
         let room = max_bytes.saturating_sub(head.len());
         head.push_str(&fenced_within("text", &wrapped(&follows), room));
     }
+    let phases = plan.phase_names();
     let visits = plan.visits.iter().zip(&report.visits);
     let rows = visits.map(|(visit, ended)| {
         format!(
             "| {} | {} | {} | {} |\n",
             visit.number,
             cell(ended.place.as_str()),
-            plan.phase_of(visit).unwrap_or_else(|| visit.phase.to_string()),
+            phases.get(&visit.number).cloned().unwrap_or_else(|| visit.phase.to_string()),
             cell(&end(plan, &ended.end))
         )
     });

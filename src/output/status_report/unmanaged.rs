@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::{Alarm, CertificateFields, alarm, fields};
 use crate::desired::request::KUBELET_CERTIFICATE;
-use crate::desired::{Decided, Desired, DesiredNode, DesiredService};
-use crate::diff::{Differences, Identities};
+use crate::desired::{Decided, Desired, DesiredService};
+use crate::diff::Differences;
 use crate::protocol::facts::{NodeFacts, Observed};
 use crate::types::duration::Duration;
 use crate::types::names::{Address, NodeName, Target};
@@ -48,11 +48,10 @@ pub(super) fn unmanaged(
     let mut rows = Vec::new();
     for (name, node) in &desired.nodes {
         let Some(facts) = observed.nodes.get(name).and_then(|answer| answer.facts()) else { continue };
-        let held: Identities = node
-            .identities
-            .keys()
-            .filter_map(|identity| Some((identity.clone(), differences.identity(name, identity)?.clone())))
-            .collect();
+        let is_managed = |certificate: &Certificate| {
+            let mut held = node.identities.keys().filter_map(|identity| differences.identity(name, identity));
+            held.any(|view| view.certificate.as_ref() == Some(certificate))
+        };
         for (service, wanted) in &node.services {
             let address = Address::on(Target::Service(service.clone()), name).to_string();
             let live = facts.services.get(service);
@@ -66,7 +65,7 @@ pub(super) fn unmanaged(
             let kept = kept(wanted, facts).map(|certificate| (certificate, KUBELET_CERTIFICATE.to_owned()));
             let mut own: Vec<(&Certificate, Vec<String>)> = Vec::new();
             for (certificate, at) in served.chain(kept) {
-                if is_managed(certificate, &held) {
+                if is_managed(certificate) {
                     continue;
                 }
                 match own.iter_mut().find(|(known, _)| *known == certificate) {
@@ -79,7 +78,7 @@ pub(super) fn unmanaged(
                 node: name.clone(),
                 seen_at,
                 certificate: fields(certificate, now),
-                renewal: renewal(certificate, (node, wanted)),
+                renewal: renewal(certificate, wanted),
                 alarm: alarm(certificate, &Decided::built_in(ALARM_BEFORE), now),
             }));
         }
@@ -92,12 +91,8 @@ fn kept<'f>(wanted: &DesiredService, facts: &'f NodeFacts) -> Option<&'f Certifi
     wanted.is(ServiceKind::Kubelet).then(|| facts.first_certificate(KUBELET_CERTIFICATE))?
 }
 
-fn is_managed(certificate: &Certificate, held: &Identities) -> bool {
-    held.values().any(|view| view.certificate.as_ref() == Some(certificate))
-}
-
 /// How somebody gets a new one.
-fn renewal(certificate: &Certificate, (_, wanted): (&DesiredNode, &DesiredService)) -> String {
+fn renewal(certificate: &Certificate, wanted: &DesiredService) -> String {
     if !is_self_made(certificate) {
         return "it comes from elsewhere; renew it there".to_owned();
     }
@@ -117,10 +112,13 @@ fn renewal(certificate: &Certificate, (_, wanted): (&DesiredNode, &DesiredServic
 /// Whether its program made it for itself: client-go names it `HOST@TIME`, and its issuer `HOST-ca@TIME`.
 fn is_self_made(certificate: &Certificate) -> bool {
     let facts = certificate.facts();
-    let host = |name: Option<&str>| {
-        let (host, time) = name?.rsplit_once('@')?;
-        (!time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit())).then(|| host.to_owned())
-    };
-    let (own, issuer) = (host(facts.subject.common_name()), host(facts.issuer.common_name()));
-    own.zip(issuer).is_some_and(|(own, issuer)| issuer == format!("{own}-ca"))
+    let own = facts.subject.common_name().and_then(host);
+    let issuer = facts.issuer.common_name().and_then(host);
+    own.zip(issuer).is_some_and(|(own, issuer)| issuer.strip_suffix("-ca") == Some(own))
+}
+
+/// The host of `HOST@TIME`.
+fn host(name: &str) -> Option<&str> {
+    let (host, time) = name.rsplit_once('@')?;
+    (!time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit())).then_some(host)
 }

@@ -38,6 +38,7 @@ impl Input<'_> {
         let brought = brought.map(|signed| Reason::Signed { file: signed.file.clone() });
         replaced.into_iter().chain(brought).map(Finding::due).collect()
     }
+
     /// Whether the user asked that a thing be replaced. What a node need not have, and has not, is made for those alone who name it: whoever asks for
     /// everything on a node means what is there.
     pub(crate) fn is_to_be_replaced(&self, address: &Address) -> bool {

@@ -145,13 +145,16 @@ impl PlanContent {
         self.phases().count() + self.later.len()
     }
 
-    /// Which phase a visit belongs to, such as `phase 3 of 7 (clients)`, counted as the plan's table and its order count; none where it has the ordinary one alone.
-    pub fn phase_of(&self, visit: &PlannedTransaction) -> Option<String> {
+    /// To which phase each visit belongs, by its number, such as `phase 3 of 7 (clients)`, counted as the plan's table and its order count; none where the
+    /// ordinary one is the only one.
+    pub fn phase_names(&self) -> BTreeMap<u32, String> {
         let count = self.phase_count();
-        let is_in = |visits: &[PlannedTransaction]| visits.iter().any(|own| own.number == visit.number);
-        let (number, _) = (1..).zip(self.phases()).find(|(_, (_, visits))| is_in(visits))?;
-        let phase = visit.phase;
-        (count > 1 || !phase.is_ordinary()).then(|| format!("phase {number} of {count} ({phase})"))
+        let named = (1..).zip(self.phases()).filter(|(_, (phase, _))| count > 1 || !phase.is_ordinary());
+        let name = |(number, (phase, visits)): (u32, (Phase, &[PlannedTransaction]))| {
+            let name = format!("phase {number} of {count} ({phase})");
+            visits.iter().map(|visit| (visit.number, name.clone())).collect::<Vec<_>>()
+        };
+        named.flat_map(name).collect()
     }
 
     /// The visits in waves: those of a wave are made at the same time, and a wave begins when the one before it has ended.
