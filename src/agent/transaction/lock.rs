@@ -79,6 +79,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let _emptied = rustix::fs::ftruncate(&self.file, 0);
+        release(&self.file);
     }
 }
 
@@ -96,10 +97,18 @@ pub(crate) fn state(tree: &Tree) -> Result<LockState, HostError> {
     };
     check_own(&file)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(LockState::Free),
+        Ok(()) => {
+            release(&file);
+            Ok(LockState::Free)
+        }
         Err(Errno::WOULDBLOCK) => Ok(LockState::Held { holder: holder(&file) }),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// To close the file is not enough: a program that another thread is just starting has a copy of it, and with it the lock, until its `exec`.
+fn release(file: &OwnedFd) {
+    let _released = rustix::fs::flock(file, FlockOperation::Unlock);
 }
 
 /// Whoever owns the file can hold its lock for ever, and what is written about a holder goes into whatever the name leads to.
@@ -137,4 +146,23 @@ fn unreachable(error: TreeError) -> HostError {
         return HostError::Unsafe { path: PATH.to_owned(), step };
     }
     HostError::Path { path: PATH.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_that_is_just_starting_has_a_copy_of_holds_no_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Tree::open(Some(directory.path().to_path_buf())).unwrap();
+        let take = || Lock::take(&tree, &Claim::of_run("7f3a-91c2"), Timestamp::UNIX_EPOCH);
+        let lock = take().unwrap();
+        let _copy = lock.file.try_clone().unwrap();
+        assert!(matches!(state(&tree), Ok(LockState::Held { holder: Some(_) })));
+        assert!(matches!(take(), Err(HostError::Locked { holder: Some(_) })));
+        drop(lock);
+        assert_eq!(state(&tree), Ok(LockState::Free));
+        take().unwrap();
+    }
 }
