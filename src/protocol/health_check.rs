@@ -48,7 +48,7 @@ pub enum HealthCheck {
         /// The unit.
         unit: String,
     },
-    /// The process behind a socket started after the manifest of its static pod was last changed in this transaction, and those from before are gone. A kubelet
+    /// The process behind a socket started after the manifest of its static pod was last changed in this transaction, and none from before listens there. A kubelet
     /// takes a few seconds to notice, in which the old pod still answers.
     Replaced {
         /// The manifest.

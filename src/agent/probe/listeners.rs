@@ -173,11 +173,6 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Whether it still runs.
-    pub(crate) fn is_alive(self) -> bool {
-        self.name().is_some()
-    }
-
     /// The name of its program while it runs. One that has ended and was not waited for holds nothing any more (proc(5): Z, X).
     pub(crate) fn name(self) -> Option<String> {
         let stat = text(&Path::new("/proc").join(self.pid.to_string()).join("stat"), STAT_LIMIT).ok()?;

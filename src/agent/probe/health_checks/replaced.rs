@@ -1,6 +1,6 @@
 //! Whether what was to be restarted is another process than before, and stays the same one from then on.
 //!
-//! What enters is what was seen just before the restart, which the journal keeps; what leaves is that the old process is gone and a newer one is in its place,
+//! What enters is what was seen just before the restart, which the journal keeps; what leaves is that a newer process has taken the place of the old one,
 //! and which one that is. Processes are known by their number and their start, counted by a clock that nobody sets. It only looks.
 
 use std::collections::BTreeSet;
@@ -113,7 +113,7 @@ pub(crate) fn before(gate: &HealthCheck, there: Option<&Before>, patience: Durat
 
 /// What still listens at the port of a pod, in words; none when the port is free. A process that does not listen any more is in nobody's way, and may stay for
 /// long: kube-apiserver 1.20 goes on with its watches until the kubelet kills it, 30 s after it asked it to end (`terminationGracePeriodSeconds`). Waiting for its end
-/// took 36 s without an API server on a kubeadm node, waiting for its port 7 s, of which 6 are its start. That it is gone is asked after the restart.
+/// took 36 s without an API server on a kubeadm node, waiting for its port 7 s, of which 6 are its start.
 pub(crate) fn remains(before: &Before) -> Option<String> {
     let HealthCheck::Replaced { address, port, .. } = &before.gate else { return None };
     let at = SocketAddr::new(*address, *port);
@@ -178,7 +178,8 @@ impl fmt::Display for Running {
     }
 }
 
-/// Whether a process is a new one.
+/// Whether only processes that started after the change hold a port. What is left of the old one is not waited for: nobody reaches it any more, but for those who
+/// still watch through it, and these call the new one once the kubelet ends it.
 pub(super) fn is_replaced(before: &Before, (address, port): (IpAddr, u16)) -> Result<(), String> {
     let (boot, _) = listeners::moment()?;
     let found = listeners::holders(address, port)?;
@@ -194,10 +195,7 @@ pub(super) fn is_replaced(before: &Before, (address, port): (IpAddr, u16)) -> Re
     {
         return Err(format!("process {pid} from before the change still serves it"));
     }
-    match before.processes.iter().find(|process| process.is_alive()) {
-        Some(Instance { pid, .. }) => Err(format!("process {pid} from before the change still runs")),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Whether a unit has been started anew.

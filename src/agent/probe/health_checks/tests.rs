@@ -233,7 +233,7 @@ fn an_api_server_that_answers_401_has_not_accepted_the_client_and_one_that_answe
 }
 
 #[test]
-fn a_process_is_replaced_when_the_old_one_is_gone_and_a_newer_one_listens() {
+fn a_process_is_replaced_when_a_newer_one_listens_and_the_old_one_no_more() {
     let folder = certificates();
     // None that the system gives to others, so that it is free for the second server as well.
     let port = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
@@ -255,6 +255,14 @@ fn a_process_is_replaced_when_the_old_one_is_gone_and_a_newer_one_listens() {
     let new = Server::start_at(&folder, port, &[]);
     assert_eq!(replaced::is_replaced(&first, (LOOPBACK, port)), Ok(()));
     assert_eq!(behind(&gate), Running::behind(LOOPBACK, port));
+    // What has let go of the port and is still there, as an API server with its watches, is this process here.
+    let mut lingering = serde_json::to_value(&first).unwrap();
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let ticks: u64 = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
+    let own = serde_json::json!({ "pid": std::process::id(), "ticks": ticks });
+    lingering["processes"].as_array_mut().unwrap().push(own);
+    let lingering: Before = serde_json::from_value(lingering).unwrap();
+    assert_eq!(replaced::is_replaced(&lingering, (LOOPBACK, port)), Ok(()));
     // A process that has the new files must go when they are taken back.
     let back = before(&gate, Some(&first), LOOK).unwrap();
     assert!(replaced::is_replaced(&back, (LOOPBACK, port)).is_err());
