@@ -11,6 +11,7 @@ mod keys;
 mod locks;
 pub(crate) mod other_nodes;
 pub mod root_files;
+mod stopwatch;
 pub mod used;
 mod wave;
 pub(crate) mod without_transaction;
@@ -18,7 +19,7 @@ pub(crate) mod without_transaction;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -43,6 +44,7 @@ use crate::spec::types::OnFailure;
 use crate::types::names::{Address, AuthorityName, KeyPairName, NodeName};
 use crate::types::place::Place;
 use crate::x509::{Certificate, CertificateRequest, PublicKey, Sha256};
+use stopwatch::Stopwatch;
 
 /// The nodes of a run. Who works on them goes by their places.
 pub type Hosts = BTreeMap<NodeName, Box<dyn Host + Send + Sync>>;
@@ -101,7 +103,13 @@ pub fn apply(
     settings: &Settings<'_>,
     tell: &mut dyn FnMut(&Event<'_>),
 ) -> Report {
-    in_table(hosts, |table| carry_out(plan, table, settings, tell))
+    let mut watch = Stopwatch::start(Instant::now());
+    let tell = &mut |event: &Event<'_>| {
+        watch.note(event, Instant::now());
+        tell(event);
+    };
+    let report = in_table(hosts, |table| carry_out(plan, table, settings, tell));
+    Report { spent: watch.stop(Instant::now()), ..report }
 }
 
 /// Does something with nodes that may be worked on at the same time.

@@ -141,7 +141,7 @@ fn row(group: &Group<'_>) -> String {
 fn disruption(action: &Action) -> String {
     match &action.disruption {
         Disruption::None => "none".to_owned(),
-        Disruption::Reload { when } => when.clone(),
+        Disruption::Reload { when, .. } => when.clone(),
         Disruption::Restart { services } if action.restarts().is_some() => {
             format!("restart of {}", names(services))
         }

@@ -21,6 +21,7 @@ pub mod schema;
 mod snapshot;
 mod status;
 pub mod status_report;
+mod time;
 mod view;
 mod wrap;
 

@@ -9,6 +9,7 @@ use super::issue::kept_key;
 use super::nothing::{nothing_to_do, unseen};
 use super::phases;
 use super::privilege::runs_as_root;
+use super::time;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::output::notes::{elsewhere, links, notes, reasons, restarts};
@@ -197,7 +198,7 @@ fn block(action: &Action, plan: &PlanContent) -> Option<(String, String)> {
     let (sign, mut body) = body(action, plan.created)?;
     match &action.disruption {
         Disruption::None => {}
-        Disruption::Reload { when } => body.add("takes effect", format!("{when}; no restart")),
+        Disruption::Reload { when, .. } => body.add("takes effect", format!("{when}; no restart")),
         Disruption::Restart { .. } if matches!(action.deed, Deed::Restart { .. }) => {}
         Disruption::Restart { .. } if action.restarts().is_some() => {
             body.add("takes effect", "at once: the kubelet replaces the pod".to_owned());
@@ -245,6 +246,9 @@ fn order(plan: &PlanContent) -> String {
             counted(phases.len(), "phase, done", "phases, each done")
         ),
     };
+    if let Some(expected) = time::expected(plan) {
+        let _ = writeln!(text, "  Time   {expected}");
+    }
     for (number, (phase, visits)) in (1..).zip(phases) {
         if !is_plain {
             let nodes: Vec<&str> = visits.iter().map(|visit| visit.place.as_str()).collect();

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::deed;
+use super::time;
 use super::wrap::wrapped;
 use crate::diagnostic::escaped;
 use crate::plan::PlanContent;
@@ -20,6 +21,7 @@ pub fn report(plan: &PlanContent, report: &Report) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {:<width$}  {phase}{}", visit.place, end(plan, &visit.end));
     }
+    text.push_str(&time::spent(plan, &report.spent));
     for line in what_follows(plan, report) {
         let _ = writeln!(text, "{line}");
     }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use super::markdown::folded_plan;
 use super::markdown_parts::{cell, code, cut_rows, fenced_within};
 use super::report::{end, verdict, what_follows};
+use super::time;
 use super::wrap::wrapped;
 use crate::plan::PlanContent;
 use crate::plan::model::outcome::Report;
@@ -27,7 +28,8 @@ pub fn report_markdown(plan: &PlanContent, report: &Report, max_bytes: usize) ->
     );
     // Writing to a String cannot fail.
     let _ = writeln!(head, "Cluster {}, {}\n", code(plan.cluster.as_str()), code(&plan.spec.file));
-    let follows: String = what_follows(plan, report).into_iter().map(|line| format!("{line}\n")).collect();
+    let follows = what_follows(plan, report).into_iter().map(|line| format!("{line}\n"));
+    let follows: String = follows.chain([time::spent(plan, &report.spent)]).collect();
     if !follows.is_empty() {
         let room = max_bytes.saturating_sub(head.len());
         head.push_str(&fenced_within("text", &wrapped(&follows), room));

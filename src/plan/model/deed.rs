@@ -363,12 +363,20 @@ pub enum Disruption {
     Reload {
         /// When and who, in words.
         when: String,
+        /// How long the last of them may take.
+        #[serde(default, skip_serializing_if = "is_at_once")]
+        within: Duration,
     },
     /// These services have to be started anew to use it.
     Restart {
         /// The services.
         services: BTreeSet<ServiceName>,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+fn is_at_once(within: &Duration) -> bool {
+    within.seconds() == 0
 }
 
 /// How an action is undone when its visit fails.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::spent::SpentTime;
 use crate::plan::{Action, PlanContent, PlannedTransaction};
 use crate::protocol::error::HostError;
 use crate::protocol::node::NodeError;
@@ -250,6 +251,8 @@ pub struct Report {
     pub requests: BTreeMap<Address, CertificateRequest>,
     /// What actions did not do, without which the run went on all the same, by their numbers.
     pub remarks: BTreeMap<u32, String>,
+    /// What its time went into.
+    pub spent: SpentTime,
 }
 
 impl Report {
@@ -265,6 +268,7 @@ impl Report {
             failure: None,
             requests: BTreeMap::new(),
             remarks: BTreeMap::new(),
+            spent: SpentTime::default(),
         }
     }
 

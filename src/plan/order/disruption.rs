@@ -9,6 +9,7 @@ use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::paths::{lies_below, reads_below};
 use crate::plan::{Deed, Disruption, Input};
 use crate::profile::Reload;
+use crate::types::duration::Duration;
 use crate::types::names::{ServiceName, Target};
 use crate::types::place::Place;
 
@@ -35,6 +36,7 @@ pub(crate) fn disruption(
     let is_behind = deed.paths().iter().any(|path| moved.iter().any(|moved| lies_below(path, moved)));
     let mut restarts: BTreeSet<ServiceName> = BTreeSet::new();
     let mut reloads: BTreeSet<String> = BTreeSet::new();
+    let mut within = Duration::default();
     for (service, service_wanted) in &wanted.services {
         if own_move.is_some_and(|moved| reads_below(service_wanted, wanted, moved)) {
             restarts.insert(service.clone());
@@ -52,6 +54,7 @@ pub(crate) fn disruption(
                 }
                 Reload::Poll(time) => {
                     reloads.insert(format!("{service} within {time}"));
+                    within = within.max(time);
                 }
             }
         }
@@ -61,6 +64,6 @@ pub(crate) fn disruption(
     } else if reloads.is_empty() {
         Disruption::None
     } else {
-        Disruption::Reload { when: reloads.into_iter().collect::<Vec<_>>().join(", ") }
+        Disruption::Reload { when: reloads.into_iter().collect::<Vec<_>>().join(", "), within }
     }
 }

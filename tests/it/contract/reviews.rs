@@ -2,8 +2,10 @@
 #![expect(clippy::disallowed_methods, reason = "the reports and the golden texts are files")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use pki::plan::Options;
+use pki::plan::model::expected::ExpectedTime;
 use pki::plan::model::outcome::{Failure, FailureKind, Outcome, Report, VisitEnd, VisitReport};
 use pki::protocol::snapshots::EtcdSnapshot;
 use pki::simulate::Plan;
@@ -11,6 +13,7 @@ use pki::simulate::Plan;
 use crate::scenario::scenarios::set_up;
 use crate::support::cluster::{Cluster, ROOT, golden, normalised};
 use crate::support::made::{Made, Spec};
+use crate::support::program::words;
 
 /// What a job's summary, a comment on a pull request and a small one may have, in bytes.
 const BUDGETS: [usize; 3] = [1024 * 1024, 65_536, 4_096];
@@ -136,7 +139,34 @@ fn ended(plan: &Plan, ends: &[VisitEnd], because: String) -> Report {
         failure: Some(Failure { place, step: None, kind: FailureKind::Step, because }),
         requests: Default::default(),
         remarks: Default::default(),
+        spent: Default::default(),
     }
+}
+
+#[test]
+fn a_plan_says_how_long_it_takes_and_its_report_what_the_time_went_into() {
+    let (plan, _cluster) = planned("workers-two-at-once", false);
+    // Three nodes, of which two are worked on at the same time.
+    assert_eq!(ExpectedTime::of(&plan), ExpectedTime { work: 4, polls: 0, restarts: 4, settles: 0 });
+    let told = words(&pki::output::plan(&plan));
+    assert!(told.contains("Time about 8s: 4s work, 4s restarts visit 1"), "{told}");
+
+    let restarts = plan.actions().filter(|action| action.restarts().is_some());
+    let restarts: Vec<u32> = restarts.map(|action| action.number).collect();
+    let mut report = ended(&plan, &[VisitEnd::Committed], "a cause".to_owned());
+    // What was over at once is not gone into.
+    report.spent.total = Duration::from_secs(9);
+    assert!(!pki::output::report(&plan, &report).contains("Time: "));
+    report.spent.total = Duration::from_secs(150);
+    let times = [7_200, 61_000, 1_000].map(Duration::from_millis);
+    report.spent.actions = restarts.into_iter().zip(times).collect();
+    let told = words(&pki::output::report(&plan, &report));
+    let lines = "Time: 2m30s (expected: about 8s) \
+                 1m8s restart svc/kubelet: w-2 1m1s, w-1 7s \
+                 1m22s everything else, a second or less each time";
+    assert!(told.contains(lines), "{told}");
+    let told = words(&pki::output::report_markdown(&plan, &report, 65_536));
+    assert!(told.contains(lines), "{told}");
 }
 
 #[test]
@@ -163,9 +193,8 @@ fn what_was_done_before_and_what_was_saved_counts_as_done() {
         bytes: 4_128,
         sha256: pki::x509::Sha256::of(b""),
     });
-    let told = |ends: &[VisitEnd]| {
-        crate::support::program::words(&pki::output::report(&plan, &ended(&plan, ends, "a cause".to_owned())))
-    };
+    let told =
+        |ends: &[VisitEnd]| words(&pki::output::report(&plan, &ended(&plan, ends, "a cause".to_owned())));
     let resumed = told(&[saved.clone(), VisitEnd::DoneBefore, VisitEnd::Committed]);
     let of = plan.visits.len();
     assert!(
