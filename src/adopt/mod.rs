@@ -1,6 +1,6 @@
 //! From what nodes hold to the spec that would plan nothing for them.
 //!
-//! What enters are the facts of nodes that no spec describes yet, perhaps a kubeadm configuration, and the instant `now`; what leaves is the text of a spec with
+//! What enters are the facts of nodes that no spec describes yet, perhaps a kubeadm configuration or an inventory, and the instant `now`; what leaves is the text of a spec with
 //! a comment for every value that was taken from somewhere, and what no spec can say. [`begin`] finds the layout and the nodes, [`settle`] turns what
 //! differs from the layout into settings until nothing is left that a spec could express, [`text`] writes it down and [`read_back`] reads it again.
 //! Pure: the same facts give the same bytes. What is dangerous is never adopted: it stays a finding of the next plan.
@@ -13,7 +13,9 @@ mod emit;
 mod external_etcd;
 mod files;
 pub mod first_look;
+mod host_range;
 mod intents;
+pub mod inventory;
 mod kubeadm;
 mod lifetimes;
 pub mod next_plan;

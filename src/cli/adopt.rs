@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use pki::adopt::inventory::Inventory;
 use pki::adopt::{
     Draft, Found, KubeadmConfig, Outlook, Reached, begin, first_look, known, read_back, settle, text,
 };
@@ -30,7 +31,7 @@ use super::cluster::{Cluster, Compared};
 use super::nodes::{self, Hosts};
 use super::{Exit, Global, files, internal, terminal, written};
 
-/// A kubeadm configuration is a few kilobytes.
+/// A kubeadm configuration is a few kilobytes, and an inventory of a thousand nodes some hundred.
 const CONFIG_LIMIT: u64 = 1 << 20;
 /// Looks after which a spec is taken as it is: places that become known with one look are looked at with the next.
 const LOOKS: usize = 4;
@@ -39,10 +40,13 @@ const LOOKS: usize = 4;
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Arguments {
     /// A node, over SSH: [USER@]HOST[:PORT]; may be given several times
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", group = "over_ssh")]
     host: Vec<HostArgument>,
+    /// The nodes of an inventory in YAML: Ansible's (kubespray, kubeasz) or KubeKey's
+    #[arg(long, value_name = "FILE", group = "over_ssh")]
+    inventory: Option<PathBuf>,
     /// Run under `sudo -n` on the nodes over SSH
-    #[arg(long, requires = "host")]
+    #[arg(long, requires = "over_ssh")]
     sudo: bool,
     /// A directory that stands for a node's `/`: DIR, or NAME=DIR; may be given several times
     #[arg(long, value_name = "[NAME=]DIR")]
@@ -259,27 +263,32 @@ fn sources(arguments: &Arguments, global: &Global) -> Result<Vec<Source>, Exit> 
             host: Box::new(Local::new(Some(PathBuf::from(directory)), super::now)),
         });
     }
-    if !arguments.host.is_empty() {
+    let mut named = inventory(arguments)?;
+    named.extend(arguments.host.iter().map(|HostArgument { user, host, port }| {
+        let (host, user) = (host.clone(), user.clone());
+        (host.clone(), Reached::Ssh { host, user, port: *port, sudo: arguments.sudo })
+    }));
+    if !named.is_empty() {
         let client = nodes::client(global.ssh_config.as_deref(), global.patience()).map_err(|reason| {
             terminal::tell(&format!("error: {reason}\n"));
             Exit::Internal
         })?;
-        for HostArgument { user, host, port } in &arguments.host {
-            let target = SshTarget {
-                host: host.clone(),
-                user: user.clone(),
-                port: port.map(Port::number),
-                sudo: arguments.sudo,
-                known: Known::Configuration,
+        for (called, reached) in named {
+            let host: Box<dyn Host + Send + Sync> = match &reached {
+                Reached::Local { root } => Box::new(Local::new(root.clone().map(PathBuf::from), super::now)),
+                Reached::Ssh { host, user, port, sudo } => {
+                    let target = SshTarget {
+                        host: host.clone(),
+                        user: user.clone(),
+                        port: port.map(Port::number),
+                        sudo: *sudo,
+                        known: Known::Configuration,
+                    };
+                    let session = nodes::session("adopt".to_owned(), global.patience());
+                    Box::new(Ssh::new(&client, target, session))
+                }
             };
-            let session = nodes::session("adopt".to_owned(), global.patience());
-            let (user, port, sudo) = (user.clone(), *port, arguments.sudo);
-            sources.push(Source {
-                called: host.clone(),
-                name: None,
-                reached: Reached::Ssh { host: host.clone(), user, port, sudo },
-                host: Box::new(Ssh::new(&client, target, session)),
-            });
+            sources.push(Source { called, name: None, reached, host });
         }
     }
     if sources.is_empty() {
@@ -291,6 +300,28 @@ fn sources(arguments: &Arguments, global: &Global) -> Result<Vec<Source>, Exit> 
         });
     }
     Ok(sources)
+}
+
+/// The nodes that an inventory names, with what it calls them.
+fn inventory(arguments: &Arguments) -> Result<Vec<(String, Reached)>, Exit> {
+    let Some(path) = arguments.inventory.as_deref() else { return Ok(Vec::new()) };
+    let inventory = Inventory::read(&path.display().to_string(), &read(path)?).map_err(|problems| {
+        for problem in problems {
+            terminal::tell(&format!("error: {problem}\n"));
+        }
+        Exit::InvalidSpec
+    })?;
+    for remark in &inventory.remarks {
+        terminal::tell(&format!("note: {}: {}\n", files::shown(path), escaped(remark)));
+    }
+    let with_sudo = |reached| match reached {
+        // Kubespray is told so on its command line more often than by the inventory.
+        Reached::Ssh { host, user, port, sudo } => {
+            Reached::Ssh { host, user, port, sudo: sudo || arguments.sudo }
+        }
+        Reached::Local { root } => Reached::Local { root },
+    };
+    Ok(inventory.hosts.into_iter().map(|host| (host.name, with_sudo(host.reached))).collect())
 }
 
 /// A directory as the spec names it: relative to where the spec will lie, else with its whole path.
@@ -349,7 +380,7 @@ fn look(
         return Err(Exit::Blocked);
     }
     // A configuration by itself is adopted where no node was named and this machine is none.
-    let is_default = arguments.root.is_empty() && arguments.host.is_empty();
+    let is_default = arguments.root.is_empty() && arguments.host.is_empty() && arguments.inventory.is_none();
     let is_node = |found: &Found| layout(&found.facts).is_ok_and(|layout| layout.is_some());
     if has_config && is_default && !found.iter().any(is_node) {
         return Ok((Vec::new(), Vec::new()));
@@ -388,16 +419,25 @@ fn refuse_other_machines(differences: &Differences) -> Result<(), Exit> {
 }
 
 fn read_config(path: &Path) -> Result<KubeadmConfig, Exit> {
-    let mut text = String::new();
-    let read = named::named(path).and_then(|file| file.take(CONFIG_LIMIT).read_to_string(&mut text));
-    if let Err(error) = read {
-        terminal::tell(&format!("error: cannot read {}: {error}\n", files::shown(path)));
-        return Err(Exit::Internal);
-    }
+    let text = read(path)?;
     KubeadmConfig::read(&shown(&path.display().to_string()), &text).map_err(|error| {
         terminal::tell(&format!("error: {error}\n"));
         Exit::InvalidSpec
     })
+}
+
+/// A small file that was named on the command line. One that is longer would be cut in the middle of a value.
+fn read(path: &Path) -> Result<String, Exit> {
+    let mut text = String::new();
+    let read = named::named(path)
+        .and_then(|file| file.take(CONFIG_LIMIT.saturating_add(1)).read_to_string(&mut text));
+    let problem = match read {
+        Ok(length) if length as u64 > CONFIG_LIMIT => format!("it has more than {CONFIG_LIMIT} bytes"),
+        Ok(_) => return Ok(text),
+        Err(error) => error.to_string(),
+    };
+    terminal::tell(&format!("error: cannot read {}: {problem}\n", files::shown(path)));
+    Err(Exit::Internal)
 }
 
 /// Says what was adopted, and what the next plan would do.

@@ -37,6 +37,17 @@ fn what_is_adopted_over_ssh_is_what_is_there() {
     controller.ends(0, &["validate", "spec.yaml"]);
     controller.ends(0, &["plan", "-f", "spec.yaml", "--exit-code"]);
 
+    // The same nodes by an inventory as kubespray has one; the balancer in it is no node.
+    let entries: Vec<String> =
+        PLACES.iter().map(|(name, address)| format!("    {name}: {{ ansible_host: {address} }}\n")).collect();
+    let groups =
+        "  children: { kube_control_plane: { hosts: { 'cp-[1:3]': } }, balancers: { hosts: { lb: } } }\n";
+    let inventory =
+        format!("all:\n  hosts:\n{}    lb: {{ ansible_host: 10.0.0.99 }}\n{groups}", entries.concat());
+    std::fs::write(controller.at("hosts.yaml"), inventory).unwrap();
+    controller.ends(0, &["adopt", "-o", "by-inventory.yaml", "--inventory", "hosts.yaml"]);
+    assert_eq!(std::fs::read_to_string(controller.at("by-inventory.yaml")).unwrap(), spec);
+
     let key = nodes[1].disk("etc/kubernetes/pki/etcd/peer.key");
     let aside = controller.at("peer.key");
     std::fs::copy(&key, &aside).unwrap();

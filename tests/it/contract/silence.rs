@@ -107,7 +107,7 @@ enum Takes {
 const SPEC: [&str; 2] = ["-f", "spec.yaml"];
 
 /// Every option there is. One that is not here fails the test: whoever adds it decides what it takes.
-const OPTIONS: [(&str, Takes); 53] = [
+const OPTIONS: [(&str, Takes); 54] = [
     (
         "--only",
         Takes::Names(&[
@@ -207,6 +207,7 @@ const OPTIONS: [(&str, Takes); 53] = [
     ("--sort", Takes::Else),
     ("--host", Takes::Else),
     ("--sudo", Takes::Else),
+    ("--inventory", Takes::Else),
     ("--kubeadm-config", Takes::Else),
     ("--force", Takes::Else),
     ("--color", Takes::Else),

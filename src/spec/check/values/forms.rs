@@ -58,7 +58,7 @@ pub(crate) fn is_subnet(text: &str) -> bool {
 }
 
 /// What ssh and diallers take as a host, and never as an option.
-pub(super) fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@%-".contains(&byte);
     (1..=253).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(allowed)
 }
