@@ -1,8 +1,8 @@
 //! A static pod started anew by its manifest.
 //!
 //! What enters is a manifest and a word; what leaves is the same manifest, byte for byte, with that word in one annotation of the pod. A kubelet knows a
-//! static pod by the content of its manifest (kubelet config/common.go, `applyDefaults`, hashes it into the pod's UID), so it replaces the pod. The result is
-//! read again, and anything else that would have changed is a refusal. Pure.
+//! static pod by the content of its manifest (kubelet config/common.go, `applyDefaults`, hashes it into the pod's UID), so it replaces the pod. Of several
+//! documents it takes the first; the others stay as they are. The result is read again, and anything else that would have changed is a refusal. Pure.
 
 use std::borrow::Cow;
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Source;
 use crate::yaml::edit::{Text, child, forget, same};
+use crate::yaml::lenient::first_document;
 use crate::yaml::parse;
 use crate::yaml::parse::{Node, Value};
 
@@ -21,7 +22,7 @@ const ANNOTATION: &str = "pki/restarted-by";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum AnnotateError {
     /// It is no text, no YAML, or YAML with features that are not edited.
-    #[error("it is not one YAML document that can be edited")]
+    #[error("it is not YAML that can be edited")]
     NotYaml,
     /// A part of a pod is missing or is something else.
     #[error("it has no usable {part}")]
@@ -43,6 +44,7 @@ pub fn annotate(bytes: &[u8], word: &str) -> Result<Vec<u8>, AnnotateError> {
         return Err(AnnotateError::Lacks { part: "word for the annotation".into() });
     }
     let text = str::from_utf8(bytes).map_err(|_| AnnotateError::NotYaml)?;
+    let (text, rest) = first_document(text);
     let root = read(text)?;
     let lacks = |part: &'static str| AnnotateError::Lacks { part: part.into() };
     let is_pod = child(&root, "kind").is_some_and(|kind| kind.value.value == Value::String("Pod".to_owned()));
@@ -68,7 +70,7 @@ pub fn annotate(bytes: &[u8], word: &str) -> Result<Vec<u8>, AnnotateError> {
     if annotation(&new) != Some(Value::String(word.to_owned())) || !same(&without(root), &without(new)) {
         return Err(AnnotateError::Entangled);
     }
-    Ok(edited.as_bytes().to_vec())
+    Ok([edited.as_bytes(), rest.as_bytes()].concat())
 }
 
 fn read(text: &str) -> Result<Node, AnnotateError> {
@@ -116,6 +118,15 @@ mod tests {
     }
 
     #[test]
+    fn documents_behind_the_first_stay_as_they_are() {
+        for rest in ["---\n", "---\nkind: Pod\nmetadata: {name: b}\n", "...\n}: [ no YAML\n"] {
+            let after = annotated(&format!("---\nkind: Pod\nmetadata:\n  name: etcd\n{rest}"));
+            let head = after.strip_suffix(rest).unwrap();
+            assert_eq!(head.matches("pki/restarted-by").count(), 1, "{after}");
+        }
+    }
+
+    #[test]
     fn another_word_takes_the_place_of_the_first() {
         let before = "kind: Pod\nmetadata:\n  annotations: {a: b}\n  name: etcd\n";
         let once = annotated(before);
@@ -150,7 +161,7 @@ mod tests {
             "kind: Secret\nmetadata: {name: a}\n",
             "kind: Pod\n",
             "kind: Pod\nmetadata: [1]\n",
-            "kind: Pod\nmetadata: {name: a}\n---\nkind: Pod\n",
+            "---\n---\nkind: Pod\nmetadata: {name: a}\n",
             "kind: Pod\nmetadata: &m\n  annotations: &a {b: c}\n  labels: *a\n",
             "kind: Pod\nmetadata: {annotations: 3}\n",
         ] {

@@ -50,6 +50,25 @@ fn container(words: &str) -> ContainerFacts {
 }
 
 #[test]
+fn a_manifest_is_read_as_a_kubelet_reads_it() {
+    let plain = read(APISERVER);
+    let second = "---\nkind: Pod\nmetadata: {name: other}\nspec: {containers: [{name: other, image: o}]}\n";
+    let shapes = [
+        format!("{APISERVER}---\n"),
+        format!("---{APISERVER}---\n"),
+        format!("{APISERVER}{second}"),
+        format!("{APISERVER}---\n}}: [ no YAML\n"),
+        APISERVER.replace("kind: Pod", "kind:\tPod"),
+        APISERVER.replace('\n', "\r\n"),
+    ];
+    for text in &shapes {
+        assert_eq!(read(text), plain, "{text}");
+    }
+    let json = r#"{"kind": "Pod", "metadata": {"name": "etcd"}, "spec": {"containers": [{"name": "etcd", "command": ["etcd", "--name=m"], "image": "etcd:3.4.13-0"}]}}"#;
+    assert_eq!(read(json).container("etcd").unwrap().flags.last("name"), Some("m"));
+}
+
+#[test]
 fn the_component_its_version_and_its_flags_are_read() {
     let facts = read(APISERVER);
     assert_eq!((facts.name.as_deref(), facts.problems.as_slice()), (Some("kube-apiserver"), [].as_slice()));

@@ -17,6 +17,7 @@ use crate::types::non_empty::NonEmpty;
 use crate::types::secret::Secret;
 use crate::x509::{Certificate, PrivateKey, pem};
 use crate::yaml::edit::{Text, child, forget, same};
+use crate::yaml::lenient::first_document;
 use crate::yaml::parse;
 use crate::yaml::parse::{Entry, Node, Value};
 
@@ -121,16 +122,20 @@ fn certificates_pem(certificates: &[Certificate]) -> String {
 
 /// A kubeconfig with its tree.
 struct Read<'a> {
+    /// The document that is read, the first one.
     text: &'a str,
+    /// What stands behind it.
+    rest: &'a str,
     root: Node,
 }
 
 impl<'a> Read<'a> {
     fn of(bytes: &'a [u8]) -> Result<Self, EditError> {
         let text = str::from_utf8(bytes).map_err(|_| EditError::NotYaml)?;
+        let (text, rest) = first_document(text);
         let parsed = parse::parse(&Source::new("kubeconfig", text));
         match parsed.documents.as_slice() {
-            [only] if parsed.problems.is_empty() => Ok(Self { text, root: only.root().clone() }),
+            [only] if parsed.problems.is_empty() => Ok(Self { text, rest, root: only.root().clone() }),
             _ => Err(EditError::NotYaml),
         }
     }
@@ -191,7 +196,11 @@ impl<'a> Read<'a> {
             text = edited;
         }
         self.check(&text, fields)?;
-        Ok(Secret::from(text))
+        // A text that grows leaves its old place behind unwiped.
+        let mut whole = Zeroizing::new(String::with_capacity(text.len().saturating_add(self.rest.len())));
+        whole.push_str(&text);
+        whole.push_str(self.rest);
+        Ok(Secret::from(whole))
     }
 
     /// One field changed or added.

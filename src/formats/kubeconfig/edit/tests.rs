@@ -222,3 +222,16 @@ fn a_new_kubeconfig_is_as_kubeadm_writes_it() {
     let none = NewIdentity { trusted: None, ..identity };
     assert_eq!(create("a", "b", "c", &none).map(|_| ()), Err(EditError::NoTrusted));
 }
+
+#[test]
+fn documents_behind_the_first_stay_as_they_are() {
+    let (old, new) = (made("old"), made("new"));
+    let style = |made: &Made| {
+        let (cert, key) = (b64(made.certificate.to_pem()), b64(made.pem.reveal()));
+        format!("\n    client-certificate-data: {cert}\n    client-key-data: {key}")
+    };
+    for rest in ["---\n", "---\nkind: Config\n}: [\n"] {
+        let text = |made: &Made| kubeconfig(" {server: 'https://c'}", &style(made)) + rest;
+        assert_eq!(edited(&text(&old), &new, &[]).as_ref(), Ok(&text(&new)));
+    }
+}
