@@ -34,7 +34,12 @@ pub(super) fn adopt(draft: &mut Draft, sight: &Evidence<'_>) {
             if let Some(directory) = place {
                 let from = match &directory.link {
                     Some(link) => format!("{link} on {first} is a link to it"),
-                    None => format!("by the flags in the manifests on {first}"),
+                    None => match sight.facts(first).and_then(|facts| facts.static_pod_folder()) {
+                        Some((folder, by)) if folder == directory.path => {
+                            format!("staticPodPath in {by} on {first}")
+                        }
+                        Some(_) | None => format!("by the flags in the manifests on {first}"),
+                    },
                 };
                 draft.comments.say(&["directories", name.as_str()], from);
                 draft.spec.spec.directories.insert(name.clone(), directory.clone());

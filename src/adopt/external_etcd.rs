@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Draft, Evidence, common};
+use crate::desired::flagged::key_beside;
 use crate::profile::detect::API_SERVER;
 use crate::protocol::facts::NodeFacts;
 use crate::spec::check::forms::path_fault;
@@ -98,13 +99,4 @@ fn named(facts: &NodeFacts) -> Option<[String; 3]> {
     let container = manifest.container("kube-apiserver")?;
     let path = |flag: &str| container.host_path(container.flags.last(flag)?);
     Some([path("etcd-cafile")?, path("etcd-certfile")?, path("etcd-keyfile")?])
-}
-
-/// Where the key of a CA would lie.
-fn key_beside(certificate: &str) -> String {
-    match certificate.rsplit_once('.') {
-        Some((stem, "pem")) => format!("{stem}-key.pem"),
-        Some((stem, end)) if !end.contains('/') => format!("{stem}.key"),
-        Some(_) | None => format!("{certificate}.key"),
-    }
 }

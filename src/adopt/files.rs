@@ -5,23 +5,15 @@
 use std::collections::BTreeSet;
 
 use super::{Draft, Evidence, Inventory, common};
-use crate::diff::{Differences, Reason};
+use crate::desired::flagged::PAIRS;
+use crate::diagnostic::escaped;
+use crate::diff::{Differences, Reason, named_certificates};
 use crate::protocol::facts::{FileKind, NodeFacts};
 use crate::spec::check::forms::{is_account, path_fault};
 use crate::spec::types::{Files, KubeconfigFile};
 use crate::types::names::{Address, AuthorityName, IdentityName, NodeName, Target};
 use crate::types::scalars::FileMode;
 use crate::types::storage::{FileSpec, Storage};
-
-/// Which flags name which certificate and its key (Kubernetes 1.20 to 1.34, etcd 3.4 to 3.5).
-const PAIRS: [(&str, &str, &str, &str); 6] = [
-    ("kube-apiserver", "tls-cert-file", "tls-private-key-file", "apiserver"),
-    ("kube-apiserver", "kubelet-client-certificate", "kubelet-client-key", "apiserver-kubelet-client"),
-    ("kube-apiserver", "proxy-client-cert-file", "proxy-client-key-file", "front-proxy-client"),
-    ("kube-apiserver", "etcd-certfile", "etcd-keyfile", "apiserver-etcd-client"),
-    ("etcd", "cert-file", "key-file", "etcd-server"),
-    ("etcd", "peer-cert-file", "peer-key-file", "etcd-peer"),
-];
 
 /// Declares where components really read their certificates.
 pub(super) fn moved(draft: &mut Draft, sight: &Evidence<'_>) {
@@ -65,6 +57,19 @@ fn flag_path(facts: &NodeFacts, program: &str, flag: &str) -> Option<String> {
         let container = manifest.container(program)?;
         container.host_path(container.flags.last(flag)?)
     })
+}
+
+/// Tells of the certificates that flags name and that no setting of the spec is about.
+pub(super) fn left_out(draft: &mut Draft, sight: &Evidence<'_>) {
+    for (name, node) in &sight.survey.desired.nodes {
+        let Some(facts) = sight.facts(name) else { continue };
+        for named in named_certificates(node, facts) {
+            let (path, by) = (escaped(&named.path), escaped(&named.by));
+            draft.remark(format!(
+                "{path} on {name}, named by {by}, is not in this spec: renew it where it comes from"
+            ));
+        }
+    }
 }
 
 /// Declares owners and modes that differ from the layout's, where all nodes have the same ones.

@@ -95,6 +95,14 @@ pub fn begin(found: &[Found], config: Option<&KubeadmConfig>) -> Result<(Draft, 
         }
     }
     let connection = connections(&by_name, &mut nodes);
+    let mut second = Vec::new();
+    for (name, facts) in &facts {
+        for (layout, marker) in detect::further(facts, profile)? {
+            second.push(format!(
+                "{marker} on {name} belongs to a second layout, {layout}, which this spec leaves out: a spec of its own with `profile: {layout}` covers it"
+            ));
+        }
+    }
     let mut draft = Draft {
         spec: ClusterPki {
             api_version: ApiVersion::V1Alpha1,
@@ -109,7 +117,7 @@ pub fn begin(found: &[Found], config: Option<&KubeadmConfig>) -> Result<(Draft, 
         only_from: config.filter(|_| found.is_empty()).map(|config| config.file.clone()),
         comments,
         remarks: BTreeSet::new(),
-        disputes: told.disputes,
+        disputes: told.disputes.into_iter().chain(second).collect(),
         intents: BTreeSet::new(),
         missing: None,
     };

@@ -139,7 +139,7 @@ pub struct Draft {
     comments: Comments,
     /// What was found and cannot be said in a spec, or was deliberately not taken over; worked out anew in each round.
     remarks: BTreeSet<String>,
-    /// What control planes say differently, and is left open.
+    /// What control planes say differently, and is left open, and what the spec leaves out.
     disputes: Vec<String>,
     /// What was intended and is not so.
     intents: BTreeSet<String>,
@@ -263,16 +263,29 @@ pub fn settle(
     config: Option<&KubeadmConfig>,
     now: Timestamp,
 ) -> Result<(Draft, Survey), Vec<ResolveError>> {
+    let roots = survey.desired.roots();
+    let resolved = |spec: &ClusterPki, survey: &Survey, is_settled: bool| {
+        let declared = resolve(spec, profile, &Hints::default(), &roots)?;
+        let mut told = hints(&declared, &survey.observed);
+        // What a spec can say of single files it is to say, so until then they are where the layout has them.
+        if !is_settled {
+            told.files.clear();
+        }
+        let mut desired = resolve(spec, profile, &told, &roots)?;
+        desired.take_named_trust(&survey.observed);
+        Ok::<_, Vec<ResolveError>>(desired)
+    };
+    survey.desired = resolved(&draft.spec, &survey, false)?;
     for _ in 0..ROUNDS {
         let next = adapted(&draft, &Evidence { profile, survey: &survey, config, now });
-        if next.spec == draft.spec {
-            return Ok((next, survey));
-        }
-        let roots = survey.desired.roots();
-        let declared = resolve(&next.spec, profile, &Hints::default(), &roots)?;
-        survey.desired = resolve(&next.spec, profile, &hints(&declared, &survey.observed), &roots)?;
+        let is_settled = next.spec == draft.spec;
         draft = next;
+        if is_settled {
+            break;
+        }
+        survey.desired = resolved(&draft.spec, &survey, false)?;
     }
+    survey.desired = resolved(&draft.spec, &survey, true)?;
     Ok((draft, survey))
 }
 
@@ -284,6 +297,7 @@ fn adapted(draft: &Draft, sight: &Evidence<'_>) -> Draft {
     directories::adopt(&mut next, sight);
     external_etcd::adopt(&mut next, sight);
     files::moved(&mut next, sight);
+    files::left_out(&mut next, sight);
     if next.spec != draft.spec {
         return next;
     }

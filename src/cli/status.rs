@@ -12,7 +12,7 @@ use pki::diff::{Effect, diff};
 use pki::output;
 use pki::output::StatusStyle;
 use pki::output::status_report::Status;
-use pki::profile::detect::{detect, markers};
+use pki::profile::detect::{detect, further, markers};
 use pki::profile::{Profile, foreign};
 use pki::protocol::facts::{Answer, Observed};
 use pki::protocol::file::SpecReference;
@@ -117,6 +117,11 @@ fn without_spec(arguments: &Arguments, global: &Global, now: Timestamp) -> Resul
         ));
         return Err(Exit::Blocked);
     };
+    for (layout, marker) in further(&facts, spec.spec.profile).map_err(|error| internal(&error))? {
+        terminal::tell(&format!(
+            "note: {marker} belongs to a second layout, {layout}; of its files this report has only those that flags and kubeconfigs name\n  help: a spec with `profile: {layout}` covers it\n"
+        ));
+    }
     let node = || Box::new(Local::new(arguments.root.clone(), super::now)) as _;
     let nodes: Hosts = spec.spec.nodes.keys().map(|name| (name.clone(), node())).collect();
     let profile = Profile::load(spec.spec.profile).map_err(|error| internal(&error))?;

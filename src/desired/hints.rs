@@ -7,14 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::desired::flagged::places;
 use crate::desired::{Desired, DesiredNode, Dispute, Disputes, Hints, Origin, Told};
 use crate::formats::manifest::ContainerFacts;
-use crate::protocol::facts::{NodeFacts, Observed};
+use crate::protocol::facts::{FileKind, NodeFacts, Observed};
+use crate::spec::check::forms::{dns_fault, path_fault};
 use crate::spec::types::Role;
 use crate::types::names::{DirectoryName, NodeName};
 use crate::types::scalars::KubernetesVersion;
 use crate::types::storage::Storage;
 
+/// What comes before the cluster's domain in the name under which API servers are called in it.
+const IN_CLUSTER: &str = "kubernetes.default.svc.";
 /// The longest endpoint that is taken: a name and a port.
 const LONGEST_ENDPOINT: usize = 260;
 
@@ -33,9 +37,14 @@ pub fn hints(declared: &Desired, observed: &Observed) -> Hints {
     hints.service_subnet = settled(subnet, "service-ip", "spec.cluster.serviceSubnet", &mut hints.disputes);
     addresses(&seen, declared, &mut hints);
     member_indexes(&seen, &mut hints);
+    let domain = agreement(&masters, Seen::dns_domain);
+    hints.dns_domain = settled(domain, "dns-domain", "spec.cluster.dnsDomain", &mut hints.disputes);
     for seen in &seen {
-        let directories = moved_directories(seen.container("kube-apiserver"), seen.container("etcd"));
-        hints.directories.insert(seen.name.clone(), directories);
+        let mut places = places(seen.wanted, seen.facts);
+        places.directories.extend(seen.pod_folder());
+        hints.directories.insert(seen.name.clone(), places.directories);
+        hints.files.insert(seen.name.clone(), places.files);
+        hints.pods.insert(seen.name.clone(), seen.pods());
     }
     hints
 }
@@ -60,17 +69,34 @@ impl<'a> Seen<'a> {
         self.wanted.roles.contains(&role)
     }
 
-    /// A container of a manifest that the node was asked for, with the manifest's path.
+    /// A container of a static pod, with the path of the pod's manifest. One that could not be read says nothing, and what the others say is not agreed by all.
     fn container_at(&self, program: &str) -> Option<(&'a str, &'a ContainerFacts)> {
-        self.wanted.manifests.iter().find_map(|path| {
-            let (path, seen) = self.facts.files.get_key_value(path)?;
-            // One that could not be read says nothing, and what the others say is not agreed by all.
-            Some((path.as_str(), seen.known().ok()??.content.manifest()?.container(program)?))
-        })
+        // A component that the spec does not give the node is not heard.
+        let is_wanted = self.wanted.manifests.iter().any(|path| program_of(path) == program);
+        let mut pods = self.facts.manifests();
+        is_wanted.then(|| pods.find_map(|(path, pod)| Some((path, pod.container(program)?))))?
     }
 
-    fn container(&self, program: &str) -> Option<&'a ContainerFacts> {
-        Some(self.container_at(program)?.1)
+    /// The manifest of each program that runs in a static pod. Of several the first by name counts: a kubelet starts it first.
+    fn pods(&self) -> BTreeMap<String, String> {
+        let mut pods = BTreeMap::new();
+        for (path, pod) in self.facts.manifests() {
+            for container in &pod.containers {
+                pods.entry(container.component().to_owned()).or_insert_with(|| path.to_owned());
+            }
+        }
+        pods
+    }
+
+    /// The directory of the layout that holds static pods, where the kubelet takes them from another one.
+    fn pod_folder(&self) -> Option<(DirectoryName, String)> {
+        let (folder, _) = self.facts.static_pod_folder()?;
+        let is_folder =
+            self.facts.files.get(&folder).and_then(|seen| seen.known().ok()?)?.kind == FileKind::Directory;
+        let manifest = self.wanted.manifests.first().or(self.wanted.manifests_of_others.keys().next())?;
+        let (own, _) = manifest.rsplit_once('/')?;
+        let (name, _) = self.wanted.directories.iter().find(|(_, directory)| directory.known_as() == own)?;
+        (is_folder && folder != own && path_fault(&folder).is_none()).then(|| (name.clone(), folder))
     }
 
     /// A value with the file that says it.
@@ -101,6 +127,19 @@ impl<'a> Seen<'a> {
     fn service_subnet(&self) -> Option<Told> {
         let (path, container) = self.container_at("kube-apiserver")?;
         Some(self.told(container.flags.last("service-cluster-ip-range")?, path))
+    }
+
+    /// The domain of the cluster's own names, by the issuer of service account tokens or a name in the API server's certificate, as kubeadm writes both.
+    fn dns_domain(&self) -> Option<Told> {
+        let (path, container) = self.container_at("kube-apiserver")?;
+        let issuer = container.flags.all("service-account-issuer").iter();
+        let issued = issuer.filter_map(|url| host_of_url(url)).find_map(|host| host.strip_prefix(IN_CLUSTER));
+        let certificate = container.host_path(container.flags.last("tls-cert-file")?);
+        let held = certificate.as_ref().and_then(|path| self.facts.first_certificate(path));
+        let mut names = held.into_iter().flat_map(|held| &held.facts().names.dns);
+        let named = || Some((names.find_map(|name| name.strip_prefix(IN_CLUSTER))?, certificate.as_deref()?));
+        let (domain, from) = issued.map(|domain| (domain, path)).or_else(named)?;
+        dns_fault(domain, false).is_none().then(|| self.told(domain, from))
     }
 
     fn address(&self) -> Option<Told> {
@@ -233,18 +272,8 @@ fn numbered(entry: &str) -> Option<(&str, &str)> {
     (is_number && address.parse::<IpAddr>().is_ok()).then_some((address, number))
 }
 
-/// Directories that the flags of running components place elsewhere than the profile does (kubeadm's `certificatesDir`).
-fn moved_directories(
-    api_server: Option<&ContainerFacts>,
-    etcd: Option<&ContainerFacts>,
-) -> BTreeMap<DirectoryName, String> {
-    let directory = |container: Option<&ContainerFacts>, flag: &str| {
-        let container = container?;
-        let path = container.host_path(container.flags.last(flag)?)?;
-        path.rsplit_once('/').map(|(directory, _)| directory.to_owned())
-    };
-    [("pki", directory(api_server, "client-ca-file")), ("etcd-pki", directory(etcd, "trusted-ca-file"))]
-        .into_iter()
-        .filter_map(|(name, path)| Some((name.parse().ok()?, path?)))
-        .collect()
+/// What a manifest is called after: `kube-apiserver` of `/etc/kubernetes/manifests/kube-apiserver.yaml`, as kubeadm does.
+pub(super) fn program_of(manifest: &str) -> &str {
+    let name = manifest.rsplit_once('/').map_or(manifest, |(_, name)| name);
+    name.split_once('.').map_or(name, |(stem, _)| stem)
 }

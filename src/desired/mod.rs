@@ -4,7 +4,7 @@
 //! What leaves is [`Desired`]: every file, name, period and owner in the clear, each with the place in the spec that decided it. Pure: the same
 //! input gives the same value. A name whose parts are unknown is kept aside as unresolved and never guessed.
 
-mod named_trust;
+pub(crate) mod named_trust;
 mod resolve;
 mod survey;
 mod template;
@@ -460,9 +460,26 @@ pub struct Hints {
     pub disputed_members: BTreeMap<String, Dispute>,
     /// The number in the names of the members' files, by address, where a layout numbers them.
     pub member_indexes: BTreeMap<String, String>,
+    /// The domain of the cluster's own names, from the API servers' `--service-account-issuer` or certificate.
+    pub dns_domain: Option<Told>,
     /// Each node's directories, where the flags of its components tell.
     pub directories: BTreeMap<NodeName, BTreeMap<DirectoryName, String>>,
+    /// Each node's single files that lie elsewhere than in those directories, by where they would be.
+    pub files: BTreeMap<NodeName, BTreeMap<String, Flagged>>,
+    /// The manifest of each program that runs in a static pod of a node.
+    pub pods: BTreeMap<NodeName, BTreeMap<String, String>>,
 }
+
+/// A file that a flag names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flagged {
+    /// Its path on the node.
+    pub path: String,
+    /// What names it: `--tls-cert-file in /etc/kubernetes/manifests/kube-apiserver.yaml`.
+    pub by: String,
+}
+
+pub(crate) mod flagged;
 
 pub mod hints;
 pub mod request;

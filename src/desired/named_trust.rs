@@ -110,17 +110,34 @@ fn named(facts: &NodeFacts) -> Vec<Named> {
     of_pods.chain(of_kubelets).collect()
 }
 
-/// Whether a path is one of the layout's or the spec's, those of declared consumers among them, or leads to one of them.
+/// Whether a path is one of the layout's or the spec's, those of consumers among them, or leads to one of them.
 fn is_managed(node: &DesiredNode, facts: &NodeFacts, path: &str) -> bool {
-    // What could not be read is not the same file as one that could.
-    let place = |path: &str| Some(facts.files.get(path)?.known().ok()??.resolved.clone());
+    let mut of_consumers = paths_of_consumers(node, |_| true);
+    is_of_layout(node, facts, path) || of_consumers.any(|own| is_same(facts, own, path))
+}
+
+/// The same without the files that nobody but a flag names and that hold the CAs of others besides.
+pub(crate) fn is_of_layout(node: &DesiredNode, facts: &NodeFacts, path: &str) -> bool {
     let own = node.authorities.values().flat_map(paths_of);
     let places = node.identities.values().flat_map(DesiredIdentity::places);
     let leaves = places.flat_map(Storage::files).map(|file| file.path.as_str());
-    let consumers = node.consumers.values().flat_map(BTreeMap::values);
-    let declared = consumers.flat_map(|consumer| &consumer.paths).map(String::as_str);
-    let mut all = own.chain(leaves).chain(declared);
-    all.any(|own| own == path || place(own).is_some_and(|own| Some(own) == place(path)))
+    let declared = paths_of_consumers(node, |consumer| consumer.named_by.is_none());
+    own.chain(leaves).chain(declared).any(|own| is_same(facts, own, path))
+}
+
+fn paths_of_consumers(
+    node: &DesiredNode,
+    which: impl Fn(&&DesiredConsumer) -> bool,
+) -> impl Iterator<Item = &str> {
+    let consumers = node.consumers.values().flat_map(BTreeMap::values).filter(which);
+    consumers.flat_map(|consumer| &consumer.paths).map(String::as_str)
+}
+
+/// Whether two paths are one, or lead to one file.
+fn is_same(facts: &NodeFacts, one: &str, other: &str) -> bool {
+    // What could not be read is not the same file as one that could.
+    let place = |path: &str| Some(facts.files.get(path)?.known().ok()??.resolved.clone());
+    one == other || place(one).is_some_and(|one| Some(one) == place(other))
 }
 
 fn paths_of(copy: &AuthorityCopy) -> impl Iterator<Item = &str> {

@@ -17,6 +17,8 @@ mod finding;
 mod identity;
 mod key_pair;
 mod machine;
+mod named;
+mod pods;
 mod reason;
 mod refused;
 mod request;
@@ -47,6 +49,7 @@ pub use differences::{Differences, Findings};
 pub(crate) use directory::{hidden, own_hop, target};
 pub use finding::{Effect, Finding};
 pub use identity::CertificateHealth;
+pub use named::{NamedCertificate, named_certificates};
 pub use reason::{CopyHeld, Judges, KnownContent, MoveObstacle, NotAsDeclared, Reason, Stray};
 pub use request::waiting_request;
 pub use shared::SharedView;
@@ -88,6 +91,7 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
                     ways::of_state(facts, &desired.snapshots.directory),
                 ];
                 let of_node = of_node.into_iter().flatten().chain(declared::roles(node, facts));
+                let of_node = of_node.chain(pods::notes(node, facts));
                 add(&mut found, Target::Node, name, of_node.collect());
             }
             Some(Answer::Unreachable { reason }) => {
@@ -148,6 +152,8 @@ fn node_differences(
         let (directory, wanted) = paths.iter().find_map(|path| directory::hiding(node, facts, path))?;
         Some(vec![hidden(directory, wanted, name)])
     };
+    let doubts = pods::doubts(node, facts);
+    let doubted = |target: Target, findings: Vec<Finding>| pods::doubted(&doubts, &target, findings);
     for (authority, copy) in &node.authorities {
         let (Some(wanted), Some(view)) =
             (desired.authorities.get(authority), views.authorities.get(authority))
@@ -173,7 +179,7 @@ fn node_differences(
         });
         let copied = copy.copies.values().map(|file| file.path.as_str());
         let paths: Vec<&str> = [&*copy.certificate.path, &*copy.key.path].into_iter().chain(copied).collect();
-        let findings = by_unsafe_ways(&paths, findings);
+        let findings = by_unsafe_ways(&paths, doubted(Target::Authority(authority.clone()), findings));
         add(found, Target::Authority(authority.clone()), name, findings);
     }
     for (identity, wanted) in &node.identities {
@@ -189,12 +195,13 @@ fn node_differences(
         let copied = wanted.copies.values().filter(|copy| copy.keep != Keep::Report);
         let copied = copied.flat_map(|copy| copy.storage.files()).map(|file| file.path.as_str());
         let files: Vec<&str> = files.into_iter().chain(copied).collect();
-        let findings = by_unsafe_ways(&files, findings);
+        let findings = by_unsafe_ways(&files, doubted(Target::Identity(identity.clone()), findings));
         add(found, Target::Identity(identity.clone()), name, findings);
     }
     for (pair, wanted) in &node.key_pairs {
         let findings = hidden(&[&wanted.private.path, &wanted.public.path]);
         let findings = findings.unwrap_or_else(|| key_pair::findings(wanted, facts));
+        let findings = doubted(Target::KeyPair(pair.clone()), findings);
         let findings = by_unsafe_ways(&[&wanted.private.path, &wanted.public.path], findings);
         add(found, Target::KeyPair(pair.clone()), name, findings);
     }

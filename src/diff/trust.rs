@@ -122,6 +122,7 @@ fn place_of_issued(facts: &NodeFacts, ca: &Certificate) -> Option<String> {
             Content::Empty
             | Content::Manifest(_)
             | Content::Kubelet(_)
+            | Content::EtcdConfiguration(_)
             | Content::Directory { .. }
             | Content::Opaque
             | Content::NotRead

@@ -228,6 +228,7 @@ pub(super) fn pem<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a PemFacts, 
         | Content::Kubeconfig(_)
         | Content::Manifest(_)
         | Content::Kubelet(_)
+        | Content::EtcdConfiguration(_)
         | Content::Directory { .. } => {
             Err(Reason::ForeignContent { path: path.to_owned(), wanted: KnownContent::Pem })
         }
@@ -248,6 +249,7 @@ fn kubeconfig<'a>(facts: &'a NodeFacts, path: &str) -> Result<&'a KubeconfigFact
         | Content::Pem(_)
         | Content::Manifest(_)
         | Content::Kubelet(_)
+        | Content::EtcdConfiguration(_)
         | Content::Directory { .. } => {
             Err(Reason::ForeignContent { path: path.to_owned(), wanted: KnownContent::Kubeconfig })
         }
@@ -267,6 +269,7 @@ pub(crate) fn foreign_content(facts: &NodeFacts, path: &str) -> Option<Reason> {
         Content::Empty
         | Content::Manifest(_)
         | Content::Kubelet(_)
+        | Content::EtcdConfiguration(_)
         | Content::Directory { .. }
         | Content::NotRead
         | Content::Unreadable { .. } => None,

@@ -18,11 +18,10 @@ use crate::types::profile_name::ProfileName;
 pub(crate) const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 pub(crate) const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 pub(crate) const ETCD: &str = "/etc/kubernetes/manifests/etcd.yaml";
-/// Asked for along with the others, because all four together name every file of a control plane and are then read only once.
-const CONTROL_PLANE: [&str; 2] = [
-    "/etc/kubernetes/manifests/kube-controller-manager.yaml",
-    "/etc/kubernetes/manifests/kube-scheduler.yaml",
-];
+/// Where kubelets take static pods from unless their configuration says otherwise (kubeadm 1.11 and later).
+const STATIC_PODS: &str = "/etc/kubernetes/manifests";
+/// The kubelet's configuration file, where kubeadm puts it (1.11 and later). It says where static pods are.
+pub(crate) const KUBELET_CONFIGURATION: &str = "/var/lib/kubelet/config.yaml";
 pub(crate) const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 
 /// The question that tells layouts apart.
@@ -42,9 +41,8 @@ pub fn markers() -> Result<ObserveRequest, ProfileError> {
     }
     request.files.insert(API_SERVER.to_owned(), Expect::Manifest);
     request.files.insert(ETCD.to_owned(), Expect::Manifest);
-    for path in CONTROL_PLANE {
-        request.files.insert(path.to_owned(), Expect::Manifest);
-    }
+    request.files.insert(STATIC_PODS.to_owned(), Expect::StaticPods);
+    request.files.insert(KUBELET_CONFIGURATION.to_owned(), Expect::KubeletConfiguration);
     request.files.insert(ADMIN_CONF.to_owned(), Expect::Kubeconfig);
     request.files.insert(KUBELET_CONF.to_owned(), Expect::Kubeconfig);
     Ok(request)
@@ -70,8 +68,11 @@ pub fn layout(facts: &NodeFacts) -> Result<Option<ProfileName>, ProfileError> {
 pub(crate) fn marker(facts: &NodeFacts) -> Result<Option<(ProfileName, String)>, ProfileError> {
     let mut marked = None;
     for name in ProfileName::ALL {
-        let Detect { any, first, .. } = Profile::load(name)?.detect;
-        if let Some(path) = any.into_iter().find(|path| may_be_there(facts, path)) {
+        let Detect { any, first, pods, .. } = Profile::load(name)?.detect;
+        // Layouts that cannot be told by their files are not told by a pod either, and a pod that all of them have tells nothing of a special one.
+        let programs = pods.values().flatten().filter(|_| !any.is_empty() && !first);
+        let pod = programs.filter_map(|program| pod_of(facts, program)).next().map(str::to_owned);
+        if let Some(path) = any.into_iter().find(|path| may_be_there(facts, path)).or(pod) {
             if first {
                 return Ok(Some((name, path)));
             }
@@ -79,6 +80,30 @@ pub(crate) fn marker(facts: &NodeFacts) -> Result<Option<(ProfileName, String)>,
         }
     }
     Ok(marked)
+}
+
+/// The other layouts that a machine has beside its own, each with the path that tells it: the etcd of kubespray or KubeKey beside kubeadm's control plane. A layout that
+/// builds on another one has the files of both.
+///
+/// # Errors
+/// Only if the program was built with a broken profile.
+pub fn further(facts: &NodeFacts, own: ProfileName) -> Result<Vec<(ProfileName, String)>, ProfileError> {
+    let base = Profile::load(own)?.base;
+    let mut found = Vec::new();
+    for name in ProfileName::ALL {
+        let Profile { detect, base: builds_on, .. } = Profile::load(name)?;
+        if name == own || base == Some(name) || builds_on == Some(own) {
+            continue;
+        }
+        let marker = detect.any.into_iter().find(|path| may_be_there(facts, path));
+        found.extend(marker.map(|path| (name, path)));
+    }
+    Ok(found)
+}
+
+/// The manifest of a static pod that runs a program.
+fn pod_of<'f>(facts: &'f NodeFacts, program: &str) -> Option<&'f str> {
+    facts.manifests().find_map(|(path, pod)| pod.container(program).map(|_| path))
 }
 
 /// Unreadable is not absent: a machine on which a marker cannot be read still has the layout.
@@ -94,9 +119,11 @@ fn may_be_there(facts: &NodeFacts, path: &str) -> bool {
 /// # Errors
 /// Only if the program was built with a broken profile.
 pub fn roles(profile: ProfileName, facts: &NodeFacts) -> Result<BTreeSet<Role>, ProfileError> {
-    let Detect { always: mut roles, roles: by_files, .. } = Profile::load(profile)?.detect;
+    let Detect { always: mut roles, roles: by_files, pods, .. } = Profile::load(profile)?.detect;
     let is_seen = |paths: &[String]| paths.iter().any(|path| may_be_there(facts, path));
     roles.extend(by_files.into_iter().filter(|(_, paths)| is_seen(paths)).map(|(role, _)| role));
+    let runs = |programs: &[String]| programs.iter().any(|program| pod_of(facts, program).is_some());
+    roles.extend(pods.into_iter().filter(|(_, programs)| runs(programs)).map(|(role, _)| role));
     if roles.is_empty() {
         roles.insert(Role::Worker);
     }

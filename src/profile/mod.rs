@@ -98,6 +98,8 @@ pub struct Detect {
     pub always: BTreeSet<Role>,
     /// What a machine does where any of these paths is there. One that does nothing is a worker.
     pub roles: BTreeMap<Role, Vec<String>>,
+    /// What a machine does that runs any of these programs in a static pod, whatever the pod's manifest is called.
+    pub pods: BTreeMap<Role, Vec<String>>,
 }
 
 /// A static pod's manifest.

@@ -17,10 +17,12 @@ pub use crate::protocol::live_facts::{
 pub use crate::protocol::unsafe_step::{Met, UnsafeStep, User};
 pub use crate::protocol::visit::VisitState;
 
+use crate::formats::etcd_configuration::EtcdConfiguration;
 use crate::formats::kubeconfig::KubeconfigFacts;
 use crate::formats::kubelet::KubeletFacts;
 use crate::formats::manifest::ManifestFacts;
 use crate::formats::pem_facts::PemFacts;
+use crate::protocol::node_path::beside;
 use crate::protocol::visit::VisitId;
 use crate::types::names::{NodeName, ServiceName};
 use crate::types::place::Place;
@@ -312,6 +314,8 @@ pub enum Content {
     Manifest(ManifestFacts),
     /// The kubelet's configuration file.
     Kubelet(KubeletFacts),
+    /// etcd's configuration file.
+    EtcdConfiguration(EtcdConfiguration),
     /// The names in a directory.
     Directory {
         /// Sorted names.
@@ -370,8 +374,12 @@ pub enum Expect {
     Manifest,
     /// The kubelet's configuration file.
     KubeletConfiguration,
+    /// etcd's configuration file.
+    EtcdConfiguration,
     /// A directory, of which the names are listed.
     Directory,
+    /// A kubelet's folder of static pods: its names are listed, and every file in it is read as a manifest, as a kubelet does whatever it is called.
+    StaticPods,
     /// A symbolic link: where it leads is of interest and not what is there.
     Link,
     /// Text of which only the digest is of interest.
@@ -424,11 +432,29 @@ impl NodeFacts {
         }
     }
 
-    /// The static pod manifests that could be read, by path.
+    /// The static pod manifests that could be read, by path. Where the kubelet's configuration says in which folder they are, those of others count for nothing.
     pub fn manifests(&self) -> impl Iterator<Item = (&str, &ManifestFacts)> {
+        let folder = self.static_pod_folder().map(|(folder, _)| folder);
         let present = self.files.iter().filter_map(|(path, seen)| Some((path.as_str(), seen.known().ok()??)));
-        present.filter_map(|(path, file)| Some((path, file.content.manifest()?)))
+        present.filter_map(move |(path, file)| {
+            let is_read = folder.as_deref().is_none_or(|folder| is_in(path, folder));
+            Some((path, file.content.manifest().filter(|_| is_read)?))
+        })
     }
+
+    /// The folder from which the kubelet takes static pods, as its configuration says, with the file that says so.
+    pub fn static_pod_folder(&self) -> Option<(String, &str)> {
+        self.files.iter().find_map(|(path, seen)| {
+            // One that could not be read says nothing.
+            let Content::Kubelet(kubelet) = &seen.known().ok()??.content else { return None };
+            Some((beside(path, kubelet.static_pod_path.as_ref()?), path.as_str()))
+        })
+    }
+}
+
+/// Whether a path is that of a file in a folder, or the folder itself: a kubelet takes a single file too.
+fn is_in(path: &str, folder: &str) -> bool {
+    path == folder || path.rsplit_once('/').is_some_and(|(parent, _)| parent == folder)
 }
 
 /// Permission bits as people write them: `"0640"`.

@@ -198,6 +198,7 @@ fn lies(path: &str, seen: &Seen<FileFacts>, material: &mut Material) -> DiskEntr
         Content::Empty => DiskEntry::Nothing,
         Content::Manifest(_)
         | Content::Kubelet(_)
+        | Content::EtcdConfiguration(_)
         | Content::Directory { .. }
         | Content::Opaque
         | Content::NotRead

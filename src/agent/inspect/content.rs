@@ -2,6 +2,7 @@
 //!
 //! What enters is bytes and what was expected of them; what leaves is facts without secrets. Pure.
 
+use crate::formats::etcd_configuration::EtcdConfiguration;
 use crate::formats::kubeconfig::KubeconfigFacts;
 use crate::formats::kubelet::KubeletFacts;
 use crate::formats::manifest::ManifestFacts;
@@ -33,6 +34,8 @@ pub(crate) fn classify(bytes: &[u8], expect: Expect) -> (Content, Option<Sha256>
             (Content::Manifest(facts), digest)
         }
         Expect::KubeletConfiguration => (Content::Kubelet(KubeletFacts::read(bytes)), None),
+        // It may hold the token of its cluster.
+        Expect::EtcdConfiguration => (Content::EtcdConfiguration(EtcdConfiguration::read(bytes)), None),
         Expect::Text if contains(bytes, b"-----BEGIN") => {
             let facts = PemFacts::read(bytes);
             let digest = digest_if(!facts.may_hold_keys());
@@ -40,7 +43,7 @@ pub(crate) fn classify(bytes: &[u8], expect: Expect) -> (Content, Option<Sha256>
         }
         // Keys in DER are no text.
         Expect::Text => (Content::Opaque, digest_if(str::from_utf8(bytes).is_ok())),
-        Expect::Directory | Expect::Link => (Content::NotRead, None),
+        Expect::Directory | Expect::StaticPods | Expect::Link => (Content::NotRead, None),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::agent::fs::accounts::Accounts;
 use crate::agent::fs::lookup::{Detail, Lookup, LookupResult, Payload};
 use crate::agent::inspect::snapshot_keys::SnapshotKeys;
 use crate::files::confined::{Listing, Status};
+use crate::formats::etcd_configuration::EtcdConfiguration;
 use crate::formats::manifest;
 use crate::protocol::facts::{
     Content, Expect, FileFacts, NodeFacts, ObserveRequest, Seen, ServedBy, UnsafeStep, not_looked,
@@ -46,7 +47,13 @@ pub(super) fn observe(
             unsafe_steps.insert(path.clone(), step.with_names(|uid| accounts.user(uid)));
         }
         if let Seen::Present(facts) = &seen {
-            for (named, expect) in named_files(&path, &facts.content) {
+            let mut named = vec![(path.clone(), named_files(&path, expect, &facts.content))];
+            if let Content::EtcdConfiguration(configuration) = &facts.content {
+                named.extend(configured(&mut files, &path, configuration));
+            }
+            for (by, (named, expect)) in
+                named.into_iter().flat_map(|(by, named)| named.into_iter().map(move |one| (by.clone(), one)))
+            {
                 if request.files.contains_key(&named) {
                     continue;
                 }
@@ -58,7 +65,7 @@ pub(super) fn observe(
                     }
                     continue;
                 }
-                named_by.entry(named.clone()).or_default().insert(path.clone());
+                named_by.entry(named.clone()).or_default().insert(by);
                 waiting.push_back((named, expect));
             }
         }
@@ -97,6 +104,29 @@ pub(super) fn observe(
     facts
 }
 
+/// Gives what etcd's configuration file at `path` says to the containers that are configured by it, and tells the files that their manifests name now.
+fn configured(
+    files: &mut BTreeMap<String, Seen<FileFacts>>,
+    path: &str,
+    configuration: &EtcdConfiguration,
+) -> Vec<(String, Vec<(String, Expect)>)> {
+    let mut named = Vec::new();
+    if configuration.problem.is_some() {
+        return named;
+    }
+    for (manifest, seen) in files {
+        let Seen::Present(file) = seen else { continue };
+        let Content::Manifest(pod) = &mut file.content else { continue };
+        let mut of_file =
+            pod.containers.iter_mut().filter(|container| container.is_configured_by(path)).peekable();
+        if of_file.peek().is_some() {
+            of_file.for_each(|container| container.configure(&configuration.flags));
+            named.push((manifest.clone(), named_files(manifest, Expect::Manifest, &file.content)));
+        }
+    }
+    named
+}
+
 /// Reads one of the small files that tell of transactions.
 fn record<T: DeserializeOwned>(tree: &impl Lookup, directory: &str, name: &str) -> Seen<T> {
     let path = format!("{}/{name}", directory.trim_end_matches('/'));
@@ -127,7 +157,7 @@ fn see(
 ) -> (Seen<FileFacts>, Option<UnsafeStep>) {
     let want = match expect {
         Expect::Link => Detail::Place,
-        Expect::Directory => Detail::Names,
+        Expect::Directory | Expect::StaticPods => Detail::Names,
         Expect::Certificates
         | Expect::PrivateKey
         | Expect::Pair
@@ -135,6 +165,7 @@ fn see(
         | Expect::Kubeconfig
         | Expect::Manifest
         | Expect::KubeletConfiguration
+        | Expect::EtcdConfiguration
         | Expect::Text => Detail::Bytes,
     };
     let (hops, resolved, status, payload, told) = match tree.look(path, want) {

@@ -4,19 +4,17 @@
 
 mod live;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use live::LOOPBACK_NAME;
 pub use live::live_request;
 
 use crate::desired::DesiredNode;
 use crate::profile::FOREIGN;
+use crate::profile::detect::KUBELET_CONFIGURATION;
 use crate::protocol::facts::{Expect, FileFacts, FileKind, NodeFacts, ObserveRequest, Seen};
 use crate::types::service_kind::ServiceKind;
 use crate::types::storage::Storage;
-
-/// The kubelet's configuration file, where kubeadm puts it (1.11 and later).
-const KUBELET_CONFIGURATION: &str = "/var/lib/kubelet/config.yaml";
 
 /// Where the kubelet keeps the certificate that it makes for its own port, where nobody gave it one (kubelet 1.20, `--cert-dir`).
 pub(crate) const KUBELET_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet.crt";
@@ -112,9 +110,13 @@ fn as_known(node: &DesiredNode, state_directory: &str) -> ObserveRequest {
     if node.services_of(ServiceKind::Kubelet).next().is_some() {
         ask(KUBELET_CERTIFICATE, Expect::Certificates);
     }
+    let manifests = node.manifests.iter().chain(node.manifests_of_others.keys());
+    let pod_folders: BTreeSet<&str> = manifests.filter_map(|path| Some(path.rsplit_once('/')?.0)).collect();
     for directory in node.directories.values() {
-        ask(directory.known_as(), Expect::Directory);
-        ask(&directory.path, Expect::Directory);
+        let holds_pods = pod_folders.contains(directory.known_as());
+        let expect = if holds_pods { Expect::StaticPods } else { Expect::Directory };
+        ask(directory.known_as(), expect);
+        ask(&directory.path, expect);
     }
     for manifest in &node.manifests {
         ask(manifest, Expect::Manifest);

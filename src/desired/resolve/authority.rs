@@ -30,7 +30,12 @@ impl Resolver<'_> {
                 let may_hold_key = self.applies(&entry.key_on, entry.needs, node);
                 let declared =
                     self.spec.authorities.get(authority).and_then(|declared| declared.files.as_ref());
-                if let Some((certificate, key)) = pair(declared.unwrap_or(&entry.files), values) {
+                let files = pair(declared.unwrap_or(&entry.files), values);
+                if let Some((certificate, key)) = files {
+                    let (certificate, key) = match declared {
+                        Some(_) => (certificate, key),
+                        None => (self.placed(name, certificate), self.placed(name, key)),
+                    };
                     let here = entry.copies.iter().filter(|(_, copy)| self.applies(&copy.on, None, node));
                     let mut further: BTreeMap<CopyName, FileSpec> = here
                         .filter_map(|(name, copy)| {

@@ -148,7 +148,10 @@ impl Resolver<'_> {
         let named = subject.as_ref().or(accepted_subjects.first()).cloned();
         let own = (declared.files.as_ref(), declared.kubeconfig.as_ref());
         let storage = match own {
-            (None, None) => entry_storage(&entry.storage, values),
+            (None, None) => {
+                let storage = entry_storage(&entry.storage, values);
+                storage.map(|storage| self.storage_placed(node_name, storage))
+            }
             (files, kubeconfig) => {
                 declared_storage(files, kubeconfig, named.as_ref(), authority.as_ref(), values)
             }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use parts::{first_service_address, kind_by_name, owned_file, split_endpoint};
 
+use super::hints::program_of;
 use super::template::Values;
 use super::{
     Decided, Desired, DesiredDirectory, DesiredHealth, DesiredKeyPair, DesiredNode, DesiredService, Hints,
@@ -23,7 +24,11 @@ use crate::types::certificate::NewKeyAlgorithm;
 use crate::types::duration::Duration;
 use crate::types::names::{AuthorityName, DirectoryName, IdentityName, NodeName, ServiceName};
 use crate::types::scalars::KubernetesVersion;
+use crate::types::storage::{FileSpec, Storage};
 use crate::types::url::bracketed;
+
+/// kubeadm's default (`networking.dnsDomain`).
+const DNS_DOMAIN: &str = "cluster.local";
 
 /// A part of a spec that no node could carry out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -189,12 +194,14 @@ impl<'a> Resolver<'a> {
         let manifests = self.profile.manifests.iter();
         let manifests = manifests
             .filter(|manifest| self.applies(&manifest.on, None, node))
-            .filter_map(|manifest| values.fill(&manifest.path))
+            .filter_map(|manifest| Some(self.pod(name, values.fill(&manifest.path)?)))
             .collect();
         let of_others = self.profile.manifests.iter();
         let of_others = of_others.filter(|manifest| !self.applies(&manifest.on, None, node));
         let manifests_of_others = of_others
-            .filter_map(|manifest| Some((values.fill(&manifest.path)?, *manifest.on.first()?)))
+            .filter_map(|manifest| {
+                Some((self.pod(name, values.fill(&manifest.path)?), *manifest.on.first()?))
+            })
             .collect();
         DesiredNode {
             roles: node.roles.clone(),
@@ -206,7 +213,7 @@ impl<'a> Resolver<'a> {
             authorities: self.authority_copies(name, node, &values, problems),
             consumers: self.consumers(name, node, &values, problems),
             identities: self.identities(name, node, &values, problems),
-            key_pairs: self.key_pairs(node, &values),
+            key_pairs: self.key_pairs(name, node, &values),
             services: self.services(name, node, &values),
             programs: self.programs(name, node, &values),
         }
@@ -268,9 +275,43 @@ impl<'a> Resolver<'a> {
             (None, None, Some(dispute)) => values.dispute("service-ip", dispute),
             (None, None, None) => {}
         }
-        // kubeadm's default; the flag that would tell is the kubelet's, which is not in a manifest.
-        values.set("dns-domain", cluster.dns_domain.as_deref().unwrap_or("cluster.local"));
+        match (&cluster.dns_domain, &self.hints.dns_domain, disputes.get("dns-domain")) {
+            (Some(domain), ..) => values.set("dns-domain", domain),
+            (None, Some(told), _) if told.value != DNS_DOMAIN => {
+                values.set_told("dns-domain", &told.value, told);
+            }
+            (None, None, Some(dispute)) => values.dispute("dns-domain", dispute),
+            (None, Some(_), _) | (None, None, None) => values.set("dns-domain", DNS_DOMAIN),
+        }
         values
+    }
+
+    /// The manifest of what a path of the layout is called after, wherever it runs on the node. What runs nowhere is to be where the layout has it.
+    fn pod(&self, node: &NodeName, path: String) -> String {
+        let pods = self.hints.pods.get(node);
+        pods.and_then(|pods| pods.get(program_of(&path))).cloned().unwrap_or(path)
+    }
+
+    /// A file of the layout, where the flags on the node have it.
+    fn placed(&self, node: &NodeName, file: FileSpec) -> FileSpec {
+        let flagged = self.hints.files.get(node).and_then(|files| files.get(&file.path));
+        match flagged {
+            Some(flagged) => FileSpec { path: flagged.path.clone(), ..file },
+            None => file,
+        }
+    }
+
+    /// The same, of all files of a certificate.
+    fn storage_placed(&self, node: &NodeName, storage: Storage) -> Storage {
+        match storage {
+            Storage::Pair { certificate, key } => {
+                Storage::Pair { certificate: self.placed(node, certificate), key: self.placed(node, key) }
+            }
+            Storage::Kubeconfig { file, server, user, trusts, rotated } => {
+                Storage::Kubeconfig { file: self.placed(node, file), server, user, trusts, rotated }
+            }
+            Storage::Combined { file } => Storage::Combined { file },
+        }
     }
 
     fn directories(
@@ -312,15 +353,17 @@ impl<'a> Resolver<'a> {
 
     fn key_pairs(
         &self,
+        name: &NodeName,
         node: &Node,
         values: &Values,
     ) -> BTreeMap<crate::types::names::KeyPairName, DesiredKeyPair> {
         let entries = self.profile.key_pairs.iter().filter(|(_, entry)| self.applies(&entry.on, None, node));
         entries
-            .filter_map(|(name, entry)| {
+            .filter_map(|(pair, entry)| {
                 let private = owned_file(&entry.private, None, entry.private_mode, values)?;
                 let public = owned_file(&entry.public, None, entry.public_mode, values)?;
-                Some((name.clone(), DesiredKeyPair { private, public }))
+                let (private, public) = (self.placed(name, private), self.placed(name, public));
+                Some((pair.clone(), DesiredKeyPair { private, public }))
             })
             .collect()
     }
@@ -336,7 +379,8 @@ impl<'a> Resolver<'a> {
             if self.applies(&entry.on, None, node) {
                 let mut restart = entry.restart.clone();
                 if let Some(restart) = &mut restart {
-                    restart.static_pod = restart.static_pod.take().and_then(|path| values.fill(&path));
+                    let pod = restart.static_pod.take().and_then(|path| values.fill(&path));
+                    restart.static_pod = pod.map(|path| self.pod(node_name, path));
                 }
                 let service = DesiredService {
                     kind: entry.kind,

@@ -70,6 +70,27 @@ macro_rules! nodes {
                 /// What is wrong with it.
                 problem: String,
             }, reissues: true, |f| write!(f, "{}: {}", escaped(path), escaped(problem));
+            /// A certificate that something names is no part of what is managed.
+            NotManaged {
+                /// Its file.
+                path: String,
+                /// What names it.
+                by: String,
+            }, reissues: false, |f| write!(f, "{} is named by {} and not managed here", escaped(path), escaped(by));
+            /// Two manifests in the folder of static pods describe one component.
+            SecondManifest {
+                /// The second one.
+                path: String,
+                /// The component.
+                service: ServiceName,
+                /// The first one.
+                first: String,
+            }, reissues: false, |f| write!(
+                f,
+                "{} describes {service} too, as {} does; a kubelet reads every file in this folder, whatever its name, and starts one of them",
+                escaped(path),
+                escaped(first)
+            );
             /// The file is empty.
             ZeroLength {
                 /// The file.

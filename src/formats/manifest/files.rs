@@ -20,6 +20,8 @@ pub enum FileUse {
     PublicKeys,
     /// A kubeconfig.
     Kubeconfig,
+    /// etcd's own configuration, in which it finds everything else.
+    EtcdConfiguration,
 }
 
 /// A file of the node that a flag names.
@@ -107,6 +109,9 @@ pub fn is_trust_reader(name: &str) -> bool {
         || flags.any(|(flag, _)| name.strip_suffix(flag).is_some_and(|component| component.ends_with('-')))
 }
 
+/// `--config-file` of etcd, with which it ignores every other flag (etcd 3.4 to 3.6, etcdmain/config.go `parse`). Other programs have a flag of that name too.
+pub(super) const ETCD_CONFIGURATION: &str = "config-file";
+
 /// The files that the container's flags name.
 pub(super) fn named_files(container: &ContainerFacts) -> Vec<NamedFile> {
     let mut found = BTreeSet::new();
@@ -129,6 +134,11 @@ pub(super) fn named_files(container: &ContainerFacts) -> Vec<NamedFile> {
             add(SNI, FileUse::Certificates, certificate);
             add(SNI, FileUse::PrivateKey, key);
         }
+    }
+    if container.component() == "etcd"
+        && let Some(path) = container.flags.last(ETCD_CONFIGURATION)
+    {
+        add(ETCD_CONFIGURATION, FileUse::EtcdConfiguration, path);
     }
     found.into_iter().collect()
 }

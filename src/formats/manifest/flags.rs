@@ -42,9 +42,22 @@ impl Flags {
         matches!(self.last(name), Some("true" | "1" | "t" | "T" | "TRUE" | "True"))
     }
 
+    /// A flag that is given once, unless it is there already.
+    pub(super) fn or_given(&mut self, name: String, value: String) {
+        self.0.entry(name).or_insert_with(|| vec![value]);
+    }
+
     /// All flags, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.0.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
+    }
+}
+
+impl FromIterator<(String, String)> for Flags {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(flags: I) -> Self {
+        let mut all = Self::default();
+        flags.into_iter().for_each(|(name, value)| all.0.entry(name).or_default().push(value));
+        all
     }
 }
 

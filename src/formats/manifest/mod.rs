@@ -2,7 +2,7 @@
 //!
 //! What enters is the bytes of a manifest as they lie on a node, of unknown origin; what leaves is [`ManifestFacts`]: the
 //! containers with their programs, versions, flags and host mounts, and what about the manifest could not be understood. Pure: no files are touched.
-//! Environment variables are never kept and a flag of a program that is not a known component is kept only when it names files,
+//! Of environment variables only etcd's `ETCD_...` are kept, as the flags for which they stand, and a flag of a program that is not a known component is kept only when it names files,
 //! so that a password someone put into a manifest does not reach a plan.
 
 use std::collections::BTreeMap;
@@ -191,6 +191,25 @@ impl ContainerFacts {
         files::named_files(self)
     }
 
+    /// Whether its flags are those of the configuration file at this path of the node, which then are all that count.
+    pub fn is_configured_by(&self, path: &str) -> bool {
+        self.configuration().and_then(|named| self.host_path(named)).as_deref() == Some(path)
+    }
+
+    /// The path in the container of etcd's configuration file, where it has one.
+    pub fn configuration(&self) -> Option<&str> {
+        self.flags.last(files::ETCD_CONFIGURATION).filter(|_| self.component() == "etcd")
+    }
+
+    /// Takes what that file says for its flags.
+    pub(crate) fn configure(&mut self, by_file: &Flags) {
+        let named = self.flags.last(files::ETCD_CONFIGURATION).map(str::to_owned);
+        self.flags = by_file.clone();
+        if let Some(named) = named {
+            self.flags.or_given(files::ETCD_CONFIGURATION.to_owned(), named);
+        }
+    }
+
     /// The component this container is: its program, or its own name when the image decides what is run.
     pub fn component(&self) -> &str {
         self.program.as_deref().unwrap_or(&self.name)
@@ -245,11 +264,13 @@ impl HostMount {
 /// The Kubernetes version that a control plane's manifests tell, by the image tag of its most telling component.
 pub fn kubernetes_version<'facts>(manifests: impl Iterator<Item = &'facts ManifestFacts>) -> Option<String> {
     const COMPONENTS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
-    let containers: BTreeMap<&str, &ContainerFacts> = manifests
-        .flat_map(|manifest| &manifest.containers)
-        .filter(|container| container.version.is_some())
-        .map(|container| (container.component(), container))
-        .collect();
+    let mut containers: BTreeMap<&str, &ContainerFacts> = BTreeMap::new();
+    for container in manifests.flat_map(|manifest| &manifest.containers) {
+        if container.version.is_some() {
+            // Of two manifests of one component, such as one and its backup, a kubelet starts the first.
+            containers.entry(container.component()).or_insert(container);
+        }
+    }
     COMPONENTS.iter().find_map(|component| containers.get(component)?.version.clone())
 }
 
@@ -357,6 +378,7 @@ impl Container {
         problems: &mut Vec<ManifestProblem>,
     ) -> ContainerFacts {
         *withholds |= self.env.iter().any(|variable| flags::may_be_secret(&variable.name, &variable.value));
+        let environment = self.env;
         let words: Vec<String> = self.command.into_iter().chain(self.args).collect();
         let (program, flags) = match flags::read(&words, &self.name) {
             flags::Command::Known { program, flags, withheld } => {
@@ -370,6 +392,10 @@ impl Container {
             }
         };
         let mounts = self.volume_mounts.into_iter().filter_map(|mount| mount.of_host(volumes)).collect();
+        let mut flags = flags;
+        if program.as_deref().unwrap_or(&self.name) == "etcd" {
+            of_environment(environment, &mut flags);
+        }
         ContainerFacts {
             version: version(&self.image),
             name: self.name,
@@ -377,6 +403,16 @@ impl Container {
             image: self.image,
             flags,
             mounts,
+        }
+    }
+}
+
+/// What etcd takes from its environment: each flag that is not given, under its name in capitals (etcd pkg/flags `SetFlagsFromEnv`, all versions).
+fn of_environment(environment: Vec<Variable>, flags: &mut Flags) {
+    for Variable { name, value } in environment {
+        let Some(flag) = name.strip_prefix("ETCD_") else { continue };
+        if !value.is_empty() && !flags::may_be_secret(&name, &value) {
+            flags.or_given(flag.to_ascii_lowercase().replace('_', "-"), value);
         }
     }
 }

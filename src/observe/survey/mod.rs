@@ -1,7 +1,7 @@
 //! From a spec to what should be and what is: resolve, ask the nodes, and resolve again with what they told.
 //!
 //! What enters is a spec, its profile and the nodes behind [`Inspect`]; what leaves is [`Survey`]. It only reads. A node is asked once; only one
-//! whose components say that files lie elsewhere than the profile expects is asked a second time, about those files.
+//! whose components say that files lie elsewhere than the profile expects is asked again, about those files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,6 +21,9 @@ use crate::spec::custom_root::Roots;
 use crate::spec::types::ClusterPki;
 use crate::types::names::NodeName;
 use crate::x509::Sha256;
+
+/// How often nodes are asked again for what they told of before: about the directory that their flags name, and about files that are not in it.
+const ROUNDS: usize = 2;
 
 /// The nodes of a cluster, each behind the reading half of its connection.
 pub type Nodes = BTreeMap<NodeName, Box<dyn Inspect + Send + Sync>>;
@@ -57,8 +60,14 @@ pub fn survey_further<N: Inspect + Sync>(
     let open = questions(&first, nodes, &observed, &mut asked);
     ask(&mut observed, &open, patience);
     let mut desired = resolve(spec, profile, &hints(&first, &observed), roots)?;
-    let open = questions(&desired, nodes, &observed, &mut asked);
-    ask(&mut observed, &open, patience);
+    for _ in 0..ROUNDS {
+        let open = questions(&desired, nodes, &observed, &mut asked);
+        if open.is_empty() {
+            break;
+        }
+        ask(&mut observed, &open, patience);
+        desired = resolve(spec, profile, &hints(&first, &observed), roots)?;
+    }
     for (name, node) in &desired.nodes {
         if let Some(Answer::Facts(facts)) = observed.nodes.get_mut(name) {
             see_through_missing_links(node, facts);

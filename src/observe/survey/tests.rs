@@ -158,3 +158,81 @@ fn what_runs_is_that_of_the_last_look_at_it() {
     assert_eq!(ports_after(look(&[], &[])), [9443], "who was asked for files alone says nothing of ports");
     assert_eq!(ports_after(look(&[7443], &[])), [7443]);
 }
+
+/// A node whose kubelet takes static pods from another folder, where they are called as people like; `usual` holds what was left behind.
+fn node_with_pods(files: &[(&str, &str)]) -> Survey {
+    let text = "apiVersion: pki/v1alpha1\nkind: ClusterPKI\nmetadata: { name: a }\nspec:\n  profile: kubeadm\n  nodes: { cp-1: { address: 10.0.0.11, roles: [control-plane, etcd] } }\n";
+    let spec: ClusterPki = serde_saphyr::from_str(text).unwrap();
+    let mut memory = Memory::new(now());
+    for (path, content) in files {
+        memory = memory.file(path, *content, 0o600);
+    }
+    let nodes = BTreeMap::from([("cp-1".parse().unwrap(), memory)]);
+    survey(&spec, &Profile::load(ProfileName::Kubeadm).unwrap(), &nodes, now(), &Default::default()).unwrap()
+}
+
+const ETCD_POD: &str = "kind: Pod\nmetadata: {name: m}\nspec:\n  containers: [{name: etcd, image: 'etcd:3.5.9-0', command: [etcd, --cert-file=/tls/s.crt, --key-file=/tls/s.key], volumeMounts: [{name: v, mountPath: /tls}]}]\n  volumes: [{name: v, hostPath: {path: /etc/etcd-tls}}]\n";
+
+#[test]
+fn pods_are_known_by_what_they_run_in_the_folder_that_the_kubelet_reads() {
+    let kubelet = "kind: KubeletConfiguration\nstaticPodPath: /etc/kubelet.d/\n";
+    let server = r#"{"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "x", "image": "k:v1.28.3", "command": ["/go-runner", "kube-apiserver", "--secure-port=6443"]}]}}"#;
+    let old = ETCD_POD.replace("/tls/s.", "/tls/old.");
+    let elsewhere = [
+        ("/var/lib/kubelet/config.yaml", kubelet),
+        ("/etc/kubelet.d/10-m.manifest", ETCD_POD),
+        ("/etc/kubelet.d/server", server),
+        ("/etc/kubelet.d/.hidden.yaml", &old),
+        ("/etc/kubelet.d/sub/etcd.yaml", &old),
+        ("/etc/kubernetes/manifests/etcd.yaml", &old),
+    ];
+    let usual =
+        [("/etc/kubernetes/manifests/00.yml", ETCD_POD), ("/etc/kubernetes/manifests/server.json", server)];
+    for (files, folder, etcd, api) in [
+        (&elsewhere[..], "/etc/kubelet.d", "10-m.manifest", "server"),
+        (&usual[..], "/etc/kubernetes/manifests", "00.yml", "server.json"),
+    ] {
+        let survey = node_with_pods(files);
+        let node = &survey.desired.nodes["cp-1"];
+        let pod =
+            |service: &str| node.services[service].restart.as_ref().unwrap().static_pod.clone().unwrap();
+        assert_eq!(pod("etcd"), format!("{folder}/{etcd}"));
+        assert_eq!(pod("kube-apiserver"), format!("{folder}/{api}"));
+        assert!(node.manifests.contains(&format!("{folder}/{etcd}")), "{:?}", node.manifests);
+        assert_eq!(node.directories["manifests"].known_as(), folder);
+        assert_eq!(node.identities["etcd-server"].storage.certificate_path(), "/etc/etcd-tls/s.crt");
+        assert_eq!(
+            survey.observed.nodes["cp-1"].facts().unwrap().kubernetes_version.as_deref(),
+            Some("v1.28.3")
+        );
+    }
+}
+
+#[test]
+fn etcd_has_its_files_where_its_configuration_or_its_environment_says() {
+    let by_file = ETCD_POD.replace(
+        "--cert-file=/tls/s.crt, --key-file=/tls/s.key",
+        "--cert-file=/tls/no.crt, --config-file=/tls/e.yml",
+    );
+    let named_by_environment = ETCD_POD.replace(
+        "--cert-file=/tls/s.crt, --key-file=/tls/s.key], ",
+        "], env: [{name: ETCD_CONFIG_FILE, value: /tls/e.yml}], ",
+    );
+    let by_environment = ETCD_POD.replace(
+        "--cert-file=/tls/s.crt, --key-file=/tls/s.key], ",
+        "--cert-file=/tls/s.crt], env: [{name: ETCD_KEY_FILE, value: /tls/s.key}, {name: ETCD_CERT_FILE, value: /tls/no.crt}], ",
+    );
+    let configuration = "client-transport-security: {cert-file: /tls/s.crt, key-file: /tls/s.key}\n";
+    for pod in [&by_file, &named_by_environment, &by_environment] {
+        let survey = node_with_pods(&[
+            ("/etc/kubernetes/manifests/etcd.yaml", pod),
+            ("/etc/etcd-tls/e.yml", configuration),
+            ("/etc/etcd-tls/s.crt", "x"),
+        ]);
+        let storage = &survey.desired.nodes["cp-1"].identities["etcd-server"].storage;
+        let files: Vec<&str> = storage.files().into_iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(files, ["/etc/etcd-tls/s.crt", "/etc/etcd-tls/s.key"], "{pod}");
+        let facts = survey.observed.nodes["cp-1"].facts().unwrap();
+        assert!(matches!(facts.files["/etc/etcd-tls/s.crt"], Seen::Present(_)));
+    }
+}

@@ -1,4 +1,5 @@
-//! Certificates that programs make for themselves and nobody renews: what they serve, and when it ends.
+//! Certificates that no plan renews: those that programs make for themselves, and those that nothing but a flag names.
+//! What enters is what was seen; what leaves is where each is, and when it ends.
 //!
 //! The kubelet writes `kubelet.crt` for itself when it starts and the file is missing, valid for a year (Kubernetes 1.20.2, cmd/kubelet/app/server.go
 //! InitializeTLS, client-go util/cert GenerateSelfSignedCertKey); kube-controller-manager and kube-scheduler make one in memory at each start (staging/src/k8s.io/apiserver
@@ -7,10 +8,10 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Alarm, CertificateFields, alarm, fields};
+use super::{Alarm, CertificateFields, FindingStatus, alarm, fields};
 use crate::desired::request::KUBELET_CERTIFICATE;
 use crate::desired::{Decided, Desired, DesiredService};
-use crate::diff::Differences;
+use crate::diff::{Differences, Finding, Reason, named_certificates};
 use crate::protocol::facts::{NodeFacts, Observed};
 use crate::types::duration::Duration;
 use crate::types::names::{Address, NodeName, Target};
@@ -30,12 +31,17 @@ pub struct UnmanagedStatus {
     pub node: NodeName,
     /// Where it was seen: ports that serve it, and its file.
     pub seen_at: Vec<String>,
+    /// What names its file, where that is all that is known of it: `--oidc-ca-file in /etc/kubernetes/manifests/kube-apiserver.yaml`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub named_by: Option<String>,
     /// The certificate.
     pub certificate: CertificateFields,
     /// How to get a new one.
     pub renewal: String,
     /// The alarm about its end.
     pub alarm: Option<Alarm>,
+    /// What is to be said about it.
+    pub findings: Vec<FindingStatus>,
 }
 
 /// Those of every node that answered.
@@ -77,11 +83,37 @@ pub(super) fn unmanaged(
                 address: address.clone(),
                 node: name.clone(),
                 seen_at,
+                named_by: None,
                 certificate: fields(certificate, now),
                 renewal: renewal(certificate, wanted),
                 alarm: alarm(certificate, &Decided::built_in(ALARM_BEFORE), now),
+                findings: Vec::new(),
             }));
         }
+        rows.extend(named_certificates(node, facts).into_iter().map(|named| {
+            let address = format!("svc/{}@{name}", named.reader);
+            let reason = Reason::NotManaged { path: named.path.clone(), by: named.by.clone() };
+            let message = reason.to_string();
+            let renewal = format!(
+                "{} is named by {} and not managed here; renew it where it comes from",
+                named.path, named.by
+            );
+            UnmanagedStatus {
+                node: name.clone(),
+                seen_at: vec![named.path],
+                named_by: Some(named.by),
+                certificate: fields(named.certificate, now),
+                renewal,
+                alarm: alarm(named.certificate, &Decided::built_in(ALARM_BEFORE), now),
+                findings: vec![FindingStatus {
+                    address: address.clone(),
+                    finding: Finding::note(reason),
+                    message,
+                    alarm: None,
+                }],
+                address,
+            }
+        }));
     }
     rows
 }

@@ -45,4 +45,20 @@ impl Worklist {
     pub(crate) fn moved(&self, node: &NodeName) -> BTreeSet<String> {
         self.on(node).iter().filter_map(DraftDeed::moved).map(str::to_owned).collect()
     }
+
+    /// Leaves a restart to a person; the same on several nodes is told once.
+    pub(crate) fn leave_restart(&mut self, new: ManualRestart) {
+        let same = |manual: &&mut ManualRestart| {
+            (&manual.service, &manual.reads, &manual.how, &manual.because)
+                == (&new.service, &new.reads, &new.how, &new.because)
+        };
+        match self.restart_yourself.iter_mut().find(same) {
+            Some(manual) => {
+                let further: Vec<NodeName> =
+                    new.nodes.into_iter().filter(|node| !manual.nodes.contains(node)).collect();
+                manual.nodes.extend(further);
+            }
+            None => self.restart_yourself.push(new),
+        }
+    }
 }

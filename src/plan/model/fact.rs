@@ -146,6 +146,7 @@ fn present(file: &FileFacts) -> Fact {
         Content::Empty
         | Content::Manifest(_)
         | Content::Kubelet(_)
+        | Content::EtcdConfiguration(_)
         | Content::Opaque
         | Content::NotRead
         | Content::Unreadable { .. } => Fact::Other { size: file.size, sha256: file.sha256 },

@@ -5,5 +5,6 @@ pub(crate) mod cold_start;
 pub(crate) mod etcd_snapshot;
 pub(crate) mod health_checks;
 pub(crate) mod leadership;
+pub(crate) mod other_pods;
 pub(crate) mod recovered;
 pub(crate) mod restarts;

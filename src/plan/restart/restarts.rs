@@ -16,6 +16,7 @@ use super::cold_start;
 use super::health_checks::calls;
 use super::health_checks::{after_reload, after_restart, await_clients, await_healthy};
 use super::leadership;
+use super::other_pods::other_pods;
 use crate::plan::known::builder::Builder;
 use crate::plan::known::draft_deed::DraftDeed;
 use crate::plan::known::foreign_cas::{self, loads_what_is_dropped, must_not_load};
@@ -44,6 +45,9 @@ pub(crate) fn restarts(builder: &mut Builder<'_>, name: &NodeName, node: &Desire
     // What is only prepared nobody reads.
     for phase in phases.into_iter().filter(|phase| phase.is_of_replacement() && *phase != Phase::Prepare) {
         restarts_in(builder, phase, name, node);
+    }
+    if let Some(facts) = builder.input.survey.observed.nodes.get(name).and_then(|answer| answer.facts()) {
+        other_pods(builder, name, node, facts);
     }
 }
 
@@ -287,20 +291,8 @@ fn restart_by_hand(
     };
     let reads: Vec<String> = reads.iter().cloned().collect();
     let because = because.map(str::to_owned);
-    let same = |manual: &&mut ManualRestart| {
-        manual.service == *service && manual.reads == reads && manual.how == how && manual.because == because
-    };
-    match builder.draft.restart_yourself.iter_mut().find(same) {
-        Some(manual) if manual.nodes.contains(node) => {}
-        Some(manual) => manual.nodes.push(node.clone()),
-        None => builder.draft.restart_yourself.push(ManualRestart {
-            service: service.clone(),
-            nodes: vec![node.clone()],
-            reads,
-            how,
-            because,
-        }),
-    }
+    let (service, nodes) = (service.clone(), vec![node.clone()]);
+    builder.draft.leave_restart(ManualRestart { service, nodes, reads, how, because });
 }
 
 /// Tells that a service is not restarted, and what waits for that.

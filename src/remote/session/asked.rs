@@ -49,10 +49,12 @@ pub(super) enum Refusal {
 pub(super) fn limit(question: &ObserveRequest) -> usize {
     let files = question.files.values().map(|expect| match expect {
         Expect::Link | Expect::Text => 8 * 1024,
-        Expect::KubeletConfiguration => 16 * 1024,
+        Expect::KubeletConfiguration | Expect::EtcdConfiguration => 16 * 1024,
         Expect::PrivateKey | Expect::PublicKey => 32 * 1024,
         Expect::Manifest | Expect::Kubeconfig => 128 * 1024,
         Expect::Directory => LIST_LIMIT * 96,
+        // Ten of the largest manifests, or many more of the usual size.
+        Expect::StaticPods => LIST_LIMIT * 96 + 10 * 128 * 1024,
         // A file of a megabyte is read, and certificates are most of what it can hold.
         Expect::Certificates | Expect::Pair => 1536 * 1024,
     });
@@ -122,9 +124,12 @@ impl Context<'_> {
     /// What can be judged only once all of it is there: that files are named which were not asked for, and ports moved.
     fn check(&self, facts: &NodeFacts) -> Result<(), ()> {
         let mut named: BTreeSet<String> = BTreeSet::new();
-        for (path, seen) in &facts.files {
-            if let Seen::Present(file) = seen {
-                named.extend(named_files(path, &file.content).into_iter().map(|(named, _)| named));
+        let mut waiting: Vec<(String, Expect)> =
+            self.question.files.iter().map(|(path, expect)| (path.clone(), *expect)).collect();
+        while let Some((path, expect)) = waiting.pop() {
+            if let Some(Seen::Present(file)) = facts.files.get(&path) {
+                let further = named_files(&path, expect, &file.content).into_iter();
+                waiting.extend(further.filter(|(path, _)| named.insert(path.clone())));
             }
         }
         let is_asked = |path: &String| self.question.files.contains_key(path) || named.contains(path);
