@@ -133,6 +133,11 @@ fn directories(wanted: &DesiredNode, claims: &[Claim]) -> BTreeMap<DirectoryName
 /// Every file of the layout that a flag names. A certificate comes before its key.
 fn claims(wanted: &DesiredNode, facts: &NodeFacts) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
+    // A manifest of what runs as a unit here is of another cluster, or of another day.
+    let flagged = |program: &str, flag: &str| match is_pod(wanted, program) {
+        true => flagged(facts, program, flag),
+        false => Vec::new(),
+    };
     let mut claim = |expected: &str, named: Vec<Flagged>, only_if_absent: bool, certificate: Option<&str>| {
         let certificate = certificate.map(str::to_owned);
         match claims.iter_mut().find(|claim| claim.expected == expected) {
@@ -143,7 +148,7 @@ fn claims(wanted: &DesiredNode, facts: &NodeFacts) -> Vec<Claim> {
     for (program, certificate_flag, key_flag, name) in PAIRS {
         let storage = wanted.identities.get(name).map(|identity| &identity.storage);
         if let Some(Storage::Pair { certificate, key }) = storage {
-            let named = [flagged(facts, program, certificate_flag), flagged(facts, program, key_flag)];
+            let named = [flagged(program, certificate_flag), flagged(program, key_flag)];
             // One without the other is no pair that could be written.
             if let [certificates, keys] = named
                 && !certificates.is_empty()
@@ -158,28 +163,34 @@ fn claims(wanted: &DesiredNode, facts: &NodeFacts) -> Vec<Claim> {
         if let Some(Storage::Kubeconfig { file, .. }) =
             wanted.identities.get(name).map(|identity| &identity.storage)
         {
-            claim(&file.path, flagged(facts, program, flag), false, None);
+            claim(&file.path, flagged(program, flag), false, None);
         }
     }
     for pair in wanted.key_pairs.values() {
         let all = |flags: &[(&str, &str)]| {
-            flags.iter().flat_map(|(program, flag)| flagged(facts, program, flag)).collect::<Vec<_>>()
+            flags.iter().flat_map(|(program, flag)| flagged(program, flag)).collect::<Vec<_>>()
         };
         claim(&pair.private.path, all(&PRIVATE_KEYS), false, None);
         claim(&pair.public.path, all(&PUBLIC_KEYS), false, None);
     }
     for (program, flag, name) in AUTHORITIES {
         if let Some(copy) = wanted.authorities.get(name) {
-            claim(&copy.certificate.path, flagged(facts, program, flag), true, None);
+            claim(&copy.certificate.path, flagged(program, flag), true, None);
         }
     }
     for (name, copy) in &wanted.authorities {
         let flags = AUTHORITY_KEYS.iter().filter(|(_, _, of)| *of == name.as_str());
-        let named = flags.flat_map(|(program, flag, _)| flagged(facts, program, flag)).collect();
+        let named = flags.flat_map(|(program, flag, _)| flagged(program, flag)).collect();
         claim(&copy.key.path, named, true, Some(&copy.certificate.path));
     }
     claims.retain(|claim| !claim.named.is_empty() || claim.certificate.is_some());
     claims
+}
+
+/// Whether the layout has a component in a static pod.
+fn is_pod(wanted: &DesiredNode, program: &str) -> bool {
+    let restarts = wanted.services.values().filter_map(|service| service.restart.as_ref());
+    restarts.filter_map(|restart| restart.static_pod.as_deref()).any(|path| program_of(path) == program)
 }
 
 /// The files that a flag of a component names, as paths of the node, with what names them.
@@ -197,6 +208,12 @@ fn flagged(facts: &NodeFacts, program: &str, flag: &str) -> Vec<Flagged> {
     let of_node = paths.filter_map(|path| container.host_path(path)).map(|path| tidy(&path));
     let by = format!("--{flag} in {manifest}");
     of_node.filter(|path| path_fault(path).is_none()).map(|path| Flagged { path, by: by.clone() }).collect()
+}
+
+/// What a manifest is called after: `kube-apiserver` of `/etc/kubernetes/manifests/kube-apiserver.yaml`, as kubeadm does.
+pub(super) fn program_of(manifest: &str) -> &str {
+    let name = manifest.rsplit_once('/').map_or(manifest, |(_, name)| name);
+    name.split_once('.').map_or(name, |(stem, _)| stem)
 }
 
 /// Where the key of a CA would lie.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::desired::flagged::places;
+use crate::desired::flagged::{places, program_of};
 use crate::desired::{Desired, DesiredNode, Dispute, Disputes, Hints, Origin, Told};
 use crate::formats::manifest::ContainerFacts;
 use crate::protocol::facts::{FileKind, NodeFacts, Observed};
@@ -270,10 +270,4 @@ fn numbered(entry: &str) -> Option<(&str, &str)> {
     let (address, number) = entry.strip_suffix(".pem")?.split_once("-name-")?;
     let is_number = !number.is_empty() && number.len() < 4 && number.bytes().all(|b| b.is_ascii_digit());
     (is_number && address.parse::<IpAddr>().is_ok()).then_some((address, number))
-}
-
-/// What a manifest is called after: `kube-apiserver` of `/etc/kubernetes/manifests/kube-apiserver.yaml`, as kubeadm does.
-pub(super) fn program_of(manifest: &str) -> &str {
-    let name = manifest.rsplit_once('/').map_or(manifest, |(_, name)| name);
-    name.split_once('.').map_or(name, |(stem, _)| stem)
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use parts::{first_service_address, kind_by_name, owned_file, split_endpoint};
 
-use super::hints::program_of;
+use super::flagged::program_of;
 use super::template::Values;
 use super::{
     Decided, Desired, DesiredDirectory, DesiredHealth, DesiredKeyPair, DesiredNode, DesiredService, Hints,
