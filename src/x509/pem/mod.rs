@@ -50,7 +50,7 @@ pub enum Item {
     CertificateRequest(Option<CertificateRequest>),
     /// `EC PARAMETERS` and other parameters.
     Parameters,
-    /// Another label, escaped: among them `TRUSTED CERTIFICATE`, OpenSSL's own form, which Go skips.
+    /// Another label, escaped: among them `TRUSTED CERTIFICATE`, OpenSSL's own form, which Go skips, and what is written like one in the middle of a line.
     Other(String),
 }
 
@@ -174,7 +174,8 @@ pub fn read_larger(bytes: &[u8]) -> Reading {
         let before = bytes.get(..start).unwrap_or_default();
         let marked = before == BYTE_ORDER_MARK;
         let at_line_start = marked || before.last().is_none_or(|byte| *byte == b'\n');
-        match Block::find(number, bytes.get(start..end).unwrap_or_default()) {
+        let segment = bytes.get(start..end).unwrap_or_default();
+        match Block::find(number, segment) {
             Ok(block) => {
                 // A block whose END line runs into the next BEGIN shares its line as much as the next one does.
                 let runs_on = block.ends_segment && end < bytes.len();
@@ -185,6 +186,11 @@ pub fn read_larger(bytes: &[u8]) -> Reading {
                 }
                 block.read(&mut parameters, &mut reading);
             }
+            // Go and OpenSSL look for blocks at the beginning of lines only. What such a text would hold is nothing that is known.
+            Err(_) if !at_line_start && is_text(before) => {
+                let label = label_of(segment.get(BEGIN.len()..).unwrap_or_default());
+                reading.items.push(Item::Other(label.map(|(label, _)| label).unwrap_or_default()));
+            }
             Err(problem) => reading.problems.push(problem),
         }
     }
@@ -192,6 +198,12 @@ pub fn read_larger(bytes: &[u8]) -> Reading {
         reading.problems.push(PemProblem::TooManyBlocks { blocks: starts.len() });
     }
     reading
+}
+
+/// Whether the line that a BEGIN stands in began with words, and neither with white space alone nor with the END of another block.
+fn is_text(before: &[u8]) -> bool {
+    let line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    !blank(line) && !line.ends_with(DASHES)
 }
 
 /// A file without any BEGIN line: raw DER, nothing, or something else.

@@ -43,6 +43,20 @@ fn two_blocks_on_one_line_are_both_read_and_both_named() {
 }
 
 #[test]
+fn words_that_look_like_a_block_in_the_middle_of_a_line_are_text() {
+    let block = "-----BEGIN A-----\nAAAA\n-----END A-----\n";
+    for text in ["name: -----BEGIN X-----\n", "x -----BEGIN\n", "subject=CN = -----BEGIN A-----, O = b\n\n"] {
+        for (before, after) in [(text, ""), ("", text)] {
+            let whole = format!("{before}{block}{after}");
+            assert_eq!(problems(whole.as_bytes()), Vec::<String>::new(), "{whole}");
+            assert!(others(whole.as_bytes()).contains(&"Other(\"A\")".to_owned()), "{whole}");
+        }
+    }
+    let whole = format!("name: {block}");
+    assert_eq!(read(whole.as_bytes()).problems, [PemProblem::SharesLine { block: 1, label: "A".into() }]);
+}
+
+#[test]
 fn a_byte_order_mark_is_named_once() {
     let text = b"\xef\xbb\xbf-----BEGIN A-----\nAAAA\n-----END A-----\n";
     assert_eq!(others(text), ["Other(\"A\")"]);
