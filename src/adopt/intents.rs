@@ -14,6 +14,7 @@ use crate::types::names::{DirectoryName, NodeName};
 /// Writes into a draft what nodes cannot tell; what they can is found on them.
 pub(super) fn intend(config: &KubeadmConfig, draft: &mut Draft, facts: &BTreeMap<&NodeName, &NodeFacts>) {
     let from = |field: &str| format!("{field} in {}", config.file);
+    draft.intents.extend(config.refused.iter().cloned());
     let tells_version = facts.values().any(|facts| facts.kubernetes_version.is_some());
     if let Some(version) = config.version.filter(|_| !tells_version) {
         draft.spec.spec.kubernetes_version = Some(version);

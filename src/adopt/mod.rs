@@ -124,7 +124,7 @@ pub enum AdoptError {
         name: NodeName,
     },
     /// The configuration names no node, and no other was named.
-    #[error("{0} names no node")]
+    #[error("{0} names no node; add --host for each node, or --root for a directory")]
     NoNode(String),
 }
 

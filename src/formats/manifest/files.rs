@@ -112,6 +112,12 @@ pub fn is_trust_reader(name: &str) -> bool {
 /// `--config-file` of etcd, with which it ignores every other flag (etcd 3.4 to 3.6, etcdmain/config.go `parse`). Other programs have a flag of that name too.
 pub(super) const ETCD_CONFIGURATION: &str = "config-file";
 
+/// Whether a flag of a component names certificates, keys or kubeconfigs.
+pub fn names_files(flag: &str) -> bool {
+    let flag = flag.replace('_', "-");
+    flag == SNI || FLAGS.iter().any(|(known, _)| *known == flag)
+}
+
 /// The files that the container's flags name.
 pub(super) fn named_files(container: &ContainerFacts) -> Vec<NamedFile> {
     let mut found = BTreeSet::new();

@@ -19,7 +19,7 @@ mod flags;
 mod listening;
 
 pub use annotate::{AnnotateError, annotate};
-pub use files::{FileUse, KUBELET_CLIENT_CA, NamedFile, UNNAMEABLE_READER, is_trust_reader};
+pub use files::{FileUse, KUBELET_CLIENT_CA, NamedFile, UNNAMEABLE_READER, is_trust_reader, names_files};
 pub use flags::Flags;
 
 /// What a static pod manifest says.
