@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Draft, Evidence, Inventory, common};
-use crate::desired::DesiredNames;
+use crate::desired::{DesiredIdentity, DesiredNames};
 use crate::diagnostic::is_deceiving;
 use crate::diff::{AuthorityView, Differences};
 use crate::spec::check::forms::dns_fault;
@@ -40,6 +40,9 @@ pub(super) fn adopt(draft: &mut Draft, sight: &Evidence<'_>, differences: &Diffe
         let own: Vec<Own<'_>> = certificates.collect();
         // What kubelets renew by themselves gets its names and usages from the cluster's signer.
         if own.iter().all(|own| own.held.wanted.rotated_by_kubelet) {
+            continue;
+        }
+        if own.iter().any(|own| is_of_another(own, sight)) {
             continue;
         }
         let is_of_members = sight.is_of_members(&name);
@@ -111,25 +114,44 @@ fn issuer(
     }
 }
 
+/// Whether it cannot do what its place is for: the certificate of another place was put there, or one that is good for nobody. It stays a finding.
+fn is_of_another(own: &Own<'_>, sight: &Evidence<'_>) -> bool {
+    let Inventory { node, own: name, wanted, .. } = own.held;
+    let facts = own.certificate.facts();
+    let usages = found_usages(own);
+    if !usages.is_empty() && usages.is_disjoint(&wanted.usages) {
+        return true;
+    }
+    // Go has not looked at the common name of a server since 1.15.
+    if wanted.usages.contains(&Usage::Server) && facts.names.dns.is_empty() && facts.names.ip.is_empty() {
+        return true;
+    }
+    let is_subject_of =
+        |identity: &DesiredIdentity| identity.accepted_subjects.iter().any(|own| facts.subject.is(own));
+    let Some(node) = sight.survey.desired.nodes.get(node) else { return false };
+    let mut others = node.identities.iter().filter(|(other, _)| *other != name);
+    !is_subject_of(wanted) && others.any(|(_, other)| is_subject_of(other))
+}
+
+/// What the certificate may be used as; one that says nothing is good for everything, and what is wanted of it is as good as any.
+fn found_usages(own: &Own<'_>) -> BTreeSet<Usage> {
+    let Some(found) = &own.certificate.facts().extended_key_usages else {
+        return own.held.wanted.usages.clone();
+    };
+    if found.contains(&ExtendedKeyUsage::Any) {
+        return own.held.wanted.usages.clone();
+    }
+    let both = [(ExtendedKeyUsage::ServerAuth, Usage::Server), (ExtendedKeyUsage::ClientAuth, Usage::Client)];
+    let held = both.into_iter().filter(|(extended, _)| found.contains(extended));
+    held.map(|(_, usage)| usage).collect()
+}
+
 /// Other usages than the layout's, alike on all nodes.
 fn usages(draft: &mut Draft, name: &IdentityName, own: &[Own<'_>]) {
     let Some(first) = own.first() else { return };
     let wanted = &first.held.wanted.usages;
-    let found = |own: &Own<'_>| match &own.certificate.facts().extended_key_usages {
-        // Such a certificate is good for everything, and what is wanted of it is as good as any.
-        None => wanted.clone(),
-        Some(found) if found.contains(&ExtendedKeyUsage::Any) => wanted.clone(),
-        Some(found) => {
-            let both = [
-                (ExtendedKeyUsage::ServerAuth, Usage::Server),
-                (ExtendedKeyUsage::ClientAuth, Usage::Client),
-            ];
-            let held = both.into_iter().filter(|(extended, _)| found.contains(extended));
-            held.map(|(_, usage)| usage).collect::<BTreeSet<Usage>>()
-        }
-    };
-    let usages = found(first);
-    if usages != *wanted && !usages.is_empty() && own.iter().all(|own| found(own) == usages) {
+    let usages = found_usages(first);
+    if usages != *wanted && !usages.is_empty() && own.iter().all(|own| found_usages(own) == usages) {
         draft.comments.say(&["certificates", name.as_str(), "usages"], as_on(own));
         draft.certificate(name).usages = Some(usages);
     }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::comments::Comments;
 use super::kubeadm::KubeadmConfig;
 use super::{Draft, Evidence};
-use crate::profile::detect::{ADMIN_CONF, KUBELET_CONF, config};
+use crate::profile::detect::{ADMIN_CONF, KUBELET_CONF, config, own_context};
 use crate::protocol::facts::NodeFacts;
 use crate::spec::check::forms::{dns_fault, is_endpoint, is_subnet};
 use crate::spec::types::Cluster;
@@ -156,7 +156,8 @@ fn shared_addresses(servers: &[Server<'_>]) -> BTreeSet<IpAddr> {
 /// kubeadm writes the control plane endpoint into admin.conf and kubelet.conf. Each node is heard once.
 fn endpoints(facts: &BTreeMap<&NodeName, &NodeFacts>) -> Vec<(String, String)> {
     let told = |node: &NodeName, facts: &NodeFacts, path: &str| {
-        let (cluster, _) = config(facts, path)?.current()?;
+        let config = config(facts, path)?;
+        let cluster = config.clusters.get(&own_context(facts, config)?.cluster)?;
         let endpoint = cluster.server.strip_prefix("https://")?.trim_end_matches('/');
         is_endpoint(endpoint).then(|| (endpoint.to_owned(), format!("the server in {path} on {node}")))
     };

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::desired::{DesiredNode, Flagged};
+use crate::formats::node_path::tidy;
 use crate::protocol::facts::{NodeFacts, Seen};
-use crate::protocol::node_path::tidy;
 use crate::spec::check::forms::path_fault;
 use crate::types::names::DirectoryName;
 use crate::types::storage::Storage;

@@ -13,7 +13,7 @@ use crate::formats::manifest::ContainerFacts;
 use crate::protocol::facts::{FileKind, NodeFacts, Observed};
 use crate::spec::check::forms::{dns_fault, path_fault};
 use crate::spec::types::Role;
-use crate::types::names::{DirectoryName, NodeName};
+use crate::types::names::{AuthorityName, DirectoryName, NodeName};
 use crate::types::scalars::KubernetesVersion;
 use crate::types::storage::Storage;
 
@@ -108,17 +108,19 @@ impl<'a> Seen<'a> {
     /// The host and port that admin.conf talks to, else kubelet.conf: kubeadm writes the control plane endpoint into both.
     fn endpoint(&self) -> Option<Told> {
         let places = self.wanted.identities.values().map(|identity| &identity.storage);
-        let configs: Vec<&str> = places
+        let configs: Vec<(&str, &AuthorityName)> = places
             .filter_map(|place| match place {
-                Storage::Kubeconfig { file, .. } => Some(file.path.as_str()),
+                Storage::Kubeconfig { file, trusts, .. } => Some((file.path.as_str(), trusts)),
                 Storage::Pair { .. } | Storage::Combined { .. } => None,
             })
             .collect();
         ["/admin.conf", "/kubelet.conf"].into_iter().find_map(|name| {
-            let path = configs.iter().find(|path| path.ends_with(name))?;
+            let (path, trusts) = configs.iter().find(|(path, _)| path.ends_with(name))?;
             // One that could not be read says nothing here either.
             let config = self.facts.files.get(*path)?.known().ok()??.content.kubeconfig()?;
-            let (cluster, _) = config.current()?;
+            let ca = self.wanted.authorities.get(*trusts).map(|copy| copy.certificate.path.as_str());
+            let cas = ca.map(|ca| self.facts.certificates(ca)).unwrap_or_default();
+            let cluster = config.clusters.get(&config.own_context(cas)?.1.cluster)?;
             let endpoint = cluster.server.strip_prefix("https://")?.trim_end_matches('/');
             is_endpoint(endpoint).then(|| self.told(endpoint, path))
         })

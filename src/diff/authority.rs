@@ -65,9 +65,10 @@ impl AuthorityCase<'_> {
 
     fn certificate_findings(&self, certificates: &[Certificate]) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if let Some(first) = certificates.first() {
+        if let Some(first) = self.view.on_node(self.node).and_then(<[Certificate]>::first) {
             findings.extend([self.expired(first), self.expires_soon(first), self.not_yet_valid(first)]);
             findings.extend([self.not_a_ca(first), self.differs_between_nodes()]);
+            findings.push(self.signer_not_first(first, certificates));
         }
         findings.extend(bundle_duplicates(certificates));
         findings.extend(self.goes(certificates).map(Some));
@@ -105,6 +106,14 @@ impl AuthorityCase<'_> {
 
     fn not_a_ca(&self, certificate: &Certificate) -> Option<Finding> {
         (!certificate.facts().is_ca()).then(|| Finding::blocks(Reason::NotACa))
+    }
+
+    /// Where nobody signs, the order of a trust file means nothing.
+    fn signer_not_first(&self, own: &Certificate, certificates: &[Certificate]) -> Option<Finding> {
+        let first = certificates.first().filter(|first| *first != own)?;
+        let (path, first, own) = (&self.copy.certificate.path, first.fingerprint(), own.fingerprint());
+        let reason = Reason::SignerNotFirst { path: path.clone(), first: *first, signer: *own };
+        self.view.keys.contains_key(self.node).then(|| Finding::note(reason))
     }
 
     fn differs_between_nodes(&self) -> Option<Finding> {

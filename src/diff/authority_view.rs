@@ -29,7 +29,7 @@ pub struct Staged {
 /// What all nodes together hold of an authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuthorityView {
-    /// The certificates in its file, by node, in the file's order.
+    /// The certificates in its file, by node: the one to which the key belongs, then the others in the file's order.
     pub certificates: BTreeMap<NodeName, Vec<Certificate>>,
     /// SHA-256 of the public key (SPKI) that belongs to its private key, by node.
     pub keys: BTreeMap<NodeName, Sha256>,
@@ -58,12 +58,27 @@ struct Settled {
 }
 
 impl AuthorityView {
-    /// The certificate that signs: the first one of the file on the most nodes, those with the matching key before all others.
+    /// The certificate that signs: the one of the most nodes, those with the matching key before all others.
     pub fn signer(&self) -> Option<&Certificate> {
         self.settled.signer.as_ref()
     }
 
+    /// The CA of a node is the certificate to which its key belongs, wherever it stands in its file; on a node without a key, one to which a key of another node belongs.
+    fn put_own_first(&mut self) {
+        let keys: BTreeSet<Sha256> = self.keys.values().copied().collect();
+        for (node, held) in &mut self.certificates {
+            let fits = |certificate: &Certificate| {
+                let spki = &certificate.facts().key.spki_sha256;
+                self.keys.get(node).map_or_else(|| keys.contains(spki), |key| key == spki)
+            };
+            if let Some(own) = held.iter().position(fits) {
+                held.get_mut(..=own).into_iter().for_each(|upto| upto.rotate_right(1));
+            }
+        }
+    }
+
     fn settle(&mut self) {
+        self.put_own_first();
         let voted = self.voted_signer();
         let firsts = self.certificates.values().filter_map(|held| held.first());
         let extended = firsts.filter(|first| voted.is_some_and(|voted| is_extension(first, voted)));
@@ -191,7 +206,7 @@ fn embedded<'a>(
     facts: &'a NodeFacts,
 ) -> impl Iterator<Item = (&'a AuthorityName, Vec<Certificate>)> {
     node.identities.values().flat_map(DesiredIdentity::managed_places).filter_map(|place| match place {
-        Storage::Kubeconfig { trusts, .. } => Some((trusts, storage_view(place, facts).trusted?)),
+        Storage::Kubeconfig { trusts, .. } => Some((trusts, storage_view(place, node, facts).trusted?)),
         Storage::Pair { .. } | Storage::Combined { .. } => None,
     })
 }

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use crate::desired::{AuthorityCopy, Desired, DesiredAuthority, DesiredIdentity, DesiredNode};
 use crate::protocol::facts::NodeFacts;
 use crate::types::names::{AuthorityName, NodeName};
-use crate::types::scalars::KubernetesVersion;
 use crate::x509::{Certificate, chain};
 
 use super::{AuthorityView, CaRotation, IdentityView};
@@ -36,8 +35,8 @@ pub(super) struct IdentityCase<'a> {
     pub(super) view: &'a IdentityView,
     pub(super) authority: Option<IssuingAuthority<'a>>,
     pub(super) node: &'a NodeName,
-    /// The Kubernetes version of the node, where known.
-    pub(super) version: Option<KubernetesVersion>,
+    /// What should be on that node.
+    pub(super) on: &'a DesiredNode,
     pub(super) facts: &'a NodeFacts,
 }
 

@@ -24,7 +24,7 @@ pub(super) fn of_identity(case: &IdentityCase<'_>, hidden: &Hidden<'_>) -> Vec<F
 
 fn place(case: &IdentityCase<'_>, copy: &DesiredCopy, hidden: &Hidden<'_>) -> Vec<Finding> {
     let paths: Vec<&str> = copy.storage.files().into_iter().map(|file| file.path.as_str()).collect();
-    let view = storage_view(&copy.storage, case.facts);
+    let view = storage_view(&copy.storage, case.on, case.facts);
     if copy.keep == Keep::Report {
         return persons_own(case, copy, &view);
     }

@@ -24,6 +24,7 @@ impl Reason {
             self,
             Reason::KubeletRotates
                 | Reason::KubeletDoesNotRotate
+                | Reason::RotationTurnedOff { .. }
                 | Reason::OtherCredentials { .. }
                 | Reason::Skipped
                 | Reason::Waived { .. }

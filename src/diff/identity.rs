@@ -10,7 +10,9 @@ use crate::x509::chain::{ChainFault, Purpose};
 use crate::x509::{Certificate, ExtendedKeyUsage, KeyAlgorithm};
 
 use super::cases::{IdentityCase, issuers_of};
-use super::{Effect, Finding, Form, Reason, declared, files, is_extension, request, strangers, verifiers};
+use super::{
+    Effect, Finding, Form, Reason, Renewal, declared, files, is_extension, request, strangers, verifiers,
+};
 
 /// How good a certificate with its key is on one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,15 +72,21 @@ impl IdentityCase<'_> {
         findings.extend(files.into_iter().flat_map(|file| files::findings(file, self.facts)));
         let declared = declared::of_identity(self, &findings);
         findings.extend(declared);
-        if self.rotates_by_itself() {
-            if self.is_usable() {
-                leave_to_the_kubelet(&mut findings);
+        match &self.view.renewal {
+            Renewal::ByKubelet if self.is_overdue() => {
+                findings.push(Finding::note(Reason::RotationOverdue));
             }
-        } else if self.wanted.rotated_by_kubelet
-            && self.view.form == Form::Embedded
-            && self.view.certificate.is_some()
-        {
-            findings.push(Finding::note(Reason::KubeletDoesNotRotate));
+            Renewal::ByKubelet if self.is_usable() => leave_to_the_kubelet(&mut findings),
+            Renewal::ByKubelet => {}
+            Renewal::TurnedOff { configuration } => {
+                findings.push(Finding::note(Reason::RotationTurnedOff { path: configuration.clone() }));
+            }
+            Renewal::Planned => {
+                let is_embedded = self.wanted.rotated_by_kubelet && self.view.form == Form::Embedded;
+                if is_embedded && self.view.certificate.is_some() {
+                    findings.push(Finding::note(Reason::KubeletDoesNotRotate));
+                }
+            }
         }
         findings
     }
@@ -87,16 +95,10 @@ impl IdentityCase<'_> {
     fn left_alone(&self, by: OtherCredentials) -> Vec<Finding> {
         let path = self.wanted.storage.certificate_path().to_owned();
         let trust = self.bundle_lacks().map(|lacks| Finding { effect: Effect::Note, ..lacks });
-        trust.into_iter().chain([Finding::note(Reason::OtherCredentials { path, by })]).collect()
-    }
-
-    /// Whether the kubelet renews it: its kubeconfig points at the kubelet's own file, or the file is the kubelet's.
-    fn rotates_by_itself(&self) -> bool {
-        self.wanted.rotated_by_kubelet
-            && match self.view.form {
-                Form::Referenced | Form::Combined => true,
-                Form::Embedded | Form::Pair => false,
-            }
+        let end = self.view.certificate.as_ref();
+        let end = end.and_then(|own| expired(self, own).or_else(|| expires_soon(self, own)));
+        let end = end.map(|end| Finding { effect: Effect::Note, ..end });
+        trust.into_iter().chain(end).chain([Finding::note(Reason::OtherCredentials { path, by })]).collect()
     }
 
     /// Whether a kubelet that shows it would be let in to ask for the next one.
@@ -106,6 +108,18 @@ impl IdentityCase<'_> {
                 && self.view.key == Some(certificate.facts().key.spki_sha256)
         };
         self.view.reasons.is_empty() && self.view.certificate.as_ref().is_some_and(matching)
+    }
+
+    /// Whether the kubelet should have renewed it long ago: it does so after 70 to 90 percent of its life, at a moment drawn by lot (client-go 1.20 to 1.31,
+    /// `util/certificate` `nextRotationDeadline`). Then its requests are not signed, or it does not run.
+    fn is_overdue(&self) -> bool {
+        let Some(certificate) = self.view.certificate.as_ref().filter(|_| self.is_usable()) else {
+            return false;
+        };
+        let facts = certificate.facts();
+        let (life, gone) =
+            (facts.not_after.duration_since(facts.not_before), self.now.duration_since(facts.not_before));
+        gone.as_secs().saturating_mul(100) > life.as_secs().saturating_mul(95)
     }
 
     /// How good what the node holds is, as far as the certificate and its key go.
@@ -319,7 +333,7 @@ fn usages_differ(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<F
 
 fn key_algorithm_differs(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
     // The spec declares it for what is issued here; the kubelet makes its own keys (ECDSA P-256, client-go util/certificate).
-    let declared = case.wanted.key_algorithm.as_ref().filter(|_| !case.rotates_by_itself())?;
+    let declared = case.wanted.key_algorithm.as_ref().filter(|_| case.view.renewal != Renewal::ByKubelet)?;
     let (found, wanted) = (&certificate.facts().key.algorithm, KeyAlgorithm::from(declared.value));
     (*found != wanted).then(|| {
         Finding::due(Reason::KeyAlgorithmDiffers { found: found.clone(), wanted })

@@ -57,7 +57,7 @@ pub use succession::CaRotation;
 pub(crate) use succession::successor_names;
 pub use trust::is_extension;
 pub use unlisted::{Outsider, Seen as SeenOutside, Sighting, Unlisted, unlisted, way_out};
-pub use view::{Form, Identities, IdentityView, storage_view};
+pub use view::{Form, Identities, IdentityView, Renewal, storage_view};
 pub(crate) use view::{foreign_content, in_the_way};
 pub(crate) use ways::{linked_key, safe_way};
 
@@ -185,8 +185,7 @@ fn node_differences(
     for (identity, wanted) in &node.identities {
         let Some(view) = held.get(identity) else { continue };
         let authority = views.known().of(wanted, desired);
-        let version = node.version;
-        let case = cases::IdentityCase { now, wanted, view, authority, node: name, version, facts };
+        let case = cases::IdentityCase { now, wanted, view, authority, node: name, on: node, facts };
         let files: Vec<&str> = wanted.storage.files().into_iter().map(|file| file.path.as_str()).collect();
         let findings = hidden(&files).unwrap_or_else(|| {
             let linked = linked_key(&wanted.storage, facts);

@@ -9,8 +9,8 @@ use crate::desired::DesiredNode;
 use crate::desired::named_trust::is_of_layout;
 use crate::formats::kubeconfig::{Field, KubeconfigFacts};
 use crate::formats::manifest::FileUse;
+use crate::formats::node_path::{beside, tidy};
 use crate::protocol::facts::{Content, NodeFacts};
-use crate::protocol::node_path::{beside, tidy};
 use crate::types::storage::Storage;
 use crate::x509::Certificate;
 

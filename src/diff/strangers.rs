@@ -25,7 +25,7 @@ const SIGNING_FLAG: &str = "cluster-signing-cert-file";
 pub(super) fn findings(case: &AuthorityCase<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let main = &case.copy.certificate.path;
-    let first = case.facts.first_certificate(main);
+    let first = case.view.on_node(case.node).and_then(<[Certificate]>::first);
     let mut told: BTreeSet<&Certificate> = BTreeSet::new();
     for path in [main].into_iter().chain(case.copy.copies.values().map(|file| &file.path)) {
         for certificate in case.facts.certificates(path) {
@@ -61,8 +61,10 @@ fn about(case: &AuthorityCase<'_>, certificate: &Certificate, path: &str, is_fir
         };
         let path = path.to_owned();
         let signs = if is_main { signers(case) } else { Vec::new() };
-        let is_let_in = judges != Judges::Servers || !signs.is_empty();
-        let stray = Stray { fingerprint, subject, path, judges, by, signs };
+        // Nobody is let in by one that has ended: Go and OpenSSL judge the CA's period as well.
+        let ended = Some(certificate.facts().not_after).filter(|end| case.now > *end);
+        let is_let_in = ended.is_none() && (judges != Judges::Servers || !signs.is_empty());
+        let stray = Stray { fingerprint, subject, path, judges, by, signs, ended };
         let reason = Reason::BundleHasStray(Box::new(stray));
         return Some(if is_let_in { Finding::blocks(reason) } else { Finding::note(reason) });
     }
@@ -156,7 +158,7 @@ pub(super) fn in_kubeconfig(case: &IdentityCase<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for place in case.wanted.managed_places() {
         let Storage::Kubeconfig { file, .. } = place else { continue };
-        let trusted = storage_view(place, case.facts).trusted.unwrap_or_default();
+        let trusted = storage_view(place, case.on, case.facts).trusted.unwrap_or_default();
         for ca in trusted.iter().collect::<BTreeSet<&Certificate>>() {
             let leaving = authority.succession.and_then(|going| going.leaving.get(ca.fingerprint()));
             if let Some((_, finding)) = leaving {
@@ -176,6 +178,7 @@ pub(super) fn in_kubeconfig(case: &IdentityCase<'_>) -> Vec<Finding> {
                     judges: Judges::Servers,
                     by: Vec::new(),
                     signs: Vec::new(),
+                    ended: Some(ca.facts().not_after).filter(|end| case.now > *end),
                 };
                 findings.push(Finding::note(Reason::BundleHasStray(Box::new(stray))));
             }

@@ -22,19 +22,19 @@ fn second() -> jiff::SignedDuration {
 }
 
 /// A cluster in which everything is as it should be.
-fn agreement() -> World {
+pub(super) fn agreement() -> World {
     let Survey { desired, observed } = tests::agreement();
     World { desired, observed, now: now() }
 }
 
-struct World {
-    desired: Desired,
-    observed: Observed,
-    now: Timestamp,
+pub(super) struct World {
+    pub(super) desired: Desired,
+    pub(super) observed: Observed,
+    pub(super) now: Timestamp,
 }
 
 impl World {
-    fn node(&mut self, node: &str) -> &mut NodeFacts {
+    pub(super) fn node(&mut self, node: &str) -> &mut NodeFacts {
         match self.observed.nodes.get_mut(node).unwrap() {
             Answer::Facts(facts) => facts,
             Answer::Unreachable { reason } => panic!("{reason}"),
@@ -42,7 +42,7 @@ impl World {
         }
     }
 
-    fn file(&mut self, node: &str, path: &str) -> &mut FileFacts {
+    pub(super) fn file(&mut self, node: &str, path: &str) -> &mut FileFacts {
         match self.node(node).files.get_mut(path).unwrap() {
             Seen::Present(file) => file,
             seen @ (Seen::Absent | Seen::Dangling { .. } | Seen::Looping { .. } | Seen::Unknown { .. }) => {
@@ -51,11 +51,11 @@ impl World {
         }
     }
 
-    fn see(&mut self, node: &str, path: &str, seen: Seen<FileFacts>) {
+    pub(super) fn see(&mut self, node: &str, path: &str, seen: Seen<FileFacts>) {
         self.node(node).files.insert(path.to_owned(), seen);
     }
 
-    fn identity(&mut self, node: &str, name: &str) -> &mut crate::desired::DesiredIdentity {
+    pub(super) fn identity(&mut self, node: &str, name: &str) -> &mut crate::desired::DesiredIdentity {
         self.desired.nodes.get_mut(node).unwrap().identities.get_mut(name).unwrap()
     }
 
@@ -64,7 +64,7 @@ impl World {
     }
 
     /// Every finding, as `ADDRESS effect Reason`; that kubelets do not renew is the one thing to say of a cluster in agreement.
-    fn findings(&self) -> Vec<String> {
+    pub(super) fn findings(&self) -> Vec<String> {
         let differences = diff(&self.desired, &self.observed, self.now);
         let findings = differences.findings.iter().flat_map(|(address, findings)| {
             findings.iter().map(move |finding| (address.to_string(), finding))
@@ -76,7 +76,7 @@ impl World {
     }
 
     /// The findings about one thing.
-    fn of(&self, address: &str) -> Vec<String> {
+    pub(super) fn of(&self, address: &str) -> Vec<String> {
         let prefix = format!("{address} ");
         self.findings().into_iter().filter_map(|line| line.strip_prefix(&prefix).map(str::to_owned)).collect()
     }

@@ -27,7 +27,7 @@ pub(super) fn weak_signature(case: &IdentityCase<'_>, certificate: &Certificate)
     let WeakSignature { hash, is_by_issuer } = signed_weakly(case, certificate)?;
     let effect = match (is_by_issuer, hash) {
         (None, WeakHash::Sha1 | WeakHash::Sha224 | WeakHash::Md5) => Effect::Blocks,
-        (Some(_), WeakHash::Sha1) => since(case.version, WITHOUT_SHA1),
+        (Some(_), WeakHash::Sha1) => since(case.on.version, WITHOUT_SHA1),
         (Some(_), WeakHash::Sha224 | WeakHash::Md5) => Effect::Due,
     };
     let reason = Reason::WeakSignature { hash, is_certain: is_by_issuer.is_some() };
@@ -46,7 +46,7 @@ pub(super) fn signed_weakly(case: &IdentityCase<'_>, certificate: &Certificate) 
 pub(super) fn weak_key(case: &IdentityCase<'_>, certificate: &Certificate) -> Option<Finding> {
     let algorithm = &certificate.facts().key.algorithm;
     let effect = match algorithm {
-        KeyAlgorithm::Rsa { bits } if *bits < SHORTEST_FOR_GO => since(case.version, WITHOUT_SHORT_RSA),
+        KeyAlgorithm::Rsa { bits } if *bits < SHORTEST_FOR_GO => since(case.on.version, WITHOUT_SHORT_RSA),
         KeyAlgorithm::Rsa { bits } if *bits < SHORTEST_FOR_OPENSSL => Effect::Note,
         KeyAlgorithm::Other(_) => Effect::Due,
         KeyAlgorithm::Rsa { .. }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::desired::DesiredIdentity;
-use crate::formats::kubeconfig::{KubeconfigFacts, Material, OtherCredentials, UserFacts, beside};
+use crate::desired::{DesiredIdentity, DesiredNode};
+use crate::formats::kubeconfig::{KubeconfigFacts, Material, OtherCredentials, UserFacts};
+use crate::formats::node_path::beside;
 use crate::formats::pem_facts::{DefectKind, PemDefect, PemFacts};
 use crate::protocol::facts::{Content, FileFacts, FileKind, NodeFacts, Seen};
+use crate::types::certificate::Usage;
 use crate::types::names::IdentityName;
 use crate::types::storage::Storage;
 use crate::x509::{Certificate, Sha256};
@@ -30,6 +32,8 @@ pub struct IdentityView {
     pub trusted: Option<Vec<Certificate>>,
     /// What the user of a kubeconfig proves itself with, where that is no certificate: such a file is nobody's to write a certificate into.
     pub other_credentials: Option<OtherCredentials>,
+    /// Who renews it.
+    pub renewal: Renewal,
     /// Why something is not there or not right, as far as the files themselves show.
     pub reasons: Vec<Reason>,
 }
@@ -50,13 +54,53 @@ pub enum Form {
     Referenced,
 }
 
+/// Who renews a certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Renewal {
+    /// A plan.
+    #[default]
+    Planned,
+    /// The kubelet, by itself.
+    ByKubelet,
+    /// The kubelet would, from its own file, and is told not to by its configuration.
+    TurnedOff {
+        /// The path of the configuration.
+        configuration: String,
+    },
+}
+
+impl Renewal {
+    fn of(wanted: &DesiredIdentity, form: Form, facts: &NodeFacts) -> Self {
+        let is_own_file = match form {
+            Form::Referenced | Form::Combined => wanted.rotated_by_kubelet,
+            Form::Embedded | Form::Pair => false,
+        };
+        if !is_own_file {
+            return Self::Planned;
+        }
+        // `rotateCertificates` is about what the kubelet shows to API servers; what it serves it renews whenever it has asked for one at all (Kubernetes 1.20 to
+        // 1.31, cmd/kubelet/app/server.go and pkg/kubelet/kubelet.go). Without a configuration that was seen, the layout's word counts.
+        let is_client = wanted.usages.contains(&Usage::Client);
+        let is_off = |content: &Content| matches!(content, Content::Kubelet(own) if own.problem.is_none() && !own.rotate_certificates);
+        let off = facts
+            .files
+            .iter()
+            .find(|(_, seen)| matches!(seen.known(), Ok(Some(file)) if is_off(&file.content)));
+        match off.filter(|_| is_client) {
+            Some((configuration, _)) => Self::TurnedOff { configuration: configuration.clone() },
+            None => Self::ByKubelet,
+        }
+    }
+}
+
 /// Gathers what a node holds of an identity.
-pub(super) fn identity_view(wanted: &DesiredIdentity, facts: &NodeFacts) -> IdentityView {
-    storage_view(&wanted.storage, facts)
+pub(super) fn identity_view(wanted: &DesiredIdentity, node: &DesiredNode, facts: &NodeFacts) -> IdentityView {
+    let view = storage_view(&wanted.storage, node, facts);
+    IdentityView { renewal: Renewal::of(wanted, view.form, facts), ..view }
 }
 
 /// Gathers what a node holds in one place of an identity.
-pub fn storage_view(storage: &Storage, facts: &NodeFacts) -> IdentityView {
+pub fn storage_view(storage: &Storage, node: &DesiredNode, facts: &NodeFacts) -> IdentityView {
     let mut view = IdentityView {
         certificate: None,
         chain: Vec::new(),
@@ -64,6 +108,7 @@ pub fn storage_view(storage: &Storage, facts: &NodeFacts) -> IdentityView {
         form: Form::Pair,
         trusted: None,
         other_credentials: None,
+        renewal: Renewal::Planned,
         reasons: Vec::new(),
     };
     match storage {
@@ -75,10 +120,12 @@ pub fn storage_view(storage: &Storage, facts: &NodeFacts) -> IdentityView {
             view.form = Form::Combined;
             view.take_combined_file(facts, &file.path);
         }
-        Storage::Kubeconfig { file, .. } => {
+        Storage::Kubeconfig { file, trusts, .. } => {
+            let ca = node.authorities.get(trusts).map(|copy| copy.certificate.path.as_str());
+            let cas = ca.map(|ca| facts.certificates(ca)).unwrap_or_default();
             view.form = Form::Embedded;
             match kubeconfig(facts, &file.path) {
-                Ok(config) => view.take_kubeconfig(facts, &file.path, config),
+                Ok(config) => view.take_kubeconfig(facts, &file.path, (config, cas)),
                 Err(reason) => view.reasons.push(reason),
             }
         }
@@ -158,7 +205,19 @@ impl IdentityView {
         self.reasons.extend(reasons);
     }
 
-    fn take_kubeconfig(&mut self, facts: &NodeFacts, path: &str, config: &KubeconfigFacts) {
+    fn take_kubeconfig(
+        &mut self,
+        facts: &NodeFacts,
+        path: &str,
+        (config, cas): (&KubeconfigFacts, &[Certificate]),
+    ) {
+        let own = config.own_context(cas).filter(|(name, _)| config.current_context.as_deref() != Some(name));
+        if let Some(user) = own.and_then(|(_, context)| config.users.get(&context.user)) {
+            // It is shown as it is; writing goes to the current context, so nothing is written.
+            self.take_user(facts, path, user);
+            self.other_credentials = Some(OtherCredentials::AnotherCluster);
+            return;
+        }
         let incomplete = config.problems.iter().map(ToString::to_string);
         self.reasons.extend(incomplete.map(|problem| Reason::KubeconfigIncomplete { problem }));
         let Some((cluster, user)) = config.current() else { return };

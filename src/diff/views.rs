@@ -33,8 +33,8 @@ impl Views {
         let of_node = |(name, node): (&NodeName, &DesiredNode)| {
             let facts = observed.nodes.get(name)?.facts()?;
             let held = node.identities.iter();
-            let held =
-                held.map(|(identity, wanted)| (identity.clone(), Arc::new(identity_view(wanted, facts))));
+            let held = held
+                .map(|(identity, wanted)| (identity.clone(), Arc::new(identity_view(wanted, node, facts))));
             Some((name.clone(), held.collect()))
         };
         let identities = desired.nodes.par_iter().filter_map(of_node).collect();

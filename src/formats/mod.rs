@@ -4,4 +4,5 @@ pub mod etcd_configuration;
 pub mod kubeconfig;
 pub mod kubelet;
 pub mod manifest;
+pub mod node_path;
 pub mod pem_facts;

@@ -10,6 +10,7 @@ use crate::diagnostic::log_commands::in_text;
 use crate::diff::Effect;
 use crate::output::status_report::{AlarmState, CertificateFields, Status};
 use crate::protocol::facts::{Answer, Observed, Seen};
+use crate::types::format::in_seconds;
 
 /// The states of `pki_alarm`.
 const EXPIRING: &str = "expiring";
@@ -157,7 +158,7 @@ impl Metrics {
             address,
         ];
         let has_ended = fields.expires < status.as_of;
-        set(&self.not_after, &labels, fields.expires.as_second());
+        set(&self.not_after, &labels, in_seconds(fields.expires));
         set(&self.not_before, &labels, fields.not_before.as_second());
         set(&self.expired, &labels, i64::from(has_ended));
     }

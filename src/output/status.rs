@@ -13,7 +13,7 @@ use crate::output::status_report::{
     AlarmState, CertificateFields, FailedRenewal, FindingStatus, InterruptedRun, NotInUse, PhaseStatus,
     Status, residual,
 };
-use crate::types::format::instant;
+use crate::types::format::{in_utc, instant};
 use crate::types::names::NodeName;
 use crate::x509::Sha256;
 
@@ -165,7 +165,7 @@ fn lines(table: &mut Table) -> String {
 fn dates(certificate: Option<&CertificateFields>, now: Timestamp) -> (String, String) {
     match certificate {
         Some(certificate) => {
-            let expires = certificate.expires.strftime("%Y-%m-%d %H:%M").to_string();
+            let expires = in_utc(certificate.expires).strftime("%Y-%m-%d %H:%M").to_string();
             (expires, left(certificate.expires, now))
         }
         None => ("-".to_owned(), "-".to_owned()),

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::formats::kubeconfig::{KubeconfigFacts, Material};
+use crate::formats::kubeconfig::{ContextFacts, KubeconfigFacts, Material};
+use crate::formats::node_path::beside;
 use crate::profile::{Detect, FOREIGN, Profile, ProfileError};
 use crate::protocol::facts::{Expect, NodeFacts, ObserveRequest, Seen};
 use crate::spec::types::{
@@ -14,6 +15,7 @@ use crate::spec::types::{
 };
 use crate::types::names::{ClusterName, NodeName};
 use crate::types::profile_name::ProfileName;
+use crate::x509::Certificate;
 
 pub(crate) const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 pub(crate) const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
@@ -22,6 +24,10 @@ pub(crate) const ETCD: &str = "/etc/kubernetes/manifests/etcd.yaml";
 const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 /// The kubelet's configuration file, where kubeadm puts it (1.11 and later). It says where static pods are.
 pub(crate) const KUBELET_CONFIGURATION: &str = "/var/lib/kubelet/config.yaml";
+/// The CA of a cluster, where no flag says where it is.
+const CA: &str = "/etc/kubernetes/pki/ca.crt";
+/// The flags that name the CA by which clients are judged, and the one that pods check the API server with.
+const CA_FLAGS: [&str; 2] = ["client-ca-file", "root-ca-file"];
 pub(crate) const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 
 /// The question that tells layouts apart.
@@ -43,6 +49,7 @@ pub fn markers() -> Result<ObserveRequest, ProfileError> {
     request.files.insert(ETCD.to_owned(), Expect::Manifest);
     request.files.insert(STATIC_PODS.to_owned(), Expect::StaticPods);
     request.files.insert(KUBELET_CONFIGURATION.to_owned(), Expect::KubeletConfiguration);
+    request.files.insert(CA.to_owned(), Expect::Certificates);
     request.files.insert(ADMIN_CONF.to_owned(), Expect::Kubeconfig);
     request.files.insert(KUBELET_CONF.to_owned(), Expect::Kubeconfig);
     Ok(request)
@@ -175,7 +182,7 @@ pub fn node_name(facts: &NodeFacts) -> Option<NodeName> {
         let (_, user) = config.current()?;
         let certificate = match &user.certificate {
             Material::Embedded(pem) => pem.certificates.first(),
-            Material::File { path } => facts.first_certificate(path),
+            Material::File { path } => facts.first_certificate(&beside(KUBELET_CONF, path)),
             Material::Absent | Material::Undecodable => None,
         };
         certificate?.facts().subject.common_name()?.strip_prefix("system:node:").map(str::to_owned)
@@ -195,9 +202,19 @@ pub fn node_name(facts: &NodeFacts) -> Option<NodeName> {
 pub(crate) fn cluster_name(facts: &NodeFacts) -> Option<(ClusterName, &'static str)> {
     [ADMIN_CONF, KUBELET_CONF].into_iter().find_map(|path| {
         let config = config(facts, path)?;
-        let context = config.contexts.get(config.current_context.as_ref()?)?;
+        let context = own_context(facts, config)?;
         Some((context.cluster.to_ascii_lowercase().parse().ok()?, path))
     })
+}
+
+/// The context of a kubeconfig that leads to the cluster of the node; none where all lead elsewhere.
+pub(crate) fn own_context<'a>(facts: &NodeFacts, config: &'a KubeconfigFacts) -> Option<&'a ContextFacts> {
+    let named = facts.manifests().flat_map(|(_, manifest)| manifest.named_files());
+    let mut paths: BTreeSet<String> =
+        named.filter(|file| CA_FLAGS.contains(&file.flag.as_str())).map(|file| file.path).collect();
+    paths.insert(CA.to_owned());
+    let cas: Vec<Certificate> = paths.iter().flat_map(|path| facts.certificates(path)).cloned().collect();
+    Some(config.own_context(&cas)?.1)
 }
 
 pub(crate) fn config<'a>(facts: &'a NodeFacts, path: &str) -> Option<&'a KubeconfigFacts> {

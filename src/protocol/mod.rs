@@ -9,7 +9,6 @@ pub mod live_facts;
 pub mod lock;
 pub(crate) mod named_files;
 pub mod node;
-pub(crate) mod node_path;
 pub mod shared_identity;
 pub mod snapshots;
 pub mod state_layout;

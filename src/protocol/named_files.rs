@@ -4,9 +4,9 @@
 //! that answers, and the controller that takes nothing else. Pure.
 
 use super::facts::{Content, Expect};
-use super::node_path::{beside, tidy};
 use crate::formats::kubeconfig::Field;
 use crate::formats::manifest::FileUse;
+use crate::formats::node_path::{beside, tidy};
 
 /// Most names that are listed of one directory.
 pub(crate) const LIST_LIMIT: usize = 4096;

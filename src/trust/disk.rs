@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::material::{CertificateId, Holding, HoldingId, Key, Material};
-use crate::formats::kubeconfig::{KubeconfigFacts, Material as Field, beside};
+use crate::formats::kubeconfig::{KubeconfigFacts, Material as Field};
+use crate::formats::node_path::beside;
 use crate::formats::pem_facts::PemFacts;
 use crate::protocol::facts::{Content, FileFacts, NodeFacts, Seen};
 use crate::types::names::NodeName;
 use crate::types::storage::Storage;
+use crate::x509::Certificate;
 
 /// What lies at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +91,15 @@ pub(crate) struct Disk(BTreeMap<String, DiskEntry>);
 impl Disk {
     /// The disk of a node that told its facts.
     pub(crate) fn of(facts: &NodeFacts, material: &mut Material) -> Self {
-        Self(facts.files.iter().map(|(path, seen)| (path.clone(), lies(path, seen, material))).collect())
+        let mut disk = BTreeMap::new();
+        for (path, seen) in &facts.files {
+            let mut lies = lies(path, seen, material);
+            if let (DiskEntry::File(file), true) = (&mut lies, leads_elsewhere(seen, facts)) {
+                Arc::make_mut(file).other_means = true;
+            }
+            disk.insert(path.clone(), lies);
+        }
+        Self(disk)
     }
 
     pub(crate) fn at(&self, path: &str) -> &DiskEntry {
@@ -204,6 +214,18 @@ fn lies(path: &str, seen: &Seen<FileFacts>, material: &mut Material) -> DiskEntr
         | Content::NotRead
         | Content::Unreadable { .. } => DiskEntry::Unknown,
     }
+}
+
+/// Whether the current context of a kubeconfig leads to another cluster, and another one to that of the node: what is shown and trusted there is nothing to this
+/// cluster.
+fn leads_elsewhere(seen: &Seen<FileFacts>, facts: &NodeFacts) -> bool {
+    // What could not be read leads nowhere that is known, and vouches for nothing.
+    let config = seen.known().ok().flatten().and_then(|file| file.content.kubeconfig());
+    let Some(config) = config.filter(|config| config.contexts.len() > 1) else { return false };
+    let files = facts.files.values().filter_map(|seen| seen.known().ok()??.content.pem());
+    let cas = files.flat_map(|pem| &pem.certificates).filter(|certificate| certificate.facts().is_ca());
+    let cas: Vec<Certificate> = cas.cloned().collect();
+    config.own_context(&cas).is_some_and(|(own, _)| config.current_context.as_deref() != Some(own))
 }
 
 fn of_pem(pem: &PemFacts, material: &mut Material) -> File {

@@ -98,10 +98,17 @@ macro_rules! authorities {
             }, reissues: false, |f| write!(f, "{}, and is not waited for: {}", escaped(needs), escaped(because));
             /// A trust bundle holds a CA certificate that is nobody's of the cluster.
             BundleHasStray(stray: Box<Stray>), reissues: false, |f| {
-                let Stray { fingerprint, subject, path, judges, by, signs } = &**stray;
+                let Stray { fingerprint, subject, path, judges, by, signs, ended } = &**stray;
                 let place = if path.is_empty() { "trust bundle".to_owned() } else { escaped(path) };
                 let (ca, power) = (spelled(subject), power(*judges));
                 let digits = fingerprint.short();
+                if let Some(ended) = ended {
+                    return write!(
+                        f,
+                        "{place} also holds {digits} ({ca}), a CA that is none of this cluster's; it ended {}, so nobody is let in by it",
+                        date(*ended)
+                    );
+                }
                 write!(
                     f,
                     "{place} also holds {digits} ({ca}), a CA that is none of this cluster's: {power}"
@@ -172,6 +179,21 @@ macro_rules! authorities {
                 "{} holds several certificates, and {} signs with it, which takes exactly one: it signs nothing, and does not start again",
                 escaped(path),
                 services(by)
+            );
+            /// The CA certificate to which the key belongs does not stand first in its file.
+            SignerNotFirst {
+                /// The file.
+                path: String,
+                /// The certificate that stands first.
+                first: Sha256,
+                /// The one to which the key belongs.
+                signer: Sha256,
+            }, reissues: false, |f| write!(
+                f,
+                "{} holds {} first, and the key belongs to {}, which signs: kubeadm takes the first one, and fails",
+                escaped(path),
+                first.short(),
+                signer.short()
             );
             /// The spec, or the command line, asks for another CA or key in the place of one that this version does not replace.
             CannotReplace {

@@ -112,18 +112,20 @@ macro_rules! certificates {
                 certificate.short(),
                 key.short()
             );
-            /// The public key file of a key pair does not belong to its private key.
+            /// No public key by which tokens are checked belongs to the private key of a key pair.
             PublicKeyMismatch {
-                /// SHA-256 of the public key (SPKI) in the file.
+                /// SHA-256 of the first public key (SPKI) in the file.
                 public: Sha256,
+                /// SHA-256 of each further one.
+                #[serde(default, skip_serializing_if = "Vec::is_empty")]
+                further: Vec<Sha256>,
                 /// SHA-256 of the public key that belongs to the private key.
                 key: Sha256,
-            }, reissues: false, |f| write!(
-                f,
-                "public key does not match: its file holds {}, the private key belongs to {}",
-                public.short(),
-                key.short()
-            );
+            }, reissues: false, |f| {
+                let held: Vec<String> = [public].into_iter().chain(further).map(Sha256::short).collect();
+                let (held, key) = (held.join(", "), key.short());
+                write!(f, "public key does not match: its file holds {held}, the private key belongs to {key}")
+            };
             /// The private key is not there.
             KeyMissing, reissues: true, |f| f.write_str("private key missing");
             /// The public key of a key pair is not there.

@@ -253,6 +253,13 @@ macro_rules! nodes {
                 /// With what.
                 by: OtherCredentials,
             }, reissues: false, |f| {
+                if *by == OtherCredentials::AnotherCluster {
+                    return write!(
+                        f,
+                        "the current context of {} leads to another cluster; left alone until it is the one of this cluster again",
+                        escaped(path)
+                    );
+                }
                 write!(
                     f,
                     "the credentials in {} come from {by}, not from a certificate; left alone",
@@ -264,6 +271,17 @@ macro_rules! nodes {
             /// The kubelet does not renew it: the kubeconfig embeds the certificate instead of pointing at the kubelet's own file.
             KubeletDoesNotRotate, reissues: false, |f| {
                 f.write_str("embedded in kubelet.conf, so the kubelet does not renew it")
+            };
+            /// The kubelet renews it by itself, and should have long ago.
+            RotationOverdue, reissues: false, |f| f.write_str(
+                "the kubelet should have renewed it by itself, and has not: look at its log, and for requests that wait (`kubectl get csr`)",
+            );
+            /// The kubelet would renew it, and its configuration says that it does not.
+            RotationTurnedOff {
+                /// The path of the configuration.
+                path: String,
+            }, reissues: false, |f| {
+                write!(f, "the kubelet does not renew it: `rotateCertificates` is off in {}", escaped(path))
             };
             /// The way to it leads through a link that somebody else decides about.
             UnsafeLink {

@@ -1,5 +1,6 @@
 //! What a reason tells of a CA that is nobody's of the cluster: which one it is, and what its owner can do.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,9 @@ pub struct Stray {
     /// The services that sign with that file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signs: Vec<ServiceName>,
+    /// When it ended; none while it can still vouch for somebody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
 }
 
 /// What the owner of a foreign CA can do.

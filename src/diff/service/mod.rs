@@ -15,7 +15,7 @@ use crate::types::duration::Duration;
 use crate::types::names::IdentityName;
 use crate::types::scalars::KubernetesVersion;
 
-use super::view::{Form, file};
+use super::view::{Renewal, file};
 use super::{Finding, Identities, Reason};
 
 /// How long before the end of an API server's own certificate in memory its restart is called for. It lives a year from the start (1.20; longer since k8s#130047).
@@ -101,7 +101,7 @@ impl ServiceCase<'_> {
     /// The files behind something that is read, but for what is seen better in another way: what is served by a handshake, and what the reader writes itself.
     fn paths(&self, what: &What) -> Vec<&str> {
         let of_identity = |identity: &IdentityName| match self.node.identities.get(identity) {
-            Some(wanted) if !self.is_written_by_reader(identity, wanted) => {
+            Some(wanted) if !self.is_written_by_reader(identity) => {
                 wanted.storage.files().into_iter().map(|file| file.path.as_str()).collect()
             }
             Some(_) | None => Vec::new(),
@@ -137,8 +137,8 @@ impl ServiceCase<'_> {
         self.live.endpoints.iter().any(serving)
     }
 
-    fn is_written_by_reader(&self, identity: &IdentityName, wanted: &DesiredIdentity) -> bool {
-        wanted.rotated_by_kubelet && self.held.get(identity).is_some_and(|held| held.form != Form::Embedded)
+    fn is_written_by_reader(&self, identity: &IdentityName) -> bool {
+        self.held.get(identity).is_some_and(|held| held.renewal == Renewal::ByKubelet)
     }
 
     /// When a file changed last. A copy that keeps the time of its original is no older than the certificate in it.

@@ -103,8 +103,7 @@ pub(super) fn views(
             let hidden = files.iter().any(|file| directory::hiding(node, facts, &file.path).is_some());
             let Some(view) = held.get(name).and_then(|held| held.get(identity)) else { continue };
             let authority = authorities.of(wanted, desired);
-            let version = node.version;
-            let case = IdentityCase { now, wanted, view, authority, node: name, version, facts };
+            let case = IdentityCase { now, wanted, view, authority, node: name, on: node, facts };
             let standing = if hidden { CertificateHealth::Barred } else { case.standing() };
             let certificate = view.certificate.clone().filter(|_| !hidden);
             views.entry(identity.clone()).or_default().insert(name.clone(), (standing, certificate));

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::formats::pem_facts::PemFacts;
+use crate::x509::Certificate;
 use crate::yaml::lenient;
 
 pub mod edit;
@@ -82,6 +83,8 @@ pub enum OtherCredentials {
     Token,
     /// A user name and password.
     Password,
+    /// What is shown to another cluster, to which the current context leads; one that leads to this cluster is in the file too.
+    AnotherCluster,
 }
 
 /// A cluster and the user that is shown to it.
@@ -110,14 +113,6 @@ pub enum Material {
     },
     /// In the kubeconfig, but it is not base64.
     Undecodable,
-}
-
-/// A path that a kubeconfig names is absolute, or begins in the kubeconfig's own directory.
-pub fn beside(kubeconfig: &str, named: &str) -> String {
-    match kubeconfig.rsplit_once('/') {
-        Some((directory, _)) if !named.starts_with('/') => format!("{directory}/{named}"),
-        Some(_) | None => named.to_owned(),
-    }
 }
 
 /// One of the named lists of a kubeconfig.
@@ -225,6 +220,23 @@ pub enum KubeconfigProblem {
     },
 }
 
+impl ClusterFacts {
+    /// Whether the server is one that these CA certificates vouch for; none where that cannot be told from the kubeconfig alone.
+    fn is_checked_with(&self, cas: &[Certificate]) -> Option<bool> {
+        if cas.is_empty() {
+            return None;
+        }
+        match &self.authority {
+            Material::Embedded(trusted) if trusted.certificates.is_empty() => None,
+            Material::Embedded(trusted) => {
+                Some(trusted.certificates.iter().any(|trusted| cas.contains(trusted)))
+            }
+            Material::Absent if self.insecure => Some(false),
+            Material::Absent | Material::File { .. } | Material::Undecodable => None,
+        }
+    }
+}
+
 impl UserFacts {
     /// What it proves itself with, where that is no certificate. Beside a certificate the others do not count: an API server takes the certificate first, so that is
     /// the identity which ends.
@@ -245,6 +257,7 @@ impl fmt::Display for OtherCredentials {
             Self::Program => "a program (exec or auth-provider)",
             Self::Token => "a token",
             Self::Password => "a user name and password",
+            Self::AnotherCluster => "another cluster",
         })
     }
 }
@@ -287,6 +300,18 @@ impl KubeconfigFacts {
     pub fn current(&self) -> Option<(&ClusterFacts, &UserFacts)> {
         let context = self.contexts.get(self.current_context.as_ref()?)?;
         Some((self.clusters.get(&context.cluster)?, self.users.get(&context.user)?))
+    }
+
+    /// The context, by its name, that leads to the cluster with these CA certificates: the current one, unless that one leads elsewhere for certain; then
+    /// the first one that leads there, and none where none does.
+    pub fn own_context(&self, cas: &[Certificate]) -> Option<(&str, &ContextFacts)> {
+        let (current, context) = self.contexts.get_key_value(self.current_context.as_ref()?)?;
+        let leads = |context: &ContextFacts| self.clusters.get(&context.cluster)?.is_checked_with(cas);
+        if leads(context) != Some(false) {
+            return Some((current, context));
+        }
+        let own = self.contexts.iter().find(|(_, context)| leads(context) == Some(true));
+        own.map(|(name, context)| (name.as_str(), context))
     }
 
     /// What stays wrong with it when its current context gets another certificate, key and CA: with that, a renewal would be for nothing, and due again at once.

@@ -242,3 +242,32 @@ proptest! {
         KubeconfigFacts::read(&bytes).named_files();
     }
 }
+
+#[test]
+fn the_context_of_a_cluster_is_told_by_its_ca_certificates() {
+    let (ours, _) = pair("kubernetes");
+    let (other, _) = pair("kubernetes");
+    let data = |certificate: &str| format!("certificate-authority-data: {}", STANDARD.encode(certificate));
+    let config = |current: &str, dev: &str, own: &str| {
+        read(&format!(
+            "kind: Config\nclusters:\n- {{ name: dev, cluster: {{ server: 'https://dev', {dev} }} }}\n- {{ name: prod, cluster: {{ server: 'https://prod', {own} }} }}\n\
+             contexts:\n- {{ name: dev, context: {{ cluster: dev, user: a }} }}\n- {{ name: prod, context: {{ cluster: prod, user: a }} }}\n\
+             current-context: {current}\nusers:\n- {{ name: a, user: {{}} }}\n"
+        ))
+    };
+    let cas = PemFacts::read(ours.as_bytes()).certificates;
+    let own = |current: &str, dev: &str, own: &str| {
+        config(current, dev, own).own_context(&cas).map(|(name, _)| name.to_owned())
+    };
+    let (ours, other) = (data(&ours), data(&other));
+    let (prod, dev) = (Some("prod".to_owned()), Some("dev".to_owned()));
+    assert_eq!(own("prod", &other, &ours), prod);
+    assert_eq!(own("dev", &other, &ours), prod, "one name for two CAs: keys decide");
+    assert_eq!(own("dev", "insecure-skip-tls-verify: true", &ours), prod);
+    assert_eq!(own("dev", &ours, &ours), dev, "two ways to one cluster");
+    assert_eq!(own("dev", "certificate-authority: ca.crt", &ours), dev, "what is in the file is not known");
+    assert_eq!(own("dev", "tls-server-name: dev", &ours), dev, "its CA is one of the machine's");
+    assert_eq!(own("dev", &other, &other), None);
+    let unknown = config("dev", &other, &ours);
+    assert_eq!(unknown.own_context(&[]).map(|(name, _)| name), Some("dev"), "nothing to compare with");
+}

@@ -17,9 +17,10 @@ pub use rotation::{PhaseStatus, RotationStatus};
 pub use unmanaged::UnmanagedStatus;
 
 use crate::desired::{Decided, Desired, DesiredIdentity};
-use crate::diff::{AuthorityView, Differences, Effect, Finding, FindingAlarm, Form, Reason};
+use crate::diff::{AuthorityView, Differences, Effect, Finding, FindingAlarm, Reason, Renewal};
 use crate::protocol::facts::{NodeFacts, Observed, VisitState};
 use crate::types::duration::Duration;
+use crate::types::format::serialize_instant;
 use crate::types::names::{Address, AuthorityName, ClusterName, NodeName, Target};
 use crate::types::profile_name::ProfileName;
 use crate::types::scalars::KubernetesVersion;
@@ -283,6 +284,7 @@ pub struct CertificateFields {
     /// The beginning of its life.
     pub not_before: Timestamp,
     /// The end of its life.
+    #[serde(serialize_with = "serialize_instant")]
     pub expires: Timestamp,
     /// What is left of its life, in seconds; negative once it has ended.
     pub residual_time: i64,
@@ -335,7 +337,7 @@ impl Status {
                     .authority
                     .as_ref()
                     .is_some_and(|authority| is_external(desired, authority, authorities.get(authority)));
-                let by_kubelet = identity.rotated_by_kubelet && view.form != Form::Embedded;
+                let by_kubelet = view.renewal == Renewal::ByKubelet;
                 certificates.push(CertificateStatus {
                     address: address.to_string(),
                     name: name.to_string(),

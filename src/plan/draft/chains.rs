@@ -54,7 +54,7 @@ pub(crate) fn build(
         let kept = wanted.copies.values().filter(|copy| copy.keep != Keep::Report);
         for place in kept.map(|copy| &copy.storage).chain([&wanted.storage]) {
             let Storage::Pair { certificate: file, .. } = place else { continue };
-            let view = storage_view(place, facts);
+            let view = storage_view(place, node, facts);
             let is_outdated =
                 |held: &Certificate| is_extension(held, &signer) && (is_made || *held != signer);
             let Some(former) = view.chain.iter().find(|held| is_outdated(held)) else { continue };

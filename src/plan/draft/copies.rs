@@ -38,7 +38,7 @@ pub(crate) fn of_identity(
     let barred = findings.iter().any(|finding| matches!(finding.effect, Effect::Blocks | Effect::Unknown));
     for copy in wanted.copies.values() {
         let storage = &copy.storage;
-        let view = Arc::new(storage_view(storage, facts));
+        let view = Arc::new(storage_view(storage, node, facts));
         if copy.keep == Keep::Report {
             let current = certificate.filter(|held| view.certificate.as_ref() == Some(held));
             if let (Some(held), Some(_)) = (current, &renewed) {

@@ -10,6 +10,7 @@ use super::{copies, shared};
 use crate::desired::DesiredNode;
 use crate::diff::{Effect, Finding, IdentityView};
 use crate::formats::kubeconfig::{KubeconfigFacts, Material};
+use crate::formats::node_path::beside;
 use crate::plan::known::builder::Builder;
 use crate::plan::rotation::holds::is_waited_for;
 use crate::plan::rotation::split_ca::issued_by_the_other;
@@ -90,7 +91,7 @@ fn is_read_by_no_kubelet(case: &Case<'_>, builder: &Builder<'_>) -> bool {
 fn kubelets_own_file(case: &Case<'_>) -> Option<Storage> {
     let Storage::Kubeconfig { file, rotated: Some(path), .. } = case.storage else { return None };
     let (_, user) = case.kubeconfig().and_then(KubeconfigFacts::current)?;
-    let is_it = |material: &Material| matches!(material, Material::File { path: named, .. } if named == path);
+    let is_it = |material: &Material| matches!(material, Material::File { path: named } if beside(&file.path, named) == *path);
     // One that could not be read is not the kubelet's to go on with; that is a finding, which blocks.
     let is_there = matches!(case.facts.files.get(path).map(Seen::known), Some(Ok(Some(_))));
     (is_there && is_it(&user.certificate) && is_it(&user.key))

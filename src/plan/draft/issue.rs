@@ -6,6 +6,7 @@
 use super::case::{Case, NotIssued};
 use super::{chains, external};
 use crate::diff::{Finding, Reason};
+use crate::formats::kubeconfig::OtherCredentials;
 use crate::plan::known::builder::Builder;
 use crate::plan::known::signer::Signer;
 use crate::plan::{BACKDATE, Deed, Issue, Why};
@@ -35,6 +36,14 @@ pub(crate) fn write_new(case: &Case<'_>, builder: &mut Builder<'_>, reasons: Vec
 fn other_credentials(case: &Case<'_>) -> Option<NotIssued> {
     let by = case.view.other_credentials?;
     let path = case.storage.certificate_path();
+    if by == OtherCredentials::AnotherCluster {
+        return Some(NotIssued::Elsewhere(
+            format!(
+                "the current context of {path} leads to another cluster, so no certificate is written into it"
+            ),
+            format!("make the context of this cluster the current one in {path} on {} first", case.name),
+        ));
+    }
     Some(NotIssued::Elsewhere(
         format!("the credentials in {path} come from {by}, so no certificate is written into it"),
         format!(

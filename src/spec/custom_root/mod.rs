@@ -282,7 +282,7 @@ pub fn period_fault(
     longest: Option<(&str, Timestamp)>,
 ) -> Option<RootFault> {
     let facts = certificate.facts();
-    let day = |instant: Timestamp| instant.strftime("%Y-%m-%d").to_string();
+    let day = crate::types::format::date;
     let (from, until) = (day(facts.not_before), day(facts.not_after));
     if now > facts.not_after {
         let message = format!("the root expired {until}");

@@ -39,7 +39,7 @@ pub(crate) const ROOT_ONLY: [&str; 4] = [
 ];
 
 /// Scenarios in which there is nothing that pki does, and why.
-const NOTHING_TO_DO: [(&str, &str); 26] = [
+const NOTHING_TO_DO: [(&str, &str); 27] = [
     ("in-agreement", "nothing is wrong"),
     ("version-1.31", "nothing is wrong with another version"),
     ("worker", "nothing is wrong with another role"),
@@ -53,6 +53,7 @@ const NOTHING_TO_DO: [(&str, &str); 26] = [
     ("leaf-outlives-ca", "a leaf that ends after its CA is noted: it works until the CA ends"),
     ("leaf-refused-by-openssl", "what the programs of the cluster take is left alone"),
     ("kubelet-current", "the kubelet renews its own certificate"),
+    ("kubeconfig-of-another-cluster", "what would be written would go to the current context"),
     ("ca-key-on-worker", "a key is never deleted by itself"),
     ("stray-ca", "trust is never dropped by itself"),
     ("kubeconfig-without-user", "a kubeconfig that leads nowhere is not guessed at: a person moves it away"),

@@ -281,6 +281,61 @@ fn what_differs_on_one_node_alone_stays_a_finding() {
 }
 
 #[test]
+fn what_lies_in_the_place_of_something_else_is_not_adopted() {
+    let on_all = |commands: &str| format!("for node in \"${{NODES[@]}}\"; do {commands}; done");
+    let copied = |from: &str, to: &str| {
+        let of = |ending: &str| format!("cp -p $node/$PKI/{from}.{ending} $node/$PKI/{to}.{ending}");
+        on_all(&format!("{}; {}", of("crt"), of("key")))
+    };
+    for (commands, identity) in [
+        (copied("apiserver-kubelet-client", "apiserver"), "apiserver"),
+        (copied("apiserver", "apiserver-kubelet-client"), "apiserver-kubelet-client"),
+        (copied("front-proxy-client", "apiserver-etcd-client"), "apiserver-etcd-client"),
+        (
+            on_all("cp -p $node/$KUBERNETES/scheduler.conf $node/$KUBERNETES/controller-manager.conf"),
+            "controller-manager.conf",
+        ),
+        (
+            on_all(
+                "issue $node/$PKI/etcd/server $node/$PKI/etcd/ca /CN=$node $CA_STARTS 20271121234434Z extendedKeyUsage=serverAuth,clientAuth",
+            ),
+            "etcd-server",
+        ),
+    ] {
+        let cluster = kubeadm(&commands);
+        let (text, said) = adopt(cluster.path(), &NODES, &THEN);
+        assert!(!text.contains(&format!("\n    {identity}:\n")), "{identity}: {text}");
+        let (_, left) = said.split_once("Not adopted, because it is not to stay so:\n").unwrap();
+        assert!(left.contains(&format!("{identity}@cp-1")), "{identity}: {said}");
+        let output =
+            pki(cluster.path(), &[&["plan", "-f", "adopted.yaml", "--format", "json"][..], &THEN].concat());
+        assert!(stdout(&output).contains(&format!("{identity}@cp-1")), "{identity}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn a_kubeconfig_into_which_another_cluster_was_merged_tells_of_its_own() {
+    for trust in
+        ["insecure-skip-tls-verify: true", "certificate-authority-data: $(base64 -w0 \"$work/other.crt\")"]
+    {
+        let cluster = kubeadm(&format!(
+            "new_ca \"$work/other\" kubernetes; for node in \"${{NODES[@]}}\"; do sed -i \
+             -e \"s#^clusters:#&\\n- name: dev\\n  cluster: {{ server: 'https://dev:6443', {trust} }}#\" \
+             -e 's/^contexts:/&\\n- name: dev\\n  context: {{ cluster: dev, user: dev }}/' -e 's/^current-context:.*/current-context: dev/' \
+             -e 's/^users:/&\\n- name: dev\\n  user: {{ token: t }}/' $node/$KUBERNETES/admin.conf; done"
+        ));
+        let text = agrees(cluster.path(), &NODES, &THEN);
+        assert!(text.contains("metadata: { name: prod-eu1 }"), "{text}");
+        assert!(text.contains("controlPlaneEndpoint: \"api.prod-eu1.example:6443\""), "{text}");
+        assert!(!text.contains("\n    admin.conf:\n"), "{text}");
+        assert!(
+            text.contains("the current context of /etc/kubernetes/admin.conf leads to another cluster"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_ca_whose_key_is_on_no_node_is_external() {
     let cluster = kubeadm("rm cp-*/$PKI/ca.key");
     let text = agrees(cluster.path(), &NODES, &THEN);
@@ -439,7 +494,12 @@ fn what_is_no_kubeadm_configuration_is_refused() {
     for (text, exit, part) in [
         ("kind: Pod\n", 65, "holds no ClusterConfiguration"),
         ("kind: ClusterConfiguration\n---\nkind: [\n", 65, "at line "),
-        ("kind: ClusterConfiguration\n", 3, "names no node"),
+        (
+            "kind: ClusterConfiguration\n",
+            3,
+            "names no node; add --host for each node, or --root for a directory",
+        ),
+        ("kind: ClusterConfiguration\napiServer:\n\tcertSANs: []\n", 65, "at line 3: a tab cannot indent"),
     ] {
         std::fs::write(folder.path().join("x.yaml"), text).unwrap();
         let output = pki(folder.path(), &["adopt", "--kubeadm-config", "x.yaml"]);
@@ -467,11 +527,11 @@ fn what_is_no_inventory_is_refused_with_all_that_is_wrong_before_any_node_is_cal
     refused(
         &adopt(&"# long\n".repeat(200_000), &[]),
         1,
-        "cannot read hosts.yaml: it has more than 1048576 bytes",
+        "cannot read `hosts.yaml`: it has more than 1048576 bytes",
     );
     refused(&adopt("etcd: { hosts: { a: } }\n", &["--host", "a"]), 64, "cannot be used with");
     refused(&pki(folder.path(), &["adopt", "--sudo"]), 64, "--inventory");
-    refused(&pki(folder.path(), &["adopt", "--inventory", "missing.yaml"]), 1, "cannot read missing.yaml");
+    refused(&pki(folder.path(), &["adopt", "--inventory", "missing.yaml"]), 1, "cannot read `missing.yaml`");
     // This machine is no node of a cluster.
     let here = "etcd: { hosts: { here: { ansible_connection: local } } }\n";
     refused(&adopt(here, &[]), 3, "no Kubernetes or etcd layout that pki knows on here");

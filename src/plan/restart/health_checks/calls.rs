@@ -210,7 +210,8 @@ fn is_given(builder: &Builder<'_>, name: &NodeName, identity: &IdentityName) -> 
 
 fn has_certificate(builder: &Builder<'_>, name: &NodeName, held: &PresentedKey) -> bool {
     let view = builder.input.differences.identity(name, &held.identity);
-    view.is_some_and(|view| view.certificate.is_some())
+    // What would be shown is that of the current context, which may be one for another cluster.
+    view.is_some_and(|view| view.certificate.is_some() && view.other_credentials.is_none())
 }
 
 /// The server that a kubeconfig names, the one on the node before the wanted one, and the name that it must prove.

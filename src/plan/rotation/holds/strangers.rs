@@ -39,7 +39,7 @@ pub(crate) fn drop_from_kubeconfigs(
         let Some(facts) = facts_of(&survey.observed, name) else { continue };
         for (identity, place) in places(node, authority) {
             let Storage::Kubeconfig { file, .. } = place else { continue };
-            let held = storage_view(place, facts).trusted.unwrap_or_default();
+            let held = storage_view(place, node, facts).trusted.unwrap_or_default();
             let goes = |held: &Certificate| succession.leaving.contains_key(held.fingerprint());
             if !held.iter().any(goes) {
                 continue;

@@ -1,8 +1,10 @@
 //! The checks of a key pair without certificate, such as the service account keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{Desired, DesiredKeyPair};
+use crate::formats::manifest::FileUse;
+use crate::formats::pem_facts::PemFacts;
 use crate::protocol::facts::{NodeFacts, Observed};
 use crate::types::names::{KeyPairName, NodeName, Target};
 use crate::x509::Sha256;
@@ -28,16 +30,12 @@ pub(super) fn findings(wanted: &DesiredKeyPair, facts: &NodeFacts) -> Vec<Findin
     };
     match pem(facts, &wanted.public.path) {
         Ok(public) => {
-            let first = public.public_keys.first().map(|key| key.spki_sha256);
-            if let (Some(key), Some(public)) = (private, first)
-                && key != public
-            {
-                findings.push(Finding::blocks(Reason::PublicKeyMismatch { public, key }));
-            }
-            if first.is_none() {
+            if public.public_keys.is_empty() && public.certificates.is_empty() {
                 let problem = "holds no public key".to_owned();
                 findings
                     .push(Finding::due(Reason::Unparseable { path: wanted.public.path.clone(), problem }));
+            } else if let Some(key) = private {
+                findings.extend(mismatch(key, public, &Accepted::of(wanted, facts)));
             }
         }
         Err(Reason::Missing) if findings.iter().any(|finding| finding.reason == Reason::Missing) => {}
@@ -49,13 +47,64 @@ pub(super) fn findings(wanted: &DesiredKeyPair, facts: &NodeFacts) -> Vec<Findin
     findings
 }
 
+/// The public keys by which the API server of a node checks tokens.
+struct Accepted {
+    keys: BTreeSet<Sha256>,
+    /// Why one of its files was not seen.
+    unseen: Option<Reason>,
+}
+
+impl Accepted {
+    /// All keys of the pair's own file and of all files that `--service-account-key-file` names. kube-apiserver takes any number of both, and beside
+    /// public keys the public halves of private keys and of certificates (1.20 to 1.31: client-go `keyutil.ParsePublicKeysPEM`).
+    fn of(wanted: &DesiredKeyPair, facts: &NodeFacts) -> Self {
+        let mut named: BTreeSet<String> = facts
+            .manifests()
+            .flat_map(|(_, manifest)| manifest.named_files())
+            .filter(|file| file.usage == FileUse::PublicKeys)
+            .map(|file| file.path)
+            .collect();
+        named.insert(wanted.public.path.clone());
+        let mut accepted = Self { keys: BTreeSet::new(), unseen: None };
+        for path in named {
+            match pem(facts, &path) {
+                Ok(pem) => accepted.keys.extend(public_halves(pem)),
+                Err(reason @ Reason::Unknown { .. }) => accepted.unseen = Some(reason),
+                Err(_) => {}
+            }
+        }
+        accepted
+    }
+}
+
+fn public_halves(pem: &PemFacts) -> impl Iterator<Item = Sha256> {
+    let keys = pem.public_keys.iter().map(|key| key.spki_sha256);
+    let private = pem.keys.iter().map(|key| key.spki_sha256);
+    keys.chain(private).chain(pem.certificates.iter().map(|certificate| certificate.facts().key.spki_sha256))
+}
+
+/// The tokens that are signed with the key are refused, or may be.
+fn mismatch(key: Sha256, public: &PemFacts, accepted: &Accepted) -> Option<Finding> {
+    if accepted.keys.contains(&key) {
+        return None;
+    }
+    if let Some(reason) = &accepted.unseen {
+        return Some(Finding::due_unless_unknown(reason.clone()));
+    }
+    let mut held = public_halves(public);
+    let public = held.next()?;
+    Some(Finding::blocks(Reason::PublicKeyMismatch { public, further: held.collect(), key }))
+}
+
 /// The nodes whose pair is not the one that most nodes hold: tokens signed there are refused elsewhere at random (kubernetes#22351).
-/// Which key is right only a person can tell, so it blocks.
+/// Which key is right only a person can tell, so it blocks. Where every node accepts each of the keys, somebody is replacing them, and it is only said.
 pub(super) fn between_nodes(desired: &Desired, observed: &Observed) -> Vec<(Target, NodeName, Vec<Finding>)> {
     let mut held: BTreeMap<&KeyPairName, BTreeMap<&NodeName, Sha256>> = BTreeMap::new();
+    let mut accepted: BTreeMap<&KeyPairName, Vec<Accepted>> = BTreeMap::new();
     for (node, wanted) in &desired.nodes {
         let Some(facts) = observed.nodes.get(node).and_then(|answer| answer.facts()) else { continue };
         for (name, pair) in &wanted.key_pairs {
+            accepted.entry(name).or_default().push(Accepted::of(pair, facts));
             let key = pem(facts, &pair.private.path).ok().and_then(|pem| pem.keys.first());
             if let Some(key) = key {
                 held.entry(name).or_default().insert(node, key.spki_sha256);
@@ -64,8 +113,11 @@ pub(super) fn between_nodes(desired: &Desired, observed: &Observed) -> Vec<(Targ
     }
     let mut found = Vec::new();
     for (name, by_node) in held {
+        let accepted = accepted.get(name).map(Vec::as_slice).unwrap_or_default();
+        let is_accepted = |key| accepted.iter().all(|accepted| accepted.keys.contains(key));
+        let finding = if by_node.values().all(is_accepted) { Finding::note } else { Finding::blocks };
         for (node, reason) in odd_ones_out(&by_node) {
-            found.push((Target::KeyPair(name.clone()), node, vec![Finding::blocks(reason)]));
+            found.push((Target::KeyPair(name.clone()), node, vec![finding(reason)]));
         }
     }
     found
@@ -90,3 +142,6 @@ pub(super) fn odd_ones_out(by_node: &BTreeMap<&NodeName, Sha256>) -> Vec<(NodeNa
     })
     .collect()
 }
+
+#[cfg(test)]
+mod tests;

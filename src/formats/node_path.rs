@@ -2,7 +2,7 @@
 
 /// An absolute path as it is, a relative one against the directory of the file that names it. Kubernetes does this by the letters of
 /// the paths, before any link (client-go `ResolveLocalPaths`, kubelet `resolveRelativePaths`), so `..` is taken out the same way.
-pub(crate) fn beside(path: &str, named: &str) -> String {
+pub fn beside(path: &str, named: &str) -> String {
     if named.starts_with('/') {
         return tidy(named);
     }
@@ -21,7 +21,7 @@ pub(crate) fn beside(path: &str, named: &str) -> String {
 }
 
 /// The same path without doubled slashes and `.`, so that one file has one name.
-pub(crate) fn tidy(path: &str) -> String {
+pub fn tidy(path: &str) -> String {
     let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
     format!("/{}", names.join("/"))
 }
