@@ -45,6 +45,13 @@ pub(super) fn moved(draft: &mut Draft, sight: &Evidence<'_>) {
         if path_fault(&certificate).is_some() || path_fault(&key).is_some() {
             continue;
         }
+        // What two flags name is one certificate, that of the layout which lies there.
+        let is_anothers = identities.iter().filter(|(other, _)| *other != name).any(|(_, others)| {
+            others.iter().any(|held| held.wanted.storage.certificate_path() == certificate)
+        });
+        if is_anothers {
+            continue;
+        }
         let from = format!("--{certificate_flag} and --{key_flag} in the manifests of {program}");
         draft.comments.say(&["certificates", name.as_str(), "files"], from);
         let files = Files { certificate, key, owner: None, mode: None, certificate_mode: None };

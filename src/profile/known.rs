@@ -3,8 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{CombinedEntry, IdentityEntry, Profile, StorageEntry};
-use crate::spec::check::{KnownNames, foreign_user};
+use crate::spec::check::{KnownFiles, KnownNames, foreign_user};
 use crate::spec::types::Files;
+use crate::types::names::IdentityName;
+
+/// Where a certificate is kept that is a pair of files; none for what there is one of for each member, under names that only the nodes tell.
+fn known_files((name, entry): (&IdentityName, &IdentityEntry)) -> Option<(String, KnownFiles)> {
+    let StorageEntry::Files(Files { certificate, key, .. }) = &entry.storage else { return None };
+    let (certificate, key) = (certificate.clone(), key.clone());
+    entry.each.is_none().then(|| (name.to_string(), KnownFiles { certificate, key, on: entry.on.clone() }))
+}
 
 impl Profile {
     /// The directories with files that belong to somebody else than root: where each is by itself, and to whom.
@@ -55,6 +63,12 @@ impl Profile {
             directories: self.directories.keys().map(ToString::to_string).collect(),
             directories_of_others: self.directories_of_others(),
             services: self.services.keys().map(ToString::to_string).collect(),
+            files: self.identities.iter().filter_map(known_files).collect(),
+            places: self
+                .directories
+                .iter()
+                .filter_map(|(name, entry)| Some((name.to_string(), entry.path.clone()?)))
+                .collect(),
         }
     }
 }

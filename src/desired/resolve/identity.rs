@@ -51,10 +51,45 @@ impl Resolver<'_> {
                 identities.insert(identity.clone(), desired);
             }
         }
+        self.leave_to_owners(&mut identities);
         for (identity, desired) in &mut identities {
             desired.request = self.request(identity, desired.authority.as_ref());
         }
         identities
+    }
+
+    /// Where a flag gives a component the files of another certificate, that one alone is issued there: two would overwrite each other. What it has to be good for
+    /// then is good for both.
+    fn leave_to_owners(&self, identities: &mut BTreeMap<IdentityName, DesiredIdentity>) {
+        let places = |identities: &BTreeMap<IdentityName, DesiredIdentity>| {
+            let mut places: BTreeMap<String, Vec<IdentityName>> = BTreeMap::new();
+            for (name, identity) in identities {
+                places.entry(identity.storage.certificate_path().to_owned()).or_default().push(name.clone());
+            }
+            places
+        };
+        for (path, names) in places(identities) {
+            let is_free = |name: &&IdentityName| {
+                let declared = self.spec.certificates.get(*name);
+                declared.is_none_or(|declared| declared.files.is_none() && declared.kubeconfig.is_none())
+            };
+            let is_own = |name: &&IdentityName| {
+                path.rsplit_once('/').is_some_and(|(_, file)| self.file_of(name).as_deref() == Some(file))
+            };
+            let Some(owner) = names.iter().find(|name| !is_free(name) || is_own(name)) else { continue };
+            for name in names.iter().filter(|name| *name != owner).filter(is_free) {
+                let Some(guest) = identities.remove(name) else { continue };
+                if let Some(owner) = identities.get_mut(owner) {
+                    owner.usages.extend(guest.usages);
+                }
+            }
+        }
+    }
+
+    /// What the layout calls the file of a certificate, without its directory.
+    fn file_of(&self, name: &IdentityName) -> Option<String> {
+        let StorageEntry::Files(files) = &self.profile.identities.get(name)?.storage else { return None };
+        Some(files.certificate.rsplit('/').next()?.to_owned())
     }
 
     /// The names under which an identity exists, each with the values of its placeholders: one, or one for each member.

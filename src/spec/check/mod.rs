@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use crate::diagnostic::counted;
 use crate::diagnostic::{Code, Diagnostic, MOST_SHOWN, Place, Span, is_deceiving, nearest, quoted};
 use crate::spec::custom_root::{CertificateFile, CustomRoot};
-use crate::spec::types::{ClusterPki, Spec};
+use crate::spec::types::{ClusterPki, Role, Spec};
 use crate::types::names::AuthorityName;
 use crate::yaml::document::Document;
 
@@ -45,6 +45,21 @@ pub struct KnownNames {
     pub directories_of_others: BTreeMap<String, (Option<String>, String)>,
     /// The services.
     pub services: BTreeSet<String>,
+    /// Where each certificate that is a pair of files is kept.
+    pub files: BTreeMap<String, KnownFiles>,
+    /// Where each directory is by itself; it may begin with another one in braces, as files do.
+    pub places: BTreeMap<String, String>,
+}
+
+/// Where a layout keeps a certificate and its key, such as `{pki}/apiserver.crt`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KnownFiles {
+    /// The certificate.
+    pub certificate: String,
+    /// The key.
+    pub key: String,
+    /// The roles of nodes that have it.
+    pub on: BTreeSet<Role>,
 }
 
 /// Every check, in the order of the codes.

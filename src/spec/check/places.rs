@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::relations::choose_one;
 use super::values::forms;
-use super::{Checker, Path};
+use super::{Checker, KnownNames, Path};
 use crate::diagnostic::counted;
 use crate::diagnostic::{Code, quoted};
-use crate::spec::types::{Holders, Placement, Role, Spec};
+use crate::spec::types::{Holders, Node, Placement, Role, Spec};
 
 /// The fields of a place, each with the fields in it that are files.
 const FORMS: [(&str, &[&str]); 3] =
@@ -208,7 +208,8 @@ struct Used<'spec> {
 /// The same file for two certificates, or for a certificate and its key.
 pub(super) fn shared_file(checker: &mut Checker<'_>) {
     let spec = checker.spec;
-    let mut used: Vec<Used<'_>> = Vec::new();
+    // Those of the layout come first: what the spec writes is what could be written otherwise.
+    let mut used: Vec<Used<'_>> = files_of_layout(checker);
     for (kind, name, on) in owners_of_files(spec) {
         let own: Vec<Vec<&str>> = files(spec, kind, name);
         for path in own {
@@ -224,15 +225,66 @@ pub(super) fn shared_file(checker: &mut Checker<'_>) {
         if second.file.is_empty() {
             continue;
         }
+        if second.path.is_empty() {
+            continue;
+        }
+        let other = Some((first.path.clone(), first.what.clone())).filter(|(path, _)| !path.is_empty());
         checker.report_with(
             Code::SharedFile,
             &second.path,
             &format!("{} would hold both {} and {}", quoted(&second.file), first.what, second.what),
             &second.what,
             "give each its own file; each would overwrite the other on every run",
-            vec![(first.path.clone(), first.what.clone())],
+            other.into_iter().collect(),
         );
     }
+}
+
+/// The files of the layout's own certificates that the spec leaves where they are.
+fn files_of_layout<'spec>(checker: &Checker<'spec>) -> Vec<Used<'spec>> {
+    let spec = checker.spec;
+    let Some(known) = checker.known else { return Vec::new() };
+    let mut used = Vec::new();
+    for (name, files) in &known.files {
+        let declared = spec.certificates.iter().find(|(declared, _)| declared.as_str() == name);
+        let declared = declared.map(|(_, certificate)| certificate);
+        if declared.is_some_and(|declared| declared.files.is_some() || declared.kubeconfig.is_some()) {
+            continue;
+        }
+        let nodes = match declared.and_then(|declared| declared.on.as_ref()) {
+            Some(placement) => nodes_of(spec, placement),
+            None => {
+                let has_it = |node: &Node| files.on.iter().any(|role| node.roles.contains(role));
+                let nodes = spec.nodes.iter().filter(|(_, node)| has_it(node));
+                nodes.map(|(name, _)| name.as_str()).collect()
+            }
+        };
+        for (field, path) in [("certificate", &files.certificate), ("key", &files.key)] {
+            let Some(file) = filled(path, spec, known, 0) else { continue };
+            let what = called(&["certificates", name, "files", field], name);
+            used.push(Used { path: Vec::new(), file, nodes: Some(nodes.clone()), what });
+        }
+    }
+    used
+}
+
+/// Directories in directories.
+const NESTED: usize = 8;
+
+/// A path of the layout, with the directory that it begins with; none where something else in it is known on the nodes only.
+fn filled(path: &str, spec: &Spec, known: &KnownNames, depth: usize) -> Option<String> {
+    let Some((name, rest)) = path.strip_prefix('{').and_then(|path| path.split_once('}')) else {
+        return (!path.contains('{')).then(|| path.to_owned());
+    };
+    let declared = spec.directories.iter().find(|(declared, _)| declared.as_str() == name);
+    let place = match declared {
+        Some((_, directory)) => &directory.path,
+        None => known.places.get(name)?,
+    };
+    if depth > NESTED || rest.contains('{') {
+        return None;
+    }
+    Some(filled(place, spec, known, depth + 1)? + rest)
 }
 
 /// Who was the first to use each file: at all, wherever the profile wants, and on each node.

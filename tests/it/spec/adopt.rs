@@ -19,7 +19,7 @@ const THEN: [&str; 2] = ["--as-of", "2026-12-01T00:00:00Z"];
 const NOTHING: &str = "The next plan would change nothing.";
 
 /// A cluster of kubeadm after these commands, with what the scenarios share.
-fn kubeadm(commands: &str) -> Cluster {
+pub(super) fn kubeadm(commands: &str) -> Cluster {
     let cluster = Cluster::unpack();
     // A spec of another origin would only mislead.
     std::fs::remove_file(cluster.path().join("spec.yaml")).unwrap();
@@ -52,7 +52,7 @@ fn plan(folder: &Path, expected: i32, more: &[&str]) -> Value {
 
 /// Adopted, valid, and nothing to do.
 #[track_caller]
-fn agrees(folder: &Path, nodes: &[&str], more: &[&str]) -> String {
+pub(super) fn agrees(folder: &Path, nodes: &[&str], more: &[&str]) -> String {
     let (text, said) = adopt(folder, nodes, more);
     assert!(said.contains(NOTHING), "{said}\n{text}");
     assert!(text.contains(&format!("# {NOTHING}\n")), "{text}");
@@ -509,35 +509,7 @@ fn what_is_no_kubeadm_configuration_is_refused() {
     assert_eq!(code(&pki(folder.path(), &["adopt", "--kubeadm-config", "missing.yaml"])), 1);
 }
 
-#[test]
-fn what_is_no_inventory_is_refused_with_all_that_is_wrong_before_any_node_is_called() {
-    let folder = tempfile::tempdir().unwrap();
-    let adopt = |text: &str, more: &[&str]| {
-        std::fs::write(folder.path().join("hosts.yaml"), text).unwrap();
-        pki(folder.path(), &[&["adopt", "--inventory", "hosts.yaml"], more].concat())
-    };
-    let wrong = "etcd: { hosts: { a: { ansible_port: 0 }, b: { ansible_host: '{{ x }}' } } }\n";
-    refused(&adopt(wrong, &[]), 65, "hosts.yaml: a: ansible_port is not a port");
-    refused(&adopt(wrong, &[]), 65, "hosts.yaml: b: ansible_host is a template");
-    refused(
-        &adopt("[etcd]\na ansible_host=10.0.0.1\n", &[]),
-        65,
-        "ansible-inventory -i 'hosts.yaml' --list --yaml",
-    );
-    refused(
-        &adopt(&"# long\n".repeat(200_000), &[]),
-        1,
-        "cannot read `hosts.yaml`: it has more than 1048576 bytes",
-    );
-    refused(&adopt("etcd: { hosts: { a: } }\n", &["--host", "a"]), 64, "cannot be used with");
-    refused(&pki(folder.path(), &["adopt", "--sudo"]), 64, "--inventory");
-    refused(&pki(folder.path(), &["adopt", "--inventory", "missing.yaml"]), 1, "cannot read `missing.yaml`");
-    // This machine is no node of a cluster.
-    let here = "etcd: { hosts: { here: { ansible_connection: local } } }\n";
-    refused(&adopt(here, &[]), 3, "no Kubernetes or etcd layout that pki knows on here");
-}
-
-fn refused(output: &Output, exit: i32, part: &str) {
+pub(super) fn refused(output: &Output, exit: i32, part: &str) {
     assert_eq!(code(output), exit, "{}", stderr(output));
     assert!(stderr(output).contains(part), "{}", stderr(output));
     assert_eq!(stdout(output), "");

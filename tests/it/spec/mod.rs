@@ -3,4 +3,6 @@
 pub(crate) mod adopt;
 pub(crate) mod custom_root;
 pub(crate) mod examples;
+pub(crate) mod inventory;
+pub(crate) mod one_file;
 pub(crate) mod specs;

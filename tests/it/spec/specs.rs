@@ -60,6 +60,7 @@ fn known() -> BTreeMap<ProfileName, KnownNames> {
         directories: texts(&["etcd-pki", "kubernetes-pki"]),
         directories_of_others: BTreeMap::new(),
         services: texts(&["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"]),
+        ..KnownNames::default()
     };
     let etcd = KnownNames {
         authorities: texts(&["etcd-ca"]),
@@ -76,6 +77,7 @@ fn known() -> BTreeMap<ProfileName, KnownNames> {
         )]
         .into(),
         services: texts(&["etcd"]),
+        ..KnownNames::default()
     };
     BTreeMap::from([
         (ProfileName::Kubeadm, kubeadm),
