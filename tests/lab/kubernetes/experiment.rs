@@ -20,7 +20,7 @@ pub(crate) struct Experiment<'a> {
 
 impl<'a> Experiment<'a> {
     pub(crate) fn begin(cluster: &'a Cluster, what: &'a str) -> Self {
-        let (load, before) = (Load::on(cluster), running(cluster));
+        let (load, before) = (Load::on(cluster), running(cluster.all()));
         Self { cluster, what, load, before, begun: Instant::now() }
     }
 
@@ -28,7 +28,7 @@ impl<'a> Experiment<'a> {
     #[track_caller]
     pub(crate) fn end(self, plan: &Value) -> Used {
         let took = self.begun.elapsed();
-        let after = running(self.cluster);
+        let after = running(self.cluster.all());
         let (found, wanted) = (restarted(&self.before, &after), listed(plan));
         let used = self.load.end();
         used.tell(&format!("{} in {:.0} s; {} restarts listed", self.what, took.as_secs_f64(), wanted.len()));

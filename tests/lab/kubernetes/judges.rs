@@ -16,9 +16,9 @@ const PROGRAMS: [&str; 6] =
 /// What runs, `PROGRAM@NODE`, each with its process and the tick at which that started.
 pub(crate) type Running = BTreeMap<String, (u32, u64)>;
 
-pub(crate) fn running(cluster: &Cluster) -> Running {
+pub(crate) fn running<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Running {
     let mut running = Running::new();
-    for node in cluster.all() {
+    for node in nodes {
         for (process, words) in node.processes() {
             let program = words.split(' ').next().unwrap().rsplit('/').next().unwrap();
             // One that has just ended has no start any more.
