@@ -357,12 +357,14 @@ switch_node() {
 
 # Kills each process of the nodes as a loss of power would, and returns when none is left.
 kill_nodes() {
-  local node processes cgroup deadline=$((SECONDS + STOP_SECONDS))
+  local node processes cgroup shares deadline
   for node in "$@"; do
     # What is killed has to run once more to end, which a lab of little weight might not for long.
     for cgroup in $(node_cgroups "$node"); do
-      [ ! -e "${cgroup%/*}/cpu.shares" ] || echo 1024 >"${cgroup%/*}/cpu.shares"
+      shares=${cgroup%/*}/cpu.shares
+      if [ -e "$shares" ] && [ "$(cat "$shares")" -lt 1024 ]; then echo 1024 >"$shares"; fi
     done
+    deadline=$((SECONDS + STOP_SECONDS))
     while processes=$(node_processes "$node") && [ -n "$processes" ]; do
       # shellcheck disable=SC2086 # One process a word.
       kill -KILL $processes 2>/dev/null || true
@@ -450,7 +452,8 @@ remove_lab() {
   owner=$(bridge_owner)
   [ -z "$owner" ] || [ "$owner" = "$LAB" ] || fail "the lab that is up belongs to another directory: $LAB_VARIABLE=$owner $SCRIPTS/down"
 
-  mapfile -t nodes < <(nodes_with_cgroups)
+  # Those that are off have none, and nspawn has left something of them too.
+  mapfile -t nodes < <({ nodes_with_cgroups; node_names; } | sort -u)
   for node in "${nodes[@]}"; do
     # One that was still starting would not hear that it is to shut down.
     [ -e "$NODES/$node/ready" ] || kill_nodes "$node"
