@@ -4,7 +4,8 @@
 //! cluster, one after the other; each starts it first if it is not up or not sound (`tests/lab/kubernetes/up`), and leaves it up.
 //!
 //! What takes longer than it says more than others do is left out unless it is asked for: `PKI_LAB_SLOW=1` runs `calibration` too, and `PKI_LAB_ALL=1` hits an apply at each
-//! message (`kills`). `PKI_LAB_ETCD=trixie` runs them with etcd 3.5.
+//! message (`kills`). `PKI_LAB_ETCD=trixie` runs them with etcd 3.5. That the lab leaves nothing on the machine, five times in a row, is
+//! `tests/lab/kubernetes/again`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
