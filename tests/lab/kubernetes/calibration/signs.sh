@@ -150,51 +150,6 @@ kept_token() {
   kubectl_there get --raw "/api/v1/namespaces/$1/secrets" | jq -e '.items[] | select(.type == "kubernetes.io/service-account-token")'
 }
 
-# asks_own PORT PATH: what the process at this port of 127.0.0.1 tells an administrator.
-asks_own() {
-  local field of=$MADE/$NODE-administrator
-  for field in certificate key; do
-    [ -e "$of.$field" ] || sed -n "s/^ *client-$field-data: //p" "$ROOT/etc/kubernetes/admin.conf" | base64 -d >"$of.$field"
-  done
-  printf 'GET %s HTTP/1.0\r\n\r\n' "$2" |
-    timeout 5 openssl s_client -quiet -connect "127.0.0.1:$1" -cert "$of.certificate" -key "$of.key" 2>/dev/null
-}
-
-# answered PORT: how often API servers have given the process at this port what it asked for.
-answered() { asks_own "$1" /metrics | awk '/^rest_client_requests_total\{.*code="2/ { all += $NF } END { printf "%d\n", all }'; }
-
-# is_answered PORT: whether they do. One that does not lead asks every two seconds who does.
-is_answered() {
-  local before
-  before=$(answered "$1")
-  sleep 6
-  [ "$(answered "$1")" -gt "$before" ]
-}
-
-# renews: whether the kubelet of this node has renewed its lease, which it does every ten seconds; seen through the API server at an address.
-renews() {
-  local renewed
-  renewed=$(timeout 10 "$KUBECTL" --kubeconfig "$1" get --raw "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/$NODE" | jq -r .spec.renewTime)
-  [ $(($(date +%s) - $(date -d "$renewed" +%s))) -le 15 ]
-}
-
-# kubectl_to ADDRESS: the administrator of this node reaches the API server there.
-kubectl_to() { ADDRESS=$1 kubectl_there get --raw /livez/ping >/dev/null; }
-
-# has_peer MEMBER: whether the member of this node has a connection to that one, by what it counts.
-has_peer() {
-  exec 3<>/dev/tcp/127.0.0.1/2381
-  printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3
-  grep -q "^etcd_network_active_peers{.*Remote=\"$1\"} 1" <&3
-}
-
-# dials_itself: whether etcd's gateway reaches the member to which it belongs.
-dials_itself() {
-  printf 'POST /v3/maintenance/status HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}' |
-    timeout 5 openssl s_client -quiet -connect 127.0.0.1:2379 -cert "$ROOT/$PKI/etcd/healthcheck-client.crt" \
-      -key "$ROOT/$PKI/etcd/healthcheck-client.key" 2>/dev/null | grep -q '"raftIndex"'
-}
-
 # remove_what_was_made: namespaces, requests, and what API servers have published of authorities that are in no file any more.
 remove_what_was_made() {
   local kind
