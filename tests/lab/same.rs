@@ -108,14 +108,16 @@ fn compared(
     controller.is_left_clean();
 }
 
-/// A plan without how much its simulation knows to work: of a directory nothing is known to run, and of a machine it is seen that nothing does.
+/// A plan without how much its simulation knows to work: of a directory nothing is known to run, and of a machine it is seen that nothing does. And a report without
+/// what its time went into, which is told of longer runs.
 fn without_what_runs(text: &str) -> String {
-    let mut is_checked = false;
+    let (mut is_checked, mut is_time) = (false, false);
     let is_kept = |line: &&str| {
+        is_time = line.starts_with("Time: ") || is_time && line.starts_with("  ");
         // The sentence may go on in a second line; connections have lines of their own.
         is_checked = line.starts_with("  Checked: ")
             || is_checked && line.starts_with("    ") && !line.contains(" -> ");
-        !is_checked
+        !is_checked && !is_time
     };
     text.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect()
 }
