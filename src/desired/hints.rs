@@ -118,8 +118,7 @@ impl<'a> Seen<'a> {
             let (path, trusts) = configs.iter().find(|(path, _)| path.ends_with(name))?;
             // One that could not be read says nothing here either.
             let config = self.facts.files.get(*path)?.known().ok()??.content.kubeconfig()?;
-            let ca = self.wanted.authorities.get(*trusts).map(|copy| copy.certificate.path.as_str());
-            let cas = ca.map(|ca| self.facts.certificates(ca)).unwrap_or_default();
+            let cas = self.wanted.certificates_of(trusts, self.facts);
             let cluster = config.clusters.get(&config.own_context(cas)?.1.cluster)?;
             let endpoint = cluster.server.strip_prefix("https://")?.trim_end_matches('/');
             is_endpoint(endpoint).then(|| self.told(endpoint, path))

@@ -21,6 +21,7 @@ pub use survey::Survey;
 pub use told::{Dispute, Disputes, Origin, Told};
 
 use crate::profile::{Domain, Endpoint, Keep, Read, TlsConnection, What};
+use crate::protocol::facts::NodeFacts;
 use crate::spec::custom_root::{CustomRoot, Roots};
 use crate::spec::types::{OnExpiry, Restart, Role, Rollout, Scheme, Snapshots, Source};
 use crate::types::certificate::{NewKeyAlgorithm, SubjectName, Usage};
@@ -33,7 +34,7 @@ use crate::types::place::Place;
 use crate::types::profile_name::ProfileName;
 use crate::types::scalars::{FileMode, KubernetesVersion, UrlPath};
 use crate::types::service_kind::ServiceKind;
-use crate::x509::Sha256;
+use crate::x509::{Certificate, Sha256};
 
 /// The wanted state of one cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -221,6 +222,16 @@ pub struct DesiredNode {
 }
 
 impl DesiredNode {
+    /// The certificates that the node holds of an authority, as far as they were seen.
+    pub(crate) fn certificates_of<'f>(
+        &self,
+        authority: &AuthorityName,
+        facts: &'f NodeFacts,
+    ) -> &'f [Certificate] {
+        let copy = self.authorities.get(authority);
+        copy.map(|copy| facts.certificates(&copy.certificate.path)).unwrap_or_default()
+    }
+
     /// Its services of a kind.
     pub fn services_of(&self, kind: ServiceKind) -> impl Iterator<Item = (&ServiceName, &DesiredService)> {
         self.services.iter().filter(move |(_, service)| service.is(kind))

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::formats::manifest::{FileUse, KUBELET_CLIENT_CA, NamedFile, UNNAMEABLE_READER};
-use crate::protocol::facts::{Content, FileFacts, NodeFacts, Observed, Seen};
+use crate::protocol::facts::{FileFacts, NodeFacts, Observed, Seen};
 use crate::types::names::{AuthorityName, ConsumerName, NodeName};
 use crate::types::scalars::FileMode;
 use crate::x509::{Certificate, Sha256};
@@ -100,9 +100,7 @@ fn named(facts: &NodeFacts) -> Vec<Named> {
             })
         })
     });
-    let of_kubelets = facts.files.iter().filter_map(|(configuration, seen)| {
-        // A configuration that could not be read names no file; the flags of pods still do.
-        let Content::Kubelet(kubelet) = &seen.known().ok()??.content else { return None };
+    let of_kubelets = facts.kubelet_configurations().filter_map(|(configuration, kubelet)| {
         let path = kubelet.client_ca_file.clone().filter(|path| path.starts_with('/'))?;
         let by = format!("clientCAFile in {configuration}");
         Some(Named { path, reader: KUBELET_CLIENT_CA.to_owned(), by })
@@ -113,7 +111,7 @@ fn named(facts: &NodeFacts) -> Vec<Named> {
 /// Whether a path is one of the layout's or the spec's, those of consumers among them, or leads to one of them.
 fn is_managed(node: &DesiredNode, facts: &NodeFacts, path: &str) -> bool {
     let mut of_consumers = paths_of_consumers(node, |_| true);
-    is_of_layout(node, facts, path) || of_consumers.any(|own| is_same(facts, own, path))
+    is_of_layout(node, facts, path) || of_consumers.any(|own| facts.is_same_file(own, path))
 }
 
 /// The same without the files that nobody but a flag names and that hold the CAs of others besides.
@@ -122,7 +120,7 @@ pub(crate) fn is_of_layout(node: &DesiredNode, facts: &NodeFacts, path: &str) ->
     let places = node.identities.values().flat_map(DesiredIdentity::places);
     let leaves = places.flat_map(Storage::files).map(|file| file.path.as_str());
     let declared = paths_of_consumers(node, |consumer| consumer.named_by.is_none());
-    own.chain(leaves).chain(declared).any(|own| is_same(facts, own, path))
+    own.chain(leaves).chain(declared).any(|own| facts.is_same_file(own, path))
 }
 
 fn paths_of_consumers(
@@ -131,13 +129,6 @@ fn paths_of_consumers(
 ) -> impl Iterator<Item = &str> {
     let consumers = node.consumers.values().flat_map(BTreeMap::values).filter(which);
     consumers.flat_map(|consumer| &consumer.paths).map(String::as_str)
-}
-
-/// Whether two paths are one, or lead to one file.
-fn is_same(facts: &NodeFacts, one: &str, other: &str) -> bool {
-    // What could not be read is not the same file as one that could.
-    let place = |path: &str| Some(facts.files.get(path)?.known().ok()??.resolved.clone());
-    one == other || place(one).is_some_and(|one| Some(one) == place(other))
 }
 
 fn paths_of(copy: &AuthorityCopy) -> impl Iterator<Item = &str> {

@@ -9,7 +9,7 @@ use crate::desired::DesiredNode;
 use crate::desired::named_trust::is_of_layout;
 use crate::formats::kubeconfig::{Field, KubeconfigFacts};
 use crate::formats::manifest::FileUse;
-use crate::formats::node_path::{beside, tidy};
+use crate::formats::node_path::{beside, file_name, tidy};
 use crate::protocol::facts::{Content, NodeFacts};
 use crate::types::storage::Storage;
 use crate::x509::Certificate;
@@ -49,21 +49,10 @@ pub fn named_certificates<'f>(node: &DesiredNode, facts: &'f NodeFacts) -> Vec<N
         }
         // One that could not be read holds nothing that could be shown; whoever reads it has a finding.
         let content = facts.files.get(&path).and_then(|seen| Some(&seen.known().ok()??.content));
-        let held: Vec<&Certificate> = match content {
-            Some(Content::Pem(pem)) if holds_trust => of_bundle(node, facts, &pem.certificates),
-            Some(Content::Pem(pem)) => pem.certificates.first().into_iter().collect(),
-            Some(Content::Kubeconfig(config)) => of_kubeconfig(config),
-            Some(
-                Content::Empty
-                | Content::Manifest(_)
-                | Content::Kubelet(_)
-                | Content::EtcdConfiguration(_)
-                | Content::Directory { .. }
-                | Content::Opaque
-                | Content::NotRead
-                | Content::Unreadable { .. },
-            )
-            | None => Vec::new(),
+        let held: Vec<&Certificate> = match content.and_then(Content::kubeconfig) {
+            Some(config) => of_kubeconfig(config),
+            None if holds_trust => of_bundle(node, facts, facts.certificates(&path)),
+            None => facts.first_certificate(&path).into_iter().collect(),
         };
         let rows = held.into_iter().map(|certificate| NamedCertificate {
             reader: reader.clone(),
@@ -121,40 +110,26 @@ fn named(facts: &NodeFacts) -> Vec<Named> {
             }
         }
     }
-    for (path, seen) in &facts.files {
-        // One that could not be read names nothing.
-        let Ok(Some(file)) = seen.known() else { continue };
-        match &file.content {
-            Content::Kubelet(kubelet) => {
-                let files = [
-                    ("clientCAFile", &kubelet.client_ca_file, true),
-                    ("tlsCertFile", &kubelet.tls_cert_file, false),
-                ];
-                for (field, named, holds_trust) in files {
-                    let Some(named) = named else { continue };
-                    let (path, by) = (beside(path, named), format!("{field} in {path}"));
-                    found.push(Named { reader: "kubelet".to_owned(), path, by, holds_trust });
-                }
+    for (path, content) in facts.contents() {
+        if let Some(kubelet) = content.kubelet() {
+            let files = [
+                ("clientCAFile", &kubelet.client_ca_file, true),
+                ("tlsCertFile", &kubelet.tls_cert_file, false),
+            ];
+            for (field, named, holds_trust) in files {
+                let Some(named) = named else { continue };
+                let (path, by) = (beside(path, named), format!("{field} in {path}"));
+                found.push(Named { reader: "kubelet".to_owned(), path, by, holds_trust });
             }
-            Content::Kubeconfig(config) => {
-                for (field, named) in config.named_files() {
-                    let holds_trust = field == Field::CertificateAuthority;
-                    if field == Field::ClientKey {
-                        continue;
-                    }
-                    let by = format!("{field} in {path}");
-                    let reader = path.rsplit_once('/').map_or(path.as_str(), |(_, name)| name).to_owned();
-                    found.push(Named { reader, path: beside(path, named), by, holds_trust });
-                }
-            }
-            Content::Empty
-            | Content::Pem(_)
-            | Content::Manifest(_)
-            | Content::EtcdConfiguration(_)
-            | Content::Directory { .. }
-            | Content::Opaque
-            | Content::NotRead
-            | Content::Unreadable { .. } => {}
+        }
+        for (field, named) in content.kubeconfig().map(KubeconfigFacts::named_files).unwrap_or_default() {
+            let holds_trust = match field {
+                Field::CertificateAuthority => true,
+                Field::ClientCertificate => false,
+                Field::ClientKey => continue,
+            };
+            let (reader, by) = (file_name(path).to_owned(), format!("{field} in {path}"));
+            found.push(Named { reader, path: beside(path, named), by, holds_trust });
         }
     }
     found

@@ -81,13 +81,10 @@ impl Renewal {
         // `rotateCertificates` is about what the kubelet shows to API servers; what it serves it renews whenever it has asked for one at all (Kubernetes 1.20 to
         // 1.31, cmd/kubelet/app/server.go and pkg/kubelet/kubelet.go). Without a configuration that was seen, the layout's word counts.
         let is_client = wanted.usages.contains(&Usage::Client);
-        let is_off = |content: &Content| matches!(content, Content::Kubelet(own) if own.problem.is_none() && !own.rotate_certificates);
-        let off = facts
-            .files
-            .iter()
-            .find(|(_, seen)| matches!(seen.known(), Ok(Some(file)) if is_off(&file.content)));
+        let mut configurations = facts.kubelet_configurations();
+        let off = configurations.find(|(_, own)| own.problem.is_none() && !own.rotate_certificates);
         match off.filter(|_| is_client) {
-            Some((configuration, _)) => Self::TurnedOff { configuration: configuration.clone() },
+            Some((configuration, _)) => Self::TurnedOff { configuration: configuration.to_owned() },
             None => Self::ByKubelet,
         }
     }
@@ -121,8 +118,7 @@ pub fn storage_view(storage: &Storage, node: &DesiredNode, facts: &NodeFacts) ->
             view.take_combined_file(facts, &file.path);
         }
         Storage::Kubeconfig { file, trusts, .. } => {
-            let ca = node.authorities.get(trusts).map(|copy| copy.certificate.path.as_str());
-            let cas = ca.map(|ca| facts.certificates(ca)).unwrap_or_default();
+            let cas = node.certificates_of(trusts, facts);
             view.form = Form::Embedded;
             match kubeconfig(facts, &file.path) {
                 Ok(config) => view.take_kubeconfig(facts, &file.path, (config, cas)),
@@ -211,8 +207,8 @@ impl IdentityView {
         path: &str,
         (config, cas): (&KubeconfigFacts, &[Certificate]),
     ) {
-        let own = config.own_context(cas).filter(|(name, _)| config.current_context.as_deref() != Some(name));
-        if let Some(user) = own.and_then(|(_, context)| config.users.get(&context.user)) {
+        let own = config.own_beside_current(cas);
+        if let Some(user) = own.and_then(|context| config.users.get(&context.user)) {
             // It is shown as it is; writing goes to the current context, so nothing is written.
             self.take_user(facts, path, user);
             self.other_credentials = Some(OtherCredentials::AnotherCluster);

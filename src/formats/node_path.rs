@@ -26,6 +26,11 @@ pub fn tidy(path: &str) -> String {
     format!("/{}", names.join("/"))
 }
 
+/// What a file is called in its directory.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

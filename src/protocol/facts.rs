@@ -350,6 +350,11 @@ impl Content {
         if let Self::Manifest(facts) = self { Some(facts) } else { None }
     }
 
+    /// The kubelet's configuration, when it is one.
+    pub fn kubelet(&self) -> Option<&KubeletFacts> {
+        if let Self::Kubelet(facts) = self { Some(facts) } else { None }
+    }
+
     /// The names in it, when it is a directory.
     pub fn entries(&self) -> Option<&[String]> {
         if let Self::Directory { entries, .. } = self { Some(entries) } else { None }
@@ -435,20 +440,32 @@ impl NodeFacts {
     /// The static pod manifests that could be read, by path. Where the kubelet's configuration says in which folder they are, those of others count for nothing.
     pub fn manifests(&self) -> impl Iterator<Item = (&str, &ManifestFacts)> {
         let folder = self.static_pod_folder().map(|(folder, _)| folder);
-        let present = self.files.iter().filter_map(|(path, seen)| Some((path.as_str(), seen.known().ok()??)));
-        present.filter_map(move |(path, file)| {
+        self.contents().filter_map(move |(path, content)| {
             let is_read = folder.as_deref().is_none_or(|folder| is_in(path, folder));
-            Some((path, file.content.manifest().filter(|_| is_read)?))
+            Some((path, content.manifest().filter(|_| is_read)?))
         })
     }
 
     /// The folder from which the kubelet takes static pods, as its configuration says, with the file that says so.
     pub fn static_pod_folder(&self) -> Option<(String, &str)> {
-        self.files.iter().find_map(|(path, seen)| {
-            // One that could not be read says nothing.
-            let Content::Kubelet(kubelet) = &seen.known().ok()??.content else { return None };
-            Some((beside(path, kubelet.static_pod_path.as_ref()?), path.as_str()))
-        })
+        let mut configurations = self.kubelet_configurations();
+        configurations.find_map(|(path, own)| Some((beside(path, own.static_pod_path.as_ref()?), path)))
+    }
+
+    /// The configuration files of kubelets that could be read, by path.
+    pub fn kubelet_configurations(&self) -> impl Iterator<Item = (&str, &KubeletFacts)> {
+        self.contents().filter_map(|(path, content)| Some((path, content.kubelet()?)))
+    }
+
+    /// What is in the files that could be read, by path. One that could not be read says nothing, and whoever has to know has a finding for it.
+    pub fn contents(&self) -> impl Iterator<Item = (&str, &Content)> {
+        self.files.iter().filter_map(|(path, seen)| Some((path.as_str(), &seen.known().ok()??.content)))
+    }
+
+    /// Whether two paths are one, or lead to one file. What could not be read is not the same file as one that could.
+    pub fn is_same_file(&self, one: &str, other: &str) -> bool {
+        let place = |path: &str| Some(&self.files.get(path)?.known().ok()??.resolved);
+        one == other || place(one).is_some_and(|one| Some(one) == place(other))
     }
 }
 

@@ -222,10 +222,10 @@ fn leads_elsewhere(seen: &Seen<FileFacts>, facts: &NodeFacts) -> bool {
     // What could not be read leads nowhere that is known, and vouches for nothing.
     let config = seen.known().ok().flatten().and_then(|file| file.content.kubeconfig());
     let Some(config) = config.filter(|config| config.contexts.len() > 1) else { return false };
-    let files = facts.files.values().filter_map(|seen| seen.known().ok()??.content.pem());
+    let files = facts.contents().filter_map(|(_, content)| content.pem());
     let cas = files.flat_map(|pem| &pem.certificates).filter(|certificate| certificate.facts().is_ca());
     let cas: Vec<Certificate> = cas.cloned().collect();
-    config.own_context(&cas).is_some_and(|(own, _)| config.current_context.as_deref() != Some(own))
+    config.own_beside_current(&cas).is_some()
 }
 
 fn of_pem(pem: &PemFacts, material: &mut Material) -> File {

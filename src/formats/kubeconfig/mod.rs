@@ -314,6 +314,12 @@ impl KubeconfigFacts {
         own.map(|(name, context)| (name.as_str(), context))
     }
 
+    /// The context that leads to the cluster with these CA certificates, where the current one leads elsewhere.
+    pub fn own_beside_current(&self, cas: &[Certificate]) -> Option<&ContextFacts> {
+        let (name, context) = self.own_context(cas)?;
+        (self.current_context.as_deref() != Some(name)).then_some(context)
+    }
+
     /// What stays wrong with it when its current context gets another certificate, key and CA: with that, a renewal would be for nothing, and due again at once.
     pub fn incurable(&self) -> Option<&KubeconfigProblem> {
         let context = self.contexts.get(self.current_context.as_ref()?)?;

@@ -14,7 +14,7 @@ use crate::formats::node_path::beside;
 use crate::plan::known::builder::Builder;
 use crate::plan::rotation::holds::is_waited_for;
 use crate::plan::rotation::split_ca::issued_by_the_other;
-use crate::protocol::facts::{Content, NodeFacts, Seen};
+use crate::protocol::facts::{NodeFacts, Seen};
 use crate::types::names::{Address, IdentityName, NodeName, Target};
 use crate::types::storage::{FileSpec, Storage};
 
@@ -78,12 +78,9 @@ fn build_own(case: &Case<'_>, builder: &mut Builder<'_>) {
 /// Whether a kubelet's own file is not there, and its kubelet would not look for it. One without `serverTLSBootstrap` serves a certificate that it signs itself
 /// (Kubernetes 1.20, cmd/kubelet/app/server.go `InitializeTLS`, and pkg/kubelet/certificate/kubelet.go).
 fn is_read_by_no_kubelet(case: &Case<'_>, builder: &Builder<'_>) -> bool {
-    let asks_for_one =
-        |content: &Content| matches!(content, Content::Kubelet(own) if own.server_tls_bootstrap);
-    let seen = case.facts.files.values().filter_map(|seen| seen.known().ok().flatten());
     case.wanted.rotated_by_kubelet
         && builder.input.is_rightly_absent(&case.address)
-        && !seen.map(|file| &file.content).any(asks_for_one)
+        && !case.facts.kubelet_configurations().any(|(_, own)| own.server_tls_bootstrap)
 }
 
 /// The file to which a kubelet has pointed its kubeconfig. With what lies there it cannot ask for another certificate any more, else it would be left to it; with a

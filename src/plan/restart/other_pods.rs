@@ -60,16 +60,13 @@ enum Sight {
 }
 
 fn sight(container: &ContainerFacts, facts: &NodeFacts, path: &str) -> Option<Sight> {
-    let place = |path: &str| Some(facts.files.get(path)?.known().ok()??.resolved.clone());
-    let is_it = |other: &str| other == path || place(other).is_some_and(|other| Some(other) == place(path));
-    let mounted = container.mounts.iter().filter(|mount| mount.sub_path.is_none());
-    if mounted.clone().any(|mount| is_it(mount.host_path.trim_end_matches('/'))) {
+    let mounts = container.mounts.iter().filter(|mount| mount.sub_path.is_none());
+    let mut mounted = mounts.map(|mount| mount.host_path.trim_end_matches('/'));
+    if mounted.clone().any(|mounted| facts.is_same_file(mounted, path)) {
         return Some(Sight::Inode);
     }
     let folder = path.rsplit_once('/')?.0;
-    let is_folder =
-        |mounted: &str| mounted == folder || place(mounted).is_some_and(|at| Some(at) == place(folder));
-    mounted.map(|mount| mount.host_path.trim_end_matches('/')).any(is_folder).then_some(Sight::Name)
+    mounted.any(|mounted| facts.is_same_file(mounted, folder)).then_some(Sight::Name)
 }
 
 /// What a pod goes by: its name, else that of a container.
