@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::desired::{DesiredNode, Flagged};
-use crate::formats::node_path::tidy;
+use crate::formats::manifest::ManifestFacts;
+use crate::formats::node_path::{file_name, tidy};
 use crate::protocol::facts::{NodeFacts, Seen};
 use crate::spec::check::forms::path_fault;
 use crate::types::names::DirectoryName;
@@ -134,8 +135,9 @@ fn directories(wanted: &DesiredNode, claims: &[Claim]) -> BTreeMap<DirectoryName
 fn claims(wanted: &DesiredNode, facts: &NodeFacts) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
     // A manifest of what runs as a unit here is of another cluster, or of another day.
+    let pods: Vec<(&str, &ManifestFacts)> = facts.manifests().collect();
     let flagged = |program: &str, flag: &str| match is_pod(wanted, program) {
-        true => flagged(facts, program, flag),
+        true => flagged(&pods, program, flag),
         false => Vec::new(),
     };
     let mut claim = |expected: &str, named: Vec<Flagged>, only_if_absent: bool, certificate: Option<&str>| {
@@ -194,8 +196,8 @@ fn is_pod(wanted: &DesiredNode, program: &str) -> bool {
 }
 
 /// The files that a flag of a component names, as paths of the node, with what names them.
-fn flagged(facts: &NodeFacts, program: &str, flag: &str) -> Vec<Flagged> {
-    let pod = facts.manifests().find_map(|(path, manifest)| Some((path, manifest.container(program)?)));
+fn flagged(pods: &[(&str, &ManifestFacts)], program: &str, flag: &str) -> Vec<Flagged> {
+    let pod = pods.iter().find_map(|(path, manifest)| Some((path, manifest.container(program)?)));
     let Some((manifest, container)) = pod else { return Vec::new() };
     let all = container.flags.all(flag);
     // Only keys to check with may be given several times; of all other flags the last one counts.
@@ -212,7 +214,7 @@ fn flagged(facts: &NodeFacts, program: &str, flag: &str) -> Vec<Flagged> {
 
 /// What a manifest is called after: `kube-apiserver` of `/etc/kubernetes/manifests/kube-apiserver.yaml`, as kubeadm does.
 pub(super) fn program_of(manifest: &str) -> &str {
-    let name = manifest.rsplit_once('/').map_or(manifest, |(_, name)| name);
+    let name = file_name(manifest);
     name.split_once('.').map_or(name, |(stem, _)| stem)
 }
 

@@ -67,6 +67,7 @@ use crate::protocol::facts::{Answer, NodeFacts, Observed};
 use crate::types::duration::Duration;
 use crate::types::names::{NodeName, Target};
 use differences::add;
+use pods::Doubts;
 use views::Views;
 use ways::Ways;
 
@@ -83,7 +84,9 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
         match observed.nodes.get(name) {
             Some(Answer::Facts(facts)) => {
                 let held = views.identities.get(name).unwrap_or(&nothing_held);
-                node_differences(&mut found, desired, (name, node), facts, (views, held), now);
+                let unread = pods::unread(facts);
+                let doubts = pods::doubts(node, facts, &unread);
+                node_differences(&mut found, desired, (name, node), (facts, &doubts), (views, held), now);
                 let of_node = [
                     clock_skew(facts, observed.observed_at),
                     takes_care_itself(facts),
@@ -91,7 +94,7 @@ pub fn diff(desired: &Desired, observed: &Observed, now: Timestamp) -> Differenc
                     ways::of_state(facts, &desired.snapshots.directory),
                 ];
                 let of_node = of_node.into_iter().flatten().chain(declared::roles(node, facts));
-                let of_node = of_node.chain(pods::notes(node, facts));
+                let of_node = of_node.chain(pods::notes(node, facts, &unread));
                 add(&mut found, Target::Node, name, of_node.collect());
             }
             Some(Answer::Unreachable { reason }) => {
@@ -127,7 +130,7 @@ fn node_differences(
     found: &mut Findings,
     desired: &Desired,
     (name, node): (&NodeName, &DesiredNode),
-    facts: &NodeFacts,
+    (facts, doubts): (&NodeFacts, &Doubts),
     (views, held): (&Views, &Identities),
     now: Timestamp,
 ) {
@@ -152,8 +155,7 @@ fn node_differences(
         let (directory, wanted) = paths.iter().find_map(|path| directory::hiding(node, facts, path))?;
         Some(vec![hidden(directory, wanted, name)])
     };
-    let doubts = pods::doubts(node, facts);
-    let doubted = |target: Target, findings: Vec<Finding>| pods::doubted(&doubts, &target, findings);
+    let doubted = |target: Target, findings: Vec<Finding>| pods::doubted(doubts, &target, findings);
     for (authority, copy) in &node.authorities {
         let (Some(wanted), Some(view)) =
             (desired.authorities.get(authority), views.authorities.get(authority))

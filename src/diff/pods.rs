@@ -16,12 +16,15 @@ use super::{Effect, Finding, Reason};
 /// Why it is not known where a service has its files, by what the layout has it read or serve.
 pub(super) type Doubts = BTreeMap<What, String>;
 
+/// Manifests that were not understood, each with why.
+pub(super) type Unread = BTreeMap<String, String>;
+
 /// What is to be said about the manifests of a node.
-pub(super) fn notes(node: &DesiredNode, facts: &NodeFacts) -> Vec<Finding> {
-    let mut notes: Vec<Finding> = unread(facts)
-        .into_iter()
-        .map(|(path, problem)| Finding::note(Reason::Unparseable { path, problem }))
-        .collect();
+pub(super) fn notes(node: &DesiredNode, facts: &NodeFacts, unread: &Unread) -> Vec<Finding> {
+    let of_unread = unread.iter().map(|(path, problem)| {
+        Finding::note(Reason::Unparseable { path: path.clone(), problem: problem.clone() })
+    });
+    let mut notes: Vec<Finding> = of_unread.collect();
     for service in node.services.keys() {
         let mut of_service = facts.manifests().filter(|(_, pod)| pod.container(service.as_str()).is_some());
         let Some((first, _)) = of_service.next() else { continue };
@@ -34,8 +37,7 @@ pub(super) fn notes(node: &DesiredNode, facts: &NodeFacts) -> Vec<Finding> {
 }
 
 /// What is not known of where the services of a node have their files.
-pub(super) fn doubts(node: &DesiredNode, facts: &NodeFacts) -> Doubts {
-    let unread = unread(facts);
+pub(super) fn doubts(node: &DesiredNode, facts: &NodeFacts, unread: &Unread) -> Doubts {
     let mut doubts = Doubts::new();
     if unread.is_empty() {
         return doubts;
@@ -93,7 +95,7 @@ pub(super) fn doubted(doubts: &Doubts, target: &Target, findings: Vec<Finding>) 
 }
 
 /// The manifests that were not understood, each with why: those that a kubelet would not start, and those whose flags are elsewhere.
-fn unread(facts: &NodeFacts) -> BTreeMap<String, String> {
+pub(super) fn unread(facts: &NodeFacts) -> Unread {
     let of_pods = facts.manifests().filter_map(|(path, pod)| Some((path.to_owned(), problem(pod, facts)?)));
     let folders: Vec<String> = facts
         .static_pod_folder()

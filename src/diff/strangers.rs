@@ -4,6 +4,7 @@
 //! is an alarm and blocks what would load it or sign with it. One by which only servers are judged is noted: its owner can deceive, and is let in nowhere. One that the spec
 //! names in `alsoTrusts` is noted with the reason. Trust is never dropped by itself: what must go is named in `distrust`. Pure.
 
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 
 use crate::desired::{DesiredNode, DesiredService};
@@ -61,8 +62,7 @@ fn about(case: &AuthorityCase<'_>, certificate: &Certificate, path: &str, is_fir
         };
         let path = path.to_owned();
         let signs = if is_main { signers(case) } else { Vec::new() };
-        // Nobody is let in by one that has ended: Go and OpenSSL judge the CA's period as well.
-        let ended = Some(certificate.facts().not_after).filter(|end| case.now > *end);
+        let ended = ended(certificate, case.now);
         let is_let_in = ended.is_none() && (judges != Judges::Servers || !signs.is_empty());
         let stray = Stray { fingerprint, subject, path, judges, by, signs, ended };
         let reason = Reason::BundleHasStray(Box::new(stray));
@@ -178,11 +178,16 @@ pub(super) fn in_kubeconfig(case: &IdentityCase<'_>) -> Vec<Finding> {
                     judges: Judges::Servers,
                     by: Vec::new(),
                     signs: Vec::new(),
-                    ended: Some(ca.facts().not_after).filter(|end| case.now > *end),
+                    ended: ended(ca, case.now),
                 };
                 findings.push(Finding::note(Reason::BundleHasStray(Box::new(stray))));
             }
         }
     }
     findings
+}
+
+/// When a CA ended, if it has. Nobody is let in by one then: Go and OpenSSL judge the CA's period as well.
+fn ended(ca: &Certificate, now: Timestamp) -> Option<Timestamp> {
+    Some(ca.facts().not_after).filter(|end| now > *end)
 }

@@ -7,6 +7,7 @@ use super::storage::{ENDPOINT_URL, declared_copies, declared_modes, declared_sto
 use super::{ResolveError, Resolver, decide, placed, spec_path, unknown_placeholder};
 use crate::desired::template::Values;
 use crate::desired::{DesiredCopy, DesiredIdentity, DesiredNames, DesiredNode};
+use crate::formats::node_path::file_name;
 use crate::profile::{IdentityEntry, NamesOf, PlaceEntry, StorageEntry, applicable};
 use crate::protocol::state_layout::REQUESTS;
 use crate::spec::types::{Certificate, Holders, Names, Node, Role};
@@ -61,21 +62,16 @@ impl Resolver<'_> {
     /// Where a flag gives a component the files of another certificate, that one alone is issued there: two would overwrite each other. What it has to be good for
     /// then is good for both.
     fn leave_to_owners(&self, identities: &mut BTreeMap<IdentityName, DesiredIdentity>) {
-        let places = |identities: &BTreeMap<IdentityName, DesiredIdentity>| {
-            let mut places: BTreeMap<String, Vec<IdentityName>> = BTreeMap::new();
-            for (name, identity) in identities {
-                places.entry(identity.storage.certificate_path().to_owned()).or_default().push(name.clone());
-            }
-            places
-        };
-        for (path, names) in places(identities) {
+        let mut places: BTreeMap<String, Vec<IdentityName>> = BTreeMap::new();
+        for (name, identity) in &*identities {
+            places.entry(identity.storage.certificate_path().to_owned()).or_default().push(name.clone());
+        }
+        for (path, names) in places {
             let is_free = |name: &&IdentityName| {
                 let declared = self.spec.certificates.get(*name);
                 declared.is_none_or(|declared| declared.files.is_none() && declared.kubeconfig.is_none())
             };
-            let is_own = |name: &&IdentityName| {
-                path.rsplit_once('/').is_some_and(|(_, file)| self.file_of(name).as_deref() == Some(file))
-            };
+            let is_own = |name: &&IdentityName| self.file_of(name) == Some(file_name(&path));
             let Some(owner) = names.iter().find(|name| !is_free(name) || is_own(name)) else { continue };
             for name in names.iter().filter(|name| *name != owner).filter(is_free) {
                 let Some(guest) = identities.remove(name) else { continue };
@@ -87,9 +83,9 @@ impl Resolver<'_> {
     }
 
     /// What the layout calls the file of a certificate, without its directory.
-    fn file_of(&self, name: &IdentityName) -> Option<String> {
+    fn file_of(&self, name: &IdentityName) -> Option<&str> {
         let StorageEntry::Files(files) = &self.profile.identities.get(name)?.storage else { return None };
-        Some(files.certificate.rsplit('/').next()?.to_owned())
+        Some(file_name(&files.certificate))
     }
 
     /// The names under which an identity exists, each with the values of its placeholders: one, or one for each member.

@@ -100,11 +100,12 @@ fn mismatch(key: Sha256, public: &PemFacts, accepted: &Accepted) -> Option<Findi
 /// Which key is right only a person can tell, so it blocks. Where every node accepts each of the keys, somebody is replacing them, and it is only said.
 pub(super) fn between_nodes(desired: &Desired, observed: &Observed) -> Vec<(Target, NodeName, Vec<Finding>)> {
     let mut held: BTreeMap<&KeyPairName, BTreeMap<&NodeName, Sha256>> = BTreeMap::new();
-    let mut accepted: BTreeMap<&KeyPairName, Vec<Accepted>> = BTreeMap::new();
-    for (node, wanted) in &desired.nodes {
-        let Some(facts) = observed.nodes.get(node).and_then(|answer| answer.facts()) else { continue };
+    let of_nodes = || {
+        let facts = |node: &NodeName| observed.nodes.get(node).and_then(|answer| answer.facts());
+        desired.nodes.iter().filter_map(move |(node, wanted)| Some((node, wanted, facts(node)?)))
+    };
+    for (node, wanted, facts) in of_nodes() {
         for (name, pair) in &wanted.key_pairs {
-            accepted.entry(name).or_default().push(Accepted::of(pair, facts));
             let key = pem(facts, &pair.private.path).ok().and_then(|pem| pem.keys.first());
             if let Some(key) = key {
                 held.entry(name).or_default().insert(node, key.spki_sha256);
@@ -113,10 +114,19 @@ pub(super) fn between_nodes(desired: &Desired, observed: &Observed) -> Vec<(Targ
     }
     let mut found = Vec::new();
     for (name, by_node) in held {
-        let accepted = accepted.get(name).map(Vec::as_slice).unwrap_or_default();
-        let is_accepted = |key| accepted.iter().all(|accepted| accepted.keys.contains(key));
-        let finding = if by_node.values().all(is_accepted) { Finding::note } else { Finding::blocks };
-        for (node, reason) in odd_ones_out(&by_node) {
+        let odd = odd_ones_out(&by_node);
+        if odd.is_empty() {
+            continue;
+        }
+        let is_everywhere = |wanted: &DesiredKeyPair, facts: &NodeFacts| {
+            let accepted = Accepted::of(wanted, facts);
+            by_node.values().all(|key| accepted.keys.contains(key))
+        };
+        let mut pairs =
+            of_nodes().filter_map(|(_, wanted, facts)| Some((wanted.key_pairs.get(name)?, facts)));
+        let is_rotation = pairs.all(|(wanted, facts)| is_everywhere(wanted, facts));
+        let finding = if is_rotation { Finding::note } else { Finding::blocks };
+        for (node, reason) in odd {
             found.push((Target::KeyPair(name.clone()), node, vec![finding(reason)]));
         }
     }

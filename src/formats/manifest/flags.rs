@@ -3,6 +3,7 @@
 //! What enters is the words of `command` and `args`; what leaves is the program's name and its flags. Values that may be
 //! secret do not leave.
 
+use crate::formats::node_path::file_name;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -130,8 +131,4 @@ fn parse(words: &[String], is_component: bool) -> (Flags, bool) {
 /// Whether a value is one or several absolute paths, which are no secrets.
 fn names_files(value: &str) -> bool {
     value.split(',').all(|part| part.starts_with('/'))
-}
-
-fn file_name(path: &str) -> &str {
-    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }

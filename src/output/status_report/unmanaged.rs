@@ -94,10 +94,7 @@ pub(super) fn unmanaged(
             let address = format!("svc/{}@{name}", named.reader);
             let reason = Reason::NotManaged { path: named.path.clone(), by: named.by.clone() };
             let message = reason.to_string();
-            let renewal = format!(
-                "{} is named by {} and not managed here; renew it where it comes from",
-                named.path, named.by
-            );
+            let renewal = format!("{message}; renew it where it comes from");
             UnmanagedStatus {
                 node: name.clone(),
                 seen_at: vec![named.path],
