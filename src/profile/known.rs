@@ -15,8 +15,8 @@ fn known_files((name, entry): (&IdentityName, &IdentityEntry)) -> Option<(String
 }
 
 impl Profile {
-    /// The directories with files that belong to somebody else than root: where each is by itself, and to whom.
-    fn directories_of_others(&self) -> BTreeMap<String, (Option<String>, String)> {
+    /// The directories with files that belong to somebody else than root, and to whom.
+    fn directories_of_others(&self) -> BTreeMap<String, String> {
         let of_authorities = self
             .authorities
             .values()
@@ -34,10 +34,8 @@ impl Profile {
         let mut found = BTreeMap::new();
         for (path, owner) in of_authorities.chain(of_identities) {
             let Some(user) = foreign_user(owner) else { continue };
-            let known = self.directories.iter().find(|(name, _)| path.starts_with(&format!("{{{name}}}/")));
-            if let Some((name, entry)) = known {
-                found.insert(name.to_string(), (entry.path.clone(), user.to_owned()));
-            }
+            let known = self.directories.keys().find(|name| path.starts_with(&format!("{{{name}}}/")));
+            found.extend(known.map(|name| (name.to_string(), user.to_owned())));
         }
         found
     }

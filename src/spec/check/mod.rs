@@ -41,8 +41,8 @@ pub struct KnownNames {
     pub certificates: BTreeMap<String, String>,
     /// The directories.
     pub directories: BTreeSet<String>,
-    /// Those of them with files that belong to somebody else than root: where each is by itself, and to whom.
-    pub directories_of_others: BTreeMap<String, (Option<String>, String)>,
+    /// Those of them with files that belong to somebody else than root, and to whom.
+    pub directories_of_others: BTreeMap<String, String>,
     /// The services.
     pub services: BTreeSet<String>,
     /// Where each certificate that is a pair of files is kept.

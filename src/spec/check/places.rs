@@ -167,11 +167,11 @@ pub(super) fn state_of_others(checker: &mut Checker<'_>) {
 fn directories_of_others(checker: &Checker<'_>) -> BTreeMap<String, String> {
     let spec = checker.spec;
     let mut found = BTreeMap::new();
-    for (name, (place, user)) in checker.known.into_iter().flat_map(|known| &known.directories_of_others) {
-        let declared = spec.directories.iter().find(|(declared, _)| declared.as_str() == name);
-        let places = match declared {
-            Some((_, declared)) => vec![Some(declared.path.clone()), declared.link.clone()],
-            None => vec![place.clone()],
+    let Some(known) = checker.known else { return found };
+    for (name, user) in &known.directories_of_others {
+        let places = match spec.directories.get(name.as_str()) {
+            Some(declared) => vec![Some(declared.path.clone()), declared.link.clone()],
+            None => vec![known.places.get(name).cloned()],
         };
         found.extend(places.into_iter().flatten().map(|place| (place, user.clone())));
     }
@@ -199,6 +199,7 @@ fn called(path: Path<'_>, name: &str) -> String {
 
 /// One file of a spec, for the comparison.
 struct Used<'spec> {
+    /// Where the spec writes it; empty for one that the layout has there.
     path: Vec<&'spec str>,
     file: String,
     nodes: Option<BTreeSet<&'spec str>>,
@@ -222,10 +223,7 @@ pub(super) fn shared_file(checker: &mut Checker<'_>) {
     let mut taken = Taken::default();
     for (index, second) in used.iter().enumerate() {
         let Some(first) = taken.take(index, second).and_then(|first| used.get(first)) else { continue };
-        if second.file.is_empty() {
-            continue;
-        }
-        if second.path.is_empty() {
+        if second.file.is_empty() || second.path.is_empty() {
             continue;
         }
         let other = Some((first.path.clone(), first.what.clone())).filter(|(path, _)| !path.is_empty());
@@ -246,8 +244,7 @@ fn files_of_layout<'spec>(checker: &Checker<'spec>) -> Vec<Used<'spec>> {
     let Some(known) = checker.known else { return Vec::new() };
     let mut used = Vec::new();
     for (name, files) in &known.files {
-        let declared = spec.certificates.iter().find(|(declared, _)| declared.as_str() == name);
-        let declared = declared.map(|(_, certificate)| certificate);
+        let declared = spec.certificates.get(name.as_str());
         if declared.is_some_and(|declared| declared.files.is_some() || declared.kubeconfig.is_some()) {
             continue;
         }
@@ -276,9 +273,8 @@ fn filled(path: &str, spec: &Spec, known: &KnownNames, depth: usize) -> Option<S
     let Some((name, rest)) = path.strip_prefix('{').and_then(|path| path.split_once('}')) else {
         return (!path.contains('{')).then(|| path.to_owned());
     };
-    let declared = spec.directories.iter().find(|(declared, _)| declared.as_str() == name);
-    let place = match declared {
-        Some((_, directory)) => &directory.path,
+    let place = match spec.directories.get(name) {
+        Some(directory) => &directory.path,
         None => known.places.get(name)?,
     };
     if depth > NESTED || rest.contains('{') {

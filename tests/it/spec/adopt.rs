@@ -15,7 +15,7 @@ use crate::support::cluster::{Cluster, NODES, ROOT, golden, is_root, left_out};
 use crate::support::listing::listing;
 use crate::support::program::{code, pki, stderr, stdout};
 
-const THEN: [&str; 2] = ["--as-of", "2026-12-01T00:00:00Z"];
+pub(super) const THEN: [&str; 2] = ["--as-of", "2026-12-01T00:00:00Z"];
 const NOTHING: &str = "The next plan would change nothing.";
 
 /// A cluster of kubeadm after these commands, with what the scenarios share.

@@ -1,11 +1,9 @@
 //! Certificates that flags put into one file: one of them is wanted there, and a spec that wants both is refused.
 #![expect(clippy::disallowed_methods, reason = "the tests work on real files")]
 
-use super::adopt::{agrees, kubeadm};
+use super::adopt::{THEN, agrees, kubeadm};
 use crate::support::cluster::NODES;
 use crate::support::program::{code, pki, stderr, stdout, words};
-
-const THEN: [&str; 2] = ["--as-of", "2026-12-01T00:00:00Z"];
 
 #[test]
 fn a_pair_that_etcd_shows_to_clients_and_to_peers_is_one_certificate() {

@@ -71,11 +71,8 @@ fn known() -> BTreeMap<ProfileName, KnownNames> {
             ("etcd-client", "etcd-ca"),
         ]),
         directories: texts(&["etcd-pki"]),
-        directories_of_others: [(
-            "etcd-pki".to_owned(),
-            (Some("/etc/etcd/pki".to_owned()), "etcd".to_owned()),
-        )]
-        .into(),
+        directories_of_others: [("etcd-pki".to_owned(), "etcd".to_owned())].into(),
+        places: [("etcd-pki".to_owned(), "/etc/etcd/pki".to_owned())].into(),
         services: texts(&["etcd"]),
         ..KnownNames::default()
     };
