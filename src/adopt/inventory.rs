@@ -13,10 +13,11 @@ use serde_json::{Map, Value};
 
 use super::Reached;
 use super::host_range::expand;
-use crate::diagnostic::{quoted, shown};
+use crate::diagnostic::{pasted, quoted, shown};
 use crate::spec::check::forms::{is_account, is_host};
 use crate::types::scalars::Port;
 use crate::yaml::lenient;
+use crate::yaml::lenient::at_line;
 
 /// The groups whose hosts are nodes of a cluster: those of kubespray (with its names before 2.16), kubeasz, KubeKey, and what people call them.
 const CLUSTER_GROUPS: [&str; 15] = [
@@ -90,20 +91,11 @@ pub enum InventoryError {
     },
 }
 
-fn at_line(line: u64) -> String {
-    if line == 0 { String::new() } else { format!(", at line {line}") }
-}
-
 fn ini(file: &str, is_ini: bool) -> String {
     if !is_ini {
         return String::new();
     }
-    format!("\n  help: ansible-inventory -i {} --list --yaml > hosts.yaml", quoted_word(file))
-}
-
-/// A file as a shell takes it for one word.
-fn quoted_word(file: &str) -> String {
-    format!("'{}'", file.replace('\'', r"'\''"))
+    format!("\n  help: ansible-inventory -i {} --list --yaml > hosts.yaml", pasted(file))
 }
 
 type Vars = BTreeMap<String, Value>;
@@ -199,10 +191,16 @@ impl Groups {
 
     /// Hosts of one line, which may stand for many: `node[01:10]`.
     fn take_hosts(&mut self, group: &str, pattern: &str, vars: &Vars) {
-        match expand(pattern) {
-            Ok(names) => names.into_iter().for_each(|name| self.take_host(group, name, vars)),
-            Err(problem) => self.faults.push((pattern.to_owned(), problem)),
+        for name in self.expanded(pattern) {
+            self.take_host(group, name, vars);
         }
+    }
+
+    fn expanded(&mut self, pattern: &str) -> Vec<String> {
+        expand(pattern).unwrap_or_else(|problem| {
+            self.faults.push((pattern.to_owned(), problem));
+            Vec::new()
+        })
     }
 
     fn take_host(&mut self, group: &str, name: String, vars: &Vars) {
@@ -216,19 +214,12 @@ impl Groups {
 
     /// A list of hosts, and groups that name some of them.
     fn take_kubekey(&mut self, spec: &Map<String, Value>) {
-        let names = [("address", "ansible_host"), ("user", "ansible_user"), ("port", "ansible_port")];
         let listed = spec.get("hosts").and_then(Value::as_array).into_iter().flatten();
         let mut known: BTreeMap<String, Vars> = BTreeMap::new();
         for entry in listed {
             let mut vars = fields(entry);
             let Some(name) = vars.get("name").and_then(Value::as_str).map(str::to_owned) else { continue };
-            let renamed: Vars = names
-                .into_iter()
-                .filter_map(|(theirs, ours)| Some((ours.to_owned(), vars.remove(theirs)?)))
-                .collect();
-            vars.extend(renamed);
-            // What it does on a node it does as root (KubeKey 3: `sudo -E`).
-            vars.insert("ansible_become".to_owned(), Value::Bool(true));
+            vars.extend(as_ansible("address", &vars));
             known.insert(name, vars);
         }
         for (group, members) in spec.get("roleGroups").and_then(Value::as_object).into_iter().flatten() {
@@ -242,16 +233,11 @@ impl Groups {
         let mut known: BTreeMap<String, Vars> = BTreeMap::new();
         for (name, host) in spec.get("hosts").and_then(Value::as_object).into_iter().flatten() {
             let connector = host.get("connector").map(fields).unwrap_or_default();
-            let names = [("host", "ansible_host"), ("user", "ansible_user"), ("port", "ansible_port")];
-            let mut vars: Vars = names
-                .into_iter()
-                .filter_map(|(theirs, ours)| Some((ours.to_owned(), connector.get(theirs)?.clone())))
-                .collect();
+            let mut vars = as_ansible("host", &connector);
             let kind = connector.get("type").and_then(Value::as_str);
             if let Some(kind) = kind.filter(|kind| *kind != "ssh") {
                 vars.insert("ansible_connection".to_owned(), Value::String(kind.to_owned()));
             }
-            vars.insert("ansible_become".to_owned(), Value::Bool(true));
             known.insert(name.clone(), vars);
         }
         for (group, members) in spec.get("groups").and_then(Value::as_object).into_iter().flatten() {
@@ -267,18 +253,11 @@ impl Groups {
     }
 
     fn take_known(&mut self, group: &str, pattern: &str, known: &BTreeMap<String, Vars>) {
-        match expand(pattern) {
-            Ok(names) => {
-                for name in names {
-                    match known.get(&name) {
-                        Some(vars) => self.take_host(group, name, vars),
-                        None => {
-                            self.faults.push((name, "it is in a group, and not among the hosts".to_owned()))
-                        }
-                    }
-                }
+        for name in self.expanded(pattern) {
+            match known.get(&name) {
+                Some(vars) => self.take_host(group, name, vars),
+                None => self.faults.push((name, "it is in a group, and not among the hosts".to_owned())),
             }
-            Err(problem) => self.faults.push((pattern.to_owned(), problem)),
         }
     }
 
@@ -353,6 +332,14 @@ impl Groups {
         }));
         Ok(inventory)
     }
+}
+
+/// How KubeKey reaches a host, in the words of Ansible; one field is not called alike in its versions. What it does on a node it does as root (KubeKey 3: `sudo -E`).
+fn as_ansible(host: &str, fields: &Vars) -> Vars {
+    let names = [(host, "ansible_host"), ("user", "ansible_user"), ("port", "ansible_port")];
+    let said =
+        names.into_iter().filter_map(|(theirs, ours)| Some((ours.to_owned(), fields.get(theirs)?.clone())));
+    said.chain([("ansible_become".to_owned(), Value::Bool(true))]).collect()
 }
 
 /// The fields of an object; none of anything else.

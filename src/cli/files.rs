@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use pki::diagnostic::{escaped, quoted};
+use pki::diagnostic::{self, quoted};
 use pki::files::named;
 use pki::plan::SavedPlan;
 use pki::protocol::file::{MAX_BYTES, SavedError};
@@ -239,9 +239,5 @@ pub(super) fn shown(path: &Path) -> String {
 pub(super) fn pasted(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./-+:@%=,".contains(&byte);
-    if !path.is_empty() && path.bytes().all(is_plain) {
-        path
-    } else {
-        format!("'{}'", escaped(&path).replace('\'', "'\\''"))
-    }
+    if !path.is_empty() && path.bytes().all(is_plain) { path } else { diagnostic::pasted(&path) }
 }

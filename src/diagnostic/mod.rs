@@ -116,6 +116,11 @@ pub fn quoted(name: &str) -> String {
     format!("`{}`", shown(name))
 }
 
+/// A text as a shell takes it for one word, with every deceiving character spelled out.
+pub fn pasted(text: &str) -> String {
+    format!("'{}'", escaped(text).replace('\'', r"'\''"))
+}
+
 /// An untrusted text, cut at 80 characters, with every deceiving character spelled out.
 pub fn shown(name: &str) -> String {
     let mut text = String::new();

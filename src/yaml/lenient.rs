@@ -15,6 +15,11 @@ pub(crate) struct YamlError {
     pub(crate) line: u64,
 }
 
+/// The place of an error, to be read behind what it is; nothing where it is not known.
+pub(crate) fn at_line(line: u64) -> String {
+    if line == 0 { String::new() } else { format!(", at line {line}") }
+}
+
 /// The first document of a text, and what comes behind it, which nobody reads.
 ///
 /// A line of three hyphens, or of three dots, at the left edge ends a document wherever it stands, also in a quoted or folded text (YAML 1.2, 9.1.2).

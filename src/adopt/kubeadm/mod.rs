@@ -16,7 +16,7 @@ use crate::types::duration::Duration;
 use crate::types::names::{IdentityName, NodeName};
 use crate::types::scalars::KubernetesVersion;
 use crate::yaml::lenient;
-use crate::yaml::lenient::null_is_default;
+use crate::yaml::lenient::{at_line, null_is_default};
 
 /// kubeadm's own place for certificates.
 const CERTIFICATES: &str = "/etc/kubernetes/pki";
@@ -72,10 +72,6 @@ pub enum KubeadmConfigError {
     /// No document in it is one of kubeadm's.
     #[error("{0} holds no ClusterConfiguration, InitConfiguration or JoinConfiguration of kubeadm")]
     NothingInIt(String),
-}
-
-fn at_line(line: u64) -> String {
-    if line == 0 { String::new() } else { format!(", at line {line}") }
 }
 
 impl KubeadmConfig {
