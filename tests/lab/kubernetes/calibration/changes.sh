@@ -83,24 +83,17 @@ trusting_a_stranger() {
   put "$work/kubeconfig" "$1"
 }
 
-# kubelet_of_a_stranger: the same of the file in which a kubelet keeps its certificate with its key.
-kubelet_of_a_stranger() {
+# kubelet_of_a_stranger, another_serving_certificate: the same of the files in which a kubelet keeps its certificates with their keys.
+kubelet_of_a_stranger() { kept_by_kubelet kubelet-client-current.pem; }
+another_serving_certificate() { kept_by_kubelet kubelet-server-current.pem; }
+
+# kept_by_kubelet LINK: of the file to which a kubelet points that link, as kubelets name such files.
+kept_by_kubelet() {
   local pki=var/lib/kubelet/pki current
-  current=$pki/$(basename "$(readlink $pki/kubelet-client-current.pem)")
+  current=$pki/$(basename "$(readlink "$pki/$1")")
   openssl x509 -in "$current" -out "$work/kubelet.crt"
   openssl pkey -in "$current" -out "$work/kubelet.key"
   reissue "$work/kubelet" "$MADE/stranger" "$START" "$END"
   cat "$work/kubelet.crt" "$work/kubelet.key" >"$work/kubelet.pem"
   put "$work/kubelet.pem" "$current"
-}
-
-# another_serving_certificate: of the file in which a kubelet keeps what it serves, as kubelets name such files.
-another_serving_certificate() {
-  local pki=var/lib/kubelet/pki current
-  current=$pki/$(basename "$(readlink $pki/kubelet-server-current.pem)")
-  openssl x509 -in "$current" -out "$work/serving.crt"
-  openssl pkey -in "$current" -out "$work/serving.key"
-  reissue "$work/serving" "$MADE/stranger" "$START" "$END"
-  cat "$work/serving.crt" "$work/serving.key" >"$work/serving.pem"
-  put "$work/serving.pem" "$current"
 }

@@ -85,14 +85,20 @@ leads() {
   kubectl_there get --raw "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/$1" | jq -er .spec.holderIdentity | grep -q "^${NODE}_"
 }
 
-# publishes: whether a new namespace is told to trust what is in ca.crt.
-publishes() {
+# in_new_namespace QUESTION: what there is in a new namespace once the controller-manager of this node has seen it.
+in_new_namespace() {
   local namespace
   namespace=$(unique)
   make_namespace "$namespace"
   leads kube-controller-manager || return
-  eventually publishes_there "$namespace" >"$MADE/$namespace" || return
-  diff -q <(jq -j '.data["ca.crt"]' "$MADE/$namespace") "$ROOT/$PKI/ca.crt" >/dev/null
+  eventually "$1" "$namespace"
+}
+
+# publishes: whether a new namespace is told to trust what is in ca.crt.
+publishes() {
+  local told
+  told=$(in_new_namespace publishes_there) || return
+  diff -q <(jq -j '.data["ca.crt"]' <<<"$told") "$ROOT/$PKI/ca.crt" >/dev/null
 }
 
 publishes_there() { kubectl_there get --raw "/api/v1/namespaces/$1/configmaps/kube-root-ca.crt" 2>/dev/null; }
@@ -138,12 +144,9 @@ signs_requested_tokens() {
 
 # signs_kept_tokens: the same of the controller-manager.
 signs_kept_tokens() {
-  local namespace
-  namespace=$(unique)
-  make_namespace "$namespace"
-  leads kube-controller-manager || return
-  eventually kept_token "$namespace" >"$MADE/$namespace" || return
-  is_signed_by_the_file "$(jq -r .data.token "$MADE/$namespace" | base64 -d)"
+  local told
+  told=$(in_new_namespace kept_token) || return
+  is_signed_by_the_file "$(jq -r .data.token <<<"$told" | base64 -d)"
 }
 
 kept_token() {
